@@ -1,0 +1,1 @@
+"""A Plan to a Report: the only stage that changes anything."""

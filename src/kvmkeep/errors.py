@@ -1,0 +1,76 @@
+"""What can go wrong, sorted by what the administrator can do about it.
+
+Each class has the exit code of the documented table. Codes 2 to 6 promise that nothing was
+touched. The text says what is wrong; the hint says what to type or to change.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class KvmkeepError(Exception):
+    """Base of all expected errors; carries a hint for the administrator."""
+
+    exit_code: ClassVar[int] = 1
+    touched: ClassVar[str] = "Nothing was touched."
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(KvmkeepError):
+    """The command line is wrong."""
+
+    exit_code = 2
+
+
+class SpecError(KvmkeepError):
+    """The spec has mistakes; the message holds one `file:line:column: ...` line for each."""
+
+    exit_code = 3
+
+
+class Refused(KvmkeepError):
+    """A guard refuses: it would destroy, it is not ours, or it does not fit."""
+
+    exit_code = 4
+
+
+class Unready(KvmkeepError):
+    """The host is not ready: a tool, a permission or a service is missing."""
+
+    exit_code = 5
+
+
+class Busy(KvmkeepError):
+    """Another run holds the lock; the message says who."""
+
+    exit_code = 6
+
+
+class StepFailed(KvmkeepError):
+    """A run stopped at step k of n; running it again goes on from there."""
+
+    exit_code = 7
+    touched = "The steps before it were done. Nothing was lost; run it again to go on."
+
+
+class NotConverged(KvmkeepError):
+    """All steps ran, but the host is still not as the spec says."""
+
+    exit_code = 8
+    touched = "All steps were done."
+
+
+class Interrupted(KvmkeepError):
+    """Stopped on request between two steps."""
+
+    exit_code = 130
+    touched = "The steps before it were done. Nothing was lost; run it again to go on."
+
+
+DIFFERENCES_FOUND = 9
+"""Exit code of `plan --exit-code` when the host differs from the spec."""

@@ -1,0 +1,1 @@
+"""Frozen values; pure: nothing here touches the machine."""

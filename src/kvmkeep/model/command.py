@@ -1,0 +1,90 @@
+"""What a step does: commands, files, waits. Values, built purely and run in one place."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Progress(StrEnum):
+    """How the progress of a long command is read from its output."""
+
+    NONE = "none"
+    QEMU_IMG = "qemu-img"
+    """`qemu-img convert -p`: `(12.34/100%)` with carriage returns, on stdout."""
+    FILE_SIZE = "file-size"
+    """The size of the file that is being written, compared with the expected size."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A command line, and how its end is judged.
+
+    `argv` never holds a secret; secrets go through `stdin`. `timeout` is in seconds. `stdout_to`
+    names a file that receives stdout (mode 0600, written beside it and renamed when the command
+    ended well). `expect` is, if not empty, the exact stdout (stripped) that counts as success.
+    """
+
+    argv: tuple[str, ...]
+    why: str
+    timeout: float = 60.0
+    ok: tuple[int, ...] = (0,)
+    stdin: bytes = b""
+    secret_stdin: bool = False
+    stdout_to: str = ""
+    expect: str = ""
+    progress: Progress = Progress.NONE
+    total_bytes: int = 0
+
+    def __str__(self) -> str:
+        return shlex.join(self.argv)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteFile:
+    """Write a file whole: beside it, synced, then renamed over it.
+
+    Parent directories are made with `dir_mode`.
+    """
+
+    path: str
+    content: bytes
+    why: str
+    mode: int = 0o600
+    dir_mode: int = 0o755
+    secret: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poll:
+    """Run a harmless command again and again until it succeeds.
+
+    `limit` and `every` are in seconds. `message` says what is being waited for; `otherwise` what
+    to look at when the limit is reached.
+    """
+
+    command: Command
+    limit: float
+    message: str
+    otherwise: str = ""
+    every: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """Changes of the network under a NetworkManager checkpoint.
+
+    NetworkManager rolls everything back by itself after `timeout` seconds unless `verify` held
+    and the checkpoint was destroyed. `devices` are D-Bus object paths. `body` makes the change.
+    """
+
+    devices: tuple[str, ...]
+    timeout: int
+    body: tuple[Command, ...]
+    verify: tuple[Poll, ...]
+    why: str
+
+
+Action = Command | WriteFile | Poll | Checkpoint
+"""What a step is made of; each is shown, journaled and faulted alike."""

@@ -1,0 +1,342 @@
+"""What is: a snapshot of the host, as observed. Encodes to JSON and back without loss.
+
+Everything here is of foreign origin: names are plain strings that nobody has vouched for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kvmkeep.model.units import Size
+
+FACTS_VERSION = 1
+
+
+class ArrayState(StrEnum):
+    """Health of an MD array."""
+
+    CLEAN = "clean"
+    DEGRADED = "degraded"
+    RESYNCING = "resyncing"
+    """Resync, recovery, reshape or check: `sync_action` in md(4)."""
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Array:
+    """An MD array. `name` is the kernel's (`md0`); `detail` says what runs or misses."""
+
+    name: str
+    level: str
+    state: ArrayState
+    members: tuple[str, ...]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeGroup:
+    """A volume group. `pvs` are device paths; `missing_pvs` counts the lost ones."""
+
+    name: str
+    extent: Size
+    size: Size
+    free: Size
+    pvs: tuple[str, ...]
+    missing_pvs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """A logical volume. `device` is its major:minor if active, else empty."""
+
+    vg: str
+    name: str
+    size: Size
+    tags: tuple[str, ...]
+    active: bool
+    opened: bool
+    device: str
+    attributes: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A network interface of the kernel.
+
+    `kind` is `vlan`, `bridge`, `tun` ... or empty for hardware. `vlan_id`, `ageing_time` and
+    `forward_delay` (both in seconds) are -1 where they do not apply.
+    """
+
+    name: str
+    kind: str
+    mac: str
+    up: bool
+    carrier: bool
+    mtu: int
+    master: str
+    parent: str
+    vlan_id: int
+    ageing_time: int
+    stp: bool
+    forward_delay: int
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """A NetworkManager profile; `settings` are its `setting.property` pairs, sorted.
+
+    `device` is the interface it is active on, or empty.
+    """
+
+    uuid: str
+    name: str
+    type: str
+    interface: str
+    device: str
+    filename: str
+    settings: tuple[tuple[str, str], ...]
+
+    def setting(self, key: str) -> str:
+        """Return a setting's text, or nothing where the profile has none."""
+        return next((value for name, value in self.settings if name == key), "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nm:
+    """NetworkManager: whether it runs, its version, and the D-Bus path of each device."""
+
+    running: bool
+    version: str
+    profiles: tuple[Profile, ...]
+    device_paths: tuple[tuple[str, str], ...]
+
+    def device_path(self, interface: str) -> str:
+        """Return the D-Bus object path of an interface, or nothing."""
+        return next((path for name, path in self.device_paths if name == interface), "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Management:
+    """How the host is reached: the interface of the default route and its gateway.
+
+    `answers` tells whether the gateway answered when it was observed.
+    """
+
+    interface: str
+    gateway: str
+    answers: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainDisk:
+    """A disk or CD-ROM of a domain. `device` is the source's major:minor, if it has one."""
+
+    target: str
+    bus: str
+    kind: str
+    source: str
+    device: str
+    format: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainNic:
+    """A network interface of a domain."""
+
+    mac: str
+    bridge: str
+    model: str
+
+
+class DomainState(StrEnum):
+    """States of a domain: virDomainState of libvirt-domain.h."""
+
+    NOSTATE = "no state"
+    RUNNING = "running"
+    BLOCKED = "blocked"
+    PAUSED = "paused"
+    SHUTDOWN = "shutting down"
+    SHUTOFF = "shut off"
+    CRASHED = "crashed"
+    SUSPENDED = "suspended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domain:
+    """A domain of libvirt; `ours` when it carries our metadata. `xml` is the inactive XML.
+
+    `state_seconds` is unused where libvirt does not know it. `agent` tells whether the guest
+    agent's channel is connected.
+    """
+
+    name: str
+    uuid: str
+    state: DomainState
+    persistent: bool
+    autostart: bool
+    ours: bool
+    memory: Size
+    vcpus: int
+    disks: tuple[DomainDisk, ...]
+    nics: tuple[DomainNic, ...]
+    agent: bool
+    serial_log: str
+    xml: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprint:
+    """What a file was when it was looked at: stat(2)'s device, inode, size and both times in ns.
+
+    ctime can't be set from user space, so a file replaced or rewritten is noticed.
+    """
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+    def __str__(self) -> str:
+        return f"{self.device}-{self.inode}-{self.size}-{self.mtime_ns}-{self.ctime_ns}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What our own reader found in the first bytes of an image. `refused` says why not to use it.
+
+    `virtual_size` is what the guest will see.
+    """
+
+    format: str
+    virtual_size: Size
+    refused: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What an image holds, as far as first boot is concerned.
+
+    `datasources` is cloud-init's list as ds-identify would read it; empty is its default list.
+    `bakes_disks` when the image's own cloud-init configuration formats other disks.
+    """
+
+    os: str
+    cloud_init: bool
+    datasources: tuple[str, ...]
+    agent: bool
+    bakes_disks: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFile:
+    """A file that an image of the spec comes from or is kept in."""
+
+    path: str
+    fingerprint: Fingerprint
+    kind: str
+    """`file`, or what else it is: `directory`, `device`, `fifo`, `symlink` ..."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFacts:
+    """An image of the spec as it is on this host.
+
+    `original` is the local file the spec names, or the finished download. `usable` is the file
+    that can be written to an LV: the original where it is not packed, else the unpacked copy;
+    `header` is read from it. `digest_wanted` is the checksum that the spec or the verified list
+    asks for (`algorithm:hex`); `digest_problem` says why the list gives none. `verified` when the
+    checksum of just this file was found right. None means: not there yet.
+    """
+
+    name: str
+    original: ImageFile | None
+    usable: ImageFile | None
+    header: Header | None
+    contents: Contents | None
+    digest_wanted: str
+    digest_problem: str
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedFile:
+    """A seed that lies on the host."""
+
+    guest: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedXml:
+    """A domain's XML as kept beside the spec (`/root/kvm/GUEST.xml`)."""
+
+    guest: str
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """A program that steps need; `path` is empty where it is missing."""
+
+    name: str
+    path: str
+    package: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something that could not be observed: `what`, because of `reason`, mended by `hint`."""
+
+    what: str
+    reason: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """The host at one moment. `time` is UTC in ISO 8601. `problems` is what could not be seen."""
+
+    version: int
+    time: str
+    hostname: str
+    memory: Size
+    cpus: int
+    arrays: tuple[Array, ...]
+    groups: tuple[VolumeGroup, ...]
+    volumes: tuple[Volume, ...]
+    links: tuple[Link, ...]
+    nm: Nm
+    management: Management | None
+    domains: tuple[Domain, ...]
+    libvirt: str
+    emulator: str
+    images: tuple[ImageFacts, ...]
+    seeds: tuple[SeedFile, ...]
+    saved: tuple[SavedXml, ...]
+    tools: tuple[Tool, ...]
+    problems: tuple[Problem, ...]
+
+    def group(self, name: str) -> VolumeGroup | None:
+        """Return the volume group of that name."""
+        return next((group for group in self.groups if group.name == name), None)
+
+    def volume(self, vg: str, name: str) -> Volume | None:
+        """Return the logical volume of that name."""
+        return next((v for v in self.volumes if v.vg == vg and v.name == name), None)
+
+    def link(self, name: str) -> Link | None:
+        """Return the network interface of that name."""
+        return next((link for link in self.links if link.name == name), None)
+
+    def domain(self, name: str) -> Domain | None:
+        """Return the domain of that name."""
+        return next((domain for domain in self.domains if domain.name == name), None)
+
+    def image(self, name: str) -> ImageFacts | None:
+        """Return what is known of the image of that name."""
+        return next((image for image in self.images if image.name == name), None)

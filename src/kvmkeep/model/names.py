@@ -1,0 +1,81 @@
+"""Names that are derived, never asked for: the same spec gives the same names each time.
+
+Marks live here too: only what wears ours is touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+
+from kvmkeep.model.spec import ROOT_DISK
+from kvmkeep.model.units import GuestName, Label, Mac
+
+_NAMESPACE = uuid.UUID("5f0b5c5e-2f0c-5d0e-9c0d-6b766d6b6570")
+
+METADATA_URI = "urn:kvmkeep:guest:1"
+"""Namespace of our element in a domain's `<metadata>`."""
+
+TAG_OURS = "kvmkeep"
+TAG_GUEST = "kvmkeep.guest="
+TAG_DISK = "kvmkeep.disk="
+TAG_STATE = "kvmkeep.state="
+STATE_FILLING = TAG_STATE + "filling"
+"""The LV's content is not complete yet: it may be written again from the beginning."""
+STATE_FRESH = TAG_STATE + "fresh"
+"""The LV is complete, but its guest has not finished its first boot. No state tag: in service."""
+
+NM_MARK = "kvmkeep"
+"""`connection.stable-id` of our profiles: it has no effect where IPv4 and IPv6 are disabled."""
+
+STATE_DIR = "/var/lib/kvmkeep"
+RUN_DIR = "/run/kvmkeep"
+IMAGE_DIR = STATE_DIR + "/images"
+SEED_DIR = STATE_DIR + "/seed"
+JOURNAL_DIR = STATE_DIR + "/journal"
+LOCK_FILE = RUN_DIR + "/lock"
+CONSOLE_DIR = "/var/log/libvirt/qemu"
+
+FIRST_BOOT_DONE = "kvmkeep: first boot done"
+"""What the guest writes to its serial port as the last act of its first boot."""
+
+
+def guest_uuid(host: str, guest: GuestName) -> str:
+    """Return the domain's UUID: name-based (RFC 4122), so that a plan is the same twice."""
+    return str(uuid.uuid5(_NAMESPACE, f"guest/{host}/{guest}"))
+
+
+def profile_uuid(host: str, interface: str) -> str:
+    """Return the UUID of the NetworkManager profile for an interface of ours."""
+    return str(uuid.uuid5(_NAMESPACE, f"profile/{host}/{interface}"))
+
+
+def guest_mac(host: str, guest: GuestName, position: int) -> Mac:
+    """Return the MAC of a guest's n-th NIC, in QEMU's range 52:54:00."""
+    digest = hashlib.sha256(f"nic/{host}/{guest}/{position}".encode()).digest()
+    return Mac("52:54:00:" + ":".join(f"{byte:02x}" for byte in digest[:3]))
+
+
+def lv_name(prefix: str, guest: GuestName, disk: Label) -> str:
+    """Return the LV's name: `vm-influxdb` for the root disk, `vm-influxdb-data` for another."""
+    return f"{prefix}{guest}" if disk == ROOT_DISK else f"{prefix}{guest}-{disk}"
+
+
+def lv_path(vg: str, lv: str) -> str:
+    """Return the device path of an LV, as the site writes it."""
+    return f"/dev/{vg}/{lv}"
+
+
+def lv_tags(guest: GuestName, disk: Label) -> tuple[str, ...]:
+    """Return the tags that mark an LV as ours, without its state."""
+    return (TAG_OURS, TAG_GUEST + guest, TAG_DISK + disk)
+
+
+def seed_path(guest: GuestName) -> str:
+    """Return where a guest's seed lies until its first boot is done."""
+    return f"{SEED_DIR}/{guest}.iso"
+
+
+def console_log(guest: str) -> str:
+    """Return the file that virtlogd writes a guest's serial console to."""
+    return f"{CONSOLE_DIR}/{guest}-console.log"

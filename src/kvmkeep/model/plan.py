@@ -1,0 +1,121 @@
+"""A plan: steps in order, what refuses it, and what is worth knowing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kvmkeep.model.command import Action, Command
+
+
+class Risk(StrEnum):
+    """The worst that a step can do, in the words of the plan."""
+
+    NONE = "none"
+    NETWORK = "network"
+    """Changes the uplink's interfaces; rolled back unless it proves good."""
+    GUEST = "guest"
+    """Starts, stops or changes a guest."""
+
+
+class Noun(StrEnum):
+    """What a step is about; the same words name the files of each stage."""
+
+    IMAGES = "images"
+    NETWORK = "network"
+    STORAGE = "storage"
+    DOMAINS = "domains"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One change with a name, made of actions in order.
+
+    `subject` is what it is about (`guest influxdb`, `network public`, `image rocky9`). `what` is
+    the sentence of the plan, `why` its reason. `probe` runs first: when it does not end as
+    expected, the world has changed since the plan was made, and the run stops before the step.
+    `assumes`, if not empty, says what the step takes for granted about an image that nobody has
+    looked into yet: such a step is shown, but never run; it is planned again when that is known.
+    """
+
+    noun: Noun
+    subject: str
+    what: str
+    why: str
+    actions: tuple[Action, ...]
+    probe: Command | None = None
+    risk: Risk = Risk.NONE
+    assumes: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a guard refuses the plan, about which thing, and what to do."""
+
+    subject: str
+    reason: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Something the administrator should know, which changes nothing."""
+
+    subject: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All steps to the goal. With refusals, nothing of it may run."""
+
+    steps: tuple[Step, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether the host already is as the spec says."""
+        return not self.steps and not self.refusals
+
+    @property
+    def certain(self) -> tuple[Step, ...]:
+        """The steps before the first one that rests on an assumption."""
+        for position, step in enumerate(self.steps):
+            if step.assumes:
+                return self.steps[:position]
+        return self.steps
+
+
+class Outcome(StrEnum):
+    """How a step ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    CHANGED = "changed"
+    """The probe found that the world is no longer as it was when the plan was made."""
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """How one step ended, after how many seconds, and what its last command said."""
+
+    step: Step
+    outcome: Outcome
+    seconds: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a run did: `steps` ended of `total` planned ones; `journal` is the file that tells."""
+
+    steps: tuple[StepReport, ...]
+    total: int
+    journal: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether each step that was begun also ended well, and none is left."""
+        return len(self.steps) == self.total and all(s.outcome is Outcome.DONE for s in self.steps)

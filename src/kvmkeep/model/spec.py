@@ -1,0 +1,281 @@
+"""The wanted state, resolved: every default filled in, every reference checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
+from ipaddress import IPv6Network
+
+from kvmkeep.model.units import GuestName, Label, Mac, Size
+
+Address = IPv4Address | IPv6Address
+Interface = IPv4Interface | IPv6Interface
+Prefix = IPv4Network | IPv6Network
+
+ROOT_DISK = Label("root")
+"""The disk that is made from the image; every guest has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where something stands in the spec: for messages."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """The server itself, and what of it is never given to guests."""
+
+    name: str
+    memory_reserve: Size
+    storage_reserve: Size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """The volume group, shared with the operating system, and the prefix of guests' LVs."""
+
+    vg: str
+    lv_prefix: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A tagged VLAN of the uplink with a bridge on it.
+
+    `ageing_time` and `forward_delay` are in seconds. `mtu` 0 leaves it to NetworkManager.
+    """
+
+    name: Label
+    vlan: int
+    bridge: str
+    vlan_interface: str
+    prefix: Prefix | None
+    gateway: Address | None
+    dns: tuple[Address, ...]
+    search: tuple[str, ...]
+    ageing_time: int
+    stp: bool
+    forward_delay: int
+    mtu: int
+    place: Place
+
+
+class Algorithm(StrEnum):
+    """Checksums that are accepted."""
+
+    SHA256 = "sha256"
+    SHA512 = "sha512"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checksum:
+    """A checksum of the image file as it is published (compressed, if it is)."""
+
+    algorithm: Algorithm
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChecksumList:
+    """A vendor's checksum file (path or URL), optionally signed.
+
+    `signature` is a detached signature's path or URL, the word `inline` for a clearsigned list,
+    or empty. `keyring` is the path of the keyring that gpgv checks with.
+    """
+
+    source: str
+    signature: str
+    keyring: str
+
+
+class Format(StrEnum):
+    """Disk formats that are accepted."""
+
+    RAW = "raw"
+    QCOW2 = "qcow2"
+
+
+class Packing(StrEnum):
+    """How the image file is compressed."""
+
+    NONE = "none"
+    GZIP = "gz"
+    XZ = "xz"
+    ZSTD = "zst"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A disk image: an absolute path or an http(s) URL.
+
+    `check` is None only for local files, which then are used as they are; the plan says so.
+    `write_rate` in bytes per second limits the copy to the LV; 0 is no limit.
+    """
+
+    name: Label
+    source: str
+    format: Format
+    packing: Packing
+    check: Checksum | ChecksumList | None
+    write_rate: int
+    place: Place
+
+    @property
+    def remote(self) -> bool:
+        """Whether the source is a URL."""
+        return self.source.startswith(("http://", "https://"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """A disk of a guest: an LV. The first one, `root`, is made from the image."""
+
+    name: Label
+    lv: str
+    size: Size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A route that the guest gets besides its default route."""
+
+    to: Prefix
+    via: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nic:
+    """A network interface of a guest.
+
+    `addresses` empty means DHCP. `gateway` is the default route over this NIC, if it has one:
+    the first NIC whose network has a gateway gets it, unless the spec says otherwise.
+    """
+
+    network: Label
+    mac: Mac
+    dhcp: bool
+    addresses: tuple[Interface, ...]
+    gateway: Address | None
+    routes: tuple[Route, ...]
+    dns: tuple[Address, ...]
+    search: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """The account made at first boot. `password_hash` is in crypt(5) form; empty locks it."""
+
+    user: str
+    ssh_keys: tuple[str, ...]
+    password_hash: str = field(repr=False)
+    sudo: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyAgent:
+    """Ready when the guest agent answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyTcp:
+    """Ready when a TCP port of the guest's first static address takes a connection."""
+
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyConsole:
+    """Ready when a line of the serial log since the start matches an extended regex."""
+
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyDelay:
+    """Ready a number of seconds after the start."""
+
+    seconds: int
+
+
+Ready = ReadyAgent | ReadyTcp | ReadyConsole | ReadyDelay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """How a guest is to run. `start_timeout` is in seconds, until ready."""
+
+    autostart: bool
+    needs: tuple[GuestName, ...]
+    ready: Ready
+    start_timeout: int
+
+
+class FirstBoot(StrEnum):
+    """How a guest gets its configuration at first boot."""
+
+    AUTO = "auto"
+    """Chosen by looking into the image."""
+    CONFIG_DRIVE = "configdrive"
+    NOCLOUD = "nocloud"
+    NONE = "none"
+    """No seed: the image is complete in itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guest:
+    """A guest. `user_data` is extra cloud-config as JSON text, merged over ours; may be empty."""
+
+    name: GuestName
+    uuid: str
+    hostname: str
+    description: str
+    image: Label
+    vcpus: int
+    memory: Size
+    disks: tuple[Disk, ...]
+    nics: tuple[Nic, ...]
+    login: Login
+    run: Run
+    first_boot: FirstBoot
+    user_data: str
+    labels: tuple[str, ...]
+    place: Place
+
+    @property
+    def root(self) -> Disk:
+        """The disk that is made from the image."""
+        return self.disks[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """All that the site wants of this host.
+
+    `template` is the text of the site's own base template, or empty for the built-in one.
+    `xml_dir` is where each domain's XML is kept.
+    """
+
+    host: Host
+    storage: Storage
+    uplink: str
+    networks: tuple[Network, ...]
+    images: tuple[Image, ...]
+    guests: tuple[Guest, ...]
+    template: str
+    xml_dir: str
+
+    def network(self, name: Label) -> Network:
+        """Return the network of that name; it exists, since references were checked."""
+        return next(network for network in self.networks if network.name == name)
+
+    def image(self, name: Label) -> Image:
+        """Return the image of that name; it exists, since references were checked."""
+        return next(image for image in self.images if image.name == name)

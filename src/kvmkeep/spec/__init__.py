@@ -1,0 +1,1 @@
+"""YAML files to a Spec, with every mistake reported in one run."""

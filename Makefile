@@ -1,0 +1,36 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+# Both run as root on a fresh Debian 12 and install what they need with apt and pip.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+STAMP := $(VENV)/.ready
+
+.PHONY: demo test check pure lab-test bench torture clean help
+
+help:
+	@echo "make demo    bring up the lab and watch a guest being made in it"
+	@echo "make test    run all tests, the lab's included (under 60 minutes on 2 cores)"
+	@echo "make check   lint, types, contracts and the fast tests only"
+	@echo "make bench   compare with what you would use instead"
+	@echo "make clean   remove the virtual environment (the lab: python3 -m lab down)"
+
+$(STAMP): pyproject.toml tools/setup
+	tools/setup $(VENV)
+	touch $@
+
+demo: $(STAMP)
+	$(PYTHON) -m demo
+
+test: check lab-test
+
+check: $(STAMP)
+	tools/check $(VENV)
+
+lab-test: $(STAMP)
+	$(PYTHON) -m pytest tests/lab
+
+bench: $(STAMP)
+	$(PYTHON) -m bench
+
+clean:
+	rm -rf $(VENV)

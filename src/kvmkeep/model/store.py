@@ -37,7 +37,7 @@ def list_path(image: Image) -> str:
     if not isinstance(image.check, ChecksumList):
         return ""
     check = image.check
-    origin = "\0".join((image.source, check.source, check.signature, check.keyring))
+    origin = f"{image.source}\n{check.source}\n{check.signature}\n{check.keyring}"
     return f"{IMAGE_DIR}/{image.name}-{_short(origin)}.sums"
 
 

@@ -72,5 +72,11 @@ class Interrupted(KvmkeepError):
     touched = "The steps before it were done. Nothing was lost; run it again to go on."
 
 
+class Declined(Interrupted):
+    """Stopped on request before the first step."""
+
+    touched = "Nothing was touched."
+
+
 DIFFERENCES_FOUND = 9
 """Exit code of `plan --exit-code` when the host differs from the spec."""

@@ -85,6 +85,34 @@ class Checkpoint:
     verify: tuple[Poll, ...]
     why: str
 
+    def create(self) -> Command:
+        """Return the command that makes the checkpoint; it prints `o "/its/object/path"`.
+
+        Flags 6 are DELETE_NEW_CONNECTIONS and DISCONNECT_NEW_DEVICES (nm-dbus-interface.h).
+        """
+        count = str(len(self.devices))
+        arguments = ("aouu", count, *self.devices, str(self.timeout), "6")
+        return _to_nm("CheckpointCreate", *arguments, why="make a checkpoint of the network")
+
+    def destroy(self, checkpoint: str) -> Command:
+        """Return the command that keeps the changes made since the checkpoint."""
+        why = "keep the changes: remove the checkpoint of the network"
+        return _to_nm("CheckpointDestroy", "o", checkpoint, why=why)
+
+    def roll_back(self, checkpoint: str) -> Command:
+        """Return the command that undoes the changes made since the checkpoint.
+
+        It prints how that went for each device: `a{su} 1 "/its/object/path" 0`.
+        """
+        why = "undo the changes of the network"
+        return _to_nm("CheckpointRollback", "o", checkpoint, why=why)
+
+
+def _to_nm(method: str, *arguments: str, why: str) -> Command:
+    name = "org.freedesktop.NetworkManager"
+    path = "/org/freedesktop/NetworkManager"
+    return Command(argv=("busctl", "call", name, path, name, method, *arguments), why=why)
+
 
 Action = Command | WriteFile | Poll | Checkpoint
 """What a step is made of; each is shown, journaled and faulted alike."""

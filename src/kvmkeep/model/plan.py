@@ -98,6 +98,26 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What stopped a step, for a message that can be acted upon.
+
+    `doing` is what was being done. `command` is the one that ended badly, with its exit code (or
+    minus the signal's number, 127 where the program is missing); None where no command is to
+    blame. `said` holds the tool's last lines. `problem` is a sentence where the exit code does
+    not tell what was wrong (a limit, an unexpected answer, a file). `aftermath` tells in which
+    state the failure left things, where that is not the usual one.
+    """
+
+    doing: str
+    command: Command | None = None
+    code: int = 0
+    timed_out: bool = False
+    said: str = ""
+    problem: str = ""
+    aftermath: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepReport:
     """How one step ended, after how many seconds, and what its last command said."""
 
@@ -105,6 +125,7 @@ class StepReport:
     outcome: Outcome
     seconds: float
     detail: str = ""
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,45 @@
+"""One lab for all tests of a run; each module says in which state it needs the host."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
+
+from host import Host
+from lab.install import install
+from lab.machine import Lab
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def the_lab() -> Iterator[Lab]:
+    """Bring up one lab, and take it away whatever happens."""
+    lab = Lab(f"test-{os.getpid()}")
+    lab.up()
+    try:
+        yield lab
+    finally:
+        lab.down()
+
+
+@pytest.fixture(scope="module")
+def host(the_lab: Lab) -> Iterator[Host]:
+    """Return a pristine host with kvmkeep on it and foreign things planted.
+
+    At the end of each module the foreign things must be just as they were.
+    """
+    the_lab.reset()
+    install(the_lab)
+    host = Host(the_lab)
+    host.plant_foreign_things()
+    before = host.foreign_things()
+    yield host
+    assert host.foreign_things() == before

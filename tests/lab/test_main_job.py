@@ -1,0 +1,182 @@
+"""The main job on the real thing: guests from cloud images answer over their tagged VLANs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from host import KEY, TINY_YAML, Host
+
+GUEST = """\
+image: IMAGE
+vcpus: 2
+memory: 768MiB
+disks: {root: 3GiB}
+nics: [NICS]
+login: {user: centos, sudo: true, ssh_keys: ["@KEY@"]}
+run: {autostart: true, start_timeout: 20min}
+"""
+STATIC = (
+    "{network: internal, address: 10.5.68.237/24}, {network: public, address: 132.230.223.37/24}"
+)
+DHCP = "{network: public, address: dhcp}"
+GUESTS = {
+    "multi": GUEST.replace("IMAGE", "packed")
+    .replace("NICS", STATIC)
+    .replace("root: 3GiB", "root: 3GiB, data: 64MiB"),
+    "dhcp": GUEST.replace("IMAGE", "cloud").replace("NICS", DHCP),
+    "stack": GUEST.replace("IMAGE", "openstack").replace(
+        "NICS", "{network: internal, address: 10.5.68.9/24}"
+    ),
+    "tiny": TINY_YAML.replace("ADDRESS", "10.5.68.5"),
+}
+NAMES = tuple(GUESTS)
+
+
+@pytest.fixture(scope="module")
+def site(host: Host) -> Host:
+    """Return a host on which the spec was applied once."""
+    host.put_spec(GUESTS)
+    # What was on the group before must never be readable in a guest's disk.
+    host.must(
+        "lvcreate -y -n dirt -L 12g rl_build && yes OLDSECRET | dd of=/dev/rl_build/dirt bs=1M count=300 iflag=fullblock"
+        " conv=fsync status=none && lvchange -an rl_build/dirt && lvremove rl_build/dirt"
+    )
+    host.apply(limit=2400)
+    return host
+
+
+def dhcp_address(site: Host) -> str:
+    """Return the address that the campus gave to the DHCP guest."""
+    mac = site.must("virsh domiflist dhcp").split()[-1]
+    return site.must(
+        f"grep -rhi {mac} /run/campus* /var/lib/misc 2>/dev/null | awk '{{print $3}}'"
+    ).split()[0]
+
+
+def test_guests_run_under_kvm_with_their_disks_in_the_systems_group(site: Host) -> None:
+    for name in NAMES:
+        assert site.must(f"virsh domstate {name}").strip() == "running"
+        assert "<domain type='kvm'" in site.must(f"virsh dumpxml {name}")
+        assert f"/dev/rl_build/vm-{name}" in site.must(f"virsh domblklist {name}")
+        assert "autostart:" in site.must(f"virsh dominfo {name} | tr A-Z a-z")
+    sizes = site.must("lvs --noheadings --units m --nosuffix -o lv_name,lv_size rl_build")
+    assert {"vm-multi", "vm-multi-data", "vm-dhcp", "vm-stack", "vm-tiny"} <= set(sizes.split())
+
+
+def test_the_static_guest_answers_on_both_vlans(site: Host) -> None:
+    for address in ("10.5.68.237", "132.230.223.37"):
+        assert site.ssh("centos", address, "hostname").strip() == "multi"
+    routes = site.ssh("centos", "132.230.223.37", "ip -4 route show default")
+    assert routes.split()[2] == "132.230.223.254"
+    assert len(routes.splitlines()) == 1
+
+
+def test_the_dhcp_guest_answers(site: Host) -> None:
+    assert site.ssh("centos", dhcp_address(site), "hostname").strip() == "dhcp"
+
+
+def test_the_openstack_only_guest_answers(site: Host) -> None:
+    assert site.ssh("centos", "10.5.68.9", "hostname").strip() == "stack"
+
+
+def test_the_tiny_guest_answers(site: Host) -> None:
+    assert site.ssh("root", "10.5.68.5", "hostname").strip() == "tiny"
+
+
+def test_sudo_growth_and_console_are_as_asked(site: Host) -> None:
+    said = site.ssh(
+        "centos",
+        "10.5.68.237",
+        "sudo -n id -u; df --output=size -BM / | tail -1; systemctl is-active serial-getty@ttyS0",
+    )
+    uid, size, console = said.split()
+    assert uid == "0"
+    assert int(size.rstrip("M")) > 2400
+    assert console == "active"
+
+
+def test_the_data_disk_is_empty_and_nothing_old_can_be_read(site: Host) -> None:
+    assert site.run("grep -qa OLDSECRET /dev/rl_build/vm-multi-data").returncode == 1
+    assert site.run("grep -qa OLDSECRET /dev/rl_build/vm-multi").returncode == 1
+    assert site.must("cmp -n $((64*1024*1024)) /dev/rl_build/vm-multi-data /dev/zero") == ""
+
+
+def test_the_seed_is_gone_and_the_guest_is_not_new_at_its_next_boot(site: Host) -> None:
+    assert site.must("ls /var/lib/kvmkeep/seed").strip() == ""
+    for name in NAMES:
+        assert ".iso" not in site.must(f"virsh dumpxml {name}")
+        assert ".iso" not in site.must(f"virsh dumpxml --inactive {name}")
+        assert site.must(f"stat -c %a /root/kvm/{name}.xml").strip() == "600"
+    keys = "cat /etc/ssh/ssh_host_ed25519_key.pub; cat /var/lib/cloud/data/instance-id"
+    before = site.ssh("centos", "10.5.68.9", keys)
+    site.must("virsh reboot --mode agent stack || virsh reboot stack")
+    site.until(
+        "ip netns exec campus bash -c '! ping -c1 -W1 10.5.68.9'",
+        limit=240,
+        what="the guest goes down",
+    )
+    site.until(
+        f"ip netns exec campus ssh -i {KEY} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+        " -o ConnectTimeout=20 centos@10.5.68.9 true",
+        limit=600,
+        what="the guest is back",
+    )
+    assert site.ssh("centos", "10.5.68.9", keys) == before
+
+
+def test_bridges_are_the_documents(site: Host) -> None:
+    for vlan in (223, 2368):
+        bridge, port = f"virbr1.{vlan}", f"ens802f1.{vlan}"
+        link = json.loads(site.must(f"ip -j -d link show {bridge}"))[0]["linkinfo"]["info_data"]
+        assert link["ageing_time"] == 0
+        assert link["stp_state"] == 1
+        assert (
+            json.loads(site.must(f"ip -j -d link show {port}"))[0]["linkinfo"]["info_data"]["id"]
+            == vlan
+        )
+        assert json.loads(site.must(f"ip -j link show {port}"))[0]["master"] == bridge
+        assert "inet" not in site.must(f"ip address show {bridge}")
+        settings = site.must(
+            f"nmcli -g ipv4.method,ipv6.method,bridge.ageing-time connection show {bridge}"
+        )
+        assert settings.split() == ["disabled", "disabled", "0"]
+
+
+def test_a_second_apply_runs_no_changing_command(site: Host) -> None:
+    plan = site.plan()
+    assert plan["plan"]["steps"] == []
+    before = site.must(
+        "ls -la --time-style=full-iso /root/kvm /etc/NetworkManager/system-connections; lvs -o lv_uuid,lv_tags"
+    )
+    site.apply()
+    after = site.must(
+        "ls -la --time-style=full-iso /root/kvm /etc/NetworkManager/system-connections; lvs -o lv_uuid,lv_tags"
+    )
+    assert after == before
+    assert site.kvmkeep("plan", "--exit-code").returncode == 0
+    assert site.kvmkeep("status").returncode == 0
+
+
+def test_list_names_every_guest(site: Host) -> None:
+    said = site.kvmkeep("list").stdout
+    assert all(name in said for name in NAMES)
+
+
+def test_after_a_power_cut_everything_is_back(site: Host) -> None:
+    site.must(
+        "sync; for g in multi dhcp stack; do virsh shutdown $g; virsh autostart --disable $g; done"
+    )
+    site.until(
+        "! virsh list --name | grep -E 'multi|dhcp|stack'",
+        limit=300,
+        what="the large guests are off",
+    )
+    site.lab.cut()
+    site.lab.boot()
+    site.until(
+        "virsh domstate tiny | grep -q running", limit=120, what="the guest is started by libvirt"
+    )
+    site.until("ip netns exec campus ping -c1 -W2 10.5.68.5", limit=240, what="the guest answers")
+    assert site.must("cat /sys/class/net/virbr1.223/bridge/ageing_time").strip() == "0"
+    site.apply("tiny")

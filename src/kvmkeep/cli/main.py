@@ -1,0 +1,107 @@
+"""From the command line to an exit code: the only place where an unknown error is caught."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from kvmkeep.cli.parser import build
+from kvmkeep.cli.streams import Streams
+from kvmkeep.cli.verbs import load
+from kvmkeep.errors import Interrupted, KvmkeepError, SpecError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from kvmkeep.cli.context import Context
+
+BROKEN_PIPE = 141
+"""What a shell reports for a program that SIGPIPE ended (128 + 13)."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code."""
+    streams = Streams.of_process()
+    arguments = sys.argv[1:] if argv is None else argv
+    code = _guarded(arguments, streams)
+    if streams.trouble:
+        streams.talk(f"kvmkeep: the result could not be written: {streams.trouble}")
+        return code or 1
+    return BROKEN_PIPE if streams.gone and code == 0 else code
+
+
+def _guarded(arguments: Sequence[str], streams: Streams) -> int:
+    context: Context | None = None
+    debug = "--debug" in arguments
+    try:
+        namespace = build().parse_args(arguments)
+        context = _context(namespace, streams)
+        return run(namespace, context)
+    except KvmkeepError as error:
+        return report(error, streams, as_json=context is not None and context.json)
+    except KeyboardInterrupt:
+        streams.talk("kvmkeep: interrupted")
+        return Interrupted.exit_code
+    except SystemExit as leaving:  # argparse: --help and --version
+        return leaving.code if isinstance(leaving.code, int) else 0
+    except BrokenPipeError:
+        streams.gone = True
+        return 0
+    except Exception as error:  # noqa: BLE001 - the border: everything else is a bug of ours
+        from kvmkeep.cli.bug import report_bug  # noqa: PLC0415
+
+        return report_bug(error, streams, debug=debug)
+
+
+def run(namespace: argparse.Namespace, context: Context) -> int:
+    """Run the chosen verb: its arguments become its own value first."""
+    from dataclasses import fields  # noqa: PLC0415
+
+    verb = load(namespace.verb)
+    values = {field.name: getattr(namespace, field.name) for field in fields(verb.Args)}  # type: ignore[arg-type]
+    frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return verb.run(verb.Args(**frozen), context)
+
+
+def report(error: KvmkeepError, streams: Streams, *, as_json: bool = False) -> int:
+    """Say what went wrong, what to do, and whether anything was touched."""
+    if as_json and not streams.printed:
+        streams.document(_as_json(error))
+    if isinstance(error, SpecError):
+        streams.talk(error.message)  # file:line:column: an editor jumps there
+    else:
+        streams.talk(f"kvmkeep: {error.message}")
+    if error.hint:
+        streams.talk(f"  {error.hint}")
+    streams.talk(error.touched)
+    return error.exit_code
+
+
+def _as_json(error: KvmkeepError) -> str:
+    import json  # noqa: PLC0415
+
+    value = {
+        "version": 1,
+        "error": {
+            "kind": type(error).__name__,
+            "exit_code": error.exit_code,
+            "message": error.message,
+            "hint": error.hint,
+            "touched": error.touched,
+        },
+    }
+    return json.dumps(value, indent=2)
+
+
+def _context(namespace: argparse.Namespace, streams: Streams) -> Context:
+    from kvmkeep.cli.context import Context  # noqa: PLC0415
+
+    return Context(
+        spec_dir=namespace.spec_dir,
+        connect=namespace.connect,
+        json=namespace.json,
+        verbose=namespace.verbose,
+        debug=namespace.debug,
+        streams=streams,
+    )

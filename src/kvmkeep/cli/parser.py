@@ -1,0 +1,124 @@
+"""The command line: global options before or after the verb, one parser per verb."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from kvmkeep import __version__
+from kvmkeep.cli.streams import columns
+from kvmkeep.cli.verbs import VERBS, load
+from kvmkeep.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SPEC_DIR = "/etc/kvmkeep"
+URI = "qemu:///system"
+
+_ABOUT = "Keeps one plain Linux server as a KVM server that critical guests can depend on."
+_END = (
+    "Exit codes: 0 done or nothing to do; 1 a bug; 2 usage; 3 mistakes in the spec; 4 refused; "
+    "5 host not ready; 6 busy; 7 stopped at a step; 8 not converged; 9 differences; "
+    "130 interrupted. Codes 2 to 6: nothing was touched. See kvmkeep(1)."
+)
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Help as wide as the terminal, `-v, --verbose FILE` written once, on every Python."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=columns(sys.stdout) - 2)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings:
+            return super()._format_action_invocation(action)
+        names = ", ".join(action.option_strings)
+        if action.nargs == 0:
+            return names
+        return f"{names} {self._format_args(action, action.dest.upper())}"
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose mistakes are our errors, and whose options are added when it is used."""
+
+    def __init__(self, *, verb: str = "", **options: object) -> None:
+        super().__init__(
+            prog=str(options.get("prog", "kvmkeep")),
+            description=str(options.get("description", _ABOUT)),
+            epilog=None if verb else _END,
+            formatter_class=_Formatter,
+            allow_abbrev=False,
+        )
+        self.verb = verb
+        self._filled = False
+
+    def parse_known_args(  # type: ignore[override]
+        self,
+        args: Sequence[str] | None = None,
+        namespace: argparse.Namespace | None = None,
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Add the verb's own options first, now that it is the chosen one."""
+        self.fill()
+        return super().parse_known_args(args, namespace)
+
+    def fill(self) -> None:
+        """Add the options of this parser's verb, once."""
+        if self.verb and not self._filled:
+            self._filled = True
+            load(self.verb).add(self)
+            _add_globals(self, inherit=True)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what is wrong with the command line."""
+        raise UsageError(message, hint=f"type: {self.prog} --help")
+
+
+def _add_globals(parser: argparse.ArgumentParser, *, inherit: bool) -> None:
+    """Add the options that every verb takes, on either side of it.
+
+    A verb's parser must not overwrite with its defaults what stood before the verb.
+    """
+    group = parser.add_argument_group("options of every verb")
+
+    def default(value: object) -> object:
+        return argparse.SUPPRESS if inherit else value
+
+    group.add_argument(
+        "--spec", metavar="DIR", dest="spec_dir", default=default(SPEC_DIR),
+        help=f"the spec's directory (default {SPEC_DIR})",
+    )  # fmt: skip
+    group.add_argument(
+        "--connect", metavar="URI", default=default(URI), help=f"the libvirt to use (default {URI})"
+    )
+    group.add_argument(
+        "--json", action="store_true", default=default(value=False), help="print JSON"
+    )
+    group.add_argument(
+        "-v", "--verbose", action="store_true", default=default(value=False),
+        help="show each command",
+    )  # fmt: skip
+    group.add_argument(
+        "--debug", action="store_true", default=default(value=False),
+        help="show the traceback of a bug",
+    )  # fmt: skip
+
+
+def build() -> Parser:
+    """Return the whole parser; the options of a verb are added when it is chosen."""
+    parser = Parser()
+    parser.add_argument("--version", action="version", version=f"kvmkeep {__version__}")
+    _add_globals(parser, inherit=False)
+    verbs = parser.add_subparsers(
+        title="verbs", dest="verb", metavar="VERB", required=True, parser_class=Parser
+    )
+    for name, summary in VERBS.items():
+        verbs.add_parser(
+            name, help=summary, verb=name, prog=f"kvmkeep {name}", description=_sentence(summary)
+        )
+    return parser
+
+
+def _sentence(summary: str) -> str:
+    return summary[:1].upper() + summary[1:] + "."

@@ -1,0 +1,42 @@
+"""The verbs, in the order of an administrator's day, and how one of them is loaded."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Callable
+
+    from kvmkeep.cli.context import Context
+
+VERBS: dict[str, str] = {
+    "init": "write a starter spec from what is found on this host",
+    "validate": "check the spec; the host is not looked at",
+    "plan": "show what apply would do, and touch nothing",
+    "apply": "make the host as the spec says",
+    "status": "tell whether the host is as the spec says",
+    "list": "list the guests",
+    "show": "show one guest",
+    "console": "attach to a guest's serial console, or print its log",
+    "start": "start guests and wait until they are ready",
+    "shutdown": "shut guests down gracefully; never cut their power",
+    "observe": "print what is found on this host",
+    "journal": "tell what earlier runs did",
+    "schema": "print the spec's JSON Schema, for editors",
+    "completion": "print the shell's completion script",
+}
+
+
+class Verb(Protocol):
+    """What the module of a verb holds."""
+
+    Args: Callable[..., object]
+    add: Callable[[ArgumentParser], None]
+    run: Callable[[object, Context], int]
+
+
+def load(name: str) -> Verb:
+    """Import the module of a verb: only the chosen one costs time."""
+    return cast("Verb", importlib.import_module(f"kvmkeep.cli.{name}"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from host import TINY_YAML, Host
+from labhost import TINY_YAML, Host
 
 GUESTS = {
     "tiny": TINY_YAML.replace("ADDRESS", "10.5.68.5").replace("256MiB}", "256MiB, data: 64MiB}")

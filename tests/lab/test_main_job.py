@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from host import KEY, TINY_YAML, Host
+from labhost import KEY, TINY_YAML, Host
 
 GUEST = """\
 image: IMAGE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from host import HOST_YAML, TINY_YAML, Host
+from labhost import HOST_YAML, TINY_YAML, Host
 
 TINY = TINY_YAML.replace("ADDRESS", "10.5.68.5")
 STATE = "lvs -a -o lv_name,lv_size,lv_tags; virsh list --all; nmcli -t -f UUID,NAME connection show; ls -R /root/kvm 2>&1"
@@ -105,7 +105,7 @@ def test_a_degraded_array_is_refused_and_healed_it_is_not(host: Host) -> None:
             f"mdadm /dev/{array} --re-add /dev/{member} || mdadm /dev/{array} --add /dev/{member}"
         )
         host.until(
-            f"! grep -Eq 'recovery|resync|_' /proc/mdstat", limit=600, what="the array is whole"
+            "! grep -Eq 'recovery|resync|_' /proc/mdstat", limit=600, what="the array is whole"
         )
 
 

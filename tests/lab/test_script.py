@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from host import TINY_YAML, Host
+from labhost import TINY_YAML, Host
 
 GUESTS = {"tiny": TINY_YAML.replace("ADDRESS", "10.5.68.5")}
 

@@ -1,0 +1,45 @@
+"""The environment that commands run in: rebuilt, so that a plan runs alike for everyone."""
+
+from __future__ import annotations
+
+import os
+
+PATH = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
+
+_PASSED_ON = ("LIBGUESTFS_PATH", "LIBGUESTFS_BACKEND_SETTINGS")
+
+
+def environment(path: tuple[str, ...] = PATH) -> dict[str, str]:
+    """Return the whole environment of a command.
+
+    libguestfs starts its appliance by itself (`direct`): through libvirt it would need to give
+    the appliance's user access to root's files.
+    """
+    passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {
+        "PATH": ":".join(path),
+        "LC_ALL": "C.UTF-8",
+        "HOME": "/root",
+        "LIBGUESTFS_BACKEND": "direct",
+        **passed,
+    }
+
+
+def invoker() -> str:
+    """Return who started this: the user behind sudo, else of the login session, else our own."""
+    import pwd  # noqa: PLC0415 - only a run that changes something asks
+
+    user = os.environ.get("SUDO_USER", "")
+    if user and user.isprintable():
+        return user
+    try:
+        with open("/proc/self/loginuid", encoding="ascii") as file:
+            uid = int(file.read())
+    except (OSError, ValueError):
+        uid = os.geteuid()
+    for candidate in (uid, os.geteuid()):
+        try:
+            return pwd.getpwuid(candidate).pw_name
+        except KeyError:
+            continue  # 4294967295: nobody logged in, as for a service
+    return str(os.geteuid())

@@ -1,0 +1,68 @@
+"""The door to the real machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+
+from kvmkeep.host import files
+from kvmkeep.host.door import ProgressWatcher, Result
+from kvmkeep.host.run import Setting, run
+from kvmkeep.model.command import Command, WriteFile
+from kvmkeep.model.facts import ImageFile
+
+
+class MachineDoor:
+    """Implements `Door` on this machine; a request to stop in `setting` ends waits as well."""
+
+    def __init__(self, setting: Setting | None = None) -> None:
+        self._setting = setting or Setting()
+
+    def run(self, command: Command, watch: ProgressWatcher | None = None) -> Result:
+        """Run a command to its end; never raises because of how it ended."""
+        return run(command, self._setting, watch)
+
+    def write(self, file: WriteFile) -> None:
+        """Write a file whole and durably; raises OSError."""
+        files.write_file(file)
+
+    def read(self, path: str, limit: int = 1 << 20) -> bytes | None:
+        """Return the first `limit` bytes of a regular file, or None where there is none.
+
+        Raises OSError where there is one that can't be read.
+        """
+        return files.read_file(path, limit)
+
+    def names(self, directory: str) -> tuple[str, ...]:
+        """Return the sorted names in a directory; none where it does not exist."""
+        return files.list_names(directory)
+
+    def look(self, path: str) -> ImageFile | None:
+        """Return what kind of file this is and its fingerprint (lstat), or None."""
+        return files.look_at(path)
+
+    def device(self, path: str) -> str:
+        """Return the `major:minor` of a block device, through links; empty if it is none."""
+        return files.block_device(path)
+
+    def which(self, program: str) -> str:
+        """Return the absolute path of a program, or nothing."""
+        return shutil.which(program, path=self._setting.environment["PATH"]) or ""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, but not longer than until somebody asks to stop."""
+        until = time.monotonic() + seconds
+        stop = self._setting.stop
+        while (left := until - time.monotonic()) > 0 and not stop.requested:
+            time.sleep(min(left, self._setting.tick))
+        stop.tick()
+
+    def clock(self) -> float:
+        """Return seconds of a monotonic clock."""
+        return time.monotonic()
+
+
+def host_name() -> str:
+    """Return the host's name, as the kernel knows it."""
+    return os.uname().nodename

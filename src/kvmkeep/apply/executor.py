@@ -1,0 +1,110 @@
+"""Carry out the certain steps of a plan, one after the other, and report how each ended."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from kvmkeep.apply.checkpoint import change_network
+from kvmkeep.apply.hands import Hands, StopAsked, carry_out
+from kvmkeep.apply.journal import Journal
+from kvmkeep.apply.polling import wait_for
+from kvmkeep.apply.ui import Ui
+from kvmkeep.errors import Refused
+from kvmkeep.host.door import Door
+from kvmkeep.host.run import NOT_STARTED
+from kvmkeep.host.stop import Stop
+from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile
+from kvmkeep.model.plan import Failure, Outcome, Plan, Report, Step, StepReport
+
+
+def apply_plan(
+    plan: Plan, door: Door, journal: Journal, ui: Ui, stop: Stop | None = None, *, done: int = 0
+) -> Report:
+    """Carry out `plan.certain`; stops at the first step that does not end well.
+
+    `done` is the number of steps that earlier rounds did: steps are numbered on from there. The
+    report's `total` counts the certain steps of this plan.
+    """
+    if plan.refusals:
+        raise Refused(plan.refusals[0].reason, hint=plan.refusals[0].hint)
+    hands = Hands(door=door, journal=journal, ui=ui, stop=stop or Stop())
+    total = done + len(plan.steps)
+    reports: list[StepReport] = []
+    for number, step in enumerate(plan.certain, done + 1):
+        hands.stop.tick()
+        if hands.stop.requested:
+            reports.append(StepReport(step=step, outcome=Outcome.INTERRUPTED, seconds=0.0))
+            break
+        journal.step_begins(number, total, step)
+        ui.step_begins(number, total, step)
+        report = _carry_out_step(hands, step)
+        reports.append(report)
+        journal.step_ends(report)
+        ui.step_ends(number, total, report)
+        if report.outcome is not Outcome.DONE:
+            break
+    return Report(steps=tuple(reports), total=len(plan.certain), journal=journal.path)
+
+
+def _carry_out_step(hands: Hands, step: Step) -> StepReport:
+    began = hands.door.clock()
+    try:
+        outcome, failure = _probe_and_act(hands, step)
+    except StopAsked as stopped:
+        outcome, failure = Outcome.INTERRUPTED, stopped.failure
+    except KeyboardInterrupt:
+        # Nobody counts signals here (see Stop.listening): the door ended the command.
+        problem = "It was interrupted in the middle."
+        outcome, failure = Outcome.INTERRUPTED, Failure(doing=step.what, problem=problem)
+    return StepReport(
+        step=step,
+        outcome=outcome,
+        seconds=hands.door.clock() - began,
+        detail=_detail(failure),
+        failure=failure,
+    )
+
+
+def _probe_and_act(hands: Hands, step: Step) -> tuple[Outcome, Failure | None]:
+    if step.probe is not None:
+        result, failure = carry_out(hands, step.probe)
+        if failure is not None:
+            answered = 0 <= result.code < NOT_STARTED and not result.timed_out
+            return (Outcome.CHANGED if answered else Outcome.FAILED), failure
+    for action in step.actions:
+        failure = _act(hands, action)
+        if failure is not None:
+            return Outcome.FAILED, failure
+    return Outcome.DONE, None
+
+
+def _act(hands: Hands, action: Action) -> Failure | None:
+    match action:
+        case Command():
+            return carry_out(hands, action)[1]
+        case WriteFile():
+            return _write(hands, action)
+        case Poll():
+            return wait_for(hands, action)
+        case Checkpoint():
+            return change_network(hands, action)
+        case _:
+            assert_never(action)
+
+
+def _write(hands: Hands, file: WriteFile) -> Failure | None:
+    hands.journal.file_begins(file)
+    problem = ""
+    try:
+        hands.door.write(file)
+    except OSError as error:
+        problem = f"The file {file.path} could not be written: {error.strerror or error}."
+    hands.journal.file_ends(problem)
+    return Failure(doing=file.why, problem=problem) if problem else None
+
+
+def _detail(failure: Failure | None) -> str:
+    if failure is None:
+        return ""
+    parts = (failure.problem, failure.said, failure.aftermath)
+    return "\n".join(part for part in parts if part)

@@ -35,6 +35,14 @@ def cache_root() -> Path:
     return root
 
 
+def log_path(kind: str) -> Path:
+    """Return an empty log for building something."""
+    path = cache_root() / "logs" / f"{kind}.log"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"")
+    return path
+
+
 def demand_space(place: Path, needed: int, what: str) -> None:
     """Refuse to begin when the disk is too full for what will be built."""
     free = shutil.disk_usage(place).free
@@ -168,14 +176,16 @@ def prune(kind: str, keep: Path) -> None:
     """Remove entries of one kind that have an old key and that no lab uses."""
     used = used_paths()
     for old in keep.parent.glob(f"{kind}-*"):
-        if old != keep and not any(path.startswith(f"{old}/") for path in used):
+        if old.is_dir() and old != keep and not any(path.startswith(f"{old}/") for path in used):
             say(f"removing the old {old.name} from the cache")
             remove_tree(old)
 
 
 def used_paths() -> set[str]:
-    """Return the files that running processes hold open; a running lab's disks are among them."""
-    found: set[str] = set()
+    """Return what labs and other entries are based on, and the files that processes hold open."""
+    found = {f"{base.resolve()}/" for base in cache_root().glob("*/*/base")} | {
+        f"{base.resolve()}/" for base in cache_root().glob("*/base")
+    }
     for link in Path("/proc").glob("[0-9]*/fd/*"):
         with contextlib.suppress(OSError):
             found.add(str(link.readlink()))

@@ -1,0 +1,85 @@
+"""Puts kvmkeep into a lab: its source, and the Python packages it depends on."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab import cache
+from lab.errors import LabError
+from lab.tools import run_tool, say, step
+
+if TYPE_CHECKING:
+    from lab.machine import Lab
+
+TREE = Path(__file__).parent.parent
+SPACE = 200 * 2**20
+FROM_DEBIAN = "libvirt-python"
+WRAPPER = """#!/bin/sh
+PYTHONPATH=/opt/kvmkeep/src:/opt/kvmkeep/lib exec /usr/bin/python3 -m kvmkeep "$@"
+"""
+
+
+def dependencies() -> list[str]:
+    """Return what pyproject.toml asks for, without what Debian brings."""
+    try:
+        project = tomllib.loads((TREE / "pyproject.toml").read_text())["project"]
+    except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
+        message = f"can't read the dependencies from {TREE / 'pyproject.toml'}: {error}"
+        raise LabError(message) from error
+    names = [str(text) for text in project.get("dependencies", [])]
+    return sorted(text for text in names if re.split(r"[^A-Za-z0-9._-]", text, maxsplit=1)[0] != FROM_DEBIAN)
+
+
+def build_packages(place: Path) -> None:
+    """Fetch the Python packages for the lab's Python."""
+    wanted = dependencies()
+    log = cache.log_path("python")
+    argv = [os.environ.get("KVMKEEP_LAB_PIP", ""), "pip", f"{sys.executable} -m pip"]
+    argv = shlex.split(next(text for text in argv if text and runs_pip(text)))
+    options = ["install", "--quiet", "--no-compile", "--only-binary=:all:", "--python-version=3.11"]
+    with step(f"fetching {len(wanted)} Python packages"):
+        run_tool([*argv, *options, "--target", str(place / "lib"), *wanted], log, limit=600)
+
+
+def runs_pip(text: str) -> bool:
+    """Say whether this way of calling pip works here."""
+    try:
+        run_tool([*shlex.split(text), "--version"], cache.log_path("pip"), limit=60)
+    except LabError:
+        return text.endswith("-m pip")
+    return True
+
+
+def python_packages() -> Path:
+    """Return the directory with the Python packages."""
+    key = cache.key_of({"wanted": "\n".join(dependencies()).encode(), "how": Path(__file__).read_bytes()})
+    return cache.entry("python", key, build_packages, needs=SPACE) / "lib"
+
+
+def install(lab: Lab) -> None:
+    """Copy kvmkeep into the lab; the packages only when they differ from what is there."""
+    packages = python_packages()
+    mark = packages.parent.name
+    source = TREE / "src" / "kvmkeep"
+    if not source.is_dir():
+        message = f"{source} does not exist"
+        raise LabError(message)
+    with step("copying kvmkeep into the lab"):
+        check = f"mkdir -p /opt/kvmkeep/src && rm -rf /opt/kvmkeep/src/kvmkeep && [ -e /opt/kvmkeep/lib/.{mark} ]"
+        if lab.run(["sh", "-c", check]).returncode:
+            lab.run(["rm", "-rf", "/opt/kvmkeep/lib"], check=True)
+            lab.copy_in([packages], "/opt/kvmkeep/")
+            compiled = ["python3", "-m", "compileall", "-q", "/opt/kvmkeep/lib"]
+            lab.run(compiled, timeout=300)
+            lab.run(["touch", f"/opt/kvmkeep/lib/.{mark}"], check=True)
+        lab.copy_in([source], "/opt/kvmkeep/src/")
+        script = "cat > /usr/local/bin/kvmkeep && chmod 755 /usr/local/bin/kvmkeep"
+        lab.run(["sh", "-c", script], input=WRAPPER, check=True)
+        lab.run(["python3", "-m", "compileall", "-q", "/opt/kvmkeep/src"], timeout=300)
+    say("installed: kvmkeep")

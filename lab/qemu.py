@@ -1,0 +1,169 @@
+"""The virtual server itself: QEMU's command line, its start and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+from lab.accel import QEMU, accelerator
+from lab.errors import LabError
+from lab.qmp import Qmp
+from lab.tools import Guard, output_of, tail, tool_environment, wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lab.state import State
+
+MEMORY = 6144
+PROCESSORS = 2
+DISKS = ("root", "ssd-a", "ssd-b")
+SSD_SIZE = "41G"
+KERNEL_ARGUMENTS = "root=LABEL=lab-root rw console=ttyS0,115200 loglevel=4 mitigations=off audit=0 tsc=reliable"
+LOCALHOST = "127.0.0.1"
+PORT_TRIES = 5
+
+
+def command_line(state: State, host: Path) -> list[str]:
+    """Return the command for QEMU. It must be the same for a machine that is saved and resumed."""
+    accel = "kvm" if state.accelerator == "kvm" else "tcg,thread=multi,tb-size=1024"
+    place = state.place
+    # One option and its value per line.
+    argv = [QEMU, "-name", f"kvmkeep-lab-{state.name}", "-nodefaults", "-no-user-config", "-display", "none"]
+    argv += ["-machine", "q35", "-accel", accel, "-cpu", "max", "-smp", str(PROCESSORS), "-m", str(MEMORY)]
+    argv += ["-kernel", str(host / "vmlinuz"), "-initrd", str(host / "initrd.img"), "-append", KERNEL_ARGUMENTS]
+    for slot, disk in enumerate(DISKS, start=4):
+        drive = f"file={state.disks}/{disk}.qcow2,if=none,id={disk},format=qcow2,cache=unsafe,discard=unmap"
+        argv += ["-drive", drive, "-device", f"virtio-blk-pci,drive={disk},serial={disk},addr={slot}"]
+    argv += ["-netdev", f"user,id=mgmt,hostfwd=tcp:{LOCALHOST}:{state.port}-:22"]
+    argv += ["-device", "virtio-net-pci,netdev=mgmt,mac=52:54:00:e0:00:f0,addr=8,romfile="]
+    argv += ["-netdev", "hubport,id=uplink,hubid=1", "-netdev", "hubport,id=campus,hubid=1"]
+    argv += ["-device", "virtio-net-pci,netdev=uplink,mac=52:54:00:e0:00:f1,addr=9,romfile="]
+    argv += ["-device", "virtio-net-pci,netdev=campus,mac=52:54:00:e0:00:ca,addr=10,romfile="]
+    argv += ["-device", "virtio-rng-pci,addr=11", "-device", "pcie-root-port,id=spare,chassis=1,addr=12"]
+    argv += ["-chardev", f"socket,id=console,path={place}/console.sock,server=on,wait=off,logfile={place}/console.log"]
+    argv += ["-serial", "chardev:console", "-qmp", f"unix:{place}/qmp.sock,server=on,wait=off"]
+    return argv
+
+
+def free_port() -> int:
+    """Return a TCP port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind((LOCALHOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def demand_port(port: int) -> None:
+    """Refuse a port that somebody else uses."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOCALHOST, port))
+        except OSError as error:
+            message = f"port {port} on {LOCALHOST} is taken: {error.strerror}"
+            raise LabError(message, "leave --ssh-port out, and a free one is chosen") from error
+
+
+def make_overlay(overlay: Path, base: Path, base_format: str) -> None:
+    """Make a disk that holds only what changes against its base."""
+    argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", base_format, "-b", str(base.resolve()), str(overlay)]
+    output_of(argv)
+
+
+def launch(state: State, host: Path, *, saved: Path | None) -> Guard:
+    """Start QEMU; give the guard that stops it, should this process die before the lab is up."""
+    wanted = state.port
+    for attempt in range(PORT_TRIES):
+        state.port = wanted or free_port()
+        if wanted:
+            demand_port(wanted)
+        argv = command_line(state, host)
+        if saved:
+            argv += ["-incoming", f"exec:exec zstd -dcq '{saved}'"]
+        log = state.place / "qemu.log"
+        with log.open("wb") as sink:
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                start_new_session=True,
+                env=tool_environment(),
+            )
+        state.pid = process.pid
+        guard = Guard(process.pid)
+        try:
+            state.save()
+            wait_for("QEMU to start", lambda: process.poll() is not None or socket_ready(state), limit=60, pause=0.05)
+            if process.poll() is None:
+                return guard
+        except BaseException:
+            power_off(state)
+            raise
+        finally:
+            if process.poll() is not None:
+                guard.release()
+        state.pid = 0
+        state.save()
+        if "Could not set up host forwarding rule" in tail(log) and attempt + 1 < PORT_TRIES and not wanted:
+            continue
+        message = f"QEMU did not start:\n{tail(log)}\n"
+        raise LabError(message, "the port was taken" if "forwarding rule" in tail(log) else "")
+    message = "found no free port"
+    raise LabError(message)
+
+
+def socket_ready(state: State) -> bool:
+    """Say whether QEMU's control socket is there."""
+    return (state.place / "qmp.sock").exists()
+
+
+def resume(state: State, *, limit: float = 60) -> None:
+    """Wait until the saved state is loaded, and let the machine run."""
+    with Qmp(state.place / "qmp.sock") as qmp:
+        qmp.wait_for_status("paused", "prelaunch", "postmigrate", "running", limit=limit)
+        qmp.call("cont")
+        qmp.wait_for_status("running", limit=10)
+
+
+def save_machine(state: State, target: Path, *, limit: float = 120) -> None:
+    """Write the state of the running machine to a file; the machine stays stopped."""
+    with Qmp(state.place / "qmp.sock", limit=limit) as qmp:
+        qmp.call("stop")
+        qmp.call("migrate-set-parameters", max_bandwidth=2**40)
+        qmp.call("migrate", uri=f"exec:exec zstd -q -1 -T2 -o '{target}'")
+        end = time.monotonic() + limit
+        while (status := qmp.call("query-migrate")["status"]) != "completed":
+            if status == "failed" or time.monotonic() > end:
+                message = f"saving the machine's state ended as {status!r}"
+                raise LabError(message)
+            time.sleep(0.1)
+        qmp.call("quit")
+
+
+def power_off(state: State) -> None:
+    """Kill QEMU, as a power cut does, and wait until it is gone."""
+    if state.is_running():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(state.pid, signal.SIGKILL)
+        wait_for("QEMU to end", lambda: not is_there(state), limit=30, pause=0.02)
+    state.pid = 0
+    for name in ("qmp.sock", "console.sock"):
+        (state.place / name).unlink(missing_ok=True)
+
+
+def is_there(state: State) -> bool:
+    """Say whether the process is still there; reap it if it is ours."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(state.pid, os.WNOHANG)
+    return state.is_running()
+
+
+def chosen_accelerator() -> str:
+    """Return what a machine that starts now will use."""
+    return accelerator()

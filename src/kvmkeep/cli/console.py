@@ -1,0 +1,84 @@
+"""`kvmkeep console`: a guest's serial port, live or as it was logged."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kvmkeep.cli.guests import checked
+from kvmkeep.errors import Unready, UsageError
+from kvmkeep.model.names import console_log
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+
+_LARGEST = 8 << 20
+"""Bytes of the log that are read; virtlogd rotates at 2 MiB by default (virtlogd.conf)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Args:
+    """Which guest; `log` prints what was logged, `lines` of it (0: all)."""
+
+    guest: str
+    log: bool
+    lines: int
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("guest", metavar="GUEST", help="the guest's name")
+    parser.add_argument("--log", action="store_true", help="print the saved log instead")
+    parser.add_argument(
+        "--lines", metavar="N", type=int, default=0, help="with --log: only the last N lines"
+    )
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Attach, or print the log."""
+    guest = checked(args.guest)
+    if args.lines < 0:
+        raise UsageError("--lines takes a number that is not negative")
+    if args.log:
+        return _print_log(guest, args.lines, ctx)
+    if not _at_terminal():
+        raise UsageError(
+            "the console needs a terminal", hint=f"type: kvmkeep console --log {guest}"
+        )
+    from kvmkeep.host.console import become, console_command  # noqa: PLC0415
+
+    ctx.streams.talk(f"Attaching to {guest}. Ctrl-] leaves; Enter may be needed to see a prompt.")
+    become(console_command(ctx.connect, guest))
+
+
+def _at_terminal() -> bool:
+    return all(s is not None and not s.closed and s.isatty() for s in (sys.stdin, sys.stdout))
+
+
+def _print_log(guest: str, lines: int, ctx: Context) -> int:
+    path = console_log(guest)
+    try:
+        content = ctx.door().read(path, _LARGEST)
+    except OSError as error:
+        raise Unready(f"{path} can't be read: {error.strerror}", hint="run it as root") from error
+    if content is None:
+        raise Unready(f"{path} is not there", hint="the log begins with the guest's first start")
+    said = clean(content)
+    if lines:
+        said = "\n".join(said.splitlines()[-lines:])
+    if said:
+        ctx.streams.result(said)
+    return 0
+
+
+def clean(content: bytes) -> str:
+    """Return a log without what a terminal would act upon: the guest chose every byte of it."""
+    import re  # noqa: PLC0415
+
+    text = content.decode("utf-8", "replace").replace("\r\n", "\n")
+    # ECMA-48: control sequences, operating system commands, and two-character escapes.
+    text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-_]", "", text)
+    return re.sub(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]", "", text)

@@ -1,0 +1,55 @@
+"""`kvmkeep init`: a commented starter spec from what is found on this host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kvmkeep.errors import Refused, Unready
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Args:
+    """`show` prints the files instead of writing them."""
+
+    show: bool
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("--show", action="store_true", help="print the files, write nothing")
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Write the files into the spec's directory; what is there already is never overwritten."""
+    from kvmkeep.model.command import WriteFile  # noqa: PLC0415
+    from kvmkeep.spec.starter import starter  # noqa: PLC0415
+
+    door = ctx.door()
+    if not args.show and door.names(ctx.spec_dir):
+        raise Refused(
+            f"{ctx.spec_dir} is not empty",
+            hint="name another directory with --spec, or look first with --show",
+        )
+    files = starter(ctx.observe(None))
+    if ctx.json:
+        ctx.print_json({"directory": ctx.spec_dir, "written": not args.show, "files": dict(files)})
+    elif args.show:
+        ctx.streams.document("\n".join(f"# --- {name}\n{text}" for name, text in files.items()))
+    if args.show:
+        return 0
+    for name, text in files.items():
+        path = f"{ctx.spec_dir}/{name}"
+        file = WriteFile(path=path, content=text.encode(), why="the starter spec", mode=0o644)
+        try:
+            door.write(file)
+        except OSError as error:
+            raise Unready(f"{path} can't be written: {error.strerror}", hint="run it as root")
+        ctx.streams.talk(f"Wrote {path}")
+    ctx.streams.talk("Next: read and change them, then type `kvmkeep validate`, `kvmkeep plan`.")
+    return 0

@@ -1,0 +1,35 @@
+"""`kvmkeep observe`: what is found on this host; changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Args:
+    """No arguments of its own."""
+
+
+def add(_parser: ArgumentParser) -> None:
+    """Add the arguments: none."""
+
+
+def run(_args: Args, ctx: Context) -> int:
+    """Print the facts: as JSON for `plan --facts`, or as a summary."""
+    facts = ctx.observe(ctx.spec_or_none())
+    ctx.tell_problems(facts)
+    if ctx.json:
+        from kvmkeep.report.json import facts_json  # noqa: PLC0415
+
+        ctx.streams.document(facts_json(facts))
+    else:
+        from kvmkeep.cli.summary import facts_text  # noqa: PLC0415
+
+        ctx.streams.result(facts_text(facts, ctx.streams.width))
+    return 0

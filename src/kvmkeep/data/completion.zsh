@@ -1,0 +1,52 @@
+#compdef kvmkeep
+# zsh completion for kvmkeep. To use it, from a directory of $fpath:
+#   kvmkeep completion zsh > /usr/local/share/zsh/site-functions/_kvmkeep
+
+_kvmkeep() {
+    local verb="" word
+    local -a where verbs options names
+    integer i
+    for ((i = 2; i < CURRENT; i++)); do
+        word=$words[i]
+        case $word in
+            (--spec|--connect)
+                (( i + 1 < CURRENT )) && where+=("$word" "${(Q)words[i+1]}")
+                (( i++ ))
+                ;;
+            (-*) ;;
+            (*) [[ -z $verb ]] && verb=$word ;;
+        esac
+    done
+    case $words[CURRENT-1] in
+        (--spec) _files -/; return ;;
+        (--facts) _files; return ;;
+        (--connect) compadd -- qemu:///system test:///default; return ;;
+        (--label|--state|--limit|--lines) return ;;
+    esac
+    options=(--spec --connect --json --verbose --debug --help)
+    case $verb in
+        ("") options+=(--version) ;;
+@ZSH_CASES@
+    esac
+    if [[ $PREFIX == -* ]]; then
+        compadd -a options
+        return
+    fi
+    case $verb in
+        ("")
+            verbs=(
+@ZSH_VERBS@
+            )
+            _describe verb verbs
+            ;;
+        (completion) compadd -- bash zsh ;;
+        (schema) compadd -- host guest ;;
+        (@GUEST_VERBS@)
+            # compadd -a takes the names as they are: nothing of them is expanded.
+            names=("${(@f)$(command kvmkeep list --names "${where[@]}" 2>/dev/null </dev/null)}")
+            compadd -a names
+            ;;
+    esac
+}
+
+_kvmkeep "$@"

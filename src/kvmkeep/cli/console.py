@@ -51,7 +51,7 @@ def run(args: Args, ctx: Context) -> int:
     from kvmkeep.host.console import become, console_command  # noqa: PLC0415
 
     ctx.streams.talk(f"Attaching to {guest}. Ctrl-] leaves; Enter may be needed to see a prompt.")
-    become(console_command(ctx.connect, guest))
+    return become(console_command(ctx.connect, guest))
 
 
 def _at_terminal() -> bool:

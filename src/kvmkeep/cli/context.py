@@ -1,12 +1,40 @@
-"""What every verb is given: the global options, the streams, and the way to the other stages."""
+"""What every verb is given: the global options, the streams, and the way to the other stages.
+
+All imports of the stages are made when they are needed: libvirt, YAML and the rest cost more time
+than most verbs take.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from kvmkeep.errors import Unready
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kvmkeep import flow
+    from kvmkeep.apply.journal import Journals
+    from kvmkeep.apply.ui import Ui
     from kvmkeep.cli.streams import Streams
+    from kvmkeep.host.door import Door
+    from kvmkeep.host.libvirt import Libvirt
+    from kvmkeep.host.lock import Lock
+    from kvmkeep.model.facts import Facts
+    from kvmkeep.model.spec import Spec
+
+JSON_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stages:
+    """What stands between a verb and the machine; a test puts its own things here."""
+
+    door: Door | None = None
+    libvirt: Libvirt | None = None
+    lock: Lock | None = None
+    journals: Journals | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +42,7 @@ class Context:
     """The options that every verb takes.
 
     `spec_dir` is the spec's directory, `connect` libvirt's URI. `json` asks for JSON, `verbose`
-    for each command.
+    for each command. `argv` is the command line, for the journal.
     """
 
     spec_dir: str
@@ -23,3 +51,94 @@ class Context:
     verbose: bool
     debug: bool
     streams: Streams
+    argv: tuple[str, ...] = ()
+    stages: Stages = field(default_factory=Stages)
+
+    def door(self) -> Door:
+        """Return the door to the machine."""
+        if self.stages.door is not None:
+            return self.stages.door
+        from kvmkeep.host.machine_door import MachineDoor  # noqa: PLC0415
+
+        return MachineDoor()
+
+    def libvirt(self) -> Libvirt:
+        """Return the connection to libvirt; it is made when it is first used."""
+        if self.stages.libvirt is not None:
+            return self.stages.libvirt
+        from kvmkeep.host.libvirt import Libvirt  # noqa: PLC0415
+
+        return Libvirt(self.connect)
+
+    def flow(self, ui: Ui | None = None) -> flow.Context:
+        """Return what a run works with: one request to stop, shared by run and door."""
+        from kvmkeep import flow  # noqa: PLC0415
+        from kvmkeep.apply.journal import Journals  # noqa: PLC0415
+        from kvmkeep.apply.ui import SilentUi  # noqa: PLC0415
+        from kvmkeep.host.lock import Lock  # noqa: PLC0415
+        from kvmkeep.host.machine_door import MachineDoor  # noqa: PLC0415
+        from kvmkeep.host.run import Setting  # noqa: PLC0415
+        from kvmkeep.host.stop import Stop  # noqa: PLC0415
+
+        stop = Stop()
+        return flow.Context(
+            spec_dir=self.spec_dir,
+            door=self.stages.door or MachineDoor(Setting(stop=stop)),
+            libvirt=self.libvirt(),
+            ui=ui or SilentUi(),
+            stop=stop,
+            lock=self.stages.lock or Lock(),
+            journals=self.stages.journals or Journals(),
+            argv=("kvmkeep", *self.argv),
+        )
+
+    def spec(self) -> Spec:
+        """Return the spec, or raise SpecError with all its mistakes."""
+        from kvmkeep.spec.load import load  # noqa: PLC0415
+
+        return load(self.spec_dir, self.door())
+
+    def has_spec(self) -> bool:
+        """Whether there is a spec at all."""
+        return "host.yaml" in self._names(self.spec_dir)
+
+    def guest_names(self) -> tuple[str, ...]:
+        """Return the names of the spec's guests without reading them: a guest is a file."""
+        names = self._names(f"{self.spec_dir}/guests")
+        return tuple(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
+
+    def observe(self, spec: Spec | None) -> Facts:
+        """Return what is found on the host; `spec` names the images to look at."""
+        from kvmkeep.observe.machine import observe  # noqa: PLC0415
+
+        return observe(self.door(), self.libvirt(), spec)
+
+    def journals(self) -> Journals:
+        """Return the journals of earlier runs."""
+        if self.stages.journals is not None:
+            return self.stages.journals
+        from kvmkeep.apply.journal import Journals  # noqa: PLC0415
+
+        return Journals()
+
+    def print_json(self, value: Mapping[str, object]) -> None:
+        """Print a versioned JSON document."""
+        import json  # noqa: PLC0415
+
+        document = {"version": JSON_VERSION, **value}
+        self.streams.document(json.dumps(document, indent=2, ensure_ascii=False))
+
+    def tell_problems(self, facts: Facts) -> None:
+        """Say on stderr what could not be observed."""
+        for problem in facts.problems:
+            hint = f" ({problem.hint})" if problem.hint else ""
+            self.streams.talk(f"not seen: {problem.what}: {problem.reason}{hint}")
+
+    def _names(self, directory: str) -> tuple[str, ...]:
+        try:
+            return self.door().names(directory)
+        except PermissionError:
+            self.streams.talk(f"{directory} can't be read: without it the spec is not known")
+            return ()
+        except OSError as error:
+            raise Unready(f"{directory} can't be read: {error.strerror}") from error

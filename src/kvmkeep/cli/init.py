@@ -49,7 +49,9 @@ def run(args: Args, ctx: Context) -> int:
         try:
             door.write(file)
         except OSError as error:
-            raise Unready(f"{path} can't be written: {error.strerror}", hint="run it as root")
+            raise Unready(
+                f"{path} can't be written: {error.strerror}", hint="run it as root"
+            ) from error
         ctx.streams.talk(f"Wrote {path}")
     ctx.streams.talk("Next: read and change them, then type `kvmkeep validate`, `kvmkeep plan`.")
     return 0

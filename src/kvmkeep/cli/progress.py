@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from kvmkeep.cli.streams import Streams, harmless
+from kvmkeep.cli.streams import harmless
 from kvmkeep.model.plan import Outcome
 from kvmkeep.model.units import Size
 
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from kvmkeep.apply.ui import Ui
+    from kvmkeep.cli.streams import Streams
     from kvmkeep.model.plan import Report, Step, StepReport
 
 _MINUTE = 60
 _TENTH = 10
 
 
-def make_ui(streams: Streams) -> Ui:
+def make_ui(streams: Streams) -> PlainUi:
     """Return the way to show a run on this stderr."""
     return DrawnUi(streams) if streams.draws else PlainUi(streams)
 
@@ -97,6 +97,9 @@ class PlainUi:
         if report.journal:
             self._streams.talk(f"Journal: {report.journal}")
 
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
 
 def ending(report: StepReport) -> str:
     """Return how a step ended, in a few words."""
@@ -164,13 +167,23 @@ class DrawnUi(PlainUi):
         self._clear()
         super().run_ends(report)
 
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._clear()
+
     def _draw(self, what: object) -> None:
         from rich.console import Console  # noqa: PLC0415 - only where it draws
         from rich.live import Live  # noqa: PLC0415
 
         if self._live is None:
             console = Console(file=self._streams.err, no_color=bool(os.environ.get("NO_COLOR")))
-            self._live = Live(console=console, auto_refresh=False, transient=True)
+            self._live = Live(
+                console=console,
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
             self._live.start()
         self._live.update(what, refresh=True)  # type: ignore[arg-type]
 

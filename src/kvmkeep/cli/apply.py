@@ -1,0 +1,46 @@
+"""`kvmkeep apply`: make the host as the spec says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kvmkeep.cli.consent import add_consent
+from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.guests import add_guests
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.facts import Facts
+    from kvmkeep.model.plan import Plan
+    from kvmkeep.model.spec import Spec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Args:
+    """Which guests, and whether to ask."""
+
+    guests: tuple[str, ...]
+    yes: bool
+    dry_run: bool
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    add_guests(parser, some=False, help_text="only these guests and what they need")
+    add_consent(parser)
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Show the plan, ask, run it, and prove it."""
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        from kvmkeep.planning.plan import make_plan  # noqa: PLC0415
+
+        return make_plan(spec, facts, args.guests)
+
+    if args.dry_run:
+        return dry_run(planner, args.guests, ctx)
+    return reach("apply", planner, args.guests, ctx, yes=args.yes)

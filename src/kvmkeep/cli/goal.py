@@ -1,0 +1,63 @@
+"""The way of every verb that changes something: show the plan, ask, run it, tell what was done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kvmkeep.cli.consent import ask, demand_terminal
+from kvmkeep.cli.plan import demand_guests, show_plan
+from kvmkeep.cli.progress import make_ui
+from kvmkeep.errors import Refused
+
+if TYPE_CHECKING:
+    from kvmkeep.cli.context import Context
+    from kvmkeep.flow import Planner
+    from kvmkeep.model.plan import Plan, Report
+
+
+def dry_run(planner: Planner, guests: tuple[str, ...], ctx: Context) -> int:
+    """Show what the goal would do; take no lock and touch nothing."""
+    spec = ctx.spec()
+    demand_guests(spec, guests)
+    plan = planner(spec, ctx.observe(spec))
+    show_plan(plan, ctx)
+    if plan.refusals:
+        raise Refused(f"the plan is refused for {len(plan.refusals)} reason(s)")
+    return 0
+
+
+def reach(verb: str, planner: Planner, guests: tuple[str, ...], ctx: Context, *, yes: bool) -> int:
+    """Reach the goal; ask first, unless `yes`."""
+    from kvmkeep import flow  # noqa: PLC0415
+
+    if not yes:
+        demand_terminal(verb)
+    demand_guests(ctx.spec(), guests)
+
+    def confirm(plan: Plan) -> bool:
+        if not ctx.json:
+            show_plan(plan, ctx)
+        return yes or ask(plan, ctx.streams)
+
+    ui = make_ui(ctx.streams)
+    try:
+        report = flow.run_goal(ctx.flow(ui), verb, planner, confirm)
+    finally:
+        ui.close()
+    _tell(report, ctx)
+    return 0
+
+
+def _tell(report: Report, ctx: Context) -> None:
+    if ctx.json:
+        from kvmkeep.report.json import report_json  # noqa: PLC0415
+
+        ctx.streams.document(report_json(report))
+    elif report.steps:
+        from kvmkeep.cli.progress import duration  # noqa: PLC0415
+
+        seconds = sum(step.seconds for step in report.steps)
+        count = len(report.steps)
+        ctx.streams.result(f"Done: {count} step{'s' * (count > 1)} in {duration(seconds)}.")
+    else:
+        ctx.streams.result("Nothing to do.")

@@ -1,0 +1,127 @@
+"""`kvmkeep journal`: what earlier runs did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kvmkeep.cli.table import table
+from kvmkeep.errors import UsageError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.journal import Entry, Run
+
+_SHOWN = 20
+_LAST = "last"
+_NO_OUTCOME = "goes on, or was killed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Args:
+    """Which run: a name or the beginning of one, `last`, or nothing for the list of runs."""
+
+    run: str
+    all: bool
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "run", metavar="RUN", nargs="?", default="",
+        help="a run's name as listed (its beginning is enough), or: last",
+    )  # fmt: skip
+    parser.add_argument(
+        "--all", action="store_true", help=f"list every kept run, not only the last {_SHOWN}"
+    )
+
+
+def run(args: Args, ctx: Context) -> int:
+    """List the runs, the newest first, or tell of one."""
+    journals = ctx.journals()
+    names = journals.names()
+    if args.run:
+        _show(journals.read(_find(args.run, names)), ctx)
+        return 0
+    runs = [journals.read(name) for name in reversed(names if args.all else names[-_SHOWN:])]
+    if ctx.json:
+        ctx.print_json({"runs": [_head(one) for one in runs]})
+    elif runs:
+        ctx.streams.result(_list(runs, ctx.streams.width))
+    else:
+        ctx.streams.talk("No runs yet.")
+    return 0
+
+
+def _find(wanted: str, names: tuple[str, ...]) -> str:
+    if not names:
+        raise UsageError("there is no run yet")
+    if wanted.lower() == _LAST:
+        return names[-1]
+    found = [name for name in names if name.startswith(wanted)]
+    if len(found) != 1:
+        many = "more than one run begins" if found else "no run begins"
+        raise UsageError(f"{many} with {ascii(wanted)}", hint="type: kvmkeep journal")
+    return found[0]
+
+
+def _head(one: Run) -> dict[str, object]:
+    return {
+        "name": one.name,
+        "verb": one.verb,
+        "started": one.started,
+        "user": one.user,
+        "pid": one.pid,
+        "command_line": one.command_line,
+        "outcome": one.outcome,
+        "damaged": one.damaged,
+    }
+
+
+def _list(runs: list[Run], width: int) -> str:
+    rows = [
+        (one.name, one.user or "-", (one.outcome or _NO_OUTCOME).partition("\n")[0][:60])
+        for one in runs
+    ]
+    return table(("RUN", "USER", "OUTCOME"), rows, width)
+
+
+def _show(one: Run, ctx: Context) -> None:
+    if ctx.json:
+        entries = [{"time": e.time, "kind": e.kind, **dict(e.fields)} for e in one.entries]
+        ctx.print_json({**_head(one), "entries": entries})
+        return
+    lines = [f"{one.command_line or one.verb}", f"  by {one.user}, pid {one.pid}, {one.started}"]
+    lines += [line for entry in one.entries for line in _told(entry, verbose=ctx.verbose)]
+    lines.append(f"Ended: {one.outcome or _NO_OUTCOME}")
+    if one.damaged:
+        lines.append(f"{one.damaged} lines of this journal can't be read.")
+    if one.newer:
+        lines.append("A newer kvmkeep wrote this journal: some of it may be missing here.")
+    ctx.streams.result("\n".join(lines))
+
+
+def _told(entry: Entry, *, verbose: bool) -> list[str]:
+    """Return the lines for one entry: the steps, the commands, and what ended badly."""
+    get = entry.field
+    time = entry.time[11:19]
+    match entry.kind:
+        case "step":
+            return [f"{time} [{get('number')}/{get('total')}] {get('what')}"]
+        case "command":
+            return [f"{time}   $ {get('argv')}"]
+        case "file":
+            return [f"{time}   writes {get('path')} (mode {get('mode')}, {get('bytes')} bytes)"]
+        case "wait":
+            return [f"{time}   waits: {get('message')}"]
+        case "checkpoint":
+            return [f"{time}   network checkpoint: {get('what')}"]
+        case "step-ended":
+            return [f"{time}   {get('outcome')} after {get('seconds')} s"]
+        case "ended" | "waited" if get("ok") != "true" or (verbose and get("said")):
+            said = [f"             {line}" for line in get("said").splitlines()]
+            return [f"{time}   ended with {get('code')}", *said]
+        case _:
+            return []

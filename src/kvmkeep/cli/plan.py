@@ -1,0 +1,118 @@
+"""`kvmkeep plan`: what apply would do; touches nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kvmkeep.cli.guests import add_guests
+from kvmkeep.errors import DIFFERENCES_FOUND, Refused, Unready, UsageError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.facts import Facts
+    from kvmkeep.model.plan import Plan
+    from kvmkeep.model.spec import Spec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Args:
+    """Which guests, from which facts, in which form."""
+
+    guests: tuple[str, ...]
+    script: bool
+    explain: bool
+    exit_code: bool
+    facts: str
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    add_guests(parser, some=False, help_text="only these guests and what they need")
+    parser.add_argument("--explain", action="store_true", help="show each command (the same as -v)")
+    parser.add_argument(
+        "--script", action="store_true", help="print a bash script of just these commands"
+    )
+    parser.add_argument(
+        "--exit-code", action="store_true", help="exit with 9 when there is something to do"
+    )
+    parser.add_argument(
+        "--facts", metavar="FILE", default="",
+        help="plan from the output of `observe --json`; look at no host",
+    )  # fmt: skip
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Print the plan. Refusals are part of it, but end with their exit code."""
+    if args.script and ctx.json:
+        raise UsageError("--script and --json are two forms of the same: choose one")
+    spec = ctx.spec()
+    facts = read_facts(args.facts, ctx) if args.facts else ctx.observe(spec)
+    plan = plan_for(spec, facts, args.guests)
+    show_plan(plan, ctx, explain=args.explain, script=args.script)
+    if plan.refusals:
+        count = len(plan.refusals)
+        raise Refused(f"the plan is refused for {count} reason{'s' * (count > 1)}")
+    return DIFFERENCES_FOUND if args.exit_code and plan.steps else 0
+
+
+def plan_for(spec: Spec, facts: Facts, guests: tuple[str, ...]) -> Plan:
+    """Return the plan for some guests, or for all; a name that the spec lacks is a mistake."""
+    from kvmkeep.planning.plan import make_plan  # noqa: PLC0415
+
+    demand_guests(spec, guests)
+    return make_plan(spec, facts, guests)
+
+
+def demand_guests(spec: Spec, guests: tuple[str, ...]) -> None:
+    """Refuse names of guests that the spec does not have."""
+    from kvmkeep.model.units import printable  # noqa: PLC0415
+
+    known = {guest.name for guest in spec.guests}
+    missing = [printable(name) for name in guests if name not in known]
+    if missing:
+        raise UsageError(
+            f"the spec has no guest {', '.join(missing)}", hint="`kvmkeep list` shows the names"
+        )
+
+
+def read_facts(path: str, ctx: Context) -> Facts:
+    """Return the facts that `observe --json` printed into a file."""
+    from kvmkeep.report.json import decode_facts  # noqa: PLC0415
+
+    try:
+        content = ctx.door().read(path, 1 << 28)
+    except OSError as error:
+        raise Unready(f"{path} can't be read: {error.strerror}") from error
+    if content is None:
+        raise UsageError(f"{path} is not there")
+    try:
+        return decode_facts(content)
+    except ValueError as error:
+        raise UsageError(
+            f"{path} holds no facts: {error}", hint="make it with: kvmkeep observe --json"
+        ) from error
+
+
+def show_plan(plan: Plan, ctx: Context, *, explain: bool = False, script: bool = False) -> None:
+    """Print a plan in the form that was asked for."""
+    if script:
+        from kvmkeep.report.script import plan_script  # noqa: PLC0415
+
+        if not plan.refusals:
+            ctx.streams.document(plan_script(plan))
+            return
+    if ctx.json:
+        from kvmkeep.report.json import plan_json  # noqa: PLC0415
+
+        ctx.streams.document(plan_json(plan))
+        return
+    from kvmkeep.report.text import plan_text  # noqa: PLC0415
+
+    text = plan_text(plan, explain=explain or ctx.verbose, width=ctx.streams.width)
+    if script:
+        ctx.streams.talk(text)
+    else:
+        ctx.streams.result(text)

@@ -1,0 +1,57 @@
+"""`kvmkeep shutdown`: ask guests to shut down and wait; their power is never cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.guests import add_guests
+from kvmkeep.errors import UsageError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.facts import Facts
+    from kvmkeep.model.plan import Plan
+    from kvmkeep.model.spec import Spec
+
+LIMIT = 300
+"""Seconds that a guest gets to shut down."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Args:
+    """Which guests, and for how many seconds to wait for each."""
+
+    guests: tuple[str, ...]
+    limit: int
+    dry_run: bool
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    add_guests(parser, some=True, help_text="the guests to shut down")
+    parser.add_argument(
+        "--limit", metavar="SECONDS", type=int, default=LIMIT,
+        help=f"how long to wait for each (default {LIMIT})",
+    )  # fmt: skip
+    parser.add_argument(
+        "-n", "--dry-run", action="store_true", help="show the steps, run none of them"
+    )
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Shut them down, as typed; a guest that goes on running after the limit is a failed step."""
+    if args.limit < 1:
+        raise UsageError("--limit takes a number of seconds, at least 1")
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        from kvmkeep.planning.shutdown import plan_shutdown  # noqa: PLC0415
+
+        return plan_shutdown(spec, facts, args.guests, args.limit)
+
+    if args.dry_run:
+        return dry_run(planner, args.guests, ctx)
+    return reach("shutdown", planner, args.guests, ctx, yes=True)

@@ -1,0 +1,151 @@
+"""How things stand: each network, image and guest of the spec against the plan; pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from kvmkeep.model.facts import ArrayState
+from kvmkeep.model.units import Size
+
+if TYPE_CHECKING:
+    from kvmkeep.model.facts import Facts
+    from kvmkeep.model.plan import Plan
+    from kvmkeep.model.spec import Spec
+
+
+class Level(IntEnum):
+    """How bad it is; the worst comes first."""
+
+    REFUSED = 0
+    DIFFERS = 1
+    AS_SPEC = 2
+
+
+WORDS = {
+    Level.REFUSED: "REFUSED",
+    Level.DIFFERS: "differs",
+    Level.AS_SPEC: "ok",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How one thing stands: what it is like now, and what would have to be done."""
+
+    subject: str
+    level: Level
+    now: str
+    todo: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The whole screen. `storage` and `memory` are sentences."""
+
+    host: str
+    storage: tuple[Standing, ...]
+    memory: str
+    others: tuple[Standing, ...]
+    networks: tuple[Standing, ...]
+    images: tuple[Standing, ...]
+    guests: tuple[Standing, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def all(self) -> tuple[Standing, ...]:
+        """Every standing."""
+        return (*self.storage, *self.others, *self.networks, *self.images, *self.guests)
+
+    @property
+    def as_spec(self) -> bool:
+        """Whether nothing differs."""
+        return all(standing.level is Level.AS_SPEC for standing in self.all)
+
+
+def stand(spec: Spec, facts: Facts, plan: Plan) -> Status:
+    """Return how everything stands."""
+    todo: dict[str, list[str]] = defaultdict(list)
+    refused: dict[str, list[str]] = defaultdict(list)
+    for step in plan.steps:
+        todo[step.subject].append(step.what)
+    for refusal in plan.refusals:
+        refused[refusal.subject].append(f"{refusal.reason} ({refusal.hint})")
+
+    def one(subject: str, now: str) -> Standing:
+        bad, steps = refused.pop(subject, []), todo.pop(subject, [])
+        level = Level.REFUSED if bad else Level.DIFFERS if steps else Level.AS_SPEC
+        return Standing(subject=subject, level=level, now=now, todo=(*bad, *steps))
+
+    networks = [one(f"network {n.name}", _bridge(facts, n.bridge)) for n in spec.networks]
+    images = [one(f"image {i.name}", _image(facts, i.name)) for i in spec.images]
+    guests = [one(f"guest {g.name}", _domain(facts, g.name)) for g in spec.guests]
+    others = [one(subject, "") for subject in sorted({*todo, *refused})]
+    return Status(
+        host=spec.host.name,
+        storage=_storage(spec, facts),
+        memory=_memory(spec, facts),
+        others=_worst_first(others),
+        networks=_worst_first(networks),
+        images=_worst_first(images),
+        guests=_worst_first(guests),
+        notes=tuple(f"{note.subject}: {note.text}" for note in plan.notes),
+    )
+
+
+def _worst_first(standings: list[Standing]) -> tuple[Standing, ...]:
+    return tuple(sorted(standings, key=lambda s: (s.level, s.subject)))
+
+
+def _bridge(facts: Facts, bridge: str) -> str:
+    link = facts.link(bridge)
+    if link is None:
+        return f"{bridge} is not there"
+    return f"{bridge} is {'up' if link.up else 'down'}"
+
+
+def _image(facts: Facts, name: str) -> str:
+    image = facts.image(name)
+    if image is None or image.original is None:
+        return "not on this host yet"
+    if image.header is not None and image.header.refused:
+        return image.header.refused
+    state = "checksum right" if image.verified else "checksum not checked"
+    looked = "" if image.contents is None else f", {image.contents.os or 'unknown system'}"
+    return state + looked
+
+
+def _domain(facts: Facts, name: str) -> str:
+    domain = facts.domain(name)
+    return domain.state.value if domain is not None else "absent"
+
+
+def _storage(spec: Spec, facts: Facts) -> tuple[Standing, ...]:
+    standings = []
+    for array in facts.arrays:
+        good = array.state is ArrayState.CLEAN
+        now = array.state.value + (f": {array.detail}" if array.detail and not good else "")
+        level = Level.AS_SPEC if good else Level.DIFFERS
+        standings.append(Standing(subject=f"array {array.name}", level=level, now=now))
+    group = facts.group(spec.storage.vg)
+    if group is None:
+        now, level = "is not there", Level.DIFFERS
+    else:
+        free = group.free.minus(spec.host.storage_reserve)
+        now = f"{free} for guests of {group.size} ({spec.host.storage_reserve} reserved)"
+        level = Level.DIFFERS if group.missing_pvs else Level.AS_SPEC
+    standings.append(Standing(subject=f"group {spec.storage.vg}", level=level, now=now))
+    return tuple(standings)
+
+
+def _memory(spec: Spec, facts: Facts) -> str:
+    promised = sum(guest.memory.bytes for guest in spec.guests)
+    ours = {guest.name for guest in spec.guests}
+    foreign = sum(d.memory.bytes for d in facts.domains if d.name not in ours)
+    also = f", {Size(foreign)} of other domains" if foreign else ""
+    return (
+        f"{Size(promised)} promised to guests{also}, {spec.host.memory_reserve} reserved, "
+        f"{facts.memory} present"
+    )

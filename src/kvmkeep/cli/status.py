@@ -1,0 +1,96 @@
+"""`kvmkeep status`: one screen that tells whether the host is as the spec says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kvmkeep.errors import DIFFERENCES_FOUND
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.cli.standing import Standing, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Args:
+    """No arguments of its own."""
+
+
+def add(_parser: ArgumentParser) -> None:
+    """Add the arguments: none."""
+
+
+def run(_args: Args, ctx: Context) -> int:
+    """Observe, plan, and tell how each thing stands."""
+    from kvmkeep.cli.standing import stand  # noqa: PLC0415
+    from kvmkeep.planning.plan import make_plan  # noqa: PLC0415
+
+    spec = ctx.spec()
+    facts = ctx.observe(spec)
+    status = stand(spec, facts, make_plan(spec, facts, ()))
+    ctx.tell_problems(facts)
+    if ctx.json:
+        ctx.print_json(as_json(status))
+    else:
+        ctx.streams.result(text(status, verbose=ctx.verbose))
+    return 0 if status.as_spec else DIFFERENCES_FOUND
+
+
+def as_json(status: Status) -> dict[str, object]:
+    """Return the screen as a document."""
+
+    def some(standings: tuple[Standing, ...]) -> list[dict[str, object]]:
+        return [
+            {
+                "subject": one.subject,
+                "as_spec": one.level == max(type(one.level)),
+                "refused": one.level == min(type(one.level)),
+                "now": one.now,
+                "todo": list(one.todo),
+            }
+            for one in standings
+        ]
+
+    return {
+        "as_spec": status.as_spec,
+        "host": status.host,
+        "memory": status.memory,
+        "storage": some(status.storage),
+        "networks": some(status.networks),
+        "images": some(status.images),
+        "guests": some(status.guests),
+        "others": some(status.others),
+        "notes": list(status.notes),
+    }
+
+
+def text(status: Status, *, verbose: bool = False) -> str:
+    """Return the screen."""
+    summary = "as the spec says" if status.as_spec else "NOT as the spec says"
+    lines = [f"{status.host}: {summary}", "", "Host"]
+    lines += [line for one in (*status.storage, *status.others) for line in _lines(one)]
+    lines.append(f"  {'':8}memory: {status.memory}")
+    for title, standings in (
+        ("Networks", status.networks),
+        ("Images", status.images),
+        ("Guests", status.guests),
+    ):
+        if standings:
+            lines += ["", title]
+            lines += [line for one in standings for line in _lines(one)]
+    if status.notes and verbose:
+        lines += ["", "Notes", *(f"  {note}" for note in status.notes)]
+    if not status.as_spec:
+        lines += ["", "See: kvmkeep plan"]
+    return "\n".join(lines)
+
+
+def _lines(one: Standing) -> list[str]:
+    from kvmkeep.cli.standing import WORDS  # noqa: PLC0415
+
+    name = one.subject.removeprefix("network ").removeprefix("image ").removeprefix("guest ")
+    now = f": {one.now}" if one.now else ""
+    return [f"  {WORDS[one.level]:8}{name}{now}", *(f"          - {what}" for what in one.todo)]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kvmkeep.apply.ui import Ui
     from kvmkeep.cli.streams import Streams
     from kvmkeep.host.door import Door
-    from kvmkeep.host.libvirt import Libvirt
+    from kvmkeep.host.libvirt import Libvirt, State
     from kvmkeep.host.lock import Lock
     from kvmkeep.model.facts import Facts
     from kvmkeep.model.spec import Spec
@@ -102,10 +102,24 @@ class Context:
         """Whether there is a spec at all."""
         return "host.yaml" in self._names(self.spec_dir)
 
+    def spec_or_none(self) -> Spec | None:
+        """Return the spec, or None where there is none at all."""
+        return self.spec() if self.has_spec() else None
+
     def guest_names(self) -> tuple[str, ...]:
-        """Return the names of the spec's guests without reading them: a guest is a file."""
-        names = self._names(f"{self.spec_dir}/guests")
-        return tuple(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
+        """Return the names of the spec's guests without parsing it: of each file, its name.
+
+        A guest whose file gives it another name is known by the line that does so.
+        """
+        from kvmkeep.cli.guests import named_in  # noqa: PLC0415
+
+        folder = f"{self.spec_dir}/guests"
+        files = [name for name in self._names(folder) if name.endswith(".yaml")]
+        return tuple(named_in(self._content(f"{folder}/{name}"), name) for name in files)
+
+    def states(self) -> tuple[State, ...]:
+        """Return name and state of each domain: the fast look."""
+        return self.libvirt().states()
 
     def observe(self, spec: Spec | None) -> Facts:
         """Return what is found on the host; `spec` names the images to look at."""
@@ -142,3 +156,9 @@ class Context:
             return ()
         except OSError as error:
             raise Unready(f"{directory} can't be read: {error.strerror}") from error
+
+    def _content(self, path: str) -> bytes:
+        try:
+            return self.door().read(path) or b""
+        except OSError:
+            return b""

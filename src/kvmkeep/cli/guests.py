@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 _LIBVIRT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,126}")
 """Domains that others made may have names that a guest of a spec can't have."""
 
+_OWN_NAME = re.compile(rb"""^name:[ \t]*["']?([a-z0-9-]+)["']?[ \t]*(?:#.*)?\r?$""", re.MULTILINE)
+
+
+def named_in(content: bytes, file: str) -> str:
+    """Return a guest's name: its file's, unless a line of the file gives another one."""
+    found = _OWN_NAME.search(content)
+    return found[1].decode() if found else file.removesuffix(".yaml")
+
 
 def add_guests(parser: ArgumentParser, *, some: bool, help_text: str) -> None:
     """Add the names of guests as the verb's words; `some` when at least one is needed."""

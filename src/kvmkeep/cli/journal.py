@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kvmkeep.cli.table import table
 from kvmkeep.errors import UsageError
+from kvmkeep.model.units import printable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -63,7 +64,7 @@ def _find(wanted: str, names: tuple[str, ...]) -> str:
     found = [name for name in names if name.startswith(wanted)]
     if len(found) != 1:
         many = "more than one run begins" if found else "no run begins"
-        raise UsageError(f"{many} with {ascii(wanted)}", hint="type: kvmkeep journal")
+        raise UsageError(f"{many} with {printable(wanted)}", hint="type: kvmkeep journal")
     return found[0]
 
 
@@ -107,21 +108,28 @@ def _told(entry: Entry, *, verbose: bool) -> list[str]:
     """Return the lines for one entry: the steps, the commands, and what ended badly."""
     get = entry.field
     time = entry.time[11:19]
-    match entry.kind:
-        case "step":
-            return [f"{time} [{get('number')}/{get('total')}] {get('what')}"]
-        case "command":
-            return [f"{time}   $ {get('argv')}"]
-        case "file":
-            return [f"{time}   writes {get('path')} (mode {get('mode')}, {get('bytes')} bytes)"]
-        case "wait":
-            return [f"{time}   waits: {get('message')}"]
-        case "checkpoint":
-            return [f"{time}   network checkpoint: {get('what')}"]
-        case "step-ended":
-            return [f"{time}   {get('outcome')} after {get('seconds')} s"]
-        case "ended" | "waited" if get("ok") != "true" or (verbose and get("said")):
-            said = [f"             {line}" for line in get("said").splitlines()]
-            return [f"{time}   ended with {get('code')}", *said]
-        case _:
-            return []
+    sentence = _SENTENCES.get(entry.kind)
+    if sentence is not None:
+        fields = dict(entry.fields)
+        return [f"{time} {sentence.format_map(_Gaps(fields))}"]
+    if entry.kind in {"ended", "waited"} and (get("ok") != "true" or (verbose and get("said"))):
+        said = [f"             {line}" for line in get("said").splitlines()]
+        return [f"{time}   ended with {get('code')}", *said]
+    return []
+
+
+class _Gaps(dict[str, str]):
+    """Fields of a line; one that an older or torn line lacks is a question mark."""
+
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+_SENTENCES = {
+    "step": "[{number}/{total}] {what}",
+    "command": "  $ {argv}",
+    "file": "  writes {path} (mode {mode}, {bytes} bytes)",
+    "wait": "  waits: {message}",
+    "checkpoint": "  network checkpoint: {what}",
+    "step-ended": "  {outcome} after {seconds} s",
+}

@@ -86,7 +86,7 @@ def _rows(args: Args, ctx: Context) -> list[Row]:
     known: dict[str, Guest | None] = dict.fromkeys(ctx.guest_names())
     if args.long or args.label:
         known = {guest.name: guest for guest in ctx.spec().guests}
-    states = {} if args.names and known else {state.name: state for state in ctx.libvirt_states()}
+    states = {state.name: state for state in ctx.states()}
     rows = []
     for name in sorted({*known, *states}):
         guest, state = known.get(name), states.get(name)

@@ -36,7 +36,7 @@ def _guarded(arguments: Sequence[str], streams: Streams) -> int:
     debug = "--debug" in arguments
     try:
         namespace = build().parse_args(arguments)
-        context = _context(namespace, streams)
+        context = _context(namespace, arguments, streams)
         return run(namespace, context)
     except KvmkeepError as error:
         return report(error, streams, as_json=context is not None and context.json)
@@ -94,7 +94,7 @@ def _as_json(error: KvmkeepError) -> str:
     return json.dumps(value, indent=2)
 
 
-def _context(namespace: argparse.Namespace, streams: Streams) -> Context:
+def _context(namespace: argparse.Namespace, arguments: Sequence[str], streams: Streams) -> Context:
     from kvmkeep.cli.context import Context  # noqa: PLC0415
 
     return Context(
@@ -104,4 +104,5 @@ def _context(namespace: argparse.Namespace, streams: Streams) -> Context:
         verbose=namespace.verbose,
         debug=namespace.debug,
         streams=streams,
+        argv=tuple(arguments),
     )

@@ -31,7 +31,7 @@ def add(parser: ArgumentParser) -> None:
 def run(args: Args, ctx: Context) -> int:
     """Print what the spec wants, what libvirt and LVM have, and what the agent answers."""
     name = checked(args.guest)
-    spec = ctx.spec() if ctx.has_spec() else None
+    spec = ctx.spec_or_none()
     facts = ctx.observe(spec)
     guest = next((g for g in spec.guests if g.name == name), None) if spec else None
     domain = facts.domain(name)

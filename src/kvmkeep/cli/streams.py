@@ -17,7 +17,7 @@ _HARMLESS = {code: f"\\u{code:04x}" for code in (0x0D, *_CONTROLS, *_BIDI)}
 
 
 def harmless(text: str) -> str:
-    """Return text with every control character but line feed and tab written as `\\u....`."""
+    """Return text with every control character but line feed and tab written as an escape."""
     return text.translate(_HARMLESS)
 
 

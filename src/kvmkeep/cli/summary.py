@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 def facts_text(facts: Facts, width: int) -> str:
     """Return what was found, one paragraph for each kind of thing."""
     parts = [
-        f"{facts.hostname}: {facts.memory} of memory, {facts.cpus} CPUs, "
-        f"libvirt {facts.libvirt or 'not seen'}, observed {facts.time}",
+        _host(facts),
         _section(
             ("ARRAY", "LEVEL", "STATE", "MEMBERS"),
             [(a.name, a.level, a.state.value, " ".join(a.members)) for a in facts.arrays],
@@ -43,7 +42,7 @@ def facts_text(facts: Facts, width: int) -> str:
                 for k in facts.links
             ],
             width,
-        ),  # fmt: skip
+        ),
         _section(
             ("DOMAIN", "STATE", "AUTOSTART", "OURS"),
             [
@@ -59,6 +58,13 @@ def facts_text(facts: Facts, width: int) -> str:
         ),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _host(facts: Facts) -> str:
+    return (
+        f"{facts.hostname}: {facts.memory} of memory, {facts.cpus} CPUs, "
+        f"libvirt {facts.libvirt or 'not seen'}, observed {facts.time}"
+    )
 
 
 def _section(head: tuple[str, ...], rows: list[tuple[str, ...]], width: int) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 GAP = 2
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]], width: int) -> str:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], width: int) -> str:
     """Return lines of aligned columns; on a narrow terminal each row becomes a small block."""
     lines = [head, *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]

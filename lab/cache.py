@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -156,7 +157,8 @@ def building(root: Path, kind: str) -> Iterator[Path]:
         yield temporary
     except OSError as error:
         message = f"building the {kind} failed: {error}"
-        raise LabError(message, "is the disk full?") from error
+        hint = "free some space, or set KVMKEEP_LAB_CACHE" if error.errno == errno.ENOSPC else ""
+        raise LabError(message, hint) from error
     finally:
         if temporary.exists():
             remove_tree(temporary)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from lab import ssh
 from lab.errors import LabError
+from lab.guest_images import guest_images
 from lab.install import install
 from lab.machine import Lab, labs
-from lab.packages import package_names
+from lab.packages import demand_packages, package_names
 from lab.tools import say
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ FAILED = 1
 
 def verb_up(options: argparse.Namespace) -> int:
     """Bring the lab up."""
-    Lab(options.name, ssh_port=options.ssh_port).up()
+    Lab(options.name, ssh_port=options.ssh_port).up(images=options.images)
     return 0
 
 
@@ -68,6 +69,14 @@ def verb_copy(options: argparse.Namespace) -> int:
 def verb_install(options: argparse.Namespace) -> int:
     """Copy kvmkeep into the lab."""
     install(Lab(options.name))
+    return 0
+
+
+def verb_images(_options: argparse.Namespace) -> int:
+    """Build the guest images and print their paths."""
+    demand_packages()
+    for path in sorted((guest_images() / "images").iterdir()):
+        print(path)
     return 0
 
 
@@ -130,8 +139,11 @@ def parser() -> argparse.ArgumentParser:
         made.add_argument("--name", default=os.environ.get("KVMKEEP_LAB_NAME", "default"), help="which lab")
         return made
 
-    for name, function in (("up", verb_up), ("reset", verb_reset)):
-        verb(name, function).add_argument("--ssh-port", type=int, default=0, help="default: any free port")
+    up = verb("up", verb_up)
+    up.add_argument("--no-images", dest="images", action="store_false", help="without the guest images")
+    for starting in (up, verb("reset", verb_reset)):
+        starting.add_argument("--ssh-port", type=int, default=0, help="default: any free port")
+    verb("images", verb_images)
     verb("shell", verb_shell)
     run = verb("run", verb_run)
     run.add_argument("--tty", action="store_true", help="with a terminal")

@@ -4,10 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lab import ssh
+from lab.errors import LabError
+from lab.guest_images import DISK
+from lab.qmp import Qmp
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lab.state import State
 
+MOUNT = """
+for try in $(seq 150); do
+    [ -e /dev/disk/by-label/lab-images ] && { mountpoint -q /srv/images || mount /srv/images; exit; }
+    sleep 0.2
+done
+echo "the disk with the guest images does not appear" >&2
+exit 1
+"""
 
-def plug_in(state: State) -> None:
-    """Attach the disk with the guest images, if they are built and not attached."""
-    del state
+
+def plug_in(state: State, images: Path) -> None:
+    """Attach the disk with the guest images to a running lab, unless it is there."""
+    with Qmp(state.place / "qmp.sock") as qmp:
+        attached = any(block["device"] == "images" for block in qmp.call("query-block"))
+        if not attached:
+            drive = f"file={images / DISK},if=none,id=images,format=raw,cache=unsafe,readonly=on"
+            qmp.human(f"drive_add 0 {drive}")
+            qmp.call("device_add", driver="virtio-blk-pci", drive="images", serial="images", bus="spare", id="imagedisk")
+    done = ssh.run_captured(state, ["sh", "-c", MOUNT], limit=120)
+    if done.returncode:
+        message = f"the guest images can't be mounted in the lab: {done.stderr.decode(errors='replace').strip()}"
+        raise LabError(message)
+    if state.images != str(images):
+        state.images = str(images)
+        state.save()

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab import cache
 from lab.errors import LabError
 from lab.tools import run_tool, say, step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 HERE = Path(__file__).parent
 FILES = HERE / "files"
@@ -17,7 +21,7 @@ ROOT_SIZE = "24G"
 SPACE = 6 * 2**30
 BASE = "systemd-sysv udev dbus linux-image-cloud-amd64 initramfs-tools kmod procps less bash-completion"
 VIRTUALIZATION = "libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils guestfish guestfs-tools"
-STORAGE = "lvm2 mdadm e2fsprogs xfsprogs fdisk gdisk zstd xz-utils xorriso xxhash"
+STORAGE = "lvm2 mdadm e2fsprogs xfsprogs fdisk gdisk zstd xz-utils xorriso"
 NETWORK = "network-manager iproute2 iputils-ping iputils-arping dnsmasq-base curl ncat socat openssh-server"
 OTHER = "ca-certificates python3 python3-libvirt python3-guestfs gnupg gpgv jq"
 PACKAGES = f"{BASE} {VIRTUALIZATION} {STORAGE} {NETWORK} {OTHER}".split()
@@ -37,15 +41,34 @@ def host_key() -> str:
     return cache.key_of(parts | {"mirror": os.environ.get("KVMKEEP_LAB_MIRROR", "").encode()})
 
 
-def debootstrap(target: Path, packages: list[str], hook: str, log: Path, *, plain: bool = False) -> None:
+def debootstrap(
+    target: Path,
+    packages: list[str],
+    hook: str,
+    log: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+) -> None:
     """Make a Debian root filesystem in a directory."""
     argv = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", "--dpkgopt=force-unsafe-io"]
     argv += ["--aptopt=APT::Install-Recommends false", "--aptopt=Acquire::Retries 3"]
-    if not plain:
-        argv += [f"--dpkgopt=path-exclude={pattern}" for pattern in WITHOUT]
+    argv += [f"--dpkgopt=path-exclude={pattern}" for pattern in WITHOUT]
     argv += [f"--include={','.join(packages)}", f"--customize-hook={hook}", SUITE, str(target)]
+    run_mmdebstrap(argv, target, log, environment or {})
+
+
+def extract_packages(target: Path, packages: list[str], log: Path) -> None:
+    """Unpack Debian packages and what they need into a directory, without installing them."""
+    argv = ["mmdebstrap", "--mode=root", "--variant=extract", "--format=directory"]
+    argv += ["--aptopt=APT::Install-Recommends false", f"--include={','.join(packages)}", SUITE, str(target)]
+    run_mmdebstrap(argv, target, log, {})
+
+
+def run_mmdebstrap(argv: list[str], target: Path, log: Path, environment: Mapping[str, str]) -> None:
+    """Run mmdebstrap, from another mirror if one is named."""
     mirror = os.environ.get("KVMKEEP_LAB_MIRROR")
-    run_tool([*argv, mirror] if mirror else argv, log, limit=1800, environment={"TMPDIR": str(target.parent)})
+    argv = [*argv, mirror] if mirror else argv
+    run_tool(argv, log, limit=1800, environment={"TMPDIR": str(target.parent), **environment})
 
 
 def make_keys(place: Path, log: Path) -> None:

@@ -14,6 +14,7 @@ from lab.accel import accelerator
 from lab.booted import BOOT_LIMIT, SAVED, booted_host, demand, wait_for_ssh
 from lab.errors import LabError
 from lab.guest_disk import plug_in
+from lab.guest_images import guest_images
 from lab.packages import demand_packages
 from lab.state import State, all_states, check_name, load_state, new_state, state_root
 from lab.tools import say, step
@@ -51,29 +52,36 @@ class Lab:
         self.name = name
         self.ssh_port = ssh_port
 
-    def up(self) -> Lab:
-        """Build what is missing, start the lab unless it runs, and wait until it is settled."""
+    def up(self, *, images: bool = True) -> Lab:
+        """Build what is missing, start the lab unless it runs, and wait until it is settled.
+
+        With `images`, the guest images are built too and stand under /srv/images in the lab.
+        """
         demand_packages()
         with self._locked():
             state = load_state(self.name)
             if state and state.is_running() and ssh.banner_answers(state.port):
                 self._settle(state)
-                return self
-            if state:
-                self._remove(state)
-            if self.ssh_port:
-                qemu.demand_port(self.ssh_port)
-            self._start_afresh()
+            else:
+                if state:
+                    self._remove(state)
+                if self.ssh_port:
+                    qemu.demand_port(self.ssh_port)
+                state = self._start_afresh()
+            if images:
+                plug_in(state, guest_images())
         return self
 
     def reset(self) -> Lab:
         """Throw the lab's disks away and give a pristine booted host."""
         with self._locked():
             state = self._known()
-            port = state.port
+            port, images = state.port, state.images
             self._remove(state)
             self.ssh_port = self.ssh_port or port
-            self._start_afresh()
+            state = self._start_afresh()
+            if images:
+                plug_in(state, guest_images())
         return self
 
     def cut(self) -> None:
@@ -177,12 +185,13 @@ class Lab:
         ssh.close_master(state)
         state.remove()
 
-    def _start_afresh(self) -> None:
+    def _start_afresh(self) -> State:
         begin = time.monotonic()
         base = booted_host()
-        if (base / SAVED).exists() and self._resumed(base):
+        resumed = self._resumed(base) if (base / SAVED).exists() else None
+        if resumed:
             say(f"the lab {self.name!r} is up (resumed in {time.monotonic() - begin:.0f} s)")
-            return
+            return resumed
         state = self._new(base)
         try:
             self._cold_boot(state, base)
@@ -190,6 +199,7 @@ class Lab:
             self._remove(state)
             raise
         say(f"the lab {self.name!r} is up (booted in {time.monotonic() - begin:.0f} s)")
+        return state
 
     def _new(self, base: Path) -> State:
         state = new_state(self.name)
@@ -200,8 +210,8 @@ class Lab:
             qemu.make_overlay(Path(state.disks, f"{disk}.qcow2"), base / f"{disk}.qcow2", "qcow2")
         return state
 
-    def _resumed(self, base: Path) -> bool:
-        """Start from the saved state; say whether that worked."""
+    def _resumed(self, base: Path) -> State | None:
+        """Start from the saved state; return nothing if that did not work."""
         state = self._new(base)
         host = (base / "base").resolve()
         guard = None
@@ -216,14 +226,14 @@ class Lab:
         except LabError as error:
             say(f"resuming failed, so it boots instead: {error}")
             self._remove(state)
-            return False
+            return None
         except BaseException:
             self._remove(state)
             raise
         finally:
             if guard:
                 guard.release()
-        return True
+        return state
 
     def _cold_boot(self, state: State, base: Path) -> None:
         host = (base / "base").resolve()
@@ -247,7 +257,8 @@ class Lab:
     @staticmethod
     def _settle(state: State) -> None:
         demand(state, ["lab-settled", str(SETTLE_LIMIT)], limit=SETTLE_LIMIT + 60)
-        plug_in(state)
+        if state.images:
+            plug_in(state, Path(state.images))
 
 
 def labs() -> list[State]:

@@ -1,0 +1,1 @@
+"""kvmkeep side by side with what one would use instead; a figure is never a test."""

@@ -1,0 +1,79 @@
+"""The lab's host, where LVs, RAID and guests exist: files, specs, plans and timed commands."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.figure import BenchError
+from lab.errors import LabError
+from lab.install import install
+from lab.machine import Lab
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+Job = dict[str, Any]
+"""An action as JSON: see `bench.inside`."""
+
+_INSIDE = "/root/bench-inside.py"
+_LIMIT = 1800.0
+
+
+class LabHost:
+    """A running lab with kvmkeep on it."""
+
+    def __init__(self, lab: Lab) -> None:
+        """Put our part for the inside into the lab."""
+        self._lab = lab
+        lab.copy_in([Path(__file__).with_name("inside.py")], _INSIDE)
+
+    def must(self, line: str, *, text: str | None = None, limit: float = _LIMIT) -> str:
+        """Run a line of shell that must succeed; return what it printed."""
+        try:
+            argv = ["bash", "-c", line]
+            return self._lab.run(argv, input=text, timeout=limit, check=True).stdout
+        except LabError as error:
+            raise BenchError(error.message[-3000:]) from error
+
+    def put(self, path: str, text: str) -> None:
+        """Write a file."""
+        parent = shlex.quote(str(Path(path).parent))
+        self.must(f"mkdir -p {parent} && cat > {shlex.quote(path)}", text=text)
+
+    def plan(self, spec: str, guest: str) -> list[Job]:
+        """Return the steps of the plan for one guest, as `plan --json` prints them."""
+        words = shlex.join(["kvmkeep", "plan", "--spec", spec, "--json", guest])
+        steps: list[Job] = json.loads(self.must(words))["plan"]["steps"]
+        return steps
+
+    def time(self, timed: Sequence[Job], before: Sequence[Job] = ()) -> list[float]:
+        """Return the seconds that each timed job takes when it begins on a cold cache."""
+        work = json.dumps({"before": list(before), "timed": list(timed)})
+        seconds: list[float] = json.loads(self.must(f"python3 {_INSIDE}", text=work))
+        return seconds
+
+
+def shell(line: str) -> Job:
+    """Return the job of a line of shell."""
+    return {"argv": ["bash", "-o", "pipefail", "-c", line]}
+
+
+@contextmanager
+def opened(name: str, *, keep: bool) -> Iterator[LabHost]:
+    """Bring a lab up with kvmkeep on it, and take it away in the end."""
+    lab = Lab(name)
+    try:
+        lab.up()
+        try:
+            install(lab)
+            yield LabHost(lab)
+        finally:
+            if not keep:
+                lab.down()
+    except LabError as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        raise BenchError(f"{error.message}{hint}") from error

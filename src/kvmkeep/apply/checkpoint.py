@@ -8,7 +8,7 @@ from dataclasses import replace
 from kvmkeep.apply.hands import Hands, StopAsked, attempt, carry_out, stop_if_asked
 from kvmkeep.apply.polling import wait_for
 from kvmkeep.apply.ui import Ui
-from kvmkeep.errors import Declined, Unready
+from kvmkeep.errors import Unready
 from kvmkeep.host.door import Door, Result
 from kvmkeep.host.stop import Stop
 from kvmkeep.model.command import Checkpoint, Command
@@ -129,7 +129,9 @@ def _too_late(checkpoint: Checkpoint, doing: str) -> Failure:
 
 
 def wait_for_others(door: Door, ui: Ui, stop: Stop) -> None:
-    """Wait until NetworkManager holds no checkpoint; raises Unready when that takes too long.
+    """Wait until NetworkManager holds no checkpoint, or somebody asks to stop.
+
+    Raises Unready when that takes too long.
 
     What is seen while one is open may be rolled back a moment later: that of a run that was
     killed in a network change would look as if all was done.
@@ -138,7 +140,7 @@ def wait_for_others(door: Door, ui: Ui, stop: Stop) -> None:
     while _holds_checkpoint(door.run(_LIST)):
         stop.tick()
         if stop.requested:
-            raise Declined("stopped on request")
+            return
         passed = door.clock() - began
         if passed >= _OTHERS_LIMIT:
             raise Unready(

@@ -1,0 +1,257 @@
+"""The order of the stages, and nothing else: load, observe, plan, apply, and look again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from kvmkeep import __version__
+from kvmkeep.apply.checkpoint import wait_for_others
+from kvmkeep.apply.executor import apply_plan
+from kvmkeep.apply.journal import Journal, Journals, digest
+from kvmkeep.apply.ui import SilentUi, SteadyUi, Ui
+from kvmkeep.errors import Declined, Interrupted, KvmkeepError, NotConverged, Refused, StepFailed
+from kvmkeep.host.environment import invoker
+from kvmkeep.host.lock import Lock
+from kvmkeep.host.machine_door import host_name
+from kvmkeep.host.stop import Stop
+from kvmkeep.model.plan import Outcome, Plan, Report
+from kvmkeep.observe.machine import observe
+from kvmkeep.planning.plan import make_plan
+from kvmkeep.report.json import encoded
+from kvmkeep.report.outcome import failure_text, leftover_text, refusal_text
+from kvmkeep.spec.load import load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kvmkeep.host.door import Door
+    from kvmkeep.host.libvirt import Libvirt
+    from kvmkeep.model.facts import Facts
+    from kvmkeep.model.spec import Spec
+
+ROUNDS = 6
+"""How often a run plans: more than once only when a plan rests on an assumption."""
+
+Planner = Callable[["Spec", "Facts"], Plan]
+"""From what is wanted and what is to the steps: a goal, such as apply, start or shutdown."""
+
+Confirm = Callable[[Plan], bool]
+"""Asks whether this plan may run; asked again when a later round plans something else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a run works with. `argv` is the command line as the administrator typed it.
+
+    `door` must share `stop`: `MachineDoor(Setting(stop=stop))`.
+    """
+
+    spec_dir: str
+    door: Door
+    libvirt: Libvirt
+    ui: Ui = field(default_factory=SilentUi)
+    stop: Stop = field(default_factory=Stop)
+    lock: Lock = field(default_factory=Lock)
+    journals: Journals = field(default_factory=Journals)
+    argv: tuple[str, ...] = ()
+
+
+def load_spec(ctx: Context) -> Spec:
+    """Return what the administrator wants; raises SpecError with all mistakes."""
+    return load(ctx.spec_dir, ctx.door)
+
+
+def observe_host(ctx: Context, spec: Spec | None = None) -> Facts:
+    """Return what is, without changing anything; `spec` names the images to look at."""
+    return observe(ctx.door, ctx.libvirt, load_spec(ctx) if spec is None else spec)
+
+
+def plan_host(ctx: Context, only: tuple[str, ...] = ()) -> Plan:
+    """Return the steps from what is to what is wanted; `only` names guests. Changes nothing."""
+    spec = load_spec(ctx)
+    return make_plan(spec, observe_host(ctx, spec), only)
+
+
+def apply_host(ctx: Context, only: tuple[str, ...] = (), confirm: Confirm | None = None) -> Report:
+    """Make the host as the spec says, and prove it: afterwards there is nothing left to plan."""
+    return run_goal(ctx, "apply", lambda spec, facts: make_plan(spec, facts, only), confirm)
+
+
+def run_goal(ctx: Context, verb: str, planner: Planner, confirm: Confirm | None = None) -> Report:
+    """Reach a goal under the lock, and prove it: afterwards the planner finds nothing to do.
+
+    Raises Busy, Unready, Refused and Declined when nothing was touched; StepFailed, Interrupted
+    and NotConverged otherwise. All steps rest on facts that were observed under the same lock,
+    and no step is run that rests on an assumption: once the certain ones are done, the host is
+    observed and planned for anew.
+    """
+    spec = load_spec(ctx)
+
+    def look() -> Look:
+        facts = observe_host(ctx, spec)
+        return Look(facts=encoded(facts), plan=planner(spec, facts))
+
+    return reach(ctx, verb, encoded(spec), look, confirm)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """A look at the host: the facts (as JSON, for the journal), and the plan made from them."""
+
+    facts: bytes
+    plan: Plan
+
+
+def reach(
+    ctx: Context, verb: str, spec: bytes, look: Callable[[], Look], confirm: Confirm | None
+) -> Report:
+    """Look and act, under the lock, until a look finds nothing to do; see `run_goal`."""
+    with ctx.stop.listening(), ctx.lock.hold(verb, ctx.argv):
+        goal = _Goal(ctx, verb, spec, look, confirm)
+        ctx.stop.announce = goal.ui.stopping
+        with goal.told():
+            return goal.reach()
+
+
+class _Goal:
+    """One run on its way: what was agreed to, and what was done so far."""
+
+    def __init__(
+        self,
+        ctx: Context,
+        verb: str,
+        spec: bytes,
+        look: Callable[[], Look],
+        confirm: Confirm | None,
+    ) -> None:
+        self.ui = SteadyUi(ctx.ui)
+        self._ctx = ctx
+        self._verb = verb
+        self._spec = spec
+        self._look_now = look
+        self._confirm = confirm
+        self._agreed: frozenset[tuple[str, str]] = frozenset()
+        self._journal: Journal | None = None
+        self._report = Report(steps=(), total=0, journal="")
+
+    def reach(self) -> Report:
+        """Go round by round: observe, plan, refuse or agree, run the certain steps."""
+        for number in range(1, ROUNDS + 1):
+            look = self._look(number)
+            plan = look.plan
+            if plan.refusals:
+                raise self._refused(plan)
+            if plan.empty:
+                return self._done()
+            if not plan.certain:
+                raise self._not_converged(plan)
+            self._agree(plan)
+            self._run(look)
+            if len(plan.certain) == len(plan.steps):
+                return self._verified(number + 1)
+        raise self._not_converged(self._look(ROUNDS + 1).plan)
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Tell the journal and the screen how the run ended."""
+        outcome = "ended by an unexpected error"
+        try:
+            yield
+            outcome = "done"
+        except KvmkeepError as error:
+            outcome = f"{type(error).__name__}: {error.message}"
+            raise
+        finally:
+            if self._journal is not None:
+                self._journal.ends(outcome)
+            self.ui.run_ends(self._report)
+
+    def _look(self, number: int) -> Look:
+        self.ui.round_begins(number)
+        try:
+            wait_for_others(self._ctx.door, self.ui, self._ctx.stop)
+            look = self._look_now()
+        except KvmkeepError as error:
+            if not self._touched or isinstance(error, Interrupted):
+                raise
+            # Its own exit code would promise that nothing was touched.
+            message = f"After {self._count} the host can't be looked at again: {error.message}"
+            raise StepFailed(message, hint=error.hint) from error
+        self._ctx.stop.tick()
+        if self._ctx.stop.requested:
+            raise self._stopped()
+        return look
+
+    def _verified(self, number: int) -> Report:
+        rest = self._look(number).plan
+        if not rest.empty:
+            raise self._not_converged(rest)
+        return self._done()
+
+    def _done(self) -> Report:
+        self._report = replace(self._report, total=len(self._report.steps))
+        return self._report
+
+    def _agree(self, plan: Plan) -> None:
+        """Ask, unless every step was in a plan that was agreed to."""
+        steps = frozenset((step.subject, step.what) for step in plan.steps)
+        if self._confirm is None or steps <= self._agreed:
+            return
+        if not self._confirm(plan):
+            raise self._stopped()
+        self._agreed |= steps
+
+    def _run(self, look: Look) -> None:
+        plan = look.plan
+        if self._journal is None:
+            self._journal = self._ctx.journals.begin(
+                self._verb,
+                self._ctx.argv,
+                user=invoker(),
+                version=__version__,
+                host=host_name(),
+                troubled=self.ui.warn,
+            )
+        self._journal.planned(plan, digest(self._spec), digest(look.facts))
+        done = self._report.steps
+        report = apply_plan(
+            plan, self._ctx.door, self._journal, self.ui, self._ctx.stop, done=len(done)
+        )
+        total = len(done) + len(plan.steps)
+        self._report = replace(report, steps=done + report.steps, total=total)
+        if not report.ok:
+            text = failure_text(self._report, self._verb)
+            if report.steps[-1].outcome is Outcome.INTERRUPTED:
+                raise Interrupted(text) if self._touched else Declined(text)
+            raise StepFailed(text)
+
+    @property
+    def _touched(self) -> bool:
+        return any(
+            step.outcome is not Outcome.INTERRUPTED or step.failure is not None
+            for step in self._report.steps
+        )
+
+    @property
+    def _count(self) -> str:
+        done = len(self._report.steps)
+        return "1 step" if done == 1 else f"{done} steps"
+
+    def _stopped(self) -> KvmkeepError:
+        if self._touched:
+            return Interrupted(f"stopped on request after {self._count}")
+        return Declined("stopped on request")
+
+    def _refused(self, plan: Plan) -> KvmkeepError:
+        text = refusal_text(plan)
+        if not self._touched:
+            return Refused(text)
+        return StepFailed(
+            f"After {self._count} the host shows that the rest can't be done.\n{text}"
+        )
+
+    def _not_converged(self, plan: Plan) -> KvmkeepError:
+        return NotConverged(leftover_text(plan), hint="`kvmkeep plan` shows what is left and why")

@@ -1,0 +1,100 @@
+"""How a run ended, when it did not end well: what happened, how things stand, what to type."""
+
+from __future__ import annotations
+
+import signal
+
+from kvmkeep.model.command import Command
+from kvmkeep.model.plan import Failure, Outcome, Plan, Report, StepReport
+from kvmkeep.report.clean import lines_of, one_line
+from kvmkeep.report.text import command_line, refusal_lines
+
+_WIDTH = 80
+_NOT_FOUND = 127
+_LAST_LINES = 25
+
+
+def failure_text(report: Report, verb: str) -> str:
+    """Return what is to be said about a run whose last step did not end well."""
+    last = report.steps[-1]
+    number = len(report.steps)
+    lines = [f"{_head(last)} {number} of {report.total}: {one_line(last.step.what)}"]
+    if last.failure is not None:
+        lines += _failure_lines(last.failure)
+    lines += ["", _state(report, last), f"To go on, type: kvmkeep {verb}"]
+    if report.journal:
+        lines.append(f"The whole story: {one_line(report.journal)}")
+    return "\n".join(lines)
+
+
+def _head(last: StepReport) -> str:
+    if last.outcome is Outcome.CHANGED:
+        return "The host has changed since the plan was made. Stopped before step"
+    if last.outcome is Outcome.INTERRUPTED and last.failure is None:
+        return "You asked to stop. Stopped before step"
+    if last.outcome is Outcome.INTERRUPTED:
+        return "You asked to stop. Stopped in step"
+    return "Stopped in step"
+
+
+def _failure_lines(failure: Failure) -> list[str]:
+    lines = [f"What was being done: {one_line(failure.doing)}"]
+    if failure.command is not None:
+        lines += ["The command:", f"  {command_line(failure.command)}"]
+        lines.append(ending(failure, failure.command))
+    if failure.problem:
+        lines.append(one_line(failure.problem))
+    said = lines_of(failure.said)[-_LAST_LINES:]
+    if said:
+        lines += ["Its last lines:", *(f"  {line}" for line in said)]
+    if failure.aftermath:
+        lines.append(one_line(failure.aftermath))
+    return lines
+
+
+def ending(failure: Failure, command: Command) -> str:
+    """Return how a command ended, as a sentence."""
+    if failure.timed_out:
+        return f"It did not end within {command.timeout:.0f} s and was stopped."
+    if failure.code == _NOT_FOUND:
+        return f"It could not be run: there is no program {one_line(command.argv[0])}."
+    if failure.code < 0:
+        return f"It was ended by signal {-failure.code} ({_signal_name(-failure.code)})."
+    return f"It ended with exit code {failure.code}."
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"
+
+
+def _state(report: Report, last: StepReport) -> str:
+    done = len(report.steps) - 1
+    left = report.total - len(report.steps)
+    if done == 0:
+        before = "No step was done before it"
+    else:
+        before = "Step 1 before it is done" if done == 1 else f"The {done} steps before it are done"
+    begun = last.outcome is Outcome.FAILED or (
+        last.outcome is Outcome.INTERRUPTED and last.failure is not None
+    )
+    its = "it may be half done, and will be done again" if begun else "nothing of it was done"
+    after = "no more was planned" if left == 0 else f"the {left} after it were not begun"
+    return f"{before}; {its}; {after}. Nothing was lost."
+
+
+def refusal_text(plan: Plan) -> str:
+    """Return all reasons why a plan is refused."""
+    return "\n".join(refusal_lines(plan.refusals, _WIDTH))
+
+
+def leftover_text(plan: Plan) -> str:
+    """Return what is still left to do after all steps were done."""
+    count = len(plan.steps) + len(plan.refusals)
+    things = "1 thing is" if count == 1 else f"{count} things are"
+    lines = [f"All steps were done, but {things} still not as the spec says:"]
+    lines += [f"  {one_line(step.subject)}: {one_line(step.what)}" for step in plan.steps]
+    lines += [f"  {one_line(r.subject)}: {one_line(r.reason)}" for r in plan.refusals]
+    return "\n".join(lines)

@@ -1,0 +1,168 @@
+"""A plan as a bash script: exactly its commands and files, for who would rather run them by hand.
+
+The script stops at the first command that does not end as expected. It holds the certain steps
+only; those that rest on an assumption are comments, and are printed anew by the next plan.
+"""
+
+from __future__ import annotations
+
+from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile
+from kvmkeep.model.plan import Plan, Step
+from kvmkeep.report.bash import (
+    captured,
+    command_lines,
+    condition_lines,
+    file_lines,
+    indented,
+    say,
+)
+from kvmkeep.report.clean import one_line, shell_word
+
+_HEAD = """\
+set -eu -o pipefail
+umask 077
+export LC_ALL=C.UTF-8 HOME=/root LIBGUESTFS_BACKEND=direct
+export PATH="$PATH:/usr/sbin:/usr/bin:/sbin:/bin"
+exec </dev/null
+
+stop() {
+  printf '%s\\n' "stopped: $1" >&2
+  exit 7
+}
+
+trimmed() {
+  local text=$1
+  text=${text#"${text%%[![:space:]]*}"}
+  printf '%s' "${text%"${text##*[![:space:]]}"}"
+}
+"""
+
+
+def plan_script(plan: Plan) -> str:
+    """Return the script of a plan; the same plan gives the same script."""
+    lines = ["#!/bin/bash", *_about(plan)]
+    if plan.refusals:
+        lines += [_comment(f"Refused: {one.subject}: {one.reason}") for one in plan.refusals]
+        lines += ["echo 'This plan is refused; type: kvmkeep plan' >&2", "exit 4"]
+        return "\n".join(lines) + "\n"
+    lines += _HEAD.split("\n")
+    total = len(plan.steps)
+    for number, step in enumerate(plan.certain, 1):
+        lines += _step_lines(number, total, step)
+    later = plan.steps[len(plan.certain) :]
+    if later:
+        lines += [_comment("Not yet, since it rests on an assumption:")]
+        lines += [_comment(f"  {step.subject}: {step.what}") for step in later]
+        text = "There is more to do once this is known. Print the rest: kvmkeep plan --script"
+        lines.append(say(text))
+    return "\n".join(lines) + "\n"
+
+
+def holds_secrets(plan: Plan) -> bool:
+    """Whether the script of this plan must be kept from others."""
+    actions = [action for step in plan.certain for action in step.actions]
+    inner = [one for action in actions for one in _commands(action)]
+    files = [action for action in actions if isinstance(action, WriteFile)]
+    return any(one.secret_stdin for one in inner) or any(file.secret for file in files)
+
+
+def _commands(action: Action) -> tuple[Command, ...]:
+    match action:
+        case Command():
+            return (action,)
+        case WriteFile():
+            return ()
+        case Poll():
+            return (action.command,)
+        case Checkpoint():
+            return (*action.body, *(poll.command for poll in action.verify))
+
+
+def _about(plan: Plan) -> list[str]:
+    lines = [
+        "# Made by kvmkeep plan --script: what kvmkeep apply would run, and in this order.",
+        "# It holds for the host as it was when this was printed. Run it as root, once.",
+    ]
+    if holds_secrets(plan):
+        lines.append("# It holds secrets (a password hash, perhaps): keep it at mode 0600.")
+    return lines
+
+
+def _step_lines(number: int, total: int, step: Step) -> list[str]:
+    lines = [
+        _comment(f"Step {number} of {total}, {step.subject}: {step.what}"),
+        _comment(f"because {step.why}"),
+        say(f"[{number}/{total}] {step.subject}: {step.what}"),
+    ]
+    if step.probe is not None:
+        text = f"the host has changed since this was printed: not begun: {step.what}"
+        lines += ["probe() {", *indented(condition_lines(step.probe)), "}"]
+        lines.append(f"probe || stop {shell_word(one_line(text))}")
+    for action in step.actions:
+        lines += _action_lines(action)
+    return [*lines, ""]
+
+
+def _action_lines(action: Action) -> list[str]:
+    match action:
+        case Command():
+            return [_comment(action.why), *command_lines(action)]
+        case WriteFile():
+            return [_comment(action.why), *file_lines(action)]
+        case Poll():
+            return _poll_lines(action)
+        case Checkpoint():
+            return _checkpoint_lines(action)
+
+
+def _poll_lines(poll: Poll) -> list[str]:
+    """Return a loop with a limit; the command itself may not hang longer than its own."""
+    limit = max(1, round(poll.limit))
+    timeout = max(1, round(min(poll.command.timeout, poll.limit)))
+    text = f"it took longer than {limit} s: {poll.message}. {poll.otherwise}".rstrip(" .")
+    return [
+        say(f"waiting at most {limit} s: {poll.message}"),
+        "holds() {",
+        *indented(condition_lines(poll.command, prefix=f"timeout -k 5 {timeout} ")),
+        "}",
+        f"deadline=$((SECONDS + {limit}))",
+        "until holds >/dev/null 2>&1; do",
+        f'  [ "$SECONDS" -lt "$deadline" ] || stop {shell_word(one_line(text))}',
+        f"  sleep {max(poll.every, 0.05):g}",
+        "done",
+    ]
+
+
+def _checkpoint_lines(checkpoint: Checkpoint) -> list[str]:
+    path = '"$checkpoint"'
+    roll_back = _with_variable(checkpoint.roll_back("CHECKPOINT"), path)
+    destroy = _with_variable(checkpoint.destroy("CHECKPOINT"), path)
+    by_itself = f"NetworkManager rolls the network back by itself within {checkpoint.timeout} s"
+    lines = [
+        _comment(checkpoint.why),
+        f"checkpoint={captured(checkpoint.create())}",
+        'checkpoint=${checkpoint#o \\"}',
+        'checkpoint=${checkpoint%\\"}',
+        'case $checkpoint in /*) ;; *) stop "no checkpoint: $checkpoint" ;; esac',
+        "roll_back() {",
+        "  trap - EXIT INT TERM HUP",
+        "  " + say("rolling the network back"),
+        f"  {roll_back} || {say(by_itself)}",
+        "}",
+        "trap roll_back EXIT",
+        "trap 'exit 130' INT TERM HUP",
+    ]
+    for command in checkpoint.body:
+        lines += _action_lines(command)
+    for poll in checkpoint.verify:
+        lines += _poll_lines(poll)
+    return [*lines, destroy, "trap - EXIT INT TERM HUP"]
+
+
+def _with_variable(command: Command, variable: str) -> str:
+    words = [variable if word == "CHECKPOINT" else shell_word(word) for word in command.argv]
+    return " ".join(words)
+
+
+def _comment(text: str) -> str:
+    return f"# {one_line(text)}".rstrip()

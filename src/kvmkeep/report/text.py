@@ -1,0 +1,148 @@
+"""A plan as text, for a tired person: what, why, what it risks, and what to type next."""
+
+from __future__ import annotations
+
+import textwrap
+from itertools import groupby
+
+from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile
+from kvmkeep.model.plan import Note, Plan, Refusal, Risk, Step
+from kvmkeep.report.clean import one_line, shell_line, shell_word
+
+NARROWEST = 40
+_WIDEST = 100
+
+_RISKS = {
+    Risk.NETWORK: "changes interfaces of the uplink; rolled back unless it proves good",
+    Risk.GUEST: "starts, stops or changes a guest",
+}
+
+
+def plan_text(plan: Plan, *, explain: bool = False, width: int = 80) -> str:
+    """Return the plan for a terminal of this width; `explain` shows each command as it is run."""
+    width = max(NARROWEST, min(width, _WIDEST))
+    blocks: list[list[str]] = []
+    if plan.refusals:
+        blocks.append(refusal_lines(plan.refusals, width))
+    numbered = enumerate(plan.steps, 1)
+    for subject, steps in groupby(numbered, key=lambda pair: pair[1].subject):
+        lines = wrapped(subject, width)
+        for number, step in steps:
+            lines += _step_lines(number, step, explain=explain, width=width)
+        blocks.append(lines)
+    if plan.notes:
+        blocks.append(_note_lines(plan.notes, width))
+    blocks.append(wrapped(_last_line(plan), width))
+    return "\n\n".join("\n".join(block) for block in blocks) + "\n"
+
+
+def wrapped(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
+    """Return harmless lines of at most this width; long words, such as paths, stay whole.
+
+    `first` and `rest` begin the first line and the others.
+    """
+    return textwrap.wrap(
+        one_line(text),
+        width,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def refusal_lines(refusals: tuple[Refusal, ...], width: int) -> list[str]:
+    """Return all refusals, with what to do about each."""
+    count = len(refusals)
+    reasons = "1 reason" if count == 1 else f"{count} reasons"
+    lines = wrapped(f"Refused, for {reasons}. Nothing is done until they are mended:", width)
+    for refusal in refusals:
+        lines += wrapped(f"{refusal.subject}: {refusal.reason}", width, "  ", "    ")
+        if refusal.hint:
+            lines += wrapped(refusal.hint, width, "    -> ", "       ")
+    return lines
+
+
+def _note_lines(notes: tuple[Note, ...], width: int) -> list[str]:
+    lines = ["Worth knowing:"]
+    for note in notes:
+        lines += wrapped(f"{note.subject}: {note.text}", width, "  ", "    ")
+    return lines
+
+
+def _step_lines(number: int, step: Step, *, explain: bool, width: int) -> list[str]:
+    head = f"{number:3d}. "
+    indent = " " * len(head)
+    told = [f"because {step.why}"] if step.why else []
+    if step.risk in _RISKS:
+        told.append(f"risk: {_RISKS[step.risk]}")
+    if step.assumes:
+        told.append(f"not yet: it assumes that {step.assumes}")
+    lines = wrapped(step.what, width, head, indent)
+    for text in told:
+        lines += wrapped(text, width, indent, indent)
+    if explain:
+        lines += [indent + line for line in _explained(step)]
+    return lines
+
+
+def _explained(step: Step) -> list[str]:
+    """Return the commands exactly as they are run: not wrapped, so that they can be copied."""
+    lines: list[str] = []
+    if step.probe is not None:
+        lines.append(f"? {command_line(step.probe)}")
+    for action in step.actions:
+        lines += action_lines(action)
+    return lines
+
+
+def action_lines(action: Action) -> list[str]:
+    """Return what an action does, a command a line."""
+    match action:
+        case Command():
+            return [f"$ {command_line(action)}"]
+        case WriteFile():
+            size = len(action.content)
+            return [one_line(f"write {action.path} ({size} bytes, mode {action.mode:04o})")]
+        case Poll():
+            until = f"until it succeeds, at most {action.limit:.0f} s"
+            return [f"$ {command_line(action.command)}   # {until}"]
+        case Checkpoint():
+            inner = [f"$ {command_line(command)}" for command in action.body]
+            inner += [line for poll in action.verify for line in action_lines(poll)]
+            return [
+                f"$ {command_line(action.create())}",
+                *("  " + line for line in inner),
+                f"$ {command_line(action.destroy('CHECKPOINT'))}   # else it is rolled back",
+            ]
+
+
+def command_line(command: Command) -> str:
+    """Return a command as one types it; its stdin is only named."""
+    line = shell_line(command.argv)
+    if command.stdin:
+        what = "secret input" if command.secret_stdin else "input"
+        line += f"   < ({what}, {len(command.stdin)} bytes)"
+    if command.stdout_to:
+        line += f" > {shell_word(command.stdout_to)}"
+    return line
+
+
+def _last_line(plan: Plan) -> str:
+    if plan.refusals:
+        return "Mend what is named above, then type: kvmkeep plan"
+    if not plan.steps:
+        return "Nothing to do: the host is as the spec says."
+    parts = [_counted(len(plan.steps), "step")]
+    for risk, what in ((Risk.NETWORK, "the network"), (Risk.GUEST, "guests")):
+        number = sum(step.risk is risk for step in plan.steps)
+        if number:
+            parts.append(f"{number} of them {'touches' if number == 1 else 'touch'} {what}")
+    later = len(plan.steps) - len(plan.certain)
+    if later:
+        parts.append(f"the last {later} planned again once their assumptions are known")
+    return f"{', '.join(parts)}. To run it, type: kvmkeep apply"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

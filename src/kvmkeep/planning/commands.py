@@ -1,0 +1,31 @@
+"""Commands that more than one noun uses."""
+
+from __future__ import annotations
+
+from kvmkeep.model.command import Command
+from kvmkeep.model.facts import Fingerprint
+from kvmkeep.model.units import Size
+
+HOUR = 3600.0
+
+
+def stat_text(fingerprint: Fingerprint) -> str:
+    """Return a fingerprint as `stat_command` prints it."""
+    times = (fingerprint.mtime_ns, fingerprint.ctime_ns)
+    seconds = (f"{time // 10**9}.{time % 10**9:09}" for time in times)
+    numbers = (fingerprint.device, fingerprint.inode, fingerprint.size)
+    return "-".join([*(str(number) for number in numbers), *seconds])
+
+
+def same_file(path: str, fingerprint: Fingerprint) -> Command:
+    """Succeed only while the file is the one that was observed (stat(1); no link is followed)."""
+    return Command(
+        argv=("stat", "--format=%d-%i-%s-%.9Y-%.9Z", "--", path),
+        why="see that the file is still the one that was looked at",
+        expect=stat_text(fingerprint),
+    )
+
+
+def long_enough(size: Size, per_second: int = 5 * 10**6) -> float:
+    """Return a time limit in seconds for moving so many bytes at a rate that is far too slow."""
+    return 600.0 + size.bytes / per_second

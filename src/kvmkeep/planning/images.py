@@ -1,0 +1,407 @@
+"""Images: fetched, checked, unpacked, and looked into once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kvmkeep.model.command import Action, Command, Progress, WriteFile
+from kvmkeep.model.facts import Contents, Fingerprint, ImageFacts, ImageFile
+from kvmkeep.model.look import look_argv, look_script
+from kvmkeep.model.names import IMAGE_DIR
+from kvmkeep.model.plan import Noun, Note, Refusal, Step
+from kvmkeep.model.spec import Checksum, ChecksumList, FirstBoot, Image, Packing
+from kvmkeep.model.store import (
+    LOOK_DIR,
+    fetched_path,
+    list_path,
+    look_path,
+    part_path,
+    unpacked_path,
+    verified_memo,
+    verified_path,
+)
+from kvmkeep.model.units import Label, Size
+from kvmkeep.planning.commands import HOUR, long_enough, same_file
+from kvmkeep.planning.scene import Scene
+from kvmkeep.planning.stage import needs_image, needs_seed
+
+_SLACK = Size(1 << 30)
+"""What an image file may be larger than the largest root disk: the metadata of qcow2."""
+
+_LIST_LIMIT = 16 << 20
+
+ASSUMED = Contents(
+    os="", cloud_init=True, datasources=(), agent=True, bakes_disks=False, detail="assumed"
+)
+"""What an image is taken to hold until it has been looked into."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The file that guests are made from, as far as it is known.
+
+    `assumes` is empty when all of it is known.
+    """
+
+    image: Image
+    path: str
+    fingerprint: Fingerprint | None
+    virtual_size: Size | None
+    contents: Contents
+    assumes: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageWork:
+    """What is to be done about an image, and what then can be used."""
+
+    steps: tuple[Step, ...]
+    source: Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stand:
+    """An image of the spec beside what is known of it."""
+
+    image: Image
+    known: ImageFacts
+    digest: str
+    limit: Size
+    look: bool
+
+    @property
+    def subject(self) -> str:
+        return f"image {self.image.name}"
+
+
+def image_works(scene: Scene) -> dict[Label, ImageWork]:
+    """Return the work on each image that a new guest needs, in the spec's order."""
+    users = [guest for guest in scene.guests if needs_image(scene, guest)]
+    seeded = [guest for guest in scene.guests if needs_seed(scene, guest)]
+    needed = {guest.image for guest in (*users, *seeded)}
+    looked = {guest.image for guest in (*users, *seeded) if guest.first_boot is not FirstBoot.NONE}
+    return {
+        name: _work(_stand(scene, image, look=name in looked))
+        for name, image in scene.images.items()
+        if name in needed
+    }
+
+
+def image_refusals(scene: Scene, works: dict[Label, ImageWork]) -> tuple[Refusal, ...]:
+    """Return why images can't be used, whatever the guest."""
+    found: list[Refusal] = []
+    for name in works:
+        stand = _stand(scene, scene.images[name], look=False)
+        found.extend(_file_refusals(stand))
+        header = stand.known.header
+        if header is not None and header.refused:
+            hint = "get the image from its maker again, or convert it on a machine you trust"
+            found.append(Refusal(subject=stand.subject, reason=header.refused, hint=hint))
+        elif header is not None and header.format != stand.image.format:
+            found.append(
+                Refusal(
+                    subject=stand.subject,
+                    reason=f"it is {header.format}, but the spec says {stand.image.format}",
+                    hint=f"write `format: {header.format}` if that is what you expect",
+                )
+            )
+        if stand.known.digest_problem:
+            list_file = list_path(stand.image)
+            hint = f"correct the spec, or delete {list_file} to have the list fetched again"
+            found.append(
+                Refusal(subject=stand.subject, reason=stand.known.digest_problem, hint=hint)
+            )
+    return tuple(found)
+
+
+def image_notes(scene: Scene, works: dict[Label, ImageWork]) -> tuple[Note, ...]:
+    """Return what should be known of the images in use."""
+    notes: list[Note] = []
+    for name, work in works.items():
+        image = scene.images[name]
+        if image.check is None:
+            text = "the spec gives no checksum: the file is used as it is"
+            notes.append(Note(subject=f"image {name}", text=text))
+        if work.source.contents.bakes_disks:
+            text = "its own cloud-init settings format a second disk: the seed switches that off"
+            notes.append(Note(subject=f"image {name}", text=text))
+    return tuple(notes)
+
+
+def _stand(scene: Scene, image: Image, *, look: bool) -> _Stand:
+    known = scene.image_facts.get(image.name) or ImageFacts(
+        name=image.name,
+        original=None,
+        usable=None,
+        header=None,
+        contents=None,
+        digest_wanted="",
+        digest_problem="",
+        verified=False,
+    )
+    check = image.check
+    digest = f"{check.algorithm}:{check.digest}" if isinstance(check, Checksum) else ""
+    sizes = (guest.root.size for guest in scene.spec.guests if guest.image == image.name)
+    return _Stand(
+        image=image,
+        known=known,
+        digest=digest or known.digest_wanted,
+        limit=max(sizes, default=Size(0)) + _SLACK,
+        look=look,
+    )
+
+
+def _file_refusals(stand: _Stand) -> list[Refusal]:
+    image, original = stand.image, stand.known.original
+    if image.remote:
+        authority = image.source.split("/", 3)[2]
+        if "@" in authority:
+            reason = "its URL holds a user or password, which each user of this host could read"
+            hint = "fetch the file yourself, and name the local file"
+            return [Refusal(subject=stand.subject, reason=reason, hint=hint)]
+    elif original is None:
+        reason = f"there is no file {image.source}"
+        hint = "correct the path, or put the file there"
+        return [Refusal(subject=stand.subject, reason=reason, hint=hint)]
+    if original is not None and original.kind != "file":
+        reason = f"{original.path} is no regular file but a {original.kind}"
+        hint = "name the image file itself"
+        return [Refusal(subject=stand.subject, reason=reason, hint=hint)]
+    return []
+
+
+def _work(stand: _Stand) -> ImageWork:
+    image, known = stand.image, stand.known
+    steps: list[Step] = []
+    assumes = ""
+    if isinstance(image.check, ChecksumList) and not (stand.digest or known.digest_problem):
+        steps.append(_list_step(stand, image.check))
+        assumes = f"the checksum list names image {image.name}"
+    if image.remote and known.original is None:
+        steps.append(_fetch_step(stand, assumes))
+        assumes = assumes or f"the download of image {image.name} arrives"
+    if known.original is not None and image.check is not None and not known.verified:
+        steps.append(_verify_step(stand, known.original, assumes))
+    if image.packing is not Packing.NONE and known.usable is None:
+        steps.append(_unpack_step(stand, known.original, assumes))
+        assumes = assumes or f"image {image.name} unpacks to {image.format}"
+    contents = known.contents
+    if contents is None and stand.look:
+        steps.append(_look_step(stand, known.usable, assumes))
+        assumes = f"image {image.name} has cloud-init with its usual data sources"
+    usable = known.usable
+    source = Source(
+        image=image,
+        path=usable.path if usable is not None else _later_path(stand),
+        fingerprint=usable.fingerprint if usable is not None else None,
+        virtual_size=known.header.virtual_size if known.header is not None else None,
+        contents=contents or ASSUMED,
+        assumes=assumes,
+    )
+    return ImageWork(steps=tuple(steps), source=source)
+
+
+def _later_path(stand: _Stand) -> str:
+    original, image = stand.known.original, stand.image
+    if image.packing is not Packing.NONE and original is not None:
+        return unpacked_path(image, original.fingerprint)
+    return fetched_path(image) if image.remote else image.source
+
+
+def _list_step(stand: _Stand, check: ChecksumList) -> Step:
+    target = list_path(stand.image)
+    part = part_path(target)
+    actions: list[Action] = [_image_dir()]
+    if check.signature == "inline":
+        signed = part_path(f"{target}.asc")
+        actions.append(_bring(check.source, signed, "the signed checksum list", _LIST_LIMIT))
+        actions.append(
+            Command(
+                argv=("gpgv", "--keyring", check.keyring, "--output", part, signed),
+                why="check the list's signature, and keep only what it vouches for",
+            )
+        )
+    else:
+        actions.append(_bring(check.source, part, "the checksum list", _LIST_LIMIT))
+    if check.signature and check.signature != "inline":
+        signature = part_path(f"{target}.sig")
+        actions.append(_bring(check.signature, signature, "the list's signature", _LIST_LIMIT))
+        actions.append(
+            Command(
+                argv=("gpgv", "--keyring", check.keyring, signature, part),
+                why="check the list's signature",
+            )
+        )
+    actions.extend(_complete(part, target))
+    vouched = "" if check.signature else " (it is not signed)"
+    return Step(
+        noun=Noun.IMAGES,
+        subject=stand.subject,
+        what=f"get the checksum list {check.source}",
+        why=f"it says what the image must be{vouched}",
+        actions=tuple(actions),
+    )
+
+
+def _fetch_step(stand: _Stand, assumes: str) -> Step:
+    image = stand.image
+    target = fetched_path(image)
+    part = part_path(target)
+    actions: list[Action] = [
+        _image_dir(),
+        _bring(image.source, part, "the image", stand.limit.bytes),
+    ]
+    if stand.digest:
+        # Before it gets its name: a bad download is not there, and is fetched again.
+        actions.append(_check(stand.digest, part))
+    actions.extend(_complete(part, target))
+    return Step(
+        noun=Noun.IMAGES,
+        subject=stand.subject,
+        what=f"fetch {image.source}",
+        why="new guests are made from it",
+        actions=tuple(actions),
+        assumes=assumes,
+    )
+
+
+def _verify_step(stand: _Stand, original: ImageFile, assumes: str) -> Step:
+    actions: tuple[Action, ...] = ()
+    if stand.digest:
+        memo = verified_path(original.fingerprint, stand.digest)
+        actions = (
+            _check(stand.digest, original.path),
+            same_file(original.path, original.fingerprint),
+            WriteFile(
+                path=memo,
+                content=verified_memo(stand.digest),
+                why="remember that this very file was right",
+            ),
+        )
+    return Step(
+        noun=Noun.IMAGES,
+        subject=stand.subject,
+        what=f"check the checksum of {original.path}",
+        why="no guest starts from a file that is not what its maker published",
+        probe=same_file(original.path, original.fingerprint),
+        actions=actions,
+        assumes=assumes,
+    )
+
+
+def _unpack_step(stand: _Stand, original: ImageFile | None, assumes: str) -> Step:
+    actions: tuple[Action, ...] = ()
+    probe = None
+    if original is not None:
+        probe = same_file(original.path, original.fingerprint)
+        target = unpacked_path(stand.image, original.fingerprint)
+        part = part_path(target)
+        actions = (
+            _image_dir(),
+            _unpack(stand, original.path, part),
+            same_file(original.path, original.fingerprint),
+            *_complete(part, target),
+        )
+    return Step(
+        noun=Noun.IMAGES,
+        subject=stand.subject,
+        what=f"unpack it ({stand.image.packing})",
+        why=f"the copy to an LV reads it as {stand.image.format}",
+        probe=probe,
+        actions=actions,
+        assumes=assumes,
+    )
+
+
+def _unpack(stand: _Stand, path: str, part: str) -> Command:
+    # A file that unpacks to more than fits is stopped by the kernel (setrlimit(2), RLIMIT_FSIZE).
+    limited = ("prlimit", f"--fsize={stand.limit.bytes}", "--")
+    why = f"unpack {path}, to at most {stand.limit}"
+    if stand.image.packing is Packing.ZSTD:
+        argv = (*limited, "zstd", "-d", "--quiet", "--sparse", "--force", "-o", part, "--", path)
+        stdout_to = ""
+    else:
+        tool = "gzip" if stand.image.packing is Packing.GZIP else "xz"
+        argv = (*limited, tool, "-dc", "--", path)
+        stdout_to = part
+    return Command(
+        argv=argv,
+        why=why,
+        timeout=long_enough(stand.limit),
+        stdout_to=stdout_to,
+        progress=Progress.FILE_SIZE,
+    )
+
+
+def _look_step(stand: _Stand, usable: ImageFile | None, assumes: str) -> Step:
+    actions: tuple[Action, ...] = ()
+    probe = None
+    if usable is not None:
+        probe = same_file(usable.path, usable.fingerprint)
+        image_format = stand.image.format
+        actions = (
+            Command(
+                argv=("install", "--directory", "--mode=0700", "--", IMAGE_DIR, LOOK_DIR),
+                why="have a place for what is found",
+            ),
+            Command(
+                argv=look_argv(usable.path, image_format),
+                why="read its cloud-init configuration in a small virtual machine",
+                stdin=look_script(image_format),
+                stdout_to=look_path(usable.fingerprint),
+                timeout=600.0,
+            ),
+        )
+    return Step(
+        noun=Noun.IMAGES,
+        subject=stand.subject,
+        what="look into it",
+        why="which seed a guest understands depends on what the image holds",
+        probe=probe,
+        actions=actions,
+        assumes=assumes,
+    )
+
+
+def _image_dir() -> Command:
+    return Command(
+        argv=("install", "--directory", "--mode=0700", "--", IMAGE_DIR),
+        why="have a place for images",
+    )
+
+
+def _bring(source: str, target: str, thing: str, limit: int) -> Command:
+    if not source.startswith(("http://", "https://")):
+        return Command(argv=("cp", "--", source, target), why=f"take {thing}")
+    return Command(
+        argv=(
+            "curl", "--disable", "--globoff", "--fail", "--location", "--silent", "--show-error",
+            "--proto", "=http,https", "--max-filesize", str(limit), "--retry", "5",
+            "--connect-timeout", "30", "--speed-limit", "1024", "--speed-time", "60",
+            "--output", target, "--url", source,
+        ),
+        why=f"fetch {thing}",
+        timeout=6 * HOUR,
+        progress=Progress.FILE_SIZE,
+    )  # fmt: skip
+
+
+def _check(digest: str, path: str) -> Command:
+    algorithm, _, hexadecimal = digest.partition(":")
+    line = f"{hexadecimal}  {path}\n"
+    return Command(
+        argv=(f"{algorithm}sum", "--check", "--strict", "--quiet"),
+        why=f"compare the {algorithm} checksum",
+        stdin=line.encode(),
+        timeout=2 * HOUR,
+    )
+
+
+def _complete(part: str, target: str) -> tuple[Command, ...]:
+    """Give a file its name once it is safely on the disk."""
+    return (
+        Command(
+            argv=("sync", "--", part), why="have it on the disk before it counts", timeout=HOUR
+        ),
+        Command(argv=("mv", "--no-target-directory", "--", part, target), why="now it counts"),
+    )

@@ -1,0 +1,351 @@
+"""Networks: a bridge and a VLAN interface as NetworkManager profiles, under one checkpoint.
+
+Settings and their words are those of nm-settings-nmcli(5). A port that is activated brings its
+bridge up with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kvmkeep.model.command import Checkpoint, Command, Poll
+from kvmkeep.model.facts import Link, Profile
+from kvmkeep.model.names import NM_MARK, profile_uuid
+from kvmkeep.model.plan import Noun, Note, Refusal, Risk, Step
+from kvmkeep.model.spec import Network
+from kvmkeep.planning.scene import Scene
+
+ROLLBACK_AFTER = 120
+"""Seconds after which NetworkManager undoes the change by itself."""
+
+_NOT_FOUND = 10
+"""nmcli(1): connection, device, or access point does not exist."""
+
+Settings = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """A profile as it should be. `link` is the kernel's interface of it, if there is one."""
+
+    uuid: str
+    type: str
+    interface: str
+    settings: Settings
+    profile: Profile | None
+    link: Link | None
+
+    @property
+    def different(self) -> Settings:
+        """The settings of an existing profile that are not as wanted.
+
+        What NetworkManager did not tell is not compared: names come and go with its versions.
+        """
+        if self.profile is None:
+            return ()
+        return tuple(
+            (key, value)
+            for key, value in self.settings
+            if (found := _word(self.profile.setting(key))) and found != value
+        )
+
+    @property
+    def inactive(self) -> bool:
+        """Whether the profile exists without being active on its interface."""
+        return self.profile is not None and self.profile.device != self.interface
+
+
+def network_steps(scene: Scene, networks: tuple[Network, ...]) -> tuple[Step, ...]:
+    """Return a step for each network that is not as the spec says."""
+    steps = (_step(scene, network) for network in networks)
+    return tuple(step for step in steps if step is not None)
+
+
+def network_refusals(scene: Scene, networks: tuple[Network, ...]) -> tuple[Refusal, ...]:
+    """Return why networks can't be made: what is in the way and not ours."""
+    refusals: list[Refusal] = []
+    if networks and not scene.facts.nm.running:
+        refusals.append(
+            Refusal(
+                subject="NetworkManager",
+                reason="it is not running",
+                hint="start it: systemctl start NetworkManager",
+            )
+        )
+    vlans = {
+        link.vlan_id: link.name
+        for link in scene.facts.links
+        if link.kind == "vlan" and link.parent == scene.spec.uplink
+    }
+    named: dict[str, list[Profile]] = {}
+    for profile in scene.facts.nm.profiles:
+        for name in {profile.name, profile.interface}:
+            named.setdefault(name, []).append(profile)
+    for network in networks:
+        for wanted in _wanted(scene, network):
+            refusals.extend(_foreign(network, wanted, named.get(wanted.interface, [])))
+        other = vlans.get(network.vlan, network.vlan_interface)
+        if other != network.vlan_interface:
+            refusals.append(
+                Refusal(
+                    subject=f"network {network.name}",
+                    reason=f"VLAN {network.vlan} of {scene.spec.uplink} is in use by {other}",
+                    hint=f"say `vlan_interface: {other}` if it is one of ours, or remove {other}",
+                )
+            )
+    if networks:
+        refusals.extend(_uplink_refusals(scene, networks))
+    return tuple(refusals)
+
+
+def network_notes(scene: Scene, networks: tuple[Network, ...]) -> tuple[Note, ...]:
+    """Return what should be known of the uplink."""
+    uplink = scene.links.get(scene.spec.uplink)
+    if networks and uplink is not None and not uplink.carrier:
+        text = "it has no carrier: no guest reaches its network until the cable is in"
+        return (Note(subject=f"uplink {uplink.name}", text=text),)
+    return ()
+
+
+def _wanted(scene: Scene, network: Network) -> tuple[_Wanted, _Wanted]:
+    host = scene.spec.host.name
+    common = (("connection.stable-id", NM_MARK), ("connection.autoconnect", "yes"))
+    mtu = (("802-3-ethernet.mtu", str(network.mtu)),) if network.mtu else ()
+    bridge: Settings = (
+        *common,
+        # Named connection.autoconnect-ports since NetworkManager 1.46; the old name still works.
+        ("connection.autoconnect-slaves", "1"),
+        ("bridge.ageing-time", str(network.ageing_time)),
+        ("bridge.stp", "yes" if network.stp else "no"),
+        ("bridge.forward-delay", str(network.forward_delay)),
+        *mtu,
+        ("ipv4.method", "disabled"),
+        ("ipv6.method", "disabled"),
+    )
+    vlan: Settings = (
+        *common,
+        ("connection.master", network.bridge),
+        ("connection.slave-type", "bridge"),
+        ("vlan.parent", scene.spec.uplink),
+        ("vlan.id", str(network.vlan)),
+        *mtu,
+    )
+
+    def wanted(kind: str, interface: str, settings: Settings) -> _Wanted:
+        uuid = profile_uuid(host, interface)
+        return _Wanted(
+            uuid=uuid,
+            type=kind,
+            interface=interface,
+            settings=settings,
+            profile=scene.profiles.get(uuid),
+            link=scene.links.get(interface),
+        )
+
+    return (
+        wanted("bridge", network.bridge, bridge),
+        wanted("vlan", network.vlan_interface, vlan),
+    )
+
+
+def _step(scene: Scene, network: Network) -> Step | None:
+    pair = _wanted(scene, network)
+    bridge, vlan = pair
+    missing = [wanted for wanted in pair if wanted.profile is None]
+    changed = [wanted for wanted in pair if wanted.different]
+    stale = _differs_in_kernel(network, bridge.link, vlan.link)
+    if not (missing or changed or stale or bridge.inactive or vlan.inactive):
+        return None
+    body = [_add(wanted) for wanted in missing]
+    body.extend(_modify(wanted) for wanted in changed)
+    if bridge.profile is not None:
+        body.append(_up(bridge))
+    body.append(_up(vlan))
+    what, why = _sentence(scene, network, missing=missing, changed=changed)
+    checkpoint = Checkpoint(
+        devices=_checkpoint_devices(scene, network),
+        timeout=ROLLBACK_AFTER,
+        body=tuple(body),
+        verify=_verify(scene, network),
+        why=f"have NetworkManager undo it after {ROLLBACK_AFTER} s unless it proves good",
+    )
+    return Step(
+        noun=Noun.NETWORK,
+        subject=f"network {network.name}",
+        what=what,
+        why=why,
+        probe=_probe(bridge),
+        actions=(checkpoint,),
+        risk=Risk.NETWORK,
+    )
+
+
+def _sentence(
+    scene: Scene, network: Network, *, missing: list[_Wanted], changed: list[_Wanted]
+) -> tuple[str, str]:
+    bridge, interface = network.bridge, network.vlan_interface
+    if len(missing) == 2:
+        what = f"make bridge {bridge} with {interface} (VLAN {network.vlan}) as its port"
+        return what, f"guests reach VLAN {network.vlan} of {scene.spec.uplink} through it"
+    if missing:
+        return f"complete bridge {bridge} and {interface}", "one of the two profiles is missing"
+    if changed:
+        keys = sorted({key for wanted in changed for key, _ in wanted.different})
+        return f"change {', '.join(keys)} of {bridge} and {interface}", "the spec says so"
+    return f"activate bridge {bridge} and {interface}", "they are not as their profiles say"
+
+
+def _add(wanted: _Wanted) -> Command:
+    names = ("type", wanted.type, "ifname", wanted.interface, "con-name", wanted.interface)
+    settings = (("connection.uuid", wanted.uuid), *wanted.settings)
+    return Command(
+        argv=("nmcli", "connection", "add", *names, *_flat(settings)),
+        why=f"add the profile of {wanted.interface}",
+    )
+
+
+def _modify(wanted: _Wanted) -> Command:
+    return Command(
+        argv=("nmcli", "connection", "modify", "uuid", wanted.uuid, *_flat(wanted.different)),
+        why=f"change the profile of {wanted.interface}",
+    )
+
+
+def _up(wanted: _Wanted) -> Command:
+    return Command(
+        argv=("nmcli", "--wait", "30", "connection", "up", "uuid", wanted.uuid),
+        why=f"activate {wanted.interface}",
+        timeout=45.0,
+    )
+
+
+def _probe(bridge: _Wanted) -> Command:
+    argv = ("nmcli", "--get-values", "connection.stable-id", "connection", "show", "uuid")
+    if bridge.profile is None:
+        why = f"see that there is still no profile of {bridge.interface}"
+        return Command(argv=(*argv, bridge.uuid), why=why, ok=(_NOT_FOUND,))
+    why = f"see that the profile of {bridge.interface} is still ours"
+    return Command(argv=(*argv, bridge.uuid), why=why, expect=NM_MARK)
+
+
+def _verify(scene: Scene, network: Network) -> tuple[Poll, ...]:
+    at = f"/sys/class/net/{network.bridge}/bridge"
+    # The kernel counts in hundredths of a second (USER_HZ).
+    polls = [
+        _reads(f"{at}/ageing_time", str(network.ageing_time * 100), "the bridge's ageing time"),
+        _reads(f"{at}/stp_state", "1" if network.stp else "0", "the bridge's STP"),
+    ]
+    if network.stp:
+        delay = str(network.forward_delay * 100)
+        polls.append(_reads(f"{at}/forward_delay", delay, "the bridge's forward delay"))
+    master = f"/sys/class/net/{network.vlan_interface}/master"
+    polls.append(
+        _poll(
+            ("readlink", "--canonicalize-existing", master),
+            f"/sys/devices/virtual/net/{network.bridge}",
+            f"{network.vlan_interface} to be a port of {network.bridge}",
+        )
+    )
+    uplink = scene.links.get(scene.spec.uplink)
+    if uplink is not None and uplink.carrier:
+        state = f"/sys/class/net/{network.vlan_interface}/operstate"
+        polls.append(_reads(state, "up", f"{network.vlan_interface}'s state"))
+    management = scene.facts.management
+    if management is not None and management.answers:
+        ping = ("ping", "-c", "1", "-W", "2", "-I", management.interface, management.gateway)
+        polls.append(_poll(ping, "", f"the gateway {management.gateway} to answer"))
+    return tuple(polls)
+
+
+def _reads(path: str, text: str, thing: str) -> Poll:
+    return _poll(("cat", path), text, f"{thing} to be {text}")
+
+
+def _poll(argv: tuple[str, ...], expect: str, message: str) -> Poll:
+    return Poll(
+        command=Command(argv=argv, why=f"wait for {message}", expect=expect, timeout=10.0),
+        limit=20.0,
+        every=1.0,
+        message=message,
+        otherwise="look at `nmcli device` and `journalctl -u NetworkManager`",
+    )
+
+
+def _differs_in_kernel(network: Network, bridge: Link | None, vlan: Link | None) -> bool:
+    """Whether the interfaces are not as their profiles say, though NetworkManager is content."""
+    if bridge is None or vlan is None or vlan.master != network.bridge:
+        return True
+    if bridge.ageing_time != network.ageing_time or bridge.stp != network.stp:
+        return True
+    return network.stp and bridge.forward_delay != network.forward_delay
+
+
+def _checkpoint_devices(scene: Scene, network: Network) -> tuple[str, ...]:
+    names = (scene.spec.uplink, network.vlan_interface, network.bridge)
+    paths = (scene.facts.nm.device_path(name) for name in names)
+    return tuple(path for path in paths if path)
+
+
+def _foreign(network: Network, wanted: _Wanted, namesakes: list[Profile]) -> list[Refusal]:
+    """Refuse profiles and interfaces that have our names and not our mark."""
+    found: list[Refusal] = []
+    name = wanted.interface
+    for profile in namesakes:
+        if profile.uuid != wanted.uuid:
+            reason = f"the NetworkManager profile {profile.name} ({profile.uuid}) uses {name}"
+            found.append(_not_ours(network, reason, f"nmcli connection show {profile.uuid}"))
+    if wanted.profile is not None and wanted.profile.setting("connection.stable-id") != NM_MARK:
+        reason = f"the profile {wanted.profile.name} no longer has `connection.stable-id {NM_MARK}`"
+        found.append(_not_ours(network, reason, f"nmcli connection show {wanted.uuid}"))
+    if wanted.profile is None and wanted.link is not None and not found:
+        reason = f"there is an interface {name} that no profile of ours made"
+        found.append(_not_ours(network, reason, f"ip -d link show {name}"))
+    return found
+
+
+def _not_ours(network: Network, reason: str, look: str) -> Refusal:
+    return Refusal(
+        subject=f"network {network.name}",
+        reason=f"{reason}, so it is not ours",
+        hint=f"look at `{look}`; remove it, or choose another name in the spec",
+    )
+
+
+def _uplink_refusals(scene: Scene, networks: tuple[Network, ...]) -> list[Refusal]:
+    name = scene.spec.uplink
+    subject = f"uplink {name}"
+    uplink = scene.links.get(name)
+    if uplink is None:
+        hint = "correct `uplink`; `ip link` shows all interfaces"
+        return [Refusal(subject=subject, reason="there is no such interface", hint=hint)]
+    refusals = [
+        Refusal(
+            subject=f"network {network.name}",
+            reason=f"its MTU of {network.mtu} is larger than the uplink's {uplink.mtu}",
+            hint=f"lower `mtu`, or raise the MTU of {name} first",
+        )
+        for network in networks
+        if network.mtu > uplink.mtu
+    ]
+    management = scene.facts.management
+    if management is None:
+        return refusals
+    own = scene.links.get(management.interface)
+    if management.interface in {name, uplink.master} or (own is not None and own.parent == name):
+        refusals.append(
+            Refusal(
+                subject=subject,
+                reason=f"this host is reached through it (default route on {management.interface})",
+                hint="choose another interface as the uplink; this one is never touched",
+            )
+        )
+    return refusals
+
+
+def _flat(settings: Settings) -> tuple[str, ...]:
+    return tuple(word for pair in settings for word in pair)
+
+
+def _word(text: str) -> str:
+    """Return a setting without nmcli's explanation in brackets: `1 (yes)` is `1`."""
+    return text.partition(" (")[0]

@@ -1,0 +1,146 @@
+"""The spec and the facts, indexed once: planning asks by name and never searches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kvmkeep.model.facts import (
+    Domain,
+    DomainDisk,
+    DomainState,
+    Facts,
+    ImageFacts,
+    Link,
+    Profile,
+    SavedXml,
+    SeedFile,
+    Tool,
+    Volume,
+    VolumeGroup,
+)
+from kvmkeep.model.names import TAG_DISK, TAG_GUEST, TAG_OURS, lv_path
+from kvmkeep.model.spec import Disk, Guest, Image, Network, Spec
+from kvmkeep.model.units import GuestName, Label, Size
+
+INACTIVE = frozenset({DomainState.SHUTOFF, DomainState.CRASHED})
+"""States without a QEMU process: only these can be started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """What planning looks at. `guests` are the ones asked for, in the order of their needs."""
+
+    spec: Spec
+    facts: Facts
+    guests: tuple[Guest, ...]
+    every_guest: dict[GuestName, Guest]
+    networks: dict[Label, Network]
+    images: dict[Label, Image]
+    image_facts: dict[str, ImageFacts]
+    group: VolumeGroup | None
+    volumes: dict[str, Volume]
+    links: dict[str, Link]
+    profiles: dict[str, Profile]
+    domains: dict[str, Domain]
+    domains_by_uuid: dict[str, Domain]
+    users_of_disks: dict[str, tuple[str, ...]]
+    seeds: dict[str, SeedFile]
+    saved: dict[str, SavedXml]
+    tools: dict[str, Tool]
+
+    def volume(self, disk: Disk) -> Volume | None:
+        """Return the LV of a guest's disk, whoever owns it."""
+        return self.volumes.get(disk.lv)
+
+    def domain(self, guest: Guest) -> Domain | None:
+        """Return the domain with a guest's name, whoever owns it."""
+        return self.domains.get(guest.name)
+
+    def own_domain(self, guest: Guest) -> Domain | None:
+        """Return a guest's domain if it wears our mark."""
+        domain = self.domains.get(guest.name)
+        return domain if domain is not None and domain.ours and domain.uuid == guest.uuid else None
+
+    def path(self, disk: Disk) -> str:
+        """Return the device path of a guest's disk."""
+        return lv_path(self.spec.storage.vg, disk.lv)
+
+    def lv_size(self, disk: Disk) -> Size:
+        """Return the size that the disk's LV has, or will have: whole extents."""
+        volume = self.volume(disk)
+        if volume is not None:
+            return volume.size
+        return self.rounded(disk.size)
+
+    def rounded(self, size: Size) -> Size:
+        """Return the size that LVM makes of another: whole extents of the volume group."""
+        return size if self.group is None else size.rounded_up(self.group.extent)
+
+
+def make_scene(spec: Spec, facts: Facts, guests: tuple[Guest, ...]) -> Scene:
+    """Index the spec and the facts for the guests in question."""
+    vg = spec.storage.vg
+    return Scene(
+        spec=spec,
+        facts=facts,
+        guests=guests,
+        every_guest={guest.name: guest for guest in spec.guests},
+        networks={network.name: network for network in spec.networks},
+        images={image.name: image for image in spec.images},
+        image_facts={image.name: image for image in facts.images},
+        group=facts.group(vg),
+        volumes={volume.name: volume for volume in facts.volumes if volume.vg == vg},
+        links={link.name: link for link in facts.links},
+        profiles={profile.uuid: profile for profile in facts.nm.profiles},
+        domains={domain.name: domain for domain in facts.domains},
+        domains_by_uuid={domain.uuid: domain for domain in facts.domains},
+        users_of_disks=_users_of_disks(facts.domains),
+        seeds={seed.guest: seed for seed in facts.seeds},
+        saved={saved.guest: saved for saved in facts.saved},
+        tools={tool.name: tool for tool in facts.tools},
+    )
+
+
+def owned(volume: Volume, guest: Guest, disk: Disk) -> bool:
+    """Whether an LV wears our mark for just this disk."""
+    tags = volume.tags
+    return TAG_OURS in tags and TAG_GUEST + guest.name in tags and TAG_DISK + disk.name in tags
+
+
+def active(domain: Domain) -> bool:
+    """Whether a domain has a QEMU process."""
+    return domain.state not in INACTIVE
+
+
+def aliases(vg: str, lv: str, device: str) -> tuple[str, ...]:
+    """Return the names under which an LV's device may be found: its paths and its number.
+
+    The device mapper doubles hyphens of both names (dmsetup(8), "NAME MANGLING").
+    """
+    mapped = f"/dev/mapper/{vg.replace('-', '--')}-{lv.replace('-', '--')}"
+    numbers = (device,) if device else ()
+    return (lv_path(vg, lv), mapped, *numbers)
+
+
+def users(scene: Scene, disk: Disk) -> tuple[str, ...]:
+    """Return the names of all domains that have a disk's LV under whatever name, sorted."""
+    volume = scene.volume(disk)
+    names = aliases(scene.spec.storage.vg, disk.lv, volume.device if volume else "")
+    found: set[str] = set()
+    for name in names:
+        found.update(scene.users_of_disks.get(name, ()))
+    return tuple(sorted(found))
+
+
+def _users_of_disks(domains: Iterable[Domain]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, set[str]] = {}
+    for domain in domains:
+        for disk in domain.disks:
+            for name in _names(disk):
+                found.setdefault(name, set()).add(domain.name)
+    return {name: tuple(sorted(domains)) for name, domains in found.items()}
+
+
+def _names(disk: DomainDisk) -> tuple[str, ...]:
+    return tuple(name for name in (disk.source, disk.device) if name)

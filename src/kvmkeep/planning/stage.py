@@ -1,0 +1,57 @@
+"""How far a guest's disks are: read from tags and domains, never from a journal."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from kvmkeep.model.names import STATE_FILLING, STATE_FRESH
+from kvmkeep.model.spec import Disk, FirstBoot, Guest
+from kvmkeep.planning.scene import Scene, active, owned, users
+
+
+class Stage(StrEnum):
+    """Where a disk is on its way into service."""
+
+    ABSENT = "absent"
+    FILLING = "filling"
+    FRESH = "fresh"
+    SERVICE = "in service"
+    LOST = "lost"
+    """The domain has this disk, but the LV is gone: a new one would hide the loss."""
+    UNATTACHED = "unattached"
+    """The spec has a disk more than the guest, which is past its first boot."""
+    FOREIGN = "foreign"
+    """There is an LV of that name without our mark, or with another disk's."""
+
+
+def stage(scene: Scene, guest: Guest, disk: Disk) -> Stage:
+    """Return how far a guest's disk is."""
+    volume = scene.volume(disk)
+    if volume is None:
+        if scene.domain(guest) is None:
+            return Stage.ABSENT
+        lost = disk == guest.root or guest.name in users(scene, disk)
+        return Stage.LOST if lost else Stage.UNATTACHED
+    if not owned(volume, guest, disk):
+        return Stage.FOREIGN
+    if STATE_FILLING in volume.tags:
+        return Stage.FILLING
+    return Stage.FRESH if STATE_FRESH in volume.tags else Stage.SERVICE
+
+
+def fresh(scene: Scene, guest: Guest) -> bool:
+    """Whether a guest has its first boot before it, or is in the middle of it."""
+    return stage(scene, guest, guest.root) in {Stage.ABSENT, Stage.FILLING, Stage.FRESH}
+
+
+def needs_image(scene: Scene, guest: Guest) -> bool:
+    """Whether the guest's image is still to be written to its root LV."""
+    return stage(scene, guest, guest.root) in {Stage.ABSENT, Stage.FILLING}
+
+
+def needs_seed(scene: Scene, guest: Guest) -> bool:
+    """Whether a seed is to be made (again): the guest is fresh and does not run yet."""
+    if guest.first_boot is FirstBoot.NONE or not fresh(scene, guest):
+        return False
+    domain = scene.domain(guest)
+    return domain is None or not active(domain)

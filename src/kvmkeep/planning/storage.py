@@ -1,0 +1,289 @@
+"""Disks: logical volumes, filled from an image or zeroed, and tagged with how far they are.
+
+The options of LVM are those of lvcreate(8) and lvchange(8); nothing here removes or shrinks.
+"""
+
+from __future__ import annotations
+
+from kvmkeep.model.command import Action, Command, Progress
+from kvmkeep.model.names import (
+    STATE_FILLING,
+    STATE_FRESH,
+    TAG_DISK,
+    TAG_GUEST,
+    TAG_OURS,
+    console_log,
+    lv_tags,
+)
+from kvmkeep.model.plan import Noun, Note, Refusal, Step
+from kvmkeep.model.spec import Disk, Guest
+from kvmkeep.model.units import Size
+from kvmkeep.planning.commands import long_enough, same_file
+from kvmkeep.planning.images import Source
+from kvmkeep.planning.scene import Scene
+from kvmkeep.planning.stage import Stage, stage
+
+_BLOCK = Size(4096)
+_LVM_NOT_FOUND = 5
+_IN_MEMORY = ("/dev/shm/", "/run/", "/tmp/")  # noqa: S108 - compared, not written to
+
+
+def root_steps(
+    scene: Scene, guest: Guest, source: Source, drop_in: Command | None
+) -> tuple[Step, ...]:
+    """Return what makes a guest's root LV and writes its image to it.
+
+    `drop_in` changes a file inside the guest's copy, before the LV counts as complete.
+    """
+    at = stage(scene, guest, guest.root)
+    steps: list[Step] = []
+    if at is Stage.ABSENT:
+        steps.append(_create_step(scene, guest, guest.root, source.assumes))
+    if at in {Stage.ABSENT, Stage.FILLING}:
+        steps.append(_fill_step(scene, guest, source, drop_in))
+    return tuple(steps)
+
+
+def data_steps(scene: Scene, guest: Guest, assumes: str) -> tuple[Step, ...]:
+    """Return what makes a guest's other LVs and zeroes them."""
+    steps: list[Step] = []
+    for disk in guest.disks[1:]:
+        at = stage(scene, guest, disk)
+        if at is Stage.ABSENT:
+            steps.append(_create_step(scene, guest, disk, assumes))
+        if at in {Stage.ABSENT, Stage.FILLING}:
+            steps.append(_zero_step(scene, guest, disk, assumes))
+    return tuple(steps)
+
+
+def activation(scene: Scene, guest: Guest) -> tuple[Command, ...]:
+    """Return what makes the devices of a guest's existing LVs appear."""
+    vg = scene.spec.storage.vg
+    volumes = (scene.volume(disk) for disk in guest.disks)
+    return tuple(
+        _activate(vg, volume.name)
+        for volume in volumes
+        if volume is not None and not volume.active
+    )
+
+
+def in_service(scene: Scene, guest: Guest) -> Command:
+    """Return what ends the first boot's state of a guest's root LV."""
+    return Command(
+        argv=("lvchange", "--deltag", STATE_FRESH, _lv(scene, guest.root)),
+        why="from now on the guest is in service, and its disk is never written again",
+    )
+
+
+def storage_refusals(scene: Scene) -> tuple[Refusal, ...]:
+    """Return why a guest's LVs can't be used: lost, or not ours."""
+    found: list[Refusal] = []
+    for guest in scene.guests:
+        for disk in guest.disks:
+            found.extend(_disk_refusals(scene, guest, disk))
+    return tuple(found)
+
+
+def storage_notes(scene: Scene) -> tuple[Note, ...]:
+    """Return where the spec's disks differ from the LVs in a way that is left alone."""
+    notes: list[Note] = []
+    for guest in scene.guests:
+        subject = f"guest {guest.name}"
+        for disk in guest.disks:
+            volume = scene.volume(disk)
+            if volume is None:
+                if stage(scene, guest, disk) is Stage.UNATTACHED:
+                    text = f"disk {disk.name} is new; adding a disk to a guest is not done here"
+                    notes.append(Note(subject=subject, text=text))
+            elif volume.size.bytes < disk.size.bytes:
+                text = f"{disk.lv} has {volume.size}, the spec says {disk.size}; it is not grown"
+                notes.append(Note(subject=subject, text=text))
+            elif volume.size.bytes > scene.rounded(disk.size).bytes:
+                text = f"{disk.lv} has {volume.size}, the spec says {disk.size}; nothing shrinks it"
+                notes.append(Note(subject=subject, text=text))
+    return tuple(notes)
+
+
+def _disk_refusals(scene: Scene, guest: Guest, disk: Disk) -> list[Refusal]:
+    subject, lv = f"guest {guest.name}", _lv(scene, disk)
+    at = stage(scene, guest, disk)
+    if at is Stage.LOST:
+        reason = f"the guest is defined, but its LV {lv} is gone"
+        hint = (
+            "bring the LV back (vgcfgrestore, or a backup); "
+            f"to make a new guest instead, `virsh undefine {guest.name}` first"
+        )
+        return [Refusal(subject=subject, reason=reason, hint=hint)]
+    volume = scene.volume(disk)
+    if volume is None:
+        return []
+    if at is Stage.FOREIGN:
+        owner = next((tag for tag in volume.tags if tag.startswith(TAG_GUEST)), "")
+        whose = f"belongs to guest {owner.removeprefix(TAG_GUEST)}" if owner else "is not ours"
+        hint = f"look at `lvs -o +lv_tags {lv}`; choose another name for the guest or disk"
+        if TAG_OURS in volume.tags and owner == TAG_GUEST + guest.name:
+            whose = "is another disk of this guest"
+            hint = f"compare its tag {TAG_DISK}... with the spec's disks"
+        reason = f"the LV {lv} exists and {whose}"
+        return [Refusal(subject=subject, reason=reason, hint=hint)]
+    if at is Stage.FILLING and volume.opened:
+        reason = f"{lv} is to be written, but something holds it open"
+        hint = f"see who: `lsof /dev/{lv}`, `dmsetup ls --tree`; if it is a guest, shut it down"
+        return [Refusal(subject=subject, reason=reason, hint=hint)]
+    return []
+
+
+def _create_step(scene: Scene, guest: Guest, disk: Disk, assumes: str) -> Step:
+    size = scene.lv_size(disk)
+    lv = _lv(scene, disk)
+    tags = (*lv_tags(guest.name, disk.name), STATE_FILLING)
+    # Without --yes and --wipesignatures, lvcreate asks about what it finds on used extents.
+    create = Command(
+        argv=(
+            "lvcreate", "--yes", "--wipesignatures", "y", "--zero", "y", "--type", "linear",
+            "--name", disk.lv, "--size", f"{size.bytes}b",
+            *(word for tag in tags for word in ("--addtag", tag)),
+            scene.spec.storage.vg,
+        ),
+        why="make the LV, marked as ours and as not yet complete",
+    )  # fmt: skip
+    return Step(
+        noun=Noun.STORAGE,
+        subject=f"guest {guest.name}",
+        what=f"make LV {lv} of {size}",
+        why=f"it is the guest's disk {disk.name}",
+        probe=Command(
+            argv=("lvs", "--noheadings", "--options", "lv_name", lv),
+            why="see that there is still no LV of that name",
+            ok=(_LVM_NOT_FOUND,),
+        ),
+        actions=(create,),
+        assumes=assumes,
+    )
+
+
+def _fill_step(scene: Scene, guest: Guest, source: Source, drop_in: Command | None) -> Step:
+    disk = guest.root
+    size = scene.lv_size(disk)
+    actions: list[Action] = list(_activated(scene, disk))
+    # The end of the LV goes first: the image may end inside a block, and then overwrites a part.
+    if source.virtual_size is not None:
+        begin = source.virtual_size.bytes // _BLOCK.bytes * _BLOCK.bytes
+        if begin < size.bytes:
+            actions.append(_zero(scene, disk, begin, size.bytes - begin))
+    unchanged = [same_file(source.path, source.fingerprint)] if source.fingerprint else []
+    actions.extend(unchanged)
+    actions.append(_convert(scene, disk, source))
+    actions.extend(unchanged)
+    if drop_in is not None:
+        actions.append(drop_in)
+    actions.append(_synced(scene, disk))
+    # A guest of that name may have been here before: its last words must not count.
+    actions.append(
+        Command(
+            argv=("truncate", "--no-create", "--size=0", "--", console_log(guest.name)),
+            why="forget what an earlier guest of that name wrote to its console",
+        )
+    )
+    actions.append(
+        Command(
+            argv=(
+                "lvchange", "--deltag", STATE_FILLING, "--addtag", STATE_FRESH, _lv(scene, disk),
+            ),
+            why="the LV is complete now, and its guest has not booted yet",
+        )
+    )  # fmt: skip
+    extra = ", and put a file into it that tells cloud-init where its seed is" if drop_in else ""
+    return Step(
+        noun=Noun.STORAGE,
+        subject=f"guest {guest.name}",
+        what=f"write image {source.image.name} to {scene.path(disk)}{extra}",
+        why="nothing of what was there before stays readable",
+        probe=_is_filling(scene, guest, disk),
+        actions=tuple(actions),
+        assumes=source.assumes,
+    )
+
+
+def _zero_step(scene: Scene, guest: Guest, disk: Disk, assumes: str) -> Step:
+    size = scene.lv_size(disk)
+    return Step(
+        noun=Noun.STORAGE,
+        subject=f"guest {guest.name}",
+        what=f"zero {scene.path(disk)} ({size})",
+        why="nothing of what was there before stays readable",
+        probe=_is_filling(scene, guest, disk),
+        actions=(
+            *_activated(scene, disk),
+            _zero(scene, disk, 0, size.bytes),
+            _synced(scene, disk),
+            Command(
+                argv=("lvchange", "--deltag", STATE_FILLING, _lv(scene, disk)),
+                why="the disk is in service now, and is never written again",
+            ),
+        ),
+        assumes=assumes,
+    )
+
+
+def _convert(scene: Scene, disk: Disk, source: Source) -> Command:
+    # Reading past the page cache needs O_DIRECT, which older kernels' tmpfs doesn't have.
+    cache = "writeback" if source.path.startswith(_IN_MEMORY) else "none"
+    image = source.image
+    rate = ("-r", str(image.write_rate)) if image.write_rate else ()
+    size = source.virtual_size or scene.lv_size(disk)
+    per_second = min(image.write_rate // 2, 5 * 10**6) if image.write_rate else 5 * 10**6
+    return Command(
+        argv=(
+            "qemu-img", "convert", "-n", "-p", "-W", "-m", "16", "-t", "none", "-T", cache,
+            "-f", image.format, "-O", "raw", *rate, "--", source.path, scene.path(disk),
+        ),
+        why="copy the image, past the page cache",
+        timeout=long_enough(size, max(1, per_second)),
+        progress=Progress.QEMU_IMG,
+        total_bytes=size.bytes,
+    )  # fmt: skip
+
+
+def _zero(scene: Scene, disk: Disk, offset: int, length: int) -> Command:
+    return Command(
+        argv=(
+            "blkdiscard", "--zeroout", "--offset", str(offset), "--length", str(length), "--",
+            scene.path(disk),
+        ),
+        why="zero what lies behind the image" if offset else "zero the whole disk",
+        timeout=long_enough(Size(length)),
+    )  # fmt: skip
+
+
+def _synced(scene: Scene, disk: Disk) -> Command:
+    return Command(
+        argv=("sync", "--", scene.path(disk)),
+        why="have it on the disks before it counts",
+        timeout=1800.0,
+    )
+
+
+def _activated(scene: Scene, disk: Disk) -> tuple[Command, ...]:
+    volume = scene.volume(disk)
+    if volume is None or volume.active:
+        return ()
+    return (_activate(scene.spec.storage.vg, disk.lv),)
+
+
+def _activate(vg: str, lv: str) -> Command:
+    return Command(argv=("lvchange", "--activate", "y", f"{vg}/{lv}"), why="activate the LV")
+
+
+def _is_filling(scene: Scene, guest: Guest, disk: Disk) -> Command:
+    tags = " && ".join(f'"{tag}"' for tag in (*lv_tags(guest.name, disk.name), STATE_FILLING))
+    select = f"lv_tags={{{tags}}}"
+    return Command(
+        argv=("lvs", "--noheadings", "--options", "lv_name", "--select", select, _lv(scene, disk)),
+        why="see that the LV is ours and still not complete",
+        expect=disk.lv,
+    )
+
+
+def _lv(scene: Scene, disk: Disk) -> str:
+    return f"{scene.spec.storage.vg}/{disk.lv}"

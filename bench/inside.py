@@ -1,7 +1,7 @@
-"""Runs inside the lab: carries out jobs from stdin on a cold cache, and prints their seconds.
+"""Runs inside the lab: carries out the actions of a plan as JSON, and prints their seconds.
 
-A job is what a plan's action says: a command line (with stdin, a file for its stdout, and the
-exit codes that are good) or a file to write. `before` is not timed.
+Commands, files and polls as `kvmkeep plan --json` prints them. `before` is not timed; `cold`
+empties the page cache before the timed ones.
 """
 
 from __future__ import annotations
@@ -15,34 +15,56 @@ import time
 from pathlib import Path
 from typing import Any
 
+Action = dict[str, Any]
+
 
 def main() -> int:
-    """Read the jobs, run them, and print the seconds of each timed one."""
+    """Read the actions, carry them out, and print the seconds of each timed one."""
     work = json.load(sys.stdin)
-    for job in work["before"]:
-        run(job)
+    for action in work["before"]:
+        carry_out(action)
     os.sync()
-    Path("/proc/sys/vm/drop_caches").write_text("3\n")
+    if work["cold"]:
+        Path("/proc/sys/vm/drop_caches").write_text("3\n")
     seconds = []
-    for job in work["timed"]:
+    for action in work["timed"]:
         begin = time.monotonic()
-        run(job)
+        carry_out(action)
         seconds.append(time.monotonic() - begin)
     print(json.dumps(seconds))
     return 0
 
 
-def run(job: dict[str, Any]) -> None:
-    """Carry out one job; end with its message when it fails."""
-    if "path" in job:
-        write(Path(job["path"]), base64.b64decode(job["content"]))
-        return
-    data = base64.b64decode(job.get("stdin", ""))
-    done = subprocess.run(job["argv"], input=data, capture_output=True, check=False)
-    if done.returncode not in job.get("ok", [0]):
-        sys.exit(f"{job['argv']} ended with {done.returncode}: {done.stderr.decode()[-2000:]}")
-    if job.get("stdout_to"):
-        write(Path(job["stdout_to"]), done.stdout)
+def carry_out(action: Action) -> None:
+    """Carry out one action; end with a message when it fails."""
+    if action["kind"] == "file":
+        write(Path(action["path"]), content_of(action["content"]))
+    elif action["kind"] == "poll":
+        while not run(action["command"]):
+            time.sleep(action["every"])
+    elif not run(action):
+        sys.exit(f"failed: {action['argv']}")
+
+
+def run(command: Action) -> bool:
+    """Run a command, and tell whether it ended as it should."""
+    data = content_of(command.get("stdin"))
+    done = subprocess.run(command["argv"], input=data, stdout=subprocess.PIPE, check=False)
+    expected = command.get("expect", "")
+    if done.returncode not in command.get("ok", [0]):
+        return False
+    if expected and done.stdout.decode().strip() != expected:
+        return False
+    if command.get("stdout_to"):
+        write(Path(command["stdout_to"]), done.stdout)
+    return True
+
+
+def content_of(value: dict[str, str] | None) -> bytes:
+    """Return the bytes of a stdin or a file."""
+    if value is None:
+        return b""
+    return value["text"].encode() if "text" in value else base64.b64decode(value["base64"])
 
 
 def write(path: Path, content: bytes) -> None:

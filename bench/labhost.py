@@ -16,8 +16,11 @@ from lab.machine import Lab
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-Job = dict[str, Any]
-"""An action as JSON: see `bench.inside`."""
+Action = dict[str, Any]
+"""A command, file or poll as `plan --json` prints it; `bench.inside` carries it out."""
+
+Step = dict[str, Any]
+"""A step as `plan --json` prints it."""
 
 _INSIDE = "/root/bench-inside.py"
 _LIMIT = 1800.0
@@ -44,22 +47,34 @@ class LabHost:
         parent = shlex.quote(str(Path(path).parent))
         self.must(f"mkdir -p {parent} && cat > {shlex.quote(path)}", text=text)
 
-    def plan(self, spec: str, guest: str) -> list[Job]:
+    def plan(self, spec: str, guest: str) -> list[Step]:
         """Return the steps of the plan for one guest, as `plan --json` prints them."""
-        words = shlex.join(["kvmkeep", "plan", "--spec", spec, "--json", guest])
-        steps: list[Job] = json.loads(self.must(words))["plan"]["steps"]
+        words = shlex.join(["kvmkeep", "--spec", spec, "plan", "--json", guest])
+        plan = json.loads(self.must(words))["plan"]
+        steps: list[Step] = plan["steps"]
         return steps
 
-    def time(self, timed: Sequence[Job], before: Sequence[Job] = ()) -> list[float]:
-        """Return the seconds that each timed job takes when it begins on a cold cache."""
-        work = json.dumps({"before": list(before), "timed": list(timed)})
+    def time(
+        self, timed: Sequence[Action], before: Sequence[Action] = (), *, cold: bool = True
+    ) -> list[float]:
+        """Return the seconds that each action takes, beginning on an empty page cache or not."""
+        work = json.dumps({"before": list(before), "timed": list(timed), "cold": cold})
         seconds: list[float] = json.loads(self.must(f"python3 {_INSIDE}", text=work))
         return seconds
 
 
-def shell(line: str) -> Job:
-    """Return the job of a line of shell."""
-    return {"argv": ["bash", "-o", "pipefail", "-c", line]}
+def shell(line: str) -> Action:
+    """Return the action of a line of shell."""
+    return {"kind": "command", "argv": ["bash", "-o", "pipefail", "-c", line]}
+
+
+def actions_of(steps: Sequence[Step]) -> list[Action]:
+    """Return what apply runs for some steps, the probes included."""
+    found: list[Action] = []
+    for step in steps:
+        found += [step["probe"]] if step["probe"] else []
+        found += step["actions"]
+    return found
 
 
 @contextmanager

@@ -1,0 +1,141 @@
+"""`kvmkeep apply` against the script of the same plan, run by bash, in the lab.
+
+Both begin on the same host, with the image checked and looked into, and end with a small guest
+that has done its first boot. Afterwards everything that was made is removed by hand.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from bench.clock import interleaved
+from bench.figure import BenchError, Figure, Goal, Sample, Unit, compared
+from bench.labhost import LabHost, shell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PART = "apply"
+GOAL = 1.05
+_MOST = 3
+_PLACE = "/root/bench-apply"
+_SPEC = f"{_PLACE}/spec"
+_SCRIPT = f"{_PLACE}/plan.sh"
+_NAME = "bench-tiny"
+_JOURNAL = "/var/lib/kvmkeep/journal"
+_HOST = """\
+host:
+  name: bench.example.org
+  reserve: {{memory: 512MiB, storage: 1GiB}}
+storage: {{vg: rl_build, lv_prefix: "vm-"}}
+uplink: ens802f1
+networks:
+  internal: {{vlan: 2368, cidr: 10.5.68.0/24}}
+images:
+  tiny: {{file: /srv/images/tiny.raw, sha256: {digest}}}
+"""
+_GUEST = """\
+image: tiny
+vcpus: 1
+memory: 256MiB
+disks: {{root: 256MiB, data: 64MiB}}
+nics: [{{network: internal, address: 10.5.68.9/24}}]
+login: {{user: root, ssh_keys: ["{key}"]}}
+run: {{autostart: true, start_timeout: 5min}}
+"""
+_UNDO = f"""
+virsh destroy {_NAME}; virsh undefine {_NAME}
+for lv in vm-{_NAME} vm-{_NAME}-data; do lvchange -an rl_build/$lv; lvremove -q rl_build/$lv; done
+for name in virbr1.2368 ens802f1.2368; do nmcli connection delete "$name"; done
+rm -f /root/kvm/{_NAME}.xml /var/lib/kvmkeep/seed/{_NAME}.iso
+rm -f /var/log/libvirt/qemu/{_NAME}-console.log*
+udevadm settle
+"""
+
+
+def measure(host: LabHost, repetitions: int) -> list[Figure]:
+    """Measure both from the same state, several times."""
+    times: dict[str, Sample]
+    outside: list[float] = []
+    _undo(host)
+    try:
+        _prepare(host)
+        sides: dict[str, Callable[[], float]] = {
+            "script": lambda: _timed(host, f"bash {_SCRIPT}"),
+            "apply": lambda: _applied(host, outside),
+        }
+        times = interleaved(sides, max(1, min(_MOST, repetitions)))
+    finally:
+        _undo(host)
+        host.must(f"rm -rf {_PLACE}")
+    own = Sample(tuple(outside), Unit.SECONDS)
+    share = Sample(
+        tuple(o / s for o, s in zip(outside, times["script"].values, strict=True)), Unit.TIMES
+    )
+    return [
+        compared(
+            PART,
+            "a small guest, from nothing to ready",
+            "the plan's script in bash",
+            times["apply"],
+            times["script"],
+            limit=GOAL,
+            remark="most of both is waiting for the guest, whose first boot varies",
+        ),
+        Figure(
+            part=PART,
+            name="what apply spends outside of commands and waiting",
+            ours=own,
+            against="the whole script",
+            theirs=times["script"],
+            judged=share,
+            goal=Goal(round(GOAL - 1, 2)),
+        ),
+    ]
+
+
+def _prepare(host: LabHost) -> None:
+    host.must(f"mkdir -p {_PLACE} && ssh-keygen -q -t ed25519 -N '' -f {_PLACE}/key")
+    key = host.must(f"cat {_PLACE}/key.pub").strip()
+    digest = host.must("sha256sum < /srv/images/tiny.raw").split()[0]
+    host.put(f"{_SPEC}/host.yaml", _HOST.format(digest=digest))
+    host.put(f"{_SPEC}/guests/{_NAME}.yaml", _GUEST.format(key=key))
+    script = _script(host)
+    if "guestfish" in script:
+        host.put(_SCRIPT, script)
+        host.must(f"bash {_SCRIPT}")
+        script = _script(host)
+    host.put(_SCRIPT, script)
+
+
+def _script(host: LabHost) -> str:
+    return host.must(f"kvmkeep --spec {_SPEC} plan --script")
+
+
+def _pristine(host: LabHost) -> None:
+    """Bring the host back to where the script was made, and prove it."""
+    _undo(host)
+    if _script(host) != host.must(f"cat {_SCRIPT}"):
+        raise BenchError("the plan is another one than at the beginning")
+
+
+def _undo(host: LabHost) -> None:
+    host.must(f"{{ {_UNDO} }} >/dev/null 2>&1; true")
+
+
+def _timed(host: LabHost, line: str) -> float:
+    _pristine(host)
+    log = f"{_PLACE}/log"
+    command = shell(f"{line} >{log} 2>&1 </dev/null || {{ tail -n 30 {log} >&2; exit 1; }}")
+    return host.time([command], cold=False)[0]
+
+
+def _applied(host: LabHost, outside: list[float]) -> float:
+    """Time an apply, and note what its commands and waits do not account for."""
+    seconds = _timed(host, f"kvmkeep --spec {_SPEC} apply --yes")
+    last = host.must(f"cat {_JOURNAL}/$(ls {_JOURNAL} | tail -n 1)")
+    entries = [json.loads(line) for line in last.splitlines()]
+    spent = sum(e["seconds"] for e in entries if e["kind"] in {"ended", "waited"})
+    outside.append(seconds - spent)
+    return seconds

@@ -200,7 +200,12 @@ class _Goal:
         steps = frozenset((step.subject, step.what) for step in plan.steps)
         if self._confirm is None or steps <= self._agreed:
             return
-        if not self._confirm(plan):
+        try:
+            with self._ctx.stop.deaf():
+                agreed = self._confirm(plan)
+        except KeyboardInterrupt:
+            agreed = False
+        if not agreed:
             raise self._stopped()
         self._agreed |= steps
 

@@ -25,7 +25,7 @@ def environment(path: tuple[str, ...] = PATH) -> dict[str, str]:
     }
 
 
-def invoker() -> str:
+def invoker(loginuid: str = "/proc/self/loginuid") -> str:
     """Return who started this: the user behind sudo, else of the login session, else our own."""
     import pwd  # noqa: PLC0415 - only a run that changes something asks
 
@@ -33,7 +33,7 @@ def invoker() -> str:
     if user and user.isprintable():
         return user
     try:
-        with open("/proc/self/loginuid", encoding="ascii") as file:
+        with open(loginuid, encoding="ascii") as file:
             uid = int(file.read())
     except (OSError, ValueError):
         uid = os.geteuid()

@@ -263,6 +263,7 @@ class _Talk:
         stderr = self._stderr.bytes()
         code = self._child.returncode if self._exited else -int(signal.SIGKILL)
         if not self._exited:
+            self._child.returncode = code  # nobody will ever wait for it
             stderr += b"pid %d does not end, not even when killed\n" % self._child.pid
         expected = not command.expect or stdout.strip() == command.expect.encode()
         ok = code in command.ok and not self._kill_at and expected

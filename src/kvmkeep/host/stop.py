@@ -9,6 +9,8 @@ from types import FrameType
 
 from kvmkeep.model.command import Command, Progress
 
+_Handler = Callable[[int, FrameType | None], object] | int | None
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -23,6 +25,7 @@ class Stop:
         self._presses = 0
         self._told = 0
         self._shields = 0
+        self._before: dict[signal.Signals, _Handler] = {}
         self.announce: Callable[[bool], None] = _tell_nobody
         self.ended_command = False
         """Whether a command was ended because of the request."""
@@ -72,15 +75,31 @@ class Stop:
 
         A hang-up that is ignored (nohup) stays ignored.
         """
-        before = {number: signal.getsignal(number) for number in _SIGNALS}
-        for number, handler in before.items():
-            if handler is not signal.SIG_IGN:
-                signal.signal(number, self._handle)
+        self._before = {number: signal.getsignal(number) for number in _SIGNALS}
+        self._listen()
         try:
             yield
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            self._listen_no_more()
+            self._before = {}
+
+    @contextmanager
+    def deaf(self) -> Iterator[None]:
+        """Let signals do what they did before `listening`: while somebody is asked a question."""
+        self._listen_no_more()
+        try:
+            yield
+        finally:
+            self._listen()
+
+    def _listen(self) -> None:
+        for number, handler in self._before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, self._handle)
+
+    def _listen_no_more(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
         self.press()

@@ -1,0 +1,112 @@
+"""One run at a time, with real other processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess  # noqa: TID251 - a second process
+import sys
+from pathlib import Path
+
+import pytest
+
+from kvmkeep.errors import Busy, Unready
+from kvmkeep.host.lock import Lock
+
+pytestmark = pytest.mark.machine
+
+HOLDER = """
+import sys
+from kvmkeep.host.lock import Lock
+with Lock(sys.argv[1]).hold("apply", ("kvmkeep", "apply")):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def holder(path: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": "src", "SUDO_USER": "alice"},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_the_second_is_told_who_is_first(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "lock"
+    with holder(path) as process:
+        who = rf"apply, pid {process.pid}, since \d\d:\d\d, by alice"
+        with pytest.raises(Busy, match=who), Lock(str(path)).hold("start"):
+            pytest.fail("both hold it")
+        process.communicate("")
+    with Lock(str(path)).hold("start"):
+        assert "start" in path.read_text()
+    assert path.read_text() == ""
+
+
+def test_the_kernel_releases_a_killed_holder(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with holder(path) as process:
+        process.send_signal(signal.SIGKILL)
+    assert "apply" in path.read_text()
+    with Lock(str(path)).hold("start"):
+        assert "apply" not in path.read_text()
+
+
+def test_commands_do_not_inherit_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with Lock(str(path)).hold("apply"):
+        sleeper = subprocess.Popen(["/bin/sleep", "60"], close_fds=False)
+    try:
+        with Lock(str(path)).hold("apply"):
+            pass
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+@pytest.mark.parametrize("content", ["", "garbage", "{}", '{"pid": 0, "since": "x"}', "[1]"])
+def test_a_holder_that_has_not_signed_is_still_respected(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "lock"
+    with holder(path) as process:
+        path.write_text(content)
+        with pytest.raises(Busy, match="does not say who"), Lock(str(path)).hold("start"):
+            pytest.fail("both hold it")
+        process.communicate("")
+
+
+def test_the_signature_of_a_dead_process_is_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with holder(path) as process:
+        path.write_text('{"pid": 4194304, "since": 0, "verb": "apply", "user": "bob"}')
+        with pytest.raises(Busy, match="does not say who"), Lock(str(path)).hold("start"):
+            pytest.fail("both hold it")
+        process.communicate("")
+
+
+def test_an_exception_releases_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with pytest.raises(RuntimeError), Lock(str(path)).hold("apply"):
+        raise RuntimeError
+    with Lock(str(path)).hold("apply"):
+        pass
+
+
+def test_a_place_that_can_not_be_used_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    lock = Lock(str(tmp_path / "file" / "lock"))
+    with pytest.raises(Unready, match="can't be opened"), lock.hold("apply"):
+        pytest.fail("it was held")
+
+
+def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / "lock").symlink_to("victim")
+    with pytest.raises(Unready), Lock(str(tmp_path / "lock")).hold("apply"):
+        pytest.fail("it was held")
+    assert (tmp_path / "victim").read_text() == "precious"

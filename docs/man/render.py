@@ -23,10 +23,9 @@ def render(markdown: str) -> str:
 def _block(block: str) -> list[str]:
     if block.startswith("# "):
         return []
-    if block.startswith("### "):
-        return [f'.SS "{_text(block[4:])}"']
-    if block.startswith("## "):
-        return [f'.SH "{_text(block[3:])}"']
+    if block.startswith("##"):
+        sign, _, title = block.partition(" ")
+        return [f'.{"SH" if sign == "##" else "SS"} "{_text(title)}"']
     if block.startswith("    "):
         return [".PP", ".nf", *(_literal(line[4:]) for line in block.split("\n")), ".fi"]
     if block.startswith("- "):

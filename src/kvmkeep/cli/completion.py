@@ -26,7 +26,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Print the script."""
-    ctx.streams.document(script(args.shell))
+    ctx.streams.script(script(args.shell))
     return 0
 
 

@@ -140,7 +140,7 @@ class Context:
         import json  # noqa: PLC0415
 
         document = {"version": JSON_VERSION, **value}
-        self.streams.document(json.dumps(document, indent=2, ensure_ascii=False))
+        self.streams.json(json.dumps(document, indent=2, ensure_ascii=False))
 
     def tell_problems(self, facts: Facts) -> None:
         """Say on stderr what could not be observed."""

@@ -20,7 +20,7 @@ def dry_run(planner: Planner, guests: tuple[str, ...], ctx: Context) -> int:
     spec = ctx.spec()
     demand_guests(spec, guests)
     plan = planner(spec, ctx.observe(spec))
-    show_plan(plan, ctx)
+    show_plan(plan, ctx, invite=False)
     if plan.refusals:
         raise Refused(f"the plan is refused for {len(plan.refusals)} reason(s)")
     return 0
@@ -28,15 +28,15 @@ def dry_run(planner: Planner, guests: tuple[str, ...], ctx: Context) -> int:
 
 def reach(verb: str, planner: Planner, guests: tuple[str, ...], ctx: Context, *, yes: bool) -> int:
     """Reach the goal; ask first, unless `yes`."""
-    from kvmkeep import flow  # noqa: PLC0415
-
     if not yes:
         demand_terminal(verb)
+    from kvmkeep import flow  # noqa: PLC0415
+
     demand_guests(ctx.spec(), guests)
 
     def confirm(plan: Plan) -> bool:
         if not ctx.json:
-            show_plan(plan, ctx)
+            show_plan(plan, ctx, invite=False)
         return yes or ask(plan, ctx.streams)
 
     ui = make_ui(ctx.streams)
@@ -52,7 +52,7 @@ def _tell(report: Report, ctx: Context) -> None:
     if ctx.json:
         from kvmkeep.report.json import report_json  # noqa: PLC0415
 
-        ctx.streams.document(report_json(report))
+        ctx.streams.json(report_json(report))
     elif report.steps:
         from kvmkeep.cli.progress import duration  # noqa: PLC0415
 

@@ -40,7 +40,7 @@ def run(args: Args, ctx: Context) -> int:
     if ctx.json:
         ctx.print_json({"directory": ctx.spec_dir, "written": not args.show, "files": dict(files)})
     elif args.show:
-        ctx.streams.document("\n".join(f"# --- {name}\n{text}" for name, text in files.items()))
+        ctx.streams.script("\n".join(f"# --- {name}\n{text}" for name, text in files.items()))
     if args.show:
         return 0
     for name, text in files.items():

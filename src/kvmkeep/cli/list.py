@@ -69,7 +69,7 @@ def run(args: Args, ctx: Context) -> int:
     if args.names:
         names = [row.name for row in rows if completable(row.name)]
         if names:
-            ctx.streams.document("\n".join(names))
+            ctx.streams.script("\n".join(names))
     elif ctx.json:
         ctx.print_json({"guests": [asdict(row) for row in rows]})
     elif rows:

@@ -14,29 +14,33 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from kvmkeep.cli.context import Context
+    from kvmkeep.cli.context import Context, Stages
 
 BROKEN_PIPE = 141
 """What a shell reports for a program that SIGPIPE ended (128 + 13)."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code."""
+_STATE = "Nothing was lost."
+"""A message that holds this has told in which state things are."""
+
+
+def main(argv: Sequence[str] | None = None, stages: Stages | None = None) -> int:
+    """Run one command line and return its exit code; `stages` stand in for the machine's."""
     streams = Streams.of_process()
     arguments = sys.argv[1:] if argv is None else argv
-    code = _guarded(arguments, streams)
+    code = _guarded(arguments, streams, stages)
     if streams.trouble:
         streams.talk(f"kvmkeep: the result could not be written: {streams.trouble}")
         return code or 1
     return BROKEN_PIPE if streams.gone and code == 0 else code
 
 
-def _guarded(arguments: Sequence[str], streams: Streams) -> int:
+def _guarded(arguments: Sequence[str], streams: Streams, stages: Stages | None) -> int:
     context: Context | None = None
     debug = "--debug" in arguments
     try:
         namespace = build().parse_args(arguments)
-        context = _context(namespace, arguments, streams)
+        context = _context(namespace, arguments, streams, stages)
         return run(namespace, context)
     except KvmkeepError as error:
         return report(error, streams, as_json=context is not None and context.json)
@@ -44,6 +48,7 @@ def _guarded(arguments: Sequence[str], streams: Streams) -> int:
         streams.talk("kvmkeep: interrupted")
         return Interrupted.exit_code
     except SystemExit as leaving:  # argparse: --help and --version
+        streams.flush()
         return leaving.code if isinstance(leaving.code, int) else 0
     except BrokenPipeError:
         streams.gone = True
@@ -67,14 +72,15 @@ def run(namespace: argparse.Namespace, context: Context) -> int:
 def report(error: KvmkeepError, streams: Streams, *, as_json: bool = False) -> int:
     """Say what went wrong, what to do, and whether anything was touched."""
     if as_json and not streams.printed:
-        streams.document(_as_json(error))
+        streams.json(_as_json(error))
     if isinstance(error, SpecError):
         streams.talk(error.message)  # file:line:column: an editor jumps there
     else:
         streams.talk(f"kvmkeep: {error.message}")
     if error.hint:
         streams.talk(f"  {error.hint}")
-    streams.talk(error.touched)
+    if _STATE not in error.message:
+        streams.talk(error.touched)
     return error.exit_code
 
 
@@ -94,8 +100,13 @@ def _as_json(error: KvmkeepError) -> str:
     return json.dumps(value, indent=2)
 
 
-def _context(namespace: argparse.Namespace, arguments: Sequence[str], streams: Streams) -> Context:
-    from kvmkeep.cli.context import Context  # noqa: PLC0415
+def _context(
+    namespace: argparse.Namespace,
+    arguments: Sequence[str],
+    streams: Streams,
+    stages: Stages | None,
+) -> Context:
+    from kvmkeep.cli.context import Context, Stages  # noqa: PLC0415
 
     return Context(
         spec_dir=namespace.spec_dir,
@@ -105,4 +116,5 @@ def _context(namespace: argparse.Namespace, arguments: Sequence[str], streams: S
         debug=namespace.debug,
         streams=streams,
         argv=tuple(arguments),
+        stages=stages or Stages(),
     )

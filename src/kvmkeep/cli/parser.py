@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SPEC_DIR = "/etc/kvmkeep"
+_USAGE = len("usage:  [OPTION...] ")
 URI = "qemu:///system"
 
 _ABOUT = "Keeps one plain Linux server as a KVM server that critical guests can depend on."
@@ -68,6 +69,9 @@ class Parser(argparse.ArgumentParser):
         if self.verb and not self._filled:
             self._filled = True
             load(self.verb).add(self)
+            words = " ".join(_word(a) for a in self._actions if not a.option_strings)
+            gap = " " if len(self.prog) + len(words) < columns(sys.stdout) - _USAGE else "\n       "
+            self.usage = f"{self.prog} [OPTION...]{gap}{words}".rstrip()
             _add_globals(self, inherit=True)
 
     def error(self, message: str) -> NoReturn:
@@ -108,6 +112,7 @@ def _add_globals(parser: argparse.ArgumentParser, *, inherit: bool) -> None:
 def build() -> Parser:
     """Return the whole parser; the options of a verb are added when it is chosen."""
     parser = Parser()
+    parser.usage = "kvmkeep [OPTION...] VERB ..."
     parser.add_argument("--version", action="version", version=f"kvmkeep {__version__}")
     _add_globals(parser, inherit=False)
     verbs = parser.add_subparsers(
@@ -118,6 +123,13 @@ def build() -> Parser:
             name, help=summary, verb=name, prog=f"kvmkeep {name}", description=_sentence(summary)
         )
     return parser
+
+
+def _word(action: argparse.Action) -> str:
+    """Return a word of the command line as usage shows it."""
+    name = str(action.metavar or "|".join(action.choices or (action.dest,)))
+    forms = {"*": f"[{name}...]", "+": f"{name}...", "?": f"[{name}]"}
+    return forms.get(str(action.nargs), name)
 
 
 def _sentence(summary: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -96,22 +97,29 @@ def read_facts(path: str, ctx: Context) -> Facts:
         ) from error
 
 
-def show_plan(plan: Plan, ctx: Context, *, explain: bool = False, script: bool = False) -> None:
-    """Print a plan in the form that was asked for."""
+_INVITATION = re.compile(r"\s+To\s+run\s+it,\s+type:\s+kvmkeep\s+apply\s*$")
+
+
+def show_plan(
+    plan: Plan, ctx: Context, *, explain: bool = False, script: bool = False, invite: bool = True
+) -> None:
+    """Print a plan in the form that was asked for; `invite` says how to run it."""
     if script:
         from kvmkeep.report.script import plan_script  # noqa: PLC0415
 
         if not plan.refusals:
-            ctx.streams.document(plan_script(plan))
+            ctx.streams.script(plan_script(plan))
             return
     if ctx.json:
         from kvmkeep.report.json import plan_json  # noqa: PLC0415
 
-        ctx.streams.document(plan_json(plan))
+        ctx.streams.json(plan_json(plan))
         return
     from kvmkeep.report.text import plan_text  # noqa: PLC0415
 
     text = plan_text(plan, explain=explain or ctx.verbose, width=ctx.streams.width)
+    if not invite:
+        text = _INVITATION.sub("", text)
     if script:
         ctx.streams.talk(text)
     else:

@@ -29,5 +29,5 @@ def run(args: Args, ctx: Context) -> int:
     """Print the schema."""
     from kvmkeep.spec import schema  # noqa: PLC0415 - msgspec is slow to import
 
-    ctx.streams.document(schema.host_schema() if args.file == "host" else schema.guest_schema())
+    ctx.streams.json(schema.host_schema() if args.file == "host" else schema.guest_schema())
     return 0

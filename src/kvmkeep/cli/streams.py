@@ -71,10 +71,14 @@ class Streams:
         """Write a result to stdout, with a line feed at its end."""
         self._print(harmless(text))
 
-    def document(self, text: str) -> None:
-        """Write JSON or a script to stdout: not a character changed that has a meaning."""
+    def json(self, text: str) -> None:
+        """Write JSON to stdout; what is escaped in it means the same."""
         encoding = (getattr(self._out, "encoding", None) or "utf-8").lower().replace("-", "")
-        self._print(text if encoding == "utf8" else _ascii_json(text))
+        self._print(harmless(text if encoding == "utf8" else _ascii_json(text)))
+
+    def script(self, text: str) -> None:
+        """Write a script to stdout as it is: whoever made it has quoted what is in it."""
+        self._print(text)
 
     def talk(self, text: str) -> None:
         """Write a line to stderr; a closed stderr is not a reason to stop."""
@@ -86,12 +90,16 @@ class Streams:
         except (OSError, ValueError):
             self._err = None
 
+    def flush(self) -> None:
+        """Push out what others wrote to stdout."""
+        self._print("")
+
     def _print(self, text: str) -> None:
         self.printed = True
         if self._out is None:
             return
         try:
-            self._out.write(text if text.endswith("\n") else text + "\n")
+            self._out.write(text if text.endswith("\n") or not text else text + "\n")
             self._out.flush()
         except BrokenPipeError:
             self.gone = True

@@ -1,0 +1,99 @@
+"""The documents say what the program does."""
+
+from __future__ import annotations
+
+import re
+import subprocess  # noqa: TID251 - runs the renderer beside the man page
+import sys
+from pathlib import Path
+
+import pytest
+
+from kvmkeep import errors
+from kvmkeep.cli.catalog import options, own_options, parsers
+from kvmkeep.cli.parser import build
+from kvmkeep.cli.verbs import VERBS
+
+ROOT = Path(__file__).parents[3]
+MAN = (ROOT / "docs/man/kvmkeep.1.md").read_text("utf-8")
+README = (ROOT / "README.md").read_text("utf-8")
+SECTIONS = {
+    section.split(maxsplit=1)[0]: section.partition("\n## ")[0]
+    for section in MAN.split("\n### ")[1:]
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_man_page_tells_of_each_verb_and_its_options(verb: str) -> None:
+    told = set(re.findall(r"^- .*?(--[a-z-]+)", SECTIONS[verb], re.MULTILINE))
+    assert told == set(own_options(parsers()[verb]))
+
+
+def test_the_man_page_tells_of_no_verb_that_is_not() -> None:
+    assert set(SECTIONS) == set(VERBS)
+
+
+def test_the_man_page_tells_of_the_global_options() -> None:
+    part = MAN.partition("## OPTIONS")[2].partition("## VERBS")[0]
+    told = set(re.findall(r"^- .*?(--[a-z-]+)", part, re.MULTILINE))
+    assert told == set(options(build()))
+
+
+def _codes(markdown: str) -> set[int]:
+    return {int(code) for code in re.findall(r"^\| (\d+) \|", markdown, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("text", [MAN, README])
+def test_each_exit_code_is_documented(text: str) -> None:
+    classes = [c for c in vars(errors).values() if isinstance(c, type)]
+    codes = {c.exit_code for c in classes if issubclass(c, errors.KvmkeepError)}
+    assert {0, 1, errors.DIFFERENCES_FOUND, *codes} <= _codes(text)
+
+
+def test_each_exit_code_has_its_paragraph_of_trouble() -> None:
+    text = (ROOT / "docs/how-to/troubleshooting.md").read_text("utf-8")
+    told = {int(code) for code in re.findall(r"^## (\d+)", text, re.MULTILINE)}
+    assert told == _codes(MAN) - {0}
+
+
+def test_the_man_page_was_rendered_from_its_source() -> None:
+    argv = [sys.executable, str(ROOT / "docs/man/render.py")]
+    done = subprocess.run(argv, capture_output=True, check=True, timeout=60)
+    assert done.stdout.decode() == (ROOT / "docs/man/kvmkeep.1").read_text("utf-8")
+
+
+@pytest.mark.parametrize("document", ["README.md", *map(str, Path("docs/how-to").glob("*.md"))])
+def test_links_lead_to_files(document: str) -> None:
+    file = ROOT / document
+    links = re.findall(r"\]\(([^)#:]+)\)", file.read_text("utf-8"))
+    assert [link for link in links if not (file.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [line.strip() for line in MAN.partition("## EXAMPLES")[2].splitlines() if line[:4] == "    "],
+)
+def test_the_examples_of_the_man_page_are_lines_that_parse(line: str) -> None:
+    words = line.partition(" >")[0].split()
+    assert words[0] == "kvmkeep"
+    build().parse_args(words[1:])
+
+
+def write_smallest(directory: Path) -> Path:
+    """Write README's smallest spec into a directory."""
+    pattern = r"<!-- spec: (\S+) -->\n```yaml\n(.*?)```"
+    for name, text in re.findall(pattern, README, re.DOTALL):
+        file = directory / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, "utf-8")
+    return directory
+
+
+def test_the_smallest_spec_of_the_readme_loads(tmp_path: Path) -> None:
+    from kvmkeep.spec.load import load  # noqa: PLC0415
+
+    from kvmkeep.host.machine_door import MachineDoor  # noqa: PLC0415
+
+    spec = load(str(write_smallest(tmp_path)), MachineDoor())
+    assert [guest.name for guest in spec.guests] == ["web"]
+    assert [network.bridge for network in spec.networks] == ["virbr1.223"]

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pytest
+
+from kvmkeep.cli.catalog import options, own_options, parsers, takes_guests
+from kvmkeep.cli.parser import build
+from kvmkeep.cli.verbs import VERBS
+from kvmkeep.errors import UsageError
+
+SMALLEST = {
+    "show": ["web"],
+    "console": ["web"],
+    "start": ["web"],
+    "shutdown": ["web"],
+    "schema": ["host"],
+    "completion": ["bash"],
+}
+GLOBALS = {"--spec", "--connect", "--json", "--verbose", "--debug", "--help"}
+
+
+def test_the_verbs_are_those_of_the_requirement() -> None:
+    wanted = "validate init observe plan apply status list show console start shutdown journal"
+    assert set(wanted.split()) <= set(VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_is_parsed_with_its_smallest_arguments(verb: str) -> None:
+    found = build().parse_args([verb, *SMALLEST.get(verb, [])])
+    assert found.verb == verb
+    assert found.spec_dir == "/etc/kvmkeep"
+    assert found.connect == "qemu:///system"
+    assert found.json is False
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("before", [True, False])
+def test_global_options_stand_on_either_side_of_a_verb(verb: str, before: bool) -> None:  # noqa: FBT001
+    given = ["--spec", "/x", "--connect", "test:///default", "--json", "-v", "--debug"]
+    words = [verb, *SMALLEST.get(verb, [])]
+    found = build().parse_args([*given, *words] if before else [*words, *given])
+    assert (found.spec_dir, found.connect) == ("/x", "test:///default")
+    assert (found.json, found.verbose, found.debug) == (True, True, True)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_has_the_global_options(verb: str) -> None:
+    assert set(options(parsers()[verb])) >= GLOBALS
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["nonsense"],
+        ["plan", "--nonsense"],
+        ["--jso", "list"],
+        ["show"],
+        ["show", "a", "b"],
+        ["start"],
+        ["shutdown", "--limit", "soon", "web"],
+        ["console", "--lines", "x", "web"],
+        ["completion", "fish"],
+        ["schema", "disk"],
+        ["--spec"],
+    ],
+)
+def test_a_wrong_line_is_a_usage_error_with_a_hint(words: list[str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        build().parse_args(words)
+    assert "--help" in caught.value.hint
+
+
+def test_guests_are_the_words_of_the_verbs_about_guests() -> None:
+    found = {verb for verb, parser in parsers().items() if takes_guests(parser)}
+    assert found == {"plan", "apply", "list", "show", "console", "start", "shutdown"}
+
+
+def test_options_of_one_verb_are_known() -> None:
+    assert own_options(parsers()["apply"]) == ("--yes", "--dry-run")
+    assert own_options(parsers()["validate"]) == ()

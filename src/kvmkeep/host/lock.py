@@ -27,6 +27,7 @@ class Lock:
 
     def __init__(self, path: str = LOCK_FILE) -> None:
         self._path = path
+        self._held = False
 
     @contextmanager
     def hold(self, verb: str, argv: tuple[str, ...] = ()) -> Iterator[None]:
@@ -36,10 +37,17 @@ class Lock:
             self._take(descriptor)
             _sign(descriptor, verb, argv)
             yield
+        finally:
+            self._release(descriptor)
+
+    def _release(self, descriptor: int) -> None:
+        # Unlocked rather than only closed: a process between fork and exec still has it open.
+        if self._held:
+            self._held = False
             with suppress(OSError):
                 os.ftruncate(descriptor, 0)
-        finally:
-            os.close(descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -62,6 +70,7 @@ class Lock:
                 f"another run of kvmkeep is at work: {who}",
                 hint="wait until it is done; `kvmkeep journal` tells what it does",
             ) from None
+        self._held = True
 
 
 def _sign(descriptor: int, verb: str, argv: tuple[str, ...]) -> None:

@@ -50,8 +50,8 @@ def test_without_a_terminal_there_are_plain_lines() -> None:
     ui.step_ends(2, 2, StepReport(step=STEP, outcome=Outcome.FAILED, seconds=150))
     ui.round_begins(2)
     ui.warn("the disk is nearly full")
-    ui.stopping(False)  # noqa: FBT003
-    ui.stopping(True)  # noqa: FBT003
+    ui.stopping(False)
+    ui.stopping(True)
     ui.run_ends(Report(steps=(), total=0, journal="/var/lib/x.jsonl"))
     ui.close()
     said = err.getvalue()
@@ -85,7 +85,7 @@ def test_on_a_terminal_a_bar_moves_and_is_taken_away(
     ui.waiting("waiting for web\x1b[2J", 61, 600)
     ui.warn("careful")
     ui.progress(100 * MIB, 100 * MIB, 0)
-    ui.stopping(False)  # noqa: FBT003
+    ui.stopping(False)
     ui.step_ends(1, 1, StepReport(step=STEP, outcome=Outcome.DONE, seconds=3))
     ui.run_ends(Report(steps=(), total=0, journal=""))
     ui.close()

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from kvmkeep.cli.consent import ask, demand_terminal
+from kvmkeep.cli.streams import Streams
+from kvmkeep.errors import UsageError
+from kvmkeep.model.plan import Plan
+
+
+class Typed(io.StringIO):
+    """A terminal at which somebody types."""
+
+    def isatty(self) -> bool:
+        return not super().isatty()  # raises ValueError once closed
+
+
+@pytest.mark.parametrize(
+    ("typed", "yes"),
+    [("y\n", True), ("YES\n", True), ("\n", False), ("n\n", False), ("", False), ("yep\n", False)],
+)
+def test_only_yes_means_yes(typed: str, *, yes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", Typed(typed))
+    err = io.StringIO()
+    demand_terminal("apply")
+    assert ask(Plan(), Streams(None, err)) is yes
+    assert "[y/N]" in err.getvalue()
+
+
+def test_nobody_is_asked_where_nobody_can_read_the_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Typed("y\n"))
+    assert ask(Plan(), Streams(None, None)) is False
+
+
+@pytest.mark.parametrize("stdin", [None, io.StringIO("y\n")])
+def test_without_a_terminal_it_is_a_usage_error(
+    stdin: io.StringIO | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", stdin)
+    with pytest.raises(UsageError) as caught:
+        demand_terminal("apply")
+    assert "--yes" in caught.value.hint
+
+
+def test_a_closed_stdin_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin = Typed()
+    stdin.close()
+    monkeypatch.setattr(sys, "stdin", stdin)
+    with pytest.raises(UsageError):
+        demand_terminal("apply")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kvmkeep.model.command import Action, Command, Progress, WriteFile
+from kvmkeep.model.command import Action, Command, WriteFile
 from kvmkeep.model.facts import Contents, Fingerprint, ImageFacts, ImageFile
 from kvmkeep.model.look import look_argv, look_script
 from kvmkeep.model.names import IMAGE_DIR
-from kvmkeep.model.plan import Noun, Note, Refusal, Step
+from kvmkeep.model.plan import Note, Noun, Refusal, Step
 from kvmkeep.model.spec import Checksum, ChecksumList, FirstBoot, Image, Packing
 from kvmkeep.model.store import (
     LOOK_DIR,
@@ -21,7 +21,8 @@ from kvmkeep.model.store import (
     verified_path,
 )
 from kvmkeep.model.units import Label, Size
-from kvmkeep.planning.commands import HOUR, long_enough, same_file
+from kvmkeep.planning.bringing import bring, check, complete, image_dir, unpack
+from kvmkeep.planning.commands import same_file
 from kvmkeep.planning.scene import Scene
 from kvmkeep.planning.stage import needs_image, needs_seed
 
@@ -139,8 +140,8 @@ def _stand(scene: Scene, image: Image, *, look: bool) -> _Stand:
         digest_problem="",
         verified=False,
     )
-    check = image.check
-    digest = f"{check.algorithm}:{check.digest}" if isinstance(check, Checksum) else ""
+    sums = image.check
+    digest = f"{sums.algorithm}:{sums.digest}" if isinstance(sums, Checksum) else ""
     sizes = (guest.root.size for guest in scene.spec.guests if guest.image == image.name)
     return _Stand(
         image=image,
@@ -208,36 +209,36 @@ def _later_path(stand: _Stand) -> str:
     return fetched_path(image) if image.remote else image.source
 
 
-def _list_step(stand: _Stand, check: ChecksumList) -> Step:
+def _list_step(stand: _Stand, sums: ChecksumList) -> Step:
     target = list_path(stand.image)
     part = part_path(target)
-    actions: list[Action] = [_image_dir()]
-    if check.signature == "inline":
+    actions: list[Action] = [image_dir()]
+    if sums.signature == "inline":
         signed = part_path(f"{target}.asc")
-        actions.append(_bring(check.source, signed, "the signed checksum list", _LIST_LIMIT))
+        actions.append(bring(sums.source, signed, "the signed checksum list", _LIST_LIMIT))
         actions.append(
             Command(
-                argv=("gpgv", "--keyring", check.keyring, "--output", part, signed),
+                argv=("gpgv", "--keyring", sums.keyring, "--output", part, signed),
                 why="check the list's signature, and keep only what it vouches for",
             )
         )
     else:
-        actions.append(_bring(check.source, part, "the checksum list", _LIST_LIMIT))
-    if check.signature and check.signature != "inline":
+        actions.append(bring(sums.source, part, "the checksum list", _LIST_LIMIT))
+    if sums.signature and sums.signature != "inline":
         signature = part_path(f"{target}.sig")
-        actions.append(_bring(check.signature, signature, "the list's signature", _LIST_LIMIT))
+        actions.append(bring(sums.signature, signature, "the list's signature", _LIST_LIMIT))
         actions.append(
             Command(
-                argv=("gpgv", "--keyring", check.keyring, signature, part),
+                argv=("gpgv", "--keyring", sums.keyring, signature, part),
                 why="check the list's signature",
             )
         )
-    actions.extend(_complete(part, target))
-    vouched = "" if check.signature else " (it is not signed)"
+    actions.extend(complete(part, target))
+    vouched = "" if sums.signature else " (it is not signed)"
     return Step(
         noun=Noun.IMAGES,
         subject=stand.subject,
-        what=f"get the checksum list {check.source}",
+        what=f"get the checksum list {sums.source}",
         why=f"it says what the image must be{vouched}",
         actions=tuple(actions),
     )
@@ -248,13 +249,13 @@ def _fetch_step(stand: _Stand, assumes: str) -> Step:
     target = fetched_path(image)
     part = part_path(target)
     actions: list[Action] = [
-        _image_dir(),
-        _bring(image.source, part, "the image", stand.limit.bytes),
+        image_dir(),
+        bring(image.source, part, "the image", stand.limit.bytes),
     ]
     if stand.digest:
         # Before it gets its name: a bad download is not there, and is fetched again.
-        actions.append(_check(stand.digest, part))
-    actions.extend(_complete(part, target))
+        actions.append(check(stand.digest, part))
+    actions.extend(complete(part, target))
     return Step(
         noun=Noun.IMAGES,
         subject=stand.subject,
@@ -270,7 +271,7 @@ def _verify_step(stand: _Stand, original: ImageFile, assumes: str) -> Step:
     if stand.digest:
         memo = verified_path(original.fingerprint, stand.digest)
         actions = (
-            _check(stand.digest, original.path),
+            check(stand.digest, original.path),
             same_file(original.path, original.fingerprint),
             WriteFile(
                 path=memo,
@@ -297,10 +298,10 @@ def _unpack_step(stand: _Stand, original: ImageFile | None, assumes: str) -> Ste
         target = unpacked_path(stand.image, original.fingerprint)
         part = part_path(target)
         actions = (
-            _image_dir(),
-            _unpack(stand, original.path, part),
+            image_dir(),
+            unpack(stand.image.packing, original.path, part, stand.limit),
             same_file(original.path, original.fingerprint),
-            *_complete(part, target),
+            *complete(part, target),
         )
     return Step(
         noun=Noun.IMAGES,
@@ -310,26 +311,6 @@ def _unpack_step(stand: _Stand, original: ImageFile | None, assumes: str) -> Ste
         probe=probe,
         actions=actions,
         assumes=assumes,
-    )
-
-
-def _unpack(stand: _Stand, path: str, part: str) -> Command:
-    # A file that unpacks to more than fits is stopped by the kernel (setrlimit(2), RLIMIT_FSIZE).
-    limited = ("prlimit", f"--fsize={stand.limit.bytes}", "--")
-    why = f"unpack {path}, to at most {stand.limit}"
-    if stand.image.packing is Packing.ZSTD:
-        argv = (*limited, "zstd", "-d", "--quiet", "--sparse", "--force", "-o", part, "--", path)
-        stdout_to = ""
-    else:
-        tool = "gzip" if stand.image.packing is Packing.GZIP else "xz"
-        argv = (*limited, tool, "-dc", "--", path)
-        stdout_to = part
-    return Command(
-        argv=argv,
-        why=why,
-        timeout=long_enough(stand.limit),
-        stdout_to=stdout_to,
-        progress=Progress.FILE_SIZE,
     )
 
 
@@ -360,48 +341,4 @@ def _look_step(stand: _Stand, usable: ImageFile | None, assumes: str) -> Step:
         probe=probe,
         actions=actions,
         assumes=assumes,
-    )
-
-
-def _image_dir() -> Command:
-    return Command(
-        argv=("install", "--directory", "--mode=0700", "--", IMAGE_DIR),
-        why="have a place for images",
-    )
-
-
-def _bring(source: str, target: str, thing: str, limit: int) -> Command:
-    if not source.startswith(("http://", "https://")):
-        return Command(argv=("cp", "--", source, target), why=f"take {thing}")
-    return Command(
-        argv=(
-            "curl", "--disable", "--globoff", "--fail", "--location", "--silent", "--show-error",
-            "--proto", "=http,https", "--max-filesize", str(limit), "--retry", "5",
-            "--connect-timeout", "30", "--speed-limit", "1024", "--speed-time", "60",
-            "--output", target, "--url", source,
-        ),
-        why=f"fetch {thing}",
-        timeout=6 * HOUR,
-        progress=Progress.FILE_SIZE,
-    )  # fmt: skip
-
-
-def _check(digest: str, path: str) -> Command:
-    algorithm, _, hexadecimal = digest.partition(":")
-    line = f"{hexadecimal}  {path}\n"
-    return Command(
-        argv=(f"{algorithm}sum", "--check", "--strict", "--quiet"),
-        why=f"compare the {algorithm} checksum",
-        stdin=line.encode(),
-        timeout=2 * HOUR,
-    )
-
-
-def _complete(part: str, target: str) -> tuple[Command, ...]:
-    """Give a file its name once it is safely on the disk."""
-    return (
-        Command(
-            argv=("sync", "--", part), why="have it on the disk before it counts", timeout=HOUR
-        ),
-        Command(argv=("mv", "--no-target-directory", "--", part, target), why="now it counts"),
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from kvmkeep.model.command import Checkpoint, Command, Poll
 from kvmkeep.model.facts import Link, Profile
 from kvmkeep.model.names import NM_MARK, profile_uuid
-from kvmkeep.model.plan import Noun, Note, Refusal, Risk, Step
+from kvmkeep.model.plan import Note, Noun, Refusal, Risk, Step
 from kvmkeep.model.spec import Network
 from kvmkeep.planning.scene import Scene
 

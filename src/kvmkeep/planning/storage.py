@@ -15,7 +15,7 @@ from kvmkeep.model.names import (
     console_log,
     lv_tags,
 )
-from kvmkeep.model.plan import Noun, Note, Refusal, Step
+from kvmkeep.model.plan import Note, Noun, Refusal, Step
 from kvmkeep.model.spec import Disk, Guest
 from kvmkeep.model.units import Size
 from kvmkeep.planning.commands import long_enough, same_file
@@ -61,9 +61,7 @@ def activation(scene: Scene, guest: Guest) -> tuple[Command, ...]:
     vg = scene.spec.storage.vg
     volumes = (scene.volume(disk) for disk in guest.disks)
     return tuple(
-        _activate(vg, volume.name)
-        for volume in volumes
-        if volume is not None and not volume.active
+        _activate(vg, volume.name) for volume in volumes if volume is not None and not volume.active
     )
 
 

@@ -1,0 +1,78 @@
+"""How files of images are brought here: fetched, checked, unpacked, and given their names."""
+
+from __future__ import annotations
+
+from kvmkeep.model.command import Command, Progress
+from kvmkeep.model.names import IMAGE_DIR
+from kvmkeep.model.spec import Packing
+from kvmkeep.model.units import Size
+from kvmkeep.planning.commands import HOUR, long_enough
+
+
+def image_dir() -> Command:
+    """Make the place where images lie; only root reads it."""
+    return Command(
+        argv=("install", "--directory", "--mode=0700", "--", IMAGE_DIR),
+        why="have a place for images",
+    )
+
+
+def bring(source: str, target: str, thing: str, limit: int) -> Command:
+    """Fetch a file with curl, or copy a local one. `limit` is in bytes."""
+    if not source.startswith(("http://", "https://")):
+        return Command(argv=("cp", "--", source, target), why=f"take {thing}")
+    return Command(
+        argv=(
+            "curl", "--disable", "--globoff", "--fail", "--location", "--silent", "--show-error",
+            "--proto", "=http,https", "--max-filesize", str(limit), "--retry", "5",
+            "--connect-timeout", "30", "--speed-limit", "1024", "--speed-time", "60",
+            "--output", target, "--url", source,
+        ),
+        why=f"fetch {thing}",
+        timeout=6 * HOUR,
+        progress=Progress.FILE_SIZE,
+    )  # fmt: skip
+
+
+def check(digest: str, path: str) -> Command:
+    """Compare a file with a checksum (`algorithm:hex`)."""
+    algorithm, _, hexadecimal = digest.partition(":")
+    line = f"{hexadecimal}  {path}\n"
+    return Command(
+        argv=(f"{algorithm}sum", "--check", "--strict", "--quiet"),
+        why=f"compare the {algorithm} checksum",
+        stdin=line.encode(),
+        timeout=2 * HOUR,
+    )
+
+
+def complete(part: str, target: str) -> tuple[Command, ...]:
+    """Give a file its name once it is safely on the disk."""
+    return (
+        Command(
+            argv=("sync", "--", part), why="have it on the disk before it counts", timeout=HOUR
+        ),
+        Command(argv=("mv", "--no-target-directory", "--", part, target), why="now it counts"),
+    )
+
+
+def unpack(packing: Packing, path: str, part: str, limit: Size) -> Command:
+    """Unpack a file; what would grow beyond the limit is stopped by the kernel."""
+    # A file that unpacks to more than fits is stopped by the kernel (setrlimit(2), RLIMIT_FSIZE).
+    limited = ("prlimit", f"--fsize={limit.bytes}", "--")
+    why = f"unpack {path}, to at most {limit}"
+    argv: tuple[str, ...]
+    if packing is Packing.ZSTD:
+        argv = (*limited, "zstd", "-d", "--quiet", "--sparse", "--force", "-o", part, "--", path)
+        stdout_to = ""
+    else:
+        tool = "gzip" if packing is Packing.GZIP else "xz"
+        argv = (*limited, tool, "-dc", "--", path)
+        stdout_to = part
+    return Command(
+        argv=argv,
+        why=why,
+        timeout=long_enough(limit),
+        stdout_to=stdout_to,
+        progress=Progress.FILE_SIZE,
+    )

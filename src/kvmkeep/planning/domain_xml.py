@@ -1,0 +1,249 @@
+"""A guest's domain XML: the base template with this guest's name, size, disks and networks.
+
+Elements are those of libvirt's domain format. What a site's template says and kvmkeep does not
+set is kept. The XML never names the seed: defining from it can't bring first boot back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+# Expat is given only text without a document type: no entity can be declared or expanded.
+from xml.etree import ElementTree as ET
+
+from kvmkeep.model.names import METADATA_URI, console_log, lv_path
+from kvmkeep.model.spec import Guest, Network, Spec
+from kvmkeep.model.units import Label
+
+BASE = """\
+<domain type='kvm'>
+  <name>%CHANGEME-VM-NAME%</name>
+  <memory unit='KiB'>%CHANGEME-RAM-SIZE%</memory>
+  <vcpu placement='static'>%CHANGEME-NUM-CPUS%</vcpu>
+  <os><type arch='x86_64' machine='q35'>hvm</type><boot dev='hd'/></os>
+  <features><acpi/><apic/></features>
+  <cpu mode='host-passthrough' check='none'/>
+  <clock offset='utc'>
+    <timer name='rtc' tickpolicy='catchup'/>
+    <timer name='pit' tickpolicy='delay'/>
+    <timer name='hpet' present='no'/>
+  </clock>
+  <on_poweroff>destroy</on_poweroff>
+  <on_reboot>restart</on_reboot>
+  <on_crash>restart</on_crash>
+  <devices>
+    <disk type='block' device='disk'>
+      <driver name='qemu' type='raw' cache='none' io='native' discard='unmap' error_policy='stop'/>
+      <source dev='/dev/null'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>
+    <interface type='bridge'>
+      <source bridge='%CHANGEME-BRIDGE-NAME%'/>
+      <model type='virtio'/>
+    </interface>
+    <memballoon model='virtio'><stats period='10'/></memballoon>
+    <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
+    <panic model='isa'/>
+  </devices>
+</domain>
+"""
+"""The built-in base template: one host and no migration, hence the host's own CPU."""
+
+PLACEHOLDER = re.compile(r"%CHANGEME-[A-Z-]+%")
+CDROM = "sda"
+"""The CD-ROM for seeds. It is SCSI: Debian's cloud kernel has no AHCI, so no SATA."""
+
+_AGENT = "org.qemu.guest_agent.0"
+_REPLACED_ON_DISKS = ("source", "target", "serial", "boot", "address", "alias", "driver")
+_REPLACED_ON_NICS = ("mac", "source", "target", "address", "alias", "boot")
+
+
+class TemplateError(ValueError):
+    """The site's base template can't be used; the message is a sentence."""
+
+
+def domain_xml(spec: Spec, guest: Guest, networks: dict[Label, Network], emulator: str = "") -> str:
+    """Return a guest's domain XML; raises TemplateError where the site's template is wrong.
+
+    `emulator` is the path of QEMU on this host; empty keeps the template's.
+    """
+    root = _parse(_filled(spec.template or BASE, guest, networks))
+    _set_head(root, guest)
+    devices = _child(root, "devices")
+    if emulator:
+        _child(devices, "emulator", first=True).text = emulator
+    _set_disks(devices, spec.storage.vg, guest)
+    _set_nics(devices, guest, networks)
+    _set_console(devices, guest)
+    _set_agent(devices)
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode") + "\n"
+
+
+def sha256(text: str) -> str:
+    """Return the digest that observation gives for a saved XML file."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def inactive_shape(xml: str) -> tuple[int, int]:
+    """Return the memory in KiB and the number of CPUs of libvirt's own XML of a domain.
+
+    libvirt prints memory in KiB always. Zeros stand for what can't be read.
+    """
+    try:
+        root = _parse(xml)
+        return int(root.findtext("memory") or 0), int(root.findtext("vcpu") or 0)
+    except ValueError:
+        return 0, 0
+
+
+def _filled(template: str, guest: Guest, networks: dict[Label, Network]) -> str:
+    bridge = networks[guest.nics[0].network].bridge if guest.nics else ""
+    values = {
+        "%CHANGEME-VM-NAME%": guest.name,
+        "%CHANGEME-RAM-SIZE%": str(guest.memory.kib),
+        "%CHANGEME-NUM-CPUS%": str(guest.vcpus),
+        "%CHANGEME-BRIDGE-NAME%": bridge,
+    }
+    # The header comment of a template may name placeholders of its own; it isn't kept anyway.
+    text = re.sub(r"<!--.*?-->", "", template, flags=re.DOTALL)
+    unknown = sorted(set(PLACEHOLDER.findall(text)) - values.keys())
+    if unknown:
+        raise TemplateError(f"the base template has unknown placeholders: {', '.join(unknown)}")
+    return PLACEHOLDER.sub(lambda match: values[match[0]], text)
+
+
+def _parse(text: str) -> ET.Element:
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise TemplateError("the XML has a document type or entities, which are not allowed")
+    try:
+        root = ET.fromstring(text)  # noqa: S314 - no document type, so no entities
+    except ET.ParseError as error:
+        raise TemplateError(f"the XML can't be read: {error}") from error
+    if root.tag != "domain":
+        raise TemplateError(f"the XML's root element is <{root.tag}>, not <domain>")
+    return root
+
+
+def _set_head(root: ET.Element, guest: Guest) -> None:
+    _first(root, "name").text = guest.name
+    _after(root, "name", "uuid").text = guest.uuid
+    if guest.description:
+        _after(root, "uuid", "description").text = guest.description
+    metadata = _child(root, "metadata")
+    for old in metadata.findall(f"{{{METADATA_URI}}}guest"):
+        metadata.remove(old)
+    ET.register_namespace("kvmkeep", METADATA_URI)
+    ours = ET.SubElement(metadata, f"{{{METADATA_URI}}}guest")
+    for label in guest.labels:
+        ET.SubElement(ours, f"{{{METADATA_URI}}}label").text = label
+    for name in ("memory", "currentMemory"):
+        element = _child(root, name)
+        element.attrib.clear()
+        element.set("unit", "KiB")
+        element.text = str(guest.memory.kib)
+    vcpu = _child(root, "vcpu")
+    vcpu.attrib.pop("current", None)
+    vcpu.text = str(guest.vcpus)
+
+
+def _set_disks(devices: ET.Element, vg: str, guest: Guest) -> None:
+    old = devices.findall("disk")
+    like = next((disk for disk in old if disk.get("device", "disk") == "disk"), None)
+    for disk in old:
+        devices.remove(disk)
+    driver = {"name": "qemu", "cache": "none", "io": "native"}
+    kept: list[ET.Element] = []
+    if like is not None:
+        found = like.find("driver")
+        driver = dict(found.attrib) if found is not None else driver
+        kept = [element for element in like if element.tag not in _REPLACED_ON_DISKS]
+    for number, wanted in enumerate(guest.disks):
+        disk = ET.SubElement(devices, "disk", type="block", device="disk")
+        # Never anything but raw: a guest can write the header of another format to its disk.
+        ET.SubElement(disk, "driver", {**driver, "type": "raw"})
+        ET.SubElement(disk, "source", dev=lv_path(vg, wanted.lv))
+        ET.SubElement(disk, "target", dev=f"vd{_letters(number)}", bus="virtio")
+        ET.SubElement(disk, "serial").text = serial_of(wanted.lv)
+        disk.extend(kept)
+    if not any(one.get("type") == "scsi" for one in devices.findall("controller")):
+        ET.SubElement(devices, "controller", type="scsi", index="0", model="virtio-scsi")
+    cdrom = ET.SubElement(devices, "disk", type="file", device="cdrom")
+    ET.SubElement(cdrom, "driver", name="qemu", type="raw")
+    ET.SubElement(cdrom, "target", dev=CDROM, bus="scsi")
+    ET.SubElement(cdrom, "readonly")
+
+
+def _set_nics(devices: ET.Element, guest: Guest, networks: dict[Label, Network]) -> None:
+    old = devices.findall("interface")
+    for interface in old:
+        devices.remove(interface)
+    kept = [element for element in old[0] if element.tag not in _REPLACED_ON_NICS] if old else []
+    if not any(element.tag == "model" for element in kept):
+        kept.append(ET.Element("model", type="virtio"))
+    for nic in guest.nics:
+        interface = ET.SubElement(devices, "interface", type="bridge")
+        ET.SubElement(interface, "mac", address=nic.mac)
+        ET.SubElement(interface, "source", bridge=networks[nic.network].bridge)
+        interface.extend(kept)
+
+
+def _set_console(devices: ET.Element, guest: Guest) -> None:
+    serial = devices.find("serial")
+    if serial is None:
+        serial = ET.SubElement(devices, "serial", type="pty")
+        ET.SubElement(serial, "target", type="isa-serial", port="0")
+    log = serial.find("log")
+    if log is None:
+        log = ET.Element("log")
+        serial.insert(0, log)
+    log.set("file", console_log(guest.name))
+    log.set("append", "on")
+
+
+def _set_agent(devices: ET.Element) -> None:
+    targets = devices.findall("channel/target")
+    if not any(target.get("name") == _AGENT for target in targets):
+        channel = ET.SubElement(devices, "channel", type="unix")
+        ET.SubElement(channel, "target", type="virtio", name=_AGENT)
+
+
+def _child(parent: ET.Element, tag: str, *, first: bool = False) -> ET.Element:
+    found = parent.find(tag)
+    if found is None:
+        found = ET.Element(tag)
+        parent.insert(0 if first else len(parent), found)
+    return found
+
+
+def _first(parent: ET.Element, tag: str) -> ET.Element:
+    return _child(parent, tag, first=True)
+
+
+def _after(parent: ET.Element, tag: str, wanted: str) -> ET.Element:
+    """Return a child; where there is none, it is made behind another, if that is there."""
+    found = parent.find(wanted)
+    if found is None:
+        found = ET.Element(wanted)
+        before = next((at for at, child in enumerate(parent) if child.tag == tag), -1)
+        parent.insert(before + 1, found)
+    return found
+
+
+def serial_of(lv: str) -> str:
+    """Return a disk's serial: the LV's name, or its beginning and a hash of it.
+
+    virtio-blk passes on 20 bytes (VIRTIO_BLK_ID_BYTES); udev names links after them.
+    """
+    return lv if len(lv) <= 20 else f"{lv[:11]}-{sha256(lv)[:8]}"
+
+
+def _letters(number: int) -> str:
+    """Return a, b ... z, aa, ab ..., as the kernel counts disks."""
+    text = ""
+    number += 1
+    while number:
+        number, rest = divmod(number - 1, 26)
+        text = chr(ord("a") + rest) + text
+    return text

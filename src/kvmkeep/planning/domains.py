@@ -1,0 +1,377 @@
+"""Guests: defined, seeded, started once, and kept as the spec says.
+
+A guest that somebody shut down is not started again here: that is the verb `start`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kvmkeep.model.command import Action, Command, WriteFile
+from kvmkeep.model.facts import Domain
+from kvmkeep.model.names import SEED_DIR, STATE_DIR, seed_path
+from kvmkeep.model.plan import Note, Noun, Risk, Step
+from kvmkeep.model.spec import FirstBoot, Guest
+from kvmkeep.planning.domain_xml import CDROM, domain_xml, inactive_shape, sha256
+from kvmkeep.planning.images import Source
+from kvmkeep.planning.scene import Scene, active
+from kvmkeep.planning.seed import DROP_IN, DROP_IN_FILE, Seed, make_seed
+from kvmkeep.planning.stage import Stage, fresh, needs_seed, stage
+from kvmkeep.planning.storage import activation, in_service
+from kvmkeep.planning.waiting import first_boot_done, ready
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestWork:
+    """A guest with what it is made from: its image and seed, where they still matter."""
+
+    guest: Guest
+    source: Source | None
+    seed: Seed | None
+
+    @property
+    def assumes(self) -> str:
+        """What the guest's steps take for granted."""
+        return self.source.assumes if self.source is not None else ""
+
+
+def guest_work(scene: Scene, guest: Guest, source: Source | None) -> GuestWork:
+    """Return a guest beside its image and the seed made for it."""
+    if source is None or not needs_seed(scene, guest):
+        return GuestWork(guest=guest, source=source, seed=None)
+    seed = make_seed(guest, source.contents, scene.networks)
+    return GuestWork(guest=guest, source=source, seed=seed)
+
+
+def drop_in(scene: Scene, work: GuestWork) -> Command | None:
+    """Return what tells cloud-init of a seed, inside the guest's own copy of the image."""
+    if work.seed is None or not work.seed.drop_in:
+        return None
+    return Command(
+        argv=(
+            "guestfish", "--rw", "--format=raw", "-a", scene.path(work.guest.root), "-i",
+        ),
+        why="put a file into the guest's disk: its image would look for no seed",
+        stdin=_drop_in_script(),
+        timeout=900.0,
+    )  # fmt: skip
+
+
+def _drop_in_script() -> bytes:
+    """Return guestfish's script; the labelling applies to some systems only, so it may fail."""
+    contexts = "/etc/selinux/targeted/contexts/files/file_contexts"
+    lines = (
+        f'write {DROP_IN_FILE} "{DROP_IN.strip()}\\n"',
+        f"-selinux-relabel {contexts} {DROP_IN_FILE}",
+        "sync",
+    )
+    return "\n".join(lines).encode() + b"\n"
+
+
+def domain_steps(scene: Scene, work: GuestWork) -> tuple[Step, ...]:
+    """Return what defines a guest, boots it for the first time, and keeps it as the spec says."""
+    guest = work.guest
+    domain = scene.own_domain(guest)
+    xml = domain_xml(scene.spec, guest, scene.networks, scene.facts.emulator)
+    steps = [_define_step(scene, work, xml)]
+    if fresh(scene, guest):
+        steps.extend((_boot_step(scene, work), _finish_step(scene, work)))
+    elif domain is not None:
+        steps.append(_memory_step(guest, domain))
+        steps.append(_vcpus_step(guest, domain))
+    steps.append(_autostart_step(work, domain))
+    steps.append(_seed_removal(scene, guest))
+    return tuple(step for step in steps if step is not None)
+
+
+def domain_notes(scene: Scene) -> tuple[Note, ...]:
+    """Return where guests differ from the spec in a way that is left alone."""
+    notes: list[Note] = []
+    for guest in scene.guests:
+        domain = scene.own_domain(guest)
+        if domain is None or fresh(scene, guest):
+            continue
+        subject = f"guest {guest.name}"
+        nics = [(nic.mac, scene.networks[nic.network].bridge) for nic in guest.nics]
+        if [(nic.mac.lower(), nic.bridge) for nic in domain.nics] != nics:
+            text = "its network interfaces are not as the spec says; they are left as they are"
+            notes.append(Note(subject=subject, text=text))
+        differs = (domain.memory, domain.vcpus) != (guest.memory, guest.vcpus)
+        if active(domain) and differs:
+            text = "its memory or number of CPUs changes when it is shut down and started again"
+            notes.append(Note(subject=subject, text=text))
+    return tuple(notes)
+
+
+def start_command(guest: Guest) -> Command:
+    """Return what starts a guest."""
+    return Command(argv=("virsh", "start", "--", guest.name), why="start the guest", timeout=300.0)
+
+
+def has_state(guest: Guest, state: str) -> Command:
+    """Succeed only while the guest is in a state of virsh(1), "domstate"."""
+    return Command(
+        argv=("virsh", "domstate", "--", guest.name),
+        why=f"see that the guest is still {state}",
+        expect=state,
+    )
+
+
+def is_guest(guest: Guest) -> Command:
+    """Succeed only while the domain of that name is this guest."""
+    return Command(
+        argv=("virsh", "domuuid", "--", guest.name),
+        why="see that the domain is still this guest",
+        expect=guest.uuid,
+    )
+
+
+def _define_step(scene: Scene, work: GuestWork, xml: str) -> Step | None:
+    guest = work.guest
+    domain = scene.own_domain(guest)
+    saved = scene.saved.get(guest.name)
+    unchanged = saved is not None and saved.sha256 == sha256(xml)
+    redefine = domain is None or (not unchanged and fresh(scene, guest) and not active(domain))
+    if unchanged and not redefine:
+        return None
+    path = f"{scene.spec.xml_dir}/{guest.name}.xml"
+    write = WriteFile(
+        path=path, content=xml.encode(), why="keep the guest's XML at hand", dir_mode=0o700
+    )
+    define = Command(
+        argv=("virsh", "define", "--validate", "--", path), why="make the guest known to libvirt"
+    )
+    probe = is_guest(guest)
+    what, why = f"write {path} anew", "it is what the spec says now; the guest is left as it is"
+    actions: tuple[Action, ...] = (write,)
+    if redefine:
+        what, why = f"define guest {guest.name}", "libvirt runs it from now on"
+        actions = (write, define)
+        if domain is None:
+            # virsh(1) ends with 1 for each kind of error; then `define` fails as well.
+            probe = Command(
+                argv=("virsh", "domuuid", "--", guest.name),
+                why="see that there is still no domain of that name",
+                ok=(1,),
+            )
+        if stage(scene, guest, guest.root) is Stage.SERVICE:
+            why = "its disks are there, but libvirt does not know it"
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=f"guest {guest.name}",
+        what=what,
+        why=why,
+        probe=probe,
+        actions=actions,
+        assumes=work.assumes,
+    )
+
+
+def _boot_step(scene: Scene, work: GuestWork) -> Step:
+    guest = work.guest
+    domain = scene.own_domain(guest)
+    running = domain is not None and active(domain)
+    state = "shut off" if domain is None else str(domain.state)
+    actions: list[Action] = []
+    if not running:
+        if work.seed is not None:
+            actions.extend(_make_seed(guest, work.seed))
+            actions.append(_insert(guest))
+        actions.extend(activation(scene, guest))
+        actions.append(start_command(guest))
+    waits = work.seed.waits if work.seed is not None else _waits(scene, guest, domain)
+    if waits:
+        actions.append(first_boot_done(guest))
+    actions.extend(ready(guest))
+    what = "wait for its first boot" if running else "start it for the first time, and wait for it"
+    if work.seed is not None:
+        what += f" (seed: {work.seed.kind.name.lower().replace('_', '')})"
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=f"guest {guest.name}",
+        what=what,
+        why="it makes itself what the spec says: accounts, keys, addresses",
+        probe=is_guest(guest) if running else has_state(guest, state),
+        actions=tuple(actions),
+        risk=Risk.GUEST,
+        assumes=work.assumes,
+    )
+
+
+def _waits(scene: Scene, guest: Guest, domain: Domain | None) -> bool:
+    """Whether a guest that runs already will tell of its first boot: while it has its seed."""
+    if guest.first_boot is FirstBoot.NONE or domain is None or not _has_seed(guest, domain):
+        return False
+    known = scene.image_facts.get(guest.image)
+    if known is None or known.contents is None:
+        return True
+    return known.contents.cloud_init
+
+
+def _finish_step(scene: Scene, work: GuestWork) -> Step:
+    guest = work.guest
+    domain = scene.own_domain(guest)
+    actions: list[Action] = []
+    if work.seed is not None or (domain is not None and _has_seed(guest, domain)):
+        eject = (
+            "virsh", "change-media", "--domain", guest.name, "--path", CDROM, "--eject",
+            "--config", "--live",
+        )  # fmt: skip
+        actions.append(Command(argv=eject, why="take the seed out of the drive"))
+    if guest.first_boot is not FirstBoot.NONE:
+        actions.append(_remove_seed(guest))
+    actions.append(in_service(scene, guest))
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=f"guest {guest.name}",
+        what="put it in service",
+        why="its first boot is done, and the seed holds what nobody else should read",
+        probe=is_guest(guest),
+        actions=tuple(actions),
+        risk=Risk.GUEST,
+        assumes=work.assumes,
+    )
+
+
+def _make_seed(guest: Guest, seed: Seed) -> list[Action]:
+    work = f"{SEED_DIR}/{guest.name}"
+    part = f"{work}/seed.iso"
+    # QEMU's user must get through to the seed, but sees no names; the files are root's alone.
+    actions: list[Action] = [
+        Command(
+            argv=("rm", "--recursive", "--force", "--", work, seed_path(guest.name)),
+            why="remove what an interrupted run left",
+        ),
+        Command(
+            argv=("install", "--directory", "--mode=0711", "--", STATE_DIR, SEED_DIR),
+            why="have a place for seeds",
+        ),
+        Command(
+            argv=("install", "--directory", "--mode=0700", "--", work),
+            why="have a place that only root can read",
+        ),
+    ]
+    actions.extend(
+        WriteFile(
+            path=f"{work}/files/{name}",
+            content=text.encode(),
+            why="what the guest reads at its first boot",
+            dir_mode=0o700,
+            secret=name.endswith(("user_data", "user-data")),
+        )
+        for name, text in seed.files
+    )
+    actions += [
+        Command(
+            argv=(
+                "xorriso", "-as", "mkisofs", "-quiet", "-o", part, "-V", seed.kind.value,
+                "-J", "-r", f"{work}/files",
+            ),
+            why="make a CD-ROM of it",
+        ),
+        Command(argv=("chmod", "0600", "--", part), why="only root and QEMU may read it"),
+        Command(
+            argv=("mv", "--no-target-directory", "--", part, seed_path(guest.name)),
+            why="now it counts",
+        ),
+        Command(argv=("rm", "--recursive", "--force", "--", work), why="leave no copy"),
+    ]  # fmt: skip
+    return actions
+
+
+def _insert(guest: Guest) -> Command:
+    # --update, not --insert: it also does where an interrupted run has inserted a seed before.
+    return Command(
+        argv=(
+            "virsh", "change-media", "--domain", guest.name, "--path", CDROM,
+            "--source", seed_path(guest.name), "--update", "--config",
+        ),
+        why="put the seed into the drive",
+    )  # fmt: skip
+
+
+def _remove_seed(guest: Guest) -> Command:
+    argv = ("rm", "--recursive", "--force", "--", f"{SEED_DIR}/{guest.name}", seed_path(guest.name))
+    return Command(argv=argv, why="delete the seed")
+
+
+def _seed_removal(scene: Scene, guest: Guest) -> Step | None:
+    """Delete a seed that a guest in service still has on the host: it may hold a password hash."""
+    if guest.name not in scene.seeds or fresh(scene, guest):
+        return None
+    domain = scene.own_domain(guest)
+    actions: list[Action] = []
+    if domain is not None and _has_seed(guest, domain):
+        flags = ("--config", "--live") if active(domain) else ("--config",)
+        eject = ("virsh", "change-media", "--domain", guest.name, "--path", CDROM, "--eject")
+        actions.append(Command(argv=(*eject, *flags), why="take the seed out of the drive"))
+    actions.append(_remove_seed(guest))
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=f"guest {guest.name}",
+        what="delete the seed that is left over",
+        why="the guest's first boot is done",
+        actions=tuple(actions),
+    )
+
+
+def _has_seed(guest: Guest, domain: Domain) -> bool:
+    return any(disk.source == seed_path(guest.name) for disk in domain.disks)
+
+
+def _autostart_step(work: GuestWork, domain: Domain | None) -> Step | None:
+    guest = work.guest
+    wanted = guest.run.autostart
+    if wanted == (domain is not None and domain.autostart):
+        return None
+    option = () if wanted else ("--disable",)
+    answer = "starts" if wanted else "no longer starts"
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=f"guest {guest.name}",
+        what=f"have it {'start' if wanted else 'not start'} with the host",
+        why=f"the spec says autostart: {'true' if wanted else 'false'}",
+        probe=is_guest(guest),
+        actions=(
+            Command(
+                argv=("virsh", "autostart", *option, "--", guest.name),
+                why=f"it {answer} with the host",
+            ),
+        ),
+        assumes=work.assumes,
+    )
+
+
+def _memory_step(guest: Guest, domain: Domain) -> Step | None:
+    if domain.memory.kib == guest.memory.kib or inactive_shape(domain.xml)[0] == guest.memory.kib:
+        return None
+    size = str(guest.memory.kib)
+    grow = domain.memory.kib < guest.memory.kib
+    verbs = ("setmaxmem", "setmem") if grow else ("setmem", "setmaxmem")
+    return _shape_step(
+        guest,
+        f"set its memory to {guest.memory}",
+        tuple(
+            ("virsh", verb, "--domain", guest.name, "--size", size, "--config") for verb in verbs
+        ),
+    )
+
+
+def _vcpus_step(guest: Guest, domain: Domain) -> Step | None:
+    if domain.vcpus == guest.vcpus or inactive_shape(domain.xml)[1] == guest.vcpus:
+        return None
+    now = ("virsh", "setvcpus", "--domain", guest.name, "--count", str(guest.vcpus), "--config")
+    most = (*now, "--maximum")
+    order = (most, now) if domain.vcpus < guest.vcpus else (now, most)
+    return _shape_step(guest, f"set its number of CPUs to {guest.vcpus}", order)
+
+
+def _shape_step(guest: Guest, what: str, commands: tuple[tuple[str, ...], ...]) -> Step:
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=f"guest {guest.name}",
+        what=f"{what}, from its next start on",
+        why="the spec says so",
+        probe=is_guest(guest),
+        actions=tuple(Command(argv=argv, why="change its definition") for argv in commands),
+    )

@@ -1,0 +1,290 @@
+"""What refuses a plan: all reasons at once, each with what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile
+from kvmkeep.model.facts import Array, ArrayState, Domain
+from kvmkeep.model.plan import Note, Noun, Refusal, Step
+from kvmkeep.model.spec import Disk, FirstBoot, Guest
+from kvmkeep.model.units import Label, Size
+from kvmkeep.planning.images import ImageWork
+from kvmkeep.planning.scene import Scene, active, users
+from kvmkeep.planning.stage import Stage, needs_image, needs_seed, stage
+
+_SICK = frozenset({ArrayState.DEGRADED, ArrayState.RESYNCING, ArrayState.FAILED})
+
+
+def unseen(scene: Scene) -> tuple[Refusal, ...]:
+    """Refuse to plan on facts that have holes."""
+    return tuple(
+        Refusal(subject=problem.what, reason=problem.reason, hint=problem.hint)
+        for problem in scene.facts.problems
+    )
+
+
+def missing_tools(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
+    """Refuse where a program that a step runs is known to be missing."""
+    found: dict[str, Refusal] = {}
+    for step in steps:
+        for command in _commands(step):
+            tool = scene.tools.get(command.argv[0])
+            if tool is not None and not tool.path:
+                found.setdefault(
+                    tool.name,
+                    Refusal(
+                        subject=f"program {tool.name}",
+                        reason=f"it is not installed, and needed to: {step.what}",
+                        hint=f"install the package {tool.package}",
+                    ),
+                )
+    return tuple(found.values())
+
+
+def volume_group(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
+    """Refuse to write to a volume group that is not whole, or to an array that is not well."""
+    vg = scene.spec.storage.vg
+    subject = f"volume group {vg}"
+    if scene.group is None:
+        hint = "correct storage.vg; `vgs` shows all groups"
+        return (Refusal(subject=subject, reason="there is no such volume group", hint=hint),)
+    if not any(step.noun is Noun.STORAGE for step in steps):
+        return ()
+    found: list[Refusal] = []
+    if scene.group.missing_pvs:
+        reason = f"{scene.group.missing_pvs} of its physical volumes are missing"
+        hint = f"bring the disks back first: `pvs`, `vgdisplay {vg}`"
+        found.append(Refusal(subject=subject, reason=reason, hint=hint))
+    found.extend(
+        Refusal(
+            subject=f"array {array.name}",
+            reason=f"it is {array.state} ({array.detail}); no new disk is written to it",
+            hint=(
+                f"wait, or mend it (`cat /proc/mdstat`, `mdadm --detail /dev/{array.name}`); "
+                "then run this again"
+            ),
+        )
+        for array in _arrays_below(scene)
+        if array.state in _SICK
+    )
+    return tuple(found)
+
+
+def capacity(scene: Scene) -> tuple[Refusal, ...]:
+    """Refuse more than what the volume group has free, without the host's reserve."""
+    group = scene.group
+    if group is None:
+        return ()
+    wanted = [
+        (guest, scene.rounded(disk.size))
+        for guest in scene.guests
+        for disk in guest.disks
+        if stage(scene, guest, disk) is Stage.ABSENT
+    ]
+    needed = Size(sum(size.bytes for _, size in wanted))
+    reserve = scene.spec.host.storage_reserve
+    free = group.free.minus(reserve)
+    if not wanted or needed.bytes <= free.bytes:
+        return ()
+    names = ", ".join(dict.fromkeys(guest.name for guest, _ in wanted))
+    return (
+        Refusal(
+            subject=f"volume group {group.name}",
+            reason=(
+                f"the new disks of {_short(names)} need {_exact(needed)}, but {_exact(free)} "
+                f"may be used ({group.free} are free, {reserve} are the host's reserve)"
+            ),
+            hint="make disks smaller, or extend the volume group (vgextend)",
+        ),
+    )
+
+
+def memory(scene: Scene, *, starting: Iterable[Guest]) -> tuple[Refusal, ...]:
+    """Refuse to promise more memory than the host has, without its reserve.
+
+    Promised is what runs, what starts with the host, and what is to be started now.
+    """
+    started = {guest.name: guest for guest in starting}
+    promised: dict[str, Size] = {
+        domain.name: domain.memory
+        for domain in scene.facts.domains
+        if active(domain) or domain.autostart
+    }
+    new = [name for name in started if not _runs(scene.domains.get(name))]
+    if not new:
+        return ()
+    for name, guest in started.items():
+        promised[name] = max(guest.memory, promised.get(name, Size(0)))
+    total = Size(sum(size.bytes for size in promised.values()))
+    reserve = scene.spec.host.memory_reserve
+    limit = scene.facts.memory.minus(reserve)
+    if total.bytes <= limit.bytes:
+        return ()
+    return (
+        Refusal(
+            subject="memory",
+            reason=(
+                f"with {_short(', '.join(new))}, guests are promised {_exact(total)}, but "
+                f"{_exact(limit)} may be used (the host has {scene.facts.memory}, "
+                f"its reserve is {reserve})"
+            ),
+            hint="give guests less memory, or switch autostart off for some of them",
+        ),
+    )
+
+
+def identities(scene: Scene) -> tuple[Refusal, ...]:
+    """Refuse names, UUIDs, MAC addresses and addresses that somebody else has."""
+    found: list[Refusal] = []
+    own = {guest.uuid for guest in scene.spec.guests}
+    macs = {
+        nic.mac.lower(): f"domain {domain.name}"
+        for domain in scene.facts.domains
+        if domain.uuid not in own
+        for nic in domain.nics
+    }
+    macs.update((link.mac.lower(), f"this host's {link.name}") for link in scene.facts.links)
+    addresses = {
+        address.partition("/")[0]: link.name
+        for link in scene.facts.links
+        for address in link.addresses
+    }
+    for guest in scene.guests:
+        found.extend(_domain_refusals(scene, guest))
+        subject = f"guest {guest.name}"
+        for nic in guest.nics:
+            if nic.mac in macs:
+                reason = f"its MAC address {nic.mac} belongs to {macs[nic.mac]}"
+                hint = "give the NIC another `mac`"
+                found.append(Refusal(subject=subject, reason=reason, hint=hint))
+            for address in nic.addresses:
+                if str(address.ip) in addresses:
+                    link = addresses[str(address.ip)]
+                    reason = f"its address {address.ip} is this host's own (on {link})"
+                    hint = "choose another address"
+                    found.append(Refusal(subject=subject, reason=reason, hint=hint))
+    return tuple(found)
+
+
+def shared_disks(scene: Scene) -> tuple[Refusal, ...]:
+    """Refuse where another domain has a guest's LV as well, under whatever name."""
+    return tuple(
+        _shared(scene, guest, disk, name)
+        for guest in scene.guests
+        for disk in guest.disks
+        for name in users(scene, disk)
+        if name != guest.name
+    )
+
+
+def first_boots(scene: Scene, works: dict[Label, ImageWork]) -> tuple[Refusal, ...]:
+    """Refuse images that do not fit on the root disk, or that understand no seed."""
+    found: list[Refusal] = []
+    for guest in scene.guests:
+        work = works.get(guest.image)
+        if work is None:
+            continue
+        subject = f"guest {guest.name}"
+        size, room = work.source.virtual_size, scene.lv_size(guest.root)
+        if needs_image(scene, guest) and size is not None and size.bytes > room.bytes:
+            reason = f"image {guest.image} is {_exact(size)}, its root disk only {_exact(room)}"
+            found.append(Refusal(subject=subject, reason=reason, hint="make disks.root larger"))
+        if (
+            needs_seed(scene, guest)
+            and guest.first_boot is FirstBoot.AUTO
+            and not work.source.contents.cloud_init
+        ):
+            detail = work.source.contents.detail
+            reason = f"image {guest.image} has no cloud-init to set the guest up"
+            reason += f" ({detail})" if detail else ""
+            hint = "use another image, or `first_boot: none` if it is complete in itself"
+            found.append(Refusal(subject=subject, reason=reason, hint=hint))
+    return tuple(found)
+
+
+def seed_notes(scene: Scene, works: dict[Label, ImageWork]) -> tuple[Note, ...]:
+    """Return what a guest's seed can't give it."""
+    return tuple(
+        Note(
+            subject=f"guest {guest.name}",
+            text="its image reads only a config drive, which has no place for search domains",
+        )
+        for guest in scene.guests
+        if guest.image in works
+        and needs_seed(scene, guest)
+        and guest.first_boot is not FirstBoot.NOCLOUD
+        and any(nic.search for nic in guest.nics)
+        and "NoCloud" not in (works[guest.image].source.contents.datasources or ("NoCloud",))
+    )
+
+
+def _domain_refusals(scene: Scene, guest: Guest) -> list[Refusal]:
+    subject = f"guest {guest.name}"
+    domain = scene.domain(guest)
+    if domain is not None and scene.own_domain(guest) is None:
+        why = "has another UUID" if domain.ours else "is not ours"
+        reason = f"there is a domain of that name that {why}"
+        hint = f"look at `virsh dumpxml {guest.name}`; choose another name for the guest"
+        return [Refusal(subject=subject, reason=reason, hint=hint)]
+    twin = scene.domains_by_uuid.get(guest.uuid)
+    if twin is not None and twin.name != guest.name:
+        reason = f"the domain {twin.name} has its UUID {guest.uuid}"
+        hint = f"if it was renamed, name it back: virsh domrename {twin.name} {guest.name}"
+        return [Refusal(subject=subject, reason=reason, hint=hint)]
+    if domain is not None and active(domain) and stage(scene, guest, guest.root) is Stage.FILLING:
+        reason = "it runs, though its root disk is not complete"
+        hint = f"shut it down: virsh shutdown {guest.name}"
+        return [Refusal(subject=subject, reason=reason, hint=hint)]
+    return []
+
+
+def _shared(scene: Scene, guest: Guest, disk: Disk, other: str) -> Refusal:
+    return Refusal(
+        subject=f"guest {guest.name}",
+        reason=f"its disk {scene.path(disk)} is also a disk of the domain {other}",
+        hint=f"take it out of {other} (virsh edit {other}): two guests on one disk destroy it",
+    )
+
+
+def _arrays_below(scene: Scene) -> tuple[Array, ...]:
+    """Return the arrays that the group rests on; all of them where that can't be told."""
+    pvs = scene.group.pvs if scene.group is not None else ()
+    below = tuple(
+        array
+        for array in scene.facts.arrays
+        if any(pv.removeprefix("/dev/").startswith(array.name) for pv in pvs)
+    )
+    return below or scene.facts.arrays
+
+
+def _runs(domain: Domain | None) -> bool:
+    return domain is not None and active(domain)
+
+
+def _commands(step: Step) -> Iterable[Command]:
+    if step.probe is not None:
+        yield step.probe
+    for action in step.actions:
+        yield from _commands_of(action)
+
+
+def _commands_of(action: Action) -> tuple[Command, ...]:
+    match action:
+        case Command():
+            return (action,)
+        case Poll():
+            return (action.command,)
+        case Checkpoint():
+            return (action.create(), *action.body, *(poll.command for poll in action.verify))
+        case WriteFile():
+            return ()
+
+
+def _exact(size: Size) -> str:
+    """Return a size with its bytes: a refusal may be about a single extent."""
+    return f"{size} ({size.bytes} bytes)"
+
+
+def _short(names: str) -> str:
+    return names if len(names) <= 100 else names[:97] + "..."

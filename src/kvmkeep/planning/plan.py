@@ -1,0 +1,109 @@
+"""The plan of `apply`: all steps from what is to what is wanted, or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.plan import Plan, Refusal, Step
+from kvmkeep.model.spec import Guest, Network, Spec
+from kvmkeep.model.units import GuestName, Label
+from kvmkeep.planning import guards
+from kvmkeep.planning.domain_xml import TemplateError
+from kvmkeep.planning.domains import domain_notes, domain_steps, drop_in, guest_work
+from kvmkeep.planning.images import ImageWork, image_notes, image_refusals, image_works
+from kvmkeep.planning.network import network_notes, network_refusals, network_steps
+from kvmkeep.planning.order import in_order
+from kvmkeep.planning.scene import Scene, make_scene
+from kvmkeep.planning.stage import fresh
+from kvmkeep.planning.storage import data_steps, root_steps, storage_notes, storage_refusals
+
+
+def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
+    """Plan to make the host as the spec says.
+
+    `only` restricts the plan to some guests, their networks and images; empty means everything.
+    The same spec and facts give the same plan. Steps that are certain come before those that rest
+    on an assumption, so that each round gets as far as it can.
+    """
+    names = tuple(GuestName(name) for name in only)
+    order = in_order(spec, names or (guest.name for guest in spec.guests))
+    scene = make_scene(spec, facts, order.guests)
+    networks = _networks(scene) if names else spec.networks
+    works = image_works(scene)
+    image_steps = [step for work in works.values() for step in work.steps]
+    guest_steps, broken = _guest_steps(scene, works)
+    certain = [step for step in image_steps if not step.assumes]
+    assumed = [step for step in image_steps if step.assumes]
+    steps = (
+        *certain,
+        *network_steps(scene, networks),
+        *(step for step in guest_steps if not step.assumes),
+        *assumed,
+        *(step for step in guest_steps if step.assumes),
+    )
+    refusals = (
+        *order.refusals,
+        *guards.unseen(scene),
+        *guards.missing_tools(scene, steps),
+        *image_refusals(scene, works),
+        *network_refusals(scene, networks),
+        *guards.volume_group(scene, steps),
+        *storage_refusals(scene),
+        *guards.identities(scene),
+        *guards.shared_disks(scene),
+        *guards.capacity(scene),
+        *guards.memory(scene, starting=[one for one in scene.guests if fresh(scene, one)]),
+        *guards.first_boots(scene, works),
+        *broken,
+    )
+    notes = (
+        *image_notes(scene, works),
+        *network_notes(scene, networks),
+        *storage_notes(scene),
+        *domain_notes(scene),
+        *guards.seed_notes(scene, works),
+    )
+    return Plan(steps=steps, refusals=tuple(dict.fromkeys(refusals)), notes=notes)
+
+
+def _networks(scene: Scene) -> tuple[Network, ...]:
+    used = {nic.network for guest in scene.guests for nic in guest.nics}
+    return tuple(network for network in scene.spec.networks if network.name in used)
+
+
+def _guest_steps(
+    scene: Scene, works: dict[Label, ImageWork]
+) -> tuple[tuple[Step, ...], tuple[Refusal, ...]]:
+    """Return the steps of all guests, in the order of their needs, and what is wrong with them.
+
+    A guest that needs one whose steps rest on an assumption rests on it as well.
+    """
+    steps: list[Step] = []
+    assumed: dict[GuestName, str] = {}
+    for guest in scene.guests:
+        try:
+            own = _steps_of(scene, guest, works)
+        except TemplateError as error:
+            hint = "correct the base template, or leave it out to use the built-in one"
+            return (), (Refusal(subject="base template", reason=str(error), hint=hint),)
+        text = next((step.assumes for step in own if step.assumes), "")
+        text = text or next((assumed[name] for name in guest.run.needs if name in assumed), "")
+        if text:
+            assumed[guest.name] = text
+            own = tuple(_assuming(step, text) for step in own)
+        steps.extend(own)
+    return tuple(steps), ()
+
+
+def _steps_of(scene: Scene, guest: Guest, works: dict[Label, ImageWork]) -> tuple[Step, ...]:
+    image = works.get(guest.image)
+    source = image.source if image is not None and fresh(scene, guest) else None
+    work = guest_work(scene, guest, source)
+    root = root_steps(scene, guest, source, drop_in(scene, work)) if source is not None else ()
+    return (*root, *data_steps(scene, guest, work.assumes), *domain_steps(scene, work))
+
+
+def _assuming(step: Step, text: str) -> Step:
+    return step if step.assumes else replace(step, assumes=text)

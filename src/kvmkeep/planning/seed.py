@@ -1,0 +1,267 @@
+"""A guest's seed: what it reads at its first boot, as the files of a ConfigDrive or NoCloud disk.
+
+Formats are those of cloud-init's data sources and of OpenStack's config drive. All is JSON, which
+is YAML without its traps: to YAML 1.1, a MAC address may be a number.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from kvmkeep.model.facts import Contents
+from kvmkeep.model.names import FIRST_BOOT_DONE
+from kvmkeep.model.spec import FirstBoot, Guest, Network, Nic
+from kvmkeep.model.units import Label
+
+Json = dict[str, Any]
+
+CACHE_FILE = "/etc/cloud/cloud.cfg.d/99-zz-kvmkeep-cache.cfg"
+DROP_IN_FILE = "/etc/cloud/cloud.cfg.d/99-zz-kvmkeep.cfg"
+DROP_IN = "datasource_list: [ConfigDrive, NoCloud, None]\n"
+"""One line: ds-identify reads no other form of a list."""
+
+_APPENDED = frozenset({"runcmd", "write_files", "packages", "users"})
+
+_CONSOLE = (
+    "if command -v grubby >/dev/null; then"
+    " grubby --update-kernel=ALL --args='console=tty0 console=ttyS0,115200n8';"
+    " elif command -v update-grub >/dev/null && [ -d /etc/default/grub.d ]; then"
+    " echo 'GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX console=tty0 console=ttyS0,115200n8\"'"
+    " >/etc/default/grub.d/60-kvmkeep-serial.cfg; update-grub; fi"
+)
+_NO_CONSOLE_YET = "grep -q console=ttyS0 /proc/cmdline || { " + _CONSOLE + "; } || true"
+
+
+class SeedKind(StrEnum):
+    """Which of cloud-init's data sources a seed is for; the value is its volume label."""
+
+    CONFIG_DRIVE = "config-2"
+    NOCLOUD = "CIDATA"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seed:
+    """A seed's kind and files, with their paths inside it.
+
+    `drop_in` when the image would not look for any seed unless told so beforehand.
+    """
+
+    kind: SeedKind
+    files: tuple[tuple[str, str], ...]
+    drop_in: bool
+    waits: bool
+    """Whether the guest will say that its first boot is done: only cloud-init does."""
+
+
+def make_seed(guest: Guest, contents: Contents, networks: dict[Label, Network]) -> Seed:
+    """Return the seed that suits the guest and what its image holds."""
+    kind, drop_in = _choose(guest, contents)
+    user_data = "#cloud-config\n" + _text(_user_data(guest, contents))
+    if kind is SeedKind.CONFIG_DRIVE:
+        top = "openstack/latest"
+        meta = {"uuid": guest.uuid, "hostname": guest.hostname, "name": guest.name}
+        files = (
+            (f"{top}/meta_data.json", _text(meta)),
+            (f"{top}/network_data.json", _text(_network_data(guest, networks))),
+            (f"{top}/user_data", user_data),
+        )
+    else:
+        meta = {"instance-id": guest.uuid, "local-hostname": guest.hostname}
+        files = (
+            ("meta-data", _text(meta)),
+            ("network-config", _text(_network_config(guest, networks))),
+            ("user-data", user_data),
+        )
+    return Seed(kind=kind, files=files, drop_in=drop_in, waits=contents.cloud_init)
+
+
+def done_line(guest: Guest) -> str:
+    """Return what the guest writes to its serial port as the last act of its first boot."""
+    return f"{FIRST_BOOT_DONE} {guest.uuid}"
+
+
+def _choose(guest: Guest, contents: Contents) -> tuple[SeedKind, bool]:
+    known = contents.datasources
+    if guest.first_boot is FirstBoot.CONFIG_DRIVE:
+        return SeedKind.CONFIG_DRIVE, bool(known) and "ConfigDrive" not in known
+    if guest.first_boot is FirstBoot.NOCLOUD:
+        return SeedKind.NOCLOUD, bool(known) and "NoCloud" not in known
+    if not known or "ConfigDrive" in known:
+        # A config drive has no place for search domains.
+        searches = any(nic.search for nic in guest.nics) and (not known or "NoCloud" in known)
+        return (SeedKind.NOCLOUD if searches else SeedKind.CONFIG_DRIVE), False
+    if "NoCloud" in known:
+        return SeedKind.NOCLOUD, False
+    return SeedKind.CONFIG_DRIVE, True
+
+
+def _user_data(guest: Guest, contents: Contents) -> Json:
+    ours: Json = {
+        "hostname": guest.hostname,
+        "preserve_hostname": False,
+        "users": [_user(guest)],
+        "ssh_pwauth": False,
+        "growpart": {"mode": "auto", "devices": ["/"]},
+        "resize_rootfs": True,
+        # An image may bring settings that format a second disk: of these three, lists are
+        # replaced by lists, but a mapping is only replaced by null.
+        "disk_setup": None,
+        "fs_setup": [],
+        "mounts": [],
+        "write_files": [
+            {
+                "path": CACHE_FILE,
+                "content": "# The seed is gone after the first boot; that is no new machine.\n"
+                "manual_cache_clean: true\n",
+                "owner": "root:root",
+                "permissions": "0644",
+            }
+        ],
+        "runcmd": [
+            ["sh", "-c", "systemctl enable --now serial-getty@ttyS0.service || true"],
+            ["sh", "-c", _NO_CONSOLE_YET],
+            ["sh", "-c", "systemctl enable --now qemu-guest-agent.service || true"],
+        ],
+    }
+    if "." in guest.hostname:
+        ours["fqdn"] = guest.hostname
+        ours["hostname"] = guest.hostname.partition(".")[0]
+    if guest.login.user == "root":
+        ours["disable_root"] = False
+    if not contents.agent:
+        ours["package_update"] = True
+        ours["packages"] = ["qemu-guest-agent"]
+    merged = _merged(ours, json.loads(guest.user_data) if guest.user_data else {})
+    # Last of all, so that it tells the truth.
+    last = ["sh", "-c", f"printf '\\n%s\\n' '{done_line(guest)}' >/dev/ttyS0"]
+    merged["runcmd"] = [*merged["runcmd"], last]
+    return merged
+
+
+def _user(guest: Guest) -> Json:
+    login = guest.login
+    user: Json = {"name": login.user, "lock_passwd": not login.password_hash}
+    if login.user != "root":
+        user["shell"] = "/bin/bash"
+    if login.password_hash:
+        user["hashed_passwd"] = login.password_hash
+    if login.ssh_keys:
+        user["ssh_authorized_keys"] = list(login.ssh_keys)
+    if login.sudo and login.user != "root":
+        user["sudo"] = "ALL=(ALL) NOPASSWD:ALL"
+    return user
+
+
+def _merged(ours: Json, theirs: Json) -> Json:
+    """Lay the site's settings over ours: deeply, with some lists of both one after the other."""
+    merged = dict(ours)
+    for key, value in theirs.items():
+        old = merged.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            merged[key] = _merged(old, value)
+        elif isinstance(old, list) and isinstance(value, list) and key in _APPENDED:
+            merged[key] = [*old, *value]
+        else:
+            merged[key] = value
+    # The site may have set it to something else than a list; ours must run nevertheless.
+    for key in _APPENDED & ours.keys():
+        if not isinstance(merged[key], list):
+            merged[key] = ours[key]
+    return merged
+
+
+def _network_data(guest: Guest, networks: dict[Label, Network]) -> Json:
+    """Return OpenStack's network_data.json: links are matched by MAC and not renamed."""
+    links: list[Json] = []
+    found: list[Json] = []
+    for number, nic in enumerate(guest.nics):
+        link: Json = {"id": f"nic{number}", "type": "phy", "ethernet_mac_address": nic.mac}
+        if networks[nic.network].mtu:
+            link["mtu"] = networks[nic.network].mtu
+        links.append(link)
+        found.extend(_networks_of(nic, number))
+    services = [_dns(server) for server in dict.fromkeys(_all_dns(guest))]
+    return {"links": links, "networks": found, "services": services}
+
+
+def _networks_of(nic: Nic, number: int) -> list[Json]:
+    found: list[Json] = []
+    link = f"nic{number}"
+    if nic.dhcp:
+        found.append({"id": f"{link}-dhcp", "link": link, "type": "ipv4_dhcp"})
+    taken: set[int] = set()
+    for position, address in enumerate(nic.addresses):
+        entry: Json = {"id": f"{link}-{position}", "link": link, "type": f"ipv{address.version}"}
+        if address.version == 4:
+            entry["ip_address"] = str(address.ip)
+            entry["netmask"] = str(address.network.netmask)
+        else:
+            entry["ip_address"] = str(address)
+        routes: list[Json] = []
+        if address.version not in taken:
+            taken.add(address.version)
+            entry["services"] = [_dns(str(one)) for one in nic.dns]
+            routes = _routes(nic, address.version)
+        entry["routes"] = routes
+        found.append(entry)
+    return found
+
+
+def _routes(nic: Nic, version: int) -> list[Json]:
+    routes = [
+        _route(str(route.to.network_address), str(route.to.netmask), str(route.via))
+        for route in nic.routes
+        if route.to.version == version
+    ]
+    if nic.gateway is not None and nic.gateway.version == version:
+        anywhere = "0.0.0.0" if version == 4 else "::"  # noqa: S104 - a route, not a socket
+        routes.insert(0, _route(anywhere, anywhere, str(nic.gateway)))
+    return routes
+
+
+def _route(network: str, netmask: str, gateway: str) -> Json:
+    return {"network": network, "netmask": netmask, "gateway": gateway}
+
+
+def _network_config(guest: Guest, networks: dict[Label, Network]) -> Json:
+    """Return version 2 of cloud-init's network configuration.
+
+    Without `set-name`, some renderers rename the interface to its key here.
+    """
+    gateway = any(nic.gateway is not None for nic in guest.nics)
+    ethernets: Json = {}
+    for number, nic in enumerate(guest.nics):
+        name = f"eth{number}"
+        entry: Json = {"match": {"macaddress": nic.mac}, "set-name": name, "dhcp4": nic.dhcp}
+        if networks[nic.network].mtu:
+            entry["mtu"] = networks[nic.network].mtu
+        if nic.dhcp and gateway and nic.gateway is None:
+            entry["dhcp4-overrides"] = {"use-routes": False}
+        if nic.addresses:
+            entry["addresses"] = [str(address) for address in nic.addresses]
+        routes = [{"to": str(route.to), "via": str(route.via)} for route in nic.routes]
+        if nic.gateway is not None:
+            anywhere = "0.0.0.0/0" if nic.gateway.version == 4 else "::/0"
+            routes.insert(0, {"to": anywhere, "via": str(nic.gateway)})
+        if routes:
+            entry["routes"] = routes
+        if nic.dns or nic.search:
+            servers = [str(server) for server in nic.dns]
+            entry["nameservers"] = {"addresses": servers, "search": list(nic.search)}
+        ethernets[name] = entry
+    return {"version": 2, "ethernets": ethernets}
+
+
+def _dns(address: str) -> Json:
+    return {"type": "dns", "address": address}
+
+
+def _all_dns(guest: Guest) -> list[str]:
+    return [str(server) for nic in guest.nics for server in nic.dns]
+
+
+def _text(value: Json) -> str:
+    return json.dumps(value, indent=1) + "\n"

@@ -1,0 +1,92 @@
+"""The plan of `start`: guests that are off, after what they need, each waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kvmkeep.model.command import Action, Command
+from kvmkeep.model.facts import DomainState, Facts
+from kvmkeep.model.names import console_log
+from kvmkeep.model.plan import Noun, Plan, Refusal, Risk, Step
+from kvmkeep.model.spec import Guest, ReadyConsole, Spec
+from kvmkeep.model.units import GuestName
+from kvmkeep.planning import guards
+from kvmkeep.planning.domains import has_state, start_command
+from kvmkeep.planning.order import in_order
+from kvmkeep.planning.scene import Scene, active, make_scene
+from kvmkeep.planning.stage import fresh
+from kvmkeep.planning.storage import activation
+from kvmkeep.planning.waiting import ready
+
+
+def plan_start(spec: Spec, facts: Facts, names: Iterable[str]) -> Plan:
+    """Plan to start guests, and before them those that they need; running ones are left alone."""
+    order = in_order(spec, (GuestName(name) for name in names), with_needs=True)
+    scene = make_scene(spec, facts, order.guests)
+    unfit = tuple(
+        refusal for guest in scene.guests if (refusal := _unfit(scene, guest)) is not None
+    )
+    off = [guest for guest in scene.guests if _is_off(scene, guest)]
+    steps = tuple(_start_step(scene, guest) for guest in off)
+    refusals = (
+        *order.refusals,
+        *guards.missing_tools(scene, steps),
+        *unfit,
+        *guards.shared_disks(scene),
+        *guards.memory(scene, starting=off),
+    )
+    return Plan(steps=steps, refusals=refusals)
+
+
+def not_a_guest(scene: Scene, guest: Guest) -> Refusal | None:
+    """Return why a name is not a guest of ours on this host, if that is so."""
+    subject = f"guest {guest.name}"
+    domain = scene.domain(guest)
+    if domain is None:
+        hint = "make it first: kvmkeep apply"
+        return Refusal(subject=subject, reason="libvirt does not know it yet", hint=hint)
+    if scene.own_domain(guest) is None:
+        hint = f"use virsh for it: virsh dumpxml {guest.name}"
+        return Refusal(subject=subject, reason="the domain of that name is not ours", hint=hint)
+    return None
+
+
+def _unfit(scene: Scene, guest: Guest) -> Refusal | None:
+    refusal = not_a_guest(scene, guest)
+    if refusal is not None:
+        return refusal
+    subject = f"guest {guest.name}"
+    if fresh(scene, guest):
+        hint = "finish that: kvmkeep apply"
+        return Refusal(subject=subject, reason="its first boot is not done yet", hint=hint)
+    if scene.domains[guest.name].state is DomainState.PAUSED:
+        hint = f"see why it is paused, then: virsh resume {guest.name}"
+        return Refusal(subject=subject, reason="it is paused", hint=hint)
+    return None
+
+
+def _is_off(scene: Scene, guest: Guest) -> bool:
+    domain = scene.own_domain(guest)
+    return domain is not None and not active(domain)
+
+
+def _start_step(scene: Scene, guest: Guest) -> Step:
+    actions: list[Action] = list(activation(scene, guest))
+    if isinstance(guest.run.ready, ReadyConsole):
+        log = console_log(guest.name)
+        move = ("mv", "--no-target-directory", "--", log, f"{log}.before")
+        # 1 also where there is no log yet: virtlogd begins a new one.
+        actions.append(
+            Command(argv=move, why="keep the console's old log apart from the new one", ok=(0, 1))
+        )
+    actions.append(start_command(guest))
+    actions.extend(ready(guest))
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=f"guest {guest.name}",
+        what="start it, and wait until it is ready",
+        why="you asked for it, or a guest that you asked for needs it",
+        probe=has_state(guest, str(scene.domains[guest.name].state)),
+        actions=tuple(actions),
+        risk=Risk.GUEST,
+    )

@@ -106,5 +106,9 @@ def _write(hands: Hands, file: WriteFile) -> Failure | None:
 def _detail(failure: Failure | None) -> str:
     if failure is None:
         return ""
-    parts = (failure.problem, failure.said, failure.aftermath)
+    ending = ""
+    if failure.command is not None:
+        late = ", at its time limit" if failure.timed_out else ""
+        ending = f"{failure.command.argv[0]} ended with {failure.code}{late}"
+    parts = (ending, failure.problem, failure.said, failure.aftermath)
     return "\n".join(part for part in parts if part)

@@ -81,16 +81,16 @@ def failure_of(command: Command, result: Result) -> Failure:
 
 
 class _Rate:
-    """Turns bytes done into a rate: the mean since the start, which does not jump about."""
+    """Turns bytes done into a rate: the mean since the first look, which does not jump about."""
 
     def __init__(self, hands: Hands) -> None:
         self._hands = hands
-        self._began = hands.door.clock()
-        self._first = -1
+        self._first: tuple[float, int] | None = None
 
     def watch(self, done: int, total: int) -> None:
-        if self._first < 0:
-            self._first = done
-        seconds = self._hands.door.clock() - self._began
-        rate = (done - self._first) / seconds if seconds > 0 else 0.0
+        now = self._hands.door.clock()
+        if self._first is None:
+            self._first = (now, done)
+        then, before = self._first
+        rate = (done - before) / (now - then) if now > then else 0.0
         self._hands.ui.progress(done, total, rate)

@@ -1,0 +1,309 @@
+"""A plan is carried out in order, and stops cleanly at whatever goes wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from unit.apply.scripted import (
+    MemoryFolder,
+    Mode,
+    RecordingUi,
+    ScriptedDoor,
+    command,
+    ended,
+    new_journal,
+    step,
+)
+
+from kvmkeep.apply.executor import apply_plan
+from kvmkeep.errors import Refused
+from kvmkeep.model.command import Checkpoint, Poll, Progress, WriteFile
+from kvmkeep.model.plan import Outcome, Plan, Refusal, Report
+
+CHECKPOINT = "busctl call org.freedesktop.NetworkManager /org/freedesktop/NetworkManager"
+MADE = {
+    f"{CHECKPOINT} org.freedesktop.NetworkManager CheckpointCreate": lambda _n: ended(
+        stdout='o "/org/freedesktop/NetworkManager/Checkpoint/1"\n'
+    )
+}
+
+PLAN = Plan(
+    steps=(
+        step("make the LV", command("lvcreate x"), probe=command("lvs x", ok=(5,))),
+        step(
+            "fill it",
+            command("qemu-img convert", progress=Progress.QEMU_IMG, total_bytes=100),
+            command("lvchange x"),
+        ),
+        step("save", WriteFile(path="/root/kvm/a.xml", content=b"<a/>", why="keep its XML")),
+        step(
+            "start",
+            command("virsh start a"),
+            Poll(command=command("virsh ping a"), limit=30, message="a to answer", otherwise="Look."),
+        ),
+        step(
+            "bridge",
+            Checkpoint(
+                devices=("/d/1",),
+                timeout=60,
+                body=(command("nmcli add"), command("nmcli up")),
+                verify=(Poll(command=command("ping gw"), limit=10, message="the gateway"),),
+                why="bring up the bridge",
+            ),
+        ),
+    )
+)  # fmt: skip
+
+ORDER = [
+    "lvs x", "lvcreate x", "qemu-img convert", "lvchange x", "write /root/kvm/a.xml",
+    "virsh start a", "virsh ping a", "busctl ... CheckpointCreate", "nmcli add", "nmcli up",
+    "ping gw", "busctl ... CheckpointDestroy",
+]  # fmt: skip
+
+
+def world(**more: object) -> ScriptedDoor:
+    return ScriptedDoor({"lvs x": lambda _n: ended(5), **MADE}, **more)  # type: ignore[arg-type]
+
+
+def short(lines: list[str]) -> list[str]:
+    words = [line.split() for line in lines]
+    return [f"busctl ... {w[5]}" if w[0] == "busctl" else " ".join(w) for w in words]
+
+
+def carry_out(door: ScriptedDoor, plan: Plan = PLAN, ui: RecordingUi | None = None) -> Report:
+    return apply_plan(plan, door, new_journal(), ui or RecordingUi(), door.stop)
+
+
+def test_all_actions_run_in_order() -> None:
+    door = world()
+    ui = RecordingUi()
+    report = carry_out(door, ui=ui)
+    assert short(door.ran) == ORDER
+    assert report.ok
+    assert report.total == 5
+    assert [one.outcome for one in report.steps] == [Outcome.DONE] * 5
+    assert ui.told[:2] == ["begin 1/5 make the LV", "end 1/5 done"]
+    assert "progress 60/100 at 50" in ui.told
+    assert "waiting a to answer 0/30" in ui.told
+
+
+STEP_OF = [1, 1, 2, 2, 3, 4, 4, 5, 5, 5, 5, 5]
+POLLS = [number for number, line in enumerate(ORDER) if "ping" in line]
+OTHERS = [number for number in range(len(ORDER)) if number not in POLLS]
+
+
+def check_stopped(door: ScriptedDoor, report: Report, number: int) -> None:
+    last = report.steps[-1]
+    assert not report.ok
+    assert len(report.steps) == STEP_OF[number]
+    assert all(one.outcome is Outcome.DONE for one in report.steps[:-1])
+    after = short(door.ran[number + 1 :])
+    if number >= ORDER.index("nmcli add"):
+        assert after == ["busctl ... CheckpointRollback"]
+        assert last.failure is not None
+        assert "rolled back" in last.failure.aftermath
+    else:
+        assert after == []
+
+
+@pytest.mark.parametrize("mode", [Mode.BEFORE, Mode.AFTER, Mode.HANG])
+@pytest.mark.parametrize("number", OTHERS)
+def test_a_failure_stops_the_run_in_its_step(number: int, mode: Mode) -> None:
+    door = world(fault=(number, mode))
+    report = carry_out(door)
+    check_stopped(door, report, number)
+    last = report.steps[-1]
+    changed = number == 0 and mode is not Mode.HANG
+    assert last.outcome is (Outcome.CHANGED if changed else Outcome.FAILED)
+    assert last.failure is not None
+    assert last.detail
+    if number != ORDER.index("write /root/kvm/a.xml"):
+        assert last.failure.command is not None
+        assert short([str(last.failure.command)]) == [ORDER[number]]
+        assert last.failure.timed_out == (mode is Mode.HANG)
+    else:
+        assert "No space left on device" in last.failure.problem
+
+
+@pytest.mark.parametrize("number", POLLS)
+@pytest.mark.parametrize("mode", [Mode.BEFORE, Mode.AFTER])
+def test_a_poll_forgives_a_failure(number: int, mode: Mode) -> None:
+    door = world(fault=(number, mode))
+    assert carry_out(door).ok
+    assert short(door.ran) == [*ORDER[: number + 1], *ORDER[number:]]
+
+
+@pytest.mark.parametrize("number", range(len(ORDER)))
+def test_ctrl_c_in_a_command_is_an_interruption(number: int) -> None:
+    door = world(fault=(number, Mode.KEYBOARD))
+    report = carry_out(door)
+    assert report.steps[-1].outcome is Outcome.INTERRUPTED
+    after = short(door.ran[number + 1 :])
+    begun = ORDER.index("nmcli add")
+    assert after == (["busctl ... CheckpointRollback"] if number >= begun else [])
+
+
+@pytest.mark.parametrize("number", range(len(ORDER)))
+def test_a_request_to_stop_is_heard_at_each_action(number: int) -> None:
+    door = world(stops_at=number)
+    report = carry_out(door)
+    ran = short(door.ran)
+    last = len(ORDER) - 1
+    if number == last:
+        assert report.ok  # too late to stop anything
+        return
+    assert report.steps[-1].outcome is Outcome.INTERRUPTED
+    expected = {
+        "lvs x": ["lvs x", "lvcreate x"],
+        "qemu-img convert": ["qemu-img convert", "lvchange x"],
+        "busctl ... CheckpointCreate": [
+            "busctl ... CheckpointCreate",
+            "busctl ... CheckpointRollback",
+        ],
+    }
+    undone = ["busctl ... CheckpointRollback"] if number >= ORDER.index("nmcli add") else []
+    follow = expected.get(ORDER[number], [ORDER[number], *undone])
+    assert ran == [*ORDER[:number], *follow]
+
+
+def test_a_step_that_was_not_begun_has_no_failure() -> None:
+    door = world()
+    door.stop.press()
+    report = carry_out(door)
+    assert door.ran == []
+    (only,) = report.steps
+    assert (only.outcome, only.failure) == (Outcome.INTERRUPTED, None)
+
+
+def test_a_long_command_is_not_begun_after_a_request_to_stop() -> None:
+    long = command("qemu-img convert", progress=Progress.QEMU_IMG)
+    plan = Plan(steps=(step("fill", command("lvcreate x"), long),))
+    door = ScriptedDoor(stops_at=0)
+    report = carry_out(door, plan)
+    assert door.ran == ["lvcreate x"]
+    failure = report.steps[0].failure
+    assert failure is not None
+    assert "you asked to stop" in failure.problem
+
+
+def test_a_command_that_was_ended_on_request_is_an_interruption() -> None:
+    door = ScriptedDoor(fault=(0, Mode.BEFORE), stops_at=0)
+    door.stop.ended_command = True
+    report = carry_out(door, Plan(steps=(step("fill", command("lvcreate x")),)))
+    assert report.steps[0].outcome is Outcome.INTERRUPTED
+
+
+def test_a_failure_beside_a_request_to_stop_is_a_failure() -> None:
+    door = ScriptedDoor(fault=(0, Mode.BEFORE), stops_at=0)
+    report = carry_out(door, Plan(steps=(step("fill", command("lvcreate x")),)))
+    assert report.steps[0].outcome is Outcome.FAILED
+
+
+def test_only_certain_steps_run_and_numbers_go_on() -> None:
+    ui = RecordingUi()
+    plan = Plan(steps=(step("one", command("a")), step("two", command("b"), assumes="something")))
+    door = ScriptedDoor()
+    report = apply_plan(plan, door, new_journal(), ui, done=3)
+    assert door.ran == ["a"]
+    assert report.total == 1
+    assert report.ok
+    assert ui.told == ["begin 4/5 one", "end 4/5 done"]
+
+
+def test_a_refused_plan_never_runs() -> None:
+    refusal = Refusal(subject="guest a", reason="no room", hint="make room")
+    door = ScriptedDoor()
+    with pytest.raises(Refused, match="no room"):
+        carry_out(door, Plan(steps=PLAN.steps, refusals=(refusal,)))
+    assert door.ran == []
+
+
+def test_an_unexpected_answer_is_quoted() -> None:
+    door = ScriptedDoor({"lvs": lambda _n: ended(stdout="  no \n")})
+    plan = Plan(steps=(step("look", command("lvs x", expect="yes")),))
+    failure = carry_out(door, plan).steps[0].failure
+    assert failure is not None
+    assert failure.problem == "It answered 'no' where 'yes' was expected."
+
+
+def test_secrets_are_not_told_by_what_a_tool_repeats() -> None:
+    folder = MemoryFolder()
+    door = ScriptedDoor({"chpasswd": lambda _n: ended(1, stderr="bad line: root:$6$abc$def\n")})
+    secret = command("chpasswd x", stdin=b"root:$6$abc$def\nok\n", secret_stdin=True)
+    write = WriteFile(path="/s", content=b"$6$abc$def", why="keep", secret=True)
+    plan = Plan(steps=(step("set", write, secret),))
+    report = apply_plan(plan, door, new_journal(folder), RecordingUi())
+    told = b"".join(
+        folder.files[name].lines[i]
+        for name in folder.files
+        for i in range(len(folder.files[name].lines))
+    )
+    assert b"$6$abc" not in told
+    assert "$6$abc" not in repr(report.steps[0].detail)
+    expected = command("chpasswd x", stdin=b"root:$6$abc$def\n", secret_stdin=True, expect="hm")
+    door = ScriptedDoor({"chpasswd": lambda _n: ended(stdout="root:$6$abc$def")})
+    report = carry_out(door, Plan(steps=(step("set", expected),)))
+    assert "$6$abc" not in repr(report.steps[0].detail)
+
+
+def test_a_poll_stops_at_its_limit_and_says_what_to_look_at() -> None:
+    door = ScriptedDoor({"virsh": lambda _n: ended(1, stderr="not yet")})
+    poll = Poll(command=command("virsh ping"), limit=10, message="a", otherwise="Look at it.")
+    failure = carry_out(door, Plan(steps=(step("wait", poll),))).steps[0].failure
+    assert failure is not None
+    assert failure.problem == "It did not succeed within 10 s (5 tries). Look at it."
+    assert failure.said == "not yet"
+    assert door.now <= 11
+
+
+def test_a_poll_that_hangs_does_not_outlive_its_limit() -> None:
+    door = ScriptedDoor({"virsh": lambda _n: ended(1)}, fault=(0, Mode.HANG))
+    poll = Poll(command=command("virsh ping", timeout=600), limit=10, message="a", every=0)
+    carry_out(door, Plan(steps=(step("wait", poll),)))
+    assert door.now <= 11
+
+
+def test_a_poll_does_not_wait_for_a_missing_program() -> None:
+    door = ScriptedDoor({"virsh": lambda _n: ended(127, stderr="not found")})
+    poll = Poll(command=command("virsh ping"), limit=600, message="a")
+    failure = carry_out(door, Plan(steps=(step("wait", poll),))).steps[0].failure
+    assert failure is not None
+    assert (failure.code, len(door.ran)) == (127, 1)
+
+
+def test_a_poll_ends_at_a_request_to_stop() -> None:
+    door = ScriptedDoor({"virsh": lambda _n: ended(1)}, stops_at=2)
+    poll = Poll(command=command("virsh ping"), limit=600, message="a")
+    report = carry_out(door, Plan(steps=(step("wait", poll),)))
+    assert report.steps[0].outcome is Outcome.INTERRUPTED
+    assert len(door.ran) == 3
+
+
+def test_a_request_in_the_last_try_is_an_interruption() -> None:
+    door = ScriptedDoor({"virsh": lambda _n: ended(1)}, stops_at=0)
+    poll = Poll(command=command("virsh ping"), limit=0.1, message="a")
+    report = carry_out(door, Plan(steps=(step("wait", poll),)))
+    assert report.steps[0].outcome is Outcome.INTERRUPTED
+
+
+def test_the_journal_tells_each_command_before_it_runs() -> None:
+    folder = MemoryFolder()
+    door = world(fault=(2, Mode.KEYBOARD))
+    apply_plan(PLAN, door, new_journal(folder), RecordingUi(), door.stop)
+    (lines,) = folder.files.values()
+    kinds = [json.loads(line)["kind"] for line in lines.lines]
+    assert kinds == [
+        "begin", "step", "command", "ended", "command", "ended", "step-ended", "step", "command",
+        "step-ended",
+    ]  # fmt: skip
+
+
+def test_a_full_disk_does_not_stop_a_run_on_its_way() -> None:
+    folder, ui = MemoryFolder(), RecordingUi()
+    journal = new_journal(folder, ui)
+    (lines,) = folder.files.values()
+    lines.full = True
+    door = world()
+    assert apply_plan(PLAN, door, journal, ui, door.stop).ok
+    assert len([one for one in ui.told if one.startswith("warn")]) == 1

@@ -42,9 +42,10 @@ def command_line(state: State, host: Path) -> list[str]:
         argv += ["-drive", drive, "-device", f"virtio-blk-pci,drive={disk},serial={disk},addr={slot}"]
     argv += ["-netdev", f"user,id=mgmt,hostfwd=tcp:{LOCALHOST}:{state.port}-:22"]
     argv += ["-device", "virtio-net-pci,netdev=mgmt,mac=52:54:00:e0:00:f0,addr=8,romfile="]
+    # Without ctrl_vlan: the table of VLANs does not survive saving and resuming the machine.
     argv += ["-netdev", "hubport,id=uplink,hubid=1", "-netdev", "hubport,id=campus,hubid=1"]
-    argv += ["-device", "virtio-net-pci,netdev=uplink,mac=52:54:00:e0:00:f1,addr=9,romfile="]
-    argv += ["-device", "virtio-net-pci,netdev=campus,mac=52:54:00:e0:00:ca,addr=10,romfile="]
+    argv += ["-device", "virtio-net-pci,netdev=uplink,mac=52:54:00:e0:00:f1,addr=9,romfile=,ctrl_vlan=off"]
+    argv += ["-device", "virtio-net-pci,netdev=campus,mac=52:54:00:e0:00:ca,addr=10,romfile=,ctrl_vlan=off"]
     argv += ["-device", "virtio-rng-pci,addr=11", "-device", "pcie-root-port,id=spare,chassis=1,addr=12"]
     argv += ["-chardev", f"socket,id=console,path={place}/console.sock,server=on,wait=off,logfile={place}/console.log"]
     argv += ["-serial", "chardev:console", "-qmp", f"unix:{place}/qmp.sock,server=on,wait=off"]

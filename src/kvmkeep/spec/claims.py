@@ -1,0 +1,48 @@
+"""What only one thing may have: VLANs, interface names, MACs, addresses, LVs and guest names."""
+
+from __future__ import annotations
+
+from kvmkeep.model.spec import Address, Place
+from kvmkeep.spec.mistakes import Mistakes
+
+
+class Claims:
+    """Remembers who has what; a second claim is a mistake that names the first one."""
+
+    def __init__(self, mistakes: Mistakes) -> None:
+        self._mistakes = mistakes
+        self._held: dict[tuple[str, str], tuple[str, Place]] = {}
+
+    def _claim(self, kind: str, value: str, place: Place, owner: str, hint: str) -> None:
+        held = self._held.setdefault((kind, value), (owner, place))
+        if held != (owner, place):
+            first, where = held
+            self._mistakes.add(
+                place, f"{kind} {value} is that of {first} already, at {where} ({hint})"
+            )
+
+    def vlan(self, vlan: int, place: Place, owner: str) -> None:
+        """Claim a VLAN's tag."""
+        self._claim("the VLAN", str(vlan), place, owner, "one network for each VLAN")
+
+    def interface(self, name: str, place: Place, owner: str) -> None:
+        """Claim the name of a network interface of the host."""
+        self._claim("the interface", name, place, owner, "choose another name")
+
+    def mac(self, mac: str, place: Place, owner: str) -> None:
+        """Claim a MAC address."""
+        self._claim("the MAC address", mac, place, owner, "give one of them another with mac")
+
+    def address(self, network: str, address: Address, place: Place, owner: str) -> None:
+        """Claim an address in a network."""
+        # The same private range may be used in two VLANs; they don't see each other.
+        kind = f"in network {network}, the address"
+        self._claim(kind, str(address), place, owner, "choose another address")
+
+    def volume(self, lv: str, place: Place, owner: str) -> None:
+        """Claim the name of a logical volume."""
+        self._claim("the logical volume", lv, place, owner, "rename the guest or the disk")
+
+    def guest(self, name: str, place: Place, owner: str) -> None:
+        """Claim the name of a guest."""
+        self._claim("the guest name", name, place, owner, "each guest needs its own")

@@ -1,0 +1,263 @@
+"""A tree of nodes to a document, field by field, so that each mistake is found.
+
+msgspec's own decoder would stop at the first one; its description of the types is used instead.
+No message repeats a value: it could be a password that stands in the wrong place.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from typing import Any, TypeVar
+
+from msgspec import Struct, inspect
+
+from kvmkeep.model.units import printable
+from kvmkeep.spec.document import Section
+from kvmkeep.spec.mistakes import Mistakes
+from kvmkeep.spec.nodes import Broken, Kind, Mapping, Node, Scalar, Sequence
+from kvmkeep.spec.source import Path, Source
+
+Doc = TypeVar("Doc", bound=Section)
+
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
+_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,14})\.[0-9]{1,15}")
+_YAML_1_1_BOOLEAN = frozenset({"yes", "no", "on", "off", "y", "n"})
+_WORDS: tuple[tuple[type, str], ...] = (
+    (inspect.StrType, "text"),
+    (inspect.IntType, "a whole number"),
+    (inspect.BoolType, "true or false"),
+    (inspect.VarTupleType, "a list"),
+    (inspect.DictType, "keys with values"),
+    (inspect.StructType, "keys with values"),
+)
+
+
+def convert(file: str, node: Node | None, kind: type[Doc], mistakes: Mistakes) -> Source[Doc]:
+    """Return the document that a file's tree holds, with the places of its parts.
+
+    Wrong values are left out: `None` where the field is required, else the field's default.
+    """
+    marks: Source[Doc] = Source(file=file, document=None, mistakes=mistakes)
+    if node is None:
+        return marks
+    document = _Walker(marks).value(node, _described(kind), ())
+    return Source(
+        file=file,
+        document=document,
+        mistakes=mistakes,
+        values=marks.values,
+        keys=marks.keys,
+        broken=marks.broken,
+    )
+
+
+@cache
+def _described(kind: type[Section]) -> inspect.Type:
+    return inspect.type_info(kind)
+
+
+class _Walker:
+    """Walks a tree along the types. Each method returns None for what is wrong and told."""
+
+    def __init__(self, source: Source[Any]) -> None:
+        self.source = source
+
+    def value(self, node: Node, wanted: inspect.Type, path: Path) -> Any:  # noqa: ANN401 - any field
+        self.source.values[path] = node.mark
+        if isinstance(node, Broken):
+            self.source.broken.add(path)
+            return None
+        options, extra = _options(wanted)
+        if isinstance(node, Scalar) and node.kind is Kind.NULL:
+            self.source.wrong(path, "there is no value (write one, or remove the key)")
+            return None
+        for option in options:
+            if _fits(node, option):
+                return self._as(node, option, path)
+        self.source.wrong(path, _mismatch(node, options, extra))
+        return None
+
+    def _as(self, node: Node, option: inspect.Type, path: Path) -> Any:  # noqa: ANN401 - any field
+        match node, option:
+            case Scalar(), inspect.IntType():
+                return self._integer(node, option, path)
+            case Scalar(), inspect.EnumType():
+                return self._choice(node, option, path)
+            case Scalar(), _:
+                return node.text.lower() == "true" if node.kind is Kind.BOOLEAN else node.text
+            case Sequence(), inspect.VarTupleType():
+                return tuple(
+                    self.value(item, option.item_type, (*path, position))
+                    for position, item in enumerate(node.items)
+                )
+            case Mapping(), inspect.DictType():
+                return self._dict(node, option, path)
+            case Mapping(), inspect.StructType():
+                return self._struct(node, option, path)
+            case _:
+                raise AssertionError(f"a document has a field of type {option}")
+
+    def _integer(self, node: Scalar, wanted: inspect.IntType, path: Path) -> int | None:
+        if _WHOLE.fullmatch(node.text) is None:
+            self.source.wrong(path, "not a whole number (plain digits, no zero before them)")
+            return None
+        number = int(node.text)
+        low, high = wanted.ge, wanted.le
+        if low is not None and high is not None and not low <= number <= high:
+            self.source.wrong(path, f"{number} is out of range (from {low} to {high})")
+            return None
+        return number
+
+    def _choice(self, node: Scalar, wanted: inspect.EnumType, path: Path) -> Any:  # noqa: ANN401 - any enum
+        for member in wanted.cls:
+            if member.value == node.text:
+                return member
+        known = ", ".join(member.value for member in wanted.cls)
+        self.source.wrong(path, f"not a known word (one of {known})")
+        return None
+
+    def _dict(self, node: Mapping, wanted: inspect.DictType, path: Path) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key, (mark, inner) in node.entries.items():
+            self.source.keys[(*path, key)] = mark
+            if isinstance(wanted.value_type, inspect.AnyType):
+                values[key] = self._free(inner, (*path, key))
+            else:
+                values[key] = self.value(inner, wanted.value_type, (*path, key))
+        return values
+
+    def _struct(self, node: Mapping, wanted: inspect.StructType, path: Path) -> Struct:
+        fields = {field.encode_name: field for field in wanted.fields}
+        values: dict[str, Any] = {}
+        for key, (mark, inner) in node.entries.items():
+            self.source.keys[(*path, key)] = mark
+            if key not in fields:
+                self.source.wrong_key((*path, key), _unknown(key, list(fields)))
+                continue
+            value = self.value(inner, fields[key].type, (*path, key))
+            if value is not None:
+                values[key] = value
+        for name, field in fields.items():
+            if field.required:
+                values.setdefault(name, None)
+                if name not in node.entries:
+                    self.source.mistakes.add(self.source.place(*path), _missing(field))
+                    self.source.broken.add((*path, name))
+        return wanted.cls(**values)
+
+    def _free(self, node: Node, path: Path) -> Any:  # noqa: ANN401 - any JSON
+        """Return what a free part is as JSON; a wrong value is told and left out."""
+        self.source.values[path] = node.mark
+        match node:
+            case Scalar():
+                return self._free_scalar(node, path)
+            case Sequence():
+                return [
+                    self._free(item, (*path, position)) for position, item in enumerate(node.items)
+                ]
+            case Mapping():
+                return {
+                    key: self._free(inner, (*path, key)) for key, (_, inner) in node.entries.items()
+                }
+            case _:
+                return None
+
+    def _free_scalar(self, node: Scalar, path: Path) -> Any:  # noqa: ANN401 - any JSON
+        """Return a scalar, unless cloud-init's YAML 1.1 would have read another thing."""
+        match node.kind:
+            case Kind.NULL:
+                return None
+            case Kind.BOOLEAN:
+                return node.text.lower() == "true"
+            case Kind.NUMBER:
+                return self._free_number(node.text, path)
+            case Kind.TEXT:
+                if node.plain and node.text.lower() in _YAML_1_1_BOOLEAN:
+                    self.source.wrong(
+                        path, f"{node.text} is text here (write true or false, or use quotes)"
+                    )
+                return node.text
+
+    def _free_number(self, text: str, path: Path) -> int | float | None:
+        if _WHOLE.fullmatch(text):
+            return int(text)
+        if _DECIMAL.fullmatch(text):
+            return float(text)
+        self.source.wrong(path, "this number can be read in two ways (put it in quotes)")
+        return None
+
+
+def _options(wanted: inspect.Type) -> tuple[tuple[inspect.Type, ...], dict[str, Any]]:
+    """Return the types a field may have, without None, and the extra hints of its type."""
+    extra: dict[str, Any] = {}
+    while isinstance(wanted, inspect.Metadata):
+        extra |= wanted.extra or {}
+        wanted = wanted.type
+    if not isinstance(wanted, inspect.UnionType):
+        return (wanted,), extra
+    found: list[inspect.Type] = []
+    for option in wanted.types:
+        if not isinstance(option, inspect.NoneType):
+            inner, more = _options(option)
+            found.extend(inner)
+            extra |= more
+    return tuple(found), extra
+
+
+def _fits(node: Node, option: inspect.Type) -> bool:
+    """Whether a node has the shape that a type is written in."""
+    match node:
+        case Sequence():
+            return isinstance(option, inspect.VarTupleType)
+        case Mapping():
+            return isinstance(option, inspect.DictType | inspect.StructType)
+        case Scalar(kind=Kind.NUMBER):
+            return isinstance(option, inspect.IntType)
+        case Scalar(kind=Kind.BOOLEAN):
+            return isinstance(option, inspect.BoolType)
+        case _:
+            return isinstance(option, inspect.StrType | inspect.EnumType)
+
+
+def _mismatch(node: Node, options: tuple[inspect.Type, ...], extra: dict[str, Any]) -> str:
+    """Return the message for a value of the wrong shape."""
+    match node:
+        case Scalar():
+            found = node.kind.value
+        case Sequence():
+            found = "a list"
+        case _:
+            found = "keys with values"
+    words = [
+        next((word for kind, word in _WORDS if isinstance(option, kind)), "text")
+        for option in options
+    ]
+    hint = ""
+    if isinstance(node, Scalar) and "text" in words:
+        hint = f" ({extra.get('number', 'put it in quotes')})"
+    elif isinstance(node, Scalar) and words == ["a list"]:
+        hint = " (write [a, b])"
+    return f"{found} stands here, but {' or '.join(words)} is wanted{hint}"
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    """Return the message for an unknown key, with what was probably meant."""
+    import difflib  # noqa: PLC0415 - only a mistake needs it
+
+    close = difflib.get_close_matches(key[:100], known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+    return f"unknown key {printable(key)} ({hint})"
+
+
+def _missing(field: inspect.Field) -> str:
+    """Return the message for a required key that is not there, with an example."""
+    examples: list[Any] = []
+    if isinstance(field.type, inspect.Metadata):
+        examples = (field.type.extra_json_schema or {}).get("examples", [])
+    name = field.encode_name
+    if not examples:
+        return f"{name} is missing (add it)"
+    example = examples[0] if isinstance(examples[0], str) else json.dumps(examples[0])
+    return f"{name} is missing (such as {name}: {example})"

@@ -1,0 +1,135 @@
+"""One guest file to one guest."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+
+from kvmkeep.model.names import guest_uuid
+from kvmkeep.model.spec import FirstBoot, Guest, Image, Place, Storage
+from kvmkeep.model.units import GuestName, Label, Size, parse_guest_name, parse_label, printable
+from kvmkeep.spec.addresses import parse_hostname
+from kvmkeep.spec.disks import parse_amount, resolve_disks
+from kvmkeep.spec.document import GuestFile
+from kvmkeep.spec.login import NO_LOGIN, resolve_login
+from kvmkeep.spec.nics import Surroundings, resolve_nics
+from kvmkeep.spec.run import resolve_run
+from kvmkeep.spec.source import Source
+
+_LEAST_MEMORY = Size(64 << 20)
+_LONGEST_DESCRIPTION = 1000
+
+
+def guest_name(source: Source[GuestFile]) -> GuestName | None:
+    """Return the guest's name: given in the file, or else that of the file."""
+    document = source.document
+    if document is not None and document.name is not None:
+        return source.parse(("name",), parse_guest_name, document.name)
+    if ("name",) in source.broken:
+        return None
+    try:
+        return parse_guest_name(stem(source.file))
+    except ValueError as error:
+        source.wrong((), f"{error} (rename the file, or add name)")
+        return None
+
+
+def stem(file: str) -> str:
+    """Return the name of a file without its directory and ending."""
+    return posixpath.splitext(posixpath.basename(file))[0]
+
+
+def resolve_guest(
+    source: Source[GuestFile],
+    document: GuestFile,
+    name: GuestName | None,
+    *,
+    storage: Storage | None,
+    images: dict[str, Image | None] | None,
+    around: Surroundings,
+) -> Guest | None:
+    """Return the guest, or None after noting what is wrong with it."""
+    image = _image(source, document.image, images)
+    memory = source.parse(("memory",), _parse_memory, document.memory)
+    disks = resolve_disks(source, name, document.disks or {}, storage, around.claims)
+    nics = resolve_nics(source, name, document.nics, around)
+    login = None
+    if document.login is not None:
+        login = resolve_login(source, document.login)
+    run = resolve_run(source, document.run, static=any(nic.addresses for nic in nics))
+    hostname = source.parse(("hostname",), parse_hostname, document.hostname)
+    description = source.parse(("description",), _parse_description, document.description)
+    labels = [
+        source.parse(("labels", position), parse_label, text)
+        for position, text in enumerate(document.labels)
+    ]
+    _check_first_boot(source, document)
+    if name is None or image is None or document.vcpus is None or memory is None:
+        return None
+    return Guest(
+        name=name,
+        uuid=guest_uuid(around.host, name),
+        hostname=hostname or name,
+        description=description or "",
+        image=image,
+        vcpus=document.vcpus,
+        memory=memory,
+        disks=disks,
+        nics=nics,
+        login=login or NO_LOGIN,
+        run=run,
+        first_boot=document.first_boot,
+        user_data=_canonical(document.user_data),
+        labels=tuple(label for label in labels if label is not None),
+        place=Place(file=source.file, line=1, column=1),
+    )
+
+
+def _image(
+    source: Source[GuestFile], name: str | None, images: dict[str, Image | None] | None
+) -> Label | None:
+    label = source.parse(("image",), parse_label, name)
+    if label is not None and images is not None and label not in images:
+        known = ", ".join(images) or "none"
+        source.wrong(
+            ("image",), f"there is no image {printable(label)} in host.yaml (known: {known})"
+        )
+    return label
+
+
+def _parse_memory(text: str) -> Size:
+    size = parse_amount(text)
+    if size < _LEAST_MEMORY:
+        raise ValueError(f"{size} is too little for a guest (at least {_LEAST_MEMORY})")
+    return size
+
+
+def _parse_description(text: str) -> str:
+    """Accept text that a terminal and an XML file can hold."""
+    if not all(line.isprintable() for line in text.split("\n")):
+        raise ValueError("control characters can't stand in a description")
+    if len(text) > _LONGEST_DESCRIPTION:
+        raise ValueError(f"longer than {_LONGEST_DESCRIPTION} characters")
+    return text.strip()
+
+
+def _check_first_boot(source: Source[GuestFile], document: GuestFile) -> None:
+    """Note a login that is missing, or settings that would never reach the guest."""
+    if document.first_boot is not FirstBoot.NONE:
+        if not source.has("login") and ("first_boot",) not in source.broken:
+            source.wrong(
+                (),
+                "login is missing: nobody could log in "
+                "(such as login: {user: admin, ssh_keys: [...]}, or first_boot: none)",
+            )
+        return
+    for field in ("login", "hostname", "user_data"):
+        if source.has(field):
+            source.wrong_key((field,), f"{field} has no effect with first_boot: none (remove it)")
+
+
+def _canonical(user_data: dict[str, object] | None) -> str:
+    """Return JSON that is the same for the same content, or nothing."""
+    if not user_data:
+        return ""
+    return json.dumps(user_data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

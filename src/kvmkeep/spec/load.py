@@ -1,0 +1,150 @@
+"""The spec's files to a Spec."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+from xml.parsers import expat
+
+from kvmkeep.host.door import Door
+from kvmkeep.model.spec import Place, Spec
+from kvmkeep.spec.convert import convert
+from kvmkeep.spec.document import GuestFile, HostFile, Section
+from kvmkeep.spec.mistakes import Mistakes
+from kvmkeep.spec.nodes import LARGEST_FILE, decode, read_tree
+from kvmkeep.spec.resolve import resolve
+from kvmkeep.spec.source import Source
+from kvmkeep.spec.sources import parse_path
+
+HOST_FILE = "host.yaml"
+GUEST_DIR = "guests"
+DEFAULT_DIRECTORY = "/etc/kvmkeep"
+
+_ENDING = ".yaml"
+_LOOKALIKES = (".yml", ".json")
+
+Doc = TypeVar("Doc", bound=Section)
+
+Reader = Callable[[str], bytes | None]
+"""Returns the content of a file of the spec by its path in it, or None where there is none."""
+
+
+def load(directory: str, door: Door) -> Spec:
+    """Return the spec that the files of a directory hold.
+
+    Raises SpecError with one line for each mistake in all of the files.
+    """
+
+    def read(path: str) -> bytes | None:
+        return door.read(posixpath.join(directory, path), LARGEST_FILE + 1)
+
+    # Each name is asked for by itself: a directory called web.yaml is no guest.
+    names = [f"{GUEST_DIR}/{name}" for name in door.names(posixpath.join(directory, GUEST_DIR))]
+    return _load(names, read, directory=_absolute(directory), shown=directory)
+
+
+def load_text(files: Mapping[str, str], directory: str = DEFAULT_DIRECTORY) -> Spec:
+    """Return the spec that these texts hold, by their names: `host.yaml`, `guests/web.yaml`.
+
+    A base template is looked up among them too. Raises SpecError.
+    """
+
+    def read(path: str) -> bytes | None:
+        text = files.get(path)
+        return None if text is None else text.encode("utf-8", "surrogatepass")
+
+    names = [name for name in files if posixpath.dirname(name) == GUEST_DIR]
+    return _load(names, read, directory=directory, shown="")
+
+
+def _load(names: list[str], read: Reader, *, directory: str, shown: str) -> Spec:
+    mistakes = Mistakes()
+
+    def place(path: str) -> str:
+        return _printable(posixpath.join(shown, path))
+
+    host = _document(HOST_FILE, place(HOST_FILE), read, HostFile, mistakes)
+    guests: list[Source[GuestFile]] = []
+    for name in sorted(names):
+        if posixpath.basename(name).startswith("."):
+            continue
+        if name.endswith(_ENDING):
+            guests.append(_document(name, place(name), read, GuestFile, mistakes))
+        elif name.lower().endswith((_ENDING, *_LOOKALIKES)):
+            where = Place(file=place(name), line=1, column=1)
+            mistakes.add(where, "this file is not read (its name must end in .yaml)")
+    template = ""
+    if host.document is not None and host.document.template is not None:
+        template = _template(host, host.document.template, read, directory)
+    return resolve(host, guests, directory=directory, template=template, mistakes=mistakes)
+
+
+def _document(
+    path: str, shown: str, read: Reader, kind: type[Doc], mistakes: Mistakes
+) -> Source[Doc]:
+    """Return a file's document; what is wrong with the file is noted."""
+    content = _read(path, shown, read, mistakes)
+    text = None if content is None else decode(shown, content, mistakes)
+    node = None if text is None else read_tree(shown, text, mistakes)
+    return convert(shown, node, kind, mistakes)
+
+
+def _read(path: str, shown: str, read: Reader, mistakes: Mistakes) -> bytes | None:
+    where = Place(file=shown, line=1, column=1)
+    try:
+        content = read(path)
+    except OSError as error:
+        mistakes.add(where, f"the file can't be read: {error.strerror}")
+        return None
+    if content is None:
+        hint = " (kvmkeep init writes one)" if path == HOST_FILE else ""
+        mistakes.add(where, f"there is no such file{hint}")
+    return content
+
+
+def _template(source: Source[HostFile], name: str, read: Reader, directory: str) -> str:
+    """Return the text of the base template, or nothing after noting what is wrong with it."""
+    path = source.parse(("template",), lambda text: parse_path(text, directory), name)
+    if path is None:
+        return ""
+    own = posixpath.relpath(path, directory)
+    try:
+        content = read(path if own.startswith("../") else own)
+    except OSError as error:
+        source.wrong(("template",), f"the file {path} can't be read: {error.strerror}")
+        return ""
+    if content is None:
+        source.wrong(("template",), f"there is no file {path}")
+        return ""
+    text = decode(path, content, source.mistakes)
+    if text is not None:
+        _check_xml(path, text, source.mistakes)
+    return text or ""
+
+
+def _check_xml(path: str, text: str, mistakes: Mistakes) -> None:
+    """Note XML that does not parse, or that declares entities."""
+    parser = expat.ParserCreate()
+
+    def refuse(*_: object) -> None:
+        where = Place(file=path, line=parser.CurrentLineNumber, column=1)
+        mistakes.add(where, "a DOCTYPE is not used here (remove it)")
+
+    parser.StartDoctypeDeclHandler = refuse
+    # Without this, an entity that refers to itself a million times would be expanded.
+    parser.EntityDeclHandler = refuse
+    try:
+        parser.Parse(text.encode(), True)
+    except expat.ExpatError as error:
+        where = Place(file=path, line=error.lineno, column=error.offset + 1)
+        mistakes.add(where, f"this is not XML: {expat.ErrorString(error.code)}")
+
+
+def _absolute(directory: str) -> str:
+    return posixpath.abspath(directory)
+
+
+def _printable(name: str) -> str:
+    """Return a file's name as a terminal can show it."""
+    return name if name.isprintable() else ascii(name)[1:-1]

@@ -1,0 +1,237 @@
+"""A guest's network interfaces, and over which of them its default route goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from kvmkeep.model.names import guest_mac
+from kvmkeep.model.spec import Address, Interface, Network, Nic, Prefix, Route
+from kvmkeep.model.units import GuestName, Mac, parse_label, parse_mac, printable
+from kvmkeep.spec.addresses import parse_address, parse_interface_address, parse_prefix
+from kvmkeep.spec.claims import Claims
+from kvmkeep.spec.document import GuestFile, NicSection, RouteSection
+from kvmkeep.spec.networks import resolve_dns, resolve_search
+from kvmkeep.spec.source import Path, Source
+
+_DHCP = "dhcp"
+
+Networks = Mapping[str, Network | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a guest's NICs are checked against.
+
+    `networks` is None where the host file has none to speak of, because of mistakes in it; a
+    network in it is None where it has mistakes of its own.
+    """
+
+    host: str
+    networks: Networks | None
+    claims: Claims
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    """A NIC that still lacks its gateway."""
+
+    path: Path
+    section: NicSection
+    network: Network
+    nic: Nic
+
+    @property
+    def ranges(self) -> tuple[Prefix, ...]:
+        """The networks in which a router can be reached over this NIC."""
+        if self.nic.addresses:
+            return tuple(interface.network for interface in self.nic.addresses)
+        return () if self.network.prefix is None else (self.network.prefix,)
+
+    def reaches(self, router: Address) -> bool:
+        """Whether a router is in reach; with DHCP and no known range, any may be."""
+        return not self.ranges or any(router in prefix for prefix in self.ranges)
+
+
+def resolve_nics(
+    source: Source[GuestFile],
+    guest: GuestName | None,
+    sections: tuple[NicSection | None, ...],
+    around: Surroundings,
+) -> tuple[Nic, ...]:
+    """Return a guest's NICs; those with mistakes are told and left out."""
+    drafts = [
+        _draft(source, guest, position, section, around)
+        for position, section in enumerate(sections)
+        if section is not None
+    ]
+    return _with_gateways(source, [draft for draft in drafts if draft is not None])
+
+
+def _draft(
+    source: Source[GuestFile],
+    guest: GuestName | None,
+    position: int,
+    section: NicSection,
+    around: Surroundings,
+) -> _Draft | None:
+    path: Path = ("nics", position)
+    owner = f"guest {guest}" if guest else source.file
+    network = _network(source, (*path, "network"), section.network, around.networks)
+    dhcp, addresses = _addresses(
+        source, (*path, "address"), section, network=network, owner=owner, claims=around.claims
+    )
+    mac = source.parse((*path, "mac"), parse_mac, section.mac)
+    if mac is None and guest is not None and (*path, "mac") not in source.broken:
+        mac = guest_mac(around.host, guest, position)
+    if mac is not None:
+        around.claims.mac(mac, source.place(*path, "mac"), f"{owner}, NIC {position + 1}")
+    dns = None if section.dns is None else resolve_dns(source, (*path, "dns"), section.dns)
+    own_search = section.search
+    search = None if own_search is None else resolve_search(source, (*path, "search"), own_search)
+    routes = _routes(source, path, section.routes)
+    if network is None:
+        return None
+    nic = Nic(
+        network=network.name,
+        mac=mac or Mac(""),
+        dhcp=dhcp,
+        addresses=addresses,
+        gateway=None,
+        routes=tuple(route for _, route in routes),
+        dns=network.dns if dns is None else dns,
+        search=network.search if search is None else search,
+    )
+    draft = _Draft(path=path, section=section, network=network, nic=nic)
+    for where, route in routes:
+        if not draft.reaches(route.via):
+            source.wrong((*where, "via"), f"{route.via} is not in a network of this NIC")
+    return draft
+
+
+def _network(
+    source: Source[GuestFile], path: Path, name: str | None, networks: Networks | None
+) -> Network | None:
+    if name is None or networks is None:
+        return None
+    if source.parse(path, parse_label, name) is not None and name not in networks:
+        known = ", ".join(networks) or "none"
+        source.wrong(path, f"there is no network {printable(name)} in host.yaml (known: {known})")
+    return networks.get(name)
+
+
+def _addresses(
+    source: Source[GuestFile],
+    path: Path,
+    section: NicSection,
+    *,
+    network: Network | None,
+    owner: str,
+    claims: Claims,
+) -> tuple[bool, tuple[Interface, ...]]:
+    """Return whether the NIC uses DHCP, and its static addresses."""
+    given = section.address
+    if given is None:
+        return False, ()
+    texts = (given,) if isinstance(given, str) else given
+    if not texts:
+        source.wrong(path, "the list is empty (write dhcp or an address)")
+    if _DHCP in texts:
+        if len(texts) > 1:
+            source.wrong(path, "dhcp and addresses can't be mixed (choose one of them)")
+        return True, ()
+    found: list[Interface] = []
+    for position, text in enumerate(texts):
+        where = path if isinstance(given, str) else (*path, position)
+        interface = source.parse(where, parse_interface_address, text)
+        if interface is None:
+            continue
+        found.append(interface)
+        if network is not None:
+            _check_address(source, where, interface, network)
+        claims.address(section.network or "?", interface.ip, source.place(*where), owner)
+    return False, tuple(found)
+
+
+def _check_address(
+    source: Source[GuestFile], path: Path, interface: Interface, network: Network
+) -> None:
+    """Note an address that does not belong to its network, or belongs to the router."""
+    address, prefix = interface.ip, network.prefix
+    if address == network.gateway:
+        source.wrong(path, f"{address} is the gateway of network {network.name}")
+    if prefix is None or prefix.version != interface.version:
+        return
+    if address not in prefix:
+        source.wrong(path, f"{address} is outside of network {network.name}, {prefix}")
+    elif interface.network != prefix:
+        source.wrong(
+            path, f"network {network.name} is {prefix} (write {address}/{prefix.prefixlen})"
+        )
+
+
+def _routes(
+    source: Source[GuestFile], path: Path, sections: tuple[RouteSection | None, ...]
+) -> list[tuple[Path, Route]]:
+    routes: list[tuple[Path, Route]] = []
+    for position, section in enumerate(sections):
+        if section is None:
+            continue
+        where: Path = (*path, "routes", position)
+        to = source.parse((*where, "to"), parse_prefix, section.to)
+        via = source.parse((*where, "via"), parse_address, section.via)
+        if to is None or via is None:
+            continue
+        if to.prefixlen == 0:
+            source.wrong((*where, "to"), "this is the default route (use gateway for it)")
+        elif to.version != via.version:
+            source.wrong((*where, "via"), "a route and its router must both be IPv4 or both IPv6")
+        else:
+            routes.append((where, Route(to=to, via=via)))
+    return routes
+
+
+def _with_gateways(source: Source[GuestFile], drafts: list[_Draft]) -> tuple[Nic, ...]:
+    """Give the default route to the NICs that ask for it, or else to the first that can."""
+    chosen: dict[int, Address] = {}
+    asked = False
+    taken: set[int] = set()
+    for position, draft in enumerate(drafts):
+        asked = asked or draft.section.gateway not in {None, False}
+        gateway = _asked(source, draft)
+        if gateway is None:
+            continue
+        if gateway.version in taken:
+            source.wrong(
+                (*draft.path, "gateway"),
+                "the default route goes over another NIC already (one gateway for a guest)",
+            )
+        taken.add(gateway.version)
+        chosen[position] = gateway
+    if not asked:
+        for position, draft in enumerate(drafts):
+            default = draft.network.gateway
+            if draft.section.gateway is None and default is not None and draft.reaches(default):
+                chosen[position] = default
+                break
+    return tuple(
+        replace(draft.nic, gateway=chosen.get(position)) for position, draft in enumerate(drafts)
+    )
+
+
+def _asked(source: Source[GuestFile], draft: _Draft) -> Address | None:
+    """Return the router that a NIC asks for, or None where it asks for none or a wrong one."""
+    path: Path = (*draft.path, "gateway")
+    asked = draft.section.gateway
+    if asked is None or asked is False:
+        return None
+    if asked is True:
+        gateway = draft.network.gateway
+        if gateway is None:
+            source.wrong(path, f"network {draft.network.name} has no gateway (write its address)")
+    else:
+        gateway = source.parse(path, parse_address, asked)
+    if gateway is not None and not draft.reaches(gateway):
+        source.wrong(path, f"{gateway} is not in a network of this NIC")
+        return None
+    return gateway

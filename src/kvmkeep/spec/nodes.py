@@ -1,0 +1,270 @@
+"""YAML text to a tree that knows where each thing stands.
+
+YAML 1.2 (core schema), without what makes a file read otherwise than it looks: anchors, aliases,
+merge keys, tags, directives and double keys are refused. ruamel.yaml parses; what a plain scalar
+means is decided here, so that a MAC address stays text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    DocumentStartEvent,
+    Event,
+    MappingStartEvent,
+    NodeEvent,
+    ScalarEvent,
+)
+
+from kvmkeep.model.spec import Place
+from kvmkeep.model.units import printable
+from kvmkeep.spec.mistakes import Mistakes
+
+LARGEST_FILE = 1 << 20
+"""Bytes of the largest file that is read."""
+
+DEEPEST = 20
+"""Levels of nesting: a spec needs 4, and user_data a few more."""
+
+
+class Kind(Enum):
+    """What a scalar is, in the words of a message."""
+
+    TEXT = "text"
+    NUMBER = "a number"
+    BOOLEAN = "true or false"
+    NULL = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in a file, counted from 1."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A single value: its text as written, without quotes. `plain` when it had none."""
+
+    mark: Mark
+    text: str
+    kind: Kind
+    plain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """A list."""
+
+    mark: Mark
+    items: list[Node] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """Keys with values, each key once."""
+
+    mark: Mark
+    entries: dict[str, tuple[Mark, Node]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Stands for a value whose mistake was told already."""
+
+    mark: Mark
+
+
+Node = Scalar | Sequence | Mapping | Broken
+
+# YAML 1.2.2, 10.3.2 "Tag resolution" of the core schema.
+_NULL = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOLEAN = frozenset({"true", "True", "TRUE", "false", "False", "FALSE"})
+_NUMBER = re.compile(
+    r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"
+    r"|[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+)
+
+# Control characters, line separators that editors don't count, and characters that turn the
+# direction of text, so that it reads otherwise than it is.
+_UNWANTED = re.compile(
+    "[^\t\n\r\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufefe\uff00-\ufffd"
+    "\U00010000-\U0010ffff]"
+)
+
+_HINTS = (
+    ("mapping values are not allowed", "a ':' too many, or wrong indentation; quote such text"),
+    ("could not find expected ':'", "a key without ':', or wrong indentation"),
+    ("found unexpected end of stream", "a quote is not closed"),
+    ("<block end>", "compare the indentation with the lines above"),
+    ("expected ',' or", "a bracket or brace is not closed, or a comma is missing"),
+)
+
+
+def plain_kind(text: str) -> Kind:
+    """Return what YAML 1.2 takes this text for when it stands without quotes."""
+    if text in _NULL:
+        return Kind.NULL
+    if text in _BOOLEAN:
+        return Kind.BOOLEAN
+    return Kind.NUMBER if _NUMBER.fullmatch(text) else Kind.TEXT
+
+
+def decode(file: str, content: bytes, mistakes: Mistakes) -> str | None:
+    """Return a file's text, or None after noting why it is none."""
+    if len(content) > LARGEST_FILE:
+        mistakes.add(Place(file=file, line=1, column=1), "the file is larger than 1 MiB")
+        return None
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line = before.count(b"\n") + 1
+        column = len(before.rpartition(b"\n")[2].decode()) + 1
+        mistakes.add(Place(file=file, line=line, column=column), "this is not UTF-8 text")
+        return None
+
+
+def read_tree(file: str, text: str, mistakes: Mistakes) -> Node | None:
+    """Return the tree of a file's text, or None after noting why there is none."""
+    return _Reader(file, text, mistakes).read()
+
+
+class _Reader:
+    """Reads one file. Mistakes of form are noted as they come; bad syntax ends the reading."""
+
+    def __init__(self, file: str, text: str, mistakes: Mistakes) -> None:
+        self.file = file
+        self.text = text.removeprefix("\ufeff")
+        self.mistakes = mistakes
+
+    def wrong(self, mark: Mark, text: str) -> Broken:
+        """Note a mistake and return what stands for the value."""
+        self.mistakes.add(Place(file=self.file, line=mark.line, column=mark.column), text)
+        return Broken(mark)
+
+    def read(self) -> Node | None:
+        unwanted = _UNWANTED.search(self.text)
+        if unwanted:
+            before = self.text[: unwanted.start()]
+            mark = Mark(before.count("\n") + 1, len(before.rpartition("\n")[2]) + 1)
+            self.wrong(mark, f"the character {unwanted[0]!a} can't stand in a spec")
+            return None
+        try:
+            return self._document(YAML(typ="safe", pure=True).parse(self.text))
+        except _TooDeep as error:
+            self.wrong(error.mark, f"nested more than {DEEPEST} levels deep")
+        except MarkedYAMLError as error:
+            self._syntax(error)
+        except (YAMLError, ValueError, OverflowError):
+            # chr() of an escape such as "\UFFFFFFFF", inside the scanner, without a place.
+            self.wrong(Mark(1, 1), "this is not YAML (an escape in double quotes is wrong)")
+        return None
+
+    def _syntax(self, error: MarkedYAMLError) -> None:
+        """Note what the parser stumbled over, with a hint where the usual reason is known."""
+        where = error.problem_mark or error.context_mark
+        mark = Mark(1, 1) if where is None else Mark(where.line + 1, where.column + 1)
+        lines = self.text.split("\n")
+        line = lines[mark.line - 1] if mark.line <= len(lines) else ""
+        indentation = line[: len(line) - len(line.lstrip())]
+        if "\t" in indentation or line[mark.column - 1 : mark.column] == "\t":
+            mark = Mark(mark.line, line.index("\t") + 1)
+            self.wrong(mark, "a tab can't stand in the indentation (use spaces)")
+            return
+        problem = printable(str(error.problem))[1:-1].replace("\\'", "'")
+        hint = next((f" ({hint})" for part, hint in _HINTS if part in problem), "")
+        self.wrong(mark, f"this is not YAML: {problem}{hint}")
+
+    def _document(self, events: Iterator[Event]) -> Node | None:
+        root: Node | None = None
+        begun = False
+        for event in events:
+            if isinstance(event, DocumentStartEvent):
+                if begun:
+                    self.wrong(_mark(event), "a second document begins here (one for each file)")
+                    return root
+                begun = True
+                if event.version or event.tags:
+                    self.wrong(_mark(event), "directives are not used here (remove the % line)")
+            elif isinstance(event, NodeEvent):
+                root = self._node(event, events, 1)
+        if root is None or (isinstance(root, Scalar) and root.kind is Kind.NULL):
+            return self.wrong(Mark(1, 1), "the file is empty")
+        return root
+
+    def _node(self, event: Event, events: Iterator[Event], depth: int) -> Node:
+        mark = _mark(event)
+        if depth > DEEPEST:
+            raise _TooDeep(mark)
+        if isinstance(event, AliasEvent):
+            return self.wrong(mark, "aliases are not used here (write the value again)")
+        if getattr(event, "anchor", None):
+            self.wrong(mark, "anchors are not used here (remove the word that begins with '&')")
+        if isinstance(event, ScalarEvent):
+            return self._scalar(event, mark)
+        if getattr(event, "tag", None) is not None:
+            self.wrong(mark, "tags are not used here (remove the word that begins with '!')")
+        if isinstance(event, MappingStartEvent):
+            return self._mapping(mark, events, depth)
+        items = Sequence(mark)
+        for inner in events:
+            if isinstance(inner, CollectionEndEvent):
+                break
+            items.items.append(self._node(inner, events, depth + 1))
+        return items
+
+    def _scalar(self, event: ScalarEvent, mark: Mark) -> Node:
+        if event.tag is not None:
+            return self.wrong(mark, "tags are not used here (remove the word that begins with '!')")
+        text: str = event.value
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            return self.wrong(mark, "an escape in this text is half a character")
+        plain = bool(event.implicit[0])
+        return Scalar(mark, text, plain_kind(text) if plain else Kind.TEXT, plain)
+
+    def _mapping(self, mark: Mark, events: Iterator[Event], depth: int) -> Mapping:
+        mapping = Mapping(mark)
+        for event in events:
+            if isinstance(event, CollectionEndEvent):
+                break
+            key = self._node(event, events, depth + 1)
+            value = self._node(next(events), events, depth + 1)
+            if isinstance(key, Broken):
+                continue
+            if not isinstance(key, Scalar):
+                self.wrong(key.mark, "a key must be a single word")
+            elif key.plain and key.text == "<<":
+                self.wrong(key.mark, "merge keys are not used here (write the values out)")
+            elif key.text in mapping.entries:
+                first = mapping.entries[key.text][0].line
+                self.wrong(
+                    key.mark, f"the key {printable(key.text)} stands here twice (see line {first})"
+                )
+            else:
+                mapping.entries[key.text] = (key.mark, value)
+        return mapping
+
+
+class _TooDeep(Exception):
+    """The nesting at this mark is deeper than anything sensible."""
+
+    def __init__(self, mark: Mark) -> None:
+        super().__init__()
+        self.mark = mark
+
+
+def _mark(event: Any) -> Mark:  # noqa: ANN401 - ruamel.yaml's events are untyped
+    return Mark(event.start_mark.line + 1, event.start_mark.column + 1)

@@ -131,21 +131,25 @@ def _set_head(root: ET.Element, guest: Guest) -> None:
     _after(root, "name", "uuid").text = guest.uuid
     if guest.description:
         _after(root, "uuid", "description").text = guest.description
-    metadata = _child(root, "metadata")
-    for old in metadata.findall(f"{{{METADATA_URI}}}guest"):
-        metadata.remove(old)
-    ET.register_namespace("kvmkeep", METADATA_URI)
-    ours = ET.SubElement(metadata, f"{{{METADATA_URI}}}guest")
-    for label in guest.labels:
-        ET.SubElement(ours, f"{{{METADATA_URI}}}label").text = label
-    for name in ("memory", "currentMemory"):
-        element = _child(root, name)
+    _set_metadata(root, guest)
+    for element in (_child(root, "memory"), _after(root, "memory", "currentMemory")):
         element.attrib.clear()
         element.set("unit", "KiB")
         element.text = str(guest.memory.kib)
     vcpu = _child(root, "vcpu")
     vcpu.attrib.pop("current", None)
     vcpu.text = str(guest.vcpus)
+
+
+def _set_metadata(root: ET.Element, guest: Guest) -> None:
+    before = "description" if root.find("description") is not None else "uuid"
+    metadata = _after(root, before, "metadata")
+    for old in metadata.findall(f"{{{METADATA_URI}}}guest"):
+        metadata.remove(old)
+    # libvirt keeps the element alone: it must bring the namespace itself (formatdomain).
+    ours = ET.SubElement(metadata, "kvmkeep:guest", {"xmlns:kvmkeep": METADATA_URI})
+    for label in guest.labels:
+        ET.SubElement(ours, "kvmkeep:label").text = label
 
 
 def _set_disks(devices: ET.Element, vg: str, guest: Guest) -> None:

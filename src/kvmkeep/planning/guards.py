@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile
-from kvmkeep.model.facts import Array, ArrayState, Domain
+from kvmkeep.model.facts import Array, ArrayState, Domain, Tool
 from kvmkeep.model.plan import Note, Noun, Refusal, Step
 from kvmkeep.model.spec import Disk, FirstBoot, Guest
 from kvmkeep.model.units import Label, Size
@@ -29,16 +29,10 @@ def missing_tools(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
     found: dict[str, Refusal] = {}
     for step in steps:
         for command in _commands(step):
-            tool = scene.tools.get(command.argv[0])
-            if tool is not None and not tool.path:
-                found.setdefault(
-                    tool.name,
-                    Refusal(
-                        subject=f"program {tool.name}",
-                        reason=f"it is not installed, and needed to: {step.what}",
-                        hint=f"install the package {tool.package}",
-                    ),
-                )
+            for program in _programs(command):
+                tool = scene.tools.get(program)
+                if tool is not None and not tool.path:
+                    found.setdefault(program, _missing(tool, step))
     return tuple(found.values())
 
 
@@ -279,6 +273,20 @@ def _commands_of(action: Action) -> tuple[Command, ...]:
             return (action.create(), *action.body, *(poll.command for poll in action.verify))
         case WriteFile():
             return ()
+
+
+def _programs(command: Command) -> tuple[str, ...]:
+    """Return the programs that a command line runs: prlimit runs the one behind the dashes."""
+    first = command.argv[0]
+    return (first, command.argv[3]) if first == "prlimit" else (first,)
+
+
+def _missing(tool: Tool, step: Step) -> Refusal:
+    return Refusal(
+        subject=f"program {tool.name}",
+        reason=f"it is not installed, and needed to: {step.what}",
+        hint=f"install the package {tool.package}",
+    )
 
 
 def _exact(size: Size) -> str:

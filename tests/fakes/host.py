@@ -1,0 +1,392 @@
+"""A whole host in memory: a Door whose commands have their effects on what `facts` then shows.
+
+It is strict: a command line, option or file that it does not expect raises, since the real tool
+might do anything. What it can't know (what an image holds) is told to it with `add_image`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+from fakes.facts import facts_of
+from fakes.lvm import FakeLvm
+from fakes.nm import FakeLink, FakeNm
+from fakes.virsh import FakeDomain, FakeVirsh
+from fakes.words import UnknownCommandError, take_apart
+
+from kvmkeep.host.door import ProgressWatcher, Result
+from kvmkeep.model.command import Command, WriteFile
+from kvmkeep.model.facts import Contents, Facts, Fingerprint, ImageFile
+from kvmkeep.model.names import FIRST_BOOT_DONE, console_log
+from kvmkeep.model.spec import Spec
+
+
+@dataclass
+class FakeFile:
+    """A file; `stamp` counts changes and stands for both times."""
+
+    content: bytes
+    inode: int
+    stamp: int
+    mode: int = 0o644
+    kind: str = "file"
+
+
+@dataclass(frozen=True)
+class FakeImage:
+    """What lies behind the bytes of an image file."""
+
+    format: str
+    virtual_size: int
+    contents: Contents
+    refused: str = ""
+
+
+CLOUD = Contents(
+    os="Debian 12", cloud_init=True, datasources=(), agent=True, bakes_disks=False, detail=""
+)
+
+
+class FakeHost:
+    """One server: `run` and `write` change it, `facts` shows it."""
+
+    def __init__(self, vg: str = "rl_build", size: int = 1 << 40) -> None:
+        self.lvm = FakeLvm(vg, size)
+        self.nm = FakeNm()
+        self.nm.links["uplink0"] = FakeLink("uplink0", mac="02:00:00:00:00:02")
+        self.nm.links["mgmt0"] = FakeLink("mgmt0", addresses=("192.0.2.10/24",))
+        self.libvirt = FakeVirsh(self._boots, lambda path: self.read(path, 1 << 30))
+        self.files: dict[str, FakeFile] = {}
+        self.directories: dict[str, int] = {}
+        self.images: dict[bytes, FakeImage] = {}
+        self.web: dict[str, bytes] = {}
+        self.lists: dict[bytes, str] = {}
+        self.tools: dict[str, str] = {}
+        self.calls: list[Command] = []
+        self.memory = 64 << 30
+        self.management = ("mgmt0", "192.0.2.1", True)
+        self.now = 0.0
+        self._count = 0
+        self._tools = {
+            "lvcreate": self.lvm.lvcreate,
+            "lvchange": self.lvm.lvchange,
+            "lvs": self.lvm.lvs,
+            "blkdiscard": self.lvm.blkdiscard,
+            "nmcli": self.nm.nmcli,
+            "busctl": lambda argv: self.nm.busctl(argv, self.now),
+            "virsh": self.libvirt.virsh,
+        }
+
+    # What a test puts there
+
+    def add_image(self, path: str, image: FakeImage) -> bytes:
+        """Put an image file there; returns its bytes, which stand for it wherever they go."""
+        content = f"{path} {image.format} {image.virtual_size}".encode()
+        self.images[content] = image
+        self.put(path, content)
+        return content
+
+    def put(self, path: str, content: bytes, mode: int = 0o644) -> None:
+        self._count += 1
+        old = self.files.get(path)
+        inode = old.inode if old is not None else self._count
+        self.files[path] = FakeFile(content, inode, self._count, mode)
+
+    def facts(self, spec: Spec) -> Facts:
+        return facts_of(self, spec)
+
+    # The door
+
+    def run(self, command: Command, watch: ProgressWatcher | None = None) -> Result:
+        del watch
+        self.now += 0.01
+        self.nm.tick(self.now)
+        self.calls.append(command)
+        code, text = self._dispatch(command)
+        stdout = text.encode() if code == 0 else b""
+        good = code in command.ok and (not command.expect or text.strip() == command.expect)
+        if good and command.stdout_to:
+            self.put(command.stdout_to, stdout, 0o600)
+        return Result(
+            code=code, stdout=stdout, stderr=b"" if code == 0 else text.encode(), seconds=0.01,
+            timed_out=False, ok=good,
+        )  # fmt: skip
+
+    def write(self, file: WriteFile) -> None:
+        parent = file.path.rpartition("/")[0]
+        while parent and parent not in self.directories:
+            self.directories[parent] = file.dir_mode
+            parent = parent.rpartition("/")[0]
+        self.put(file.path, file.content, file.mode)
+
+    def read(self, path: str, limit: int = 1 << 20) -> bytes | None:
+        file = self.files.get(path)
+        return None if file is None else file.content[:limit]
+
+    def names(self, directory: str) -> tuple[str, ...]:
+        inside = (path for path in self.files if path.startswith(f"{directory}/"))
+        return tuple(sorted({path[len(directory) + 1 :].partition("/")[0] for path in inside}))
+
+    def look(self, path: str) -> ImageFile | None:
+        file = self.files.get(path)
+        if file is None:
+            return None
+        time = file.stamp * 10**9 + 5
+        fingerprint = Fingerprint(
+            device=1, inode=file.inode, size=len(file.content), mtime_ns=time, ctime_ns=time
+        )
+        return ImageFile(path=path, fingerprint=fingerprint, kind=file.kind)
+
+    def device(self, path: str) -> str:
+        volume = self.lvm.at(path)
+        return volume.device if volume is not None else ""
+
+    def which(self, program: str) -> str:
+        return self.tools.get(program, f"/usr/bin/{program}")
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.nm.tick(self.now)
+
+    def clock(self) -> float:
+        return self.now
+
+    # Commands
+
+    def _dispatch(self, command: Command) -> tuple[int, str]:
+        name, rest = command.argv[0], command.argv[1:]
+        if self.tools.get(name) == "":
+            return 127, "not found"
+        if name in self._tools:
+            return self._tools[name](rest)
+        method = getattr(self, "_" + name.replace("-", "_"), None)
+        if method is None:
+            raise UnknownCommandError(str(command))
+        return method(rest, command.stdin)
+
+    def _stat(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        words = take_apart(argv, values="--format", needs="--format")
+        assert words.one("--format") == "%d-%i-%s-%.9Y-%.9Z"
+        found = self.look(words.rest[0])
+        if found is None:
+            return 1, "No such file or directory"
+        one = found.fingerprint
+        times = [f"{ns // 10**9}.{ns % 10**9:09}" for ns in (one.mtime_ns, one.ctime_ns)]
+        return 0, f"{one.device}-{one.inode}-{one.size}-{'-'.join(times)}\n"
+
+    def _cat(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        (path,) = argv
+        text = self.nm.sysfs(path)
+        return (1, "No such file") if text is None else (0, text + "\n")
+
+    def _readlink(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        words = take_apart(argv, flags="--canonicalize-existing", needs="--canonicalize-existing")
+        text = self.nm.sysfs(words.rest[0])
+        return (1, "") if text is None else (0, text + "\n")
+
+    def _ping(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        interface, gateway, answers = self.management
+        assert argv == ("-c", "1", "-W", "2", "-I", interface, gateway)
+        return (0, "") if answers else (1, "")
+
+    def _grep(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        words = take_apart(argv, values="-e", flags="-aqsF -aqsE", needs="-e")
+        pattern = words.one("-e")
+        pattern = re.escape(pattern) if "-aqsF" in words.flags else pattern
+        logs = [self.files[path].content for path in words.rest if path in self.files]
+        return (0, "") if any(re.search(pattern.encode(), log) for log in logs) else (1, "")
+
+    def _nc(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        assert argv[:3] == ("-z", "-w", "3")
+        return 0, ""
+
+    def _sleep(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        self.sleep(float(argv[0]))
+        return 0, ""
+
+    def _rm(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        words = take_apart(argv, flags="--recursive --force")
+        for path in words.rest:
+            for file in [f for f in self.files if f == path or f.startswith(f"{path}/")]:
+                del self.files[file]
+            self.directories.pop(path, None)
+        return 0, ""
+
+    def _mv(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        words = take_apart(argv, flags="--no-target-directory", needs="--no-target-directory")
+        source, target = words.rest
+        if source not in self.files:
+            return 1, "No such file or directory"
+        moved = self.files.pop(source)
+        self._count += 1
+        moved.stamp = self._count  # rename(2) changes ctime
+        self.files[target] = moved
+        return 0, ""
+
+    def _cp(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        source, target = take_apart(argv).rest
+        content = self.read(source, 1 << 30)
+        if content is None:
+            return 1, "No such file or directory"
+        self.put(target, content)
+        return 0, ""
+
+    def _chmod(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        mode, dashes, path = argv
+        assert dashes == "--"
+        self.files[path].mode = int(mode, 8)
+        return 0, ""
+
+    def _sync(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        (path,) = take_apart(argv).rest
+        return (0, "") if path in self.files or self.lvm.at(path) else (1, "No such file")
+
+    def _truncate(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        words = take_apart(argv, values="--size", flags="--no-create", needs="--no-create --size")
+        if words.rest[0] in self.files:
+            self.put(words.rest[0], b"")
+        return 0, ""
+
+    def _install(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        words = take_apart(argv, values="--mode", flags="--directory", needs="--directory --mode")
+        for path in words.rest:
+            self.directories[path] = int(words.one("--mode"), 8)
+        return 0, ""
+
+    def _sha256sum(self, argv: tuple[str, ...], stdin: bytes) -> tuple[int, str]:
+        assert argv == ("--check", "--strict", "--quiet")
+        digest, _, path = stdin.decode().rstrip("\n").partition("  ")
+        content = self.read(path, 1 << 30)
+        good = content is not None and digest_of(content) == digest
+        return (0, "") if good else (1, f"{path}: FAILED")
+
+    def _curl(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        words = take_apart(
+            argv,
+            values="--proto --max-filesize --retry --connect-timeout --speed-limit --speed-time "
+            "--output --url",
+            flags="--disable --globoff --fail --location --silent --show-error",
+            needs="--disable --fail --proto --max-filesize --output --url",
+        )
+        content = self.web.get(words.one("--url"))
+        if content is None:
+            return 22, "The requested URL returned error: 404"
+        self.put(words.one("--output"), content)
+        return 0, ""
+
+    def _gpgv(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        words = take_apart(argv, values="--keyring --output", needs="--keyring")
+        signed = self.read(words.rest[0])
+        if signed is None or not signed.startswith(b"signed:"):
+            return 2, "gpgv: can't check signature"
+        if words.values.get("--output"):
+            self.put(words.one("--output"), signed.removeprefix(b"signed:"))
+        return 0, ""
+
+    def _prlimit(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        assert argv[0].startswith("--fsize=")
+        assert argv[1] == "--"
+        words = take_apart(argv[3:], values="-o", flags="-d -dc --quiet --sparse --force")
+        content = self.read(words.rest[0], 1 << 30) or b""
+        endings = {"zstd": b"zst:", "xz": b"xz:", "gzip": b"gz:"}
+        if not content.startswith(endings[argv[2]]):
+            return 1, "not in the expected format"
+        plain = content.removeprefix(endings[argv[2]])
+        if words.values.get("-o"):
+            self.put(words.one("-o"), plain)
+            return 0, ""
+        return 0, plain.decode()
+
+    def _guestfish(self, argv: tuple[str, ...], stdin: bytes) -> tuple[int, str]:
+        if "--ro" in argv:
+            path = argv[argv.index("-a") + 1]
+            return (0, "looked") if path in self.files else (1, "no such file")
+        words = take_apart(argv, values="--format -a", flags="--rw -i", needs="--rw --format -a -i")
+        volume = self.lvm.at(words.one("-a"))
+        if volume is None or words.one("--format") != "raw":
+            return 1, "no such device"
+        assert self._open(volume.name) == "", "a running guest's disk was changed"
+        volume.drop_in = stdin.decode()
+        return 0, ""
+
+    def _qemu_img(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        assert argv[0] == "convert"
+        words = take_apart(
+            argv[1:], values="-m -t -T -f -O -r", flags="-n -p -W", needs="-n -t -f -O"
+        )
+        source, target = words.rest
+        content, volume = self.read(source), self.lvm.at(target)
+        if content is None or volume is None or words.one("-O") != "raw":
+            return 1, "could not open"
+        image = self.images[content]
+        assert words.one("-f") == image.format
+        if image.virtual_size > volume.size:
+            return 1, "output file is smaller than input file"
+        assert self._open(volume.name) == "", "a running guest's disk was written"
+        volume.holds, volume.instance, volume.drop_in = content, "", ""
+        volume.overwrite(0, image.virtual_size)
+        return 0, ""
+
+    def _xorriso(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        assert argv[:4] == ("-as", "mkisofs", "-quiet", "-o")
+        target, dash_v, label, joliet, rock, top = argv[4:]
+        assert (dash_v, joliet, rock) == ("-V", "-J", "-r")
+        files = {
+            path.removeprefix(f"{top}/"): file.content.decode()
+            for path, file in self.files.items()
+            if path.startswith(f"{top}/")
+        }
+        self.put(target, json.dumps({"label": label, "files": files}).encode(), 0o644)
+        return 0, ""
+
+    # A guest's boot
+
+    def _open(self, lv: str) -> str:
+        """Return the running domain that has an LV open."""
+        path = f"/dev/{self.lvm.vg}/{lv}"
+        for domain in self.libvirt.domains.values():
+            tree = domain.live
+            if tree is not None and any(s.get("dev") == path for s in tree.iter("source")):
+                return domain.name
+        return ""
+
+    def _boots(self, domain: FakeDomain) -> str:
+        volumes = []
+        for source in domain.xml.findall("devices/disk/source"):
+            if source.get("dev"):
+                volume = self.lvm.at(source.get("dev", ""))
+                if volume is None:
+                    return f"Cannot access storage file {source.get('dev')}"
+                volumes.append(volume)
+        for interface in domain.xml.findall("devices/interface/source"):
+            if interface.get("bridge") not in self.nm.links:
+                return f"Cannot get interface MTU on {interface.get('bridge')}"
+        seed = next((s.get("file", "") for s in domain.xml.iter("source") if s.get("file")), "")
+        if seed and seed not in self.files:
+            return f"Cannot access storage file {seed}"
+        root = volumes[0]
+        image = self.images.get(root.holds)
+        if image is None or not seed or not image.contents.cloud_init:
+            return ""
+        said = json.loads(self.files[seed].content)
+        sources = image.contents.datasources
+        if root.drop_in:
+            sources = ("ConfigDrive", "NoCloud")
+        wanted = "ConfigDrive" if said["label"] == "config-2" else "NoCloud"
+        if sources and wanted not in sources:
+            return ""
+        if root.instance != domain.uuid:
+            root.instance = domain.uuid
+            log = console_log(domain.name)
+            old = self.files[log].content if log in self.files else b""
+            self.put(log, old + f"\n{FIRST_BOOT_DONE} {domain.uuid}\n".encode())
+        return ""
+
+
+def digest_of(content: bytes) -> str:
+    """Return the SHA-256 of bytes, in hexadecimal."""
+    import hashlib  # noqa: PLC0415 - a detail of this function
+
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,176 @@
+"""A fake of NetworkManager and of the kernel's interfaces, with checkpoints that run out."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+
+from fakes.words import UnknownCommandError
+
+# What `nmcli connection add` accepts here; the real one knows more, and refuses the unknown too.
+_PROPERTIES = frozenset(
+    "connection.uuid connection.stable-id connection.autoconnect connection.autoconnect-slaves "
+    "connection.master connection.slave-type bridge.ageing-time bridge.stp bridge.forward-delay "
+    "vlan.parent vlan.id 802-3-ethernet.mtu ipv4.method ipv6.method".split()
+)
+
+
+@dataclass
+class FakeProfile:
+    """A profile; `device` is empty while it is not active."""
+
+    uuid: str
+    name: str
+    type: str
+    interface: str
+    settings: dict[str, str]
+    device: str = ""
+
+
+@dataclass
+class FakeLink:
+    """An interface of the kernel; times are in seconds."""
+
+    name: str
+    kind: str = ""
+    mac: str = "02:00:00:00:00:01"
+    carrier: bool = True
+    mtu: int = 1500
+    master: str = ""
+    parent: str = ""
+    vlan_id: int = -1
+    ageing_time: int = -1
+    stp: bool = False
+    forward_delay: int = -1
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass
+class _Saved:
+    deadline: float
+    profiles: dict[str, FakeProfile]
+    links: dict[str, FakeLink]
+
+
+@dataclass
+class FakeNm:
+    """Profiles by UUID and links by name."""
+
+    profiles: dict[str, FakeProfile] = field(default_factory=dict)
+    links: dict[str, FakeLink] = field(default_factory=dict)
+    running: bool = True
+    _saved: dict[str, _Saved] = field(default_factory=dict)
+    _count: int = 0
+
+    def nmcli(self, argv: tuple[str, ...]) -> tuple[int, str]:
+        if not self.running:
+            return 8, "Error: NetworkManager is not running."
+        match argv:
+            case ("connection", "add", "type", kind, "ifname", interface, "con-name", name, *rest):
+                return self._add(kind, interface, name, rest)
+            case ("connection", "modify", "uuid", uuid, *rest):
+                return self._modify(uuid, rest)
+            case ("--wait", "30", "connection", "up", "uuid", uuid):
+                return self._up(uuid)
+            case ("--get-values", key, "connection", "show", "uuid", uuid):
+                profile = self.profiles.get(uuid)
+                return (10, "") if profile is None else (0, profile.settings.get(key, "") + "\n")
+        raise UnknownCommandError(f"nmcli {argv}")
+
+    def busctl(self, argv: tuple[str, ...], now: float) -> tuple[int, str]:
+        name, path = "org.freedesktop.NetworkManager", "/org/freedesktop/NetworkManager"
+        if argv == ("get-property", name, path, name, "Checkpoints"):
+            paths = " ".join(f'"{one}"' for one in self._saved)
+            return 0, f"ao {len(self._saved)} {paths}".strip() + "\n"
+        if argv[:4] != ("call", name, path, name):
+            raise UnknownCommandError(f"busctl {argv}")
+        match argv[4:]:
+            case ("CheckpointCreate", "aouu", count, *rest) if len(rest) == int(count) + 2:
+                if rest[-1] != "6":
+                    raise UnknownCommandError(f"flags {rest[-1]}")
+                self._count += 1
+                at = f"{path}/Checkpoint/{self._count}"
+                self._saved[at] = _Saved(
+                    deadline=now + float(rest[-2]),
+                    profiles=copy.deepcopy(self.profiles),
+                    links=copy.deepcopy(self.links),
+                )
+                return 0, f'o "{at}"\n'
+            case ("CheckpointDestroy", "o", at):
+                return (0, "") if self._saved.pop(at, None) else (1, "no such checkpoint")
+            case ("CheckpointRollback", "o", at):
+                return (0, "a{su} 0\n") if self._roll_back(at) else (1, "no such checkpoint")
+        raise UnknownCommandError(f"busctl {argv}")
+
+    def tick(self, now: float) -> None:
+        """Roll back what nobody has kept in time."""
+        for at in [at for at, saved in self._saved.items() if saved.deadline <= now]:
+            self._roll_back(at)
+
+    def sysfs(self, path: str) -> str | None:
+        """Return what the kernel shows of an interface."""
+        match path.removeprefix("/sys/class/net/").split("/"):
+            case [name, "operstate"] if name in self.links:
+                return "up" if self.links[name].carrier else "lowerlayerdown"
+            case [name, "bridge", attribute] if name in self.links:
+                link = self.links[name]
+                values = {
+                    "ageing_time": str(link.ageing_time * 100),
+                    "stp_state": "1" if link.stp else "0",
+                    "forward_delay": str(link.forward_delay * 100),
+                }
+                return values.get(attribute)
+            case [name, "master"] if name in self.links and self.links[name].master:
+                return f"/sys/devices/virtual/net/{self.links[name].master}"
+        return None
+
+    def _roll_back(self, at: str) -> bool:
+        saved = self._saved.pop(at, None)
+        if saved is None:
+            return False
+        self.profiles, self.links = saved.profiles, saved.links
+        return True
+
+    def _add(self, kind: str, interface: str, name: str, rest: list[str]) -> tuple[int, str]:
+        settings = _pairs(rest)
+        uuid = settings.pop("connection.uuid")
+        if uuid in self.profiles:
+            return 4, "a connection with that UUID already exists"
+        self.profiles[uuid] = FakeProfile(uuid, name, kind, interface, settings)
+        return 0, ""
+
+    def _modify(self, uuid: str, rest: list[str]) -> tuple[int, str]:
+        if uuid not in self.profiles:
+            return 10, "no such connection"
+        self.profiles[uuid].settings.update(_pairs(rest))
+        return 0, ""
+
+    def _up(self, uuid: str) -> tuple[int, str]:
+        profile = self.profiles.get(uuid)
+        if profile is None:
+            return 10, "no such connection"
+        settings = profile.settings
+        link = self.links.setdefault(profile.interface, FakeLink(profile.interface, profile.type))
+        profile.device = profile.interface
+        if profile.type == "bridge":
+            link.ageing_time = int(settings["bridge.ageing-time"])
+            link.stp = settings["bridge.stp"] == "yes"
+            link.forward_delay = int(settings["bridge.forward-delay"])
+            return 0, ""
+        parent = self.links.get(settings["vlan.parent"])
+        if parent is None:
+            return 4, "no such device"
+        link.parent, link.vlan_id = parent.name, int(settings["vlan.id"])
+        link.carrier, link.master = parent.carrier, settings["connection.master"]
+        masters = [p for p in self.profiles.values() if p.interface == link.master]
+        for master in masters:
+            if not master.device:
+                self._up(master.uuid)
+        return (0, "") if masters else (4, "no master")
+
+
+def _pairs(words: list[str]) -> dict[str, str]:
+    pairs = dict(zip(words[::2], words[1::2], strict=True))
+    if not pairs.keys() <= _PROPERTIES:
+        raise UnknownCommandError(f"unknown properties {sorted(pairs.keys() - _PROPERTIES)}")
+    return pairs

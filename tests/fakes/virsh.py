@@ -1,0 +1,183 @@
+"""A fake of libvirt as virsh shows it: domains by name, each with its inactive XML."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from xml.etree import ElementTree as ET
+
+from fakes.words import UnknownCommandError, take_apart
+
+_OURS = "{urn:kvmkeep:guest:1}guest"
+
+
+@dataclass
+class FakeDomain:
+    """A domain. `live` is the XML it runs with, or None while it is off."""
+
+    xml: ET.Element
+    live: ET.Element | None = None
+    autostart: bool = False
+    ignores_shutdown: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.xml.findtext("name", "")
+
+    @property
+    def uuid(self) -> str:
+        return self.xml.findtext("uuid", "")
+
+    @property
+    def ours(self) -> bool:
+        return self.xml.find(f"metadata/{_OURS}") is not None
+
+    @property
+    def state(self) -> str:
+        return "running" if self.live is not None else "shut off"
+
+
+@dataclass
+class FakeVirsh:
+    """`boots` is called when a domain starts; it returns what is wrong, or nothing."""
+
+    boots: Callable[[FakeDomain], str]
+    reads: Callable[[str], bytes | None]
+    domains: dict[str, FakeDomain] = field(default_factory=dict)
+    silent_agents: set[str] = field(default_factory=set)
+
+    def virsh(self, argv: tuple[str, ...]) -> tuple[int, str]:
+        verb, rest = argv[0], argv[1:]
+        simple = {
+            "domuuid": lambda d: (0, d.uuid + "\n"),
+            "domstate": lambda d: (0, d.state + "\n"),
+            "start": self._start,
+            "shutdown": self._shutdown,
+        }
+        if verb == "define":
+            return self._define(rest)
+        if verb in simple:
+            if rest[0] != "--" or len(rest) != 2:
+                raise UnknownCommandError(f"virsh {argv}")
+            domain = self.domains.get(rest[1])
+            return simple[verb](domain) if domain is not None else _missing(rest[1])
+        if verb == "autostart":
+            words = take_apart(rest, flags="--disable")
+            domain = self.domains.get(words.rest[0])
+            if domain is None:
+                return _missing(words.rest[0])
+            domain.autostart = "--disable" not in words.flags
+            return 0, ""
+        if verb == "qemu-agent-command":
+            words = take_apart(rest, values="--timeout", needs="--timeout")
+            name, text = words.rest
+            if json.loads(text) != {"execute": "guest-ping"}:
+                raise UnknownCommandError(text)
+            domain = self.domains.get(name)
+            up = domain is not None and domain.live is not None and name not in self.silent_agents
+            return (0, '{"return":{}}\n') if up else (1, "error: guest agent is not connected")
+        if verb == "change-media":
+            return self._change_media(rest)
+        if verb in {"setmem", "setmaxmem", "setvcpus"}:
+            return self._shape(verb, rest)
+        raise UnknownCommandError(f"virsh {argv}")
+
+    def _define(self, rest: tuple[str, ...]) -> tuple[int, str]:
+        words = take_apart(rest, flags="--validate", needs="--validate")
+        text = self.reads(words.rest[0])
+        if text is None:
+            return 1, "error: Failed to open file"
+        xml = ET.fromstring(text)  # noqa: S314 - our own
+        for driver in xml.findall("devices/disk/driver"):
+            assert driver.get("type") == "raw", "a disk that is not raw"
+        new = FakeDomain(xml)
+        twin = next((d for d in self.domains.values() if d.uuid == new.uuid), None)
+        old = self.domains.get(new.name)
+        if (twin is not None and twin.name != new.name) or (
+            old is not None and old.uuid != new.uuid
+        ):
+            return 1, "error: operation failed: domain already exists with uuid"
+        if old is None:
+            self.domains[new.name] = new
+        else:
+            old.xml = xml
+        return 0, ""
+
+    def _start(self, domain: FakeDomain) -> tuple[int, str]:
+        if domain.live is not None:
+            return 1, "error: Domain is already active"
+        wrong = self.boots(domain)
+        if wrong:
+            return 1, f"error: {wrong}"
+        domain.live = copy.deepcopy(domain.xml)
+        return 0, ""
+
+    def _shutdown(self, domain: FakeDomain) -> tuple[int, str]:
+        if domain.live is None:
+            return 1, "error: Requested operation is not valid: domain is not running"
+        if not domain.ignores_shutdown:
+            domain.live = None
+        return 0, ""
+
+    def _change_media(self, rest: tuple[str, ...]) -> tuple[int, str]:
+        words = take_apart(
+            rest,
+            values="--domain --path --source",
+            flags="--update --eject --config --live",
+            needs="--domain --path --config",
+        )
+        domain = self.domains.get(words.one("--domain"))
+        if domain is None:
+            return _missing(words.one("--domain"))
+        if "--live" in words.flags and domain.live is None:
+            return 1, "error: domain is not running"
+        trees = [domain.xml]
+        if "--live" in words.flags and domain.live is not None:
+            trees.append(domain.live)
+        for tree in trees:
+            drive = next(
+                disk
+                for disk in tree.findall("devices/disk")
+                if disk.find("target").get("dev") == words.one("--path")
+            )
+            source = drive.find("source")
+            if "--eject" in words.flags:
+                if source is None:
+                    return 1, "error: The disk device 'sda' doesn't have media"
+                drive.remove(source)
+            else:
+                if source is None:
+                    source = ET.SubElement(drive, "source")
+                source.set("file", words.one("--source"))
+        return 0, ""
+
+    def _shape(self, verb: str, rest: tuple[str, ...]) -> tuple[int, str]:
+        words = take_apart(
+            rest,
+            values="--domain --size --count",
+            flags="--config --maximum",
+            needs="--domain --config",
+        )
+        domain = self.domains.get(words.one("--domain"))
+        if domain is None:
+            return _missing(words.one("--domain"))
+        xml = domain.xml
+        if verb == "setvcpus":
+            vcpu = xml.find("vcpu")
+            count = int(words.one("--count"))
+            if "--maximum" in words.flags:
+                vcpu.text = str(count)
+            elif count > int(vcpu.text or 0):
+                return 1, "error: requested vcpus is greater than max allowable"
+        else:
+            size = int(words.one("--size"))
+            if verb == "setmem" and size > int(xml.findtext("memory", "0")):
+                return 1, "error: cannot set memory higher than max memory"
+            xml.find("memory" if verb == "setmaxmem" else "currentMemory").text = str(size)
+        return 0, ""
+
+
+def _missing(name: str) -> tuple[int, str]:
+    return 1, f"error: failed to get domain '{name}'"

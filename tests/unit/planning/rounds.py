@@ -1,0 +1,67 @@
+"""Runs plans on the fake host as the flow does: the certain steps, then a new look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fakes.host import FakeHost
+
+from kvmkeep.host.door import Door
+from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.plan import Plan, Step
+from kvmkeep.model.spec import Spec
+from kvmkeep.planning.plan import make_plan
+
+
+class StepError(Exception):
+    """A command of a step did not end well."""
+
+
+def carry_out(door: Door, step: Step) -> None:
+    """Run a step's probe and actions."""
+    for action in ([step.probe] if step.probe else []) + list(step.actions):
+        _act(door, action)
+
+
+def reach(
+    host: FakeHost,
+    spec: Spec,
+    planner: Callable[[Spec, Facts], Plan] = make_plan,
+    *,
+    door: Door | None = None,
+    limit: int = 6,
+) -> list[Step]:
+    """Plan and act until nothing is left to do; returns all steps that were run."""
+    done: list[Step] = []
+    for _ in range(limit):
+        plan = planner(spec, host.facts(spec))
+        assert plan.refusals == (), plan.refusals
+        if plan.empty:
+            return done
+        assert plan.certain, "a plan that can't begin"
+        for step in plan.certain:
+            carry_out(door or host, step)
+            done.append(step)
+    raise AssertionError(f"still to do: {[step.what for step in plan.steps]}")
+
+
+def _act(door: Door, action: Action) -> None:
+    match action:
+        case Command():
+            result = door.run(action)
+            if not result.ok:
+                raise StepError(f"{action}: {result.code} {result.tail or result.text}")
+        case WriteFile():
+            door.write(action)
+        case Poll():
+            deadline = door.clock() + action.limit
+            while not door.run(action.command).ok:
+                if door.clock() >= deadline:
+                    raise StepError(f"{action.message}: {action.command}")
+                door.sleep(action.every)
+        case Checkpoint():
+            at = door.run(action.create()).text.strip().removeprefix('o "').removesuffix('"')
+            for one in (*action.body, *action.verify):
+                _act(door, one)
+            _act(door, action.destroy(at))

@@ -34,8 +34,8 @@ def command_lines(command: Command) -> list[str]:
         lines += _call(command)
     else:
         what = f"it did not end as expected: {command.why}"
-        lines += ["run() {", *indented(condition_lines(command)), "}"]
-        lines.append(f"run || stop {shell_word(one_line(what))}")
+        lines += ["kvmkeep_run() {", *indented(condition_lines(command)), "}"]
+        lines.append(f"kvmkeep_run || kvmkeep_stop {shell_word(one_line(what))}")
     return lines if not command.stdout_to else [*lines, *_end_output(command.stdout_to)]
 
 
@@ -51,7 +51,7 @@ def condition_lines(command: Command, prefix: str = "") -> list[str]:
     codes = "|".join(str(code) for code in command.ok)
     lines.append(f"case $code in {codes}) ;; *) return 1 ;; esac")
     if command.expect:
-        lines.append(f'[ "$(trimmed "$answer")" = {shell_word(command.expect)} ]')
+        lines.append(f'[ "$(kvmkeep_trim "$answer")" = {shell_word(command.expect)} ]')
     return lines
 
 

@@ -25,12 +25,12 @@ export LC_ALL=C.UTF-8 HOME=/root LIBGUESTFS_BACKEND=direct
 export PATH="$PATH:/usr/sbin:/usr/bin:/sbin:/bin"
 exec </dev/null
 
-stop() {
+kvmkeep_stop() {
   printf '%s\\n' "stopped: $1" >&2
   exit 7
 }
 
-trimmed() {
+kvmkeep_trim() {
   local text=$1
   text=${text#"${text%%[![:space:]]*}"}
   printf '%s' "${text%"${text##*[![:space:]]}"}"
@@ -96,8 +96,8 @@ def _step_lines(number: int, total: int, step: Step) -> list[str]:
     ]
     if step.probe is not None:
         text = f"the host has changed since this was printed: not begun: {step.what}"
-        lines += ["probe() {", *indented(condition_lines(step.probe)), "}"]
-        lines.append(f"probe || stop {shell_word(one_line(text))}")
+        lines += ["kvmkeep_probe() {", *indented(condition_lines(step.probe)), "}"]
+        lines.append(f"kvmkeep_probe || kvmkeep_stop {shell_word(one_line(text))}")
     for action in step.actions:
         lines += _action_lines(action)
     return [*lines, ""]
@@ -122,13 +122,13 @@ def _poll_lines(poll: Poll) -> list[str]:
     text = f"it took longer than {limit} s: {poll.message}. {poll.otherwise}".rstrip(" .")
     return [
         say(f"waiting at most {limit} s: {poll.message}"),
-        "holds() {",
+        "kvmkeep_holds() {",
         *indented(condition_lines(poll.command, prefix=f"timeout -k 5 {timeout} ")),
         "}",
         f"deadline=$((SECONDS + {limit}))",
-        "until holds >/dev/null 2>&1; do",
-        f'  [ "$SECONDS" -lt "$deadline" ] || stop {shell_word(one_line(text))}',
-        f"  sleep {max(poll.every, 0.05):g}",
+        "until kvmkeep_holds >/dev/null 2>&1; do",
+        f'  [ "$SECONDS" -lt "$deadline" ] || kvmkeep_stop {shell_word(one_line(text))}',
+        f"  sleep {min(max(poll.every, 0.05), limit):g}",
         "done",
     ]
 
@@ -143,13 +143,13 @@ def _checkpoint_lines(checkpoint: Checkpoint) -> list[str]:
         f"checkpoint={captured(checkpoint.create())}",
         'checkpoint=${checkpoint#o \\"}',
         'checkpoint=${checkpoint%\\"}',
-        'case $checkpoint in /*) ;; *) stop "no checkpoint: $checkpoint" ;; esac',
-        "roll_back() {",
+        'case $checkpoint in /*) ;; *) kvmkeep_stop "no checkpoint: $checkpoint" ;; esac',
+        "kvmkeep_roll_back() {",
         "  trap - EXIT INT TERM HUP",
         "  " + say("rolling the network back"),
         f"  {roll_back} || {say(by_itself)}",
         "}",
-        "trap roll_back EXIT",
+        "trap kvmkeep_roll_back EXIT",
         "trap 'exit 130' INT TERM HUP",
     ]
     for command in checkpoint.body:

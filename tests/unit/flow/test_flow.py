@@ -1,0 +1,285 @@
+"""Rounds of looking and acting, and how each run ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from unit.apply.scripted import MemoryFolder, RecordingUi, ScriptedDoor, command, ended, noon, step
+
+from kvmkeep.apply.journal import Journals
+from kvmkeep.errors import (
+    Busy,
+    Declined,
+    Interrupted,
+    KvmkeepError,
+    NotConverged,
+    Refused,
+    StepFailed,
+    Unready,
+)
+from kvmkeep.flow import ROUNDS, Confirm, Context, Look, reach
+from kvmkeep.host.lock import Lock
+from kvmkeep.model.plan import Plan, Refusal, Report
+
+ONE = step("one", command("act 1"))
+TWO = step("two", command("act 2"))
+MAYBE = step("two", command("act ?"), assumes="the image has cloud-init")
+NO = Refusal(subject="guest a", reason="no room", hint="make room")
+NO_TOO = Refusal(subject="guest b", reason="no VLAN", hint="")
+EMPTY = Plan()
+
+
+class Site:
+    """A host whose looks are given in advance; the last one stays."""
+
+    def __init__(self, path: Path, *looks: Plan | Exception, **more: object) -> None:
+        self.looks = list(looks)
+        self.looked = 0
+        self.door = ScriptedDoor(**more)  # type: ignore[arg-type]
+        self.folder = MemoryFolder()
+        self.ui = RecordingUi()
+        self.before_look: Callable[[], None] = lambda: None
+        self.context = Context(
+            spec_dir="/spec",
+            door=self.door,
+            libvirt=None,  # type: ignore[arg-type]
+            ui=self.ui,
+            stop=self.door.stop,
+            lock=Lock(str(path / "lock")),
+            journals=Journals(self.folder, noon),
+            argv=("kvmkeep", "apply"),
+        )
+
+    def look(self) -> Look:
+        self.before_look()
+        found = self.looks[min(self.looked, len(self.looks) - 1)]
+        self.looked += 1
+        if isinstance(found, Exception):
+            raise found
+        return Look(facts=b"facts", plan=found)
+
+    def reach(self, confirm: Confirm | None = None) -> Report:
+        return reach(self.context, "apply", b"spec", self.look, confirm)
+
+    def fails(self, kind: type[KvmkeepError], confirm: Confirm | None = None) -> KvmkeepError:
+        with pytest.raises(kind) as caught:
+            self.reach(confirm)
+        assert type(caught.value) is kind
+        return caught.value
+
+    @property
+    def acts(self) -> list[str]:
+        return [line for line in self.door.ran if line.startswith("act")]
+
+    @property
+    def outcome(self) -> str:
+        (lines,) = self.folder.files.values()
+        assert lines.closed
+        return str(json.loads(lines.lines[-1])["outcome"])
+
+
+def test_steps_run_and_a_last_look_proves_it(tmp_path: Path) -> None:
+    site = Site(tmp_path, Plan(steps=(ONE, TWO)), EMPTY)
+    report = site.reach()
+    assert site.acts == ["act 1", "act 2"]
+    assert report.ok
+    assert report.total == 2
+    assert site.looked == 2
+    assert site.outcome == "done"
+    assert report.journal in {lines.path for lines in site.folder.files.values()}
+    assert site.ui.report == report
+
+
+def test_with_nothing_to_do_nothing_is_run_and_no_journal_written(tmp_path: Path) -> None:
+    site = Site(tmp_path, EMPTY)
+    report = site.reach()
+    assert report.ok
+    assert (report.steps, report.journal) == ((), "")
+    assert site.acts == []
+    assert site.folder.files == {}
+
+
+def test_what_rests_on_an_assumption_is_planned_again(tmp_path: Path) -> None:
+    site = Site(tmp_path, Plan(steps=(ONE, MAYBE)), Plan(steps=(TWO,)), EMPTY)
+    report = site.reach()
+    assert site.acts == ["act 1", "act 2"]
+    assert report.ok
+    assert report.total == 2
+    assert "begin 2/2 two" in site.ui.told
+    assert [one for one in site.ui.told if one.startswith("round")] == [
+        "round 1", "round 2", "round 3",
+    ]  # fmt: skip
+    assert len(site.folder.files) == 1
+
+
+def test_an_assumption_that_vanished_leaves_nothing_to_do(tmp_path: Path) -> None:
+    report = Site(tmp_path, Plan(steps=(ONE, MAYBE)), EMPTY).reach()
+    assert report.ok
+    assert report.total == 1
+
+
+def test_all_refusals_are_told_and_nothing_is_run(tmp_path: Path) -> None:
+    site = Site(tmp_path, Plan(steps=(ONE,), refusals=(NO, NO_TOO)))
+    error = site.fails(Refused)
+    assert "no room" in error.message
+    assert "no VLAN" in error.message
+    assert site.acts == []
+    assert site.folder.files == {}
+
+
+def test_a_refusal_after_the_first_step_does_not_say_that_nothing_was_touched(
+    tmp_path: Path,
+) -> None:
+    site = Site(tmp_path, Plan(steps=(ONE, MAYBE)), Plan(refusals=(NO,)))
+    error = site.fails(StepFailed)
+    assert "After 1 step " in error.message
+    assert "no room" in error.message
+    assert site.outcome.startswith("StepFailed: After 1 step")
+
+
+def test_a_host_that_can_not_be_looked_at_is_not_touched(tmp_path: Path) -> None:
+    site = Site(tmp_path, Unready("libvirt does not answer", hint="start it"))
+    assert site.fails(Unready).message == "libvirt does not answer"
+
+
+def test_a_host_that_can_not_be_looked_at_again_was_touched(tmp_path: Path) -> None:
+    site = Site(tmp_path, Plan(steps=(ONE, TWO)), Unready("no libvirt", hint="start it"))
+    error = site.fails(StepFailed)
+    assert error.message == "After 2 steps the host can't be looked at again: no libvirt"
+    assert error.hint == "start it"
+
+
+def test_what_is_left_in_the_end_is_named(tmp_path: Path) -> None:
+    site = Site(tmp_path, Plan(steps=(ONE,)), Plan(steps=(TWO,)))
+    error = site.fails(NotConverged)
+    assert "guest a: two" in error.message
+    assert site.acts == ["act 1"]
+
+
+def test_a_plan_that_never_gets_certain_is_given_up(tmp_path: Path) -> None:
+    site = Site(tmp_path, Plan(steps=(ONE, MAYBE)))
+    site.fails(NotConverged)
+    assert site.acts == ["act 1"] * ROUNDS
+
+
+def test_a_plan_without_a_certain_step_is_given_up(tmp_path: Path) -> None:
+    site = Site(tmp_path, Plan(steps=(MAYBE,)))
+    site.fails(NotConverged)
+    assert site.acts == []
+
+
+def test_a_failed_step_is_told_with_its_command(tmp_path: Path) -> None:
+    bad = {"act 2": lambda _n: ended(5, stderr="no space")}
+    site = Site(tmp_path, Plan(steps=(ONE, TWO, ONE)), answers=bad)
+    error = site.fails(StepFailed)
+    assert "Stopped in step 2 of 3: two" in error.message
+    assert "act 2" in error.message
+    assert "no space" in error.message
+    assert site.ui.report is not None
+    assert site.ui.report.total == 3
+    assert site.acts == ["act 1", "act 2"]
+
+
+def test_a_request_to_stop_is_heard_between_steps(tmp_path: Path) -> None:
+    site = Site(tmp_path, Plan(steps=(ONE, TWO)), stops_at=1)
+    error = site.fails(Interrupted)
+    assert "Stopped before step 2 of 2" in error.message
+    assert site.acts == ["act 1"]
+    assert "stopping False" in site.ui.told
+
+
+def test_a_request_in_the_first_look_leaves_all_untouched(tmp_path: Path) -> None:
+    site = Site(tmp_path, Plan(steps=(ONE,)))
+    site.before_look = lambda: os.kill(os.getpid(), signal.SIGINT)
+    site.fails(Declined)
+    assert site.acts == []
+
+
+def test_a_request_in_a_later_look_stops_there(tmp_path: Path) -> None:
+    site = Site(tmp_path, Plan(steps=(ONE, MAYBE)), Plan(steps=(TWO,)))
+    site.before_look = lambda: site.door.stop.press() if site.looked else None
+    assert "after 1 step" in site.fails(Interrupted).message
+    assert site.acts == ["act 1"]
+
+
+def test_a_request_before_the_first_step_leaves_all_untouched(tmp_path: Path) -> None:
+    site = Site(tmp_path, Plan(steps=(ONE,)))
+
+    def confirm(_plan: Plan) -> bool:
+        site.door.stop.press()
+        return True
+
+    site.fails(Declined, confirm)
+    assert site.acts == []
+
+
+def test_no_means_no(tmp_path: Path) -> None:
+    site = Site(tmp_path, Plan(steps=(ONE,)))
+    site.fails(Declined, lambda _plan: False)
+    assert site.acts == []
+    assert site.folder.files == {}
+
+
+def test_ctrl_c_at_the_question_means_no(tmp_path: Path) -> None:
+    site = Site(tmp_path, Plan(steps=(ONE,)))
+
+    def confirm(_plan: Plan) -> bool:
+        os.kill(os.getpid(), signal.SIGINT)
+        return True
+
+    site.fails(Declined, confirm)
+    assert site.acts == []
+
+
+def test_the_question_is_asked_again_only_for_what_was_not_shown(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def confirm(plan: Plan) -> bool:
+        asked.append(len(plan.steps))
+        return True
+
+    Site(tmp_path, Plan(steps=(ONE, MAYBE)), Plan(steps=(TWO,)), EMPTY).reach(confirm)
+    assert asked == [2]
+    other = step("another", command("act 3"))
+    site = Site(tmp_path, Plan(steps=(ONE, MAYBE)), Plan(steps=(other,)), EMPTY)
+    site.reach(confirm)
+    assert asked == [2, 2, 1]
+    site = Site(tmp_path, Plan(steps=(ONE, MAYBE)), Plan(steps=(other,)), EMPTY)
+    site.fails(Interrupted, lambda plan: len(plan.steps) == 2)
+    assert site.acts == ["act 1"]
+
+
+def test_without_a_journal_nothing_is_run(tmp_path: Path) -> None:
+    site = Site(tmp_path, Plan(steps=(ONE,)))
+    site.folder.full = True
+    site.fails(Unready)
+    assert site.acts == []
+
+
+def test_only_one_run_at_a_time(tmp_path: Path) -> None:
+    site = Site(tmp_path, Plan(steps=(ONE,)))
+    with Lock(str(tmp_path / "lock")).hold("start"):
+        assert "start, pid" in site.fails(Busy).message
+    assert site.looked == 0
+
+
+def test_a_checkpoint_of_a_killed_run_is_waited_for_before_each_look(tmp_path: Path) -> None:
+    listed = {"busctl": lambda n: ended(stdout='ao 1 "/c/1"' if n == 1 else "ao 0")}
+    site = Site(tmp_path, Plan(steps=(ONE,)), EMPTY, answers=listed)
+    site.reach()
+    assert [line.split()[0] for line in site.door.ran] == ["busctl", "busctl", "act", "busctl"]
+
+
+def test_a_bug_is_told_to_the_journal(tmp_path: Path) -> None:
+    def broken(_number: int) -> object:
+        raise ZeroDivisionError
+
+    site = Site(tmp_path, Plan(steps=(ONE,)), answers={"act": broken})
+    with pytest.raises(ZeroDivisionError):
+        site.reach()
+    assert site.outcome == "ended by an unexpected error"

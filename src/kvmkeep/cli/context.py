@@ -12,29 +12,38 @@ from typing import TYPE_CHECKING
 from kvmkeep.errors import Unready
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from kvmkeep import flow
     from kvmkeep.apply.journal import Journals
     from kvmkeep.apply.ui import Ui
     from kvmkeep.cli.streams import Streams
+    from kvmkeep.flow import Confirm, Planner
     from kvmkeep.host.door import Door
     from kvmkeep.host.libvirt import Libvirt, State
     from kvmkeep.host.lock import Lock
     from kvmkeep.model.facts import Facts
+    from kvmkeep.model.plan import Report
     from kvmkeep.model.spec import Spec
+
+    RunGoal = Callable[[flow.Context, str, flow.Planner, flow.Confirm | None], Report]
 
 JSON_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stages:
-    """What stands between a verb and the machine; a test puts its own things here."""
+    """What stands between a verb and the machine; a test puts its own things here.
+
+    `observe` and `run_goal` stand in for those of `observe.machine` and `flow`.
+    """
 
     door: Door | None = None
     libvirt: Libvirt | None = None
     lock: Lock | None = None
     journals: Journals | None = None
+    observe: Callable[[Spec | None], Facts] | None = None
+    run_goal: RunGoal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +79,13 @@ class Context:
 
         return Libvirt(self.connect)
 
+    def run_goal(self, ui: Ui, verb: str, planner: Planner, confirm: Confirm) -> Report:
+        """Reach a goal; see `flow.run_goal`."""
+        from kvmkeep.flow import run_goal  # noqa: PLC0415
+
+        run = self.stages.run_goal or run_goal
+        return run(self.flow(ui), verb, planner, confirm)
+
     def flow(self, ui: Ui | None = None) -> flow.Context:
         """Return what a run works with: one request to stop, shared by run and door."""
         from kvmkeep import flow  # noqa: PLC0415
@@ -96,7 +112,13 @@ class Context:
         """Return the spec, or raise SpecError with all its mistakes."""
         from kvmkeep.spec.load import load  # noqa: PLC0415
 
-        return load(self.spec_dir, self.door())
+        try:
+            return load(self.spec_dir, self.door())
+        except OSError as error:
+            raise Unready(
+                f"the spec in {self.spec_dir} can't be read: {error.strerror}",
+                hint="run it as root, or name another directory with --spec",
+            ) from error
 
     def has_spec(self) -> bool:
         """Whether there is a spec at all."""
@@ -114,7 +136,7 @@ class Context:
         from kvmkeep.cli.guests import named_in  # noqa: PLC0415
 
         folder = f"{self.spec_dir}/guests"
-        files = [name for name in self._names(folder) if name.endswith(".yaml")]
+        files = [name for name in self._names(folder) if name.endswith(".yaml") and name[0] != "."]
         return tuple(named_in(self._content(f"{folder}/{name}"), name) for name in files)
 
     def states(self) -> tuple[State, ...]:
@@ -123,6 +145,8 @@ class Context:
 
     def observe(self, spec: Spec | None) -> Facts:
         """Return what is found on the host; `spec` names the images to look at."""
+        if self.stages.observe is not None:
+            return self.stages.observe(spec)
         from kvmkeep.observe.machine import observe  # noqa: PLC0415
 
         return observe(self.door(), self.libvirt(), spec)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kvmkeep.cli.consent import ask, demand_terminal
+from kvmkeep.cli.parser import URI
 from kvmkeep.cli.plan import demand_guests, show_plan
 from kvmkeep.cli.progress import make_ui
-from kvmkeep.errors import Refused
+from kvmkeep.errors import Refused, UsageError
 
 if TYPE_CHECKING:
     from kvmkeep.cli.context import Context
@@ -30,8 +31,7 @@ def reach(verb: str, planner: Planner, guests: tuple[str, ...], ctx: Context, *,
     """Reach the goal; ask first, unless `yes`."""
     if not yes:
         demand_terminal(verb)
-    from kvmkeep import flow  # noqa: PLC0415
-
+    demand_own_libvirt(verb, ctx)
     demand_guests(ctx.spec(), guests)
 
     def confirm(plan: Plan) -> bool:
@@ -41,11 +41,19 @@ def reach(verb: str, planner: Planner, guests: tuple[str, ...], ctx: Context, *,
 
     ui = make_ui(ctx.streams)
     try:
-        report = flow.run_goal(ctx.flow(ui), verb, planner, confirm)
+        report = ctx.run_goal(ui, verb, planner, confirm)
     finally:
         ui.close()
     _tell(report, ctx)
     return 0
+
+
+def demand_own_libvirt(verb: str, ctx: Context) -> None:
+    """Refuse another libvirt than this host's: the steps are commands for this host."""
+    if ctx.connect != URI:
+        raise UsageError(
+            f"{verb} works on this host's libvirt only ({URI})", hint="leave --connect out"
+        )
 
 
 def _tell(report: Report, ctx: Context) -> None:

@@ -28,7 +28,6 @@ def add(parser: ArgumentParser) -> None:
 def run(args: Args, ctx: Context) -> int:
     """Write the files into the spec's directory; what is there already is never overwritten."""
     from kvmkeep.model.command import WriteFile  # noqa: PLC0415
-    from kvmkeep.spec.starter import starter  # noqa: PLC0415
 
     door = ctx.door()
     if not args.show and door.names(ctx.spec_dir):
@@ -36,6 +35,8 @@ def run(args: Args, ctx: Context) -> int:
             f"{ctx.spec_dir} is not empty",
             hint="name another directory with --spec, or look first with --show",
         )
+    from kvmkeep.spec.starter import starter  # noqa: PLC0415
+
     files = starter(ctx.observe(None))
     if ctx.json:
         ctx.print_json({"directory": ctx.spec_dir, "written": not args.show, "files": dict(files)})

@@ -94,7 +94,10 @@ def _add_globals(parser: argparse.ArgumentParser, *, inherit: bool) -> None:
         help=f"the spec's directory (default {SPEC_DIR})",
     )  # fmt: skip
     group.add_argument(
-        "--connect", metavar="URI", default=default(URI), help=f"the libvirt to use (default {URI})"
+        "--connect",
+        metavar="URI",
+        default=default(URI),
+        help=f"the libvirt to look at (default {URI})",
     )
     group.add_argument(
         "--json", action="store_true", default=default(value=False), help="print JSON"

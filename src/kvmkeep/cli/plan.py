@@ -105,11 +105,12 @@ def show_plan(
 ) -> None:
     """Print a plan in the form that was asked for; `invite` says how to run it."""
     if script:
-        from kvmkeep.report.script import plan_script  # noqa: PLC0415
+        from kvmkeep.report.script import holds_secrets, plan_script  # noqa: PLC0415
 
-        if not plan.refusals:
-            ctx.streams.script(plan_script(plan))
-            return
+        ctx.streams.script(plan_script(plan))
+        if holds_secrets(plan):
+            ctx.streams.talk("This script holds secrets: keep it from others (mode 0600).")
+        return
     if ctx.json:
         from kvmkeep.report.json import plan_json  # noqa: PLC0415
 
@@ -120,7 +121,4 @@ def show_plan(
     text = plan_text(plan, explain=explain or ctx.verbose, width=ctx.streams.width)
     if not invite:
         text = _INVITATION.sub("", text)
-    if script:
-        ctx.streams.talk(text)
-    else:
-        ctx.streams.result(text)
+    ctx.streams.result(text)

@@ -47,6 +47,11 @@ def remaining(done: int, total: int, rate: float) -> str:
     return f"{duration((total - done) / rate)} left" if rate > 0 and total > done else ""
 
 
+def waiting_text(message: str, seconds: float, limit: float) -> str:
+    """Return what is being waited for, and how the time runs."""
+    return f"waiting for {message}: {duration(seconds)} of at most {duration(limit)}"
+
+
 class PlainUi:
     """One line when something begins or ends, one for each tenth of a copy, one a minute."""
 
@@ -78,7 +83,7 @@ class PlainUi:
         minute = int(seconds // _MINUTE)
         if minute > self._minutes:
             self._minutes = minute
-            self._streams.talk(f"  {message}: {duration(seconds)} of at most {duration(limit)}")
+            self._streams.talk("  " + waiting_text(message, seconds, limit))
 
     def step_ends(self, number: int, total: int, report: StepReport) -> None:
         """Say how it ended."""
@@ -144,8 +149,8 @@ class DrawnUi(PlainUi):
         """Draw the seconds of a wait."""
         from rich.text import Text  # noqa: PLC0415 - only where it draws
 
-        words = f"{harmless(message)}: {duration(seconds)} of at most {duration(limit)}"
-        self._draw(Text("  " + words, overflow="fold"))
+        words = "  " + harmless(waiting_text(message, seconds, limit))
+        self._draw(Text(words, overflow="fold"))
 
     def step_ends(self, number: int, total: int, report: StepReport) -> None:
         """Take the moving line away, and say how it ended."""

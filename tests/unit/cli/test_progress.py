@@ -46,7 +46,7 @@ def test_without_a_terminal_there_are_plain_lines() -> None:
     ui.step_ends(1, 2, StepReport(step=STEP, outcome=Outcome.DONE, seconds=2.0))
     ui.step_begins(2, 2, STEP)
     for second in range(150):
-        ui.waiting("waiting for web", second, 600)
+        ui.waiting("guest web to answer", second, 600)
     ui.step_ends(2, 2, StepReport(step=STEP, outcome=Outcome.FAILED, seconds=150))
     ui.round_begins(2)
     ui.warn("the disk is nearly full")
@@ -59,7 +59,7 @@ def test_without_a_terminal_there_are_plain_lines() -> None:
     assert "\r" not in said
     assert said.count(" %") == 10
     assert "  50 %, 1 MiB/s, 50 s left" in said
-    assert said.count("waiting for web") == 3
+    assert said.count("waiting for guest web to answer: ") == 3
     assert "[1/2] done, 2.0 s" in said
     assert "[2/2] FAILED, 2 min 30 s" in said
     assert "Looking at the host again" in said
@@ -82,7 +82,7 @@ def test_on_a_terminal_a_bar_moves_and_is_taken_away(
     ui.step_begins(1, 1, STEP)
     ui.progress(30 * MIB, 100 * MIB, 10 * MIB)
     ui.progress(30 * MIB, 0, 10 * MIB)
-    ui.waiting("waiting for web\x1b[2J", 61, 600)
+    ui.waiting("guest web to answer\x1b[2J", 61, 600)
     ui.warn("careful")
     ui.progress(100 * MIB, 100 * MIB, 0)
     ui.stopping(False)

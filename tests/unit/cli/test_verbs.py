@@ -1,0 +1,343 @@
+"""The verbs that plan and run, from the command line down to a host in memory."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fakes.host import CLOUD, FakeHost, FakeImage
+
+from kvmkeep import flow
+from kvmkeep.apply.journal import Journals
+from kvmkeep.cli.context import Stages
+from kvmkeep.cli.main import main
+from kvmkeep.host.append import AppendFolder
+from kvmkeep.host.door import Result
+from kvmkeep.host.lock import Lock
+from kvmkeep.host.machine_door import MachineDoor
+from kvmkeep.model.command import Command
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.plan import Report
+from kvmkeep.model.spec import Spec
+from kvmkeep.report.json import facts_json
+from kvmkeep.spec.load import load
+
+GIB = 1 << 30
+HOST_YAML = """\
+host: {name: build.example.org, reserve: {memory: 4GiB, storage: 20GiB}}
+storage: {vg: rl_build}
+uplink: uplink0
+networks:
+  public: {vlan: 223, cidr: 132.230.223.0/24, gateway: 132.230.223.254}
+images:
+  debian: {file: /srv/debian.raw}
+"""
+GUEST_YAML = """\
+image: debian
+vcpus: 2
+memory: 2GiB
+disks: {root: 20GiB}
+nics: [{network: public, address: 132.230.223.37/24}]
+login: {user: admin, password_hash: "HASH"}
+"""
+HASH = "$6$abcdefgh$" + "CANARY" + "0" * 80
+
+Line = Callable[..., int]
+
+
+class Door:
+    """Reads the spec from real files; everything else goes to the host in memory."""
+
+    def __init__(self, host: FakeHost, spec_dir: str) -> None:
+        self.host = host
+        self._spec_dir = spec_dir
+        self._files = MachineDoor()
+        self.failing = ""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.host, name)
+
+    def read(self, path: str, limit: int = 1 << 20) -> bytes | None:
+        real = path.startswith(self._spec_dir)
+        return self._files.read(path, limit) if real else self.host.read(path, limit)
+
+    def names(self, directory: str) -> tuple[str, ...]:
+        real = directory.startswith(self._spec_dir)
+        return self._files.names(directory) if real else self.host.names(directory)
+
+    def run(self, command: Command, watch: object = None) -> Result:
+        if self.failing and self.failing in str(command):
+            return Result(
+                code=5, stdout=b"", stderr=b"no \x1b[2Jroom", seconds=0.1, timed_out=False, ok=False
+            )
+        return self.host.run(command, watch)  # type: ignore[arg-type]
+
+
+class Site:
+    """A host in memory with a spec for it."""
+
+    def __init__(self, directory: Path) -> None:
+        (directory / "spec/guests").mkdir(parents=True)
+        (directory / "spec/host.yaml").write_text(HOST_YAML)
+        (directory / "spec/guests/web.yaml").write_text(GUEST_YAML.replace("HASH", HASH))
+        self.spec_dir = str(directory / "spec")
+        self.host = FakeHost()
+        self.host.add_image("/srv/debian.raw", FakeImage("raw", 2 * GIB, CLOUD))
+        self.door = Door(self.host, str(directory))
+        self.change: Callable[[Facts], Facts] = lambda facts: facts
+        self.stages = Stages(
+            door=self.door,  # type: ignore[arg-type]
+            libvirt=object(),  # type: ignore[arg-type]
+            lock=Lock(str(directory / "lock")),
+            journals=Journals(AppendFolder(str(directory / "journal"))),
+            observe=self.observe,
+            run_goal=self.run_goal,
+        )
+
+    def observe(self, spec: Spec | None) -> Facts:
+        wanted = spec or load(self.spec_dir, MachineDoor())
+        return self.change(self.host.facts(wanted))
+
+    def run_goal(
+        self, ctx: flow.Context, verb: str, planner: flow.Planner, confirm: flow.Confirm | None
+    ) -> Report:
+        spec = flow.load_spec(ctx)
+
+        def look() -> flow.Look:
+            return flow.Look(facts=b"", plan=planner(spec, self.observe(spec)))
+
+        return flow.reach(ctx, verb, b"", look, confirm)
+
+    def line(self, *words: str) -> int:
+        return main([*words, "--spec", self.spec_dir], self.stages)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def test_from_a_bare_host_to_a_running_guest(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("validate") == 0
+    assert site.line("status") == 9
+    assert site.line("plan") == 0
+    assert site.line("plan", "--exit-code") == 9
+    assert site.host.lvm.volumes.keys().isdisjoint({"vm-web"})
+    capsys.readouterr()
+    assert site.line("apply", "--yes") == 0
+    said = capsys.readouterr()
+    assert re.search(r"Done: \d+ steps in ", said.out)
+    assert "To run it, type" not in said.out
+    assert "[1/" in said.err
+    assert "CANARY" not in said.out + said.err
+    assert site.line("status") == 0
+    assert site.line("plan", "--exit-code") == 0
+    calls = len(site.host.calls)
+    assert site.line("apply", "--yes") == 0
+    assert "Nothing to do." in capsys.readouterr().out
+    assert len(site.host.calls) - calls < 5
+    assert site.line("show", "web") == 0
+    assert "first boot  done" in capsys.readouterr().out
+
+
+def test_start_and_shutdown(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert site.line("apply", "--yes") == 0
+    assert site.line("shutdown", "--dry-run", "web") == 0
+    assert site.line("shutdown", "--limit", "60", "web") == 0
+    assert site.line("status", "--json") in {0, 9}
+    assert site.line("start", "web") == 0
+    capsys.readouterr()
+    assert site.line("start", "web") == 0
+    assert "Nothing to do." in capsys.readouterr().out
+
+
+def test_apply_asks_once_and_no_means_nothing_touched(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stdin = io.StringIO("n\n")
+    monkeypatch.setattr(stdin, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert site.line("apply") == 130
+    said = capsys.readouterr()
+    assert said.err.count("[y/N]") == 1
+    assert "Nothing was touched." in said.err
+    assert "vm-web" not in site.host.lvm.volumes
+    assert site.line("journal") == 0
+    assert "No runs yet." in capsys.readouterr().err
+
+
+def test_apply_goes_on_with_yes(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stdin = io.StringIO("y\n" * 5)
+    monkeypatch.setattr(stdin, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert site.line("apply") == 0
+    assert "vm-web" in site.host.lvm.volumes
+    assert 1 <= capsys.readouterr().err.count("[y/N]") <= 2
+
+
+def test_a_dry_run_touches_nothing(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert site.line("apply", "--dry-run") == 0
+    assert "vm-web" in capsys.readouterr().out
+    assert site.host.calls == []
+
+
+def test_a_failing_command_is_told_and_the_next_run_goes_on(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.door.failing = "lvcreate"
+    assert site.line("apply", "--yes") == 7
+    said = capsys.readouterr().err
+    assert "lvcreate" in said
+    assert "exit code 5" in said
+    assert "room" in said
+    assert "\x1b" not in said
+    assert "To go on, type: kvmkeep apply" in said
+    assert said.count("Nothing was lost") == 1
+    site.door.failing = ""
+    assert site.line("apply", "--yes") == 0
+    assert site.line("journal", "last") == 0
+
+
+@pytest.mark.parametrize("words", [("plan",), ("apply", "--yes"), ("apply", "--dry-run")])
+def test_a_refused_plan_is_exit_code_4_with_all_reasons(
+    site: Site, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.change = lambda facts: replace(facts, groups=(), memory=replace(facts.memory, bytes=GIB))
+    assert site.line(*words) == 4
+    said = capsys.readouterr()
+    text = said.out + said.err
+    assert "rl_build" in text
+    assert "memory" in text
+    assert "Nothing was touched." in said.err
+    assert not site.host.lvm.volumes
+    assert site.host.files.keys() == {"/srv/debian.raw"}
+
+
+def test_json_everywhere(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ["validate", "status", "plan", "observe", "apply --yes", "show web", "journal"]
+    for line in [*lines, "init --show"]:
+        site.line(*line.split(), "--json")
+        document = json.loads(capsys.readouterr().out)
+        assert document["version"] == 1, line
+
+
+def test_json_of_a_plan_and_of_an_error(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.line("plan", "--json")
+    out = capsys.readouterr().out
+    assert json.loads(out)["plan"]["steps"]
+    assert "CANARY" not in out
+    assert site.line("plan", "nobody", "--json") == 2
+    assert json.loads(capsys.readouterr().out)["error"]["kind"] == "UsageError"
+
+
+def test_plan_from_facts_looks_at_no_host(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "facts.json"
+    file.write_text(facts_json(site.observe(None)))
+
+    def never(_: object) -> Facts:
+        raise AssertionError("the host was looked at")
+
+    site.stages = replace(site.stages, observe=never)
+    assert site.line("plan", "--facts", str(file)) == 0
+    assert "vm-web" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", "<html>", '{"version": 99}'])
+def test_facts_that_are_none(
+    site: Site, tmp_path: Path, content: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "facts.json"
+    if content is not None:
+        file.write_text(content)
+    assert site.line("plan", "--facts", str(file)) == 2
+    assert "facts.json" in capsys.readouterr().err
+
+
+def test_the_script_is_bash_and_warns_of_secrets(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.door.failing = "lvcreate"
+    assert site.line("apply", "--yes") == 7  # by now the image has been looked into
+    capsys.readouterr()
+    assert site.line("plan", "--script") == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("#!/bin/bash\n")
+    assert "lvcreate" in said.out
+    assert "secrets" in said.err
+    site.line("plan", "--json")
+    assert "CANARY" not in capsys.readouterr().out
+    site.line("plan", "-v")
+    assert "CANARY" not in capsys.readouterr().out
+    assert site.line("plan", "--script", "--json") == 2
+
+
+def test_explain_shows_commands(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.line("plan")
+    assert "$ " not in capsys.readouterr().out
+    for option in ("--explain", "-v"):
+        site.line("plan", option)
+        assert "$ lvcreate" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["apply --yes", "start", "shutdown", "plan"])
+def test_an_unknown_guest_is_a_usage_error(site: Site, verb: str) -> None:
+    assert site.line(*verb.split(), "nobody") == 2
+
+
+@pytest.mark.parametrize("verb", ["apply --yes", "start web", "shutdown web"])
+def test_another_libvirt_is_not_changed(site: Site, verb: str) -> None:
+    assert site.line(*verb.split(), "--connect", "test:///default") == 2
+
+
+def test_mistakes_of_the_spec_are_exit_code_3(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(site.spec_dir, "guests/web.yaml").write_text("image: nothing\nvcpus: 0\n")
+    assert site.line("validate") == 3
+    lines = capsys.readouterr().err.splitlines()
+    assert len([line for line in lines if re.match(r".*web\.yaml:\d+:\d+: ", line)]) >= 2
+    assert lines[-1] == "Nothing was touched."
+
+
+def test_init_never_overwrites(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    before = Path(site.spec_dir, "host.yaml").read_text()
+    assert site.line("init") == 4
+    assert "not empty" in capsys.readouterr().err
+    assert Path(site.spec_dir, "host.yaml").read_text() == before
+
+
+def test_two_runs_at_once(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert site.stages.lock is not None
+    with site.stages.lock.hold("shutdown"):
+        assert site.line("apply", "--yes") == 6
+    assert "shutdown, pid" in capsys.readouterr().err
+
+
+def test_a_bug_is_exit_code_1(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(_: object) -> Facts:
+        raise ZeroDivisionError("odd")
+
+    site.stages = replace(site.stages, observe=broken)
+    assert site.line("observe", "--debug") == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_one_line(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    def pressed(_: object) -> Facts:
+        raise KeyboardInterrupt
+
+    site.stages = replace(site.stages, observe=pressed)
+    assert site.line("observe") == 130
+    assert capsys.readouterr().err == "kvmkeep: interrupted\n"

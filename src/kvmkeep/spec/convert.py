@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, TypeVar
 
@@ -130,11 +131,15 @@ class _Walker:
 
     def _struct(self, node: Mapping, wanted: inspect.StructType, path: Path) -> Struct:
         fields = {field.encode_name: field for field in wanted.fields}
+        meant: set[str] = set()
         values: dict[str, Any] = {}
         for key, (mark, inner) in node.entries.items():
             self.source.keys[(*path, key)] = mark
             if key not in fields:
-                self.source.wrong_key((*path, key), _unknown(key, list(fields)))
+                close = _closest(key, fields)
+                meant.add(close)
+                hint = f"did you mean {close}?" if close else f"known here: {', '.join(fields)}"
+                self.source.wrong_key((*path, key), f"unknown key {printable(key)} ({hint})")
                 continue
             value = self.value(inner, fields[key].type, (*path, key))
             if value is not None:
@@ -143,8 +148,9 @@ class _Walker:
             if field.required:
                 values.setdefault(name, None)
                 if name not in node.entries:
-                    self.source.mistakes.add(self.source.place(*path), _missing(field))
                     self.source.broken.add((*path, name))
+                    if name not in meant:
+                        self.source.mistakes.add(self.source.place(*path), _missing(field))
         return wanted.cls(**values)
 
     def _free(self, node: Node, path: Path) -> Any:  # noqa: ANN401 - any JSON
@@ -242,13 +248,12 @@ def _mismatch(node: Node, options: tuple[inspect.Type, ...], extra: dict[str, An
     return f"{found} stands here, but {' or '.join(words)} is wanted{hint}"
 
 
-def _unknown(key: str, known: list[str]) -> str:
-    """Return the message for an unknown key, with what was probably meant."""
+def _closest(key: str, known: Iterable[str]) -> str:
+    """Return the known key that was probably meant, or nothing."""
     import difflib  # noqa: PLC0415 - only a mistake needs it
 
-    close = difflib.get_close_matches(key[:100], known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
-    return f"unknown key {printable(key)} ({hint})"
+    close = difflib.get_close_matches(key[:100], list(known), n=1)
+    return close[0] if close else ""
 
 
 def _missing(field: inspect.Field) -> str:

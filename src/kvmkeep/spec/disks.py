@@ -30,7 +30,7 @@ def parse_amount(text: str) -> Size:
 
 def resolve_storage(source: Source[HostFile], section: StorageSection) -> Storage | None:
     """Return the volume group and the prefix of the guests' volumes."""
-    vg = source.parse(("storage", "vg"), _parse_group, section.vg)
+    vg = source.parse(("storage", "vg"), parse_group, section.vg)
     prefix = source.parse(("storage", "lv_prefix"), _parse_prefix, section.lv_prefix)
     if vg is None or prefix is None:
         return None
@@ -67,7 +67,7 @@ def resolve_disks(
     return tuple(sorted(disks, key=lambda disk: disk.name != ROOT_DISK))
 
 
-def _parse_group(text: str) -> str:
+def parse_group(text: str) -> str:
     """Accept the name of a volume group: lvm(8), "VALID NAMES"."""
     if _LVM_CHARACTERS.fullmatch(text) is None or text in {".", ".."} or len(text) > 127:
         raise ValueError(f"{printable(text)} can't be the name of a volume group")

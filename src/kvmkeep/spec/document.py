@@ -21,12 +21,12 @@ _MAC = r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$"
 
 _WRITE_A_UNIT = {"number": "write a unit, such as 20GiB"}
 
-SizeText = Annotated[str, Meta(pattern=_SIZE, extra=_WRITE_A_UNIT)]
-RateText = Annotated[str, Meta(pattern=_SIZE[:-1] + "(/s)?$", extra=_WRITE_A_UNIT)]
-LabelText = Annotated[str, Meta(pattern=_LABEL)]
-GuestText = Annotated[str, Meta(pattern=_GUEST)]
-InterfaceText = Annotated[str, Meta(pattern=_INTERFACE)]
-MacText = Annotated[str, Meta(pattern=_MAC)]
+SizeText = Annotated[str, Meta(title="size", pattern=_SIZE, extra=_WRITE_A_UNIT)]
+RateText = Annotated[str, Meta(title="size", pattern=_SIZE[:-1] + "(/s)?$", extra=_WRITE_A_UNIT)]
+LabelText = Annotated[str, Meta(title="name", pattern=_LABEL)]
+GuestText = Annotated[str, Meta(title="name", pattern=_GUEST)]
+InterfaceText = Annotated[str, Meta(title="interface name", pattern=_INTERFACE)]
+MacText = Annotated[str, Meta(title="MAC address", pattern=_MAC)]
 Texts = tuple[str | None, ...]
 
 
@@ -316,9 +316,7 @@ class LoginSection(Section, frozen=True, kw_only=True):
 class RunSection(Section, frozen=True, kw_only=True):
     """How a guest is to run."""
 
-    autostart: Annotated[
-        bool, Meta(description="Whether it starts when the host starts, and by `apply`.")
-    ] = True
+    autostart: Annotated[bool, Meta(description="Whether it starts when the host starts.")] = True
     needs: Annotated[
         tuple[GuestText | None, ...],
         Meta(description="Guests that must be ready before this one starts.", examples=[["dns"]]),

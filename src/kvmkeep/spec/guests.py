@@ -30,7 +30,8 @@ def guest_name(source: Source[GuestFile]) -> GuestName | None:
     try:
         return parse_guest_name(stem(source.file))
     except ValueError as error:
-        source.wrong((), f"{error} (rename the file, or add name)")
+        text = str(error).removesuffix(")")
+        source.wrong((), f"{text}; rename the file, or add name)")
         return None
 
 

@@ -104,6 +104,8 @@ _UNWANTED = re.compile(
     "\U00010000-\U0010ffff]"
 )
 
+_HALF = re.compile("[\ud800-\udfff]")
+
 _HINTS = (
     ("mapping values are not allowed", "a ':' too many, or wrong indentation; quote such text"),
     ("could not find expected ':'", "a key without ':', or wrong indentation"),
@@ -230,7 +232,7 @@ class _Reader:
         if event.tag is not None:
             return self.wrong(mark, "tags are not used here (remove the word that begins with '!')")
         text: str = event.value
-        if any("\ud800" <= character <= "\udfff" for character in text):
+        if not text.isascii() and _HALF.search(text):
             return self.wrong(mark, "an escape in this text is half a character")
         plain = bool(event.implicit[0])
         return Scalar(mark, text, plain_kind(text) if plain else Kind.TEXT, plain)

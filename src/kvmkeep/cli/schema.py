@@ -13,21 +13,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Args:
-    """Which file's schema."""
-
-    file: str
+    """No arguments of its own."""
 
 
-def add(parser: ArgumentParser) -> None:
-    """Add the arguments."""
-    parser.add_argument(
-        "file", choices=("host", "guest"), help="host: of host.yaml; guest: of guests/*.yaml"
-    )
+def add(_parser: ArgumentParser) -> None:
+    """Add the arguments: none."""
 
 
-def run(args: Args, ctx: Context) -> int:
-    """Print the schema."""
-    from kvmkeep.spec import schema  # noqa: PLC0415 - msgspec is slow to import
+def run(_args: Args, ctx: Context) -> int:
+    """Print one schema for both kinds of files."""
+    from kvmkeep.spec.schema import schema_text  # noqa: PLC0415 - msgspec is slow to import
 
-    ctx.streams.json(schema.host_schema() if args.file == "host" else schema.guest_schema())
+    ctx.streams.json(schema_text())
     return 0

@@ -45,7 +45,6 @@ _kvmkeep() {
     case $verb in
         "") mapfile -t COMPREPLY < <(compgen -W "@VERBS@" -- "$cur") ;;
         completion) mapfile -t COMPREPLY < <(compgen -W "bash zsh" -- "$cur") ;;
-        schema) mapfile -t COMPREPLY < <(compgen -W "host guest" -- "$cur") ;;
         @GUEST_VERBS@) _kvmkeep_guests ;;
     esac
 }

@@ -40,7 +40,6 @@ _kvmkeep() {
             _describe verb verbs
             ;;
         (completion) compadd -- bash zsh ;;
-        (schema) compadd -- host guest ;;
         (@GUEST_VERBS@)
             # compadd -a takes the names as they are: nothing of them is expanded.
             names=("${(@f)$(command kvmkeep list --names "${where[@]}" 2>/dev/null </dev/null)}")

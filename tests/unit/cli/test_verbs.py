@@ -59,6 +59,9 @@ class Door:
         self._spec_dir = spec_dir
         self._files = MachineDoor()
         self.failing = ""
+        self.forbidden = False
+        self.answers: dict[str, bytes] = {}
+        self.asked: list[Command] = []
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.host, name)
@@ -69,6 +72,8 @@ class Door:
 
     def names(self, directory: str) -> tuple[str, ...]:
         real = directory.startswith(self._spec_dir)
+        if real and self.forbidden:
+            raise PermissionError(13, "Permission denied")
         return self._files.names(directory) if real else self.host.names(directory)
 
     def run(self, command: Command, watch: object = None) -> Result:
@@ -76,6 +81,12 @@ class Door:
             return Result(
                 code=5, stdout=b"", stderr=b"no \x1b[2Jroom", seconds=0.1, timed_out=False, ok=False
             )
+        for word, answer in self.answers.items():
+            if word in command.argv:
+                self.asked.append(command)
+                return Result(
+                    code=0, stdout=answer, stderr=b"", seconds=0.1, timed_out=False, ok=True
+                )
         return self.host.run(command, watch)  # type: ignore[arg-type]
 
 
@@ -318,6 +329,26 @@ def test_init_never_overwrites(site: Site, capsys: pytest.CaptureFixture[str]) -
     assert Path(site.spec_dir, "host.yaml").read_text() == before
 
 
+def test_init_writes_a_spec_that_loads(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = tmp_path / "new"
+    found = site.observe(None)
+    site.stages = replace(site.stages, observe=lambda _: found, door=MachineDoor())
+    assert main(["init", "--show", "--spec", str(new)], site.stages) == 0
+    assert "host:" in capsys.readouterr().out
+    assert not new.exists()
+    assert main(["init", "--spec", str(new)], site.stages) == 0
+    assert "kvmkeep validate" in capsys.readouterr().err
+    assert main(["validate", "--spec", str(new)], site.stages) == 0
+    assert main(["init", "--spec", str(new)], site.stages) == 4
+
+
+def test_the_schema_is_json(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert site.line("schema") == 0
+    assert "$schema" in json.loads(capsys.readouterr().out)
+
+
 def test_two_runs_at_once(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     assert site.stages.lock is not None
     with site.stages.lock.hold("shutdown"):
@@ -341,3 +372,69 @@ def test_ctrl_c_is_one_line(site: Site, capsys: pytest.CaptureFixture[str]) -> N
     site.stages = replace(site.stages, observe=pressed)
     assert site.line("observe") == 130
     assert capsys.readouterr().err == "kvmkeep: interrupted\n"
+
+
+def test_the_consoles_log(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert site.line("console", "--log", "web") == 5
+    assert "first start" in capsys.readouterr().err
+    site.host.put("/var/log/libvirt/qemu/web-console.log", b"one\r\n\x1b[2Jtwo\r\nthree\r\n")
+    assert site.line("console", "--log", "web") == 0
+    assert capsys.readouterr().out == "one\ntwo\nthree\n"
+    assert site.line("console", "--log", "--lines", "1", "web") == 0
+    assert capsys.readouterr().out == "three\n"
+    assert site.line("console", "--log", "--lines", "-1", "web") == 2
+    assert site.line("shutdown", "--limit", "0", "web") == 2
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion_knows_verbs_and_options(
+    site: Site, shell: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("completion", shell) == 0
+    out = capsys.readouterr().out
+    assert "--dry-run" in out
+    assert "shutdown" in out
+    assert re.search("@[A-Z_]+@", out) is None
+
+
+def test_show_asks_the_agent_with_a_limit(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.line("apply", "--yes")
+    capsys.readouterr()
+    site.change = lambda facts: replace(
+        facts, domains=tuple(replace(one, agent=True) for one in facts.domains)
+    )
+    answer = b'{"return":[{"name":"e1","ip-addresses":[{"ip-address":"10.0.0.5","prefix":24}]}]}'
+    site.door.answers["qemu-agent-command"] = answer
+    assert site.line("show", "web") == 0
+    assert "10.0.0.5/24" in capsys.readouterr().out
+    asked = site.door.asked[-1]
+    assert asked.timeout <= 3
+    assert asked.argv[-2] == "web"
+
+
+def test_labels_and_addresses_come_from_the_spec(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Libvirt:
+        def states(self) -> tuple[object, ...]:
+            return ()
+
+    site.stages = replace(site.stages, libvirt=Libvirt())  # type: ignore[arg-type]
+    file = Path(site.spec_dir, "guests/web.yaml")
+    file.write_text(file.read_text() + "labels: [prod]\n")
+    assert site.line("list", "-l") == 0
+    out = capsys.readouterr().out
+    assert "132.230.223.37" in out
+    assert "prod" in out
+    site.line("list", "--label", "other", "--json")
+    assert json.loads(capsys.readouterr().out)["guests"] == []
+
+
+def test_a_spec_that_may_not_be_read_is_exit_code_5(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.door.forbidden = True
+    assert site.line("validate") == 5
+    assert "root" in capsys.readouterr().err
+    site.line("show", "web")
+    assert "can't be read" in capsys.readouterr().err

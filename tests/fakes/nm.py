@@ -72,6 +72,9 @@ class FakeNm:
                 return self._modify(uuid, rest)
             case ("--wait", "30", "connection", "up", "uuid", uuid):
                 return self._up(uuid)
+            case ("device", "reapply", name):
+                active = [one for one in self.profiles.values() if one.device == name]
+                return self._up(active[0].uuid) if active else (10, "no active connection")
             case ("--get-values", key, "connection", "show", "uuid", uuid):
                 profile = self.profiles.get(uuid)
                 return (10, "") if profile is None else (0, profile.settings.get(key, "") + "\n")

@@ -153,14 +153,12 @@ def _step(scene: Scene, network: Network) -> Step | None:
     bridge, vlan = pair
     missing = [wanted for wanted in pair if wanted.profile is None]
     changed = [wanted for wanted in pair if wanted.different]
-    stale = _differs_in_kernel(network, bridge.link, vlan.link)
-    if not (missing or changed or stale or bridge.inactive or vlan.inactive):
+    activations = (*_bridge_activation(network, bridge), *_port_activation(network, vlan))
+    if not (missing or changed or activations):
         return None
     body = [_add(wanted) for wanted in missing]
     body.extend(_modify(wanted) for wanted in changed)
-    if bridge.profile is not None:
-        body.append(_up(bridge))
-    body.append(_up(vlan))
+    body.extend(activations)
     what, why = _sentence(scene, network, missing=missing, changed=changed)
     checkpoint = Checkpoint(
         devices=_checkpoint_devices(scene, network),
@@ -271,13 +269,34 @@ def _poll(argv: tuple[str, ...], expect: str, message: str) -> Poll:
     )
 
 
-def _differs_in_kernel(network: Network, bridge: Link | None, vlan: Link | None) -> bool:
-    """Whether the interfaces are not as their profiles say, though NetworkManager is content."""
-    if bridge is None or vlan is None or vlan.master != network.bridge:
-        return True
-    if bridge.ageing_time != network.ageing_time or bridge.stp != network.stp:
-        return True
-    return network.stp and bridge.forward_delay != network.forward_delay
+def _bridge_activation(network: Network, bridge: _Wanted) -> tuple[Command, ...]:
+    """Return what makes an existing bridge as its profile says; a new one comes with its port.
+
+    An active bridge is not activated again: that would take guests off it.
+    """
+    if bridge.profile is None:
+        return ()
+    link = bridge.link
+    if bridge.inactive or link is None:
+        return (_up(bridge),)
+    in_kernel = (link.ageing_time, link.stp, link.forward_delay if network.stp else 0)
+    wanted = (network.ageing_time, network.stp, network.forward_delay if network.stp else 0)
+    if in_kernel == wanted and not bridge.different:
+        return ()
+    return (
+        Command(
+            argv=("nmcli", "device", "reapply", bridge.interface),
+            why=f"have {bridge.interface} as its profile says, with the guests on it",
+            timeout=45.0,
+        ),
+    )
+
+
+def _port_activation(network: Network, vlan: _Wanted) -> tuple[Command, ...]:
+    as_wanted = vlan.link is not None and vlan.link.master == network.bridge
+    if as_wanted and vlan.profile is not None and not (vlan.inactive or vlan.different):
+        return ()
+    return (_up(vlan),)
 
 
 def _checkpoint_devices(scene: Scene, network: Network) -> tuple[str, ...]:

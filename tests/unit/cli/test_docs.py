@@ -13,6 +13,8 @@ from kvmkeep import errors
 from kvmkeep.cli.catalog import options, own_options, parsers
 from kvmkeep.cli.parser import build
 from kvmkeep.cli.verbs import VERBS
+from kvmkeep.host.machine_door import MachineDoor
+from kvmkeep.spec.load import load
 
 ROOT = Path(__file__).parents[3]
 MAN = (ROOT / "docs/man/kvmkeep.1.md").read_text("utf-8")
@@ -90,10 +92,46 @@ def write_smallest(directory: Path) -> Path:
 
 
 def test_the_smallest_spec_of_the_readme_loads(tmp_path: Path) -> None:
-    from kvmkeep.spec.load import load  # noqa: PLC0415
-
     from kvmkeep.host.machine_door import MachineDoor  # noqa: PLC0415
+    from kvmkeep.spec.load import load  # noqa: PLC0415
 
     spec = load(str(write_smallest(tmp_path)), MachineDoor())
     assert [guest.name for guest in spec.guests] == ["web"]
     assert [network.bridge for network in spec.networks] == ["virbr1.223"]
+
+
+def _blocks(document: str) -> list[str]:
+    """Return the indented blocks of a document, without their indentation."""
+    text = (ROOT / "docs/how-to" / document).read_text("utf-8")
+    found = re.findall(r"(?:^    .*\n(?:\n(?=    ))?)+", text, re.MULTILINE)
+    return [re.sub(r"^    ", "", block, flags=re.MULTILINE) for block in found]
+
+
+def test_the_images_of_the_how_to_load(tmp_path: Path) -> None:
+    (block,) = (block for block in _blocks("images.md") if block.startswith("images:"))
+    host = (write_smallest(tmp_path) / "host.yaml").read_text().partition("images:")[0]
+    (tmp_path / "host.yaml").write_text(host + block + "  debian: {file: /srv/x.raw}\n")
+    spec = load(str(tmp_path), MachineDoor())
+    assert [image.name for image in spec.images] == [
+        "local", "packed", "remote", "signed", "debian",
+    ]  # fmt: skip
+
+
+def test_the_first_guest_of_the_how_to_loads(tmp_path: Path) -> None:
+    networks, guest = (
+        b for b in _blocks("first-guest.md") if b.startswith(("networks:", "image:"))
+    )
+    host = (write_smallest(tmp_path) / "host.yaml").read_text().partition("networks:")[0]
+    (tmp_path / "host.yaml").write_text(host + networks)
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJx0yZyUR7ubVUIBYYtn5V3lQqfvnPVlZgCJyTgjSvWK me"
+    (tmp_path / "guests/web.yaml").write_text(guest.replace("ssh-ed25519 AAAA... me@desk", key))
+    (guest_made,) = load(str(tmp_path), MachineDoor()).guests
+    assert [disk.lv for disk in guest_made.disks] == ["vm-web", "vm-web-data"]
+
+
+@pytest.mark.parametrize("name", ["debian12.md", "rocky9.md", "first-guest.md"])
+def test_each_line_with_kvmkeep_in_a_how_to_parses(name: str) -> None:
+    lines = [line.partition("#")[0] for block in _blocks(name) for line in block.splitlines()]
+    for line in lines:
+        if line.startswith("kvmkeep "):
+            build().parse_args(line.partition(">")[0].split()[1:])

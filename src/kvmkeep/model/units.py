@@ -29,7 +29,7 @@ _UNITS = {
     "GB": 10**9,
     "TB": 10**12,
 }
-_SIZE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[A-Za-z]+)")
+_SIZE = re.compile(r"(?P<number>[0-9]{1,20}(?:\.[0-9]{1,20})?)\s*(?P<unit>[A-Za-z]+)")
 _LARGEST = 1 << 60
 
 _GUEST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -85,20 +85,24 @@ def parse_size(text: str) -> Size:
     """Parse `20GiB`, `1.5 TiB` or `512MB`: a number and a unit, both required."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is not a size (write a number and a unit, such as 20GiB)")
+        raise ValueError(
+            f"{printable(text)} is not a size (write a number and a unit, such as 20GiB)"
+        )
     unit = match["unit"]
     if unit not in _UNITS:
         known = ", ".join(_UNITS)
-        raise ValueError(f"{text!r} has no known unit (one of {known}; letter case matters)")
+        raise ValueError(
+            f"{printable(text)} has no known unit (one of {known}; letter case matters)"
+        )
     whole, _, fraction = match["number"].partition(".")
     amount = int(whole + fraction) * _UNITS[unit]
     scale = 10 ** len(fraction)
     if amount % scale:
-        raise ValueError(f"{text!r} is not a whole number of bytes (use a smaller unit)")
+        raise ValueError(f"{printable(text)} is not a whole number of bytes (use a smaller unit)")
     if amount == 0:
         raise ValueError("a size of zero makes no sense here")
     if amount // scale > _LARGEST:
-        raise ValueError(f"{text!r} is too large")
+        raise ValueError(f"{printable(text)} is too large")
     return Size(amount // scale)
 
 
@@ -114,7 +118,7 @@ def parse_guest_name(text: str) -> GuestName:
             "(1 to 63 of a-z, 0-9 and '-', beginning and ending with a letter or digit)"
         )
     if text.startswith(_LVM_RESERVED_PREFIXES):
-        raise ValueError(f"{text!r} begins with a word that LVM reserves (choose another name)")
+        raise ValueError(f"{text} begins with a word that LVM reserves (choose another name)")
     return GuestName(text)
 
 

@@ -39,9 +39,21 @@ def load(directory: str, door: Door) -> Spec:
     def read(path: str) -> bytes | None:
         return door.read(posixpath.join(directory, path), LARGEST_FILE + 1)
 
-    # Each name is asked for by itself: a directory called web.yaml is no guest.
-    names = [f"{GUEST_DIR}/{name}" for name in door.names(posixpath.join(directory, GUEST_DIR))]
-    return _load(names, read, directory=_absolute(directory), shown=directory)
+    mistakes = Mistakes()
+    guests = posixpath.join(directory, GUEST_DIR)
+    names: tuple[str, ...] = ()
+    try:
+        names = door.names(guests)
+    except OSError as error:
+        where = Place(file=_printable(guests), line=1, column=1)
+        mistakes.add(where, f"the directory can't be read: {error.strerror}")
+    return _load(
+        [f"{GUEST_DIR}/{name}" for name in names],
+        read,
+        mistakes,
+        directory=posixpath.abspath(directory),
+        shown=directory,
+    )
 
 
 def load_text(files: Mapping[str, str], directory: str = DEFAULT_DIRECTORY) -> Spec:
@@ -55,12 +67,12 @@ def load_text(files: Mapping[str, str], directory: str = DEFAULT_DIRECTORY) -> S
         return None if text is None else text.encode("utf-8", "surrogatepass")
 
     names = [name for name in files if posixpath.dirname(name) == GUEST_DIR]
-    return _load(names, read, directory=directory, shown="")
+    return _load(names, read, Mistakes(), directory=directory, shown="")
 
 
-def _load(names: list[str], read: Reader, *, directory: str, shown: str) -> Spec:
-    mistakes = Mistakes()
-
+def _load(
+    names: list[str], read: Reader, mistakes: Mistakes, *, directory: str, shown: str
+) -> Spec:
     def place(path: str) -> str:
         return _printable(posixpath.join(shown, path))
 
@@ -98,8 +110,8 @@ def _read(path: str, shown: str, read: Reader, mistakes: Mistakes) -> bytes | No
         mistakes.add(where, f"the file can't be read: {error.strerror}")
         return None
     if content is None:
-        hint = " (kvmkeep init writes one)" if path == HOST_FILE else ""
-        mistakes.add(where, f"there is no such file{hint}")
+        missing = "there is no such file (kvmkeep init writes one)"
+        mistakes.add(where, missing if path == HOST_FILE else "this is not a regular file")
     return content
 
 
@@ -139,10 +151,6 @@ def _check_xml(path: str, text: str, mistakes: Mistakes) -> None:
     except expat.ExpatError as error:
         where = Place(file=path, line=error.lineno, column=error.offset + 1)
         mistakes.add(where, f"this is not XML: {expat.ErrorString(error.code)}")
-
-
-def _absolute(directory: str) -> str:
-    return posixpath.abspath(directory)
 
 
 def _printable(name: str) -> str:

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fakes.host import FakeHost
+from fakes.nm import FakeLink, FakeProfile
+
+from kvmkeep.model.command import Checkpoint
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.plan import Plan
+from kvmkeep.model.spec import Network, Spec
+from kvmkeep.planning.plan import make_plan
+from tests.unit.planning.build import network, spec
+from tests.unit.planning.rounds import reach
+
+BRIDGE, PORT = "virbr1.223", "uplink0.223"
+
+
+def wanted(**changes: object) -> Spec:
+    return spec(networks=(network(**changes),))
+
+
+def made(**changes: object) -> tuple[FakeHost, Spec]:
+    host, one = FakeHost(), wanted(**changes)
+    reach(host, one)
+    return host, one
+
+
+def plan(host: FakeHost, one: Spec) -> Plan:
+    return make_plan(one, host.facts(one))
+
+
+def reasons(found: Plan) -> str:
+    return "\n".join(f"{one.subject}: {one.reason}" for one in found.refusals)
+
+
+def nmcli(found: Plan) -> list[str]:
+    """The commands under the checkpoint of a plan's only step."""
+    (step,) = found.steps
+    (checkpoint,) = step.actions
+    assert isinstance(checkpoint, Checkpoint)
+    return [str(command).removeprefix("nmcli ") for command in checkpoint.body]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"stp": False, "forward_delay": 0}, {"mtu": 1400}, {"ageing_time": 300, "vlan": 68}],
+)
+def test_made_once_and_then_as_the_spec_says(changes: dict[str, object]) -> None:
+    host, one = made(**changes)
+    assert plan(host, one).empty
+    bridge = host.nm.links[one.networks[0].bridge]
+    assert (bridge.ageing_time, bridge.stp) == (one.networks[0].ageing_time, one.networks[0].stp)
+
+
+def test_nmcli_adds_what_the_site_describes() -> None:
+    add_bridge, add_port, up = nmcli(plan(FakeHost(), wanted(mtu=1400)))
+    assert add_bridge.startswith(f"connection add type bridge ifname {BRIDGE} con-name {BRIDGE} ")
+    for pair in ("bridge.ageing-time 0", "ipv4.method disabled", "ipv6.method disabled",
+                 "connection.stable-id kvmkeep", "802-3-ethernet.mtu 1400"):  # fmt: skip
+        assert pair in add_bridge
+    for pair in ("vlan.parent uplink0", "vlan.id 223", f"connection.master {BRIDGE}",
+                 "connection.slave-type bridge", "connection.stable-id kvmkeep"):  # fmt: skip
+        assert pair in add_port
+    assert up.startswith("--wait 30 connection up uuid ")
+
+
+def test_setting_that_differs_is_changed_without_taking_guests_off() -> None:
+    host, one = made()
+    changed = spec(networks=(network(ageing_time=300),))
+    modify, reapply = nmcli(plan(host, changed))
+    assert modify.endswith("bridge.ageing-time 300")
+    assert reapply == f"device reapply {BRIDGE}"
+    reach(host, changed)
+    assert host.nm.links[BRIDGE].ageing_time == 300
+    reach(host, one)
+
+
+def test_bridge_changed_behind_network_managers_back() -> None:
+    host, one = made()
+    host.nm.links[BRIDGE].stp = False
+    assert nmcli(plan(host, one)) == [f"device reapply {BRIDGE}"]
+
+
+def test_port_that_left_its_bridge_is_activated_alone() -> None:
+    host, one = made()
+    host.nm.links[PORT].master = ""
+    (up,) = nmcli(plan(host, one))
+    assert up.startswith("--wait 30 connection up")
+
+
+def test_port_with_another_vlan() -> None:
+    host, one = made()
+    port = next(p for p in host.nm.profiles.values() if p.type == "vlan")
+    port.settings["vlan.id"] = "224"
+    modify, _ = nmcli(plan(host, one))
+    assert modify.endswith("vlan.id 223")
+
+
+def test_profiles_that_are_not_active_are_activated() -> None:
+    host, one = made()
+    for name in (BRIDGE, PORT):
+        del host.nm.links[name]
+    reach(host, one)
+    for profile in host.nm.profiles.values():
+        profile.device = ""
+    assert len(nmcli(plan(host, one))) == 2
+    reach(host, one)
+
+
+def test_half_of_it_is_completed() -> None:
+    host, one = made()
+    port = next(p for p in host.nm.profiles.values() if p.type == "vlan")
+    del host.nm.profiles[port.uuid], host.nm.links[PORT]
+    (step,) = plan(host, one).steps
+    assert step.what == f"complete bridge {BRIDGE} and {PORT}"
+    reach(host, one)
+
+
+def test_words_that_nmcli_explains_and_settings_it_does_not_tell_are_no_difference() -> None:
+    host, one = made()
+    for profile in host.nm.profiles.values():
+        profile.settings.pop("connection.autoconnect")
+        if profile.type == "bridge":
+            profile.settings["connection.autoconnect-slaves"] = "1 (yes)"
+    assert plan(host, one).empty
+
+
+def test_foreign_profile_with_our_name_is_refused() -> None:
+    host = FakeHost()
+    host.nm.profiles["1"] = FakeProfile("1", "by hand", "bridge", BRIDGE, {})
+    assert f"the NetworkManager profile by hand (1) uses {BRIDGE}" in reasons(plan(host, wanted()))
+
+
+def test_profile_that_lost_our_mark_is_refused() -> None:
+    host, one = made()
+    for profile in host.nm.profiles.values():
+        profile.settings["connection.stable-id"] = ""
+    assert reasons(plan(host, one)).count("no longer has `connection.stable-id kvmkeep`") == 2
+
+
+def test_foreign_interface_and_vlan_are_refused() -> None:
+    host = FakeHost()
+    host.nm.links[BRIDGE] = FakeLink(BRIDGE, "bridge")
+    host.nm.links["v"] = FakeLink("v", "vlan", parent="uplink0", vlan_id=223)
+    text = reasons(plan(host, wanted()))
+    assert f"an interface {BRIDGE} that no profile of ours made" in text
+    assert "VLAN 223 of uplink0 is in use by v" in text
+
+
+def test_network_manager_must_run() -> None:
+    host = FakeHost()
+    host.nm.running = False
+    assert "NetworkManager: it is not running" in reasons(plan(host, wanted()))
+    assert reasons(plan(host, spec(networks=()))) == ""
+
+
+def test_uplink_must_be_there_and_large_enough() -> None:
+    host = FakeHost()
+    text = reasons(plan(host, wanted(mtu=9000)))
+    assert "its MTU of 9000 is larger than the uplink's 1500" in text
+    del host.nm.links["uplink0"]
+    assert "uplink uplink0: there is no such interface" in reasons(plan(host, wanted()))
+
+
+def test_uplink_without_carrier_is_said_and_not_waited_for() -> None:
+    host = FakeHost()
+    host.nm.links["uplink0"].carrier = False
+    one = wanted()
+    assert [note.subject for note in plan(host, one).notes] == ["uplink uplink0"]
+    reach(host, one)
+
+
+@pytest.mark.parametrize("way", ["itself", "a VLAN of it", "the bridge it is a port of"])
+def test_uplink_that_the_host_is_reached_through_is_refused(way: str) -> None:
+    host = FakeHost()
+    name = {"itself": "uplink0"}.get(way, "mgmt0")
+    if way == "a VLAN of it":
+        host.nm.links["mgmt0"].parent = "uplink0"
+    if way == "the bridge it is a port of":
+        host.nm.links["uplink0"].master = "mgmt0"
+    host.management = (name, "192.0.2.1", True)
+    assert "this host is reached through it" in reasons(plan(host, wanted()))
+
+
+def test_gateway_that_never_answered_is_not_asked() -> None:
+    host, one = FakeHost(), wanted()
+    host.management = ("mgmt0", "192.0.2.1", False)
+    reach(host, one)
+    assert "ping" not in {call.argv[0] for call in host.calls}
+
+
+def test_host_without_default_route() -> None:
+    one = wanted()
+    facts: Facts = replace(FakeHost().facts(one), management=None)
+    assert make_plan(one, facts).refusals == ()
+
+
+def test_each_network_has_its_own_step_and_checkpoint() -> None:
+    networks: tuple[Network, ...] = (network(), network("internal", 2368))
+    found = make_plan(spec(networks=networks), FakeHost().facts(spec()))
+    assert [step.subject for step in found.steps] == ["network public", "network internal"]
+
+
+def test_uplink_missing_while_a_profile_remains() -> None:
+    host, one = made()
+    del host.nm.links["uplink0"], host.nm.links[PORT]
+    found = plan(host, one)
+    assert "there is no such interface" in reasons(found)
+    (step,) = found.steps
+    (checkpoint,) = step.actions
+    assert isinstance(checkpoint, Checkpoint)
+    assert not [p for p in checkpoint.verify if "operstate" in str(p.command)]

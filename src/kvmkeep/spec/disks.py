@@ -24,7 +24,7 @@ def parse_amount(text: str) -> Size:
         meant = re.sub(r"\s*([KMGT])B$", r"\1iB", text.strip())
         exact = f"{-(-size.bytes // _MIB)}MiB"
         hint = f"write {exact}" if meant == text.strip() else f"write {meant}, or else {exact}"
-        raise ValueError(f"{text} is not a whole number of MiB ({hint})")
+        raise ValueError(f"{printable(text)} is not a whole number of MiB ({hint})")
     return size
 
 

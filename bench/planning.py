@@ -52,6 +52,16 @@ def measure(place: Path, repetitions: int) -> list[Figure]:
                 goal=Goal(GOAL_MIB) if judged else None,
             ),
         ]
+    thought = Sample(tuple(run["make_plan"] for run in stages[JUDGED]), Unit.SECONDS)
+    figures.append(
+        Figure(
+            part=PART,
+            name=f"make_plan alone, {JUDGED} guests, time",
+            ours=thought,
+            judged=thought,
+            goal=Goal(GOAL_SECONDS),
+        )
+    )
     figures.append(_growth("time", {n: min(c.seconds for c in costs[n]) for n in SIZES}))
     figures.append(_growth("memory", {n: min(c.peak for c in costs[n]) for n in SIZES}))
     thinking = {size: min(run["make_plan"] for run in stages[size]) for size in SIZES}
@@ -103,7 +113,8 @@ def _shares(runs: Sequence[dict[str, float]]) -> str:
 def _growth(what: str, cost: dict[int, float]) -> Figure:
     """Compare what a further guest costs at the upper end with what it costs in the middle.
 
-    The start-up, which is the same for all, cancels out.
+    That is (cost(high) - cost(middle)) / (high - middle), over the same from low to middle: the
+    start-up, which is the same for all, cancels out.
     """
     low, middle, high = SIZES[-3:]
     upper = (cost[high] - cost[middle]) / (high - middle)
@@ -111,7 +122,7 @@ def _growth(what: str, cost: dict[int, float]) -> Figure:
     sample = Sample((upper / lower,), Unit.TIMES)
     return Figure(
         part=PART,
-        name=f"growth of {what}: per guest from {middle} to {high}, over {low} to {middle}",
+        name=f"growth of {what} ({low}-{middle}-{high})",
         ours=sample,
         judged=sample,
         goal=Goal(GOAL_GROWTH),

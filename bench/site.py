@@ -31,8 +31,8 @@ vcpus: 4
 memory: 16GiB
 disks: {{root: 20GiB, data: 100GiB}}
 nics:
-  - {{network: internal, address: 10.5.{high}.{low}/16}}
-  - {{network: public, address: dhcp}}
+  - {{network: internal, address: 10.5.{high}.{low}/16, mac: "{mac}:01"}}
+  - {{network: public, address: dhcp, mac: "{mac}:02"}}
 login:
   user: centos
   sudo: true
@@ -53,13 +53,17 @@ _DOMAIN = """\
 
 
 def write_spec(place: Path, guests: int) -> Path:
-    """Write a spec with so many guests like the site's, and return its directory."""
+    """Write a spec with so many guests like the site's, and return its directory.
+
+    The MACs are given: among 20,000 derived ones, of 24 bits, some would be the same.
+    """
     folder = place / f"spec-{guests}"
     (folder / "guests").mkdir(parents=True)
     (folder / "host.yaml").write_text(_HOST.format(image=IMAGE, digest="ab" * 32))
     for number in range(guests):
         high, low = divmod(number + 256, 256)
-        text = _GUEST.format(high=high, low=low)
+        mac = f"52:54:{high:02x}:{low:02x}:00"
+        text = _GUEST.format(high=high, low=low, mac=mac)
         (folder / "guests" / f"guest-{number:05}.yaml").write_text(text)
     return folder
 

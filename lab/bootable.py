@@ -35,7 +35,7 @@ def write_ext4(root: Path, image: Path, label: str, size: int, log: Path, *, sta
     fixed = str(uuid.uuid5(NAMESPACE, label))
     options = f"hash_seed={fixed},offset={start},lazy_itable_init=0,nodiscard"
     features = "^orphan_file,^metadata_csum_seed"
-    argv = ["mke2fs", "-q", "-F", "-t", "ext4", "-L", label, "-U", fixed, "-m", "1", "-O", features]
+    argv = ["mke2fs", "-q", "-F", "-t", "ext4", "-L", label, "-U", fixed, "-m", "1", "-b", "4096", "-I", "256", "-O", features]
     argv += ["-E", options, "-d", str(root), str(image), f"{(size - start) // 1024}k"]
     run_tool(argv, log, limit=600, environment=ENVIRONMENT)
     fix_inode_times(image, start, log)

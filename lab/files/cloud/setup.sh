@@ -4,8 +4,8 @@ set -eu
 root=$1 files=$2
 cp "$files/90_lab.cfg" "$root/etc/cloud/cloud.cfg.d/90_lab.cfg"
 cp "$files/initramfs.conf" "$root/etc/initramfs-tools/conf.d/lab.conf"
-printf '%s\n' virtio_pci virtio_blk virtio_scsi ext4 > "$root/etc/initramfs-tools/modules"
-echo 'LABEL=cloud-root / ext4 rw,discard,errors=remount-ro,x-systemd.growfs 0 1' > "$root/etc/fstab"
+printf '%s\n' virtio_pci virtio_blk virtio_scsi sd_mod sr_mod isofs > "$root/etc/initramfs-tools/modules"
+echo 'LABEL=cloud-root / ext4 rw,discard,errors=remount-ro 0 1' > "$root/etc/fstab"
 echo localhost > "$root/etc/hostname"
 echo '127.0.0.1 localhost' > "$root/etc/hosts"
 printf 'auto lo\niface lo inet loopback\nsource-directory /etc/network/interfaces.d\n' > "$root/etc/network/interfaces"
@@ -13,7 +13,7 @@ chroot "$root" usermod --lock root
 chroot "$root" systemctl -q enable serial-getty@ttyS0.service
 chroot "$root" systemctl -q mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
     e2scrub_reap.service fstrim.timer man-db.timer getty@tty1.service systemd-pstore.service systemd-update-utmp.service \
-    systemd-update-utmp-runlevel.service
+    sys-kernel-debug.mount sys-kernel-tracing.mount systemd-update-utmp-runlevel.service systemd-binfmt.service proc-sys-fs-binfmt_misc.automount
 chroot "$root" update-initramfs -u -k all
 rm -f "$root"/etc/ssh/ssh_host_* "$root"/var/lib/systemd/random-seed "$root"/var/lib/dbus/machine-id
 rm -rf "$root"/var/log/* "$root"/var/cache/* "$root"/var/lib/apt/lists/* "$root"/tmp/* "$root"/var/tmp/* "$root"/run/*

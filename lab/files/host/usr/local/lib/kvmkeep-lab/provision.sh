@@ -7,7 +7,8 @@ mdadm --create /dev/md0 --level=1 --raid-devices=2 --metadata=1.2 --bitmap=inter
 pvcreate -q /dev/md0
 vgcreate -q rl_build /dev/md0
 for name in root home opt; do
-    lvcreate -q -y -Wy -L 1G -n "$name" rl_build
+    size=256M; [ "$name" = root ] && size=512M
+    lvcreate -q -y -Wy -L "$size" -n "$name" rl_build
     tree=$(mktemp -d)
     python3 /usr/local/lib/kvmkeep-lab/content.py "$name" "$tree"
     mke2fs -q -t ext4 -L "$name" -d "$tree" -E lazy_itable_init=1 "/dev/rl_build/$name"

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from fakes.facts import facts_of
-from fakes.lvm import FakeLvm
+from fakes.lvm import FakeLvm, FakeVolume
 from fakes.nm import FakeLink, FakeNm
 from fakes.virsh import FakeDomain, FakeVirsh
 from fakes.words import UnknownCommandError, take_apart
@@ -366,7 +366,9 @@ class FakeHost:
         seed = next((s.get("file", "") for s in domain.xml.iter("source") if s.get("file")), "")
         if seed and seed not in self.files:
             return f"Cannot access storage file {seed}"
-        root = volumes[0]
+        return self._first_boots(domain, volumes[0], seed)
+
+    def _first_boots(self, domain: FakeDomain, root: FakeVolume, seed: str) -> str:
         image = self.images.get(root.holds)
         if image is None or not seed or not image.contents.cloud_init:
             return ""

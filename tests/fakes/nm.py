@@ -9,9 +9,22 @@ from fakes.words import UnknownCommandError
 
 # What `nmcli connection add` accepts here; the real one knows more, and refuses the unknown too.
 _PROPERTIES = frozenset(
-    "connection.uuid connection.stable-id connection.autoconnect connection.autoconnect-slaves "
-    "connection.master connection.slave-type bridge.ageing-time bridge.stp bridge.forward-delay "
-    "vlan.parent vlan.id 802-3-ethernet.mtu ipv4.method ipv6.method".split()
+    [
+        "connection.uuid",
+        "connection.stable-id",
+        "connection.autoconnect",
+        "connection.autoconnect-slaves",
+        "connection.master",
+        "connection.slave-type",
+        "bridge.ageing-time",
+        "bridge.stp",
+        "bridge.forward-delay",
+        "vlan.parent",
+        "vlan.id",
+        "802-3-ethernet.mtu",
+        "ipv4.method",
+        "ipv6.method",
+    ]
 )
 
 

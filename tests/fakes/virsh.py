@@ -63,26 +63,33 @@ class FakeVirsh:
                 raise UnknownCommandError(f"virsh {argv}")
             domain = self.domains.get(rest[1])
             return simple[verb](domain) if domain is not None else _missing(rest[1])
-        if verb == "autostart":
-            words = take_apart(rest, flags="--disable")
-            domain = self.domains.get(words.rest[0])
-            if domain is None:
-                return _missing(words.rest[0])
-            domain.autostart = "--disable" not in words.flags
-            return 0, ""
-        if verb == "qemu-agent-command":
-            words = take_apart(rest, values="--timeout", needs="--timeout")
-            name, text = words.rest
-            if json.loads(text) != {"execute": "guest-ping"}:
-                raise UnknownCommandError(text)
-            domain = self.domains.get(name)
-            up = domain is not None and domain.live is not None and name not in self.silent_agents
-            return (0, '{"return":{}}\n') if up else (1, "error: guest agent is not connected")
-        if verb == "change-media":
-            return self._change_media(rest)
+        others = {
+            "autostart": self._autostart,
+            "qemu-agent-command": self._agent,
+            "change-media": self._change_media,
+        }
+        if verb in others:
+            return others[verb](rest)
         if verb in {"setmem", "setmaxmem", "setvcpus"}:
             return self._shape(verb, rest)
         raise UnknownCommandError(f"virsh {argv}")
+
+    def _autostart(self, rest: tuple[str, ...]) -> tuple[int, str]:
+        words = take_apart(rest, flags="--disable")
+        domain = self.domains.get(words.rest[0])
+        if domain is None:
+            return _missing(words.rest[0])
+        domain.autostart = "--disable" not in words.flags
+        return 0, ""
+
+    def _agent(self, rest: tuple[str, ...]) -> tuple[int, str]:
+        words = take_apart(rest, values="--timeout", needs="--timeout")
+        name, text = words.rest
+        if json.loads(text) != {"execute": "guest-ping"}:
+            raise UnknownCommandError(text)
+        domain = self.domains.get(name)
+        up = domain is not None and domain.live is not None and name not in self.silent_agents
+        return (0, '{"return":{}}\n') if up else (1, "error: guest agent is not connected")
 
     def _define(self, rest: tuple[str, ...]) -> tuple[int, str]:
         words = take_apart(rest, flags="--validate", needs="--validate")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import assert_never
 
 from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile
 from kvmkeep.model.facts import Array, ArrayState, Domain, Tool
@@ -273,6 +274,8 @@ def _commands_of(action: Action) -> tuple[Command, ...]:
             return (action.create(), *action.body, *(poll.command for poll in action.verify))
         case WriteFile():
             return ()
+        case _:  # pragma: no cover - the type checker proves it
+            assert_never(action)
 
 
 def _programs(command: Command) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
-from typing import Any
 
 from kvmkeep.model.names import guest_mac, guest_uuid, lv_name
 from kvmkeep.model.spec import (
@@ -35,7 +34,7 @@ IMAGE = Image(
 )  # fmt: skip
 
 
-def network(name: str = "public", vlan: int = 223, **changes: Any) -> Network:
+def network(name: str = "public", vlan: int = 223, **changes: object) -> Network:
     made = Network(
         name=Label(name), vlan=vlan, bridge=f"virbr1.{vlan}", vlan_interface=f"uplink0.{vlan}",
         prefix=ip_network(f"10.{vlan % 256}.0.0/24"), gateway=ip_address(f"10.{vlan % 256}.0.254"),
@@ -45,7 +44,7 @@ def network(name: str = "public", vlan: int = 223, **changes: Any) -> Network:
     return replace(made, **changes)
 
 
-def nic(guest: str, number: int = 0, on: str = "public", **changes: Any) -> Nic:
+def nic(guest: str, number: int = 0, on: str = "public", **changes: object) -> Nic:
     made = Nic(
         network=Label(on), mac=guest_mac(HOST, GuestName(guest), number), dhcp=False,
         addresses=(ip_interface(f"10.223.0.{20 + number}/24"),),
@@ -54,7 +53,7 @@ def nic(guest: str, number: int = 0, on: str = "public", **changes: Any) -> Nic:
     return replace(made, **changes)
 
 
-def guest(name: str = "web", *, data: int = 0, **changes: Any) -> Guest:
+def guest(name: str = "web", *, data: int = 0, **changes: object) -> Guest:
     known = GuestName(name)
     roles = [("root", 4 * GIB)] + ([("data", data)] if data else [])
     run = Run(autostart=True, needs=(), ready=ReadyAgent(), start_timeout=300)
@@ -76,7 +75,7 @@ def guest(name: str = "web", *, data: int = 0, **changes: Any) -> Guest:
     return replace(made, **changes)
 
 
-def spec(*guests: Guest, **changes: Any) -> Spec:
+def spec(*guests: Guest, **changes: object) -> Spec:
     made = Spec(
         host=Host(name=HOST, memory_reserve=Size(4 * GIB), storage_reserve=Size(10 * GIB)),
         storage=Storage(vg="rl_build", lv_prefix="vm-"), uplink="uplink0", networks=(network(),),

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fakes.host import CLOUD, FakeHost, FakeImage
+
+from kvmkeep.model.command import WriteFile
+from kvmkeep.model.names import STATE_FRESH, console_log, seed_path
+from kvmkeep.model.plan import Plan
+from kvmkeep.model.spec import FirstBoot, Spec
+from kvmkeep.model.units import GuestName, Mac, Size
+from kvmkeep.planning.plan import make_plan
+from tests.unit.planning.build import GIB, IMAGE, guest, nic, spec
+from tests.unit.planning.rounds import StepError, reach
+
+TINY = replace(CLOUD, cloud_init=False)
+
+
+def running(contents: object = CLOUD, **changes: object) -> tuple[FakeHost, Spec]:
+    host = FakeHost()
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, contents))
+    wanted = spec(guest(**changes))
+    reach(host, wanted)
+    host.calls.clear()
+    return host, wanted
+
+
+def waiting(contents: object = CLOUD, **changes: object) -> tuple[FakeHost, Spec]:
+    """A guest in its first boot, which has not answered yet."""
+    host = FakeHost()
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, contents))
+    wanted = spec(guest(**changes))
+    host.libvirt.silent_agents.add("web")
+    with pytest.raises(StepError):
+        reach(host, wanted)
+    host.libvirt.silent_agents.clear()
+    return host, wanted
+
+
+def plan(host: FakeHost, wanted: Spec) -> Plan:
+    return make_plan(wanted, host.facts(wanted))
+
+
+def changed(wanted: Spec, **changes: object) -> Spec:
+    return spec(replace(wanted.guests[0], **changes))
+
+
+def programs(plan: Plan) -> list[str]:
+    return [" ".join(str(a).split()[:3]) for s in plan.steps for a in s.actions]
+
+
+def test_autostart_is_switched_on_and_off() -> None:
+    host, wanted = running()
+    host.libvirt.domains["web"].autostart = False
+    reach(host, wanted)
+    assert host.libvirt.domains["web"].autostart
+    run = replace(wanted.guests[0].run, autostart=False)
+    reach(host, changed(wanted, run=run))
+    assert not host.libvirt.domains["web"].autostart
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize(("memory", "vcpus"), [(3 * GIB, 4), (1 * GIB, 1), (1 * GIB, 4)])
+def test_memory_and_cpus_change_from_the_next_start_on(
+    memory: int, vcpus: int, *, live: bool
+) -> None:
+    host, wanted = running()
+    if not live:
+        host.libvirt.domains["web"].live = None
+    more = changed(wanted, memory=Size(memory), vcpus=vcpus)
+    reach(host, more)
+    xml = host.libvirt.domains["web"].xml
+    assert xml.findtext("memory") == xml.findtext("currentMemory") == str(memory >> 10)
+    assert xml.findtext("vcpu") == str(vcpus)
+    notes = [note.text for note in plan(host, more).notes]
+    assert len(notes) == int(live)
+    assert all("when it is shut down and started again" in text for text in notes)
+
+
+def test_saved_xml_is_written_again_without_defining_it() -> None:
+    host, wanted = running()
+    del host.files["/root/kvm/web.xml"]
+    (step,) = plan(host, wanted).steps
+    (write,) = step.actions
+    assert isinstance(write, WriteFile)
+    assert (write.path, write.mode) == ("/root/kvm/web.xml", 0o600)
+    reach(host, wanted)
+
+
+def test_other_networks_than_the_specs_are_told_and_left_alone() -> None:
+    host, wanted = running()
+    other = changed(wanted, nics=(nic("web", mac=Mac("52:54:00:00:00:07")),))
+    found = plan(host, other)
+    assert [note.text for note in found.notes] == [
+        "its network interfaces are not as the spec says; they are left as they are"
+    ]
+    assert [step.what for step in found.steps] == ["write /root/kvm/web.xml anew"]
+
+
+def test_xml_that_changed_before_the_first_boot_is_defined_anew() -> None:
+    host, wanted = waiting()
+    host.libvirt.domains["web"].live = None
+    more = changed(wanted, memory=Size(3 * GIB))
+    reach(host, more)
+    assert host.libvirt.domains["web"].xml.findtext("memory") == str(3 << 20)
+    assert make_plan(more, host.facts(more)).empty
+
+
+def test_xml_that_changed_during_the_first_boot_is_only_kept() -> None:
+    host, wanted = waiting()
+    more = changed(wanted, memory=Size(3 * GIB))
+    assert "virsh define --validate" not in programs(plan(host, more))
+
+
+def test_first_boot_under_way_is_waited_for_and_finished() -> None:
+    host, wanted = waiting()
+    assert STATE_FRESH in host.lvm.volumes["vm-web"].tags
+    assert seed_path(GuestName("web")) in host.files
+    assert programs(plan(host, wanted))[0].startswith("Poll(command=Command(argv=('grep'")
+    reach(host, wanted)
+    assert seed_path(GuestName("web")) not in host.files
+    assert len([c for c in host.calls if c.argv[:2] == ("virsh", "start")]) == 1
+
+
+def test_image_looked_into_says_whether_a_running_guest_tells_of_its_first_boot() -> None:
+    host, wanted = waiting(TINY, first_boot=FirstBoot.CONFIG_DRIVE)
+    assert not any("grep" in text for text in programs(plan(host, wanted)))
+    facts = host.facts(wanted)
+    for images in ((), (replace(facts.images[0], contents=None),)):
+        found = make_plan(wanted, replace(facts, images=images))
+        assert any("grep" in text for text in programs(found))
+
+
+def test_seed_taken_out_already_is_not_waited_for() -> None:
+    host, wanted = waiting()
+    drive = next(
+        d for d in host.libvirt.domains["web"].xml.iter("disk") if "cdrom" in d.attrib.values()
+    )
+    drive.remove(drive.find("source"))
+    found = plan(host, wanted)
+    assert not any("grep" in text or "--eject" in text for text in programs(found))
+    reach(host, wanted)
+
+
+def test_guest_without_seed_under_way() -> None:
+    host, wanted = waiting(TINY, first_boot=FirstBoot.NONE)
+    reach(host, wanted)
+    assert not any("/seed" in " ".join(c.argv) for c in host.calls)
+
+
+@pytest.mark.parametrize("state", ["running", "off", "ejected", "undefined"])
+def test_seed_left_over_is_deleted(state: str) -> None:
+    host, wanted = running()
+    path = seed_path(GuestName("web"))
+    host.put(path, b"{}")
+    domain = host.libvirt.domains["web"]
+    if state != "ejected":
+        host.libvirt.virsh(("change-media", "--domain", "web", "--path", "sda", "--source", path,
+                            "--update", "--config", "--live"))  # fmt: skip
+    if state == "off":
+        domain.live = None
+    if state == "undefined":
+        del host.libvirt.domains["web"]
+    reach(host, wanted)
+    assert path not in host.files
+
+
+def test_words_of_an_earlier_guest_of_that_name_do_not_count() -> None:
+    host = FakeHost()
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, replace(CLOUD, datasources=("NoCloud",))))
+    wanted = spec(guest())
+    old = f"kvmkeep: first boot done {wanted.guests[0].uuid}\n".encode()
+    host.put(console_log("web"), old)
+    reach(host, wanted)
+    assert host.files[console_log("web")].content.count(b"done") == 1
+
+
+def test_seed_is_never_readable_for_others() -> None:
+    host = FakeHost()
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
+    wanted = spec(guest())
+    host.libvirt.silent_agents.add("web")
+    with pytest.raises(StepError):
+        reach(host, wanted)
+    assert host.files[seed_path(GuestName("web"))].mode == 0o600
+    assert host.directories["/var/lib/kvmkeep/seed"] == 0o711
+    names = [path for path in host.files if "/seed/" in path]
+    assert names == [seed_path(GuestName("web"))]
+
+
+def test_search_domains_that_can_not_be_given_are_told() -> None:
+    host = FakeHost()
+    only = replace(CLOUD, datasources=("ConfigDrive",))
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, only))
+    wanted = spec(guest(nics=(nic("web", search=("example.org",)),)))
+    host.run(plan(host, wanted).steps[0].actions[1])
+    assert any("search domains" in note.text for note in plan(host, wanted).notes)
+
+
+def test_secrets_are_marked_and_in_no_command() -> None:
+    host = FakeHost()
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
+    found = plan(host, spec(guest()))
+    files = [a for s in found.steps for a in s.actions if isinstance(a, WriteFile)]
+    assert [f.secret for f in files if b"canary" in f.content] == [True]
+    assert all(f.mode == 0o600 for f in files)

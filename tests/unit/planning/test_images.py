@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fakes.host import CLOUD, FakeHost, FakeImage, digest_of
+
+from kvmkeep.model.command import Command
+from kvmkeep.model.plan import Plan
+from kvmkeep.model.spec import Algorithm, Checksum, ChecksumList, FirstBoot, Format, Image, Packing
+from kvmkeep.model.store import list_path
+from kvmkeep.model.units import Label
+from kvmkeep.planning.plan import make_plan
+from tests.unit.planning.build import GIB, IMAGE, guest, spec
+from tests.unit.planning.rounds import reach
+
+URL = "https://images.example.org/debian.raw"
+
+
+def plan(host: FakeHost, image: Image) -> Plan:
+    wanted = spec(guest(), images=(image,))
+    return make_plan(wanted, host.facts(wanted))
+
+
+def reasons(host: FakeHost, image: Image) -> str:
+    return "\n".join(f"{one.subject}: {one.reason}" for one in plan(host, image).refusals)
+
+
+def image_steps(host: FakeHost, image: Image) -> list[str]:
+    steps = [step for step in plan(host, image).steps if step.noun == "images"]
+    return [f"{step.what.partition(' ')[0]}{'?' if step.assumes else ''}" for step in steps]
+
+
+def program(host: FakeHost, image: Image, name: str) -> Command:
+    """The first command of that program, in the steps about images."""
+    actions = (a for step in plan(host, image).steps for a in step.actions)
+    return next(a for a in actions if isinstance(a, Command) and name in a.argv)
+
+
+def packed_host(packing: str) -> tuple[FakeHost, Image]:
+    host = FakeHost()
+    plain = host.add_image("/tmp/plain", FakeImage("raw", 2 * GIB, CLOUD))
+    host.put("/srv/packed", packing.encode() + b":" + plain)
+    return host, replace(IMAGE, source="/srv/packed", packing=Packing(packing))
+
+
+@pytest.mark.parametrize("packing", ["gz", "xz", "zst"])
+def test_each_packing_is_unpacked_within_a_limit(packing: str) -> None:
+    host, image = packed_host(packing)
+    unpack = program(host, image, "prlimit")
+    assert unpack.argv[1] == f"--fsize={5 * GIB}"
+    assert bool(unpack.stdout_to) == (packing != "zst")
+    reach(host, spec(guest(), images=(image,)))
+
+
+def test_rounds_of_a_remote_image_with_an_unsigned_list() -> None:
+    host = FakeHost()
+    sums = ChecksumList(source=f"{URL}.sums", signature="", keyring="")
+    image = replace(IMAGE, source=URL, check=sums)
+    assert image_steps(host, image) == ["get", "fetch?", "look?"]
+    assert "it is not signed" in plan(host, image).steps[0].why
+
+
+def test_rounds_of_a_packed_local_image_with_a_local_list() -> None:
+    host, image = packed_host("xz")
+    sums = ChecksumList(source="/srv/SUMS", signature="/srv/SUMS.gpg", keyring="/etc/k.gpg")
+    image = replace(image, check=sums)
+    assert image_steps(host, image) == ["get", "check?", "unpack?", "look?"]
+    host.put("/srv/SUMS", b"sums")
+    host.put("/srv/SUMS.gpg", b"signed:")
+    host.lists[b"sums"] = f"sha256:{digest_of(host.files['/srv/packed'].content)}"
+    wanted = spec(guest(), images=(image,))
+    reach(host, wanted)
+    assert list_path(image) in host.files
+    assert make_plan(wanted, host.facts(wanted)).empty
+
+
+def test_list_that_does_not_name_the_image_is_refused() -> None:
+    host, image = packed_host("xz")
+    image = replace(image, check=ChecksumList(source="/srv/SUMS", signature="", keyring=""))
+    host.put(list_path(image), b"something else")
+    assert reasons(host, image) == "image debian: the list does not name the image"
+    assert "get" not in image_steps(host, image)
+
+
+def test_download_is_checked_before_it_gets_its_name() -> None:
+    check = Checksum(algorithm=Algorithm.SHA256, digest="ab" * 32)
+    image = replace(IMAGE, source=URL, check=check)
+    step = plan(FakeHost(), image).steps[0]
+    names = [a.argv[0] for a in step.actions if isinstance(a, Command)]
+    assert names == ["install", "curl", "sha256sum", "sync", "mv"]
+    sums = step.actions[2]
+    assert isinstance(sums, Command)
+    assert sums.stdin.startswith(b"ab" * 32 + b"  /var/lib/kvmkeep/images/")
+    assert sums.stdin.endswith(b".part\n")
+
+
+def test_sha512() -> None:
+    host = FakeHost()
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
+    image = replace(IMAGE, check=Checksum(algorithm=Algorithm.SHA512, digest="cd" * 64))
+    assert program(host, image, "sha512sum").stdin == b"cd" * 64 + b"  /srv/debian.raw\n"
+
+
+def test_curl_fetches_nothing_but_http_and_no_more_than_fits() -> None:
+    check = Checksum(algorithm=Algorithm.SHA256, digest="ab" * 32)
+    curl = program(FakeHost(), replace(IMAGE, source=URL, check=check), "curl")
+    assert curl.argv[1] == "--disable", "curl(1): this must come first"
+    assert curl.argv[curl.argv.index("--proto") + 1] == "=http,https"
+    assert curl.argv[curl.argv.index("--max-filesize") + 1] == str(5 * GIB)
+
+
+def test_password_in_a_url_is_refused() -> None:
+    image = replace(IMAGE, source="https://me:secret@images.example.org/x")
+    text = reasons(FakeHost(), image)
+    assert "its URL holds a user or password" in text
+    assert "secret" not in text
+
+
+def test_what_is_no_regular_file_is_refused() -> None:
+    host = FakeHost()
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
+    host.files[IMAGE.source].kind = "fifo"
+    assert "/srv/debian.raw is no regular file but a fifo" in reasons(host, IMAGE)
+
+
+def test_header_decides_before_any_tool_opens_the_image() -> None:
+    host = FakeHost()
+    host.add_image(IMAGE.source, FakeImage("qcow2", GIB, CLOUD))
+    assert "it is qcow2, but the spec says raw" in reasons(host, IMAGE)
+    assert reasons(host, replace(IMAGE, format=Format.QCOW2)) == ""
+    host.add_image(IMAGE.source, FakeImage("qcow2", GIB, CLOUD, refused="it names a data file"))
+    assert reasons(host, replace(IMAGE, format=Format.QCOW2)) == (
+        "image debian: it names a data file"
+    )
+
+
+def test_image_that_formats_disks_is_told_of() -> None:
+    host = FakeHost()
+    baking = replace(CLOUD, bakes_disks=True)
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, baking))
+    host.run(plan(host, IMAGE).steps[0].actions[1])
+    check = "the spec gives no checksum: the file is used as it is"
+    first, second = plan(host, IMAGE).notes
+    assert first.text == check
+    assert "format a second disk" in second.text
+
+
+def test_images_that_no_new_guest_needs_are_left_alone() -> None:
+    host = FakeHost()
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
+    other = replace(IMAGE, name=Label("other"), source=URL)
+    wanted = spec(guest(), images=(IMAGE, other))
+    reach(host, wanted)
+    del host.files[IMAGE.source]
+    assert make_plan(wanted, host.facts(wanted)).empty
+
+
+def test_guest_that_needs_no_image_of_its_own_facts() -> None:
+    wanted = spec(guest(first_boot=FirstBoot.NONE))
+    host = FakeHost()
+    facts = replace(host.facts(wanted), images=())
+    assert "there is no file" in make_plan(wanted, facts).refusals[0].reason
+
+
+def test_guests_that_are_certain_come_before_assumptions() -> None:
+    host = FakeHost()
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
+    wanted = spec(guest("a"))
+    host.run(make_plan(wanted, host.facts(wanted)).steps[0].actions[1])
+    check = Checksum(algorithm=Algorithm.SHA256, digest="ab" * 32)
+    other = replace(IMAGE, name=Label("other"), source=URL, check=check)
+    wanted = spec(
+        guest("b", image=Label("other")), guest("a"), guest("c", needs=("b",)),
+        images=(IMAGE, other),
+    )  # fmt: skip
+    found = make_plan(wanted, host.facts(wanted))
+    subjects = list(dict.fromkeys(step.subject for step in found.certain))
+    assert subjects == ["image other", "network public", "guest a"]
+    later = [step for step in found.steps if step not in found.certain]
+    assert all(step.assumes for step in later)
+    assert {step.subject for step in later} == {"image other", "guest b", "guest c"}

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fakes.host import CLOUD, FakeHost, FakeImage
+
+from kvmkeep.model.facts import DomainState
+from kvmkeep.model.names import console_log
+from kvmkeep.model.spec import ReadyConsole, ReadyTcp, Spec
+from kvmkeep.model.units import GuestName
+from kvmkeep.planning.plan import make_plan
+from kvmkeep.planning.shutdown import plan_shutdown
+from kvmkeep.planning.start import plan_start
+from tests.unit.planning.build import GIB, IMAGE, guest, nic, spec
+from tests.unit.planning.rounds import StepError, reach
+
+
+def site(**changes: object) -> tuple[FakeHost, Spec]:
+    """Three running guests: web needs db, db needs dns."""
+    host = FakeHost()
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
+    wanted = spec(
+        guest("web", needs=(GuestName("db"),), **changes),
+        guest("db", needs=(GuestName("dns"),)),
+        guest("dns"),
+    )
+    reach(host, wanted)
+    host.calls.clear()
+    return host, wanted
+
+
+def off(host: FakeHost, *names: str) -> None:
+    for name in names or host.libvirt.domains:
+        host.libvirt.domains[name].live = None
+
+
+def start(host: FakeHost, wanted: Spec, *names: str) -> list[str]:
+    reach(host, wanted, lambda s, f: plan_start(s, f, names))
+    return [call.argv[-1] for call in host.calls if call.argv[:2] == ("virsh", "start")]
+
+
+def refusals(wanted: Spec, host: FakeHost, *names: str) -> str:
+    return "\n".join(one.reason for one in plan_start(wanted, host.facts(wanted), names).refusals)
+
+
+def test_guest_is_started_after_all_that_it_needs() -> None:
+    host, wanted = site()
+    off(host)
+    assert start(host, wanted, "web") == ["dns", "db", "web"]
+
+
+def test_what_runs_is_left_alone() -> None:
+    host, wanted = site()
+    off(host, "web")
+    assert start(host, wanted, "web") == ["web"]
+    assert start(host, wanted, "web") == ["web"]
+
+
+def test_disks_are_activated_first() -> None:
+    host, wanted = site()
+    off(host, "dns")
+    host.lvm.volumes["vm-dns"].active = False
+    assert start(host, wanted, "dns") == ["dns"]
+
+
+def test_old_console_log_does_not_count_and_is_kept() -> None:
+    host, wanted = site(ready=ReadyConsole(pattern="first boot done"))
+    off(host, "web")
+    log = console_log("web")
+    with pytest.raises(StepError, match="to say so on its console"):
+        start(host, wanted, "web")
+    assert b"first boot done" in host.files[f"{log}.before"].content
+
+
+def test_guest_without_static_address_is_reached_by_name() -> None:
+    dhcp = (nic("web", dhcp=True, addresses=()),)
+    host, wanted = site(ready=ReadyTcp(port=22), nics=dhcp)
+    off(host, "web")
+    start(host, wanted, "web")
+    assert ("nc", "-z", "-w", "3", "web", "22") in [call.argv for call in host.calls]
+
+
+def test_apply_does_not_start_what_somebody_shut_down() -> None:
+    host, wanted = site()
+    off(host)
+    assert make_plan(wanted, host.facts(wanted)).empty
+
+
+def test_names_that_can_not_be_started_are_refused_all_at_once() -> None:
+    host, wanted = site()
+    more = spec(*wanted.guests, guest("new"), guest("foreign"), guest("fresh"), guest("paused"))
+    facts = host.facts(more)
+    web = facts.domain("web")
+    volume = facts.volume("rl_build", "vm-web")
+    assert web is not None
+    assert volume is not None
+    fresh = more.guests[-2]
+    facts = replace(
+        facts,
+        domains=(
+            replace(web, name="foreign", uuid="1", ours=False),
+            replace(web, name="fresh", uuid=fresh.uuid),
+            replace(web, name="paused", uuid=more.guests[-1].uuid, state=DomainState.PAUSED),
+        ),
+        volumes=tuple(
+            replace(volume, name=f"vm-{name}", tags=("kvmkeep", f"kvmkeep.guest={name}",
+                                                     "kvmkeep.disk=root", *state))
+            for name, state in (("fresh", ("kvmkeep.state=fresh",)), ("paused", ()))
+        ),
+    )  # fmt: skip
+    found = plan_start(more, facts, ("new", "foreign", "fresh", "paused", "nobody"))
+    text = "\n".join(f"{one.subject}: {one.reason}" for one in found.refusals)
+    for one in (
+        "guest new: libvirt does not know it yet",
+        "guest foreign: the domain of that name is not ours",
+        "guest fresh: its first boot is not done yet",
+        "guest paused: it is paused",
+        "guest nobody: there is no such guest in the spec",
+    ):
+        assert one in text
+
+
+def test_memory_is_counted() -> None:
+    host, wanted = site()
+    off(host)
+    for domain in host.libvirt.domains.values():
+        domain.autostart = False
+    host.memory = 8 * GIB
+    assert refusals(wanted, host, "db") == ""
+    assert "with dns, db, web, guests are promised 6 GiB" in refusals(wanted, host, "web")
+
+
+def test_shutdown_goes_the_other_way_and_waits() -> None:
+    host, wanted = site()
+    reach(host, wanted, lambda s, f: plan_shutdown(s, f, ("dns", "web", "db"), 60))
+    asked = [call.argv[-1] for call in host.calls if call.argv[:2] == ("virsh", "shutdown")]
+    assert asked == ["web", "db", "dns"]
+    assert {domain.state for domain in host.libvirt.domains.values()} == {"shut off"}
+
+
+def test_guest_that_does_not_listen_is_not_forced() -> None:
+    host, wanted = site()
+    host.libvirt.domains["web"].ignores_shutdown = True
+    with pytest.raises(StepError, match="guest web to shut down"):
+        reach(host, wanted, lambda s, f: plan_shutdown(s, f, ("web",), 60))
+    assert host.libvirt.domains["web"].state == "running"
+
+
+def test_shutdown_tells_who_still_needs_it_and_refuses_strangers() -> None:
+    host, wanted = site()
+    found = plan_shutdown(wanted, host.facts(wanted), ("db", "nobody"), 60)
+    assert [(note.subject, note.text) for note in found.notes] == [
+        ("guest web", "it goes on running, and needs db")
+    ]
+    assert [one.subject for one in found.refusals] == ["guest nobody"]
+    off(host)
+    assert plan_shutdown(wanted, host.facts(wanted), ("db",), 60).empty
+    new = spec(guest("new"))
+    assert plan_shutdown(new, host.facts(new), ("new",), 60).refusals

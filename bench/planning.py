@@ -40,6 +40,10 @@ class _Case:
         return Sample(tuple(cost.seconds for cost in self.costs), Unit.SECONDS)
 
     @property
+    def processor(self) -> Sample:
+        return Sample(tuple(cost.processor for cost in self.costs), Unit.SECONDS)
+
+    @property
     def peak(self) -> Sample:
         return Sample(tuple(cost.peak for cost in self.costs), Unit.MIB)
 
@@ -50,7 +54,7 @@ class _Case:
     @property
     def shares(self) -> str:
         parts = (f"{name} {min(run[name] for run in self.stages):.3f} s" for name in self.stages[0])
-        return "inside: " + ", ".join(parts)
+        return f"{self.processor} of processor time; inside: " + ", ".join(parts)
 
 
 def measure(place: Path, repetitions: int) -> list[Figure]:
@@ -70,7 +74,7 @@ def measure(place: Path, repetitions: int) -> list[Figure]:
     name = f"plan --facts, {made.guests} guests as they should be"
     figures.append(_alone(f"{name}, time", made.seconds, Goal(GOAL_SECONDS), made.shares))
     figures.append(_alone(f"{name}, peak", made.peak, Goal(GOAL_MIB)))
-    figures.append(_growth("time", [case.seconds for case in cases]))
+    figures.append(_growth("processor time", [case.processor for case in cases]))
     figures.append(_growth("peak", [case.peak for case in cases]))
     figures.append(_growth("time of make_plan", [case.thinking for case in cases]))
     return figures

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from kvmkeep.model.facts import Contents
 from kvmkeep.model.spec import Format
 
-LOOK_LIMIT = 4 << 20
+LOOK_LIMIT = 8 << 20
 """How much of an answer is read, in bytes; what the script prints stays below."""
 
 _MARK = "@kvmkeep "

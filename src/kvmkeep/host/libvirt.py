@@ -1,0 +1,196 @@
+"""libvirt: the only module that imports its library, and only once it is asked something.
+
+The connection is read-only (virConnectOpenReadOnly), so nothing here can change a domain.
+
+A daemon that hangs would hang us in a C function that no signal ends. libvirt's own keepalive
+needs an event loop and covers only connections that are already open. So each question runs in a
+thread of its own, which is given up after a time limit; being a daemon thread, it does not keep
+the process alive.
+
+Asked for are only things that libvirtd answers by itself: statistics such as the balloon's would
+be got from each guest's QEMU, and a single one that is stuck would hold up all.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from kvmkeep.errors import Unready
+from kvmkeep.host.tools import clean
+from kvmkeep.model.facts import DomainState
+from kvmkeep.model.units import Size
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import libvirt
+
+URI = "qemu:///system"
+
+T = TypeVar("T")
+
+# virDomainState, in the order of its numbers (libvirt-domain.h).
+_STATES = (
+    DomainState.NOSTATE,
+    DomainState.RUNNING,
+    DomainState.BLOCKED,
+    DomainState.PAUSED,
+    DomainState.SHUTDOWN,
+    DomainState.SHUTOFF,
+    DomainState.CRASHED,
+    DomainState.SUSPENDED,
+)
+_INACTIVE = {DomainState.SHUTOFF, DomainState.NOSTATE}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """A domain as `list` shows it. `memory` is the most it may use."""
+
+    name: str
+    uuid: str
+    state: DomainState
+    autostart: bool
+    persistent: bool
+    vcpus: int
+    memory: Size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """A domain with its XML: `xml` is what its next start will use, `live` what it runs with.
+
+    `live` is empty where it does not run.
+    """
+
+    state: State
+    xml: str
+    live: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hypervisor:
+    """What libvirt tells of the host: its own version, and XML of its capabilities."""
+
+    version: str
+    capabilities: str
+    memory: Size
+    domains: tuple[Described, ...]
+
+
+class Libvirt:
+    """A libvirt at a URI; each question opens a connection and closes it. `limit` in seconds."""
+
+    def __init__(self, uri: str = URI, *, limit: float = 30.0) -> None:
+        self.uri = uri
+        self._limit = limit
+
+    def states(self) -> tuple[State, ...]:
+        """Return all domains without their XML; raises Unready."""
+        return self._ask(_states)
+
+    def look(self) -> Hypervisor:
+        """Return what libvirt knows of the host and of all domains; raises Unready."""
+        return self._ask(_look)
+
+    def _ask(self, question: Callable[[libvirt.virConnect, ModuleType], T]) -> T:
+        answer: list[T] = []
+        trouble: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                answer.append(self._connected(question))
+            except BaseException as error:  # noqa: BLE001 - raised again in the asking thread
+                trouble.append(error)
+
+        thread = threading.Thread(target=work, name="libvirt", daemon=True)
+        thread.start()
+        thread.join(self._limit)
+        if trouble:
+            raise trouble[0]
+        if not answer:
+            raise Unready(
+                f"libvirt at {self.uri} did not answer within {self._limit:.0f} s",
+                hint="look at: systemctl status libvirtd virtqemud; journalctl -u libvirtd",
+            )
+        return answer[0]
+
+    def _connected(self, question: Callable[[libvirt.virConnect, ModuleType], T]) -> T:
+        try:
+            import libvirt as library  # noqa: PLC0415 - 30 to 70 ms that --help need not pay
+        except ImportError as error:
+            raise Unready(
+                "Python's libvirt library is not installed",
+                hint="install python3-libvirt (python3-libvirt on Debian and EL)",
+            ) from error
+        # The library prints each error on stderr by itself, unless it has a handler.
+        library.registerErrorHandler(_ignore, None)
+        try:
+            connection = library.openReadOnly(self.uri)
+            try:
+                return question(connection, library)
+            finally:
+                connection.close()
+        except library.libvirtError as error:
+            reason = clean(error.get_error_message() or str(error))
+            raise Unready(
+                f"libvirt at {self.uri} can't be asked: {reason[:300]}",
+                hint="start it (systemctl start libvirtd or virtqemud.socket), or run this as root",
+            ) from error
+
+
+def _ignore(_context: object, _error: object) -> None:
+    """Leave errors to the exceptions that also tell them."""
+
+
+def _states(connection: libvirt.virConnect, library: ModuleType) -> tuple[State, ...]:
+    return tuple(state for state, _ in _domains(connection, library))
+
+
+def _domains(
+    connection: libvirt.virConnect, library: ModuleType
+) -> list[tuple[State, libvirt.virDomain]]:
+    starting = connection.listAllDomains(library.VIR_CONNECT_LIST_DOMAINS_AUTOSTART)
+    lasting = connection.listAllDomains(library.VIR_CONNECT_LIST_DOMAINS_PERSISTENT)
+    autostart = {domain.UUIDString() for domain in starting}
+    persistent = {domain.UUIDString() for domain in lasting}
+    found: list[tuple[State, libvirt.virDomain]] = []
+    for domain in connection.listAllDomains(0):
+        try:
+            number, maximum, _, vcpus, *_ = domain.info()
+        except library.libvirtError:
+            continue  # it is gone since it was listed
+        uuid = domain.UUIDString()
+        state = State(
+            name=domain.name(),
+            uuid=uuid,
+            state=_STATES[number] if number < len(_STATES) else DomainState.NOSTATE,
+            autostart=uuid in autostart,
+            persistent=uuid in persistent,
+            vcpus=vcpus,
+            memory=Size(maximum * 1024),
+        )
+        found.append((state, domain))
+    return sorted(found, key=lambda pair: pair[0].name)
+
+
+def _look(connection: libvirt.virConnect, library: ModuleType) -> Hypervisor:
+    described: list[Described] = []
+    for state, domain in _domains(connection, library):
+        try:
+            xml = domain.XMLDesc(library.VIR_DOMAIN_XML_INACTIVE)
+            live = "" if state.state in _INACTIVE else domain.XMLDesc(0)
+        except library.libvirtError:
+            continue  # it is gone since it was listed
+        described.append(Described(state=state, xml=xml, live=live))
+    number = connection.getLibVersion()
+    return Hypervisor(
+        version=f"{number // 1000000}.{number // 1000 % 1000}.{number % 1000}",
+        capabilities=connection.getCapabilities(),
+        # virNodeInfo tells KiB; the Python binding turns them into MiB.
+        memory=Size(int(connection.getInfo()[1]) << 20),
+        domains=tuple(described),
+    )

@@ -1,0 +1,119 @@
+"""LVM's reports: explicit columns, bytes, JSON (lvmreport(7)). Hidden LVs are not asked for."""
+
+from __future__ import annotations
+
+import msgspec
+
+from kvmkeep.host.door import Door
+from kvmkeep.host.tools import ask, decode
+from kvmkeep.model.facts import Volume, VolumeGroup
+from kvmkeep.model.units import Size
+
+_FORM = ("--reportformat", "json", "--units", "b", "--nosuffix", "--options")
+_AS_ROOT = "run it as root; `{}` says more"
+
+
+class _Lv(msgspec.Struct):
+    vg_name: str
+    lv_name: str
+    lv_size: int
+    lv_tags: str
+    lv_active: str
+    lv_device_open: str
+    lv_kernel_major: int
+    lv_kernel_minor: int
+    lv_attr: str
+
+
+class _Vg(msgspec.Struct):
+    vg_name: str
+    vg_extent_size: int
+    vg_size: int
+    vg_free: int
+    vg_missing_pv_count: int
+
+
+class _Pv(msgspec.Struct):
+    vg_name: str
+    pv_name: str
+
+
+class _Lvs(msgspec.Struct):
+    lv: list[_Lv]
+
+
+class _Vgs(msgspec.Struct):
+    vg: list[_Vg]
+
+
+class _Pvs(msgspec.Struct):
+    pv: list[_Pv]
+
+
+class _LvReport(msgspec.Struct):
+    report: list[_Lvs]
+
+
+class _VgReport(msgspec.Struct):
+    report: list[_Vgs]
+
+
+class _PvReport(msgspec.Struct):
+    report: list[_Pvs]
+
+
+def _argv(program: str, row: type[msgspec.Struct]) -> tuple[str, ...]:
+    return (program, *_FORM, ",".join(row.__struct_fields__))
+
+
+LVS = _argv("lvs", _Lv)
+VGS = _argv("vgs", _Vg)
+PVS = _argv("pvs", _Pv)
+
+
+def volumes(door: Door) -> tuple[Volume, ...]:
+    """Return all logical volumes that are not LVM's own parts; raises Unanswered."""
+    what = "logical volumes"
+    text = ask(door, what, LVS, hint=_AS_ROOT.format("lvs"))
+    rows = [row for part in decode(text, _LvReport, what, "lvs").report for row in part.lv]
+    return tuple(
+        Volume(
+            vg=row.vg_name,
+            name=row.lv_name,
+            size=Size(row.lv_size),
+            tags=tuple(tag for tag in row.lv_tags.split(",") if tag),
+            active=row.lv_active != "",
+            opened=row.lv_device_open == "open",
+            device=f"{row.lv_kernel_major}:{row.lv_kernel_minor}"
+            if row.lv_kernel_major >= 0
+            else "",
+            attributes=row.lv_attr,
+        )
+        for row in rows
+    )
+
+
+def groups(door: Door) -> tuple[VolumeGroup, ...]:
+    """Return all volume groups; raises Unanswered."""
+    what = "volume groups"
+    text = ask(door, what, VGS, hint=_AS_ROOT.format("vgs"))
+    rows = [row for part in decode(text, _VgReport, what, "vgs").report for row in part.vg]
+    what = "physical volumes"
+    text = ask(door, what, PVS, hint=_AS_ROOT.format("pvs"))
+    devices = [row for part in decode(text, _PvReport, what, "pvs").report for row in part.pv]
+    return tuple(
+        VolumeGroup(
+            name=row.vg_name,
+            extent=Size(row.vg_extent_size),
+            size=Size(row.vg_size),
+            free=Size(row.vg_free),
+            pvs=tuple(
+                pv.pv_name
+                for pv in devices
+                # LVM prints a lost one as `[unknown]`.
+                if pv.vg_name == row.vg_name and pv.pv_name.startswith("/")
+            ),
+            missing_pvs=row.vg_missing_pv_count,
+        )
+        for row in rows
+    )

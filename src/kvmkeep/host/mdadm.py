@@ -1,0 +1,69 @@
+"""MD arrays as the kernel's sysfs tells them (md(4), Documentation/admin-guide/md.rst).
+
+`/proc/mdstat` and `mdadm --detail` say the same for people to read.
+"""
+
+from __future__ import annotations
+
+import re
+
+from kvmkeep.host.door import Door
+from kvmkeep.model.facts import Array, ArrayState
+
+_ARRAY = re.compile(r"md(?:\d+|_d\d+|_[A-Za-z0-9_.-]+)")
+_STOPPED = frozenset({"clear", "inactive", "broken", "suspended"})
+_QUIET = frozenset({"", "idle", "frozen"})
+
+
+def arrays(door: Door) -> tuple[Array, ...]:
+    """Return all arrays; none where the kernel has no MD. Raises OSError."""
+    found = (_array(door, name) for name in door.names("/sys/block") if _ARRAY.fullmatch(name))
+    return tuple(array for array in found if array is not None)
+
+
+def _array(door: Door, name: str) -> Array | None:
+    place = f"/sys/block/{name}/md"
+    state = _read(door, f"{place}/array_state")
+    level = _read(door, f"{place}/level")
+    # A name without an array, or the container of arrays with metadata in the firmware's format,
+    # which is never active itself.
+    if state in {"", "clear"} or level == "container":
+        return None
+    devices = [entry for entry in door.names(place) if entry.startswith("dev-")]
+    members = {
+        device.removeprefix("dev-"): _read(door, f"{place}/{device}/state") for device in devices
+    }
+    wanted = _number(_read(door, f"{place}/raid_disks"))
+    degraded = _number(_read(door, f"{place}/degraded"))
+    action = _read(door, f"{place}/sync_action")
+    detail = [f"{max(0, wanted - degraded)} of {wanted} run"]
+    if action not in _QUIET:
+        detail.append(f"{action} goes on")
+    detail += [f"{member} is {said}" for member, said in members.items() if "faulty" in said]
+    if state in _STOPPED:
+        detail.append(f"it is {state}")
+    return Array(
+        name=name,
+        level=level,
+        state=_state(state, degraded, action),
+        members=tuple(members),
+        detail=", ".join(detail),
+    )
+
+
+def _state(state: str, degraded: int, action: str) -> ArrayState:
+    if state in _STOPPED:
+        return ArrayState.FAILED
+    if action not in _QUIET:
+        return ArrayState.RESYNCING
+    return ArrayState.DEGRADED if degraded else ArrayState.CLEAN
+
+
+def _read(door: Door, path: str) -> str:
+    return (door.read(path, 4096) or b"").decode("ascii", "replace").strip()
+
+
+def _number(text: str) -> int:
+    # raid_disks of an array that is being reshaped: `3 (2)`, the new and the old number.
+    first = text.split(" ", maxsplit=1)[0]
+    return int(first) if first.isdecimal() else 0

@@ -1,0 +1,67 @@
+"""Questions to the machine's tools: an answer, or a problem that says why there is none."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from kvmkeep.host.door import Door
+from kvmkeep.model.command import Command
+from kvmkeep.model.facts import Problem
+
+T = TypeVar("T")
+
+_MISSING = 127
+_TIMEOUT = 30.0
+"""Seconds that a question may take: LVM may have to wait for another LVM command's lock."""
+
+
+class Unanswered(Exception):
+    """A tool gave no usable answer; carries the problem."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.reason)
+        self.problem = problem
+
+
+def ask(door: Door, what: str, argv: tuple[str, ...], *, hint: str = "") -> str:
+    """Return what a read-only command prints; raise Unanswered when it does not end well.
+
+    `what` names in words what is not seen then.
+    """
+    result = door.run(Command(argv=argv, why=f"see {what}", timeout=_TIMEOUT))
+    if result.ok:
+        return result.text
+    program = argv[0]
+    if result.timed_out:
+        reason = f"{program} did not answer within {_TIMEOUT:.0f} s"
+    elif result.code == _MISSING:
+        reason = f"{program} is not installed"
+    else:
+        said = [line.strip() for line in clean(result.tail).splitlines() if line.strip()]
+        reason = f"{program} failed with exit code {result.code}: {' / '.join(said[-3:])}"
+    raise Unanswered(
+        Problem(what=what, reason=reason[:400], hint=hint or f"try: {argv_text(argv)}")
+    )
+
+
+def decode(text: str, form: type[T], what: str, program: str) -> T:
+    """Parse a tool's JSON into our types; raise Unanswered where it is not what was asked for."""
+    try:
+        return msgspec.json.decode(text.encode("utf-8", "replace"), type=form, strict=False)
+    except msgspec.DecodeError as error:  # also of ValidationError
+        reason = f"{program} answered with something else than the JSON expected: {error}"
+        hint = "run it again; if it stays so, this version of the tool is not known yet"
+        raise Unanswered(Problem(what=what, reason=clean(reason)[:400], hint=hint)) from error
+
+
+def argv_text(argv: tuple[str, ...]) -> str:
+    """Return a command for a hint, not too long."""
+    text = str(Command(argv=argv, why=""))
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def clean(text: str) -> str:
+    """Return foreign text without control characters other than newlines."""
+    return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)

@@ -312,6 +312,9 @@ class LoginSection(Section, frozen=True, kw_only=True):
         bool, Meta(description="Whether the account may become root without a password.")
     ] = False
 
+    def __repr__(self) -> str:
+        return f"LoginSection(user={self.user!r})"
+
 
 class RunSection(Section, frozen=True, kw_only=True):
     """How a guest is to run."""

@@ -6,7 +6,7 @@ import json
 import posixpath
 
 from kvmkeep.model.names import guest_uuid
-from kvmkeep.model.spec import FirstBoot, Guest, Image, Place, Storage
+from kvmkeep.model.spec import Disk, FirstBoot, Guest, Image, Place, Storage
 from kvmkeep.model.units import GuestName, Label, Size, parse_guest_name, parse_label, printable
 from kvmkeep.spec.addresses import parse_hostname
 from kvmkeep.spec.disks import parse_amount, resolve_disks
@@ -52,7 +52,10 @@ def resolve_guest(
     """Return the guest, or None after noting what is wrong with it."""
     image = _image(source, document.image, images)
     memory = source.parse(("memory",), _parse_memory, document.memory)
-    disks = resolve_disks(source, name, document.disks or {}, storage, around.claims)
+    sizes = document.disks
+    disks: tuple[Disk, ...] = ()
+    if sizes is not None:
+        disks = resolve_disks(source, name, sizes, storage, around.claims)
     nics = resolve_nics(source, name, document.nics, around)
     login = None
     if document.login is not None:

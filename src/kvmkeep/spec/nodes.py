@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -200,12 +200,20 @@ class _Reader:
                     return root
                 begun = True
                 if event.version or event.tags:
-                    self.wrong(_mark(event), "directives are not used here (remove the % line)")
+                    self.wrong(
+                        self._directive(), "directives are not used here (remove the % line)"
+                    )
             elif isinstance(event, NodeEvent):
                 root = self._node(event, events, 1)
         if root is None or (isinstance(root, Scalar) and root.kind is Kind.NULL):
             return self.wrong(Mark(1, 1), "the file is empty")
         return root
+
+    def _directive(self) -> Mark:
+        """Return where the first directive stands; the parser only tells where they end."""
+        lines = self.text.split("\n")
+        found = (n for n, line in enumerate(lines, 1) if line.startswith("%"))
+        return Mark(next(found, 1), 1)
 
     def _node(self, event: Event, events: Iterator[Event], depth: int) -> Node:
         mark = _mark(event)
@@ -244,6 +252,9 @@ class _Reader:
                 break
             key = self._node(event, events, depth + 1)
             value = self._node(next(events), events, depth + 1)
+            if isinstance(value, Scalar) and value.plain and not value.text:
+                # The parser sets the mark of an empty value behind it, on another line.
+                value = replace(value, mark=key.mark)
             if isinstance(key, Broken):
                 continue
             if not isinstance(key, Scalar):

@@ -1,0 +1,152 @@
+"""Domains: libvirt's XML as facts (https://libvirt.org/formatdomain.html)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+from xml.etree import ElementTree as ET
+
+from kvmkeep.host.door import Door
+from kvmkeep.host.libvirt import Described, Hypervisor
+from kvmkeep.model.facts import Domain, DomainDisk, DomainNic
+from kvmkeep.model.names import METADATA_URI
+from kvmkeep.model.units import Size
+from kvmkeep.observe.notebook import Notebook
+
+_AGENT = "org.qemu.guest_agent.0"
+
+
+class Looks(Protocol):
+    """A libvirt that can be asked once for everything."""
+
+    def look(self) -> Hypervisor:
+        """Return what libvirt knows of the host and of all domains; raises Unready."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domains:
+    """What libvirt tells. `memory` is the host's."""
+
+    version: str
+    emulator: str
+    memory: Size
+    domains: tuple[Domain, ...]
+
+
+_NONE = Domains(version="", emulator="", memory=Size(0), domains=())
+
+
+def observe_domains(notebook: Notebook, libvirt: Looks) -> Domains:
+    """Return what libvirt tells, or nothing where it can't be asked."""
+    found = notebook.ask("libvirt", lambda _: libvirt.look(), None)
+    if found is None:
+        return _NONE
+    domains: list[Domain] = []
+    for described in found.domains:
+        try:
+            domains.append(parse_domain(described, notebook.door))
+        except ET.ParseError as error:
+            reason = f"its XML can't be read: {error}"
+            name = described.state.name
+            notebook.note(f"domain {name}", reason, f"look at: virsh dumpxml {name}")
+    return Domains(
+        version=found.version,
+        emulator=_emulator(found.capabilities),
+        memory=found.memory,
+        domains=tuple(domains),
+    )
+
+
+def parse_domain(described: Described, door: Door) -> Domain:
+    """Return a domain's facts; raises ET.ParseError."""
+    state = described.state
+    root = ET.fromstring(described.xml)  # noqa: S314 - libvirt made it
+    live = ET.fromstring(described.live) if described.live else None  # noqa: S314
+    disks = _disks(root, door)
+    if live is not None:
+        # A disk may have been added to the running guest only: it is in use all the same.
+        disks += [disk for disk in _disks(live, door) if disk not in disks and disk.source]
+    return Domain(
+        name=state.name,
+        uuid=state.uuid,
+        state=state.state,
+        persistent=state.persistent,
+        autostart=state.autostart,
+        ours=root.find(f"metadata/{{{METADATA_URI}}}guest") is not None,
+        memory=state.memory,
+        vcpus=state.vcpus,
+        disks=tuple(disks),
+        nics=tuple(_nic(nic) for nic in root.iterfind("devices/interface")),
+        agent=live is not None and _agent_connected(live),
+        serial_log=_serial_log(root),
+        xml=described.xml,
+    )
+
+
+def _disks(root: ET.Element, door: Door) -> list[DomainDisk]:
+    found: list[DomainDisk] = []
+    for disk in root.iterfind("devices/disk"):
+        source = _source(disk.find("source"))
+        found.append(
+            DomainDisk(
+                target=_get(disk, "target", "dev"),
+                bus=_get(disk, "target", "bus"),
+                kind=disk.get("device", "disk"),
+                source=source,
+                device=door.device(source) if source.startswith("/") else "",
+                format=_get(disk, "driver", "type"),
+            )
+        )
+    return found
+
+
+def _source(source: ET.Element | None) -> str:
+    if source is None:
+        return ""
+    if source.get("pool"):
+        return f"{source.get('pool')}/{source.get('volume', '')}"
+    words = (source.get(name, "") for name in ("dev", "file", "dir", "name"))
+    return next((word for word in words if word), "")
+
+
+def _nic(nic: ET.Element) -> DomainNic:
+    return DomainNic(
+        mac=_get(nic, "mac", "address"),
+        bridge=_get(nic, "source", "bridge"),
+        model=_get(nic, "model", "type"),
+    )
+
+
+def _agent_connected(live: ET.Element) -> bool:
+    return any(
+        target.get("name") == _AGENT and target.get("state") == "connected"
+        for target in live.iterfind("devices/channel/target")
+    )
+
+
+def _serial_log(root: ET.Element) -> str:
+    for place in ("devices/serial/log", "devices/console/log"):
+        log = root.find(place)
+        if log is not None:
+            return log.get("file", "")
+    return ""
+
+
+def _emulator(capabilities: str) -> str:
+    """Return the QEMU that runs guests of the host's own architecture."""
+    try:
+        root = ET.fromstring(capabilities)  # noqa: S314 - libvirt made it
+    except ET.ParseError:
+        return ""
+    own = root.findtext("host/cpu/arch", "")
+    for guest in root.iterfind("guest"):
+        arch = guest.find("arch")
+        if guest.findtext("os_type") == "hvm" and arch is not None and arch.get("name") == own:
+            for_kvm = arch.findtext("domain[@type='kvm']/emulator", "")
+            return for_kvm or arch.findtext("emulator", "")
+    return ""
+
+
+def _get(parent: ET.Element, child: str, name: str) -> str:
+    element = parent.find(child)
+    return "" if element is None else element.get(name, "")

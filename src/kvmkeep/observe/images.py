@@ -1,0 +1,89 @@
+"""Images of the spec: which files are there, what they are, and what was found out about them."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote, urlsplit
+
+from kvmkeep.host.image_header import HEAD_SIZE, read_header
+from kvmkeep.model.facts import Contents, Header, ImageFacts, ImageFile
+from kvmkeep.model.look import LOOK_LIMIT, parse_look
+from kvmkeep.model.spec import Checksum, Image, Packing
+from kvmkeep.model.store import (
+    fetched_path,
+    list_path,
+    look_path,
+    unpacked_path,
+    verified_memo,
+    verified_path,
+)
+from kvmkeep.observe.notebook import Notebook
+from kvmkeep.observe.sums import Found, find_sum
+
+_FILE = "file"
+_LIST_LIMIT = 16 << 20
+
+
+def observe_images(notebook: Notebook, images: tuple[Image, ...]) -> tuple[ImageFacts, ...]:
+    """Return what is known of each image; only regular files are opened."""
+    return tuple(_image(notebook, image) for image in images)
+
+
+def _image(notebook: Notebook, image: Image) -> ImageFacts:
+    original = notebook.look(fetched_path(image) if image.remote else image.source)
+    usable = original
+    if image.packing is not Packing.NONE:
+        usable = None
+        if original is not None and original.kind == _FILE:
+            usable = notebook.look(unpacked_path(image, original.fingerprint))
+    wanted = _wanted(notebook, image)
+    return ImageFacts(
+        name=image.name,
+        original=original,
+        usable=usable,
+        header=_header(notebook, usable),
+        contents=_contents(notebook, usable),
+        digest_wanted=wanted.digest,
+        digest_problem=wanted.problem,
+        verified=_verified(notebook, original, wanted.digest),
+    )
+
+
+def _wanted(notebook: Notebook, image: Image) -> Found:
+    if isinstance(image.check, Checksum):
+        return Found(digest=f"{image.check.algorithm}:{image.check.digest.lower()}")
+    path = list_path(image)
+    content = notebook.read(path, _LIST_LIMIT) if path else None
+    if content is None:
+        return Found()
+    return find_sum(content.decode("utf-8", "replace"), _basename(image))
+
+
+def _basename(image: Image) -> str:
+    path = unquote(urlsplit(image.source).path) if image.remote else image.source
+    return path.rpartition("/")[2]
+
+
+def _header(notebook: Notebook, usable: ImageFile | None) -> Header | None:
+    if usable is None or usable.kind != _FILE:
+        return None
+    head = notebook.read(usable.path, HEAD_SIZE)
+    return None if head is None else read_header(head, usable.fingerprint.size)
+
+
+def _contents(notebook: Notebook, usable: ImageFile | None) -> Contents | None:
+    if usable is None:
+        return None
+    answer = notebook.read(look_path(usable.fingerprint), LOOK_LIMIT)
+    if answer is None:
+        return None
+    try:
+        return parse_look(answer.decode("utf-8", "replace"))
+    except ValueError:
+        return None  # it is looked into again
+
+
+def _verified(notebook: Notebook, original: ImageFile | None, digest: str) -> bool:
+    if original is None or not digest:
+        return False
+    memo = notebook.read(verified_path(original.fingerprint, digest), 4096)
+    return memo == verified_memo(digest)

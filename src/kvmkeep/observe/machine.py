@@ -1,0 +1,99 @@
+"""The whole look at the host: read-only, and never stopped by one thing that can't be seen."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+
+from kvmkeep.host.door import Door
+from kvmkeep.model.facts import FACTS_VERSION, Facts, SavedXml, SeedFile
+from kvmkeep.model.names import SEED_DIR
+from kvmkeep.model.spec import Spec
+from kvmkeep.model.units import Size
+from kvmkeep.observe.domains import Looks, observe_domains
+from kvmkeep.observe.images import observe_images
+from kvmkeep.observe.network import observe_network
+from kvmkeep.observe.notebook import Notebook
+from kvmkeep.observe.storage import observe_storage
+from kvmkeep.observe.tools import observe_tools
+
+_MEMORY = "MemTotal:"
+_XML_LIMIT = 16 << 20
+
+
+def observe(door: Door, libvirt: Looks, spec: Spec | None, now: datetime | None = None) -> Facts:
+    """Return the host as it is. `spec` names the images and the place of saved XML to look at.
+
+    What can't be read is left empty and told in `problems`.
+    """
+    notebook = Notebook(door)
+    storage = observe_storage(notebook)
+    network = observe_network(notebook)
+    domains = observe_domains(notebook, libvirt)
+    moment = (now or datetime.now(UTC)).astimezone(UTC)
+    images = observe_images(notebook, spec.images) if spec is not None else ()
+    saved = _saved(notebook, spec.xml_dir) if spec is not None else ()
+    seeds = _seeds(notebook)
+    memory = _memory(_text(notebook, "/proc/meminfo")) or domains.memory
+    return Facts(
+        version=FACTS_VERSION,
+        time=moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        hostname=_text(notebook, "/proc/sys/kernel/hostname").strip(),
+        memory=memory,
+        cpus=_cpus(_text(notebook, "/sys/devices/system/cpu/online").strip()),
+        arrays=storage.arrays,
+        groups=storage.groups,
+        volumes=storage.volumes,
+        links=network.links,
+        nm=network.nm,
+        management=network.management,
+        domains=domains.domains,
+        libvirt=domains.version,
+        emulator=domains.emulator,
+        images=images,
+        seeds=seeds,
+        saved=saved,
+        tools=observe_tools(door, _text(notebook, "/etc/os-release")),
+        problems=notebook.problems,
+    )
+
+
+def _text(notebook: Notebook, path: str) -> str:
+    return (notebook.read(path) or b"").decode("utf-8", "replace")
+
+
+def _memory(meminfo: str) -> Size | None:
+    """Return all memory that the kernel manages (proc(5): MemTotal, in KiB)."""
+    for line in meminfo.splitlines():
+        words = line.split()
+        if len(words) >= 2 and words[0] == _MEMORY and words[1].isdecimal():
+            return Size(int(words[1]) * 1024)
+    return None
+
+
+def _cpus(online: str) -> int:
+    """Count a list such as `0-3,8` (the kernel's format of CPU lists)."""
+    count = 0
+    for part in online.split(","):
+        first, _, last = part.partition("-")
+        if first.isdecimal():
+            count += (int(last) if last.isdecimal() else int(first)) - int(first) + 1
+    return count
+
+
+def _seeds(notebook: Notebook) -> tuple[SeedFile, ...]:
+    names = (name for name in notebook.names(SEED_DIR) if name.endswith(".iso"))
+    return tuple(
+        SeedFile(guest=name.removesuffix(".iso"), path=f"{SEED_DIR}/{name}") for name in names
+    )
+
+
+def _saved(notebook: Notebook, directory: str) -> tuple[SavedXml, ...]:
+    found: list[SavedXml] = []
+    for name in notebook.names(directory):
+        path = f"{directory}/{name}"
+        content = notebook.read(path, _XML_LIMIT) if name.endswith(".xml") else None
+        if content is not None:
+            digest = hashlib.sha256(content).hexdigest()
+            found.append(SavedXml(guest=name.removesuffix(".xml"), path=path, sha256=digest))
+    return tuple(found)

@@ -1,0 +1,27 @@
+"""Storage: MD arrays, volume groups, logical volumes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kvmkeep.host import lvm, mdadm
+from kvmkeep.model.facts import Array, Volume, VolumeGroup
+from kvmkeep.observe.notebook import Notebook
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """What the host keeps its data on."""
+
+    arrays: tuple[Array, ...]
+    groups: tuple[VolumeGroup, ...]
+    volumes: tuple[Volume, ...]
+
+
+def observe_storage(notebook: Notebook) -> Storage:
+    """Return arrays, groups and volumes as far as they can be seen."""
+    return Storage(
+        arrays=notebook.ask("MD arrays", mdadm.arrays, ()),
+        groups=notebook.ask("volume groups", lvm.groups, ()),
+        volumes=notebook.ask("logical volumes", lvm.volumes, ()),
+    )

@@ -1,0 +1,54 @@
+"""Programs that steps run, and the packages that bring them."""
+
+from __future__ import annotations
+
+from kvmkeep.host.door import Door
+from kvmkeep.model.facts import Tool
+
+# Program, Debian's package, EL's package.
+_TABLE = (
+    ("bash", "bash", "bash"),
+    ("blkdiscard", "util-linux", "util-linux"),
+    ("busctl", "systemd", "systemd"),
+    ("curl", "curl", "curl"),
+    ("gpgv", "gpgv", "gnupg2"),
+    ("grep", "grep", "grep"),
+    ("guestfish", "guestfish", "guestfs-tools"),
+    ("gzip", "gzip", "gzip"),
+    ("ip", "iproute2", "iproute"),
+    ("lvchange", "lvm2", "lvm2"),
+    ("lvcreate", "lvm2", "lvm2"),
+    ("lvs", "lvm2", "lvm2"),
+    ("mdadm", "mdadm", "mdadm"),
+    ("nc", "netcat-openbsd", "nmap-ncat"),
+    ("nmcli", "network-manager", "NetworkManager"),
+    ("ping", "iputils-ping", "iputils"),
+    ("prlimit", "util-linux", "util-linux"),
+    ("qemu-img", "qemu-utils", "qemu-img"),
+    ("sha256sum", "coreutils", "coreutils"),
+    ("sha512sum", "coreutils", "coreutils"),
+    ("virsh", "libvirt-clients", "libvirt-client"),
+    ("xorriso", "xorriso", "xorriso"),
+    ("xz", "xz-utils", "xz"),
+    ("zstd", "zstd", "zstd"),
+)
+
+_EL = frozenset({"rhel", "fedora", "centos", "rocky", "almalinux"})
+
+
+def observe_tools(door: Door, os_release: str) -> tuple[Tool, ...]:
+    """Return where each program is, with its package on this kind of system (os-release(5))."""
+    like_el = not _EL.isdisjoint(_ids(os_release))
+    return tuple(
+        Tool(name=name, path=door.which(name), package=el if like_el else debian)
+        for name, debian, el in _TABLE
+    )
+
+
+def _ids(os_release: str) -> set[str]:
+    found: set[str] = set()
+    for line in os_release.splitlines():
+        key, _, value = line.partition("=")
+        if key in {"ID", "ID_LIKE"}:
+            found.update(value.strip().strip("\"'").lower().split())
+    return found

@@ -27,7 +27,17 @@ def guest_starts_under_kvm() -> bool:
         disk = Path(place, "boot.img")
         disk.write_bytes(BOOT_SECTOR + bytes(1024 * 1024 - len(BOOT_SECTOR)))
         # fmt: skip
-        argv = [QEMU, "-accel", "kvm", "-cpu", "max", "-machine", "q35", "-nodefaults", "-no-user-config"]
+        argv = [
+            QEMU,
+            "-accel",
+            "kvm",
+            "-cpu",
+            "max",
+            "-machine",
+            "q35",
+            "-nodefaults",
+            "-no-user-config",
+        ]
         argv += ["-display", "none", "-m", "64", "-device", "isa-debug-exit,iobase=0xf4,iosize=1"]
         argv += ["-drive", f"file={disk},format=raw,if=ide"]
         try:

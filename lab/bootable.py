@@ -23,11 +23,13 @@ def clamp_times(root: Path) -> None:
     for directory, names, files in os.walk(root):
         for name in (*names, *files, "."):
             path = os.path.normpath(os.path.join(directory, name))  # noqa: PTH118  (200,000 paths)
-            changed = os.lstat(path).st_mtime  # noqa: PTH116
+            changed = os.lstat(path).st_mtime
             os.utime(path, (EPOCH, min(EPOCH, int(changed))), follow_symlinks=False)
 
 
-def write_ext4(root: Path, image: Path, label: str, size: int, log: Path, *, start: int = 0) -> None:
+def write_ext4(
+    root: Path, image: Path, label: str, size: int, log: Path, *, start: int = 0
+) -> None:
     """Write a tree as an ext4 filesystem into an image, with fixed identifiers and times."""
     clamp_times(root)
     with image.open("ab") as handle:
@@ -35,7 +37,25 @@ def write_ext4(root: Path, image: Path, label: str, size: int, log: Path, *, sta
     fixed = str(uuid.uuid5(NAMESPACE, label))
     options = f"hash_seed={fixed},offset={start},lazy_itable_init=0,nodiscard"
     features = "^orphan_file,^metadata_csum_seed"
-    argv = ["mke2fs", "-q", "-F", "-t", "ext4", "-L", label, "-U", fixed, "-m", "1", "-b", "4096", "-I", "256", "-O", features]
+    argv = [
+        "mke2fs",
+        "-q",
+        "-F",
+        "-t",
+        "ext4",
+        "-L",
+        label,
+        "-U",
+        fixed,
+        "-m",
+        "1",
+        "-b",
+        "4096",
+        "-I",
+        "256",
+        "-O",
+        features,
+    ]
     argv += ["-E", options, "-d", str(root), str(image), f"{(size - start) // 1024}k"]
     run_tool(argv, log, limit=600, environment=ENVIRONMENT)
     fix_inode_times(image, start, log)
@@ -50,11 +70,21 @@ def fix_inode_times(image: Path, start: int, log: Path) -> None:
     text = listing.read_text()
     values = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     used = int(values["Inode count"]) - int(values["Free inodes"])
-    lines = [f"set_inode_field <{number}> {field} @{EPOCH}" for number in range(1, used + 2) for field in FIELDS[:3]]
+    lines = [
+        f"set_inode_field <{number}> {field} @{EPOCH}"
+        for number in range(1, used + 2)
+        for field in FIELDS[:3]
+    ]
     lines += [f"set_super_value {field} @{EPOCH}" for field in ("mkfs_time", "wtime", "lastcheck")]
     listing.write_text("\n".join(lines) + "\n")
     with Path(os.devnull).open("wb") as nowhere:
-        run_tool(["debugfs", "-w", "-f", str(listing), device], log, limit=300, stdout=nowhere, environment=ENVIRONMENT)
+        run_tool(
+            ["debugfs", "-w", "-f", str(listing), device],
+            log,
+            limit=300,
+            stdout=nowhere,
+            environment=ENVIRONMENT,
+        )
     listing.unlink()
 
 
@@ -68,7 +98,16 @@ def make_disk(root: Path, image: Path, label: str, size: int, log: Path) -> None
     run_tool(["sh", "-c", script], log, limit=60)
     table.unlink()
     core = image.with_suffix(".grub")
-    argv = ["grub-mkimage", "-O", "i386-pc", "-p", "(hd0,msdos1)/boot/grub", "-o", str(core), *GRUB_MODULES.split()]
+    argv = [
+        "grub-mkimage",
+        "-O",
+        "i386-pc",
+        "-p",
+        "(hd0,msdos1)/boot/grub",
+        "-o",
+        str(core),
+        *GRUB_MODULES.split(),
+    ]
     run_tool(argv, log, limit=60)
     # The boot code looks for the core image in the sector after it; both are made for that.
     with image.open("r+b") as handle:

@@ -52,7 +52,9 @@ def build_booted(place: Path, host: Path) -> None:
     (place / "base").symlink_to(Path("..", host.name))
     qemu.make_overlay(place / "root.qcow2", host / "root.img", "raw")
     for disk in qemu.DISKS[1:]:
-        output_of(["qemu-img", "create", "-q", "-f", "qcow2", str(place / f"{disk}.qcow2"), qemu.SSD_SIZE])
+        output_of(
+            ["qemu-img", "create", "-q", "-f", "qcow2", str(place / f"{disk}.qcow2"), qemu.SSD_SIZE]
+        )
     # A short name: the sockets of this machine live in their own place for a moment.
     name = f"first-boot-{Path(tempfile.mktemp(dir='')).name[-6:].lower().replace('_', '0')}"  # noqa: S306
     state = State(name, str(place), accelerator=accelerator())
@@ -66,7 +68,11 @@ def build_booted(place: Path, host: Path) -> None:
         with step("making the RAID, the volume group and the volumes of the operating system"):
             demand(state, ["/usr/local/lib/kvmkeep-lab/provision.sh"], limit=PROVISION_LIMIT)
             demand(state, ["lab-settled", "120"], limit=150)
-            demand(state, ["sh", "-c", "virsh version && nmcli general && sync && sleep 2 && sync"], limit=60)
+            demand(
+                state,
+                ["sh", "-c", "virsh version && nmcli general && sync && sleep 2 && sync"],
+                limit=60,
+            )
         with step("saving the running machine"):
             ssh.close_master(state)
             demand(state, ["sync"], limit=60)
@@ -85,7 +91,11 @@ def booted_host() -> Path:
     """Return the directory with the disks of a booted host and its saved state."""
     host = host_image()
     sources = cache.tree_parts(*(HERE / name for name in ("booted.py", "qemu.py")))
-    parts = sources | {"host": host_key().encode(), "qemu": qemu_version().encode(), "accel": accelerator().encode()}
+    parts = sources | {
+        "host": host_key().encode(),
+        "qemu": qemu_version().encode(),
+        "accel": accelerator().encode(),
+    }
     key = cache.key_of(parts)
     place = cache.entry("booted", key, lambda target: build_booted(target, host), needs=SPACE)
     if not (place / "base" / "vmlinuz").exists():

@@ -84,7 +84,9 @@ def tree_parts(*roots: Path) -> dict[str, bytes]:
     for root in roots:
         for path in [root] if root.is_file() else sorted(root.rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
-                parts[f"{path.relative_to(root.parent)} {path.stat().st_mode & 0o111}"] = path.read_bytes()
+                parts[f"{path.relative_to(root.parent)} {path.stat().st_mode & 0o111}"] = (
+                    path.read_bytes()
+                )
     return parts
 
 
@@ -104,7 +106,11 @@ def fingerprint(path: Path) -> dict[str, str | int]:
 
 def write_manifest(place: Path) -> None:
     """Describe every file of an entry; this is what makes it complete."""
-    files = {str(path.relative_to(place)): fingerprint(path) for path in sorted(place.rglob("*")) if path.is_file()}
+    files = {
+        str(path.relative_to(place)): fingerprint(path)
+        for path in sorted(place.rglob("*"))
+        if path.is_file()
+    }
     (place / MANIFEST).write_text(json.dumps(files, indent=1, sort_keys=True) + "\n")
 
 

@@ -110,7 +110,9 @@ def verb_down(options: argparse.Namespace) -> int:
 def verb_list(_options: argparse.Namespace) -> int:
     """List the labs."""
     for state in labs():
-        power = f"running (process {state.pid}, SSH port {state.port})" if state.is_running() else "off"
+        power = (
+            f"running (process {state.pid}, SSH port {state.port})" if state.is_running() else "off"
+        )
         print(f"{state.name:20} {state.accelerator:4} {power}  {state.disks}")
     return 0
 
@@ -123,24 +125,30 @@ def verb_log(options: argparse.Namespace) -> int:
 
 def verb_packages(_options: argparse.Namespace) -> int:
     """Print the Debian packages that the lab needs."""
-    print(" ".join(package_names()))
+    print("\n".join(package_names()))
     return 0
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    top = argparse.ArgumentParser(prog="python3 -m lab", description="A virtual server like a real KVM server.")
+    top = argparse.ArgumentParser(
+        prog="python3 -m lab", description="A virtual server like a real KVM server."
+    )
     verbs = top.add_subparsers(required=True, metavar="COMMAND")
 
     def verb(name: str, function: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
         text = function.__doc__ or ""
         made = verbs.add_parser(name, help=text, description=text)
         made.set_defaults(function=function)
-        made.add_argument("--name", default=os.environ.get("KVMKEEP_LAB_NAME", "default"), help="which lab")
+        made.add_argument(
+            "--name", default=os.environ.get("KVMKEEP_LAB_NAME", "default"), help="which lab"
+        )
         return made
 
     up = verb("up", verb_up)
-    up.add_argument("--no-images", dest="images", action="store_false", help="without the guest images")
+    up.add_argument(
+        "--no-images", dest="images", action="store_false", help="without the guest images"
+    )
     for starting in (up, verb("reset", verb_reset)):
         starting.add_argument("--ssh-port", type=int, default=0, help="default: any free port")
     verb("images", verb_images)

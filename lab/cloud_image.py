@@ -18,7 +18,9 @@ NETWORK = "ifupdown isc-dhcp-client iproute2 iputils-ping netbase ca-certificate
 PACKAGES = f"{SYSTEM} {CLOUD} {NETWORK}".split()
 SIZE = 2 * 2**30
 SPACE = 5 * 2**30
-OPENSTACK_ONLY = "# Made for OpenStack: no other source of settings is asked.\ndatasource_list: [OpenStack]\n"
+OPENSTACK_ONLY = (
+    "# Made for OpenStack: no other source of settings is asked.\ndatasource_list: [OpenStack]\n"
+)
 
 
 def build_cloud(place: Path) -> None:

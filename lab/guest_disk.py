@@ -31,7 +31,14 @@ def plug_in(state: State, images: Path) -> None:
         if not attached:
             drive = f"file={images / DISK},if=none,id=images,format=raw,cache=unsafe,readonly=on"
             qmp.human(f"drive_add 0 {drive}")
-            qmp.call("device_add", driver="virtio-blk-pci", drive="images", serial="images", bus="spare", id="imagedisk")
+            qmp.call(
+                "device_add",
+                driver="virtio-blk-pci",
+                drive="images",
+                serial="images",
+                bus="spare",
+                id="imagedisk",
+            )
     done = ssh.run_captured(state, ["sh", "-c", MOUNT], limit=120)
     if done.returncode:
         message = f"the guest images can't be mounted in the lab: {done.stderr.decode(errors='replace').strip()}"

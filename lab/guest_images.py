@@ -39,8 +39,22 @@ def build_images(place: Path, files: list[Path]) -> None:
         disk = place / DISK
         with disk.open("wb") as handle:
             handle.truncate(DISK_SIZE)
-        argv = ["mke2fs", "-q", "-F", "-t", "ext4", "-L", "lab-images", "-m", "0", "-O", "^has_journal"]
-        run_tool([*argv, "-d", str(tree), str(disk)], log, limit=600, environment=bootable.ENVIRONMENT)
+        argv = [
+            "mke2fs",
+            "-q",
+            "-F",
+            "-t",
+            "ext4",
+            "-L",
+            "lab-images",
+            "-m",
+            "0",
+            "-O",
+            "^has_journal",
+        ]
+        run_tool(
+            [*argv, "-d", str(tree), str(disk)], log, limit=600, environment=bootable.ENVIRONMENT
+        )
 
 
 def guest_images() -> Path:
@@ -49,4 +63,6 @@ def guest_images() -> Path:
     files = [*(cloud / name for name in NAMES), tiny]
     parts = {"cloud": cloud.name.encode(), "tiny": tiny.parent.name.encode()}
     parts |= cache.tree_parts(HERE / "guest_images.py")
-    return cache.entry("images", cache.key_of(parts), lambda place: build_images(place, files), needs=SPACE)
+    return cache.entry(
+        "images", cache.key_of(parts), lambda place: build_images(place, files), needs=SPACE
+    )

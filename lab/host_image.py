@@ -20,7 +20,9 @@ SUITE = "bookworm"
 ROOT_SIZE = "24G"
 SPACE = 6 * 2**30
 BASE = "systemd-sysv udev dbus linux-image-cloud-amd64 initramfs-tools kmod procps less bash-completion"
-VIRTUALIZATION = "libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils guestfish guestfs-tools"
+VIRTUALIZATION = (
+    "libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils guestfish guestfs-tools"
+)
 STORAGE = "lvm2 mdadm e2fsprogs xfsprogs fdisk gdisk zstd xz-utils xorriso"
 NETWORK = "network-manager iproute2 iputils-ping iputils-arping dnsmasq-base curl ncat socat openssh-server"
 OTHER = "ca-certificates python3 python3-libvirt python3-guestfs gnupg gpgv jq"
@@ -32,7 +34,9 @@ def demand_root() -> None:
     """Building a root filesystem needs root."""
     if os.geteuid() != 0:
         message = "building the lab's images needs root"
-        raise LabError(message, "run it with sudo; KVMKEEP_LAB_CACHE says where the images are kept")
+        raise LabError(
+            message, "run it with sudo; KVMKEEP_LAB_CACHE says where the images are kept"
+        )
 
 
 def host_key() -> str:
@@ -50,7 +54,13 @@ def debootstrap(
     environment: Mapping[str, str] | None = None,
 ) -> None:
     """Make a Debian root filesystem in a directory."""
-    argv = ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", "--dpkgopt=force-unsafe-io"]
+    argv = [
+        "mmdebstrap",
+        "--mode=root",
+        "--variant=minbase",
+        "--format=directory",
+        "--dpkgopt=force-unsafe-io",
+    ]
     argv += ["--aptopt=APT::Install-Recommends false", "--aptopt=Acquire::Retries 3"]
     argv += [f"--dpkgopt=path-exclude={pattern}" for pattern in WITHOUT]
     argv += [f"--include={','.join(packages)}", f"--customize-hook={hook}", SUITE, str(target)]
@@ -60,11 +70,18 @@ def debootstrap(
 def extract_packages(target: Path, packages: list[str], log: Path) -> None:
     """Unpack Debian packages and what they need into a directory, without installing them."""
     argv = ["mmdebstrap", "--mode=root", "--variant=extract", "--format=directory"]
-    argv += ["--aptopt=APT::Install-Recommends false", f"--include={','.join(packages)}", SUITE, str(target)]
+    argv += [
+        "--aptopt=APT::Install-Recommends false",
+        f"--include={','.join(packages)}",
+        SUITE,
+        str(target),
+    ]
     run_mmdebstrap(argv, target, log, {})
 
 
-def run_mmdebstrap(argv: list[str], target: Path, log: Path, environment: Mapping[str, str]) -> None:
+def run_mmdebstrap(
+    argv: list[str], target: Path, log: Path, environment: Mapping[str, str]
+) -> None:
     """Run mmdebstrap, from another mirror if one is named."""
     mirror = os.environ.get("KVMKEEP_LAB_MIRROR")
     argv = [*argv, mirror] if mirror else argv
@@ -74,7 +91,18 @@ def run_mmdebstrap(argv: list[str], target: Path, log: Path, environment: Mappin
 def make_keys(place: Path, log: Path) -> None:
     """Make the key to log in with and the key of the host."""
     for name in ("login", "host"):
-        argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"kvmkeep-lab-{name}", "-f", str(place / name)]
+        argv = [
+            "ssh-keygen",
+            "-q",
+            "-t",
+            "ed25519",
+            "-N",
+            "",
+            "-C",
+            f"kvmkeep-lab-{name}",
+            "-f",
+            str(place / name),
+        ]
         run_tool(argv, log, limit=60)
 
 
@@ -85,13 +113,24 @@ def build_host(place: Path) -> None:
     root = place / "root"
     make_keys(place, log)
     hook = f'sh {FILES}/host-setup.sh "$1" {FILES}/host {place}'
-    with step(f"installing Debian {SUITE} with {len(PACKAGES)} packages for the lab's host (about 90 s; log: {log})"):
+    with step(
+        f"installing Debian {SUITE} with {len(PACKAGES)} packages for the lab's host (about 90 s; log: {log})"
+    ):
         debootstrap(root, PACKAGES, hook, log)
     with step("writing the host's root disk"):
         for name in ("vmlinuz", "initrd.img"):
             shutil.copyfile(next((root / "boot").glob(f"{name}-*")), place / name)
         disk = place / "root.img"
-        argv = ["mke2fs", "-q", "-t", "ext4", "-L", "lab-root", "-E", "lazy_itable_init=1,lazy_journal_init=1"]
+        argv = [
+            "mke2fs",
+            "-q",
+            "-t",
+            "ext4",
+            "-L",
+            "lab-root",
+            "-E",
+            "lazy_itable_init=1,lazy_journal_init=1",
+        ]
         run_tool([*argv, "-m", "0", "-d", str(root), str(disk), ROOT_SIZE], log, limit=600)
         shutil.rmtree(root)
 

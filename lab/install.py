@@ -33,7 +33,9 @@ def dependencies() -> list[str]:
         message = f"can't read the dependencies from {TREE / 'pyproject.toml'}: {error}"
         raise LabError(message) from error
     names = [str(text) for text in project.get("dependencies", [])]
-    return sorted(text for text in names if re.split(r"[^A-Za-z0-9._-]", text, maxsplit=1)[0] != FROM_DEBIAN)
+    return sorted(
+        text for text in names if re.split(r"[^A-Za-z0-9._-]", text, maxsplit=1)[0] != FROM_DEBIAN
+    )
 
 
 def build_packages(place: Path) -> None:
@@ -58,7 +60,9 @@ def runs_pip(text: str) -> bool:
 
 def python_packages() -> Path:
     """Return the directory with the Python packages."""
-    key = cache.key_of({"wanted": "\n".join(dependencies()).encode(), "how": Path(__file__).read_bytes()})
+    key = cache.key_of(
+        {"wanted": "\n".join(dependencies()).encode(), "how": Path(__file__).read_bytes()}
+    )
     return cache.entry("python", key, build_packages, needs=SPACE) / "lib"
 
 

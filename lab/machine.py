@@ -38,7 +38,9 @@ class Result:
     def check(self) -> Result:
         """Raise an error that shows the output unless the command succeeded."""
         if self.returncode:
-            message = f"{' '.join(self.argv)} ended with {self.returncode}\n{self.stdout}{self.stderr}"
+            message = (
+                f"{' '.join(self.argv)} ended with {self.returncode}\n{self.stdout}{self.stderr}"
+            )
             raise LabError(message)
         return self
 

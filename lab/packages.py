@@ -40,7 +40,9 @@ def package_names() -> list[str]:
 def requirements() -> list[str]:
     """Return the Debian packages that are missing on this machine."""
     path = tool_environment()["PATH"]
-    return sorted({need.package for need in NEEDS if shutil.which(need.program, path=path, mode=0) is None})
+    return sorted(
+        {need.package for need in NEEDS if shutil.which(need.program, path=path, mode=0) is None}
+    )
 
 
 def demand_packages() -> None:

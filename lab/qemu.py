@@ -24,7 +24,9 @@ MEMORY = 6144
 PROCESSORS = 2
 DISKS = ("root", "ssd-a", "ssd-b")
 SSD_SIZE = "41G"
-KERNEL_ARGUMENTS = "root=LABEL=lab-root rw console=ttyS0,115200 loglevel=4 mitigations=off audit=0 tsc=reliable"
+KERNEL_ARGUMENTS = (
+    "root=LABEL=lab-root rw console=ttyS0,115200 loglevel=4 mitigations=off audit=0 tsc=reliable"
+)
 LOCALHOST = "127.0.0.1"
 PORT_TRIES = 5
 
@@ -34,20 +36,65 @@ def command_line(state: State, host: Path) -> list[str]:
     accel = "kvm" if state.accelerator == "kvm" else "tcg,thread=multi,tb-size=1024"
     place = state.place
     # One option and its value per line.
-    argv = [QEMU, "-name", f"kvmkeep-lab-{state.name}", "-nodefaults", "-no-user-config", "-display", "none"]
-    argv += ["-machine", "q35", "-accel", accel, "-cpu", "max", "-smp", str(PROCESSORS), "-m", str(MEMORY)]
-    argv += ["-kernel", str(host / "vmlinuz"), "-initrd", str(host / "initrd.img"), "-append", KERNEL_ARGUMENTS]
+    argv = [
+        QEMU,
+        "-name",
+        f"kvmkeep-lab-{state.name}",
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+    ]
+    argv += [
+        "-machine",
+        "q35",
+        "-accel",
+        accel,
+        "-cpu",
+        "max",
+        "-smp",
+        str(PROCESSORS),
+        "-m",
+        str(MEMORY),
+    ]
+    argv += [
+        "-kernel",
+        str(host / "vmlinuz"),
+        "-initrd",
+        str(host / "initrd.img"),
+        "-append",
+        KERNEL_ARGUMENTS,
+    ]
     for slot, disk in enumerate(DISKS, start=4):
         drive = f"file={state.disks}/{disk}.qcow2,if=none,id={disk},format=qcow2,cache=unsafe,discard=unmap"
-        argv += ["-drive", drive, "-device", f"virtio-blk-pci,drive={disk},serial={disk},addr={slot}"]
+        argv += [
+            "-drive",
+            drive,
+            "-device",
+            f"virtio-blk-pci,drive={disk},serial={disk},addr={slot}",
+        ]
     argv += ["-netdev", f"user,id=mgmt,hostfwd=tcp:{LOCALHOST}:{state.port}-:22"]
     argv += ["-device", "virtio-net-pci,netdev=mgmt,mac=52:54:00:e0:00:f0,addr=8,romfile="]
     # Without ctrl_vlan: the table of VLANs does not survive saving and resuming the machine.
     argv += ["-netdev", "hubport,id=uplink,hubid=1", "-netdev", "hubport,id=campus,hubid=1"]
-    argv += ["-device", "virtio-net-pci,netdev=uplink,mac=52:54:00:e0:00:f1,addr=9,romfile=,ctrl_vlan=off"]
-    argv += ["-device", "virtio-net-pci,netdev=campus,mac=52:54:00:e0:00:ca,addr=10,romfile=,ctrl_vlan=off"]
-    argv += ["-device", "virtio-rng-pci,addr=11", "-device", "pcie-root-port,id=spare,chassis=1,addr=12"]
-    argv += ["-chardev", f"socket,id=console,path={place}/console.sock,server=on,wait=off,logfile={place}/console.log"]
+    argv += [
+        "-device",
+        "virtio-net-pci,netdev=uplink,mac=52:54:00:e0:00:f1,addr=9,romfile=,ctrl_vlan=off",
+    ]
+    argv += [
+        "-device",
+        "virtio-net-pci,netdev=campus,mac=52:54:00:e0:00:ca,addr=10,romfile=,ctrl_vlan=off",
+    ]
+    argv += [
+        "-device",
+        "virtio-rng-pci,addr=11",
+        "-device",
+        "pcie-root-port,id=spare,chassis=1,addr=12",
+    ]
+    argv += [
+        "-chardev",
+        f"socket,id=console,path={place}/console.sock,server=on,wait=off,logfile={place}/console.log",
+    ]
     argv += ["-serial", "chardev:console", "-qmp", f"unix:{place}/qmp.sock,server=on,wait=off"]
     return argv
 
@@ -72,7 +119,18 @@ def demand_port(port: int) -> None:
 
 def make_overlay(overlay: Path, base: Path, base_format: str) -> None:
     """Make a disk that holds only what changes against its base."""
-    argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", base_format, "-b", str(base.resolve()), str(overlay)]
+    argv = [
+        "qemu-img",
+        "create",
+        "-q",
+        "-f",
+        "qcow2",
+        "-F",
+        base_format,
+        "-b",
+        str(base.resolve()),
+        str(overlay),
+    ]
     output_of(argv)
 
 
@@ -100,7 +158,12 @@ def launch(state: State, host: Path, *, saved: Path | None) -> Guard:
         guard = Guard(process.pid)
         try:
             state.save()
-            wait_for("QEMU to start", lambda: process.poll() is not None or socket_ready(state), limit=60, pause=0.05)
+            wait_for(
+                "QEMU to start",
+                lambda: process.poll() is not None or socket_ready(state),
+                limit=60,
+                pause=0.05,
+            )
             if process.poll() is None:
                 return guard
         except BaseException:
@@ -111,7 +174,11 @@ def launch(state: State, host: Path, *, saved: Path | None) -> Guard:
                 guard.release()
         state.pid = 0
         state.save()
-        if "Could not set up host forwarding rule" in tail(log) and attempt + 1 < PORT_TRIES and not wanted:
+        if (
+            "Could not set up host forwarding rule" in tail(log)
+            and attempt + 1 < PORT_TRIES
+            and not wanted
+        ):
             continue
         message = f"QEMU did not start:\n{tail(log)}\n"
         raise LabError(message, "the port was taken" if "forwarding rule" in tail(log) else "")

@@ -39,14 +39,22 @@ class Qmp:
         """Return the connection."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Close the connection."""
         self._lines.close()
         self._socket.close()
 
     def call(self, command: str, **arguments: object) -> Any:  # noqa: ANN401  (QEMU's answers are JSON)
         """Send a command and return its answer."""
-        request = {"execute": command, "arguments": {key.replace("_", "-"): value for key, value in arguments.items()}}
+        request = {
+            "execute": command,
+            "arguments": {key.replace("_", "-"): value for key, value in arguments.items()},
+        }
         try:
             self._socket.sendall(json.dumps(request).encode() + b"\n")
             while line := self._lines.readline():

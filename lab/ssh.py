@@ -61,7 +61,10 @@ def ssh_command(state: State, *options: str) -> list[str]:
 
 def banner_answers(port: int) -> bool:
     """Say whether the lab's SSH server greets."""
-    with contextlib.suppress(OSError), socket.create_connection((LOCALHOST, port), timeout=2) as probe:
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection((LOCALHOST, port), timeout=2) as probe,
+    ):
         return probe.recv(4) == b"SSH-"
     return False
 
@@ -71,7 +74,9 @@ def close_master(state: State) -> None:
     if (state.place / "ssh-master.sock").exists():
         argv = ["ssh", "-F", str(state.place / "ssh_config"), "-O", "exit", "lab"]
         with contextlib.suppress(subprocess.TimeoutExpired):
-            subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)
+            subprocess.run(
+                argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False
+            )
         (state.place / "ssh-master.sock").unlink(missing_ok=True)
 
 
@@ -115,8 +120,16 @@ def run_captured(
     line = ["--", remote_line(argv)]
     if data is None:
         command = [*ssh_command(state, "-T"), *line]
-        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit, check=False)
-    return subprocess.run([*ssh_command(state, "-T"), *line], input=data, capture_output=True, timeout=limit, check=False)
+        return subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit, check=False
+        )
+    return subprocess.run(
+        [*ssh_command(state, "-T"), *line],
+        input=data,
+        capture_output=True,
+        timeout=limit,
+        check=False,
+    )
 
 
 def run_through(state: State, argv: Sequence[str], *, terminal: bool = False) -> int:
@@ -129,7 +142,9 @@ def run_through(state: State, argv: Sequence[str], *, terminal: bool = False) ->
 def pipe(source: Sequence[str], target: Sequence[str], what: str, *, limit: float) -> None:
     """Let one command's output run into another, and check both."""
     with subprocess.Popen(source, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as first:
-        done = subprocess.run(target, stdin=first.stdout, capture_output=True, timeout=limit, check=False)
+        done = subprocess.run(
+            target, stdin=first.stdout, capture_output=True, timeout=limit, check=False
+        )
         if first.stdout:
             first.stdout.close()
         code = first.wait(timeout=30)
@@ -162,7 +177,12 @@ def copy_out(state: State, sources: Sequence[str], target: Path, *, limit: float
         line = f"exec tar -C {shlex.quote(str(name.parent))} -cSf - {shlex.quote(name.name)}"
         remote = [*ssh_command(state, "-T"), "--", line]
         if target.is_dir():
-            pipe(remote, ["tar", "-C", str(target), "-xSf", "-", "--no-same-owner"], f"from {source}", limit=limit)
+            pipe(
+                remote,
+                ["tar", "-C", str(target), "-xSf", "-", "--no-same-owner"],
+                f"from {source}",
+                limit=limit,
+            )
             continue
         if len(sources) > 1 or os.fspath(target).endswith("/"):
             message = f"{target} is not a directory"
@@ -170,7 +190,12 @@ def copy_out(state: State, sources: Sequence[str], target: Path, *, limit: float
         temporary = target.absolute().parent / f".{target.name}.{os.getpid()}"
         temporary.mkdir()
         try:
-            pipe(remote, ["tar", "-C", str(temporary), "-xSf", "-", "--no-same-owner"], f"from {source}", limit=limit)
+            pipe(
+                remote,
+                ["tar", "-C", str(temporary), "-xSf", "-", "--no-same-owner"],
+                f"from {source}",
+                limit=limit,
+            )
             (temporary / name.name).rename(target)
         finally:
             with contextlib.suppress(OSError):

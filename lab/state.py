@@ -20,7 +20,11 @@ SOCKET_LIMIT = 100
 
 def state_root() -> Path:
     """Return the directory for the sockets and the state of running labs."""
-    default = Path("/run") if os.geteuid() == 0 else Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    default = (
+        Path("/run")
+        if os.geteuid() == 0
+        else Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    )
     root = Path(os.environ.get("KVMKEEP_LAB_STATE") or default / "kvmkeep-lab").absolute()
     try:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)

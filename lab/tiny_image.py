@@ -65,20 +65,44 @@ def put_modules(source: Path, target: Path, wanted: tuple[str, ...], listing: Pa
 
 def fill_root(source: Path, root: Path) -> None:
     """Make the tree of the tiny guest."""
-    shutil.copytree(FILES / "tiny", root, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "init"))
-    for name in ("bin", "proc", "sys", "dev", "run", "tmp", "root", "home", "var/log", "var/run", "var/lib", "lib64"):
+    shutil.copytree(
+        FILES / "tiny", root, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "init")
+    )
+    for name in (
+        "bin",
+        "proc",
+        "sys",
+        "dev",
+        "run",
+        "tmp",
+        "root",
+        "home",
+        "var/log",
+        "var/run",
+        "var/lib",
+        "lib64",
+    ):
         (root / name).mkdir(parents=True, exist_ok=True)
     (root / "boot/grub").mkdir(parents=True)
     for name in PROGRAMS:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source / name, root / name)
     shutil.copy(source / "bin/busybox", root / "bin/busybox")
-    services = [str(next(source.glob(f"**/x86_64-linux-gnu/{name}")).relative_to(source)) for name in NAME_SERVICE]
+    services = [
+        str(next(source.glob(f"**/x86_64-linux-gnu/{name}")).relative_to(source))
+        for name in NAME_SERVICE
+    ]
     for name in [*libraries(source, list(PROGRAMS)), *services]:
         place = root / name.lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source / name.lstrip("/"), place)
-    listed = subprocess.run([root / "bin/busybox", "--list-full"], capture_output=True, text=True, check=True, timeout=30)
+    listed = subprocess.run(
+        [root / "bin/busybox", "--list-full"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
     for name in listed.stdout.split():
         link = root / name
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +140,9 @@ def build_tiny(place: Path) -> None:
         shutil.copy(next((source / "boot").glob("vmlinuz-*")), root / "boot/vmlinuz")
         make_initrd(source, place, root / "boot/initrd", log)
         command = "linux /boot/vmlinuz console=ttyS0,115200 loglevel=4 mitigations=off tsc=reliable"
-        (root / "boot/grub/grub.cfg").write_text(f"set timeout=0\n{command}\ninitrd /boot/initrd\nboot\n")
+        (root / "boot/grub/grub.cfg").write_text(
+            f"set timeout=0\n{command}\ninitrd /boot/initrd\nboot\n"
+        )
         for path in root.rglob("*"):
             if not path.is_symlink() and path.owner() != "root":
                 shutil.chown(path, 0, 0)

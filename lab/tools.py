@@ -88,7 +88,9 @@ def tool_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment for tools: the user's, but in plain English and with sbin."""
     environment = dict(os.environ)
     environment.update(LC_ALL="C.UTF-8", LANGUAGE="C")
-    environment["PATH"] = environment.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
+    environment["PATH"] = (
+        environment.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
+    )
     environment.update(extra or {})
     return environment
 

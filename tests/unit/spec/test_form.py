@@ -210,8 +210,10 @@ def test_kinds_of_values(old: str, new: str, lines: list[str]) -> None:
     [
         ("{a: yes}", "6:15: a: yes is text here (write true or false, or use quotes)"),
         ("{a: [Off]}", "6:16: a: Off is text here (write true or false, or use quotes)"),
-        ("{permissions: 0644}",
-         "6:25: permissions: this number can be read in two ways (put it in quotes)"),
+        (
+            "{permissions: 0644}",
+            "6:25: permissions: this number can be read in two ways (put it in quotes)",
+        ),
         ("{a: 1e3}", "6:16: a: this number can be read in two ways (put it in quotes)"),
         ("{a: .inf}", "6:16: a: this number can be read in two ways (put it in quotes)"),
         ("{a: +5}", "6:16: a: this number can be read in two ways (put it in quotes)"),
@@ -244,7 +246,7 @@ def test_quotes_make_user_data_clear() -> None:
         f"{BARE}login: {{user: a, password_hash: '{HASH}\n",
         f"{BARE}login: {{user: a, password_hash: {HASH}: b: c}}\n",
         f"{BARE}login: {{user: a, password_hash: !{HASH} b}}\n",
-        f"{BARE}login: {{user: a, password_hash: \"\\q{HASH}\"}}\n",
+        f'{BARE}login: {{user: a, password_hash: "\\q{HASH}"}}\n',
         f"{BARE}first_boot: {HASH}\n",
         f"{BARE}run: {{start_timeout: [{HASH}]}}\n",
     ],

@@ -35,7 +35,7 @@ from kvmkeep.model.units import GuestName, Label, Size
 from kvmkeep.spec.load import load_text
 
 GIB = 1 << 30
-NETWORKS = "networks:\n  public: {vlan: 223, cidr: 132.230.223.0/24, gateway: 132.230.223.254, dns: [132.230.200.200]}\n  internal: {vlan: 2368, cidr: 10.5.68.0/24}\n"  # noqa: E501
+NETWORKS = "networks:\n  public: {vlan: 223, cidr: 132.230.223.0/24, gateway: 132.230.223.254, dns: [132.230.200.200]}\n  internal: {vlan: 2368, cidr: 10.5.68.0/24}\n"
 IMAGE = "rocky9: {file: /srv/images/rocky9.raw.zst}"
 
 
@@ -72,9 +72,7 @@ nics:
 login: {{user: centos, ssh_keys: [{KEY}], sudo: true}}
 run: {{autostart: true, needs: [dns], ready: agent}}
 """
-    spec = load_text(
-        {"host.yaml": host, "guests/influxdb.yaml": influxdb, "guests/dns.yaml": BARE}
-    )
+    spec = load_text({"host.yaml": host, "guests/influxdb.yaml": influxdb, "guests/dns.yaml": BARE})
     assert spec.host == Host(
         name="build.galaxyproject.eu",
         memory_reserve=Size(16 * GIB),
@@ -137,12 +135,8 @@ run: {{autostart: true, needs: [dns], ready: agent}}
 
 
 def test_the_least_that_is_a_spec() -> None:
-    spec = load_text(
-        {"host.yaml": "host: {name: h}\nstorage: {vg: v}\nuplink: e\n"}
-    )
-    assert spec.host == Host(
-        name="h", memory_reserve=Size(2 * GIB), storage_reserve=Size(10 * GIB)
-    )
+    spec = load_text({"host.yaml": "host: {name: h}\nstorage: {vg: v}\nuplink: e\n"})
+    assert spec.host == Host(name="h", memory_reserve=Size(2 * GIB), storage_reserve=Size(10 * GIB))
     assert (spec.storage.lv_prefix, spec.networks, spec.images, spec.guests) == ("vm-", (), (), ())
 
 

@@ -1,0 +1,119 @@
+"""What is generated from the types: the JSON Schema and the reference."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from unit.spec.texts import BARE, HOST, WEB, changed
+
+from kvmkeep.spec.load import load_text
+from kvmkeep.spec.mistakes import Mistakes
+from kvmkeep.spec.nodes import Kind, Mapping, Node, Scalar, Sequence, read_tree
+from kvmkeep.spec.reference import reference_text
+from kvmkeep.spec.schema import schema, schema_text
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+def value(node: Node) -> Any:
+    """Return what an editor's YAML 1.2 would take a tree for."""
+    match node:
+        case Mapping():
+            return {key: value(inner) for key, (_, inner) in node.entries.items()}
+        case Sequence():
+            return [value(item) for item in node.items]
+        case Scalar(kind=Kind.TEXT):
+            return node.text
+        case Scalar(kind=Kind.NULL):
+            return None
+        case Scalar():
+            return json.loads(node.text)
+        case _:
+            raise AssertionError(node)
+
+
+def document(text: str) -> Any:
+    tree = read_tree("f", text, Mistakes())
+    assert tree is not None
+    return value(tree)
+
+
+def fits(text: str) -> bool:
+    return jsonschema.Draft202012Validator(schema()).is_valid(document(text))
+
+
+def test_the_schema_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(schema())
+
+
+def test_the_files_in_docs_are_up_to_date() -> None:
+    assert (DOCS / "kvmkeep.schema.json").read_text() == schema_text()
+    assert (DOCS / "reference-spec.md").read_text() == reference_text()
+
+
+def test_right_files_fit_the_schema() -> None:
+    assert fits(HOST)
+    assert fits(WEB)
+    assert fits(BARE)
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new"),
+    [
+        (HOST, "vlan: 223", "vlan: 4095"),
+        (HOST, "vlan: 223", "vlan: '223'"),
+        (HOST, "vlan: 223", "vlan:"),
+        (HOST, "  internal:", "  Internal:"),
+        (HOST, "uplink: ens802f1", "uplink: ens802f1ens802f1"),
+        (HOST, "storage:", "stroage:"),
+        (HOST, "storage: {vg: rl_build}\n", ""),
+        (WEB, "memory: 16GiB", "memory: 16"),
+        (WEB, "memory: 16GiB", "memory: 16G"),
+        (WEB, "vcpus: 4", "vcpus: 0"),
+        (WEB, "vcpus: 4\n", "vcpus: 4\nfirst_boot: never\n"),
+        (WEB, "network: internal, ", ""),
+        (WEB, "sudo: true", "sudo: 'true'"),
+    ],
+)
+def test_what_the_schema_refuses_the_loader_refuses_too(text: str, old: str, new: str) -> None:
+    assert not fits(changed(text, old, new))
+
+
+def test_no_value_may_be_null() -> None:
+    assert "null" not in schema_text()
+
+
+def test_the_reference_tells_every_key() -> None:
+    reference = reference_text()
+    told = set(re.findall(r"^\| `(\w+)` \|", reference, re.MULTILINE))
+    keys: set[str] = set()
+    for definition in schema()["$defs"].values():
+        keys |= set(definition.get("properties", {}))
+    assert told == keys
+    anchors = {
+        re.sub(r"[^a-z0-9]", "", line.lower())
+        for line in re.findall(r"^## `(.*)`$", reference, re.MULTILINE)
+    }
+    assert set(re.findall(r"\]\(#(\w+)\)", reference)) <= anchors
+
+
+def test_the_example_of_the_reference_loads() -> None:
+    host, guest = re.findall(r"```yaml\n(.*?)```", reference_text(), re.DOTALL)
+    spec = load_text({"host.yaml": host, "guests/influxdb.yaml": guest})
+    assert [disk.lv for disk in spec.guests[0].disks] == ["vm-influxdb", "vm-influxdb-data"]
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [("kvmkeep.spec.schema", schema_text()), ("kvmkeep.spec.reference", reference_text())],
+)
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules.*:RuntimeWarning")
+def test_both_can_be_printed(module: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_module(module, run_name="__main__")
+    assert capsys.readouterr().out == text

@@ -102,7 +102,7 @@ class FakeNm:
             raise UnknownCommandError(f"busctl {argv}")
         match argv[4:]:
             case ("CheckpointCreate", "aouu", count, *rest) if len(rest) == int(count) + 2:
-                if rest[-1] != "6":
+                if rest[-1] != "2":
                     raise UnknownCommandError(f"flags {rest[-1]}")
                 self._count += 1
                 at = f"{path}/Checkpoint/{self._count}"

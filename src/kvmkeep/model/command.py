@@ -88,10 +88,11 @@ class Checkpoint:
     def create(self) -> Command:
         """Return the command that makes the checkpoint; it prints `o "/its/object/path"`.
 
-        Flags 6 are DELETE_NEW_CONNECTIONS and DISCONNECT_NEW_DEVICES (nm-dbus-interface.h).
+        Flag 2 is DELETE_NEW_CONNECTIONS (nm-dbus-interface.h). The devices of a deleted profile
+        go with it; DISCONNECT_NEW_DEVICES is refused for a checkpoint of named devices.
         """
         count = str(len(self.devices))
-        arguments = ("aouu", count, *self.devices, str(self.timeout), "6")
+        arguments = ("aouu", count, *self.devices, str(self.timeout), "2")
         return _to_nm("CheckpointCreate", *arguments, why="make a checkpoint of the network")
 
     def destroy(self, checkpoint: str) -> Command:

@@ -82,7 +82,7 @@ def facts_of(host: FakeHost, spec: Spec) -> Facts:
                 name=one.name, kind=one.kind, mac=one.mac, up=True, carrier=one.carrier,
                 mtu=one.mtu, master=one.master, parent=one.parent, vlan_id=one.vlan_id,
                 ageing_time=one.ageing_time, stp=one.stp, forward_delay=one.forward_delay,
-                addresses=one.addresses,
+                addresses=one.addresses, topology_change=one.topology_change,
             )
             for one in host.nm.links.values()
         ),

@@ -55,6 +55,7 @@ class FakeLink:
     ageing_time: int = -1
     stp: bool = False
     forward_delay: int = -1
+    topology_change: bool = False
     addresses: tuple[str, ...] = ()
 
 

@@ -21,6 +21,7 @@ class _Data(msgspec.Struct):
     ageing_time: int = -1
     forward_delay: int = -1
     stp_state: int = 0
+    topology_change: int = 0
 
 
 class _Info(msgspec.Struct):
@@ -108,6 +109,7 @@ def _link(row: _Link) -> Link:
         ageing_time=_seconds(data.ageing_time),
         stp=data.stp_state != 0,
         forward_delay=_seconds(data.forward_delay),
+        topology_change=data.topology_change != 0,
         addresses=tuple(f"{address.local}/{address.prefixlen}" for address in row.addr_info),
     )
 

@@ -65,7 +65,9 @@ class Link:
     """A network interface of the kernel.
 
     `kind` is `vlan`, `bridge`, `tun` ... or empty for hardware. `vlan_id`, `ageing_time` and
-    `forward_delay` (both in seconds) are -1 where they do not apply.
+    `forward_delay` (both in seconds) are -1 where they do not apply. During a `topology_change`
+    of STP, the kernel's `ageing_time` is twice the forward delay, whatever was set
+    (__br_set_topology_change() in Linux' net/bridge/br_stp.c).
     """
 
     name: str
@@ -81,6 +83,7 @@ class Link:
     stp: bool
     forward_delay: int
     addresses: tuple[str, ...]
+    topology_change: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

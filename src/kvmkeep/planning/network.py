@@ -6,7 +6,7 @@ bridge up with it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kvmkeep.model.command import Checkpoint, Command, Poll
 from kvmkeep.model.facts import Link, Profile
@@ -230,7 +230,7 @@ def _verify(scene: Scene, network: Network) -> tuple[Poll, ...]:
     at = f"/sys/class/net/{network.bridge}/bridge"
     # The kernel counts in hundredths of a second (USER_HZ).
     polls = [
-        _reads(f"{at}/ageing_time", str(network.ageing_time * 100), "the bridge's ageing time"),
+        _ageing(network, f"{at}/ageing_time"),
         _reads(f"{at}/stp_state", "1" if network.stp else "0", "the bridge's STP"),
     ]
     if network.stp:
@@ -253,6 +253,13 @@ def _verify(scene: Scene, network: Network) -> tuple[Poll, ...]:
         ping = ("ping", "-c", "1", "-W", "2", "-I", management.interface, management.gateway)
         polls.append(_poll(ping, "", f"the gateway {management.gateway} to answer"))
     return tuple(polls)
+
+
+def _ageing(network: Network, path: str) -> Poll:
+    wanted = str(network.ageing_time * 100)
+    poll = _reads(path, wanted, "the bridge's ageing time")
+    # A topology change of STP lasts its maximum age (20 s) and the forward delay.
+    return replace(poll, limit=poll.limit + 20 + network.forward_delay) if network.stp else poll
 
 
 def _reads(path: str, text: str, thing: str) -> Poll:
@@ -279,7 +286,11 @@ def _bridge_activation(network: Network, bridge: _Wanted) -> tuple[Command, ...]
     link = bridge.link
     if bridge.inactive or link is None:
         return (_up(bridge),)
-    in_kernel = (link.ageing_time, link.stp, link.forward_delay if network.stp else 0)
+    ageing_time = link.ageing_time
+    if link.topology_change and ageing_time == 2 * link.forward_delay:
+        # The kernel's own, for about half a minute; then it takes back what was set.
+        ageing_time = network.ageing_time
+    in_kernel = (ageing_time, link.stp, link.forward_delay if network.stp else 0)
     wanted = (network.ageing_time, network.stp, network.forward_delay if network.stp else 0)
     if in_kernel == wanted and not bridge.different:
         return ()

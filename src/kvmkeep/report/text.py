@@ -27,8 +27,11 @@ def plan_text(plan: Plan, *, explain: bool = False, width: int = 80) -> str:
     numbered = enumerate(plan.steps, 1)
     for subject, steps in groupby(numbered, key=lambda pair: pair[1].subject):
         lines = wrapped(subject, width)
+        assumed = ""
         for number, step in steps:
-            lines += _step_lines(number, step, explain=explain, width=width)
+            news = step.assumes != assumed
+            lines += _step_lines(number, step, explain=explain, width=width, news=news)
+            assumed = step.assumes
         blocks.append(lines)
     if plan.notes:
         blocks.append(_note_lines(plan.notes, width))
@@ -70,14 +73,15 @@ def _note_lines(notes: tuple[Note, ...], width: int) -> list[str]:
     return lines
 
 
-def _step_lines(number: int, step: Step, *, explain: bool, width: int) -> list[str]:
+def _step_lines(number: int, step: Step, *, explain: bool, width: int, news: bool) -> list[str]:
+    """Return a step's lines; `news` when it rests on another assumption than the one before."""
     head = f"{number:3d}. "
     indent = " " * len(head)
     told = [f"because {step.why}"] if step.why else []
     if step.risk in _RISKS:
         told.append(f"risk: {_RISKS[step.risk]}")
-    if step.assumes:
-        told.append(f"not yet: it assumes that {step.assumes}")
+    if step.assumes and news:
+        told.append(f"from here on as if {step.assumes}; planned anew once that is known")
     lines = wrapped(step.what, width, head, indent)
     for text in told:
         lines += wrapped(text, width, indent, indent)
@@ -140,7 +144,7 @@ def _last_line(plan: Plan) -> str:
             parts.append(f"{number} of them {'touches' if number == 1 else 'touch'} {what}")
     later = len(plan.steps) - len(plan.certain)
     if later:
-        parts.append(f"the last {later} planned again once their assumptions are known")
+        parts.append(f"{later} planned anew once what is assumed is known")
     return f"{', '.join(parts)}. To run it, type: kvmkeep apply"
 
 

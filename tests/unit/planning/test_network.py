@@ -77,6 +77,15 @@ def test_setting_that_differs_is_changed_without_taking_guests_off() -> None:
     reach(host, one)
 
 
+def test_stp_shortens_the_ageing_time_while_the_topology_changes() -> None:
+    host, one = made()
+    link = host.nm.links[BRIDGE]
+    link.ageing_time, link.topology_change = 30, True
+    assert plan(host, one).empty
+    link.ageing_time = 31
+    assert nmcli(plan(host, one)) == [f"device reapply {BRIDGE}"]
+
+
 def test_bridge_changed_behind_network_managers_back() -> None:
     host, one = made()
     host.nm.links[BRIDGE].stp = False

@@ -61,13 +61,13 @@ guest a
   5. start b
      because it is wanted
      risk: starts, stops or changes a guest
-     not yet: it assumes that it has cloud-init
+     from here on as if it has cloud-init; planned anew once that is known
 
 Worth knowing:
   image rocky9: it has no checksum
 
-5 steps, 1 of them touches the network, 2 of them touch guests, the last 1
-planned again once their assumptions are known. To run it, type: kvmkeep apply
+5 steps, 1 of them touches the network, 2 of them touch guests, 1 planned
+anew once what is assumed is known. To run it, type: kvmkeep apply
 """
     )
 
@@ -136,7 +136,7 @@ def test_each_command_can_be_shown_exactly() -> None:
     assert "write /etc/x (5 bytes, mode 0640)" in lines
     assert "$ virsh ping   # until it succeeds, at most 30 s" in lines
     assert "$ nmcli up" in lines
-    assert [line for line in lines if "CheckpointCreate aouu 1 /d 60 6" in line]
+    assert [line for line in lines if "CheckpointCreate aouu 1 /d 60 2" in line]
     assert [line for line in lines if "CheckpointDestroy" in line]
     assert "root:x" not in text
 

@@ -66,8 +66,8 @@ guest a
 Worth knowing:
   image rocky9: it has no checksum
 
-5 steps, 1 of them touches the network, 2 of them touch guests, 1 planned
-anew once what is assumed is known. To run it, type: kvmkeep apply
+5 steps, 1 of them touches the network, 2 of them touch guests, 1 planned anew
+once what is assumed is known. To run it, type: kvmkeep apply
 """
     )
 

@@ -29,7 +29,7 @@ _ONCE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """What planning for some guests cost: the verb, and the stages inside it in seconds."""
+    """What planning for some guests cost: the verb, and the processor time of its stages."""
 
     guests: int
     costs: tuple[Cost, ...]
@@ -54,7 +54,7 @@ class _Case:
     @property
     def shares(self) -> str:
         parts = (f"{name} {min(run[name] for run in self.stages):.3f} s" for name in self.stages[0])
-        return f"{self.processor} of processor time; inside: " + ", ".join(parts)
+        return f"{self.processor} of processor time; of it: " + ", ".join(parts)
 
 
 def measure(place: Path, repetitions: int) -> list[Figure]:
@@ -69,14 +69,14 @@ def measure(place: Path, repetitions: int) -> list[Figure]:
         figures.append(_alone(f"{name}, time", case.seconds, seconds, case.shares))
         figures.append(_alone(f"{name}, peak", case.peak, Goal(GOAL_MIB) if judged else None))
         if judged:
-            only = f"make_plan alone, {case.guests} new guests, time"
+            only = f"make_plan alone, {case.guests} new guests, processor time"
             figures.append(_alone(only, case.thinking, seconds))
     name = f"plan --facts, {made.guests} guests as they should be"
     figures.append(_alone(f"{name}, time", made.seconds, Goal(GOAL_SECONDS), made.shares))
     figures.append(_alone(f"{name}, peak", made.peak, Goal(GOAL_MIB)))
     figures.append(_growth("processor time", [case.processor for case in cases]))
     figures.append(_growth("peak", [case.peak for case in cases]))
-    figures.append(_growth("time of make_plan", [case.thinking for case in cases]))
+    figures.append(_growth("processor time of make_plan", [case.thinking for case in cases]))
     return figures
 
 

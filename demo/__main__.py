@@ -91,7 +91,8 @@ def demo() -> None:
     title("Done. The lab is still running. Three things to try next:")
     print(f"  python3 -m lab shell --name {NAME}      then: kvmkeep list, kvmkeep console {GUEST}")
     print(
-        f"  python3 -m lab cut --name {NAME}        cut its power; then: python3 -m lab boot --name {NAME}"
+        f"  python3 -m lab cut --name {NAME}        cut its power;"
+        f" then: python3 -m lab boot --name {NAME}"
     )
     print(f"  python3 -m lab run --name {NAME} -- kvmkeep plan --script")
     print(f"\nTake it away with: python3 -m lab down --name {NAME}")

@@ -26,7 +26,6 @@ def guest_starts_under_kvm() -> bool:
     with tempfile.TemporaryDirectory(prefix="kvmkeep-lab-probe-") as place:
         disk = Path(place, "boot.img")
         disk.write_bytes(BOOT_SECTOR + bytes(1024 * 1024 - len(BOOT_SECTOR)))
-        # fmt: skip
         argv = [
             QEMU,
             "-accel",

@@ -82,7 +82,7 @@ def build_booted(place: Path, host: Path) -> None:
     finally:
         qemu.power_off(state)
         ssh.close_master(state)
-        if guard:
+        if guard is not None:
             guard.release()
         shutil.rmtree(state.place, ignore_errors=True)
 

@@ -31,7 +31,7 @@ WITHOUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/
 
 
 def demand_root() -> None:
-    """Building a root filesystem needs root."""
+    """Refuse to build a root filesystem without root."""
     if os.geteuid() != 0:
         message = "building the lab's images needs root"
         raise LabError(

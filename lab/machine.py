@@ -233,7 +233,7 @@ class Lab:
             self._remove(state)
             raise
         finally:
-            if guard:
+            if guard is not None:
                 guard.release()
         return state
 
@@ -253,7 +253,7 @@ class Lab:
             state.save()
             raise
         finally:
-            if guard:
+            if guard is not None:
                 guard.release()
 
     @staticmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -160,7 +161,7 @@ def launch(state: State, host: Path, *, saved: Path | None) -> Guard:
             state.save()
             wait_for(
                 "QEMU to start",
-                lambda: process.poll() is not None or socket_ready(state),
+                functools.partial(up_or_ended, process, state),
                 limit=60,
                 pause=0.05,
             )
@@ -184,6 +185,11 @@ def launch(state: State, host: Path, *, saved: Path | None) -> Guard:
         raise LabError(message, "the port was taken" if "forwarding rule" in tail(log) else "")
     message = "found no free port"
     raise LabError(message)
+
+
+def up_or_ended(process: subprocess.Popen[bytes], state: State) -> bool:
+    """Say whether QEMU needs no more waiting for: it listens, or it is gone."""
+    return process.poll() is not None or socket_ready(state)
 
 
 def socket_ready(state: State) -> bool:

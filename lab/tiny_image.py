@@ -29,9 +29,9 @@ def module_order(modules: Path, wanted: tuple[str, ...]) -> list[Path]:
     by_name = {Path(name).stem.replace("-", "_"): name for name in needs}
     order: list[str] = []
     for word in wanted:
-        name = by_name.get(word.replace("-", "_"))
-        if name:
-            order += [other for other in [*reversed(needs[name]), name] if other not in order]
+        found = by_name.get(word.replace("-", "_"))
+        if found is not None:
+            order += [file for file in [*reversed(needs[found]), found] if file not in order]
     return [modules / name for name in order]
 
 

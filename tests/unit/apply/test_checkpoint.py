@@ -16,7 +16,7 @@ CALL = (
     "busctl call org.freedesktop.NetworkManager /org/freedesktop/NetworkManager "
     "org.freedesktop.NetworkManager "
 )
-CREATE = CALL + "CheckpointCreate aouu 2 /d/1 /d/2 60 6"
+CREATE = CALL + "CheckpointCreate aouu 2 /d/1 /d/2 60 2"
 DESTROY = CALL + "CheckpointDestroy o /org/c/7"
 ROLL_BACK = CALL + "CheckpointRollback o /org/c/7"
 PING = "ping gw"

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, assert_never
 
 from msgspec import Struct, inspect
 
@@ -185,6 +185,8 @@ class _Walker:
                         path, f"{node.text} is text here (write true or false, or use quotes)"
                     )
                 return node.text
+            case _ as never:
+                assert_never(never)
 
     def _free_number(self, text: str, path: Path) -> int | float | None:
         if _WHOLE.fullmatch(text):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 from xml.parsers import expat
 
+from kvmkeep.errors import Unready
 from kvmkeep.host.door import Door
 from kvmkeep.model.spec import Place, Spec
 from kvmkeep.spec.convert import convert
@@ -33,7 +34,8 @@ Reader = Callable[[str], bytes | None]
 def load(directory: str, door: Door) -> Spec:
     """Return the spec that the files of a directory hold.
 
-    Raises SpecError with one line for each mistake in all of the files.
+    Raises SpecError with one line for each mistake in all of the files, Unready where a file
+    may not be read.
     """
 
     def read(path: str) -> bytes | None:
@@ -44,6 +46,8 @@ def load(directory: str, door: Door) -> Spec:
     names: tuple[str, ...] = ()
     try:
         names = door.names(guests)
+    except PermissionError as error:
+        raise _forbidden(guests) from error
     except OSError as error:
         where = Place(file=_printable(guests), line=1, column=1)
         mistakes.add(where, f"the directory can't be read: {error.strerror}")
@@ -106,6 +110,8 @@ def _read(path: str, shown: str, read: Reader, mistakes: Mistakes) -> bytes | No
     where = Place(file=shown, line=1, column=1)
     try:
         content = read(path)
+    except PermissionError as error:
+        raise _forbidden(shown) from error
     except OSError as error:
         mistakes.add(where, f"the file can't be read: {error.strerror}")
         return None
@@ -113,6 +119,10 @@ def _read(path: str, shown: str, read: Reader, mistakes: Mistakes) -> bytes | No
         missing = "there is no such file (kvmkeep init writes one)"
         mistakes.add(where, missing if path == HOST_FILE else "this is not a regular file")
     return content
+
+
+def _forbidden(path: str) -> Unready:
+    return Unready(f"{_printable(path)} can't be read: permission denied", hint="run it as root")
 
 
 def _template(source: Source[HostFile], name: str, read: Reader, directory: str) -> str:
@@ -123,6 +133,8 @@ def _template(source: Source[HostFile], name: str, read: Reader, directory: str)
     own = posixpath.relpath(path, directory)
     try:
         content = read(path if own.startswith("../") else own)
+    except PermissionError as error:
+        raise _forbidden(path) from error
     except OSError as error:
         source.wrong(("template",), f"the file {path} can't be read: {error.strerror}")
         return ""

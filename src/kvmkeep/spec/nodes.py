@@ -230,9 +230,7 @@ class _Reader:
         if isinstance(event, MappingStartEvent):
             return self._mapping(mark, events, depth)
         items = Sequence(mark)
-        for inner in events:
-            if isinstance(inner, CollectionEndEvent):
-                break
+        while not isinstance(inner := next(events), CollectionEndEvent):
             items.items.append(self._node(inner, events, depth + 1))
         return items
 
@@ -247,9 +245,7 @@ class _Reader:
 
     def _mapping(self, mark: Mark, events: Iterator[Event], depth: int) -> Mapping:
         mapping = Mapping(mark)
-        for event in events:
-            if isinstance(event, CollectionEndEvent):
-                break
+        while not isinstance(event := next(events), CollectionEndEvent):
             key = self._node(event, events, depth + 1)
             value = self._node(next(events), events, depth + 1)
             if isinstance(value, Scalar) and value.plain and not value.text:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from unit.spec.texts import BARE, HASH, HOST, WEB, changed, mistakes
 
+from kvmkeep.errors import SpecError
 from kvmkeep.model.spec import Place
 from kvmkeep.spec.convert import convert
-from kvmkeep.spec.document import GuestFile
+from kvmkeep.spec.document import GuestFile, Section
 from kvmkeep.spec.mistakes import Mistakes
 from kvmkeep.spec.nodes import Kind, decode, plain_kind, read_tree
 
@@ -262,6 +263,18 @@ def test_a_login_is_not_printed_with_its_hash() -> None:
     assert source.place("login") == Place(file="f", line=6, column=8)
     assert HASH not in repr(source.document)
     assert "user='a'" in repr(source.document)
+
+
+class Plain(Section, frozen=True, kw_only=True):
+    count: int
+
+
+def test_a_missing_key_without_an_example() -> None:
+    found = Mistakes()
+    convert("f", read_tree("f", "{}\n", found), Plain, found)
+    with pytest.raises(SpecError) as caught:
+        found.stop_if_any()
+    assert caught.value.message == "f:1:1: count is missing (add it)"
 
 
 def test_many_mistakes_are_counted() -> None:

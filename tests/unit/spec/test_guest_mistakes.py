@@ -75,6 +75,8 @@ def told_of(guests: dict[str, str], host: str = HOST) -> list[str]:
          ["3:14: ready: '0' is not a TCP port (1 to 65535)"]),
         ("vcpus: 4\n", "vcpus: 4\nrun: {ready: tcp:65536}\n",
          ["3:14: ready: '65536' is not a TCP port (1 to 65535)"]),
+        ("address: 10.5.68.237/24}\n", "address: dhcp}\nrun: {ready: tcp:22}\n",
+         ["7:14: ready: tcp needs a static address on a NIC (use agent or console:REGEX)"]),
         ("vcpus: 4\n", "vcpus: 4\nrun: {ready: tcp}\n", [
             "3:14: ready: 'tcp' is not known "
             "(one of agent, tcp:PORT, console:REGEX, delay:SECONDS)"]),

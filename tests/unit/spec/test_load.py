@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from unit.spec.texts import BARE, HOST, WEB, changed
 
-from kvmkeep.errors import SpecError
+from kvmkeep.errors import SpecError, Unready
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.files import list_names, read_file
 from kvmkeep.model.command import Command, WriteFile
@@ -23,17 +24,18 @@ class ReadOnlyDoor:
     """The machine's files, and nothing else of it."""
 
     denied: str = ""
+    error: OSError = field(default_factory=lambda: PermissionError(13, "Permission denied"))
     asked: list[tuple[str, int]] = field(default_factory=list)
 
     def read(self, path: str, limit: int = 1 << 20) -> bytes | None:
         self.asked.append((path, limit))
         if path == self.denied:
-            raise PermissionError(13, "Permission denied", path)
+            raise self.error
         return read_file(path, limit)
 
     def names(self, directory: str) -> tuple[str, ...]:
         if directory == self.denied:
-            raise PermissionError(13, "Permission denied", directory)
+            raise self.error
         return list_names(directory)
 
     def run(self, command: Command, watch: ProgressWatcher | None = None) -> Result:
@@ -98,11 +100,9 @@ def test_relative_paths_are_taken_from_the_directory(
 
 
 def test_an_empty_directory(tmp_path: Path) -> None:
-    assert told(tmp_path) == "DIR/host.yaml:1:1: there is no such file (kvmkeep init writes one)"
-    assert (
-        told(tmp_path / "no")
-        == "DIR/no/host.yaml:1:1: there is no such file (kvmkeep init writes one)"
-    )
+    missing = "DIR/host.yaml:1:1: there is no such file (kvmkeep init writes one)"
+    assert told(tmp_path) == missing
+    assert told(tmp_path / "no") == missing
 
 
 def test_a_host_without_guests(spec_dir: Path) -> None:
@@ -121,17 +121,33 @@ def test_things_that_are_no_files(spec_dir: Path) -> None:
 
 
 def test_what_may_not_be_read(spec_dir: Path) -> None:
-    web = ReadOnlyDoor(denied=f"{spec_dir}/guests/web.yaml")
-    assert told(spec_dir, web) == (
-        "DIR/guests/web.yaml:1:1: the file can't be read: Permission denied"
-    )
-    assert told(spec_dir, ReadOnlyDoor(denied=f"{spec_dir}/guests")) == (
-        "DIR/guests:1:1: the directory can't be read: Permission denied"
-    )
+    for name in ("guests/web.yaml", "guests", "host.yaml"):
+        path = f"{spec_dir}/{name}"
+        with pytest.raises(Unready, match=re.escape(f"{path} can't be read: permission denied")):
+            load(str(spec_dir), ReadOnlyDoor(denied=path))
     (spec_dir / "host.yaml").write_text(f"{HOST}template: {spec_dir}/t.xml\n")
-    assert told(spec_dir, ReadOnlyDoor(denied=f"{spec_dir}/t.xml")) == (
-        "DIR/host.yaml:10:11: template: the file DIR/t.xml can't be read: Permission denied"
-    )
+    with pytest.raises(Unready, match="permission denied") as caught:
+        load(str(spec_dir), ReadOnlyDoor(denied=f"{spec_dir}/t.xml"))
+    assert caught.value.exit_code == 5
+    assert caught.value.hint == "run it as root"
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("guests", "DIR/guests:1:1: the directory can't be read: Input/output error"),
+        ("host.yaml", "DIR/host.yaml:1:1: the file can't be read: Input/output error"),
+        (
+            "t.xml",
+            "DIR/host.yaml:10:11: template: the file DIR/t.xml can't be read: Input/output error",
+        ),
+    ],
+)
+def test_a_disk_that_fails(spec_dir: Path, name: str, line: str) -> None:
+    (spec_dir / "host.yaml").write_text(f"{HOST}template: t.xml\n")
+    (spec_dir / "t.xml").write_text(TEMPLATE)
+    broken = ReadOnlyDoor(denied=f"{spec_dir}/{name}", error=OSError(5, "Input/output error"))
+    assert line in told(spec_dir, broken).split("\n")
 
 
 def test_a_huge_file_is_not_read_whole(spec_dir: Path) -> None:

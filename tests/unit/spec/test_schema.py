@@ -6,7 +6,6 @@ import json
 import re
 import runpy
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
@@ -21,7 +20,7 @@ from kvmkeep.spec.schema import schema, schema_text
 DOCS = Path(__file__).parents[3] / "docs"
 
 
-def value(node: Node) -> Any:
+def value(node: Node) -> object:
     """Return what an editor's YAML 1.2 would take a tree for."""
     match node:
         case Mapping():
@@ -38,7 +37,7 @@ def value(node: Node) -> Any:
             raise AssertionError(node)
 
 
-def document(text: str) -> Any:
+def document(text: str) -> object:
     tree = read_tree("f", text, Mistakes())
     assert tree is not None
     return value(tree)

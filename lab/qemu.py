@@ -34,7 +34,7 @@ PORT_TRIES = 5
 
 def command_line(state: State, host: Path) -> list[str]:
     """Return the command for QEMU. It must be the same for a machine that is saved and resumed."""
-    accel = "kvm" if state.accelerator == "kvm" else "tcg,thread=multi,tb-size=1024"
+    accel = "kvm" if state.accelerator == "kvm" else "tcg,thread=single,tb-size=1024"
     place = state.place
     # One option and its value per line.
     argv = [
@@ -133,6 +133,11 @@ def make_overlay(overlay: Path, base: Path, base_format: str) -> None:
         str(overlay),
     ]
     output_of(argv)
+
+
+def ready_or_ended(process: subprocess.Popen[bytes], state: State) -> bool:
+    """Say whether there is nothing left to wait for."""
+    return process.poll() is not None or socket_ready(state)
 
 
 def launch(state: State, host: Path, *, saved: Path | None) -> Guard:

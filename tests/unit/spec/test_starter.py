@@ -129,6 +129,20 @@ def test_nothing_below_the_management_interface_is_an_uplink() -> None:
     assert loaded(facts).uplink == "eth2"
 
 
+def test_an_interface_that_is_reached_in_two_ways() -> None:
+    facts = replace(
+        BARE_HOST,
+        links=(
+            link("br0", "bridge"),
+            link("eth0", master="br0"),
+            link("eth0.7", "vlan", master="br0", parent="eth0", vlan=7),
+            link("eth1"),
+        ),
+        management=Management(interface="br0", gateway="192.0.2.254", answers=True),
+    )
+    assert loaded(facts).uplink == "eth1"
+
+
 def test_a_host_that_has_nothing() -> None:
     facts = replace(
         BARE_HOST, hostname="(none)", memory=Size(GIB), groups=(), links=(), management=None

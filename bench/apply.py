@@ -105,6 +105,7 @@ def _prepare(host: LabHost) -> None:
     if "guestfish" in script:
         host.put(_SCRIPT, script)
         host.must(f"bash {_SCRIPT}")
+        _undo(host)
         script = _script(host)
     host.put(_SCRIPT, script)
 
@@ -116,8 +117,10 @@ def _script(host: LabHost) -> str:
 def _pristine(host: LabHost) -> None:
     """Bring the host back to where the script was made, and prove it."""
     _undo(host)
-    if _script(host) != host.must(f"cat {_SCRIPT}"):
-        raise BenchError("the plan is another one than at the beginning")
+    host.put(f"{_SCRIPT}.now", _script(host))
+    if host.must(f"cmp -s {_SCRIPT} {_SCRIPT}.now || echo differs"):
+        difference = host.must(f"diff {_SCRIPT} {_SCRIPT}.now; true")
+        raise BenchError(f"the plan is another one than at the beginning:\n{difference}")
 
 
 def _undo(host: LabHost) -> None:

@@ -76,7 +76,7 @@ def _raw(head: bytes, size: int) -> Header:
     if size % _SECTOR:
         refused = f"its size of {size} bytes is no multiple of {_SECTOR}: it is not complete"
     elif size > LARGEST.bytes:
-        refused = f"its size of {Size(size)} is more than {LARGEST}"
+        refused = f"its size of {size} bytes is more than {LARGEST}"
     elif head[510:512] != b"\x55\xaa" and head[_SECTOR : _SECTOR + 8] != b"EFI PART":
         refused = "it has neither a boot sector nor a partition table, so no guest boots from it"
     else:

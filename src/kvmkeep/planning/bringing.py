@@ -46,6 +46,11 @@ def check(digest: str, path: str) -> Command:
     )
 
 
+def remove(path: str, why: str) -> Command:
+    """Remove a working file; before `complete`, or a kill in between would leave it for ever."""
+    return Command(argv=("rm", "--force", "--", path), why=why)
+
+
 def complete(part: str, target: str) -> tuple[Command, ...]:
     """Give a file its name once it is safely on the disk."""
     return (

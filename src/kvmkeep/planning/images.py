@@ -21,7 +21,7 @@ from kvmkeep.model.store import (
     verified_path,
 )
 from kvmkeep.model.units import Label, Size
-from kvmkeep.planning.bringing import bring, check, complete, image_dir, unpack
+from kvmkeep.planning.bringing import bring, check, complete, image_dir, remove, unpack
 from kvmkeep.planning.commands import same_file
 from kvmkeep.planning.scene import Scene
 from kvmkeep.planning.stage import needs_image, needs_seed
@@ -222,6 +222,7 @@ def _list_step(stand: _Stand, sums: ChecksumList) -> Step:
                 why="check the list's signature, and keep only what it vouches for",
             )
         )
+        actions.append(remove(signed, "the signed list has done its work"))
     else:
         actions.append(bring(sums.source, part, "the checksum list", _LIST_LIMIT))
     if sums.signature and sums.signature != "inline":
@@ -233,6 +234,7 @@ def _list_step(stand: _Stand, sums: ChecksumList) -> Step:
                 why="check the list's signature",
             )
         )
+        actions.append(remove(signature, "the signature has done its work"))
     actions.extend(complete(part, target))
     vouched = "" if sums.signature else " (it is not signed)"
     return Step(

@@ -1,0 +1,271 @@
+"""A door to the host in memory behind which just one thing goes wrong, in one of many ways."""
+
+from __future__ import annotations
+
+from enum import Enum
+from xml.etree import ElementTree as ET
+
+from fakes.host import FakeHost
+
+from kvmkeep.host.door import ProgressWatcher, Result
+from kvmkeep.host.stop import Stop
+from kvmkeep.model.command import Command, WriteFile
+
+WRITERS = {"qemu-img", "blkdiscard", "guestfish"}
+CODES = {"lvcreate": 5, "lvchange": 5, "lvs": 5, "nmcli": 8, "curl": 22, "gpgv": 2}
+"""What these tools end with when they fail; the others end with 1."""
+
+
+class Effect(Enum):
+    """How much of what it was to do an action still does."""
+
+    NONE = "without effect"
+    HALF = "half done"
+    WHOLE = "with its effect"
+
+
+class Way(Enum):
+    """What goes wrong."""
+
+    FAILS = "fails"
+    GONE = "fails, and each later use of that program too"
+    HANGS = "hangs"
+    KILLED = "the run is killed"
+    STOP = "a stop is asked for"
+    STOP_NOW = "a stop is asked for twice"
+
+
+MODES = (
+    (Way.FAILS, Effect.NONE),
+    (Way.FAILS, Effect.WHOLE),
+    (Way.GONE, Effect.NONE),
+    (Way.HANGS, Effect.NONE),
+    (Way.HANGS, Effect.HALF),
+    (Way.HANGS, Effect.WHOLE),
+    (Way.KILLED, Effect.NONE),
+    (Way.KILLED, Effect.HALF),
+    (Way.KILLED, Effect.WHOLE),
+    (Way.STOP, Effect.WHOLE),
+    (Way.STOP_NOW, Effect.HALF),
+)
+
+
+class Killed(BaseException):
+    """The process is gone: no code of ours may handle this."""
+
+
+class Grave:
+    """What a dead process would still like to use; everything raises Killed."""
+
+    dead = False
+
+    def check(self) -> None:
+        if self.dead:
+            raise Killed
+
+
+class FaultyDoor:
+    """Passes everything on to the host, but strikes at the n-th action (from 0).
+
+    `acted` are all actions that passed. `struck` is the one that was struck, and `excused` tells
+    that the command itself counts its injected end as a good one.
+    """
+
+    def __init__(
+        self,
+        host: FakeHost,
+        at: int = -1,
+        way: Way = Way.FAILS,
+        effect: Effect = Effect.NONE,
+        *,
+        stop: Stop | None = None,
+        grave: Grave | None = None,
+    ) -> None:
+        self.host, self.at, self.way, self.effect = host, at, way, effect
+        self.stop = stop or Stop()
+        self.grave = grave or Grave()
+        self.acted: list[Command | WriteFile] = []
+        self.struck: Command | WriteFile | None = None
+        self.excused = False
+
+    def __getattr__(self, name: str) -> object:
+        self.grave.check()
+        return getattr(self.host, name)
+
+    def run(self, command: Command, watch: ProgressWatcher | None = None) -> Result:
+        strikes = self._strikes(command)
+        demand_harmless(self.host, command)
+        if strikes and self.way in {Way.STOP, Way.STOP_NOW}:
+            self._press()
+            strikes = False
+        if not strikes:
+            return self._end_if_asked(command) or self._runs(command, watch)
+        if self.effect is Effect.WHOLE:
+            self._runs(command, watch)
+        elif self.effect is Effect.HALF:
+            half_run(self.host, command)
+        if self.way is Way.KILLED:
+            if command.stdout_to and self.effect is Effect.HALF:
+                self.host.put(f"{command.stdout_to}.part", b"to", 0o600)
+            self._die()
+        hangs = self.way is Way.HANGS
+        if hangs:
+            self.host.sleep(command.timeout)
+        result = bad_end(command, timed_out=hangs)
+        self.excused = result.ok
+        return result
+
+    def write(self, file: WriteFile) -> None:
+        strikes = self._strikes(file)
+        if strikes and self.way in {Way.STOP, Way.STOP_NOW}:
+            self._press()
+            strikes = False
+        if not strikes or self.effect is Effect.WHOLE:
+            self._writes(file)
+        if not strikes:
+            return
+        if self.way is Way.KILLED:
+            if self.effect is Effect.HALF:
+                self.host.put(f"{file.path}.part", file.content[:9], file.mode)
+            self._die()
+        raise OSError(28, "No space left on device", file.path)
+
+    def sleep(self, seconds: float) -> None:
+        self.grave.check()
+        self.host.sleep(seconds)
+
+    def _strikes(self, action: Command | WriteFile) -> bool:
+        self.grave.check()
+        number = len(self.acted)
+        self.acted.append(action)
+        if number == self.at:
+            self.struck = action
+            return True
+        return (
+            self.way is Way.GONE
+            and self.struck is not None
+            and program(action) == program(self.struck)
+        )
+
+    def _runs(self, command: Command, watch: ProgressWatcher | None = None) -> Result:
+        """Run it; the real door begins the file of its output anew."""
+        self.host.files.pop(f"{command.stdout_to}.part", None)
+        return self.host.run(command, watch)
+
+    def _writes(self, file: WriteFile) -> None:
+        """Write it; the real door begins the file anew."""
+        self.host.files.pop(f"{file.path}.part", None)
+        self.host.write(file)
+
+    def _press(self) -> None:
+        self.stop.press()
+        if self.way is Way.STOP_NOW:
+            self.stop.press()
+
+    def _end_if_asked(self, command: Command) -> Result | None:
+        """Do as the real door does: a request to stop may end the running command."""
+        if not self.stop.ends(command):
+            return None
+        self.stop.ended_command = True
+        half_run(self.host, command)
+        return bad_end(command, signal=15)
+
+    def _die(self) -> None:
+        self.grave.dead = True
+        raise Killed
+
+
+def program(action: Command | WriteFile) -> str:
+    return action.argv[0] if isinstance(action, Command) else "write"
+
+
+def bad_end(command: Command, *, timed_out: bool = False, signal: int = 0) -> Result:
+    code = -15 if timed_out or signal else CODES.get(command.argv[0], 1)
+    return Result(
+        code=code, stdout=b"", stderr=b"injected", seconds=1.0, timed_out=timed_out,
+        ok=code in command.ok and not command.expect,
+    )  # fmt: skip
+
+
+def demand_harmless(host: FakeHost, command: Command) -> None:
+    """Whatever writes to an LV may do so only while the LV is ours and says it is not complete."""
+    name = command.argv[0]
+    assert name != "lvremove"
+    if name not in WRITERS or "--ro" in command.argv:
+        return
+    paths = [word for word in command.argv if word.startswith("/dev/")]
+    assert len(paths) == 1, command
+    volume = host.lvm.volumes[paths[0].rpartition("/")[2]]
+    assert {"kvmkeep", "kvmkeep.state=filling"} <= volume.tags, f"{command}: {volume.tags}"
+    assert not volume.instance or volume.name not in running(host), command
+
+
+def running(host: FakeHost) -> set[str]:
+    """Return the LVs of the domains that run."""
+    trees = (domain.live for domain in host.libvirt.domains.values())
+    sources = (source for tree in trees if tree is not None for source in tree.iter("source"))
+    return {source.get("dev", "").rpartition("/")[2] for source in sources}
+
+
+def is_tearable(action: Command | WriteFile) -> bool:
+    """Whether an action can end in the middle of its effect."""
+    if isinstance(action, WriteFile):
+        return True
+    words = " ".join(action.argv)
+    return (
+        action.argv[0] in {"curl", "cp", "prlimit", "xorriso", "qemu-img", "blkdiscard", "rm"}
+        or "--output" in action.argv
+        or "--rw" in action.argv
+        or action.argv[0] == "lvcreate"
+        or bool(action.stdout_to)
+        or "connection up" in words
+    )
+
+
+def half_run(host: FakeHost, command: Command) -> None:
+    """Let a command have a part of its effect, as it may be when it is killed."""
+    argv = command.argv
+    target = next(
+        (argv[argv.index(option) + 1] for option in ("--output", "-o") if option in argv), ""
+    )
+    match argv[0]:
+        case "cp":
+            target = argv[-1]
+        case "rm":
+            for path in [file for file in sorted(host.files) if file.startswith(argv[-2])][::2]:
+                del host.files[path]
+        case "qemu-img" | "blkdiscard" | "guestfish" if "--ro" not in argv:
+            path = next(word for word in argv if word.startswith("/dev/"))
+            volume = host.lvm.volumes[path.rpartition("/")[2]]
+            volume.holds, volume.instance = b"torn", ""
+            volume.overwrite(0, 8192)
+        case "lvcreate":
+            # Its metadata is written, tags and all; the device is not there yet, nor zeroed.
+            host.run(command)
+            volume = host.lvm.volumes[argv[argv.index("--name") + 1]]
+            volume.active, volume.stale = False, [(0, volume.size)]
+        case "nmcli" if "up" in argv:
+            host.run(command)
+            profile = host.nm.profiles[argv[-1]]
+            profile.device = ""
+            host.nm.links[profile.interface].master = ""
+    if target:
+        host.put(target, b"to", 0o600)
+
+
+def digest(host: FakeHost) -> str:
+    """Return all that there is on the host, as text that can be compared."""
+    domains = sorted(host.libvirt.domains.items())
+    return repr(
+        (
+            sorted(host.lvm.volumes.items()),
+            sorted(host.nm.profiles.items()),
+            sorted(host.nm.links.items()),
+            [(name, one.autostart, xml(one.xml), xml(one.live)) for name, one in domains],
+            sorted((path, file.content, file.mode) for path, file in host.files.items()),
+        )
+    )
+
+
+def xml(tree: ET.Element | None) -> bytes:
+    return b"" if tree is None else ET.tostring(tree)

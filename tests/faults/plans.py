@@ -1,0 +1,254 @@
+"""The plans that are swept: a host, what is wanted, and what holds in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from ipaddress import ip_interface
+from xml.etree import ElementTree as ET
+
+from fakes.host import CLOUD, FakeHost, FakeImage, digest_of
+from fakes.nm import FakeLink, FakeProfile
+from fakes.virsh import FakeDomain
+from unit.planning.build import GIB, IMAGE, guest, network, nic, spec
+from unit.planning.rounds import reach
+
+from kvmkeep.model.facts import Contents, Facts
+from kvmkeep.model.names import console_log
+from kvmkeep.model.plan import Plan
+from kvmkeep.model.spec import (
+    Algorithm,
+    Checksum,
+    ChecksumList,
+    FirstBoot,
+    Packing,
+    ReadyConsole,
+    Spec,
+)
+from kvmkeep.model.units import GuestName, Size
+from kvmkeep.planning.plan import make_plan
+from kvmkeep.planning.shutdown import plan_shutdown
+from kvmkeep.planning.start import plan_start
+
+Planner = Callable[[Spec, Facts], Plan]
+OPENSTACK = replace(CLOUD, datasources=("OpenStack",))
+URL = "https://images.example.org/debian.raw.zst"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A host before the run, and the goal. `off` are the guests that are off in the end."""
+
+    host: FakeHost
+    spec: Spec
+    planner: Planner = make_plan
+    off: tuple[str, ...] = ()
+
+
+def first_guest() -> Case:
+    return Case(host=a_host(), spec=spec(guest()))
+
+
+def multihomed_with_data_disk() -> Case:
+    on_internal = nic("web", 1, "internal", addresses=(ip_interface("10.64.0.7/24"),), gateway=None)
+    wanted = guest(data=GIB + 4096, nics=(nic("web"), on_internal))
+    networks = (network(), network("internal", 2368, stp=False))
+    return Case(host=a_host(), spec=spec(wanted, networks=networks))
+
+
+def dhcp() -> Case:
+    wanted = guest(nics=(nic("web", dhcp=True, addresses=(), gateway=None),))
+    return Case(host=a_host(size=GIB + 1536), spec=spec(wanted))
+
+
+def openstack_only() -> Case:
+    return Case(host=a_host(OPENSTACK), spec=spec(guest()))
+
+
+def complete_image() -> Case:
+    no_cloud_init = replace(CLOUD, cloud_init=False)
+    return Case(host=a_host(no_cloud_init), spec=spec(guest(first_boot=FirstBoot.NONE)))
+
+
+def packed_image() -> Case:
+    host = with_foreign_things(FakeHost())
+    packed = b"zst:" + host.add_image("/tmp/plain", FakeImage("raw", 2 * GIB, CLOUD))
+    host.put("/srv/debian.raw.zst", packed)
+    check = Checksum(algorithm=Algorithm.SHA256, digest=digest_of(packed))
+    image = replace(IMAGE, source="/srv/debian.raw.zst", packing=Packing.ZSTD, check=check)
+    return Case(host=host, spec=spec(guest(), images=(image,)))
+
+
+def remote_packed_image(signature: str = "inline") -> Case:
+    host = with_foreign_things(FakeHost())
+    packed = b"gz:" + host.add_image("/tmp/plain", FakeImage("qcow2", 2 * GIB, CLOUD))
+    host.web[URL] = packed
+    sums = f"{digest_of(packed)}  debian.raw.zst\n".encode()
+    signed = b"signed:" + sums
+    host.web[f"{URL}.sums"] = signed if signature == "inline" else sums
+    host.web[f"{URL}.sums.sig"] = b"signed:"
+    host.lists[sums] = f"sha256:{digest_of(packed)}"
+    image = replace(
+        IMAGE,
+        source=URL,
+        format="qcow2",
+        packing=Packing.GZIP,
+        check=ChecksumList(source=f"{URL}.sums", signature=signature, keyring="/etc/k.gpg"),
+    )
+    return Case(host=host, spec=spec(guest(), images=(image,)))
+
+
+def detached_signature() -> Case:
+    return remote_packed_image(f"{URL}.sums.sig")
+
+
+def new_network_beside_one_in_use() -> Case:
+    host = a_host()
+    reach(host, spec(guest("old", data=GIB)))
+    new = guest("new", nics=(nic("new", on="internal"),))
+    networks = (network(), network("internal", 2368))
+    return Case(host=host, spec=spec(guest("old", data=GIB), new, networks=networks))
+
+
+def changes_of_what_is_there() -> Case:
+    host = a_host()
+    reach(host, spec(guest()))
+    wanted = guest(memory=Size(3 * GIB), vcpus=4, autostart=False)
+    networks = (network(stp=False, ageing_time=300),)
+    return Case(host=host, spec=spec(wanted, networks=networks))
+
+
+def domain_and_its_seed_left_behind() -> Case:
+    """An LV in service without its domain, one inactive, and a seed that nobody removed."""
+    host = a_host()
+    wanted = spec(guest("a", data=GIB), guest("b"))
+    reach(host, wanted)
+    del host.libvirt.domains["a"]
+    host.put("/var/lib/kvmkeep/seed/b.iso", b"secret", 0o600)
+    return Case(host=host, spec=wanted, off=("a",))
+
+
+def starting() -> Case:
+    host = a_host()
+    wanted = spec(
+        guest("web", needs=(GuestName("db"),), ready=ReadyConsole(pattern="first boot d.ne")),
+        guest("db", data=GIB),
+    )
+    reach(host, wanted)
+    for domain in host.libvirt.domains.values():
+        domain.live = None
+    for volume in ours(host):
+        volume.active = False
+    with_talking_guests(host)
+    names = ("web",)
+    return Case(host=host, spec=wanted, planner=lambda s, f: plan_start(s, f, names))
+
+
+def shutting_down() -> Case:
+    host = a_host()
+    wanted = spec(guest("web", needs=(GuestName("db"),)), guest("db"), guest("dns"))
+    reach(host, wanted)
+    names = ("web", "db")
+    return Case(
+        host=host,
+        spec=wanted,
+        planner=lambda s, f: plan_shutdown(s, f, names, 60),
+        off=names,
+    )
+
+
+PLANS = (
+    first_guest, multihomed_with_data_disk, dhcp, openstack_only, complete_image, packed_image,
+    remote_packed_image, detached_signature, new_network_beside_one_in_use,
+    changes_of_what_is_there, domain_and_its_seed_left_behind, starting, shutting_down,
+)  # fmt: skip
+
+
+def a_host(contents: Contents = CLOUD, size: int = 2 * GIB + 1536) -> FakeHost:
+    host = with_foreign_things(FakeHost())
+    host.add_image(IMAGE.source, FakeImage("raw", size, contents))
+    return host
+
+
+def with_foreign_things(host: FakeHost) -> FakeHost:
+    """Put there what the host's owner made: LVs of the OS, a guest, a bridge, files."""
+    for name, tags in (("root", ()), ("home", ("backup",)), ("vm-legacy", ())):
+        host.lvm.add(name, 20 * GIB, *tags).holds = name.encode()
+    tree = ET.fromstring(
+        "<domain><name>legacy</name><uuid>c0ffee00-0000-4000-8000-000000000001</uuid>"
+        "<memory>1048576</memory><vcpu>1</vcpu><devices><disk device='disk'><driver type='raw'/>"
+        "<source dev='/dev/rl_build/vm-legacy'/><target dev='vda' bus='virtio'/></disk>"
+        "<interface><mac address='52:54:00:00:00:01'/><source bridge='br0'/></interface>"
+        "</devices></domain>"
+    )
+    host.libvirt.domains["legacy"] = FakeDomain(tree, live=tree, autostart=True)
+    host.nm.links["br0"] = FakeLink("br0", "bridge", ageing_time=300, stp=True, forward_delay=15)
+    host.nm.links["uplink0.99"] = FakeLink(
+        "uplink0.99", "vlan", master="br0", parent="uplink0", vlan_id=99
+    )
+    settings = {"connection.stable-id": "", "vlan.parent": "uplink0", "vlan.id": "99"}
+    host.nm.profiles["c0ffee"] = FakeProfile(
+        "c0ffee", "by hand", "vlan", "uplink0.99", settings, "uplink0.99"
+    )
+    host.put("/root/kvm/legacy.xml", b"<domain/>")
+    host.put("/var/lib/kvmkeep/notes.txt", b"of the administrator")
+    return host
+
+
+def with_talking_guests(host: FakeHost) -> None:
+    """Have each guest write to its console whenever it starts."""
+    boots = host.libvirt.boots
+
+    def talking(domain: FakeDomain) -> str:
+        host.put(console_log(domain.name), b"first boot done")
+        return boots(domain)
+
+    host.libvirt.boots = talking
+
+
+def ours(host: FakeHost) -> list:
+    return [volume for volume in host.lvm.volumes.values() if "kvmkeep" in volume.tags]
+
+
+def foreign(host: FakeHost) -> str:
+    """Return all that is not ours, as text that can be compared."""
+    legacy = host.libvirt.domains["legacy"]
+    return repr(
+        (
+            [host.lvm.volumes[name] for name in ("root", "home", "vm-legacy")],
+            ET.tostring(legacy.xml), legacy.live is legacy.xml, legacy.autostart,
+            [host.nm.links[name] for name in ("br0", "uplink0.99", "uplink0", "mgmt0")],
+            host.nm.profiles["c0ffee"],
+            [host.files[path] for path in ("/root/kvm/legacy.xml", "/var/lib/kvmkeep/notes.txt")],
+        )
+    )  # fmt: skip
+
+
+def in_service(host: FakeHost, case: Case) -> None:
+    """Demand the goal, told by the host and not by the planner."""
+    for volume in ours(host):
+        assert volume.stale == [], f"{volume.name} shows what was there before"
+        assert not [tag for tag in volume.tags if "state" in tag], volume.tags
+    assert {volume.name for volume in ours(host)} == {
+        disk.lv for one in case.spec.guests for disk in one.disks
+    }
+    leftovers = [path for path in host.files if path.endswith(".part") or "/seed/" in path]
+    assert leftovers == []
+    assert host.nm._saved == {}, "a checkpoint was left open"
+    assert host.libvirt.domains.keys() == {"legacy", *(one.name for one in case.spec.guests)}
+    for one in case.spec.guests:
+        domain = host.libvirt.domains[one.name]
+        assert domain.uuid == one.uuid
+        assert domain.autostart is one.run.autostart
+        assert (domain.live is None) is (one.name in case.off), f"{one.name}: {domain.state}"
+        assert not [source for source in domain.xml.iter("source") if source.get("file")]
+        root = host.lvm.volumes[one.root.lv]
+        assert root.holds in host.images
+        if host.images[root.holds].contents.cloud_init:
+            assert root.instance == one.uuid
+    for wanted in case.spec.networks:
+        bridge = host.nm.links[wanted.bridge]
+        assert (bridge.kind, bridge.ageing_time, bridge.stp) == (
+            "bridge", wanted.ageing_time, wanted.stp,
+        )  # fmt: skip
+        assert host.nm.links[wanted.vlan_interface].master == wanted.bridge

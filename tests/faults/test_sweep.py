@@ -1,0 +1,242 @@
+"""The fault sweep: for each plan, whatever goes wrong at any of its actions, once more is enough.
+
+Each case is a whole run of the real executor, under the real flow, lock and journal, on a host in
+memory; then a second run without the fault, and a third that finds nothing to do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from faults.door import (
+    MODES,
+    Effect,
+    FaultyDoor,
+    Grave,
+    Killed,
+    Way,
+    digest,
+    is_tearable,
+)
+from faults.plans import PLANS, Case, foreign, in_service
+from unit.apply.scripted import MemoryFolder, MemoryLines, noon
+
+from kvmkeep.apply.journal import Journals
+from kvmkeep.apply.ui import SilentUi
+from kvmkeep.errors import Declined, Interrupted, KvmkeepError, StepFailed
+from kvmkeep.flow import Context, Look, reach
+from kvmkeep.host.lock import Lock
+from kvmkeep.host.stop import Stop
+from kvmkeep.model.command import Checkpoint, Command, Poll, WriteFile
+from kvmkeep.model.plan import Plan, Report, Step
+from kvmkeep.report.outcome import failure_text
+
+Make = Callable[[], Case]
+
+
+class MortalLines(MemoryLines):
+    """A journal that ends where the process does."""
+
+    grave = Grave()
+
+    def append(self, line: bytes) -> None:
+        self.grave.check()
+        super().append(line)
+
+
+class MortalFolder(MemoryFolder):
+    """Makes journals that end where the process does."""
+
+    def __init__(self, grave: Grave) -> None:
+        super().__init__()
+        self._grave = grave
+
+    def create(self, name: str) -> MemoryLines:
+        lines = MortalLines(name)
+        lines.grave = self._grave
+        self.files[name] = lines
+        return lines
+
+
+class StandUi(SilentUi):
+    """Notes how the host stood before each step, and which request to stop came before it."""
+
+    def __init__(self, door: FaultyDoor) -> None:
+        self.stood: list[str] = []
+        self.begun_after_stop = 0
+        self.report: Report | None = None
+        self._door = door
+
+    def step_begins(self, number: int, total: int, step: Step) -> None:
+        del total, step
+        assert number == len(self.stood) + 1
+        self.begun_after_stop += self._door.stop.requested
+        self.stood.append(digest(self._door.host))
+
+    def run_ends(self, report: Report) -> None:
+        self.report = report
+
+
+@dataclass
+class Run:
+    """One run: how it ended, and what it was doing."""
+
+    case: Case
+    door: FaultyDoor
+    ui: StandUi
+    folder: MortalFolder
+    plans: list[Plan] = field(default_factory=list)
+    error: BaseException | None = None
+
+    @property
+    def told(self) -> str:
+        """What the administrator reads."""
+        assert isinstance(self.error, KvmkeepError)
+        return f"{self.error.message}\n{self.error.touched}"
+
+    @property
+    def patient(self) -> bool:
+        """Whether the action that was struck is one of those that are tried again anyhow."""
+        struck = self.door.struck
+        if not isinstance(struck, Command):
+            return False
+        polls = {poll.command.argv for plan in self.plans for poll in polls_of(plan)}
+        return struck.argv in polls or "Checkpoints" in struck.argv
+
+    @property
+    def journal(self) -> list[dict[str, object]]:
+        return [json.loads(line) for one in self.folder.files.values() for line in one.lines]
+
+
+def polls_of(plan: Plan) -> list[Poll]:
+    actions = [action for step in plan.steps for action in step.actions]
+    inside = [poll for one in actions if isinstance(one, Checkpoint) for poll in one.verify]
+    return inside + [action for action in actions if isinstance(action, Poll)]
+
+
+def run(case: Case, lock: Lock, at: int = -1, *mode: Way | Effect) -> Run:
+    grave, stop = Grave(), Stop()
+    door = FaultyDoor(case.host, at, *mode, stop=stop, grave=grave)  # type: ignore[arg-type]
+    this = Run(case, door, StandUi(door), MortalFolder(grave))
+
+    def look() -> Look:
+        grave.check()
+        this.plans.append(case.planner(case.spec, case.host.facts(case.spec)))
+        return Look(facts=b"", plan=this.plans[-1])
+
+    context = Context(
+        spec_dir="/spec", door=door, libvirt=None, ui=this.ui, stop=stop, lock=lock,  # type: ignore[arg-type]
+        journals=Journals(this.folder, noon), argv=("kvmkeep", "apply"),
+    )  # fmt: skip
+    try:
+        reach(context, "apply", b"", look, None)
+    except (KvmkeepError, Killed) as error:
+        this.error = error
+    return this
+
+
+def judge(this: Run, before: str) -> None:
+    """Demand of the run that was struck what it owes the administrator."""
+    way, error = this.door.way, this.error
+    assert foreign(this.case.host) == before
+    if way is Way.KILLED:
+        assert isinstance(error, Killed)
+        assert all(record["kind"] != "end" for record in this.journal)
+        return
+    if error is None:
+        # A stop may come too late to matter; a fault must have been one that is tried again.
+        assert this.door.excused or this.patient
+        return
+    if way in {Way.STOP, Way.STOP_NOW}:
+        assert isinstance(error, Interrupted)
+        assert this.ui.begun_after_stop == 0
+        if isinstance(error, Declined):
+            assert this.ui.stood == []
+            return
+    else:
+        assert isinstance(error, StepFailed), error
+    assert "Nothing was lost" in this.told
+    assert this.journal[-1]["kind"] == "end"
+    names_the_place(this)
+
+
+def names_the_place(this: Run) -> None:
+    """Demand that the message tells the step, the command, and truly what was done of it."""
+    count, told, struck = len(this.ui.stood), this.told, this.door.struck
+    report = this.ui.report
+    assert report is not None
+    if "stopped on request after" in told:
+        assert f"after {count} step" in told
+        return
+    if f"Stopped before step {count + 1} of" in told:
+        return
+    assert f"step {count} of {report.total}" in told
+    assert told.startswith(failure_text(report, "apply"))
+    failure = report.steps[-1].failure
+    assert failure is not None
+    if "nothing of it was done" in told:
+        assert digest(this.case.host) == this.ui.stood[-1]
+    if this.door.way in {Way.FAILS, Way.HANGS}:
+        if isinstance(struck, WriteFile):
+            assert struck.path in told
+        else:
+            assert struck is not None
+            assert failure.command is not None
+            assert failure.command.argv == struck.argv
+            assert "did not end within" in told or "injected" in told
+    if "rolled back to what it was" in told:
+        assert digest(this.case.host) == this.ui.stood[-1]
+
+
+def again(case: Case, lock: Lock, before: str) -> None:
+    """Run without a fault: the goal is reached, and then there is nothing left to do."""
+    second = run(case, lock)
+    assert second.error is None
+    in_service(case.host, case)
+    assert foreign(case.host) == before
+    assert case.planner(case.spec, case.host.facts(case.spec)).empty
+
+
+@pytest.fixture(scope="module")
+def lock(tmp_path_factory: pytest.TempPathFactory) -> Lock:
+    path: Path = tmp_path_factory.mktemp("lock") / "lock"
+    return Lock(str(path))
+
+
+@pytest.mark.parametrize("make", PLANS, ids=lambda make: make.__name__)
+def test_without_a_fault_the_goal_is_reached(make: Make, lock: Lock) -> None:
+    case = make()
+    before = foreign(case.host)
+    this = run(case, lock)
+    assert this.error is None
+    assert len(this.door.acted) >= 4
+    again(case, lock, before)
+    assert run(case, lock).ui.stood == []
+
+
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: f"{mode[0].name}-{mode[1].name}")
+@pytest.mark.parametrize("make", PLANS, ids=lambda make: make.__name__)
+def test_whatever_goes_wrong_anywhere_once_more_is_enough(
+    make: Make, mode: tuple[Way, Effect], lock: Lock
+) -> None:
+    straight = run(make(), lock).door.acted
+    for at, action in enumerate(straight):
+        if mode[1] is Effect.HALF and mode[0] is not Way.STOP_NOW and not is_tearable(action):
+            continue
+        if isinstance(action, WriteFile) and mode == (Way.HANGS, Effect.HALF):
+            continue  # a write is whole or nothing, unless the process dies
+        case = make()
+        before = foreign(case.host)
+        try:
+            this = run(case, lock, at, *mode)
+            assert this.door.struck == action
+            judge(this, before)
+            again(case, lock, before)
+        except BaseException as error:
+            what = action if isinstance(action, Command) else f"write {action.path}"
+            error.add_note(f"action {at} of {len(straight)}: {what}")
+            raise

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from kvmkeep.host.door import Door
-from kvmkeep.host.tools import Unanswered, ask
-from kvmkeep.model.command import Command
+from kvmkeep.host.tools import Unanswered, answer, ask, question
 from kvmkeep.model.facts import Nm, Profile
 
 _TERSE = ("nmcli", "--terse", "--escape", "yes", "--fields")
@@ -34,10 +33,11 @@ def network_manager(door: Door) -> Nm:
 
     That it is not running, or not installed, is an answer and no problem.
     """
-    first = door.run(Command(argv=GENERAL, why="see whether NetworkManager runs", timeout=15.0))
+    first = question(door, "NetworkManager", GENERAL)
     if first.code in {_NOT_RUNNING, _NOT_INSTALLED} or _NO_BUS in first.stderr:
         return _ABSENT
-    running, _, version = ask(door, "NetworkManager", GENERAL, hint=_HINT).strip().partition(":")
+    text = answer(first, "NetworkManager", GENERAL, hint=_HINT)
+    running, _, version = text.strip().partition(":")
     if running != "running":
         return _ABSENT
     known, settings = _profiles(door)

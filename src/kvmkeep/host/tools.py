@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from kvmkeep.host.door import Door
+from kvmkeep.host.door import Door, Result
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Problem
 
@@ -30,7 +30,16 @@ def ask(door: Door, what: str, argv: tuple[str, ...], *, hint: str = "") -> str:
 
     `what` names in words what is not seen then.
     """
-    result = door.run(Command(argv=argv, why=f"see {what}", timeout=_TIMEOUT))
+    return answer(question(door, what, argv), what, argv, hint=hint)
+
+
+def question(door: Door, what: str, argv: tuple[str, ...]) -> Result:
+    """Run a read-only command, and return how it ended."""
+    return door.run(Command(argv=argv, why=f"see {what}", timeout=_TIMEOUT))
+
+
+def answer(result: Result, what: str, argv: tuple[str, ...], *, hint: str = "") -> str:
+    """Return what the command printed, or raise Unanswered as `ask` does."""
     if result.ok:
         return result.text
     program = argv[0]

@@ -1,0 +1,84 @@
+"""Capture what the tools of a lab's host print, for the tests of what reads it.
+
+    python3 -m lab up
+    PYTHONPATH=src python tests/adapters/capture.py [LAB [NAME...]]
+
+Only read-only questions are asked. Each answer goes to `captured/`, under the tool's name and
+version. Files are kept as `path:line`, like grep prints them.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess  # noqa: TID251 - the lab's own program is run
+import sys
+from pathlib import Path
+
+from kvmkeep.host import iproute, lvm, nmcli
+
+CAPTURED = Path(__file__).parent / "captured"
+TOP = Path(__file__).parents[2]
+
+MD_FILES = (
+    "grep -H '' /sys/block/md*/md/array_state /sys/block/md*/md/level /sys/block/md*/md/raid_disks "
+    "/sys/block/md*/md/degraded /sys/block/md*/md/sync_action /sys/block/md*/md/dev-*/state"
+)
+HOST_FILES = (
+    "grep -H '' /proc/meminfo /proc/sys/kernel/hostname /sys/devices/system/cpu/online "
+    "/etc/os-release"
+)
+PROFILES = "$(nmcli -t -f UUID connection show | sed 's/^/uuid /')"
+
+# Name, where the tool's version is told, question.
+QUESTIONS = (
+    ("lvs", "lvs --version", shlex.join(lvm.LVS), "json"),
+    ("vgs", "lvs --version", shlex.join(lvm.VGS), "json"),
+    ("pvs", "lvs --version", shlex.join(lvm.PVS), "json"),
+    ("ip-address", "ip -V", shlex.join(iproute.LINKS), "json"),
+    ("ip-route", "ip -V", shlex.join(iproute.ROUTES), "json"),
+    ("ip-route6", "ip -V", shlex.join(iproute.ROUTES6), "json"),
+    ("nmcli-general", "nmcli --version", shlex.join(nmcli.GENERAL), "txt"),
+    ("nmcli-profiles", "nmcli --version", shlex.join(nmcli.PROFILES), "txt"),
+    ("nmcli-settings", "nmcli --version", f"{shlex.join(nmcli.SETTINGS)} {PROFILES}", "txt"),
+    ("nmcli-devices", "nmcli --version", shlex.join(nmcli.DEVICES), "txt"),
+    ("virsh-capabilities", "virsh --version", "virsh capabilities", "xml"),
+    ("virsh-dumpxml", "virsh --version",
+     "virsh dumpxml --inactive $(virsh list --all --name | grep . | sort | head -n 1)", "xml"),
+    ("md", "uname -r", MD_FILES, "txt"),
+    ("host", "uname -r", HOST_FILES, "txt"),
+    ("lvs-as-nobody", "lvs --version",
+     f"runuser -u nobody -- {shlex.join(lvm.LVS)} 2>&1; echo exit code $?", "txt"),
+)  # fmt: skip
+
+
+def ask(lab: str, command: str) -> str:
+    """Run a shell command in the lab, with the environment that kvmkeep gives its commands."""
+    argv = ["/usr/bin/python3", "-m", "lab", "run", "--name", lab, "--"]
+    script = f"export LC_ALL=C.UTF-8; {command}"
+    done = subprocess.run([*argv, "bash", "-c", script], cwd=TOP, check=True, stdout=-1, text=True)
+    return done.stdout
+
+
+def version(text: str) -> str:
+    """Return the version in a tool's answer."""
+    found = re.search(r"\d+\.\d+(?:\.\d+)*(?:-\d+[\w-]*)?", text)
+    if found is None:
+        sys.exit(f"no version in {text!r}")
+    return found[0]
+
+
+def capture(lab: str, wanted: list[str]) -> None:
+    """Ask everything, or what is wanted of it, and write each answer."""
+    CAPTURED.mkdir(exist_ok=True)
+    for name, told_by, question, ending in QUESTIONS:
+        if wanted and name not in wanted:
+            continue
+        known = version(ask(lab, told_by))
+        path = CAPTURED / f"{name}-{known}-lab.{ending}"
+        path.write_text(ask(lab, question), "utf-8")
+        sys.stdout.write(f"{path.name}\n")
+
+
+if __name__ == "__main__":
+    capture(*sys.argv[1:2] or ["default"], sys.argv[2:])

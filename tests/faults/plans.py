@@ -21,6 +21,7 @@ from kvmkeep.model.spec import (
     Checksum,
     ChecksumList,
     FirstBoot,
+    Format,
     Packing,
     ReadyConsole,
     Spec,
@@ -79,27 +80,37 @@ def packed_image() -> Case:
     return Case(host=host, spec=spec(guest(), images=(image,)))
 
 
-def remote_packed_image(signature: str = "inline") -> Case:
+def remote_packed_image() -> Case:
+    """Fetched, checked against a list that holds its own signature, and unpacked."""
     host = with_foreign_things(FakeHost())
     packed = b"gz:" + host.add_image("/tmp/plain", FakeImage("qcow2", 2 * GIB, CLOUD))
     host.web[URL] = packed
-    sums = f"{digest_of(packed)}  debian.raw.zst\n".encode()
-    signed = b"signed:" + sums
-    host.web[f"{URL}.sums"] = signed if signature == "inline" else sums
-    host.web[f"{URL}.sums.sig"] = b"signed:"
-    host.lists[sums] = f"sha256:{digest_of(packed)}"
+    sums = host_knows_list(host, packed)
+    host.web[f"{URL}.sums"] = b"signed:" + sums
+    check = ChecksumList(source=f"{URL}.sums", signature="inline", keyring="/etc/k.gpg")
     image = replace(
-        IMAGE,
-        source=URL,
-        format="qcow2",
-        packing=Packing.GZIP,
-        check=ChecksumList(source=f"{URL}.sums", signature=signature, keyring="/etc/k.gpg"),
+        IMAGE, source=URL, format=Format.QCOW2, packing=Packing.GZIP, check=check, write_rate=10**8
     )
     return Case(host=host, spec=spec(guest(), images=(image,)))
 
 
-def detached_signature() -> Case:
-    return remote_packed_image(f"{URL}.sums.sig")
+def remote_image_with_detached_signature() -> Case:
+    host = with_foreign_things(FakeHost())
+    complete = replace(CLOUD, cloud_init=False)
+    content = host.add_image("/tmp/plain", FakeImage("raw", 2 * GIB, complete))
+    host.web[URL] = content
+    host.web[f"{URL}.sums"] = host_knows_list(host, content)
+    host.web[f"{URL}.sums.sig"] = b"signed:"
+    check = ChecksumList(source=f"{URL}.sums", signature=f"{URL}.sums.sig", keyring="/etc/k.gpg")
+    image = replace(IMAGE, source=URL, check=check)
+    return Case(host=host, spec=spec(guest(first_boot=FirstBoot.NONE), images=(image,)))
+
+
+def host_knows_list(host: FakeHost, content: bytes) -> bytes:
+    """Return a vendor's list that holds the checksum of just this content."""
+    sums = f"{digest_of(content)}  debian.raw.zst\n".encode()
+    host.lists[sums] = f"sha256:{digest_of(content)}"
+    return sums
 
 
 def new_network_beside_one_in_use() -> Case:
@@ -159,7 +170,7 @@ def shutting_down() -> Case:
 
 PLANS = (
     first_guest, multihomed_with_data_disk, dhcp, openstack_only, complete_image, packed_image,
-    remote_packed_image, detached_signature, new_network_beside_one_in_use,
+    remote_packed_image, remote_image_with_detached_signature, new_network_beside_one_in_use,
     changes_of_what_is_there, domain_and_its_seed_left_behind, starting, shutting_down,
 )  # fmt: skip
 
@@ -174,7 +185,7 @@ def with_foreign_things(host: FakeHost) -> FakeHost:
     """Put there what the host's owner made: LVs of the OS, a guest, a bridge, files."""
     for name, tags in (("root", ()), ("home", ("backup",)), ("vm-legacy", ())):
         host.lvm.add(name, 20 * GIB, *tags).holds = name.encode()
-    tree = ET.fromstring(
+    tree = ET.fromstring(  # noqa: S314 - our own
         "<domain><name>legacy</name><uuid>c0ffee00-0000-4000-8000-000000000001</uuid>"
         "<memory>1048576</memory><vcpu>1</vcpu><devices><disk device='disk'><driver type='raw'/>"
         "<source dev='/dev/rl_build/vm-legacy'/><target dev='vda' bus='virtio'/></disk>"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ class StandUi(SilentUi):
         del total, step
         assert number == len(self.stood) + 1
         self.begun_after_stop += self._door.stop.requested
-        self.stood.append(digest(self._door.host))
+        self.stood.append(digest(self._door.host) if self._door.at >= 0 else "")
 
     def run_ends(self, report: Report) -> None:
         self.report = report
@@ -90,7 +91,7 @@ class Run:
     ui: StandUi
     folder: MortalFolder
     plans: list[Plan] = field(default_factory=list)
-    error: BaseException | None = None
+    error: KvmkeepError | Killed | None = None
 
     @property
     def told(self) -> str:
@@ -108,8 +109,10 @@ class Run:
         return struck.argv in polls or "Checkpoints" in struck.argv
 
     @property
-    def journal(self) -> list[dict[str, object]]:
-        return [json.loads(line) for one in self.folder.files.values() for line in one.lines]
+    def last_record(self) -> dict[str, object]:
+        """The journal's last line; empty where there is no journal."""
+        lines = [line for one in self.folder.files.values() for line in one.lines]
+        return json.loads(lines[-1]) if lines else {}
 
 
 def polls_of(plan: Plan) -> list[Poll]:
@@ -145,7 +148,7 @@ def judge(this: Run, before: str) -> None:
     assert foreign(this.case.host) == before
     if way is Way.KILLED:
         assert isinstance(error, Killed)
-        assert all(record["kind"] != "end" for record in this.journal)
+        names_what_was_running(this)
         return
     if error is None:
         # A stop may come too late to matter; a fault must have been one that is tried again.
@@ -160,8 +163,18 @@ def judge(this: Run, before: str) -> None:
     else:
         assert isinstance(error, StepFailed), error
     assert "Nothing was lost" in this.told
-    assert this.journal[-1]["kind"] == "end"
+    assert this.last_record["kind"] == "end"
     names_the_place(this)
+
+
+def names_what_was_running(this: Run) -> None:
+    """Demand that the journal of a killed run ends with what it was about to do."""
+    record, struck = this.last_record, this.door.struck
+    if isinstance(struck, WriteFile):
+        assert (record["kind"], record["path"]) == ("file", struck.path)
+    elif struck is not None and "Checkpoints" not in struck.argv:
+        assert record["kind"] in {"command", "wait"}
+        assert record["argv"] == list(struck.argv)
 
 
 def names_the_place(this: Run) -> None:
@@ -201,6 +214,12 @@ def again(case: Case, lock: Lock, before: str) -> None:
     assert case.planner(case.spec, case.host.facts(case.spec)).empty
 
 
+@cache
+def actions_of(make: Make, lock: Lock) -> tuple[Command | WriteFile, ...]:
+    """Return what a run without a fault does."""
+    return tuple(run(make(), lock).door.acted)
+
+
 @pytest.fixture(scope="module")
 def lock(tmp_path_factory: pytest.TempPathFactory) -> Lock:
     path: Path = tmp_path_factory.mktemp("lock") / "lock"
@@ -223,7 +242,7 @@ def test_without_a_fault_the_goal_is_reached(make: Make, lock: Lock) -> None:
 def test_whatever_goes_wrong_anywhere_once_more_is_enough(
     make: Make, mode: tuple[Way, Effect], lock: Lock
 ) -> None:
-    straight = run(make(), lock).door.acted
+    straight = actions_of(make, lock)
     for at, action in enumerate(straight):
         if mode[1] is Effect.HALF and mode[0] is not Way.STOP_NOW and not is_tearable(action):
             continue

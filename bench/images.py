@@ -35,8 +35,8 @@ _HASHED = 64 << 20
 _HOST = """\
 host:
   name: bench.example.org
-  reserve: {{memory: 512MiB, storage: 1GiB}}
-storage: {{vg: rl_build, lv_prefix: "bench-"}}
+  reserve: {memory: 512MiB, storage: 1GiB}
+storage: {vg: rl_build, lv_prefix: "bench-"}
 uplink: ens802f1
 images:
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from kvmkeep.host.door import Door
@@ -16,12 +18,15 @@ _HZ = 100
 """The kernel tells a bridge's times in hundredths of a second (USER_HZ)."""
 
 
+_Number = Annotated[int, msgspec.Meta(ge=-1, le=(1 << 32) - 1)]
+
+
 class _Data(msgspec.Struct):
-    id: int = -1
-    ageing_time: int = -1
-    forward_delay: int = -1
-    stp_state: int = 0
-    topology_change: int = 0
+    id: _Number = -1
+    ageing_time: _Number = -1
+    forward_delay: _Number = -1
+    stp_state: _Number = 0
+    topology_change: _Number = 0
 
 
 class _Info(msgspec.Struct):
@@ -31,13 +36,13 @@ class _Info(msgspec.Struct):
 
 class _Address(msgspec.Struct):
     local: str = ""
-    prefixlen: int = 0
+    prefixlen: _Number = 0
 
 
 class _Link(msgspec.Struct):
     ifname: str = ""
     flags: list[str] = []
-    mtu: int = 0
+    mtu: _Number = 0
     address: str = ""
     master: str = ""
     link: str | None = None
@@ -53,7 +58,7 @@ class _Hop(msgspec.Struct):
 class _Route(msgspec.Struct):
     gateway: str = ""
     dev: str = ""
-    metric: int = 0
+    metric: _Number = 0
     nexthops: list[_Hop] = []
 
 
@@ -95,7 +100,8 @@ def _link(row: _Link) -> Link:
     data = _Data()
     if kind in {"vlan", "bridge"}:
         # Only these two are understood: other kinds use the same words for other things.
-        data = msgspec.json.decode(bytes(row.linkinfo.info_data), type=_Data)
+        text = bytes(row.linkinfo.info_data).decode("utf-8", "replace")
+        data = decode(text, _Data, f"details of interface {row.ifname}", "ip")
     return Link(
         name=row.ifname,
         kind=kind,

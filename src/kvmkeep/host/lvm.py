@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from kvmkeep.host.door import Door
@@ -13,24 +15,30 @@ _FORM = ("--reportformat", "json", "--units", "b", "--nosuffix", "--options")
 _AS_ROOT = "run it as root; `{}` says more"
 
 
+_LARGEST = 1 << 60
+_Bytes = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)]
+_Number = Annotated[int, msgspec.Meta(ge=-1, le=1 << 32)]
+_Extent = Annotated[int, msgspec.Meta(ge=512, le=_LARGEST)]
+
+
 class _Lv(msgspec.Struct):
     vg_name: str
     lv_name: str
-    lv_size: int
+    lv_size: _Bytes
     lv_tags: str
     lv_active: str
     lv_device_open: str
-    lv_kernel_major: int
-    lv_kernel_minor: int
+    lv_kernel_major: _Number
+    lv_kernel_minor: _Number
     lv_attr: str
 
 
 class _Vg(msgspec.Struct):
     vg_name: str
-    vg_extent_size: int
-    vg_size: int
-    vg_free: int
-    vg_missing_pv_count: int
+    vg_extent_size: _Extent
+    vg_size: _Bytes
+    vg_free: _Bytes
+    vg_missing_pv_count: _Number
 
 
 class _Pv(msgspec.Struct):

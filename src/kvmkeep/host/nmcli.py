@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from kvmkeep.host.door import Door
-from kvmkeep.host.tools import Unanswered, answer, ask, question
-from kvmkeep.model.facts import Nm, Profile
+from kvmkeep.host.tools import Unanswered, answer, ask, clean, question
+from kvmkeep.model.facts import Nm, Problem, Profile
 
 _TERSE = ("nmcli", "--terse", "--escape", "yes", "--fields")
 
@@ -38,8 +38,11 @@ def network_manager(door: Door) -> Nm:
         return _ABSENT
     text = answer(first, "NetworkManager", GENERAL, hint=_HINT)
     running, _, version = text.strip().partition(":")
-    if running != "running":
+    if running == "not running":
         return _ABSENT
+    if running != "running":
+        reason = f"nmcli answered something unknown: {clean(text.strip())[:100]!r}"
+        raise Unanswered(Problem(what="NetworkManager", reason=reason, hint=_HINT))
     known, settings = _profiles(door)
     devices = blocks(ask(door, "devices of NetworkManager", DEVICES))
     return Nm(
@@ -73,7 +76,7 @@ def _profiles(door: Door) -> tuple[list[list[str]], dict[str, dict[str, str]]]:
     """
     for last in (False, False, True):
         text = ask(door, "network profiles", PROFILES)
-        rows = [row for row in map(split, text.splitlines()) if len(row) == 5]
+        rows = [row for row in map(split, text.split("\n")) if len(row) == 5]
         if not rows:
             break
         names = tuple(word for row in rows for word in ("uuid", row[1]))
@@ -104,7 +107,7 @@ def split(line: str) -> list[str]:
 def blocks(text: str) -> list[dict[str, str]]:
     """Read `key:value` lines; an empty line ends a block. Values are not escaped here."""
     found: list[dict[str, str]] = [{}]
-    for line in text.splitlines():
+    for line in text.split("\n"):
         key, colon, value = line.partition(":")
         if not line:
             found.append({})

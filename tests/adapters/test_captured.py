@@ -1,0 +1,220 @@
+"""What the tools of the lab's host printed, read as facts."""
+
+from __future__ import annotations
+
+import pytest
+from adapters.replay import Replay, captured, captured_files, ended, lab_host, problem
+
+from kvmkeep.host import iproute, lvm, mdadm, nmcli
+from kvmkeep.host.libvirt import Described, State
+from kvmkeep.model.facts import Array, ArrayState, DomainDisk, DomainState, Nm, VolumeGroup
+from kvmkeep.model.units import Size
+from kvmkeep.observe.domains import parse_domain
+
+MIB = 1 << 20
+
+
+def test_volumes() -> None:
+    found = {volume.name: volume for volume in lvm.volumes(lab_host())}
+    root, legacy, home = found["root"], found["vm-legacy"], found["home"]
+    assert (root.vg, root.size, root.tags) == ("rl_build", Size(512 * MIB), ())
+    assert (legacy.size, legacy.device, legacy.active) == (Size(64 * MIB), "252:3", True)
+    assert found["vm-tiny-old"].tags == ("other",)
+    assert (home.opened, legacy.opened) == (True, False)
+    assert home.attributes == "-wi-ao----"
+
+
+def test_a_volume_group_with_its_array() -> None:
+    assert lvm.groups(lab_host()) == (
+        VolumeGroup(
+            name="rl_build", extent=Size(4 * MIB), size=Size(43985666048),
+            free=Size(42828038144), pvs=("/dev/md0",), missing_pvs=0,
+        ),
+    )  # fmt: skip
+
+
+def test_a_group_that_lost_a_disk() -> None:
+    vgs = captured("vgs").replace('"vg_missing_pv_count":"0"', '"vg_missing_pv_count":"1"')
+    pvs = captured("pvs").replace("/dev/md0", "[unknown]")
+    (group,) = lvm.groups(lab_host(vgs=vgs, pvs=pvs))
+    assert (group.pvs, group.missing_pvs) == ((), 1)
+
+
+def test_an_inactive_volume_has_no_device() -> None:
+    row = captured("lvs").replace('"active"', '""').replace('"252"', '"-1"').replace('"1"', '"-1"')
+    volume = lvm.volumes(lab_host(lvs=row))[0]
+    assert (volume.active, volume.device) == (False, "")
+
+
+def test_lvm_is_for_root_alone() -> None:
+    text, _, code = captured("lvs-as-nobody").rpartition("exit code ")
+    refused = lab_host(lvs=ended(int(code), stderr=text.encode()))
+    found = problem(lvm.volumes, refused)
+    assert found.what == "logical volumes"
+    assert found.reason.startswith("lvs failed with exit code 5: ")
+    assert "root" in found.hint
+
+
+def test_a_healthy_array() -> None:
+    assert mdadm.arrays(lab_host()) == (
+        Array(
+            name="md0", level="raid1", state=ArrayState.CLEAN, members=("vdb", "vdc"),
+            detail="2 of 2 run",
+        ),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "detail"),
+    [
+        ({"degraded": b"1\n"}, ArrayState.DEGRADED, "1 of 2 run"),
+        (
+            {"degraded": b"1\n", "dev-vdc/state": b"faulty\n"},
+            ArrayState.DEGRADED,
+            "1 of 2 run, vdc is faulty",
+        ),
+        (
+            {"degraded": b"1\n", "sync_action": b"recover\n"},
+            ArrayState.RESYNCING,
+            "1 of 2 run, recover goes on",
+        ),
+        ({"sync_action": b"check\n"}, ArrayState.RESYNCING, "2 of 2 run, check goes on"),
+        ({"sync_action": b"frozen\n"}, ArrayState.CLEAN, "2 of 2 run"),
+        ({"array_state": b"inactive\n"}, ArrayState.FAILED, "2 of 2 run, it is inactive"),
+        ({"array_state": b"broken\n"}, ArrayState.FAILED, "2 of 2 run, it is broken"),
+        ({"array_state": b"active-idle\n"}, ArrayState.CLEAN, "2 of 2 run"),
+        ({"raid_disks": b"3 (2)\n"}, ArrayState.CLEAN, "3 of 3 run"),
+        ({"raid_disks": b"\xff\n", "degraded": b""}, ArrayState.CLEAN, "0 of 0 run"),
+    ],
+)
+def test_arrays_in_trouble(changes: dict[str, bytes], state: ArrayState, detail: str) -> None:
+    files = {f"/sys/block/md0/md/{name}": content for name, content in changes.items()}
+    (array,) = mdadm.arrays(Replay({}, captured_files("md") | files))
+    assert (array.state, array.detail) == (state, detail)
+
+
+def test_what_is_no_array() -> None:
+    files = {
+        "/sys/block/md127/md/array_state": b"inactive\n",
+        "/sys/block/md127/md/level": b"container\n",
+        "/sys/block/md1/md/array_state": b"clear\n",
+        "/sys/block/md2/size": b"0\n",
+        "/sys/block/mdx/md/array_state": b"clean\n",
+        "/sys/block/sda/size": b"1\n",
+    }
+    assert mdadm.arrays(Replay({}, files)) == ()
+    assert mdadm.arrays(Replay({})) == ()
+    named = {"/sys/block/md_data/md/array_state": b"clean\n"}
+    assert [array.name for array in mdadm.arrays(Replay({}, named))] == ["md_data"]
+
+
+def test_interfaces() -> None:
+    found = {link.name: link for link in iproute.links(lab_host())}
+    uplink, management = found["ens802f1"], found["ens802f0"]
+    assert (uplink.kind, uplink.up, uplink.carrier) == ("", True, True)
+    assert (uplink.mac, uplink.mtu) == ("52:54:00:e0:00:f1", 1500)
+    assert (uplink.vlan_id, uplink.ageing_time, uplink.forward_delay) == (-1, -1, -1)
+    assert management.addresses == ("10.0.2.15/24",)
+    assert found["lo"].addresses == ("127.0.0.1/8", "::1/128")
+
+
+def test_how_the_host_is_reached() -> None:
+    assert iproute.default_route(lab_host()) == ("ens802f0", "10.0.2.2")
+    host = lab_host()
+    assert iproute.answers(host, "ens802f0", "10.0.2.2")
+    assert host.ran == [("ping", "-c", "1", "-W", "1", "-I", "ens802f0", "10.0.2.2")]
+    assert not iproute.answers(lab_host(ping=ended(1)), "ens802f0", "10.0.2.2")
+
+
+SIX = '[{"dst":"default","gateway":"fe80::1","dev":"eno2","metric":1024}]'
+
+
+@pytest.mark.parametrize(
+    ("four", "six", "route"),
+    [
+        ("", SIX, ("eno2", "fe80::1")),
+        ("[]", "[]", None),
+        ('[{"dst":"default","dev":"tun0","scope":"link"}]', "[]", None),
+        (
+            '[{"gateway":"10.0.0.9","dev":"b","metric":200},{"gateway":"10.0.0.1","dev":"a"}]',
+            SIX,
+            ("a", "10.0.0.1"),
+        ),
+        (
+            '[{"dst":"default","nexthops":[{"gateway":"10.0.0.1","dev":"a","weight":1}]}]',
+            "[]",
+            ("a", "10.0.0.1"),
+        ),
+    ],
+)
+def test_other_ways_to_reach_a_host(four: str, six: str, route: tuple[str, str] | None) -> None:
+    assert iproute.default_route(lab_host(ip_route=four, ip_route6=six)) == route
+
+
+def test_networkmanager() -> None:
+    host = lab_host()
+    found = nmcli.network_manager(host)
+    assert (found.running, found.version) == (True, "1.42.4")
+    profiles = {profile.name: profile for profile in found.profiles}
+    management, made = profiles["mgmt"], profiles["virbr1.999"]
+    assert management.uuid == "5f0c6f9e-7f0f-4e0e-8f0a-0a0b0c0d0e0f"
+    assert (management.type, management.device) == ("802-3-ethernet", "ens802f0")
+    assert management.setting("ipv4.addresses") == "10.0.2.15/24"
+    assert management.filename.endswith("/mgmt.nmconnection")
+    assert (made.type, made.interface, made.device) == ("bridge", "virbr1.999", "")
+    assert made.setting("connection.type") == "bridge"
+    assert found.device_path("ens802f1") == "/org/freedesktop/NetworkManager/Devices/3"
+    assert found.device_path("nosuch") == ""
+    assert len(host.ran) == 4
+
+
+NONE = Nm(running=False, version="", profiles=(), device_paths=())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ended(8, stderr=b"Error: NetworkManager is not running."),
+        ended(127),
+        ended(1, stderr=b"Error: Could not create NMClient object: no such file"),
+        ended(0, stdout=b"not running:\n"),
+    ],
+)
+def test_a_host_without_networkmanager(answer: object) -> None:
+    assert nmcli.network_manager(lab_host(nmcli_general=answer)) == NONE
+
+
+def test_a_networkmanager_without_profiles() -> None:
+    found = nmcli.network_manager(lab_host(nmcli_profiles="", nmcli_devices=""))
+    assert (found.running, found.profiles, found.device_paths) == (True, (), ())
+
+
+@pytest.mark.parametrize(
+    ("line", "fields"),
+    [
+        ("a:b", ["a", "b"]),
+        (r"VLAN 223\: public:x", ["VLAN 223: public", "x"]),
+        (r"a\\:b", ["a\\", "b"]),
+        ("", [""]),
+        ("a\\", ["a"]),
+    ],
+)
+def test_terse_lines(line: str, fields: list[str]) -> None:
+    assert nmcli.split(line) == fields
+
+
+def test_a_domain_that_somebody_made_by_hand() -> None:
+    state = State(
+        name="legacy", uuid="2f5b0b0e-6a0e-4a52-9a39-0d6a3f0c9a01", state=DomainState.SHUTOFF,
+        autostart=False, persistent=True, vcpus=1, memory=Size(128 * MIB),
+    )  # fmt: skip
+    xml = captured("virsh-dumpxml")
+    found = parse_domain(Described(state=state, xml=xml, live=""), lab_host())
+    assert not found.ours
+    assert found.disks == (
+        DomainDisk(
+            target="vda", bus="virtio", kind="disk", source="/dev/rl_build/vm-legacy",
+            device="252:3", format="raw",
+        ),
+    )  # fmt: skip
+    assert (found.agent, found.xml) == (False, xml)

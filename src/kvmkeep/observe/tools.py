@@ -22,6 +22,7 @@ _TABLE = (
     ("mdadm", "mdadm", "mdadm"),
     ("nc", "netcat-openbsd", "nmap-ncat"),
     ("nmcli", "network-manager", "NetworkManager"),
+    ("openssl", "openssl", "openssl"),
     ("ping", "iputils-ping", "iputils"),
     ("prlimit", "util-linux", "util-linux"),
     ("qemu-img", "qemu-utils", "qemu-img"),

@@ -34,14 +34,22 @@ def bring(source: str, target: str, thing: str, limit: int) -> Command:
     )  # fmt: skip
 
 
-def check(digest: str, path: str) -> Command:
-    """Compare a file with a checksum (`algorithm:hex`)."""
+def check(digest: str, path: str, *, fast: bool) -> Command:
+    """Compare a file with a checksum (`algorithm:hex`); `fast` where openssl is there.
+
+    It uses the processor's own SHA instructions. Debian's sha256sum does not, and took 4.6 times
+    as long; that of EL is built with the same library. A name with a backslash is printed in
+    another form, so it is left to sha256sum.
+    """
     algorithm, _, hexadecimal = digest.partition(":")
-    line = f"{hexadecimal}  {path}\n"
+    why = f"compare the {algorithm} checksum"
+    if fast and "\\" not in path:
+        argv = ("openssl", "dgst", f"-{algorithm}", "-r", path)
+        return Command(argv=argv, why=why, expect=f"{hexadecimal} *{path}", timeout=2 * HOUR)
     return Command(
         argv=(f"{algorithm}sum", "--check", "--strict", "--quiet"),
-        why=f"compare the {algorithm} checksum",
-        stdin=line.encode(),
+        why=why,
+        stdin=f"{hexadecimal}  {path}\n".encode(),
         timeout=2 * HOUR,
     )
 

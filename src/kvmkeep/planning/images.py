@@ -69,6 +69,7 @@ class _Stand:
     digest: str
     limit: Size
     look: bool
+    openssl: bool
 
     @property
     def subject(self) -> str:
@@ -142,6 +143,7 @@ def _stand(scene: Scene, image: Image, *, look: bool) -> _Stand:
     )
     sums = image.check
     digest = f"{sums.algorithm}:{sums.digest}" if isinstance(sums, Checksum) else ""
+    openssl = scene.tools.get("openssl")
     sizes = (guest.root.size for guest in scene.spec.guests if guest.image == image.name)
     return _Stand(
         image=image,
@@ -149,6 +151,7 @@ def _stand(scene: Scene, image: Image, *, look: bool) -> _Stand:
         digest=digest or known.digest_wanted,
         limit=max(sizes, default=Size(0)) + _SLACK,
         look=look,
+        openssl=openssl is not None and bool(openssl.path),
     )
 
 
@@ -256,7 +259,7 @@ def _fetch_step(stand: _Stand, assumes: str) -> Step:
     ]
     if stand.digest:
         # Before it gets its name: a bad download is not there, and is fetched again.
-        actions.append(check(stand.digest, part))
+        actions.append(check(stand.digest, part, fast=stand.openssl))
     actions.extend(complete(part, target))
     return Step(
         noun=Noun.IMAGES,
@@ -273,7 +276,7 @@ def _verify_step(stand: _Stand, original: ImageFile, assumes: str) -> Step:
     if stand.digest:
         memo = verified_path(original.fingerprint, stand.digest)
         actions = (
-            check(stand.digest, original.path),
+            check(stand.digest, original.path, fast=stand.openssl),
             same_file(original.path, original.fingerprint),
             WriteFile(
                 path=memo,

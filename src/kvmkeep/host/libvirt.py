@@ -43,6 +43,7 @@ _STATES = (
     DomainState.CRASHED,
     DomainState.SUSPENDED,
 )
+_LARGEST = 1 << 60
 _INACTIVE = {DomainState.SHUTOFF, DomainState.NOSTATE}
 
 
@@ -171,7 +172,8 @@ def _domains(
             autostart=uuid in autostart,
             persistent=uuid in persistent,
             vcpus=vcpus,
-            memory=Size(maximum * 1024),
+            # "Without limit" is told as the largest number of KiB there is.
+            memory=Size(min(maximum * 1024, _LARGEST)),
         )
         found.append((state, domain))
     return sorted(found, key=lambda pair: pair[0].name)

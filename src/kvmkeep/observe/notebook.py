@@ -39,7 +39,7 @@ class Notebook:
 
     def note(self, what: str, reason: str, hint: str) -> None:
         """Write a problem down."""
-        self._problems.append(Problem(what=what, reason=clean(reason), hint=hint))
+        self._problems.append(Problem(what=clean(what), reason=clean(reason), hint=clean(hint)))
 
     def read(self, path: str, limit: int = 1 << 20) -> bytes | None:
         """Return a file's first bytes, or None where it is not or can't be read."""

@@ -1,0 +1,241 @@
+"""Observing domains through libvirt's test driver: in bulk, and whatever goes wrong."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import libvirt as library
+import pytest
+from adapters.replay import Replay, captured
+
+from kvmkeep.errors import Unready
+from kvmkeep.host.libvirt import Described, Hypervisor, Libvirt, State, _look, _states
+from kvmkeep.model.facts import DomainState
+from kvmkeep.model.units import Size
+from kvmkeep.observe.domains import observe_domains, parse_domain
+from kvmkeep.observe.notebook import Notebook
+
+MIB = 1 << 20
+DOMAIN = """\
+<domain type='test' xmlns:test='http://libvirt.org/schemas/domain/test/1.0'>
+<name>{name}</name><uuid>{uuid}</uuid><metadata>{metadata}</metadata>
+<memory unit='MiB'>256</memory><vcpu>2</vcpu><os><type arch='i686'>hvm</type></os>
+<devices>
+<disk type='block' device='disk'><driver name='qemu' type='raw'/>
+<source dev='/dev/rl_build/vm-{name}'/><target dev='sda' bus='scsi'/></disk>
+<disk type='file' device='cdrom'><target dev='sdb' bus='scsi'/><readonly/></disk>
+<disk type='volume' device='disk'><source pool='p' volume='v'/><target dev='sdc' bus='scsi'/></disk>
+<interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='virbr1.223'/>
+<model type='virtio'/></interface>
+<serial type='pty'><log file='/var/log/{name}.log'/></serial>
+<channel type='unix'><source mode='bind' path='/x'/>
+<target type='virtio' name='org.qemu.guest_agent.0'/></channel>
+</devices>{state}</domain>
+"""
+OURS = "<k:guest xmlns:k='urn:kvmkeep:guest:1'/>"
+OFF = "<test:runstate>5</test:runstate>"
+
+
+def connection(directory: Path, count: int) -> str:
+    """Write a host with so many domains for the test driver; every other one is ours and off."""
+    domains = "".join(
+        DOMAIN.format(
+            name=f"guest{number}",
+            uuid=uuid.UUID(int=number + 1),
+            metadata=OURS if number % 2 else "",
+            state=OFF if number % 2 else "",
+        )
+        for number in range(count)
+    )
+    file = directory / "host.xml"
+    file.write_text(f"<node>{domains}<cpu><nodes>1</nodes></cpu></node>", "utf-8")
+    return f"test://{file}"
+
+
+def test_a_thousand_domains_in_one_look(tmp_path: Path) -> None:
+    notebook = Notebook(Replay({}))
+    found = observe_domains(notebook, Libvirt(connection(tmp_path, 1000)))
+    assert notebook.problems == ()
+    domains = {domain.name: domain for domain in found.domains}
+    assert len(domains) == 1000
+    assert [domain.name for domain in found.domains] == sorted(domains)
+    running, off = domains["guest0"], domains["guest1"]
+    assert (running.state, running.ours) == (DomainState.RUNNING, False)
+    assert (off.state, off.ours) == (DomainState.SHUTOFF, True)
+    assert (off.uuid, off.persistent, off.autostart) == (str(uuid.UUID(int=2)), True, False)
+    assert (off.memory, off.vcpus) == (Size(256 * MIB), 2)
+    assert [(disk.target, disk.source) for disk in off.disks] == [
+        ("sda", "/dev/rl_build/vm-guest1"), ("sdb", ""), ("sdc", "p/v"),
+    ]  # fmt: skip
+    assert (off.disks[0].device, off.disks[0].format, off.disks[1].kind) == (
+        "252:3",
+        "raw",
+        "cdrom",
+    )
+    assert (off.nics[0].mac, off.nics[0].bridge) == ("52:54:00:00:00:01", "virbr1.223")
+    assert off.serial_log == "/var/log/guest1.log"
+    assert not running.agent
+    assert len(found.version.split(".")) == 3
+    assert found.memory > Size(0)
+
+
+def test_the_drivers_own_host() -> None:
+    found = observe_domains(Notebook(Replay({})), Libvirt("test:///default"))
+    (domain,) = found.domains
+    assert (domain.name, domain.state) == ("test", DomainState.RUNNING)
+    assert [state.name for state in Libvirt("test:///default").states()] == ["test"]
+
+
+def test_a_libvirt_that_is_not_there_is_a_problem() -> None:
+    notebook = Notebook(Replay({}))
+    found = observe_domains(notebook, Libvirt("qemu+unix:///system?socket=/nonexistent"))
+    assert found.domains == ()
+    (problem,) = notebook.problems
+    assert problem.what == "libvirt"
+    assert "can't be asked: Failed to connect socket" in problem.reason
+    assert "systemctl start" in problem.hint
+
+
+def test_a_libvirt_that_hangs_is_given_up(tmp_path: Path) -> None:
+    path = str(tmp_path / "silent")
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(path)
+        silent.listen()
+        began = time.monotonic()
+        with pytest.raises(Unready, match="did not answer within"):
+            Libvirt(f"qemu+unix:///system?socket={path}", limit=0.2).states()
+        assert time.monotonic() - began < 10
+
+
+def test_a_missing_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "libvirt", None)
+    with pytest.raises(Unready, match="libvirt library is not installed") as caught:
+        Libvirt("test:///default").look()
+    assert "python3-libvirt" in caught.value.hint
+
+
+# --- domains that go while they are looked at
+
+
+class Gone:
+    """A domain of which libvirt forgets everything at some point."""
+
+    def __init__(self, *, known: bool, memory: int = 1024, state: int = 5) -> None:
+        self.known = known
+        self.numbers = [state, memory, memory, 1, 0]
+
+    def info(self) -> list[int]:
+        if not self.known:
+            raise library.libvirtError("Domain not found")
+        return self.numbers
+
+    def name(self) -> str:
+        return "gone"
+
+    def UUIDString(self) -> str:  # noqa: N802 - libvirt's name
+        return str(uuid.UUID(int=7))
+
+    def XMLDesc(self, flags: int) -> str:  # noqa: N802 - libvirt's name
+        raise library.libvirtError(f"Domain not found ({flags})")
+
+
+class Connection:
+    """A connection that lists one domain."""
+
+    def __init__(self, domain: Gone) -> None:
+        self.domain = domain
+
+    def listAllDomains(self, flags: int) -> list[Gone]:  # noqa: N802 - libvirt's name
+        return [] if flags else [self.domain]
+
+    def getLibVersion(self) -> int:  # noqa: N802 - libvirt's name
+        return 11_002_003
+
+    def getCapabilities(self) -> str:  # noqa: N802 - libvirt's name
+        return captured("virsh-capabilities")
+
+    def getInfo(self) -> list[object]:  # noqa: N802 - libvirt's name
+        return ["x86_64", 64]
+
+
+def test_domains_that_vanish_are_left_out() -> None:
+    assert _states(Connection(Gone(known=False)), library) == ()
+    found = _look(Connection(Gone(known=True)), library)
+    assert (found.domains, found.version, found.memory) == ((), "11.2.3", Size(64 * MIB))
+
+
+@pytest.mark.parametrize("memory", [(1 << 64) - 1, (1 << 63) // 1024, 1 << 51])
+def test_a_domain_that_may_use_any_amount_of_memory(memory: int) -> None:
+    (state,) = _states(Connection(Gone(known=True, memory=memory)), library)
+    assert state.memory == Size(1 << 60)
+
+
+def test_a_state_of_a_newer_libvirt() -> None:
+    (state,) = _states(Connection(Gone(known=True, state=99)), library)
+    assert state.state is DomainState.NOSTATE
+
+
+# --- XML
+
+
+class Given:
+    """A libvirt that says what it is given."""
+
+    def __init__(self, capabilities: str, *described: Described) -> None:
+        self.capabilities = capabilities
+        self.described = described
+
+    def look(self) -> Hypervisor:
+        return Hypervisor(
+            version="9.0.0", capabilities=self.capabilities, memory=Size(MIB),
+            domains=self.described,
+        )  # fmt: skip
+
+
+def described(xml: str, live: str = "", name: str = "web") -> Described:
+    state = State(
+        name=name, uuid=str(uuid.UUID(int=1)), state=DomainState.RUNNING, autostart=True,
+        persistent=True, vcpus=1, memory=Size(MIB),
+    )  # fmt: skip
+    return Described(state=state, xml=xml, live=live)
+
+
+def test_xml_that_can_not_be_read_hides_no_other_domain() -> None:
+    notebook = Notebook(Replay({}))
+    host = Given("<", described("<domain>", name="a\x1bb"), described("<domain/>"))
+    found = observe_domains(notebook, host)
+    assert [domain.name for domain in found.domains] == ["web"]
+    assert found.emulator == ""
+    (problem,) = notebook.problems
+    assert "XML can't be read" in problem.reason
+    assert all(text.isprintable() for text in (problem.what, problem.reason, problem.hint))
+
+
+def test_the_emulator_of_the_hosts_own_architecture() -> None:
+    host = Given(captured("virsh-capabilities"))
+    found = observe_domains(Notebook(Replay({})), host)
+    assert found.emulator == "/usr/bin/qemu-system-x86_64"
+    bare = "<capabilities><host><cpu><arch>x</arch></cpu></host>{}</capabilities>"
+    guest = "<guest><os_type>hvm</os_type><arch name='{}'><emulator>/q</emulator></arch></guest>"
+    for arch, emulator in (("x", "/q"), ("y", "")):
+        host = Given(bare.format("<guest/>" + guest.format(arch)))
+        assert observe_domains(Notebook(Replay({})), host).emulator == emulator
+
+
+def test_a_disk_that_only_the_running_guest_has() -> None:
+    disk = "<disk device='{}'><source {}='{}'/><target dev='{}' bus='scsi'/></disk>"
+    agent = "<channel><target name='org.qemu.guest_agent.0' state='connected'/></channel>"
+    xml = "<domain><devices>{}</devices></domain>"
+    own = disk.format("disk", "dev", "/dev/a/b", "sda")
+    more = disk.format("cdrom", "file", "/seed.iso", "sdb") + "<disk><target dev='sdc'/></disk>"
+    log = "<console><log file='/c.log'/></console>"
+    found = parse_domain(
+        described(xml.format(own + log), xml.format(own + more + agent)), Replay({})
+    )
+    assert [disk.source for disk in found.disks] == ["/dev/a/b", "/seed.iso"]
+    assert found.agent
+    assert found.serial_log == "/c.log"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import UTC, datetime
 
 from kvmkeep.host.door import Door
@@ -17,7 +18,7 @@ from kvmkeep.observe.notebook import Notebook
 from kvmkeep.observe.storage import observe_storage
 from kvmkeep.observe.tools import observe_tools
 
-_MEMORY = "MemTotal:"
+_MEMORY = re.compile(r"^MemTotal: *([0-9]{1,14}) kB$", re.MULTILINE)
 _XML_LIMIT = 16 << 20
 
 
@@ -64,11 +65,8 @@ def _text(notebook: Notebook, path: str) -> str:
 
 def _memory(meminfo: str) -> Size | None:
     """Return all memory that the kernel manages (proc(5): MemTotal, in KiB)."""
-    for line in meminfo.splitlines():
-        words = line.split()
-        if len(words) >= 2 and words[0] == _MEMORY and words[1].isdecimal():
-            return Size(int(words[1]) * 1024)
-    return None
+    found = _MEMORY.search(meminfo)
+    return None if found is None else Size(int(found[1]) * 1024)
 
 
 def _cpus(online: str) -> int:

@@ -55,18 +55,30 @@ def demand_space(place: Path, needed: int, what: str) -> None:
 @contextlib.contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
     """Hold a lock file; say so when somebody else has it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            say(f"waiting for process {handle.read().strip() or 'unknown'}: {what}")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        handle.truncate(0)
-        handle.write(f"{os.getpid()}\n")
-        handle.flush()
-        yield
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                handle.seek(0)
+                say(f"waiting for process {handle.read().strip() or 'unknown'}: {what}")
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            if not is_same_file(handle.fileno(), path):
+                continue  # The one before us removed it; others may hold a new one.
+            handle.truncate(0)
+            handle.write(f"{os.getpid()}\n")
+            handle.flush()
+            yield
+            return
+
+
+def is_same_file(descriptor: int, path: Path) -> bool:
+    """Say whether a path still leads to the file that is open."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def key_of(parts: Mapping[str, bytes]) -> str:
@@ -191,9 +203,8 @@ def prune(kind: str, keep: Path) -> None:
 
 def used_paths() -> set[str]:
     """Return what labs and other entries are based on, and the files that processes hold open."""
-    found = {f"{base.resolve()}/" for base in cache_root().glob("*/*/base")} | {
-        f"{base.resolve()}/" for base in cache_root().glob("*/base")
-    }
+    links = ("running/*/base", "running/*/guest-images", ".building-*/base", "*/base")
+    found = {f"{link.resolve()}/" for pattern in links for link in cache_root().glob(pattern)}
     for link in Path("/proc").glob("[0-9]*/fd/*"):
         with contextlib.suppress(OSError):
             found.add(str(link.readlink()))

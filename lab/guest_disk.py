@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab import ssh
@@ -10,8 +11,6 @@ from lab.guest_images import DISK
 from lab.qmp import Qmp
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from lab.state import State
 
 MOUNT = """
@@ -44,5 +43,8 @@ def plug_in(state: State, images: Path) -> None:
         message = f"the guest images can't be mounted in the lab: {done.stderr.decode(errors='replace').strip()}"
         raise LabError(message)
     if state.images != str(images):
+        link = Path(state.disks, "guest-images")
+        link.unlink(missing_ok=True)
+        link.symlink_to(images)
         state.images = str(images)
         state.save()

@@ -42,8 +42,12 @@ def build_packages(place: Path) -> None:
     """Fetch the Python packages for the lab's Python."""
     wanted = dependencies()
     log = cache.log_path("python")
-    argv = [os.environ.get("KVMKEEP_LAB_PIP", ""), "pip", f"{sys.executable} -m pip"]
-    argv = shlex.split(next(text for text in argv if text and runs_pip(text)))
+    ways = [os.environ.get("KVMKEEP_LAB_PIP", ""), "pip", f"{sys.executable} -m pip"]
+    found = next((text for text in ways if text and runs_pip(text)), None)
+    if found is None:
+        message = "pip is missing; it fetches the Python packages that kvmkeep needs in the lab"
+        raise LabError(message, "apt-get install python3-pip, or set KVMKEEP_LAB_PIP to a pip")
+    argv = shlex.split(found)
     options = ["install", "--quiet", "--no-compile", "--only-binary=:all:", "--python-version=3.11"]
     with step(f"fetching {len(wanted)} Python packages"):
         run_tool([*argv, *options, "--target", str(place / "lib"), *wanted], log, limit=600)
@@ -54,7 +58,7 @@ def runs_pip(text: str) -> bool:
     try:
         run_tool([*shlex.split(text), "--version"], cache.log_path("pip"), limit=60)
     except LabError:
-        return text.endswith("-m pip")
+        return False
     return True
 
 

@@ -17,12 +17,13 @@ from lab.guest_disk import plug_in
 from lab.guest_images import guest_images
 from lab.packages import demand_packages
 from lab.state import State, all_states, check_name, load_state, new_state, state_root
-from lab.tools import say, step
+from lab.tools import say, step, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 RESUME_LIMIT = 60
+ANSWER_LIMIT = 60
 SETTLE_LIMIT = 240
 
 
@@ -62,7 +63,7 @@ class Lab:
         demand_packages()
         with self._locked():
             state = load_state(self.name)
-            if state and state.is_running() and ssh.banner_answers(state.port):
+            if state and self._answers(state):
                 self._settle(state)
             else:
                 if state:
@@ -118,8 +119,8 @@ class Lab:
             state = load_state(self.name)
             if state:
                 self._remove(state)
-        lock = self._lock_path()
-        lock.unlink(missing_ok=True)
+            lock = self._lock_path()
+            lock.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             lock.parent.rmdir()
         with contextlib.suppress(OSError):
@@ -180,6 +181,20 @@ class Lab:
     def _locked(self) -> Iterator[None]:
         with cache.locked(self._lock_path(), f"it uses the lab {self.name!r}"):
             yield
+
+    @staticmethod
+    def _answers(state: State) -> bool:
+        """Say whether a lab runs and can be reached; a busy one gets some time to answer."""
+        if not state.is_running():
+            return False
+        try:
+            wait_for(
+                "the lab's SSH server", lambda: ssh.banner_answers(state.port), limit=ANSWER_LIMIT
+            )
+        except LabError as error:
+            say(f"{error.message}; the lab starts afresh")
+            return False
+        return True
 
     @staticmethod
     def _remove(state: State) -> None:

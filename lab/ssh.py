@@ -105,8 +105,12 @@ def open_master(state: State, *, limit: float) -> None:
 
 
 def remote_line(argv: Sequence[str]) -> str:
-    """Quote a command for the lab's shell."""
-    return shlex.join(argv)
+    """Quote a command for the lab's shell, so that it ends as the command did.
+
+    A command that a signal ended gives 128 plus the signal's number, as in a shell, and not
+    ssh's own 255. What the shell itself would say to that ("Killed") goes nowhere.
+    """
+    return f"exec 3>&2 2>/dev/null; {shlex.join(argv)} 2>&3 3>&-; exit $?"
 
 
 def run_captured(

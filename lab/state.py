@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from pathlib import Path
@@ -87,8 +88,10 @@ def new_state(name: str) -> State:
     """Make the place for the disks of a new lab."""
     running = cache.cache_root() / "running"
     running.mkdir(exist_ok=True)
-    state = State(name, tempfile.mkdtemp(prefix=f"{name}-", dir=running))
+    # Noted before it is made: so whoever comes after a kill in between knows what to remove.
+    state = State(name, str(running / f"{name}-{secrets.token_hex(4)}"))
     state.save()
+    Path(state.disks).mkdir(mode=0o700)
     return state
 
 

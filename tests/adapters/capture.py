@@ -3,7 +3,8 @@
     python3 -m lab up
     PYTHONPATH=src python tests/adapters/capture.py [LAB [NAME...]]
 
-Only read-only questions are asked. Each answer goes to `captured/`, under the tool's name and
+With `namespace` in place of a lab's name, `ip` is asked in a network namespace of this machine
+with a bridge and its port, which needs root. Only read-only questions are asked. Each answer goes to `captured/`, under the tool's name and
 version. Files are kept as `path:line`, like grep prints them.
 """
 
@@ -51,6 +52,17 @@ QUESTIONS = (
      f"runuser -u nobody -- {shlex.join(lvm.LVS)} 2>&1; echo exit code $?", "txt"),
 )  # fmt: skip
 
+# A bridge whose port still listens, and the far end of that port.
+NAMESPACE = f"""\
+ip link add virbr1.223 type bridge ageing_time 0 stp_state 1
+ip link add port0 type veth peer name far0
+ip link set port0 master virbr1.223 up
+ip link set far0 up
+ip link set virbr1.223 up
+ip address add 192.0.2.1/24 dev far0
+{shlex.join(iproute.LINKS)}
+"""
+
 
 def ask(lab: str, command: str) -> str:
     """Run a shell command in the lab, with the environment that kvmkeep gives its commands."""
@@ -80,5 +92,16 @@ def capture(lab: str, wanted: list[str]) -> None:
         sys.stdout.write(f"{path.name}\n")
 
 
-if __name__ == "__main__":
+def capture_namespace() -> None:
+    """Ask `ip` about a bridge that nothing else sees."""
+    told = subprocess.run(["/usr/sbin/ip", "-V"], check=True, stdout=-1, text=True).stdout
+    argv = ["/usr/bin/unshare", "--net", "/bin/bash", "-euc", NAMESPACE]
+    done = subprocess.run(argv, check=True, stdout=-1, text=True)
+    path = CAPTURED / f"ip-address-{version(told)}-namespace.json"
+    path.write_text(done.stdout, "utf-8")
+
+
+if __name__ == "__main__" and sys.argv[1:] == ["namespace"]:
+    capture_namespace()
+elif __name__ == "__main__":
     capture(*sys.argv[1:2] or ["default"], sys.argv[2:])

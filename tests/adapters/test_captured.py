@@ -12,6 +12,7 @@ from kvmkeep.model.units import Size
 from kvmkeep.observe.domains import parse_domain
 
 MIB = 1 << 20
+BRIDGE = captured("ip-address", "namespace")
 
 
 def test_volumes() -> None:
@@ -116,6 +117,29 @@ def test_interfaces() -> None:
     assert (uplink.vlan_id, uplink.ageing_time, uplink.forward_delay) == (-1, -1, -1)
     assert management.addresses == ("10.0.2.15/24",)
     assert found["lo"].addresses == ("127.0.0.1/8", "::1/128")
+
+
+def test_a_bridge_with_its_port() -> None:
+    found = {link.name: link for link in iproute.links(Replay({"ip-address": BRIDGE}))}
+    bridge, port, loopback = found["virbr1.223"], found["port0"], found["lo"]
+    assert (bridge.kind, bridge.ageing_time, bridge.forward_delay) == ("bridge", 0, 15)
+    assert (bridge.stp, bridge.topology_change, bridge.vlan_id) == (True, False, -1)
+    assert (bridge.master, port.master) == ("", "virbr1.223")
+    assert (port.kind, port.up, port.ageing_time) == ("veth", True, -1)
+    assert (loopback.up, loopback.carrier) == (False, False)
+    assert found["far0"].addresses[0] == "192.0.2.1/24"
+
+
+def test_a_vlan_on_an_uplink() -> None:
+    told = (
+        '[{"ifname":"ens1.223","link":"ens1","flags":["BROADCAST","UP"],"master":"virbr1.223",'
+        '"linkinfo":{"info_kind":"vlan","info_data":{"protocol":"802.1Q","id":223,'
+        '"flags":["REORDER_HDR"]}}},{"ifname":"ens2","link":null,"link_netnsid":0}]'
+    )
+    vlan, moved = iproute.links(Replay({"ip-address": told}))
+    assert (vlan.kind, vlan.vlan_id, vlan.parent) == ("vlan", 223, "ens1")
+    assert (vlan.up, vlan.carrier, vlan.master) == (True, False, "virbr1.223")
+    assert moved.parent == ""
 
 
 def test_how_the_host_is_reached() -> None:

@@ -68,17 +68,27 @@ def _drop_in_script() -> bytes:
     return "\n".join(lines).encode() + b"\n"
 
 
-def domain_steps(scene: Scene, work: GuestWork) -> tuple[Step, ...]:
-    """Return what defines a guest, boots it for the first time, and keeps it as the spec says."""
+def begin_steps(scene: Scene, work: GuestWork) -> tuple[Step, ...]:
+    """Return what defines a guest and begins its first boot, or keeps it as the spec says."""
     guest = work.guest
     domain = scene.own_domain(guest)
     xml = domain_xml(scene.spec, guest, scene.networks, scene.facts.emulator)
     steps = [_define_step(scene, work, xml)]
     if fresh(scene, guest):
-        steps.extend((_boot_step(scene, work), _finish_step(scene, work)))
+        steps.append(_start_step(scene, work))
     elif domain is not None:
         steps.append(_memory_step(guest, domain))
         steps.append(_vcpus_step(guest, domain))
+    return tuple(step for step in steps if step is not None)
+
+
+def finish_steps(scene: Scene, work: GuestWork) -> tuple[Step, ...]:
+    """Return what waits for a guest's first boot, and puts it in service."""
+    guest = work.guest
+    domain = scene.own_domain(guest)
+    steps: list[Step | None] = []
+    if fresh(scene, guest):
+        steps.extend((_wait_step(scene, work), _finish_step(scene, work)))
     steps.append(_autostart_step(work, domain))
     steps.append(_seed_removal(scene, guest))
     return tuple(step for step in steps if step is not None)
@@ -167,33 +177,44 @@ def _define_step(scene: Scene, work: GuestWork, xml: str) -> Step | None:
     )
 
 
-def _boot_step(scene: Scene, work: GuestWork) -> Step:
+def _start_step(scene: Scene, work: GuestWork) -> Step | None:
     guest = work.guest
     domain = scene.own_domain(guest)
-    running = domain is not None and active(domain)
-    state = "shut off" if domain is None else str(domain.state)
+    if domain is not None and active(domain):
+        return None
     actions: list[Action] = []
-    if not running:
-        if work.seed is not None:
-            actions.extend(_make_seed(guest, work.seed))
-            actions.append(_insert(guest))
-        actions.extend(activation(scene, guest))
-        actions.append(start_command(guest))
-    waits = work.seed.waits if work.seed is not None else _waits(scene, guest, domain)
-    if waits:
-        actions.append(first_boot_done(guest))
-    actions.extend(ready(guest))
-    what = "wait for its first boot" if running else "start it for the first time, and wait for it"
+    what = "start it for the first time"
     if work.seed is not None:
+        actions.extend(_make_seed(guest, work.seed))
+        actions.append(_insert(guest))
         what += f" (seed: {work.seed.kind.name.lower().replace('_', '')})"
+    actions.extend(activation(scene, guest))
+    actions.append(start_command(guest))
     return Step(
         noun=Noun.DOMAINS,
         subject=f"guest {guest.name}",
         what=what,
         why="it makes itself what the spec says: accounts, keys, addresses",
-        probe=is_guest(guest) if running else has_state(guest, state),
+        probe=has_state(guest, "shut off" if domain is None else str(domain.state)),
         actions=tuple(actions),
         risk=Risk.GUEST,
+        assumes=work.assumes,
+    )
+
+
+def _wait_step(scene: Scene, work: GuestWork) -> Step:
+    guest = work.guest
+    domain = scene.own_domain(guest)
+    waits = work.seed.waits if work.seed is not None else _waits(scene, guest, domain)
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=f"guest {guest.name}",
+        what="wait until its first boot is done and it is ready"
+        if waits
+        else "wait until it is ready",
+        why="only then it can do without its seed",
+        probe=is_guest(guest),
+        actions=((first_boot_done(guest),) if waits else ()) + ready(guest),
         assumes=work.assumes,
     )
 

@@ -11,7 +11,13 @@ from kvmkeep.model.spec import Guest, Network, Spec
 from kvmkeep.model.units import GuestName, Label
 from kvmkeep.planning import guards
 from kvmkeep.planning.domain_xml import TemplateError
-from kvmkeep.planning.domains import domain_notes, domain_steps, drop_in, guest_work
+from kvmkeep.planning.domains import (
+    begin_steps,
+    domain_notes,
+    drop_in,
+    finish_steps,
+    guest_work,
+)
 from kvmkeep.planning.images import ImageWork, image_notes, image_refusals, image_works
 from kvmkeep.planning.network import network_notes, network_refusals, network_steps
 from kvmkeep.planning.order import in_order
@@ -78,32 +84,47 @@ def _guest_steps(
 ) -> tuple[tuple[Step, ...], tuple[Refusal, ...]]:
     """Return the steps of all guests, in the order of their needs, and what is wrong with them.
 
-    A guest that needs one whose steps rest on an assumption rests on it as well.
+    A guest that needs one whose steps rest on an assumption rests on it as well. First boots
+    overlap, as many as the host has CPUs; but a guest is ready before one that needs it begins.
     """
     steps: list[Step] = []
     assumed: dict[GuestName, str] = {}
+    waiting: dict[GuestName, tuple[Step, ...]] = {}
     for guest in scene.guests:
         try:
-            own = _steps_of(scene, guest, works)
+            begin, finish = _steps_of(scene, guest, works)
         except TemplateError as error:
             hint = "correct the base template, or leave it out to use the built-in one"
             return (), (Refusal(subject="base template", reason=str(error), hint=hint),)
-        text = next((step.assumes for step in own if step.assumes), "")
+        text = next((step.assumes for step in (*begin, *finish) if step.assumes), "")
         text = text or next((assumed[name] for name in guest.run.needs if name in assumed), "")
         if text:
             assumed[guest.name] = text
-            own = tuple(_assuming(step, text) for step in own)
-        steps.extend(own)
+            begin, finish = (_assuming(one, text) for one in (begin, finish))
+        for need in guest.run.needs:
+            steps.extend(waiting.pop(need, ()))
+        if len(waiting) >= scene.facts.cpus:
+            steps.extend(waiting.pop(next(iter(waiting))))
+        steps.extend(begin)
+        if fresh(scene, guest):
+            waiting[guest.name] = finish
+        else:
+            steps.extend(finish)
+    steps.extend(step for finish in waiting.values() for step in finish)
     return tuple(steps), ()
 
 
-def _steps_of(scene: Scene, guest: Guest, works: dict[Label, ImageWork]) -> tuple[Step, ...]:
+def _steps_of(
+    scene: Scene, guest: Guest, works: dict[Label, ImageWork]
+) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    """Return what begins a guest's work, and what ends it after its first boot."""
     image = works.get(guest.image)
     source = image.source if image is not None and fresh(scene, guest) else None
     work = guest_work(scene, guest, source)
     root = root_steps(scene, guest, source, drop_in(scene, work)) if source is not None else ()
-    return (*root, *data_steps(scene, guest, work.assumes), *domain_steps(scene, work))
+    begin = (*root, *data_steps(scene, guest, work.assumes), *begin_steps(scene, work))
+    return begin, finish_steps(scene, work)
 
 
-def _assuming(step: Step, text: str) -> Step:
-    return step if step.assumes else replace(step, assumes=text)
+def _assuming(steps: tuple[Step, ...], text: str) -> tuple[Step, ...]:
+    return tuple(step if step.assumes else replace(step, assumes=text) for step in steps)

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
+import pytest
+from fakes.host import CLOUD, FakeHost, FakeImage
+
+from kvmkeep.model.spec import Guest
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning.order import in_order
-from tests.unit.planning.build import guest, spec
+from kvmkeep.planning.plan import make_plan
+from tests.unit.planning.build import GIB, IMAGE, guest, spec
 
 
 def ordered(needs: dict[str, str], names: str = "", *, with_needs: bool = False) -> list[str]:
@@ -48,3 +53,29 @@ def test_circles_are_named() -> None:
         "the guests need each other in a circle: b -> c -> b"
     )
     assert "circle: a -> a" in ordered({"a": "a"})[-1]
+
+
+def acts(cpus: int, *guests: Guest) -> list[str]:
+    """Return when guests are started (`web+`) and waited for (`web.`)."""
+    host = FakeHost()
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
+    wanted = spec(*guests)
+    steps = make_plan(wanted, replace(host.facts(wanted), cpus=cpus)).steps
+    marks = {"start it": "+", "wait until": "."}
+    return [
+        step.subject.removeprefix("guest ") + mark
+        for step in steps
+        for words, mark in marks.items()
+        if step.what.startswith(words)
+    ]
+
+
+def test_first_boots_overlap_as_many_as_there_are_cpus() -> None:
+    three = (guest("a"), guest("b"), guest("c"))
+    assert acts(8, *three) == ["a+", "b+", "c+", "a.", "b.", "c."]
+    assert acts(2, *three) == ["a+", "b+", "a.", "c+", "b.", "c."]
+
+
+def test_a_guest_is_ready_before_one_that_needs_it_starts() -> None:
+    pair = (guest("b", needs=("c",)), guest("c"), guest("a"))
+    assert acts(8, *pair) == ["c+", "c.", "b+", "a+", "b.", "a."]

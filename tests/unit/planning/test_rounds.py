@@ -160,7 +160,7 @@ def test_guest_that_stays_silent_stops_the_run_and_the_next_run_goes_on() -> Non
     assert STATE_FRESH in host.lvm.volumes["vm-web"].tags
     host.libvirt.silent_agents.clear()
     done = reach(host, wanted)
-    assert "wait for its first boot" in done[0].what
+    assert "wait until its first boot is done" in done[0].what
     in_service(host)
 
 

@@ -100,7 +100,7 @@ def parse_size(text: str) -> Size:
     if amount % scale:
         raise ValueError(f"{printable(text)} is not a whole number of bytes (use a smaller unit)")
     if amount == 0:
-        raise ValueError("a size of zero makes no sense here")
+        raise ValueError("a size of zero makes no sense here (write how much it needs)")
     if amount // scale > _LARGEST:
         raise ValueError(f"{printable(text)} is too large")
     return Size(amount // scale)
@@ -140,7 +140,7 @@ def parse_mac(text: str) -> Mac:
     if int(lower[:2], 16) & 1:
         raise ValueError(f"{text} is a multicast address (the first byte must be even)")
     if lower == "00:00:00:00:00:00":
-        raise ValueError("the MAC address of all zeros is not valid")
+        raise ValueError("the MAC address of all zeros is not valid (leave mac out to get one)")
     return Mac(lower)
 
 

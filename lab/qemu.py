@@ -34,7 +34,7 @@ PORT_TRIES = 5
 
 def command_line(state: State, host: Path) -> list[str]:
     """Return the command for QEMU. It must be the same for a machine that is saved and resumed."""
-    accel = "kvm" if state.accelerator == "kvm" else "tcg,thread=single,tb-size=1024"
+    accel = "kvm" if state.accelerator == "kvm" else "tcg,thread=multi,tb-size=1024"
     place = state.place
     # One option and its value per line.
     argv = [

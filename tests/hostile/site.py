@@ -59,8 +59,9 @@ class Hostile(Site):
         before = digest(self.host)
         said = self.says(*words.split())
         assert said.code == code, said.all
+        unwrapped = re.sub(r"\n +", " ", said.all)
         for pattern in patterns:
-            assert re.search(pattern, said.all), f"{pattern!r} is not in:\n{said.all}"
+            assert re.search(pattern, unwrapped), f"{pattern!r} is not in:\n{said.all}"
         assert "Traceback" not in said.all
         assert re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", said.all) is None
         assert all(len(line) < 1000 for line in said.all.splitlines())

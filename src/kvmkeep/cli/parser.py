@@ -14,6 +14,8 @@ from kvmkeep.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from _typeshed import SupportsWrite
+
 SPEC_DIR = "/etc/kvmkeep"
 _USAGE = len("usage:  [OPTION...] ")
 URI = "qemu:///system"
@@ -73,6 +75,11 @@ class Parser(argparse.ArgumentParser):
             gap = " " if len(self.prog) + len(words) < columns(sys.stdout) - _USAGE else "\n       "
             self.usage = f"{self.prog} [OPTION...]{gap}{words}".rstrip()
             _add_globals(self, inherit=True)
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """Write help to stdout; where the caller closed that, it is None and help goes nowhere."""
+        if file is not None:
+            super()._print_message(message, file)
 
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong with the command line."""

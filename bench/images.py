@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.clock import interleaved
-from bench.figure import BenchError, Figure, Sample, compared
+from bench.figure import BenchError, Figure, Sample, Unit, compared
 from bench.labhost import Action, LabHost, Step, actions_of, shell
 
 if TYPE_CHECKING:
@@ -136,22 +136,26 @@ def _case(host: LabHost, case: Case, repetitions: int) -> list[Figure]:
     if first:
         host.time(actions_of(first))
     host.time(actions_of(_storage(host, case, "lvcreate")))
+    besides: list[float] = []
     sides: dict[str, Callable[[], float]] = {
-        "remembered": lambda: _fill(host, case),
+        "remembered": lambda: _fill(host, case, besides),
     }
     if first:
         sides["first use"] = lambda: (
-            sum(host.time(actions_of(first))) + _fill(host, case, cold=False)
+            sum(host.time(actions_of(first))) + _fill(host, case, [], cold=False)
         )
     for name, _ in case.others:
         sides[name] = _typed(host, case, name)
     times = interleaved(sides, repetitions)
-    return [
+    own = Sample(tuple(besides), Unit.SECONDS)
+    name = f"{case.what}; what the step does besides qemu-img"
+    figures = [
         _figure(case, name, goal, use, times)
         for name, goal in case.others
         for use in ("remembered", "first use")
         if use in times
     ]
+    return [*figures, Figure(part=PART, name=name, ours=own, judged=own)]
 
 
 def _figure(
@@ -167,13 +171,21 @@ def _typed(host: LabHost, case: Case, name: str) -> Callable[[], float]:
     return lambda: sum(host.time([line], before=[_discard(case)]))
 
 
-def _fill(host: LabHost, case: Case, *, cold: bool = True) -> float:
-    """Return the seconds of the step that writes the image; its LV is made not complete again."""
+def _fill(host: LabHost, case: Case, besides: list[float], *, cold: bool = True) -> float:
+    """Return the seconds of the step that writes the image; its LV is made not complete again.
+
+    `besides` gets the seconds that were not qemu-img's: these grow only with the
+    room behind the image, and weigh the less the longer the copy takes.
+    """
     filling, fresh = "kvmkeep.state=filling", "kvmkeep.state=fresh"
     lv = case.lv.removeprefix("/dev/")
     host.must(f"lvchange -q --addtag {filling} --deltag {fresh} {lv}")
     steps = _storage(host, case, "qemu-img")
-    return sum(host.time(actions_of(steps), before=[_discard(case)], cold=cold))
+    actions = actions_of(steps)
+    seconds = host.time(actions, before=[_discard(case)], cold=cold)
+    pairs = zip(actions, seconds, strict=True)
+    besides.append(sum(time for act, time in pairs if "qemu-img" not in act.get("argv", ())))
+    return sum(seconds)
 
 
 def _storage(host: LabHost, case: Case, tool: str) -> list[Step]:

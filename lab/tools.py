@@ -57,7 +57,7 @@ class Guard:
     def __init__(self, pid: int) -> None:
         """Start to watch over the process group of `pid`."""
         self._watcher = subprocess.Popen(
-            ["/bin/sh", "-c", f'read -r word || kill -KILL -- "-{pid}" 2>/dev/null'],
+            ["/bin/sh", "-c", f'read -r word || kill -s KILL -- "-{pid}" 2>/dev/null'],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

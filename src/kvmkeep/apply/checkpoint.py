@@ -99,9 +99,11 @@ def _roll_back(hands: Hands, checkpoint: Checkpoint, path: str, deadline: float)
                 "The network could not be rolled back here, since its checkpoint had run out: "
                 "NetworkManager has rolled it back by itself."
             )
+        # What removes a checkpoint may fail after it did so; then the change stays.
         return (
             "The network could not be rolled back here: "
-            f"NetworkManager does it by itself within {left:.0f} s."
+            f"NetworkManager does it by itself within {left:.0f} s, "
+            "unless the checkpoint is gone already and the change stays."
         )
     hands.journal.checkpoint("rolled back", checkpoint, path)
     bad = _bad_devices(result)

@@ -24,6 +24,8 @@ from faults.door import (
     is_tearable,
 )
 from faults.plans import PLANS, Case, foreign, in_service
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from unit.apply.scripted import MemoryFolder, MemoryLines, noon
 
 from kvmkeep.apply.journal import Journals
@@ -267,3 +269,19 @@ def test_whatever_goes_wrong_anywhere_once_more_is_enough(
             what = action if isinstance(action, Command) else f"write {action.path}"
             error.add_note(f"action {at} of {len(straight)}: {what}")
             raise
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.sampled_from(PLANS),
+    st.lists(st.tuples(st.integers(0, 76), st.sampled_from(MODES)), min_size=2, max_size=4),
+)
+def test_what_goes_wrong_again_and_again_is_mended_once_nothing_does(
+    lock: Lock, make: Make, faults: list[tuple[int, tuple[Way, Effect]]]
+) -> None:
+    case = make()
+    before = foreign(case.host)
+    for at, mode in faults:
+        run(case, lock, at, *mode)
+        assert foreign(case.host) == before
+    again(case, lock, before)

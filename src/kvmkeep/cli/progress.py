@@ -68,7 +68,7 @@ class PlainUi:
     def step_begins(self, number: int, total: int, step: Step) -> None:
         """Say what begins."""
         self._tenths, self._minutes = 0, -1
-        self._streams.talk(f"[{number}/{total}] {step.what}")
+        self._streams.talk(f"[{number}/{total}] {step.subject}: {step.what}")
 
     def progress(self, done: int, total: int, rate: float) -> None:
         """Say each tenth once."""

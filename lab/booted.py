@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
-import tempfile
 from pathlib import Path
 
 from lab import cache, qemu, ssh
 from lab.accel import accelerator, qemu_version
 from lab.errors import LabError
 from lab.host_image import HERE, host_image, host_key
-from lab.state import State
+from lab.state import State, all_states
 from lab.tools import output_of, say, step, tail, wait_for
 
 BOOT_LIMIT = 300
 PROVISION_LIMIT = 300
 SPACE = 3 * 2**30
 SAVED = "saved.zst"
+FIRST_BOOT = "first-boot-"
 
 
 def wait_for_ssh(state: State, *, limit: float) -> None:
@@ -55,8 +56,9 @@ def build_booted(place: Path, host: Path) -> None:
         output_of(
             ["qemu-img", "create", "-q", "-f", "qcow2", str(place / f"{disk}.qcow2"), qemu.SSD_SIZE]
         )
+    remove_leftovers(place.parent)
     # A short name: the sockets of this machine live in their own place for a moment.
-    name = f"first-boot-{Path(tempfile.mktemp(dir='')).name[-6:].lower().replace('_', '0')}"  # noqa: S306
+    name = FIRST_BOOT + secrets.token_hex(3)
     state = State(name, str(place), accelerator=accelerator())
     state.save()
     guard = None
@@ -87,11 +89,22 @@ def build_booted(place: Path, host: Path) -> None:
         shutil.rmtree(state.place, ignore_errors=True)
 
 
+def remove_leftovers(root: Path) -> None:
+    """Remove what a first boot left that was killed. The caller holds the lock of such builds."""
+    for state in all_states():
+        if state.name.startswith(FIRST_BOOT) and Path(state.disks).parent == root:
+            qemu.power_off(state)
+            state.remove()
+
+
 def booted_host() -> Path:
     """Return the directory with the disks of a booted host and its saved state."""
     host = host_image()
-    sources = cache.tree_parts(*(HERE / name for name in ("booted.py", "qemu.py")))
-    parts = sources | {
+    sample = State("any", "/disks", accelerator=accelerator())
+    words = [word.replace(str(sample.place), "") for word in qemu.command_line(sample, Path("/"))]
+    parts = cache.tree_parts(HERE / "booted.py") | {
+        "command": "\0".join(words).encode(),
+        "sizes": f"{qemu.SSD_SIZE} {qemu.DISKS}".encode(),
         "host": host_key().encode(),
         "qemu": qemu_version().encode(),
         "accel": accelerator().encode(),

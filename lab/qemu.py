@@ -11,7 +11,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from lab.accel import QEMU, accelerator
+from lab.accel import QEMU
 from lab.errors import LabError
 from lab.qmp import Qmp
 from lab.tools import Guard, output_of, tail, tool_environment, wait_for
@@ -30,6 +30,8 @@ KERNEL_ARGUMENTS = (
 )
 LOCALHOST = "127.0.0.1"
 PORT_TRIES = 5
+# They outlive us on purpose: `down` ends them, not Python.
+MACHINES: list[subprocess.Popen[bytes]] = []
 
 
 def command_line(state: State, host: Path) -> list[str]:
@@ -135,11 +137,6 @@ def make_overlay(overlay: Path, base: Path, base_format: str) -> None:
     output_of(argv)
 
 
-def ready_or_ended(process: subprocess.Popen[bytes], state: State) -> bool:
-    """Say whether there is nothing left to wait for."""
-    return process.poll() is not None or socket_ready(state)
-
-
 def launch(state: State, host: Path, *, saved: Path | None) -> Guard:
     """Start QEMU; give the guard that stops it, should this process die before the lab is up."""
     wanted = state.port
@@ -160,6 +157,7 @@ def launch(state: State, host: Path, *, saved: Path | None) -> Guard:
                 start_new_session=True,
                 env=tool_environment(),
             )
+        MACHINES.append(process)
         state.pid = process.pid
         guard = Guard(process.pid)
         try:
@@ -241,8 +239,3 @@ def is_there(state: State) -> bool:
     with contextlib.suppress(ChildProcessError):
         os.waitpid(state.pid, os.WNOHANG)
     return state.is_running()
-
-
-def chosen_accelerator() -> str:
-    """Return what a machine that starts now will use."""
-    return accelerator()

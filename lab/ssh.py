@@ -86,15 +86,16 @@ def open_master(state: State, *, limit: float) -> None:
     end = time.monotonic() + limit
     while True:
         # The connection goes to the background; it must not hold our caller's pipes open.
-        done = subprocess.run(
-            ssh_command(state, "-f", "-N", "-M"),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(state.place / "ssh.log").open("wb"),
-            check=False,
-            start_new_session=True,
-            env=tool_environment(),
-        )
+        with (state.place / "ssh.log").open("wb") as sink:
+            done = subprocess.run(
+                ssh_command(state, "-f", "-N", "-M"),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=sink,
+                check=False,
+                start_new_session=True,
+                env=tool_environment(),
+            )
         if done.returncode == 0:
             return
         if time.monotonic() > end:

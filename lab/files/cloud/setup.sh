@@ -19,7 +19,8 @@ rm -f "$root"/etc/ssh/ssh_host_* "$root"/var/lib/systemd/random-seed "$root"/var
 rm -rf "$root"/var/log/* "$root"/var/cache/* "$root"/var/lib/apt/lists/* "$root"/tmp/* "$root"/var/tmp/* "$root"/run/*
 rm -f "$root"/etc/*- "$root"/var/lib/dpkg/*-old "$root"/etc/.pwd.lock "$root"/etc/resolv.conf
 find "$root/usr/lib/python3" "$root/usr/lib/python3.11" -name '*.pyc' -delete
-chroot "$root" sh -c 'python3 -m compileall -q --invalidation-mode unchecked-hash /usr/lib/python3 /usr/lib/python3.11 || true'
+# What compileall imports itself must not be written by the import: that differs from run to run.
+chroot "$root" env PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 sh -c 'python3 -m compileall -q -f --invalidation-mode unchecked-hash /usr/lib/python3 /usr/lib/python3.11 || true'
 mkdir -p "$root/var/cache/apt/archives/partial" "$root/var/log/apt" "$root/var/lib/apt/lists/partial" "$root/boot/grub"
 : > "$root/etc/machine-id"
 cat > "$root/boot/grub/grub.cfg" <<EOF

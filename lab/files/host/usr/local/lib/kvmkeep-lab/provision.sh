@@ -7,7 +7,7 @@ mdadm --create /dev/md0 --level=1 --raid-devices=2 --metadata=1.2 --bitmap=inter
 pvcreate -q /dev/md0
 vgcreate -q rl_build /dev/md0
 for name in root home opt; do
-    size=256M; [ "$name" = root ] && size=512M
+    size=64M; [ "$name" = root ] && size=128M
     lvcreate -q -y -Wy -L "$size" -n "$name" rl_build
     tree=$(mktemp -d)
     python3 /usr/local/lib/kvmkeep-lab/content.py "$name" "$tree"

@@ -57,8 +57,12 @@ def wrapped(text: str, width: int, first: str = "", rest: str = "") -> list[str]
 def refusal_lines(refusals: tuple[Refusal, ...], width: int) -> list[str]:
     """Return all refusals, with what to do about each."""
     count = len(refusals)
-    reasons = "1 reason" if count == 1 else f"{count} reasons"
-    lines = wrapped(f"Refused, for {reasons}. Nothing is done until they are mended:", width)
+    until = (
+        "1 reason. Nothing is done until it is"
+        if count == 1
+        else (f"{count} reasons. Nothing is done until all are")
+    )
+    lines = wrapped(f"Refused, for {until} mended:", width)
     for refusal in refusals:
         lines += wrapped(f"{refusal.subject}: {refusal.reason}", width, "  ", "    ")
         if refusal.hint:

@@ -96,7 +96,7 @@ def test_all_refusals_come_first() -> None:
     )
     text = plan_text(Plan(steps=PLAN.steps, refusals=refusals))
     assert text.startswith("""\
-Refused, for 2 reasons. Nothing is done until they are mended:
+Refused, for 2 reasons. Nothing is done until all are mended:
   guest a: no room
     -> make room
   network b: VLAN 5 is taken
@@ -107,7 +107,7 @@ image rocky9
     assert (
         refusal_text(Plan(refusals=refusals[:1]))
         == """\
-Refused, for 1 reason. Nothing is done until they are mended:
+Refused, for 1 reason. Nothing is done until it is mended:
   guest a: no room
     -> make room"""
     )

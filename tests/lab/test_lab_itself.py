@@ -226,10 +226,8 @@ def test_a_cut_is_no_shutdown_and_the_host_comes_back_whole(ours: Lab) -> None:
     must(ours, "sync")
     ours.cut()
     assert lab("run", "--", "true").returncode == 1, "a lab without power runs nothing"
-    # A second cut right after the boot: nobody has written to the array since.
-    ours.boot().cut()
     ours.boot()
-    before = must(ours, "journalctl -q --no-pager -o cat -b -2")
+    before = must(ours, "journalctl -q --no-pager -o cat")
     assert "before the cut" in before
     for word in ("Reached target Power-Off", "Reached target System Power Off", "Shutting down"):
         assert word not in before

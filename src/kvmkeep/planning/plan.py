@@ -39,15 +39,14 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
     networks = _networks(scene) if names else spec.networks
     works = image_works(scene)
     image_steps = [step for work in works.values() for step in work.steps]
-    guest_steps, broken = _guest_steps(scene, works)
-    certain = [step for step in image_steps if not step.assumes]
-    assumed = [step for step in image_steps if step.assumes]
+    first, rest, broken = _guest_steps(scene, works)
     steps = (
-        *certain,
+        *(step for step in image_steps if not step.assumes),
         *network_steps(scene, networks),
-        *(step for step in guest_steps if not step.assumes),
-        *assumed,
-        *(step for step in guest_steps if step.assumes),
+        *(step for step in first if not step.assumes),
+        *(step for step in image_steps if step.assumes),
+        *(step for step in first if step.assumes),
+        *rest,
     )
     refusals = (
         *order.refusals,
@@ -81,13 +80,15 @@ def _networks(scene: Scene) -> tuple[Network, ...]:
 
 def _guest_steps(
     scene: Scene, works: dict[Label, ImageWork]
-) -> tuple[tuple[Step, ...], tuple[Refusal, ...]]:
-    """Return the steps of all guests, in the order of their needs, and what is wrong with them.
+) -> tuple[list[Step], list[Step], tuple[Refusal, ...]]:
+    """Return the guests' steps up to the first wait, the others, and what is wrong with them.
 
-    A guest that needs one whose steps rest on an assumption rests on it as well. First boots
-    overlap, as many as the host has CPUs; but a guest is ready before one that needs it begins.
+    Guests come in the order of their needs. A guest that needs one whose steps rest on an
+    assumption rests on it as well. First boots overlap, as many as the host has CPUs; but a guest is ready before one that needs it begins.
     """
-    steps: list[Step] = []
+    first: list[Step] = []
+    rest: list[Step] = []
+    steps = first
     assumed: dict[GuestName, str] = {}
     waiting: dict[GuestName, tuple[Step, ...]] = {}
     for guest in scene.guests:
@@ -95,23 +96,26 @@ def _guest_steps(
             begin, finish = _steps_of(scene, guest, works)
         except TemplateError as error:
             hint = "correct the base template, or leave it out to use the built-in one"
-            return (), (Refusal(subject="base template", reason=str(error), hint=hint),)
+            return [], [], (Refusal(subject="base template", reason=str(error), hint=hint),)
         text = next((step.assumes for step in (*begin, *finish) if step.assumes), "")
         text = text or next((assumed[name] for name in guest.run.needs if name in assumed), "")
         if text:
             assumed[guest.name] = text
             begin, finish = (_assuming(one, text) for one in (begin, finish))
-        for need in guest.run.needs:
-            steps.extend(waiting.pop(need, ()))
-        if len(waiting) >= scene.facts.cpus:
-            steps.extend(waiting.pop(next(iter(waiting))))
+        due = [need for need in guest.run.needs if need in waiting]
+        if not due and len(waiting) >= scene.facts.cpus:
+            due = [next(iter(waiting))]
+        if due:
+            steps = rest
+        for name in due:
+            steps.extend(waiting.pop(name))
         steps.extend(begin)
         if fresh(scene, guest):
             waiting[guest.name] = finish
         else:
             steps.extend(finish)
-    steps.extend(step for finish in waiting.values() for step in finish)
-    return tuple(steps), ()
+    rest.extend(step for finish in waiting.values() for step in finish)
+    return first, rest, ()
 
 
 def _steps_of(

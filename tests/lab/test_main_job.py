@@ -9,7 +9,7 @@ from labhost import KEY, TINY_YAML, Host
 
 GUEST = """\
 image: IMAGE
-vcpus: 2
+vcpus: 1
 memory: 768MiB
 disks: {root: 3GiB}
 nics: [NICS]

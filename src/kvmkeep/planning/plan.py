@@ -84,7 +84,7 @@ def _guest_steps(
     """Return the guests' steps up to the first wait, the others, and what is wrong with them.
 
     Guests come in the order of their needs. A guest that needs one whose steps rest on an
-    assumption rests on it as well. First boots overlap, as many as the host has CPUs; but a guest is ready before one that needs it begins.
+    assumption rests on it as well. First boots overlap, as many as the host has CPUs (at least two); but a guest is ready before one that needs it begins.
     """
     first: list[Step] = []
     rest: list[Step] = []
@@ -103,7 +103,7 @@ def _guest_steps(
             assumed[guest.name] = text
             begin, finish = (_assuming(one, text) for one in (begin, finish))
         due = [need for need in guest.run.needs if need in waiting]
-        if not due and len(waiting) >= scene.facts.cpus:
+        if not due and len(waiting) >= max(2, scene.facts.cpus):
             due = [next(iter(waiting))]
         if due:
             steps = rest

@@ -84,7 +84,8 @@ def _guest_steps(
     """Return the guests' steps up to the first wait, the others, and what is wrong with them.
 
     Guests come in the order of their needs. A guest that needs one whose steps rest on an
-    assumption rests on it as well. First boots overlap, as many as the host has CPUs (at least two); but a guest is ready before one that needs it begins.
+    assumption rests on it as well. First boots overlap, as many as the host has CPUs and at least
+    two; but a guest is ready before one that needs it begins.
     """
     first: list[Step] = []
     rest: list[Step] = []

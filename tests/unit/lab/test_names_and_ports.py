@@ -134,6 +134,7 @@ def test_a_state_that_cannot_be_read_is_told_with_what_to_do(state_root: Path) -
 def test_two_labs_share_no_path_no_name_and_no_disk() -> None:
     first, second = state.new_state("one"), state.new_state("two")
     base = Path("/base")
+    first.accelerator = second.accelerator = "tcg"
     words = [set(qemu.command_line(made, base)) for made in (first, second)]
     common = " ".join(words[0] & words[1])
     for made in (first, second):

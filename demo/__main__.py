@@ -46,7 +46,7 @@ def write_spec(lab: Lab) -> None:
     )
     key = lab.run(["cat", KEY + ".pub"], check=True).stdout.strip()
     sums = lab.run(["cat", "/srv/images/SHA256SUMS"], check=True).stdout
-    digest = next(line.split()[0] for line in sums.splitlines() if line.endswith("cloud.raw"))
+    digest = next(line.split()[0] for line in sums.splitlines() if line.endswith("cloud.raw.zst"))
     for file in sorted((HERE / "spec").rglob("*.yaml")):
         text = file.read_text().replace("@SHA256@", digest).replace("@SSH_KEY@", key)
         target = "/etc/kvmkeep/" + str(file.relative_to(HERE / "spec"))

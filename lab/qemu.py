@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from lab.state import State
 
 MEMORY = 6144
+PROCESSORS_UNDER_KVM = 2
 # With two emulated processors, QEMU 7.2 sometimes went on running code that Linux had just patched
-# (KVM's static keys, as guests come and go): both hung for good. With KVM, two do no harm.
-PROCESSORS = {"kvm": 2, "tcg": 1}
+# (KVM's static keys, as guests come and go): both hung for good.
+PROCESSORS_EMULATED = 1
 DISKS = ("root", "ssd-a", "ssd-b")
 SSD_SIZE = "41G"
 KERNEL_ARGUMENTS = (
@@ -58,7 +59,7 @@ def command_line(state: State, host: Path) -> list[str]:
         "-cpu",
         "max",
         "-smp",
-        str(PROCESSORS[state.accelerator]),
+        str(PROCESSORS_UNDER_KVM if state.accelerator == "kvm" else PROCESSORS_EMULATED),
         "-m",
         str(MEMORY),
     ]

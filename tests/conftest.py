@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -10,6 +11,9 @@ from hypothesis import settings
 # A busy machine must not make a test fail; what is slow is the benchmarks' business.
 settings.register_profile("kvmkeep", deadline=None)
 settings.load_profile("kvmkeep")
+
+# A shell gives what it starts in the background an ignored SIGINT; tests send themselves one.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:

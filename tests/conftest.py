@@ -12,8 +12,9 @@ from hypothesis import settings
 settings.register_profile("kvmkeep", deadline=None)
 settings.load_profile("kvmkeep")
 
-# A shell gives what it starts in the background an ignored SIGINT; tests send themselves one.
+# What is started in the background or by nohup has these ignored; tests send them to themselves.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_report_header() -> str:

@@ -12,7 +12,15 @@ from kvmkeep.apply.checkpoint import wait_for_others
 from kvmkeep.apply.executor import apply_plan
 from kvmkeep.apply.journal import Journal, Journals, digest
 from kvmkeep.apply.ui import SilentUi, SteadyUi, Ui
-from kvmkeep.errors import Declined, Interrupted, KvmkeepError, NotConverged, Refused, StepFailed
+from kvmkeep.errors import (
+    Declined,
+    Interrupted,
+    KvmkeepError,
+    NotConverged,
+    Refused,
+    StepFailed,
+    Unready,
+)
 from kvmkeep.host.environment import invoker
 from kvmkeep.host.lock import Lock
 from kvmkeep.host.machine_door import host_name
@@ -253,7 +261,7 @@ class _Goal:
     def _refused(self, plan: Plan) -> KvmkeepError:
         text = refusal_text(plan)
         if not self._touched:
-            return Refused(text)
+            return Unready(text) if plan.unready else Refused(text)
         return StepFailed(
             f"After {self._count} the host shows that the rest can't be done.\n{text}"
         )

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from kvmkeep.cli.consent import ask, demand_terminal
 from kvmkeep.cli.parser import URI
-from kvmkeep.cli.plan import demand_guests, show_plan
+from kvmkeep.cli.plan import demand_guests, refusal, show_plan
 from kvmkeep.cli.progress import make_ui
-from kvmkeep.errors import Refused, UsageError
+from kvmkeep.errors import UsageError
 
 if TYPE_CHECKING:
     from kvmkeep.cli.context import Context
@@ -23,7 +23,7 @@ def dry_run(planner: Planner, guests: tuple[str, ...], ctx: Context) -> int:
     plan = planner(spec, ctx.observe(spec))
     show_plan(plan, ctx, invite=False)
     if plan.refusals:
-        raise Refused(f"the plan is refused for {len(plan.refusals)} reason(s)")
+        raise refusal(plan)
     return 0
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kvmkeep.cli.guests import add_guests
-from kvmkeep.errors import DIFFERENCES_FOUND, Refused, Unready, UsageError
+from kvmkeep.errors import DIFFERENCES_FOUND, KvmkeepError, Refused, Unready, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -54,9 +54,15 @@ def run(args: Args, ctx: Context) -> int:
     plan = plan_for(spec, facts, args.guests)
     show_plan(plan, ctx, explain=args.explain, script=args.script)
     if plan.refusals:
-        count = len(plan.refusals)
-        raise Refused(f"the plan is refused for {count} reason{'s' * (count > 1)}")
+        raise refusal(plan)
     return DIFFERENCES_FOUND if args.exit_code and plan.steps else 0
+
+
+def refusal(plan: Plan) -> KvmkeepError:
+    """Return the error that a refused plan ends with, after it has been shown."""
+    count = len(plan.refusals)
+    text = f"the plan is refused for {count} reason{'s' * (count > 1)}"
+    return Unready(text) if plan.unready else Refused(text)
 
 
 def plan_for(spec: Spec, facts: Facts, guests: tuple[str, ...]) -> Plan:

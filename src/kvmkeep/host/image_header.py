@@ -59,6 +59,8 @@ def read_header(head: bytes, size: int) -> Header:
     for offset, magic, name in _OTHERS:
         if head[offset : offset + len(magic)] == magic:
             return _refused("", f"it is no disk image but {name}" if _no_disk(name) else _is(name))
+    if head[:256].lstrip().lower().startswith((b"<!doctype", b"<html")):
+        return _refused("", "it is a web page (HTML) and no disk image")
     if _is_text(head):
         return _refused("", "it is text (an error page of a web server?) and no disk image")
     return _raw(head, size)
@@ -76,7 +78,7 @@ def _raw(head: bytes, size: int) -> Header:
     if size % _SECTOR:
         refused = f"its size of {size} bytes is no multiple of {_SECTOR}: it is not complete"
     elif size > LARGEST.bytes:
-        refused = f"its size of {size} bytes is more than {LARGEST}"
+        refused = f"its size of {_told(size)} is more than {LARGEST}"
     elif head[510:512] != b"\x55\xaa" and head[_SECTOR : _SECTOR + 8] != b"EFI PART":
         refused = "it has neither a boot sector nor a partition table, so no guest boots from it"
     else:
@@ -189,7 +191,7 @@ def _unsound(image: _Qcow2, size: int) -> str:
     # A refcount table may reach into a hole at the end, but begins before it.
     ends = max(image.l1_offset + l1_bytes, image.refcount_offset + cluster)
     return _first(
-        (image.size > LARGEST.bytes, f"a disk of {image.size} bytes is more than {LARGEST}"),
+        (image.size > LARGEST.bytes, f"a disk of {_told(image.size)} is more than {LARGEST}"),
         (image.size % _SECTOR or not image.size, f"a disk of {image.size} bytes makes no sense"),
         (not _sound_header(image, cluster), "its qcow2 header makes no sense"),
         (l1_bytes > _MAX_L1, "its L1 table does not fit its size"),
@@ -197,8 +199,16 @@ def _unsound(image: _Qcow2, size: int) -> str:
         (not 0 < table <= _MAX_REFCOUNT_TABLE, "its refcount table makes no sense"),
         (image.l1_offset % cluster or image.refcount_offset % cluster, "its tables lie askew"),
         (not image.l1_offset or not image.refcount_offset, "its tables lie over its header"),
-        (ends > size, "it ends before its tables: it is not complete"),
+        (ends > size, "it ends before its tables: it is not complete (truncated?)"),
     )
+
+
+def _told(size: int) -> str:
+    """Return a size in words; a header may hold one larger than any Size."""
+    for unit, name in ((1 << 60, "EiB"), (1 << 40, "TiB"), (1 << 30, "GiB")):
+        if size >= unit:
+            return f"{size // unit} {name} ({size} bytes)"
+    return f"{size} bytes"
 
 
 def _first(*reasons: tuple[int, str]) -> str:

@@ -50,11 +50,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why a guard refuses the plan, about which thing, and what to do."""
+    """Why a guard refuses the plan, about which thing, and what to do.
+
+    `unready` where nothing is wrong with what is wanted, but the host can't do it yet: a program,
+    a service or a permission is missing.
+    """
 
     subject: str
     reason: str
     hint: str
+    unready: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +82,11 @@ class Plan:
     def empty(self) -> bool:
         """Whether the host already is as the spec says."""
         return not self.steps and not self.refusals
+
+    @property
+    def unready(self) -> bool:
+        """Whether all that stands in the way is that the host is not ready."""
+        return bool(self.refusals) and all(refusal.unready for refusal in self.refusals)
 
     @property
     def certain(self) -> tuple[Step, ...]:

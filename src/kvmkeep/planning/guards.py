@@ -20,7 +20,7 @@ _SICK = frozenset({ArrayState.DEGRADED, ArrayState.RESYNCING, ArrayState.FAILED}
 def unseen(scene: Scene) -> tuple[Refusal, ...]:
     """Refuse to plan on facts that have holes."""
     return tuple(
-        Refusal(subject=problem.what, reason=problem.reason, hint=problem.hint)
+        Refusal(subject=problem.what, reason=problem.reason, hint=problem.hint, unready=True)
         for problem in scene.facts.problems
     )
 
@@ -289,6 +289,7 @@ def _missing(tool: Tool, step: Step) -> Refusal:
         subject=f"program {tool.name}",
         reason=f"it is not installed, and needed to: {step.what}",
         hint=f"install the package {tool.package}",
+        unready=True,
     )
 
 

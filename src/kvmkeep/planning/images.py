@@ -98,7 +98,8 @@ def image_refusals(scene: Scene, works: dict[Label, ImageWork]) -> tuple[Refusal
         header = stand.known.header
         if header is not None and header.refused:
             hint = "get the image from its maker again, or convert it on a machine you trust"
-            found.append(Refusal(subject=stand.subject, reason=header.refused, hint=hint))
+            reason = f"{stand.image.source}: {header.refused}"
+            found.append(Refusal(subject=stand.subject, reason=reason, hint=hint))
         elif header is not None and header.format != stand.image.format:
             found.append(
                 Refusal(

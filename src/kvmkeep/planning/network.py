@@ -70,6 +70,7 @@ def network_refusals(scene: Scene, networks: tuple[Network, ...]) -> tuple[Refus
                 subject="NetworkManager",
                 reason="it is not running",
                 hint="start it: systemctl start NetworkManager",
+                unready=True,
             )
         )
     vlans = {

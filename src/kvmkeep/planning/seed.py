@@ -205,21 +205,21 @@ def _networks_of(nic: Nic, number: int) -> list[Json]:
             taken.add(address.version)
             entry["services"] = [_dns(str(one)) for one in nic.dns]
             routes = _routes(nic, address.version)
+            if nic.gateway is not None and nic.gateway.version == address.version:
+                # As a route, it would be set with route(8) by images with ifupdown: without
+                # net-tools, the guest would silently have none.
+                entry["gateway"] = str(nic.gateway)
         entry["routes"] = routes
         found.append(entry)
     return found
 
 
 def _routes(nic: Nic, version: int) -> list[Json]:
-    routes = [
+    return [
         _route(str(route.to.network_address), str(route.to.netmask), str(route.via))
         for route in nic.routes
         if route.to.version == version
     ]
-    if nic.gateway is not None and nic.gateway.version == version:
-        anywhere = "0.0.0.0" if version == 4 else "::"  # noqa: S104 - a route, not a socket
-        routes.insert(0, _route(anywhere, anywhere, str(nic.gateway)))
-    return routes
 
 
 def _route(network: str, netmask: str, gateway: str) -> Json:

@@ -174,23 +174,26 @@ def no_network_manager(site: Hostile) -> None:
     site.host.nm.running = False
 
 
+UNREADY, REFUSED = 5, 4
 TROUBLE = [
-    (gone("lvcreate"), "install the package lvcreate-package"),
-    (gone("guestfish"), "install the package guestfish-package"),
-    (gone("qemu-img"), "install the package qemu-img-package"),
-    (no_network_manager, "systemctl start NetworkManager"),
-    (array(ArrayState.DEGRADED), "mdstat"),
-    (array(ArrayState.RESYNCING), "mdstat"),
-    (array(ArrayState.FAILED), "mdstat"),
-    (facts(groups=()), "`vgs` shows all groups"),
+    (gone("lvcreate"), "install the package lvcreate-package", UNREADY),
+    (gone("guestfish"), "install the package guestfish-package", UNREADY),
+    (gone("qemu-img"), "install the package qemu-img-package", UNREADY),
+    (no_network_manager, "systemctl start NetworkManager", UNREADY),
+    (array(ArrayState.DEGRADED), "mdstat", REFUSED),
+    (array(ArrayState.RESYNCING), "mdstat", REFUSED),
+    (array(ArrayState.FAILED), "mdstat", REFUSED),
+    (facts(groups=()), "`vgs` shows all groups", REFUSED),
 ]
 
 
-@pytest.mark.parametrize(("trouble", "hint"), TROUBLE)
-def test_a_host_in_trouble(site: Hostile, trouble: Callable[[Hostile], None], hint: str) -> None:
+@pytest.mark.parametrize(("trouble", "hint", "code"), TROUBLE)
+def test_a_host_in_trouble(
+    site: Hostile, trouble: Callable[[Hostile], None], hint: str, code: int
+) -> None:
     trouble(site)
-    site.refuses(4, hint)
-    site.refuses(4, hint, words="plan")
+    site.refuses(code, hint)
+    site.refuses(code, hint, words="plan")
 
 
 # --- images, as our own reader sees them
@@ -211,7 +214,7 @@ PAGE = b"<!DOCTYPE html>\n<html><title>404 Not Found</title></html>\n".ljust(409
 IMAGES: list[tuple[str, bytes | None, str, str]] = [
     ("missing", None, "raw", "there is no file"),
     ("empty", b"", "raw", "it is empty"),
-    ("a page of HTML", PAGE, "raw", "an error page of a web server"),
+    ("a page of HTML", PAGE, "raw", "a web page"),
     ("cut off", BOOT[:-100], "raw", "not complete"),
     ("zeros", bytes(1 << 20), "raw", "neither a boot sector nor a partition table"),
     ("qcow2 that is called raw", qcow2(), "raw", "it is qcow2, but the spec says raw"),

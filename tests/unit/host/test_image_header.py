@@ -67,9 +67,9 @@ def test_a_raw_disk_that_nothing_boots_from() -> None:
 def test_a_raw_disk_beyond_all_bounds() -> None:
     form, size, refused = verdict(BOOT, 60 << 40)
     assert (form, size) == ("raw", LARGEST)
-    assert refused == f"its size of {60 << 40} bytes is more than 16 TiB"
+    assert refused == f"its size of 60 TiB ({60 << 40} bytes) is more than 16 TiB"
     # A sparse file on XFS may say it has nearly 8 EiB.
-    assert verdict(BOOT, 7 << 60)[2] == f"its size of {7 << 60} bytes is more than 16 TiB"
+    assert verdict(BOOT, 7 << 60)[2] == f"its size of 7 EiB ({7 << 60} bytes) is more than 16 TiB"
 
 
 @pytest.mark.parametrize(("head", "size"), [(b"", 0), (b"", 512), (BOOT, 0), (BOOT, -1)])
@@ -144,7 +144,7 @@ def test_a_bomb_of_60_tib(tmp_path: Path) -> None:
     path = qcow2(tmp_path, "-o", "cluster_size=2M", size="60T")
     form, size, refused = looked_at(path)
     assert (form, size) == ("qcow2", LARGEST)
-    assert refused == f"a disk of {60 << 40} bytes is more than 16 TiB"
+    assert refused == f"a disk of 60 TiB ({60 << 40} bytes) is more than 16 TiB"
 
 
 # --- qcow2 that lies. Offsets: QEMU's docs/interop/qcow2.txt.
@@ -159,12 +159,17 @@ def test_a_bomb_of_60_tib(tmp_path: Path) -> None:
         (20, ">I", 0xFFFFFFFF, "its cluster size makes no sense"),
         (24, ">Q", 0, "a disk of 0 bytes makes no sense"),
         (24, ">Q", 1000, "a disk of 1000 bytes makes no sense"),
-        (24, ">Q", (1 << 64) - 512, f"a disk of {(1 << 64) - 512} bytes is more than 16 TiB"),
+        (
+            24,
+            ">Q",
+            (1 << 64) - 512,
+            f"a disk of 15 EiB ({(1 << 64) - 512} bytes) is more than 16 TiB",
+        ),
         (24, ">Q", 1 << 40, "its L1 table does not fit its size"),
         (36, ">I", 0, "its L1 table does not fit its size"),
         (36, ">I", 0xFFFFFFFF, "its L1 table does not fit its size"),
-        (40, ">Q", 1 << 60, "it ends before its tables: it is not complete"),
-        (48, ">Q", 1 << 60, "it ends before its tables: it is not complete"),
+        (40, ">Q", 1 << 60, "it ends before its tables: it is not complete (truncated?)"),
+        (48, ">Q", 1 << 60, "it ends before its tables: it is not complete (truncated?)"),
         (72, ">Q", 1, "it was not closed cleanly (its dirty bit is set)"),
         (72, ">Q", 2, "it is marked as corrupt"),
         (72, ">Q", 1 << 40, "it uses features that are not known here (0x10000000000)"),
@@ -201,7 +206,7 @@ def test_a_header_that_is_cut_off(tmp_path: Path, kept: int) -> None:
 
 def test_a_disk_that_is_cut_off(tmp_path: Path) -> None:
     head = qcow2(tmp_path).read_bytes()[:1024]
-    assert verdict(head, 1024)[2] == "it ends before its tables: it is not complete"
+    assert verdict(head, 1024)[2] == "it ends before its tables: it is not complete (truncated?)"
 
 
 def test_a_header_that_fills_its_cluster_needs_no_end_mark(tmp_path: Path) -> None:
@@ -246,8 +251,8 @@ def test_disks_of_others(tmp_path: Path, form: str) -> None:
         (bytes(0x8001) + b"CD001", "a CD or DVD"),
         (b"\x7fELF", "a program"),
         (b"#!/bin/sh\n", "a script"),
-        (b"<!DOCTYPE html>\n<html><title>404</title></html>\n", "an error page of a web server"),
-        (b"\xef\xbb\xbf<html></html>", "an error page of a web server"),
+        (b"<!DOCTYPE html>\n<html><title>404</title></html>\n", "a web page (HTML)"),
+        (b"\n <HTML></html>" + bytes(1 << 20), "a web page (HTML)"),
         (b'{"error": "not found"}', "an error page of a web server"),
         (b'json:{"driver":"file","filename":"/etc/shadow"}', "text"),
     ],

@@ -131,7 +131,7 @@ def test_header_decides_before_any_tool_opens_the_image() -> None:
     assert reasons(host, replace(IMAGE, format=Format.QCOW2)) == ""
     host.add_image(IMAGE.source, FakeImage("qcow2", GIB, CLOUD, refused="it names a data file"))
     assert reasons(host, replace(IMAGE, format=Format.QCOW2)) == (
-        "image debian: it names a data file"
+        f"image debian: {IMAGE.source}: it names a data file"
     )
 
 

@@ -102,6 +102,8 @@ def _user_data(guest: Guest, contents: Contents) -> Json:
     ours: Json = {
         "hostname": guest.hostname,
         "preserve_hostname": False,
+        # So that the guest knows its own name without any DNS.
+        "manage_etc_hosts": "localhost",
         "users": [_user(guest)],
         "ssh_pwauth": False,
         "growpart": {"mode": "auto", "devices": ["/"]},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -226,19 +227,44 @@ def save_machine(state: State, target: Path, *, limit: float = 120) -> None:
         qmp.call("quit")
 
 
-def power_off(state: State) -> None:
+def power_off(state: State, *, limit: float = 30) -> None:
     """Kill QEMU, as a power cut does, and wait until it is gone."""
-    if state.is_running():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(state.pid, signal.SIGKILL)
-        wait_for("QEMU to end", lambda: not is_there(state), limit=30, pause=0.02)
+    with contextlib.suppress(ProcessLookupError):
+        # Held before the look: so it can't be another process of the same number.
+        handle = os.pidfd_open(state.pid) if state.pid else -1
+        try:
+            if state.is_running():
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+                wait_for_end(handle, limit=limit)
+        finally:
+            if handle >= 0:
+                os.close(handle)
+    reap(state.pid)
     state.pid = 0
     for name in ("qmp.sock", "console.sock"):
         (state.place / name).unlink(missing_ok=True)
 
 
+def wait_for_end(handle: int, *, limit: float) -> None:
+    """Wait until a process has let go of everything.
+
+    A killed process gives back its memory first, for seconds if it is large. Its command line
+    is gone by then, and its ports aren't. The handle tells the very end, see pidfd_open(2).
+    """
+    ended, _, _ = select.select([handle], [], [], limit)
+    if not ended:
+        message = f"QEMU did not end within {limit:.0f} s of being killed"
+        raise LabError(message)
+
+
 def is_there(state: State) -> bool:
     """Say whether the process is still there; reap it if it is ours."""
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(state.pid, os.WNOHANG)
+    reap(state.pid)
     return state.is_running()
+
+
+def reap(pid: int) -> None:
+    """Take the exit status of a process that is ours and has ended."""
+    if pid:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess  # noqa: TID251 - a second process
+import sys
 from pathlib import Path
 
 import pytest
@@ -119,6 +121,30 @@ def test_a_state_whose_process_number_was_given_to_another_is_not_running() -> N
     made.remove()
     assert state.load_state("web") is None
     assert not Path(made.disks).exists()
+
+
+LARGE_AND_LISTENING = """
+import mmap, signal, socket
+server = socket.create_server(("127.0.0.1", 0))
+memory = mmap.mmap(-1, 2**29)
+for place in range(0, 2**29, 4096):
+    memory[place] = 1
+print(server.getsockname()[1], flush=True)
+signal.pause()
+"""
+
+
+def test_after_a_cut_the_port_is_free_even_if_the_machine_had_much_memory() -> None:
+    made = state.new_state("web")
+    with subprocess.Popen(
+        [sys.executable, "-c", LARGE_AND_LISTENING, "kvmkeep-lab-web"], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        made.pid = process.pid
+        qemu.power_off(made)
+        qemu.demand_port(port)
+    made.remove()
 
 
 def test_a_state_that_cannot_be_read_is_told_with_what_to_do(state_root: Path) -> None:

@@ -5,7 +5,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
 
-.PHONY: demo test check pure lab-test bench clean help
+.PHONY: demo test check lab-test bench clean help
 
 help:
 	@echo "make demo    bring up the lab and watch a guest being made in it"

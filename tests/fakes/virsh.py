@@ -132,7 +132,7 @@ class FakeVirsh:
         words = take_apart(
             rest,
             values="--domain --path --source",
-            flags="--update --eject --config --live",
+            flags="--update --eject --config --live --force",
             needs="--domain --path --config",
         )
         domain = self.domains.get(words.one("--domain"))
@@ -140,6 +140,9 @@ class FakeVirsh:
             return _missing(words.one("--domain"))
         if "--live" in words.flags and domain.live is None:
             return 1, "error: domain is not running"
+        if "--live" in words.flags and "--force" not in words.flags:
+            # A guest that is busy, or has locked the drive, does not open it within 5 s.
+            return 1, "error: operation failed: timed out waiting to open tray of 'sda'"
         trees = [domain.xml]
         if "--live" in words.flags and domain.live is not None:
             trees.append(domain.live)

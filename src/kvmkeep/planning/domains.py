@@ -234,11 +234,7 @@ def _finish_step(scene: Scene, work: GuestWork) -> Step:
     domain = scene.own_domain(guest)
     actions: list[Action] = []
     if work.seed is not None or (domain is not None and _has_seed(guest, domain)):
-        eject = (
-            "virsh", "change-media", "--domain", guest.name, "--path", CDROM, "--eject",
-            "--config", "--live",
-        )  # fmt: skip
-        actions.append(Command(argv=eject, why="take the seed out of the drive"))
+        actions.append(_eject(guest, live=True))
     if guest.first_boot is not FirstBoot.NONE:
         actions.append(_remove_seed(guest))
     actions.append(in_service(scene, guest))
@@ -311,6 +307,19 @@ def _insert(guest: Guest) -> Command:
     )  # fmt: skip
 
 
+def _eject(guest: Guest, *, live: bool) -> Command:
+    # --force: libvirt gives a guest 5 s to open the drive (CHANGE_MEDIA_TIMEOUT in its
+    # qemu_hotplug.c); a busy one takes longer. Nothing is lost: the seed is read-only, and read.
+    flags = ("--live", "--force") if live else ()
+    return Command(
+        argv=(
+            "virsh", "change-media", "--domain", guest.name, "--path", CDROM, "--eject",
+            "--config", *flags,
+        ),
+        why="take the seed out of the drive",
+    )  # fmt: skip
+
+
 def _remove_seed(guest: Guest) -> Command:
     argv = ("rm", "--recursive", "--force", "--", f"{SEED_DIR}/{guest.name}", seed_path(guest.name))
     return Command(argv=argv, why="delete the seed")
@@ -323,9 +332,7 @@ def _seed_removal(scene: Scene, guest: Guest) -> Step | None:
     domain = scene.own_domain(guest)
     actions: list[Action] = []
     if domain is not None and _has_seed(guest, domain):
-        flags = ("--config", "--live") if active(domain) else ("--config",)
-        eject = ("virsh", "change-media", "--domain", guest.name, "--path", CDROM, "--eject")
-        actions.append(Command(argv=(*eject, *flags), why="take the seed out of the drive"))
+        actions.append(_eject(guest, live=active(domain)))
     actions.append(_remove_seed(guest))
     return Step(
         noun=Noun.DOMAINS,

@@ -18,11 +18,39 @@ BRIDGE = captured("ip-address", "namespace")
 def test_volumes() -> None:
     found = {volume.name: volume for volume in lvm.volumes(lab_host())}
     root, legacy, home = found["root"], found["vm-legacy"], found["home"]
-    assert (root.vg, root.size, root.tags) == ("rl_build", Size(512 * MIB), ())
+    assert (root.vg, root.size, root.tags) == ("rl_build", Size(128 * MIB), ())
     assert (legacy.size, legacy.device, legacy.active) == (Size(64 * MIB), "252:3", True)
     assert found["vm-tiny-old"].tags == ("other",)
     assert (home.opened, legacy.opened) == (True, False)
     assert home.attributes == "-wi-ao----"
+
+
+def test_snapshots_of_which_one_overflowed_and_one_merges() -> None:
+    told = lab_host(lvs=captured("lvs", "snapshots"))
+    found = {volume.name: volume for volume in lvm.volumes(told)}
+    good, full = found["vm-web-20261124T1050Z"], found["vm-web-20261124T1051Z"]
+    assert (good.origin, good.filled_percent, good.invalid) == ("vm-web", 29.54, False)
+    assert good.tags == ("kvmkeep", "kvmkeep.set=20261124T1050Z")
+    assert (full.origin, full.filled_percent, full.invalid) == ("vm-web", 100.0, True)
+    origin, data = found["vm-web"], found["vm-web-data"]
+    assert (origin.origin, origin.filled_percent, origin.merging) == ("", 0.0, False)
+    # The snapshot that it takes its content from is hidden; 88.79 % of it are still to come.
+    assert (data.origin, data.filled_percent, data.merging) == ("", 88.79, True)
+    assert not any(volume.merge_failed or found["vm-web"].invalid for volume in found.values())
+
+
+def test_a_merge_that_the_kernel_gave_up() -> None:
+    told = captured("lvs", "snapshots").replace(
+        '"lv_merging":"merging", "lv_merge_failed":""',
+        '"lv_merging":"merging", "lv_merge_failed":"merge failed"',
+    )
+    assert [v.name for v in lvm.volumes(lab_host(lvs=told)) if v.merge_failed] == ["vm-web-data"]
+
+
+@pytest.mark.parametrize("percent", ["-1.00", "1e9", "nan", "12,34", "100.00000", "1234.00"])
+def test_a_fill_that_makes_no_sense(percent: str) -> None:
+    told = captured("lvs", "snapshots").replace('"29.54"', f'"{percent}"')
+    assert problem(lvm.volumes, lab_host(lvs=told)).what == "logical volumes"
 
 
 def test_a_volume_group_with_its_array() -> None:

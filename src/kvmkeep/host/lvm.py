@@ -18,6 +18,8 @@ _AS_ROOT = "run it as root; `{}` says more"
 _LARGEST = 1 << 60
 _Bytes = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)]
 _Number = Annotated[int, msgspec.Meta(ge=-1, le=1 << 32)]
+_Percent = Annotated[str, msgspec.Meta(pattern=r"^(\d{1,3}\.\d{1,4})?$")]
+"""Empty where it does not apply."""
 _Extent = Annotated[int, msgspec.Meta(ge=512, le=_LARGEST)]
 
 
@@ -31,6 +33,11 @@ class _Lv(msgspec.Struct):
     lv_kernel_major: _Number
     lv_kernel_minor: _Number
     lv_attr: str
+    origin: str
+    data_percent: _Percent
+    lv_snapshot_invalid: str
+    lv_merging: str
+    lv_merge_failed: str
 
 
 class _Vg(msgspec.Struct):
@@ -96,6 +103,12 @@ def volumes(door: Door) -> tuple[Volume, ...]:
             if row.lv_kernel_major >= 0
             else "",
             attributes=row.lv_attr,
+            origin=row.origin,
+            filled_percent=float(row.data_percent or 0),
+            # Where it does not apply, LVM says `unknown`; else nothing, or the flag in words.
+            invalid=row.lv_snapshot_invalid == "snapshot invalid",
+            merging=row.lv_merging == "merging",
+            merge_failed=row.lv_merge_failed == "merge failed",
         )
         for row in rows
     )

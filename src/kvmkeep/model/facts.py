@@ -48,7 +48,14 @@ class VolumeGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
-    """A logical volume. `device` is its major:minor if active, else empty."""
+    """A logical volume. `device` is its major:minor if active, else empty.
+
+    `origin` names the LV that this is a snapshot of; empty for any other. A snapshot's
+    `filled_percent` tells how much of its size holds old blocks of the origin; once it was full,
+    it is `invalid` and worth nothing. `merging` marks an origin that takes its content back from
+    a snapshot, which itself is hidden from then on; `filled_percent` then is what is still to come
+    from it. `merge_failed` when the kernel gave that up.
+    """
 
     vg: str
     name: str
@@ -58,6 +65,11 @@ class Volume:
     opened: bool
     device: str
     attributes: str
+    origin: str = ""
+    filled_percent: float = 0.0
+    invalid: bool = False
+    merging: bool = False
+    merge_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

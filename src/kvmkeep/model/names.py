@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from datetime import UTC, datetime
 
 from kvmkeep.model.spec import ROOT_DISK
 from kvmkeep.model.units import GuestName, Label, Mac
@@ -24,6 +25,12 @@ STATE_FILLING = TAG_STATE + "filling"
 """The LV's content is not complete yet: it may be written again from the beginning."""
 STATE_FRESH = TAG_STATE + "fresh"
 """The LV is complete, but its guest has not finished its first boot. No state tag: in service."""
+TAG_SET = "kvmkeep.set="
+"""Which set a snapshot belongs to: the UTC time of the set, as `utc_stamp` writes it."""
+TAG_REVERT = "kvmkeep.revert="
+"""On an origin, while it is being reverted to the snapshot of that set."""
+TAG_TRASH = "kvmkeep.trash="
+"""Since when (`utc_stamp`) an LV lies in the trash."""
 
 NM_MARK = "kvmkeep"
 """`connection.stable-id` of our profiles: it has no effect where IPv4 and IPv6 are disabled."""
@@ -69,6 +76,11 @@ def lv_path(vg: str, lv: str) -> str:
 def lv_tags(guest: GuestName, disk: Label) -> tuple[str, ...]:
     """Return the tags that mark an LV as ours, without its state."""
     return (TAG_OURS, TAG_GUEST + guest, TAG_DISK + disk)
+
+
+def utc_stamp(time: str) -> str:
+    """Return a time of ISO 8601 in UTC as the site writes it in names: `20261123T0710Z`."""
+    return datetime.fromisoformat(time).astimezone(UTC).strftime("%Y%m%dT%H%MZ")
 
 
 def seed_path(guest: GuestName) -> str:

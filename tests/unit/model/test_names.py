@@ -14,6 +14,7 @@ from kvmkeep.model.names import (
     lv_tags,
     profile_uuid,
     seed_path,
+    utc_stamp,
 )
 from kvmkeep.model.units import GuestName, Label, check_lv_name, parse_mac
 
@@ -61,3 +62,8 @@ def test_tags_tell_whose_a_volume_is() -> None:
 def test_files_of_a_guest() -> None:
     assert seed_path(WEB) == "/var/lib/kvmkeep/seed/web.iso"
     assert console_log("web") == "/var/log/libvirt/qemu/web-console.log"
+
+
+def test_a_time_is_written_as_the_site_writes_it() -> None:
+    assert utc_stamp("2026-11-23T07:10:59Z") == "20261123T0710Z"
+    assert utc_stamp("2026-11-23T09:10:00+02:00") == "20261123T0710Z"

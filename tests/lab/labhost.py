@@ -113,6 +113,10 @@ class Host:
             )
             time.sleep(1)
 
+    def qemu_pid(self, guest: str) -> str:
+        """Return the process id of a running guest's QEMU."""
+        return self.must(f"cat /run/libvirt/qemu/{shlex.quote(guest)}.pid").strip()
+
     def boot_id(self) -> str:
         """Return what changes with each boot of the host."""
         return self.must("cat /proc/sys/kernel/random/boot_id").strip()

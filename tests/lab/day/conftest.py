@@ -43,13 +43,8 @@ def site(the_lab: Lab) -> Host:
 def nothing_else_is_touched(site: Host) -> Iterator[None]:
     """Compare foreign things and the bystander before and after each module."""
     site.put_spec(GUESTS)
-    before, process = site.foreign_things(), pid(site, "beta")
+    before, process = site.foreign_things(), site.qemu_pid("beta")
     yield
     assert site.foreign_things() == before
-    assert pid(site, "beta") == process
+    assert site.qemu_pid("beta") == process
     site.must(f"ip netns exec campus ping -c 3 -i 0.5 -W 5 {BETA}")
-
-
-def pid(host: Host, guest: str) -> str:
-    """Return the process id of a running guest's QEMU."""
-    return host.must(f"cat /run/libvirt/qemu/{guest}.pid").strip()

@@ -71,7 +71,6 @@ def bare_host(spec: Spec) -> Facts:
         links=(link("ens802f0"), link(spec.uplink)),
         nm=Nm(
             running=True,
-            version="1.42.4",
             profiles=(),
             device_paths=((spec.uplink, "/org/freedesktop/NetworkManager/Devices/3"),),
         ),

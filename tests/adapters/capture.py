@@ -35,11 +35,9 @@ PROFILES = "$(nmcli -t -f UUID connection show | sed 's/^/uuid /')"
 QUESTIONS = (
     ("lvs", "lvs --version", shlex.join(lvm.LVS), "json"),
     ("vgs", "lvs --version", shlex.join(lvm.VGS), "json"),
-    ("pvs", "lvs --version", shlex.join(lvm.PVS), "json"),
     ("ip-address", "ip -V", shlex.join(iproute.LINKS), "json"),
     ("ip-route", "ip -V", shlex.join(iproute.ROUTES), "json"),
     ("ip-route6", "ip -V", shlex.join(iproute.ROUTES6), "json"),
-    ("nmcli-general", "nmcli --version", shlex.join(nmcli.GENERAL), "txt"),
     ("nmcli-profiles", "nmcli --version", shlex.join(nmcli.PROFILES), "txt"),
     ("nmcli-settings", "nmcli --version", f"{shlex.join(nmcli.SETTINGS)} {PROFILES}", "txt"),
     ("nmcli-devices", "nmcli --version", shlex.join(nmcli.DEVICES), "txt"),

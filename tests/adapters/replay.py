@@ -18,11 +18,9 @@ CAPTURED = Path(__file__).parent / "captured"
 TOOLS = {
     "lvs": lvm.LVS,
     "vgs": lvm.VGS,
-    "pvs": lvm.PVS,
     "ip-address": iproute.LINKS,
     "ip-route": iproute.ROUTES,
     "ip-route6": iproute.ROUTES6,
-    "nmcli-general": nmcli.GENERAL,
     "nmcli-profiles": nmcli.PROFILES,
     "nmcli-settings": nmcli.SETTINGS,
     "nmcli-devices": nmcli.DEVICES,

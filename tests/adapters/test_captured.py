@@ -57,16 +57,17 @@ def test_a_volume_group_with_its_array() -> None:
     assert lvm.groups(lab_host()) == (
         VolumeGroup(
             name="rl_build", extent=Size(4 * MIB), size=Size(43985666048),
-            free=Size(42828038144), pvs=("/dev/md0",), missing_pvs=0,
+            free=Size(43297800192), pvs=("/dev/md0",), missing_pvs=0,
         ),
     )  # fmt: skip
 
 
 def test_a_group_that_lost_a_disk() -> None:
     vgs = captured("vgs").replace('"vg_missing_pv_count":"0"', '"vg_missing_pv_count":"1"')
-    pvs = captured("pvs").replace("/dev/md0", "[unknown]")
-    (group,) = lvm.groups(lab_host(vgs=vgs, pvs=pvs))
-    assert (group.pvs, group.missing_pvs) == ((), 1)
+    row = vgs[vgs.index('{"vg_name"') : vgs.index("}") + 1]
+    told = vgs.replace(row, f"{row}, {row.replace('/dev/md0', '[unknown]')}")
+    (group,) = lvm.groups(lab_host(vgs=told))
+    assert (group.pvs, group.missing_pvs) == (("/dev/md0",), 1)
 
 
 def test_an_inactive_volume_has_no_device() -> None:
@@ -206,7 +207,7 @@ def test_other_ways_to_reach_a_host(four: str, six: str, route: tuple[str, str] 
 def test_networkmanager() -> None:
     host = lab_host()
     found = nmcli.network_manager(host)
-    assert (found.running, found.version) == (True, "1.42.4")
+    assert found.running
     profiles = {profile.name: profile for profile in found.profiles}
     management, made = profiles["mgmt"], profiles["virbr1.999"]
     assert management.uuid == "5f0c6f9e-7f0f-4e0e-8f0a-0a0b0c0d0e0f"
@@ -217,10 +218,10 @@ def test_networkmanager() -> None:
     assert made.setting("connection.type") == "bridge"
     assert found.device_path("ens802f1") == "/org/freedesktop/NetworkManager/Devices/3"
     assert found.device_path("nosuch") == ""
-    assert len(host.ran) == 4
+    assert len(host.ran) == 3
 
 
-NONE = Nm(running=False, version="", profiles=(), device_paths=())
+NONE = Nm(running=False, profiles=(), device_paths=())
 
 
 @pytest.mark.parametrize(
@@ -229,11 +230,10 @@ NONE = Nm(running=False, version="", profiles=(), device_paths=())
         ended(8, stderr=b"Error: NetworkManager is not running."),
         ended(127),
         ended(1, stderr=b"Error: Could not create NMClient object: no such file"),
-        ended(0, stdout=b"not running:\n"),
     ],
 )
 def test_a_host_without_networkmanager(answer: object) -> None:
-    assert nmcli.network_manager(lab_host(nmcli_general=answer)) == NONE
+    assert nmcli.network_manager(lab_host(nmcli_profiles=answer)) == NONE
 
 
 def test_a_networkmanager_without_profiles() -> None:

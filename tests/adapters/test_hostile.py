@@ -17,16 +17,14 @@ from kvmkeep.model.facts import Problem
 QUESTIONS: dict[str, Callable[[Replay], object]] = {
     "lvs": lvm.volumes,
     "vgs": lvm.groups,
-    "pvs": lvm.groups,
     "ip-address": iproute.links,
     "ip-route": iproute.default_route,
     "ip-route6": iproute.default_route,
-    "nmcli-general": nmcli.network_manager,
     "nmcli-profiles": nmcli.network_manager,
     "nmcli-settings": nmcli.network_manager,
     "nmcli-devices": nmcli.network_manager,
 }
-JSON = ("lvs", "vgs", "pvs", "ip-address", "ip-route", "ip-route6")
+JSON = ("lvs", "vgs", "ip-address", "ip-route", "ip-route6")
 HUGE = "9" * 400
 
 
@@ -105,11 +103,6 @@ def test_fields_and_kinds_of_newer_versions_are_passed_over() -> None:
     assert iproute.links(host_with("ip-address", told)) == iproute.links(lab_host())
 
 
-def test_an_answer_in_german_is_not_taken_for_no_networkmanager() -> None:
-    found = problem(nmcli.network_manager, host_with("nmcli-general", "läuft:1.42.4\n"))
-    assert found.what == "NetworkManager"
-
-
 def test_names_with_colons_breaks_and_control_characters() -> None:
     odd = "a\\:b\\\\ \u2028\x1b[31mc\x85d"
     uuid = "5f0c6f9e-7f0f-4e0e-8f0a-0a0b0c0d0e0f"
@@ -138,7 +131,7 @@ def test_a_tool_that_fails_hangs_or_is_missing(name: str) -> None:
     assert found.reason.startswith(f"{program} failed with exit code 3: ?[31mKein Speicher? / ")
     hung = replace(ended(-15), timed_out=True)
     assert "did not answer within" in problem(QUESTIONS[name], host_with(name, hung)).reason
-    if name != "nmcli-general":
+    if name != "nmcli-profiles":
         missing = problem(QUESTIONS[name], host_with(name, ended(127)))
         assert missing.reason == f"{program} is not installed"
 
@@ -148,7 +141,7 @@ def test_every_question_has_a_time_limit_and_changes_nothing() -> None:
     for ask in QUESTIONS.values():
         ask(host)
     assert max(host.timeouts) <= 30
-    assert {argv[0] for argv in host.ran} == {"lvs", "vgs", "pvs", "ip", "nmcli"}
+    assert {argv[0] for argv in host.ran} == {"lvs", "vgs", "ip", "nmcli"}
     words = {word for argv in host.ran for word in argv}
     assert not words & {"add", "delete", "set", "modify", "up", "down", "flush", "replace"}
 

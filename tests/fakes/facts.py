@@ -88,7 +88,6 @@ def facts_of(host: FakeHost, spec: Spec) -> Facts:
         ),
         nm=Nm(
             running=host.nm.running,
-            version="1.42.4",
             profiles=tuple(
                 Profile(
                     uuid=one.uuid, name=one.name, type=one.type, interface=one.interface,

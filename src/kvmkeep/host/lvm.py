@@ -46,10 +46,6 @@ class _Vg(msgspec.Struct):
     vg_size: _Bytes
     vg_free: _Bytes
     vg_missing_pv_count: _Number
-
-
-class _Pv(msgspec.Struct):
-    vg_name: str
     pv_name: str
 
 
@@ -61,10 +57,6 @@ class _Vgs(msgspec.Struct):
     vg: list[_Vg]
 
 
-class _Pvs(msgspec.Struct):
-    pv: list[_Pv]
-
-
 class _LvReport(msgspec.Struct):
     report: list[_Lvs]
 
@@ -73,17 +65,12 @@ class _VgReport(msgspec.Struct):
     report: list[_Vgs]
 
 
-class _PvReport(msgspec.Struct):
-    report: list[_Pvs]
-
-
 def _argv(program: str, row: type[msgspec.Struct]) -> tuple[str, ...]:
     return (program, *_FORM, ",".join(row.__struct_fields__))
 
 
 LVS = _argv("lvs", _Lv)
 VGS = _argv("vgs", _Vg)
-PVS = _argv("pvs", _Pv)
 
 
 def volumes(door: Door) -> tuple[Volume, ...]:
@@ -119,9 +106,7 @@ def groups(door: Door) -> tuple[VolumeGroup, ...]:
     what = "volume groups"
     text = ask(door, what, VGS, hint=_AS_ROOT.format("vgs"))
     rows = [row for part in decode(text, _VgReport, what, "vgs").report for row in part.vg]
-    what = "physical volumes"
-    text = ask(door, what, PVS, hint=_AS_ROOT.format("pvs"))
-    devices = [row for part in decode(text, _PvReport, what, "pvs").report for row in part.pv]
+    # One row for each physical volume, since its name is asked for: vgs(8).
     return tuple(
         VolumeGroup(
             name=row.vg_name,
@@ -129,12 +114,12 @@ def groups(door: Door) -> tuple[VolumeGroup, ...]:
             size=Size(row.vg_size),
             free=Size(row.vg_free),
             pvs=tuple(
-                pv.pv_name
-                for pv in devices
+                one.pv_name
+                for one in rows
                 # LVM prints a lost one as `[unknown]`.
-                if pv.vg_name == row.vg_name and pv.pv_name.startswith("/")
+                if one.vg_name == row.vg_name and one.pv_name.startswith("/")
             ),
             missing_pvs=row.vg_missing_pv_count,
         )
-        for row in rows
+        for row in {one.vg_name: one for one in rows}.values()
     )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from kvmkeep.host.door import Door
-from kvmkeep.host.tools import Unanswered, answer, ask, clean, question
-from kvmkeep.model.facts import Nm, Problem, Profile
+from kvmkeep.host.tools import Unanswered, answer, ask, question
+from kvmkeep.model.facts import Nm, Profile
 
 _TERSE = ("nmcli", "--terse", "--escape", "yes", "--fields")
 
-GENERAL = (*_TERSE, "RUNNING,VERSION", "general")
 PROFILES = (*_TERSE, "NAME,UUID,TYPE,DEVICE,FILENAME", "connection", "show")
 SETTINGS = (
     *_TERSE,
@@ -25,7 +24,7 @@ _NOT_INSTALLED = 127
 _NO_BUS = b"Could not create NMClient object"
 _HINT = "look at: systemctl status NetworkManager"
 
-_ABSENT = Nm(running=False, version="", profiles=(), device_paths=())
+_ABSENT = Nm(running=False, profiles=(), device_paths=())
 
 
 def network_manager(door: Door) -> Nm:
@@ -33,21 +32,13 @@ def network_manager(door: Door) -> Nm:
 
     That it is not running, or not installed, is an answer and no problem.
     """
-    first = question(door, "NetworkManager", GENERAL)
+    first = question(door, "network profiles", PROFILES)
     if first.code in {_NOT_RUNNING, _NOT_INSTALLED} or _NO_BUS in first.stderr:
         return _ABSENT
-    text = answer(first, "NetworkManager", GENERAL, hint=_HINT)
-    running, _, version = text.strip().partition(":")
-    if running == "not running":
-        return _ABSENT
-    if running != "running":
-        reason = f"nmcli answered something unknown: {clean(text.strip())[:100]!r}"
-        raise Unanswered(Problem(what="NetworkManager", reason=reason, hint=_HINT))
-    known, settings = _profiles(door)
+    known, settings = _profiles(door, answer(first, "network profiles", PROFILES, hint=_HINT))
     devices = blocks(ask(door, "devices of NetworkManager", DEVICES))
     return Nm(
         running=True,
-        version=version,
         profiles=tuple(
             Profile(
                 uuid=uuid,
@@ -68,14 +59,14 @@ def network_manager(door: Door) -> Nm:
     )
 
 
-def _profiles(door: Door) -> tuple[list[list[str]], dict[str, dict[str, str]]]:
+def _profiles(door: Door, text: str) -> tuple[list[list[str]], dict[str, dict[str, str]]]:
     """Return the rows of all profiles, and their settings by UUID, asked for in one call.
 
     NetworkManager makes and drops profiles by itself for interfaces that others make, such as
-    those of starting guests: one that vanished in between makes nmcli fail.
+    those of starting guests: one that vanished in between makes nmcli fail, and the list is
+    asked for again.
     """
     for last in (False, False, True):
-        text = ask(door, "network profiles", PROFILES)
         rows = [row for row in map(split, text.split("\n")) if len(row) == 5]
         if not rows:
             break
@@ -85,6 +76,7 @@ def _profiles(door: Door) -> tuple[list[list[str]], dict[str, dict[str, str]]]:
         except Unanswered:
             if last:
                 raise
+            text = ask(door, "network profiles", PROFILES)
             continue
         return rows, {block.get("connection.uuid", ""): block for block in found}
     return [], {}

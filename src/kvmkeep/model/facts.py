@@ -120,10 +120,9 @@ class Profile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Nm:
-    """NetworkManager: whether it runs, its version, and the D-Bus path of each device."""
+    """NetworkManager: whether it runs, its profiles, and the D-Bus path of each device."""
 
     running: bool
-    version: str
     profiles: tuple[Profile, ...]
     device_paths: tuple[tuple[str, str], ...]
 

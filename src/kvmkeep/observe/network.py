@@ -9,7 +9,7 @@ from kvmkeep.host.door import Door
 from kvmkeep.model.facts import Link, Management, Nm
 from kvmkeep.observe.notebook import Notebook
 
-_NO_NM = Nm(running=False, version="", profiles=(), device_paths=())
+_NO_NM = Nm(running=False, profiles=(), device_paths=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,7 +97,7 @@ FACTS = Facts(
     links=(Link(name="virbr1.223", kind="bridge", mac="", up=True, carrier=True, mtu=1500,
                 master="", parent="", vlan_id=-1, ageing_time=0, stp=True, forward_delay=15,
                 addresses=()),),
-    nm=Nm(running=True, version="1.42", profiles=(), device_paths=()),
+    nm=Nm(running=True, profiles=(), device_paths=()),
     management=None,
     domains=(
         Domain(name="alpha", uuid="u", state=DomainState.RUNNING, persistent=True, autostart=True,

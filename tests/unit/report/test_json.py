@@ -56,7 +56,7 @@ FACTS = Facts(
             vlan_id=-1, ageing_time=-1, stp=False, forward_delay=-1, addresses=(),
         ),
     ),
-    nm=Nm(running=True, version="1.42", profiles=(), device_paths=(("eth0", "/d/1"),)),
+    nm=Nm(running=True, profiles=(), device_paths=(("eth0", "/d/1"),)),
     management=None,
     domains=(),
     libvirt="9.0.0",

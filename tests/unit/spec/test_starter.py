@@ -45,7 +45,7 @@ BARE_HOST = Facts(
     version=FACTS_VERSION, time="2026-01-01T00:00:00Z", hostname="build.example.org",
     memory=Size(125 * GIB), cpus=32, arrays=(), groups=(group("rl_build", 890, 700),), volumes=(),
     links=(link("lo"), link("ens802f0"), link("ens802f1")),
-    nm=Nm(running=True, version="1.42", profiles=(), device_paths=()),
+    nm=Nm(running=True, profiles=(), device_paths=()),
     management=Management(interface="ens802f0", gateway="192.0.2.254", answers=True), domains=(),
     libvirt="", emulator="", images=(), seeds=(), saved=(), tools=(), problems=(),
 )  # fmt: skip

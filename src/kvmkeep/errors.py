@@ -52,10 +52,17 @@ class Busy(KvmkeepError):
 
 
 class StepFailed(KvmkeepError):
-    """A run stopped at step k of n; running it again goes on from there."""
+    """A run stopped at step k of n; running it again goes on from there.
+
+    `argv` is the command that is to blame, or empty.
+    """
 
     exit_code = 7
     touched = "The steps before it were done. Nothing was lost; run it again to go on."
+
+    def __init__(self, message: str, *, hint: str = "", argv: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.argv = argv
 
 
 class NotConverged(KvmkeepError):

@@ -239,7 +239,9 @@ class _Goal:
             text = failure_text(self._report, self._verb)
             if report.steps[-1].outcome is Outcome.INTERRUPTED:
                 raise Interrupted(text) if self._touched else Declined(text)
-            raise StepFailed(text)
+            failure = report.steps[-1].failure
+            command = failure.command if failure is not None else None
+            raise StepFailed(text, argv=command.argv if command is not None else ())
 
     @property
     def _touched(self) -> bool:

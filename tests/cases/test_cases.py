@@ -59,6 +59,7 @@ def plan_lines(plan: Plan) -> list[str]:
         lines += [f"  probe: {command_text(step.probe)}"] if step.probe else []
         for action in step.actions:
             lines += [f"  {line}" for line in action_lines(action)]
+        lines += [f"  $ {command_text(command)} (in any case)" for command in step.finally_]
     return lines
 
 

@@ -55,6 +55,8 @@ def facts_of(host: FakeHost, spec: Spec) -> Facts:
             vg=lvm.vg, name=volume.name, size=Size(volume.size), tags=tuple(sorted(volume.tags)),
             active=volume.active, opened=bool(host._open(volume.name)),
             device=volume.device if volume.active else "", attributes="-wi-a-----",
+            origin=volume.origin, invalid=volume.invalid, merging=bool(volume.merging),
+            merge_waits=volume.waits, filled_percent=100.0 if volume.invalid else 0.0,
         )
         for volume in lvm.volumes.values()
     )  # fmt: skip
@@ -161,7 +163,7 @@ def _domain(host: FakeHost, domain: FakeDomain) -> Domain:
             )
             for one in xml.findall("devices/interface")
         ),
-        agent=False,
+        agent=domain.agent and domain.live is not None,
         serial_log="",
         xml=_text(xml),
     )  # fmt: skip

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fakes.facts import facts_of
 from fakes.lvm import FakeLvm, FakeVolume
 from fakes.nm import FakeLink, FakeNm
+from fakes.systemd import FakeSystemd
 from fakes.virsh import FakeDomain, FakeVirsh
 from fakes.words import UnknownCommandError, take_apart
 
@@ -58,6 +59,7 @@ class FakeHost:
         self.nm.links["uplink0"] = FakeLink("uplink0", mac="02:00:00:00:00:02")
         self.nm.links["mgmt0"] = FakeLink("mgmt0", addresses=("192.0.2.10/24",))
         self.libvirt = FakeVirsh(self._boots, lambda path: self.read(path, 1 << 30))
+        self.systemd = FakeSystemd(self.libvirt.virsh)
         self.files: dict[str, FakeFile] = {}
         self.directories: dict[str, int] = {}
         self.images: dict[bytes, FakeImage] = {}
@@ -75,6 +77,8 @@ class FakeHost:
             "lvs": self.lvm.lvs,
             "blkdiscard": self.lvm.blkdiscard,
             "nmcli": self.nm.nmcli,
+            "systemd-run": lambda argv: self.systemd.run(argv, self.now),
+            "systemctl": self.systemd.systemctl,
             "busctl": lambda argv: self.nm.busctl(argv, self.now),
             "virsh": self.libvirt.virsh,
         }
@@ -103,6 +107,7 @@ class FakeHost:
         del watch
         self.now += 0.01
         self.nm.tick(self.now)
+        self.systemd.tick(self.now)
         self.calls.append(command)
         code, text = self._dispatch(command)
         stdout = text.encode() if code == 0 else b""
@@ -149,6 +154,7 @@ class FakeHost:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
         self.nm.tick(self.now)
+        self.systemd.tick(self.now)
 
     def clock(self) -> float:
         return self.now
@@ -159,6 +165,8 @@ class FakeHost:
         name, rest = command.argv[0], command.argv[1:]
         if self.tools.get(name) == "":
             return 127, "not found"
+        if name == "lvremove":
+            return self.lvm.lvremove(rest, command.stdin)
         if name in self._tools:
             return self._tools[name](rest)
         method = getattr(self, "_" + name.replace("-", "_"), None)

@@ -26,6 +26,13 @@ class FakeVolume:
     instance: str = ""
     """The instance-id of the guest's cloud-init, once it ran."""
     drop_in: str = ""
+    origin: str = ""
+    """Of a snapshot: what it is of. `size` then is that of its own blocks; `holds` is the past."""
+    invalid: bool = False
+    merging: str = ""
+    """Of an origin: the snapshot that it takes its content back from."""
+    waits: bool = False
+    """The merge has not begun: the origin was open."""
 
     @property
     def device(self) -> str:
@@ -64,7 +71,18 @@ class FakeLvm:
         volume = self.volumes.get(path.removeprefix(f"/dev/{self.vg}/"))
         return volume if volume is not None and volume.active and path.startswith("/dev/") else None
 
+    def snapshots(self, name: str) -> list[FakeVolume]:
+        return [volume for volume in self.volumes.values() if volume.origin == name]
+
+    def settle(self) -> None:
+        """Let time pass: merges that run come to their end."""
+        for volume in self.volumes.values():
+            if volume.merging and not volume.waits:
+                volume.merging = ""
+
     def lvcreate(self, argv: tuple[str, ...]) -> tuple[int, str]:
+        if "--snapshot" in argv:
+            return self._snapshot(argv)
         words = take_apart(
             argv,
             values="--wipesignatures --zero --type --name --size --addtag",
@@ -80,15 +98,52 @@ class FakeLvm:
         self.add(name, size, *words.values["--addtag"]).overwrite(0, 4096)
         return 0, ""
 
-    def lvchange(self, argv: tuple[str, ...]) -> tuple[int, str]:
-        words = take_apart(argv, values="--addtag --deltag --activate")
-        volume = self._named(words.rest)
+    def _snapshot(self, argv: tuple[str, ...]) -> tuple[int, str]:
+        words = take_apart(
+            argv,
+            values="--permission --chunksize --extents --size --name --addtag",
+            flags="--snapshot",
+            needs="--snapshot --permission --chunksize --name --addtag",
+        )
+        origin = self._named(words.rest)
+        name = words.one("--name")
+        if origin is None or name in self.volumes:
+            return 5, "not found, or already exists"
+        if origin.origin or origin.merging:
+            return 5, "Snapshots of snapshots, or of a merging origin, are not supported"
+        if words.values.get("--extents"):
+            assert words.one("--extents") == "100%ORIGIN"
+            size = origin.size + EXTENT
+        else:
+            size = -(-int(words.one("--size").removesuffix("b")) // EXTENT) * EXTENT
+        if size > self.free:
+            return 5, "insufficient free space"
+        made = self.add(name, size, *words.values["--addtag"])
+        made.origin, made.stale = origin.name, []
+        made.holds, made.instance, made.drop_in = origin.holds, origin.instance, origin.drop_in
+        return 0, ""
+
+    def lvremove(self, argv: tuple[str, ...], stdin: bytes) -> tuple[int, str]:
+        volume = self._named(take_apart(argv).rest)
         if volume is None:
             return 5, "not found"
-        volume.tags -= set(words.values.get("--deltag", []))
-        volume.tags |= set(words.values.get("--addtag", []))
-        if words.values.get("--activate") == ["y"]:
-            volume.active = True
+        if volume.active and stdin != b"y\n":
+            return 5, "not removed: nobody said yes"
+        if self.snapshots(volume.name) or volume.merging:
+            return 5, "it has snapshots, or is merging"
+        del self.volumes[volume.name]
+        return 0, ""
+
+    def lvchange(self, argv: tuple[str, ...]) -> tuple[int, str]:
+        words = take_apart(argv, values="--addtag --deltag --activate", flags="--refresh")
+        volumes = [self._named((name,)) for name in words.rest]
+        for volume in volumes:
+            if volume is None:
+                return 5, "not found"
+            volume.tags -= set(words.values.get("--deltag", []))
+            volume.tags |= set(words.values.get("--addtag", []))
+            if words.values.get("--activate") == ["y"]:
+                volume.active = True
         return 0, ""
 
     def lvs(self, argv: tuple[str, ...]) -> tuple[int, str]:
@@ -101,10 +156,12 @@ class FakeLvm:
         if words.one("--options") != "lv_name":
             raise UnknownCommandError(str(argv))
         for select in words.values.get("--select", []):
-            match = re.fullmatch(r"lv_tags=\{(.*)\}", select)
+            match = re.fullmatch(r"(?:origin=(\S+) && )?lv_tags=\{(.*)\}", select)
             if match is None:
                 raise UnknownCommandError(select)
-            if not {tag.strip('"') for tag in match[1].split(" && ")} <= volume.tags:
+            if match[1] not in {None, volume.origin}:
+                return 0, ""
+            if not {tag.strip('"') for tag in match[2].split(" && ")} <= volume.tags:
                 return 0, ""
         return 0, f"  {volume.name}\n"
 

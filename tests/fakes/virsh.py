@@ -21,6 +21,10 @@ class FakeDomain:
     live: ET.Element | None = None
     autostart: bool = False
     ignores_shutdown: bool = False
+    paused: bool = False
+    frozen: bool = False
+    agent: bool = False
+    """Whether the agent's channel is connected, as libvirt tells it."""
 
     @property
     def name(self) -> str:
@@ -36,7 +40,9 @@ class FakeDomain:
 
     @property
     def state(self) -> str:
-        return "running" if self.live is not None else "shut off"
+        if self.live is None:
+            return "shut off"
+        return "paused" if self.paused else "running"
 
 
 @dataclass
@@ -47,6 +53,8 @@ class FakeVirsh:
     reads: Callable[[str], bytes | None]
     domains: dict[str, FakeDomain] = field(default_factory=dict)
     silent_agents: set[str] = field(default_factory=set)
+    stubborn_agents: set[str] = field(default_factory=set)
+    """Those that answer, but can't freeze."""
 
     def virsh(self, argv: tuple[str, ...]) -> tuple[int, str]:
         verb, rest = argv[0], argv[1:]
@@ -55,6 +63,8 @@ class FakeVirsh:
             "domstate": lambda d: (0, d.state + "\n"),
             "start": self._start,
             "shutdown": self._shutdown,
+            "suspend": self._suspend,
+            "resume": self._resume,
         }
         if verb == "define":
             return self._define(rest)
@@ -85,11 +95,44 @@ class FakeVirsh:
     def _agent(self, rest: tuple[str, ...]) -> tuple[int, str]:
         words = take_apart(rest, values="--timeout", needs="--timeout")
         name, text = words.rest
-        if json.loads(text) != {"execute": "guest-ping"}:
+        answers: dict[str, Callable[[FakeDomain], object]] = {
+            "guest-ping": lambda _: {},
+            "guest-fsfreeze-status": lambda d: "frozen" if d.frozen else "thawed",
+            "guest-fsfreeze-freeze": self._freeze,
+            "guest-fsfreeze-thaw": self._thaw,
+        }
+        question = json.loads(text)
+        if question.keys() != {"execute"} or question["execute"] not in answers:
             raise UnknownCommandError(text)
         domain = self.domains.get(name)
-        up = domain is not None and domain.live is not None and name not in self.silent_agents
-        return (0, '{"return":{}}\n') if up else (1, "error: guest agent is not connected")
+        if domain is None or domain.state != "running" or name in self.silent_agents:
+            return 1, "error: guest agent is not connected, or the domain is not running"
+        answer = answers[question["execute"]](domain)
+        if answer is None:
+            return 1, "error: internal error: unable to execute QEMU agent command"
+        return 0, json.dumps({"return": answer}, separators=(",", ":")) + "\n\n"
+
+    def _freeze(self, domain: FakeDomain) -> int | None:
+        if domain.name in self.stubborn_agents:
+            return None
+        domain.frozen = True
+        return 1
+
+    def _thaw(self, domain: FakeDomain) -> int:
+        was, domain.frozen = domain.frozen, False
+        return int(was)
+
+    def _suspend(self, domain: FakeDomain) -> tuple[int, str]:
+        if domain.live is None:
+            return 1, "error: Requested operation is not valid: domain is not running"
+        domain.paused = True
+        return 0, ""
+
+    def _resume(self, domain: FakeDomain) -> tuple[int, str]:
+        if domain.state != "paused":
+            return 1, "error: Requested operation is not valid: domain is already running"
+        domain.paused = False
+        return 0, ""
 
     def _define(self, rest: tuple[str, ...]) -> tuple[int, str]:
         words = take_apart(rest, flags="--validate", needs="--validate")

@@ -12,7 +12,10 @@ from kvmkeep.host.stop import Stop
 from kvmkeep.model.command import Command, WriteFile
 
 WRITERS = {"qemu-img", "blkdiscard", "guestfish"}
-CODES = {"lvcreate": 5, "lvchange": 5, "lvs": 5, "nmcli": 8, "curl": 22, "gpgv": 2}
+CODES = {
+    "lvcreate": 5, "lvchange": 5, "lvs": 5, "lvremove": 5, "lvconvert": 5, "lvextend": 5,
+    "nmcli": 8, "curl": 22, "gpgv": 2,
+}  # fmt: skip
 """What these tools end with when they fail; the others end with 1."""
 
 
@@ -190,7 +193,10 @@ def bad_end(command: Command, *, timed_out: bool = False, signal: int = 0) -> Re
 def demand_harmless(host: FakeHost, command: Command) -> None:
     """Whatever writes to an LV may do so only while the LV is ours and says it is not complete."""
     name = command.argv[0]
-    assert name != "lvremove"
+    if name == "lvremove":
+        volume = host.lvm.volumes.get(command.argv[-1].partition("/")[2])
+        gone = volume is None
+        assert gone or (volume.origin and "kvmkeep" in volume.tags), f"not ours: {command}"
     if name not in WRITERS or "--ro" in command.argv:
         return
     paths = [word for word in command.argv if word.startswith("/dev/")]
@@ -242,8 +248,11 @@ def half_run(host: FakeHost, command: Command) -> None:
         case "lvcreate":
             # Its metadata is written, tags and all; the device is not there yet, nor zeroed.
             host.run(command)
-            volume = host.lvm.volumes[argv[argv.index("--name") + 1]]
-            volume.active, volume.stale = False, [(0, volume.size)]
+            volume = host.lvm.volumes.get(argv[argv.index("--name") + 1])
+            if volume is not None and volume.origin:
+                volume.active = False
+            elif volume is not None:
+                volume.active, volume.stale = False, [(0, volume.size)]
         case "nmcli" if "up" in argv:
             host.run(command)
             profile = host.nm.profiles[argv[-1]]
@@ -261,7 +270,7 @@ def digest(host: FakeHost) -> str:
             sorted(host.lvm.volumes.items()),
             sorted(host.nm.profiles.items()),
             sorted(host.nm.links.items()),
-            [(name, one.autostart, xml(one.xml), xml(one.live)) for name, one in domains],
+            [(n, one.autostart, one.state, xml(one.xml), xml(one.live)) for n, one in domains],
             sorted((path, file.content, file.mode) for path, file in host.files.items()),
         )
     )

@@ -16,6 +16,7 @@ from unit.planning.rounds import reach
 from kvmkeep.model.facts import Contents, Facts
 from kvmkeep.model.names import console_log
 from kvmkeep.model.plan import Plan
+from kvmkeep.model.snapshot import Level
 from kvmkeep.model.spec import (
     Algorithm,
     Checksum,
@@ -29,6 +30,7 @@ from kvmkeep.model.spec import (
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.shutdown import plan_shutdown
+from kvmkeep.planning.snapshot_create import Wish, plan_create
 from kvmkeep.planning.start import plan_start
 
 Planner = Callable[[Spec, Facts], Plan]
@@ -44,6 +46,8 @@ class Case:
     spec: Spec
     planner: Planner = make_plan
     off: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+    """The names of the sets of snapshots that there are of each guest in the end."""
 
 
 def first_guest() -> Case:
@@ -168,10 +172,50 @@ def shutting_down() -> Case:
     )
 
 
+MOMENT = "2026-11-23T07:10:34+00:00"
+
+
+def running_with_two_disks() -> tuple[FakeHost, Spec]:
+    host = a_host()
+    wanted = spec(guest("web", data=GIB))
+    reach(host, wanted)
+    host.libvirt.domains["web"].agent = True
+    return host, wanted
+
+
+def snapshot_of_frozen_guest() -> Case:
+    host, wanted = running_with_two_disks()
+    wish = Wish(guests=("web",), moment=MOMENT)
+    return Case(
+        host=host, spec=wanted, planner=lambda s, f: plan_create(s, f, wish),
+        sets=("20261123T0710Z",),
+    )  # fmt: skip
+
+
+def snapshot_of_suspended_guest() -> Case:
+    host, wanted = running_with_two_disks()
+    wish = Wish(guests=("web",), moment=MOMENT, level=Level.CRASH, size=Size(100 << 20))
+    return Case(
+        host=host, spec=wanted, planner=lambda s, f: plan_create(s, f, wish),
+        sets=("20261123T0710Z",),
+    )  # fmt: skip
+
+
+def snapshot_of_guest_that_is_off() -> Case:
+    host, wanted = running_with_two_disks()
+    host.libvirt.domains["web"].live = None
+    wish = Wish(guests=("web",), moment=MOMENT)
+    return Case(
+        host=host, spec=wanted, planner=lambda s, f: plan_create(s, f, wish),
+        off=("web",), sets=("20261123T0710Z",),
+    )  # fmt: skip
+
+
 PLANS = (
     first_guest, multihomed_with_data_disk, dhcp, openstack_only, complete_image, packed_image,
     remote_packed_image, remote_image_with_detached_signature, new_network_beside_one_in_use,
     changes_of_what_is_there, domain_and_its_seed_left_behind, starting, shutting_down,
+    snapshot_of_frozen_guest, snapshot_of_suspended_guest, snapshot_of_guest_that_is_off,
 )  # fmt: skip
 
 
@@ -240,9 +284,12 @@ def in_service(host: FakeHost, case: Case) -> None:
     for volume in ours(host):
         assert volume.stale == [], f"{volume.name} shows what was there before"
         assert not [tag for tag in volume.tags if "state" in tag], volume.tags
-    assert {volume.name for volume in ours(host)} == {
-        disk.lv for one in case.spec.guests for disk in one.disks
-    }
+    lvs = {disk.lv for one in case.spec.guests for disk in one.disks}
+    sets = {f"{lv}-{name}" for lv in lvs for name in case.sets}
+    assert {volume.name for volume in ours(host)} == lvs | sets
+    for volume in ours(host):
+        assert not [tag for tag in volume.tags if "held" in tag or "start" in tag], volume.tags
+    assert host.systemd.timers == {}, "a guard was left"
     leftovers = [path for path in host.files if path.endswith(".part") or "/seed/" in path]
     assert leftovers == []
     assert host.nm._saved == {}, "a checkpoint was left open"
@@ -251,7 +298,8 @@ def in_service(host: FakeHost, case: Case) -> None:
         domain = host.libvirt.domains[one.name]
         assert domain.uuid == one.uuid
         assert domain.autostart is one.run.autostart
-        assert (domain.live is None) is (one.name in case.off), f"{one.name}: {domain.state}"
+        assert domain.state == ("shut off" if one.name in case.off else "running"), one.name
+        assert not domain.frozen, one.name
         assert not [source for source in domain.xml.iter("source") if source.get("file")]
         root = host.lvm.volumes[one.root.lv]
         assert root.holds in host.images

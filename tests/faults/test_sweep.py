@@ -206,6 +206,8 @@ def names_the_place(this: Run) -> None:
         else:
             assert struck is not None
             assert failure.command is not None
+            if this.door.excused:
+                return  # what accepts the injected end leaves the blame to the look after it
             assert failure.command.argv == struck.argv
             assert "did not end within" in told or "injected" in told
     if "rolled back to what it was" in told:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import assert_never
 
 from kvmkeep.apply.checkpoint import change_network
-from kvmkeep.apply.hands import Hands, StopAsked, carry_out
+from kvmkeep.apply.hands import Hands, StopAsked, attempt, carry_out, failure_of
 from kvmkeep.apply.journal import Journal
 from kvmkeep.apply.polling import wait_for
 from kvmkeep.apply.ui import Ui
@@ -71,11 +72,39 @@ def _probe_and_act(hands: Hands, step: Step) -> tuple[Outcome, Failure | None]:
         if failure is not None:
             answered = 0 <= result.code < NOT_STARTED and not result.timed_out
             return (Outcome.CHANGED if answered else Outcome.FAILED), failure
+    try:
+        failure = _act_all(hands, step)
+    except StopAsked as stopped:
+        raise StopAsked(_ended(hands, step, stopped.failure) or stopped.failure) from None
+    except BaseException:
+        _ended(hands, step, None)
+        raise
+    failure = _ended(hands, step, failure)
+    return (Outcome.DONE if failure is None else Outcome.FAILED), failure
+
+
+def _act_all(hands: Hands, step: Step) -> Failure | None:
     for action in step.actions:
         failure = _act(hands, action)
         if failure is not None:
-            return Outcome.FAILED, failure
-    return Outcome.DONE, None
+            return failure
+    return None
+
+
+def _ended(hands: Hands, step: Step, failure: Failure | None) -> Failure | None:
+    """Do what always ends the step; return what is to be told of the whole."""
+    with hands.stop.shield():
+        for command in step.finally_:
+            result = attempt(hands, command)
+            if not result.ok:
+                failed = failure_of(command, result)
+                if failure is None:
+                    return failed
+                return replace(failure, aftermath=f"Then this failed as well: {failed.doing}.")
+    if failure is None or not step.finally_:
+        return failure
+    done = ", ".join(command.why for command in step.finally_)
+    return replace(failure, aftermath=f"What always ends this step was done: {done}.")
 
 
 def _act(hands: Hands, action: Action) -> Failure | None:

@@ -180,7 +180,7 @@ class Journals:
     ) -> Journal:
         """Begin a run's journal, or raise Unready: nothing is changed without one."""
         stamp = self._now().strftime("%Y%m%dT%H%M%S.%fZ")
-        name = f"{stamp}-{verb}-{os.getpid()}{_ENDING}"
+        name = f"{stamp}-{verb.replace(' ', '-')}-{os.getpid()}{_ENDING}"
         try:
             journal = Journal(self._folder.create(name), self._now, troubled)
             journal.begins(verb, argv, user, version, host)

@@ -5,16 +5,26 @@ from __future__ import annotations
 import argparse
 
 from kvmkeep.cli.parser import Parser, build
+from kvmkeep.cli.verbs import SUBVERBS
 
 
 def parsers() -> dict[str, Parser]:
-    """Return each verb's parser, with all its options."""
-    top = build()
-    chooser = next(a for a in top._actions if isinstance(a, argparse._SubParsersAction))  # noqa: SLF001 - argparse has no other way
-    found: dict[str, Parser] = dict(chooser.choices)
-    for parser in found.values():
+    """Return each verb's parser, with all its options; those of `snapshot` by two words."""
+    found: dict[str, Parser] = {}
+    for parser in _choices(build()).values():
         parser.fill()
+        inner = _choices(parser) if parser.verb in SUBVERBS else {}
+        for one in inner.values():
+            one.fill()
+            found[one.verb] = one
+        if not inner:
+            found[parser.verb] = parser
     return found
+
+
+def _choices(parser: argparse.ArgumentParser) -> dict[str, Parser]:
+    choosers = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))  # noqa: SLF001 - argparse has no other way
+    return dict(next(choosers).choices)
 
 
 def options(parser: argparse.ArgumentParser) -> tuple[str, ...]:

@@ -33,22 +33,28 @@ def run(args: Args, ctx: Context) -> int:
 def script(shell: str) -> str:
     """Return the completion script of a shell."""
     from kvmkeep.cli.catalog import own_options, parsers, takes_guests  # noqa: PLC0415
-    from kvmkeep.cli.verbs import VERBS  # noqa: PLC0415
+    from kvmkeep.cli.verbs import SUBVERBS, VERBS  # noqa: PLC0415
 
     found = parsers()
     own = {verb: " ".join(own_options(parser)) for verb, parser in found.items()}
-    guests = "|".join(verb for verb, parser in found.items() if takes_guests(parser))
+    guests = "|".join(_pattern(verb) for verb, parser in found.items() if takes_guests(parser))
     parts = {
         "@BASH_CASES@": "\n".join(
-            f'        {verb}) options="$global {words}" ;;'.replace(' "', '"')
+            f'        {_pattern(verb)}) options="$global {words}" ;;'.replace(' "', '"')
             for verb, words in own.items()
         ),
         "@ZSH_CASES@": "\n".join(
-            f"        ({verb}) options+=({words}) ;;" for verb, words in own.items()
+            f"        ({_pattern(verb)}) options+=({words}) ;;" for verb, words in own.items()
         ),
         "@ZSH_VERBS@": "\n".join(
             f"                '{verb}:{summary}'"
             for verb, summary in ((v, s.replace("'", "'\\''")) for v, s in VERBS.items())
+        ),
+        "@BASH_SUBVERBS@": "\n".join(
+            f'        "{verb} ") words="{" ".join(sub)}" ;;' for verb, sub in SUBVERBS.items()
+        ),
+        "@ZSH_SUBVERBS@": "\n".join(
+            f'        ("{verb} ") compadd -- {" ".join(sub)} ;;' for verb, sub in SUBVERBS.items()
         ),
         "@VERBS@": " ".join(VERBS),
         "@GUEST_VERBS@": guests,
@@ -57,3 +63,8 @@ def script(shell: str) -> str:
     for mark, value in parts.items():
         text = text.replace(mark, value)
     return text
+
+
+def _pattern(verb: str) -> str:
+    """Return what matches the verb and its second word; most verbs have none of their own."""
+    return f'"{verb}"' if " " in verb else f'"{verb} "*'

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kvmkeep.host.door import Door
     from kvmkeep.host.libvirt import Libvirt, State
     from kvmkeep.host.lock import Lock
-    from kvmkeep.model.facts import Facts
+    from kvmkeep.model.facts import Facts, Volume
     from kvmkeep.model.plan import Report
     from kvmkeep.model.spec import Spec
 
@@ -150,6 +150,19 @@ class Context:
         from kvmkeep.observe.machine import observe  # noqa: PLC0415
 
         return observe(self.door(), self.libvirt(), spec)
+
+    def volumes(self) -> tuple[Volume, ...]:
+        """Return the logical volumes, and look at nothing else; raises Unready."""
+        if self.stages.observe is not None:
+            return self.stages.observe(None).volumes
+        from kvmkeep.host.lvm import volumes  # noqa: PLC0415
+        from kvmkeep.host.tools import Unanswered  # noqa: PLC0415
+
+        try:
+            return volumes(self.door())
+        except Unanswered as error:
+            problem = error.problem
+            raise Unready(f"{problem.what}: {problem.reason}", hint=problem.hint) from error
 
     def journals(self) -> Journals:
         """Return the journals of earlier runs."""

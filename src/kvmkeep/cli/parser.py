@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from kvmkeep import __version__
 from kvmkeep.cli.streams import columns
-from kvmkeep.cli.verbs import VERBS, load
+from kvmkeep.cli.verbs import SUBVERBS, VERBS, load
 from kvmkeep.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,10 +70,15 @@ class Parser(argparse.ArgumentParser):
         """Add the options of this parser's verb, once."""
         if self.verb and not self._filled:
             self._filled = True
-            load(self.verb).add(self)
+            if self.verb in SUBVERBS:
+                _add_verbs(self, self.verb)
+            else:
+                load(self.verb).add(self)
             words = " ".join(_word(a) for a in self._actions if not a.option_strings)
-            gap = " " if len(self.prog) + len(words) < columns(sys.stdout) - _USAGE else "\n       "
-            self.usage = f"{self.prog} [OPTION...]{gap}{words}".rstrip()
+            room = columns(sys.stdout) - _USAGE
+            gap = " " if len(self.prog) + len(words) < room else "\n       "
+            first = " " if len(self.prog) <= room else "\n       "
+            self.usage = f"{self.prog}{first}[OPTION...]{gap}{words}".rstrip()
             _add_globals(self, inherit=True)
 
     def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
@@ -125,18 +130,26 @@ def build() -> Parser:
     parser.usage = "kvmkeep [OPTION...] VERB ..."
     parser.add_argument("--version", action="version", version=f"kvmkeep {__version__}")
     _add_globals(parser, inherit=False)
+    _add_verbs(parser)
+    return parser
+
+
+def _add_verbs(parser: argparse.ArgumentParser, of: str = "") -> None:
+    """Add the verbs, or those that a verb is made of; the chosen one is in `verb` in full."""
     verbs = parser.add_subparsers(
         title="verbs", dest="verb", metavar="VERB", required=True, parser_class=Parser
     )
-    for name, summary in VERBS.items():
-        verbs.add_parser(
-            name, help=summary, verb=name, prog=f"kvmkeep {name}", description=_sentence(summary)
-        )
-    return parser
+    for name, summary in (SUBVERBS[of] if of else VERBS).items():
+        verb = f"{of} {name}".strip()
+        prog, description = f"kvmkeep {verb}", _sentence(summary)
+        made = verbs.add_parser(name, help=summary, verb=verb, prog=prog, description=description)
+        made.set_defaults(verb=verb)
 
 
 def _word(action: argparse.Action) -> str:
     """Return a word of the command line as usage shows it."""
+    if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - argparse has no other way
+        return "VERB ..."
     name = str(action.metavar or "|".join(action.choices or (action.dest,)))
     forms = {"*": f"[{name}...]", "+": f"{name}...", "?": f"[{name}]"}
     return forms.get(str(action.nargs), name)

@@ -22,11 +22,20 @@ VERBS: dict[str, str] = {
     "console": "attach to a guest's serial console, or print its log",
     "start": "start guests and wait until they are ready",
     "shutdown": "shut guests down gracefully; never cut their power",
+    "snapshot": "take, list, revert to and delete snapshots of guests",
     "observe": "print what is found on this host",
     "journal": "tell what earlier runs did",
     "schema": "print the spec's JSON Schema, for editors",
     "completion": "print the shell's completion script",
 }
+
+SUBVERBS: dict[str, dict[str, str]] = {
+    "snapshot": {
+        "create": "take a snapshot of all disks of a guest, of one moment",
+        "list": "list the snapshots of guests",
+    },
+}
+"""Verbs that are made of others: the module of `snapshot list` is `snapshot_list`."""
 
 
 class Verb(Protocol):
@@ -39,4 +48,4 @@ class Verb(Protocol):
 
 def load(name: str) -> Verb:
     """Import the module of a verb: only the chosen one costs time."""
-    return cast("Verb", importlib.import_module(f"kvmkeep.cli.{name}"))
+    return cast("Verb", importlib.import_module(f"kvmkeep.cli.{name.replace(' ', '_')}"))

@@ -11,7 +11,7 @@ _kvmkeep_guests() {
 
 _kvmkeep() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-    local verb="" options="" word i
+    local verb="" sub="" options="" words="" word i
     local -a where=()
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
@@ -24,29 +24,31 @@ _kvmkeep() {
                 ((i++))
                 ;;
             -*) ;;
-            *) [[ -z $verb ]] && verb=$word ;;
+            *) if [[ -z $verb ]]; then verb=$word; elif [[ -z $sub ]]; then sub=$word; fi ;;
         esac
     done
     case $prev in
         --spec) compopt -o dirnames 2>/dev/null; return ;;
         --facts) compopt -o default 2>/dev/null; return ;;
         --connect) mapfile -t COMPREPLY < <(compgen -W "qemu:///system test:///default" -- "$cur"); return ;;
-        --label | --state | --limit | --lines) return ;;
+        --label | --state | --limit | --lines | --size | --expires) return ;;
     esac
     local global="--spec --connect --json --verbose --debug --help"
-    case $verb in
-        "") options="$global --version" ;;
+    case "$verb $sub" in
+        " ") options="$global --version" ;;
 @BASH_CASES@
     esac
     if [[ $cur == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
         return
     fi
-    case $verb in
-        "") mapfile -t COMPREPLY < <(compgen -W "@VERBS@" -- "$cur") ;;
-        completion) mapfile -t COMPREPLY < <(compgen -W "bash zsh" -- "$cur") ;;
-        @GUEST_VERBS@) _kvmkeep_guests ;;
+    case "$verb $sub" in
+        " ") words="@VERBS@" ;;
+@BASH_SUBVERBS@
+        "completion "*) words="bash zsh" ;;
+        @GUEST_VERBS@) _kvmkeep_guests; return ;;
     esac
+    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 }
 
 complete -F _kvmkeep kvmkeep

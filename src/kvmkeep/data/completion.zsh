@@ -3,7 +3,7 @@
 #   kvmkeep completion zsh > /usr/local/share/zsh/site-functions/_kvmkeep
 
 _kvmkeep() {
-    local verb="" word
+    local verb="" sub="" word
     local -a where verbs options names
     integer i
     for ((i = 2; i < CURRENT; i++)); do
@@ -14,32 +14,33 @@ _kvmkeep() {
                 (( i++ ))
                 ;;
             (-*) ;;
-            (*) [[ -z $verb ]] && verb=$word ;;
+            (*) if [[ -z $verb ]]; then verb=$word; elif [[ -z $sub ]]; then sub=$word; fi ;;
         esac
     done
     case $words[CURRENT-1] in
         (--spec) _files -/; return ;;
         (--facts) _files; return ;;
         (--connect) compadd -- qemu:///system test:///default; return ;;
-        (--label|--state|--limit|--lines) return ;;
+        (--label|--state|--limit|--lines|--size|--expires) return ;;
     esac
     options=(--spec --connect --json --verbose --debug --help)
-    case $verb in
-        ("") options+=(--version) ;;
+    case "$verb $sub" in
+        (" ") options+=(--version) ;;
 @ZSH_CASES@
     esac
     if [[ $PREFIX == -* ]]; then
         compadd -a options
         return
     fi
-    case $verb in
-        ("")
+    case "$verb $sub" in
+        (" ")
             verbs=(
 @ZSH_VERBS@
             )
             _describe verb verbs
             ;;
-        (completion) compadd -- bash zsh ;;
+@ZSH_SUBVERBS@
+        ("completion "*) compadd -- bash zsh ;;
         (@GUEST_VERBS@)
             # compadd -a takes the names as they are: nothing of them is expanded.
             names=("${(@f)$(command kvmkeep list --names "${where[@]}" 2>/dev/null </dev/null)}")

@@ -96,6 +96,8 @@ def volumes(door: Door) -> tuple[Volume, ...]:
             invalid=row.lv_snapshot_invalid == "snapshot invalid",
             merging=row.lv_merging == "merging",
             merge_failed=row.lv_merge_failed == "merge failed",
+            # The kernel's table has no snapshot-merge then, and so no percentage.
+            merge_waits=row.lv_merging == "merging" and row.data_percent == "",
         )
         for row in rows
     )

@@ -54,7 +54,9 @@ class Volume:
     `filled_percent` tells how much of its size holds old blocks of the origin; once it was full,
     it is `invalid` and worth nothing. `merging` marks an origin that takes its content back from
     a snapshot, which itself is hidden from then on; `filled_percent` then is what is still to come
-    from it. `merge_failed` when the kernel gave that up.
+    from it. `merge_waits` when that has not begun yet, since something had the origin open: the
+    kernel begins it at the origin's next activation, and until then shows the content of today.
+    `merge_failed` when the kernel gave it up.
     """
 
     vg: str
@@ -70,6 +72,7 @@ class Volume:
     invalid: bool = False
     merging: bool = False
     merge_failed: bool = False
+    merge_waits: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

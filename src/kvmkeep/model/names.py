@@ -25,8 +25,22 @@ STATE_FILLING = TAG_STATE + "filling"
 """The LV's content is not complete yet: it may be written again from the beginning."""
 STATE_FRESH = TAG_STATE + "fresh"
 """The LV is complete, but its guest has not finished its first boot. No state tag: in service."""
+STATE_PARTIAL = TAG_STATE + "partial"
+"""On a snapshot: its set is not complete, being taken or deleted; the rest of it may be deleted."""
 TAG_SET = "kvmkeep.set="
 """Which set a snapshot belongs to: the UTC time of the set, as `utc_stamp` writes it."""
+TAG_TAKEN = "kvmkeep.taken="
+"""When a snapshot's set was taken, as `second_stamp` writes it."""
+TAG_LEVEL = "kvmkeep.level="
+"""How consistent a snapshot's content is: a word of `model.snapshot.Level`."""
+TAG_MEMBERS = "kvmkeep.members="
+"""How many snapshots the set has: if there are fewer, some were removed by hand."""
+TAG_EXPIRES = "kvmkeep.expires="
+"""Until when a snapshot is wanted, as `second_stamp` writes it."""
+TAG_HELD = "kvmkeep.held="
+"""On a root LV, while its guest may be frozen or suspended by us; a word of `Level`."""
+TAG_START = "kvmkeep.start="
+"""On a root LV: the guest ran, and is to be started again after what is being done to it."""
 TAG_REVERT = "kvmkeep.revert="
 """On an origin, while it is being reverted to the snapshot of that set."""
 TAG_TRASH = "kvmkeep.trash="
@@ -81,6 +95,21 @@ def lv_tags(guest: GuestName, disk: Label) -> tuple[str, ...]:
 def utc_stamp(time: str) -> str:
     """Return a time of ISO 8601 in UTC as the site writes it in names: `20261123T0710Z`."""
     return datetime.fromisoformat(time).astimezone(UTC).strftime("%Y%m%dT%H%MZ")
+
+
+def second_stamp(time: str) -> str:
+    """Return a time of ISO 8601 in UTC, to the second: `20261123T071034Z`."""
+    return datetime.fromisoformat(time).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def stamped_time(stamp: str) -> datetime | None:
+    """Return the time of a stamp to the minute or to the second, or None if it is none."""
+    for form in ("%Y%m%dT%H%M%SZ", "%Y%m%dT%H%MZ"):
+        try:
+            return datetime.strptime(stamp, form).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+    return None
 
 
 def seed_path(guest: GuestName) -> str:

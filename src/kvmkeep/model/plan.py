@@ -36,6 +36,11 @@ class Step:
     expected, the world has changed since the plan was made, and the run stops before the step.
     `assumes`, if not empty, says what the step takes for granted about an image that nobody has
     looked into yet: such a step is shown, but never run; it is planned again when that is known.
+
+    `finally_` are run after the actions, in order, however these ended, and also when somebody
+    asks to stop; the first that fails ends them. They must do no harm where an action before
+    them was not reached. Nothing runs them where kvmkeep itself is killed: a step that may leave
+    a guest stopped has to prepare for that by itself.
     """
 
     noun: Noun
@@ -43,6 +48,7 @@ class Step:
     what: str
     why: str
     actions: tuple[Action, ...]
+    finally_: tuple[Command, ...] = ()
     probe: Command | None = None
     risk: Risk = Risk.NONE
     assumes: str = ""

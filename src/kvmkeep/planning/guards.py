@@ -260,7 +260,7 @@ def _runs(domain: Domain | None) -> bool:
 def _commands(step: Step) -> Iterable[Command]:
     if step.probe is not None:
         yield step.probe
-    for action in step.actions:
+    for action in (*step.actions, *step.finally_):
         yield from _commands_of(action)
 
 

@@ -105,7 +105,9 @@ def make_scene(spec: Spec, facts: Facts, guests: tuple[Guest, ...]) -> Scene:
 def owned(volume: Volume, guest: Guest, disk: Disk) -> bool:
     """Whether an LV wears our mark for just this disk."""
     tags = volume.tags
-    return TAG_OURS in tags and TAG_GUEST + guest.name in tags and TAG_DISK + disk.name in tags
+    marks = (TAG_OURS, TAG_GUEST + guest.name, TAG_DISK + disk.name)
+    # A snapshot of the disk wears the disk's marks as well.
+    return volume.origin == "" and all(mark in tags for mark in marks)
 
 
 def active(domain: Domain) -> bool:

@@ -85,6 +85,7 @@ def _step_value(step: Step) -> Json:
         "assumes": step.assumes,
         "probe": _action_value(step.probe) if step.probe is not None else None,
         "actions": [_action_value(action) for action in step.actions],
+        "finally": [_action_value(command) for command in step.finally_],
     }
 
 

@@ -98,8 +98,15 @@ def _step_lines(number: int, total: int, step: Step) -> list[str]:
         text = f"the host has changed since this was printed: not begun: {step.what}"
         lines += ["kvmkeep_probe() {", *indented(condition_lines(step.probe)), "}"]
         lines.append(f"kvmkeep_probe || kvmkeep_stop {shell_word(one_line(text))}")
+    if step.finally_:
+        lines += ["kvmkeep_finally() {", "  trap - EXIT INT TERM HUP"]
+        for command in step.finally_:
+            lines += [f"  {_comment(command.why)}", *indented(command_lines(command))]
+        lines += ["}", "trap kvmkeep_finally EXIT", "trap 'exit 130' INT TERM HUP"]
     for action in step.actions:
         lines += _action_lines(action)
+    if step.finally_:
+        lines.append("kvmkeep_finally")
     return [*lines, ""]
 
 

@@ -101,6 +101,7 @@ def _explained(step: Step) -> list[str]:
         lines.append(f"? {command_line(step.probe)}")
     for action in step.actions:
         lines += action_lines(action)
+    lines += [f"$ {command_line(command)}   # in any case" for command in step.finally_]
     return lines
 
 

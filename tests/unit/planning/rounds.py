@@ -20,8 +20,14 @@ class StepError(Exception):
 
 def carry_out(door: Door, step: Step) -> None:
     """Run a step's probe and actions."""
-    for action in ([step.probe] if step.probe else []) + list(step.actions):
-        _act(door, action)
+    if step.probe is not None:
+        _act(door, step.probe)
+    try:
+        for action in step.actions:
+            _act(door, action)
+    finally:
+        for command in step.finally_:
+            _act(door, command)
 
 
 def reach(

@@ -1,0 +1,28 @@
+"""Times on the command line: what is the time, and spans such as `7d`."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from kvmkeep.errors import UsageError
+from kvmkeep.model.units import printable
+
+_SPAN = re.compile(r"([1-9][0-9]{0,4})([hdw])")
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+def utc_now() -> datetime:
+    """Return the wall clock's time."""
+    return datetime.now(UTC)
+
+
+def span(text: str, option: str) -> timedelta:
+    """Parse a number of hours, days or weeks: `12h`, `7d`, `4w`."""
+    match = _SPAN.fullmatch(text)
+    if match is None:
+        raise UsageError(
+            f"{printable(text)} is not a span for {option}",
+            hint="write a number with h, d or w, such as 7d",
+        )
+    return int(match[1]) * _UNITS[match[2]]

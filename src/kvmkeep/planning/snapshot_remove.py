@@ -1,0 +1,68 @@
+"""Deleting snapshots: one by one, by full name, and only what still is our snapshot."""
+
+from __future__ import annotations
+
+from kvmkeep.model.command import Command
+from kvmkeep.model.facts import Volume
+from kvmkeep.model.names import STATE_PARTIAL, TAG_GUEST, TAG_OURS, TAG_SET
+from kvmkeep.model.plan import Noun, Step
+from kvmkeep.model.snapshot import SnapshotSet
+
+
+def removal(one: SnapshotSet, why: str) -> tuple[Step, ...]:
+    """Return what deletes a set.
+
+    One member wears the tag of an incomplete set until all others are gone: whatever is left of a
+    killed run never looks like a set to go back to.
+    """
+    marked = [member for member in one.members if STATE_PARTIAL in member.tags]
+    plain = [member for member in one.members if STATE_PARTIAL not in member.tags]
+    steps: list[Step] = []
+    if not marked:
+        marked = [plain.pop()]
+        steps.append(_mark_step(one, marked[0], why))
+    steps += [_remove_step(one, member, why) for member in (*plain, *marked)]
+    return tuple(steps)
+
+
+def still_ours(one: SnapshotSet, member: Volume) -> Command:
+    """Succeed only while the LV is our snapshot of just this guest, set and origin (lvs(8))."""
+    marks = (TAG_OURS, TAG_GUEST + one.guest, TAG_SET + one.name)
+    tags = " && ".join(f'"{tag}"' for tag in marks)
+    select = f"origin={member.origin} && lv_tags={{{tags}}}"
+    lv = f"{member.vg}/{member.name}"
+    return Command(
+        argv=("lvs", "--noheadings", "--options", "lv_name", "--select", select, lv),
+        why="see that the LV still is this snapshot of ours",
+        expect=member.name,
+    )
+
+
+def _mark_step(one: SnapshotSet, member: Volume, why: str) -> Step:
+    lv = f"{member.vg}/{member.name}"
+    mark = Command(
+        argv=("lvchange", "--addtag", STATE_PARTIAL, lv),
+        why="from now on the set is not one to go back to",
+    )
+    return Step(
+        noun=Noun.STORAGE,
+        subject=f"guest {one.guest}",
+        what=f"mark set {one.name} as one that is being deleted",
+        why=why,
+        probe=still_ours(one, member),
+        actions=(mark,),
+    )
+
+
+def _remove_step(one: SnapshotSet, member: Volume, why: str) -> Step:
+    lv = f"{member.vg}/{member.name}"
+    # lvremove asks about an active LV, and only then.
+    remove = Command(argv=("lvremove", lv), why="delete the snapshot", stdin=b"y\n", timeout=120.0)
+    return Step(
+        noun=Noun.STORAGE,
+        subject=f"guest {one.guest}",
+        what=f"delete snapshot {lv}",
+        why=why,
+        probe=still_ours(one, member),
+        actions=(remove,),
+    )

@@ -56,7 +56,8 @@ def facts_of(host: FakeHost, spec: Spec) -> Facts:
             active=volume.active, opened=bool(host._open(volume.name)),
             device=volume.device if volume.active else "", attributes="-wi-a-----",
             origin=volume.origin, invalid=volume.invalid, merging=bool(volume.merging),
-            merge_waits=volume.waits, filled_percent=100.0 if volume.invalid else 0.0,
+            merge_waits=volume.waits, filled_percent=volume.filled,
+            merge_failed=volume.merge_failed,
         )
         for volume in lvm.volumes.values()
     )  # fmt: skip

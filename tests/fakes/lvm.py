@@ -29,6 +29,8 @@ class FakeVolume:
     origin: str = ""
     """Of a snapshot: what it is of. `size` then is that of its own blocks; `holds` is the past."""
     invalid: bool = False
+    filled: float = 0.0
+    merge_failed: bool = False
     merging: str = ""
     """Of an origin: the snapshot that it takes its content back from."""
     waits: bool = False

@@ -31,6 +31,7 @@ from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.shutdown import plan_shutdown
 from kvmkeep.planning.snapshot_create import Wish, plan_create
+from kvmkeep.planning.snapshot_delete import plan_delete
 from kvmkeep.planning.start import plan_start
 
 Planner = Callable[[Spec, Facts], Plan]
@@ -211,11 +212,24 @@ def snapshot_of_guest_that_is_off() -> Case:
     )  # fmt: skip
 
 
+def deleting_a_set() -> Case:
+    host, wanted = running_with_two_disks()
+    for moment in (MOMENT, "2026-11-23T08:10:34+00:00"):
+        wish = Wish(guests=("web",), moment=moment)
+        reach(host, wanted, lambda s, f, wish=wish: plan_create(s, f, wish))
+    name = "20261123T0710Z"
+    return Case(
+        host=host, spec=wanted, planner=lambda s, f: plan_delete(s, f, "web", (name,)),
+        sets=("20261123T0810Z",),
+    )  # fmt: skip
+
+
 PLANS = (
     first_guest, multihomed_with_data_disk, dhcp, openstack_only, complete_image, packed_image,
     remote_packed_image, remote_image_with_detached_signature, new_network_beside_one_in_use,
     changes_of_what_is_there, domain_and_its_seed_left_behind, starting, shutting_down,
     snapshot_of_frozen_guest, snapshot_of_suspended_guest, snapshot_of_guest_that_is_off,
+    deleting_a_set,
 )  # fmt: skip
 
 

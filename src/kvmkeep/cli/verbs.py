@@ -33,6 +33,7 @@ SUBVERBS: dict[str, dict[str, str]] = {
     "snapshot": {
         "create": "take a snapshot of all disks of a guest, of one moment",
         "list": "list the snapshots of guests",
+        "delete": "delete sets of snapshots",
     },
 }
 """Verbs that are made of others: the module of `snapshot list` is `snapshot_list`."""

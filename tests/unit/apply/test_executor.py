@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from unit.apply.scripted import (
@@ -18,6 +19,7 @@ from unit.apply.scripted import (
 
 from kvmkeep.apply.executor import apply_plan
 from kvmkeep.errors import Refused
+from kvmkeep.host.door import Result
 from kvmkeep.model.command import Checkpoint, Poll, Progress, WriteFile
 from kvmkeep.model.plan import Outcome, Plan, Refusal, Report
 
@@ -307,3 +309,64 @@ def test_a_full_disk_does_not_stop_a_run_on_its_way() -> None:
     door = world()
     assert apply_plan(PLAN, door, journal, ui, door.stop).ok
     assert len([one for one in ui.told if one.startswith("warn")]) == 1
+
+
+HELD = Plan(
+    steps=(
+        replace(
+            step("hold", command("virsh suspend a"), command("lvcreate a")),
+            finally_=(command("virsh resume a"), command("virsh domstate a")),
+        ),
+    )
+)
+
+
+def test_what_always_ends_a_step_is_run_after_its_actions() -> None:
+    door = world()
+    assert carry_out(door, HELD).ok
+    assert short(door.ran) == [
+        "virsh suspend a", "lvcreate a", "virsh resume a", "virsh domstate a"
+    ]  # fmt: skip
+
+
+def test_what_always_ends_a_step_is_run_after_a_failure_which_is_told() -> None:
+    door = ScriptedDoor({"virsh suspend a": lambda _n: ended(1)})
+    (report,) = carry_out(door, HELD).steps
+    assert short(door.ran) == ["virsh suspend a", "virsh resume a", "virsh domstate a"]
+    assert report.failure is not None
+    assert report.failure.command == command("virsh suspend a")
+    assert "What always ends this step was done" in report.failure.aftermath
+
+
+def test_a_failing_end_fails_the_step_and_ends_the_rest_of_it() -> None:
+    door = ScriptedDoor({"virsh resume a": lambda _n: ended(1)})
+    (report,) = carry_out(door, HELD).steps
+    assert report.outcome is Outcome.FAILED
+    assert report.failure is not None
+    assert report.failure.command == command("virsh resume a")
+    assert "virsh domstate a" not in door.ran
+    door = ScriptedDoor({name: lambda _n: ended(1) for name in ("lvcreate a", "virsh resume a")})
+    (report,) = carry_out(door, HELD).steps
+    assert report.failure is not None
+    assert report.failure.command == command("lvcreate a")
+    assert "Then this failed as well" in report.failure.aftermath
+
+
+def test_what_always_ends_a_step_is_not_hindered_by_a_request_to_stop() -> None:
+    door = world()
+    long = command("lvcreate a", progress=Progress.QEMU_IMG, total_bytes=1)
+    plan = Plan(steps=(replace(HELD.steps[0], actions=(command("virsh suspend a"), long)),))
+    door.answers["virsh suspend a"] = lambda _n: (door.stop.press(), door.stop.press(), ended())[2]
+    (report,) = carry_out(door, plan).steps
+    assert report.outcome is Outcome.INTERRUPTED
+    assert short(door.ran)[-2:] == ["virsh resume a", "virsh domstate a"]
+
+
+def test_what_always_ends_a_step_is_run_when_ctrl_c_comes_through() -> None:
+    def pressed(_n: int) -> Result:
+        raise KeyboardInterrupt
+
+    door = ScriptedDoor({"lvcreate a": pressed})
+    (report,) = carry_out(door, HELD).steps
+    assert report.outcome is Outcome.INTERRUPTED
+    assert short(door.ran)[-2:] == ["virsh resume a", "virsh domstate a"]

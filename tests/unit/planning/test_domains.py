@@ -156,8 +156,9 @@ def test_seed_left_over_is_deleted(state: str) -> None:
     host.put(path, b"{}")
     domain = host.libvirt.domains["web"]
     if state != "ejected":
-        host.libvirt.virsh(("change-media", "--domain", "web", "--path", "sda", "--source", path,
-                            "--update", "--config", "--live"))  # fmt: skip
+        done = host.libvirt.virsh(("change-media", "--domain", "web", "--path", "sda", "--source",
+                                   path, "--update", "--config", "--live", "--force"))  # fmt: skip
+        assert done == (0, "")
     if state == "off":
         domain.live = None
     if state == "undefined":

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess  # noqa: TID251 - bash itself
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -331,3 +332,22 @@ def test_bytes_that_are_no_text_pass_bash_unchanged() -> None:
         check=True,
     )
     assert done.stdout == b"\xff\xfe1"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_always_ends_a_step_ends_it_in_the_script_too(
+    benches: tuple[Bench, Bench],
+    fails: bool,  # noqa: FBT001
+) -> None:
+    actions = (command("act hold"), command("fail now" if fails else "act more"))
+    ends = (command("ask runs", ok=(0, 1)), command("act let go"))
+    plan = Plan(
+        steps=(replace(step("hold", *actions), finally_=ends), step("next", command("never")))
+    )
+    by_bash, by_us = benches
+    assert (by_bash.bash(plan).returncode == 0) is (not fails)
+    assert by_us.apply(plan) is (not fails)
+    assert by_bash.log() == by_us.log()
+    assert [line.split("'")[1] for line in by_bash.log()] == (
+        ["act", "fail", "ask", "act"] if fails else ["act", "act", "ask", "act", "never"]
+    )

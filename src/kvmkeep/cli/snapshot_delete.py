@@ -1,0 +1,65 @@
+"""`kvmkeep snapshot delete`: delete sets of snapshots; the guest goes on as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kvmkeep.cli.consent import add_consent
+from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.guests import checked
+from kvmkeep.errors import UsageError
+from kvmkeep.model.units import printable
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.facts import Facts
+    from kvmkeep.model.plan import Plan
+    from kvmkeep.model.spec import Spec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Args:
+    """Which sets of which guest."""
+
+    guest: str
+    sets: tuple[str, ...]
+    yes: bool
+    dry_run: bool
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("guest", metavar="GUEST", help="whose snapshots")
+    parser.add_argument("sets", metavar="SET", nargs="+", help="the sets, as `list` names them")
+    add_consent(parser)
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Delete them, one snapshot after the other."""
+    demand_sets(ctx, checked(args.guest), args.sets)
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        from kvmkeep.planning.snapshot_delete import plan_delete  # noqa: PLC0415
+
+        return plan_delete(spec, facts, args.guest, args.sets)
+
+    if args.dry_run:
+        return dry_run(planner, (), ctx)
+    return reach("snapshot delete", planner, (), ctx, yes=args.yes)
+
+
+def demand_sets(ctx: Context, guest: str, names: tuple[str, ...]) -> None:
+    """Refuse names that no set of this guest has: to a planner, such a set would be gone."""
+    from kvmkeep.model.snapshot import snapshot_sets  # noqa: PLC0415
+
+    sets = snapshot_sets(ctx.volumes(), ctx.spec().storage.vg)
+    known = {one.name for one in sets if one.guest == guest}
+    missing = [printable(name) for name in names if name not in known]
+    if missing:
+        raise UsageError(
+            f"guest {guest} has no set {', '.join(missing)}",
+            hint=f"type: kvmkeep snapshot list {guest}",
+        )

@@ -55,6 +55,7 @@ class FakeHost:
 
     def __init__(self, vg: str = "rl_build", size: int = 1 << 40) -> None:
         self.lvm = FakeLvm(vg, size)
+        self.lvm.is_open = lambda name: bool(self._open(name))
         self.nm = FakeNm()
         self.nm.links["uplink0"] = FakeLink("uplink0", mac="02:00:00:00:00:02")
         self.nm.links["mgmt0"] = FakeLink("mgmt0", addresses=("192.0.2.10/24",))
@@ -74,6 +75,7 @@ class FakeHost:
         self._tools = {
             "lvcreate": self.lvm.lvcreate,
             "lvchange": self.lvm.lvchange,
+            "lvconvert": self.lvm.lvconvert,
             "lvs": self.lvm.lvs,
             "blkdiscard": self.lvm.blkdiscard,
             "nmcli": self.nm.nmcli,

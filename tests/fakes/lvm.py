@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fakes.words import UnknownCommandError, take_apart
@@ -31,6 +32,8 @@ class FakeVolume:
     invalid: bool = False
     filled: float = 0.0
     merge_failed: bool = False
+    past: tuple[bytes, str, str] = (b"", "", "")
+    """Of an origin that is merging: what it will hold."""
     merging: str = ""
     """Of an origin: the snapshot that it takes its content back from."""
     waits: bool = False
@@ -55,6 +58,7 @@ class FakeLvm:
         self.size = size
         self.volumes: dict[str, FakeVolume] = {}
         self._minor = 0
+        self.is_open: Callable[[str], bool] = lambda _name: False
 
     @property
     def free(self) -> int:
@@ -76,11 +80,27 @@ class FakeLvm:
     def snapshots(self, name: str) -> list[FakeVolume]:
         return [volume for volume in self.volumes.values() if volume.origin == name]
 
-    def settle(self) -> None:
-        """Let time pass: merges that run come to their end."""
-        for volume in self.volumes.values():
-            if volume.merging and not volume.waits:
-                volume.merging = ""
+    def lvconvert(self, argv: tuple[str, ...]) -> tuple[int, str]:
+        """Merge a snapshot; its origin shows the old content at once, or later if it is open."""
+        words = take_apart(
+            argv, flags="--yes --background --merge", needs="--yes --background --merge"
+        )
+        snapshot = self._named(words.rest)
+        if snapshot is None or not snapshot.origin or snapshot.invalid:
+            return 5, "not found, no snapshot, or invalidated"
+        origin = self.volumes[snapshot.origin]
+        if origin.merging:
+            return 5, "it is merging already"
+        origin.merging, origin.waits = snapshot.name, self.is_open(origin.name)
+        origin.past = (snapshot.holds, snapshot.instance, snapshot.drop_in)
+        self._begin(origin)
+        del self.volumes[snapshot.name]
+        return 0, ""
+
+    def _begin(self, origin: FakeVolume) -> None:
+        if origin.merging and not self.is_open(origin.name):
+            origin.waits = False
+            origin.holds, origin.instance, origin.drop_in = origin.past
 
     def lvcreate(self, argv: tuple[str, ...]) -> tuple[int, str]:
         if "--snapshot" in argv:
@@ -146,6 +166,8 @@ class FakeLvm:
             volume.tags |= set(words.values.get("--addtag", []))
             if words.values.get("--activate") == ["y"]:
                 volume.active = True
+            if "--refresh" in words.flags:
+                self._begin(volume)
         return 0, ""
 
     def lvs(self, argv: tuple[str, ...]) -> tuple[int, str]:
@@ -157,6 +179,11 @@ class FakeLvm:
             return 5, "Failed to find logical volume"
         if words.one("--options") != "lv_name":
             raise UnknownCommandError(str(argv))
+        if words.values.get("--select") == ["lv_merging!=merging || data_percent>=0"]:
+            if volume.waits:
+                return 0, ""
+            volume.merging = ""
+            return 0, f"  {volume.name}\n"
         for select in words.values.get("--select", []):
             match = re.fullmatch(r"(?:origin=(\S+) && )?lv_tags=\{(.*)\}", select)
             if match is None:

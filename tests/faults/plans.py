@@ -32,6 +32,7 @@ from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.shutdown import plan_shutdown
 from kvmkeep.planning.snapshot_create import Wish, plan_create
 from kvmkeep.planning.snapshot_delete import plan_delete
+from kvmkeep.planning.snapshot_revert import plan_revert
 from kvmkeep.planning.start import plan_start
 
 Planner = Callable[[Spec, Facts], Plan]
@@ -224,12 +225,20 @@ def deleting_a_set() -> Case:
     )  # fmt: skip
 
 
+def reverting_a_running_guest() -> Case:
+    host, wanted = running_with_two_disks()
+    wish = Wish(guests=("web",), moment=MOMENT)
+    reach(host, wanted, lambda s, f: plan_create(s, f, wish))
+    to = "20261123T0710Z"
+    return Case(host=host, spec=wanted, planner=lambda s, f: plan_revert(s, f, "web", to, 60))
+
+
 PLANS = (
     first_guest, multihomed_with_data_disk, dhcp, openstack_only, complete_image, packed_image,
     remote_packed_image, remote_image_with_detached_signature, new_network_beside_one_in_use,
     changes_of_what_is_there, domain_and_its_seed_left_behind, starting, shutting_down,
     snapshot_of_frozen_guest, snapshot_of_suspended_guest, snapshot_of_guest_that_is_off,
-    deleting_a_set,
+    deleting_a_set, reverting_a_running_guest,
 )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ SUBVERBS: dict[str, dict[str, str]] = {
     "snapshot": {
         "create": "take a snapshot of all disks of a guest, of one moment",
         "list": "list the snapshots of guests",
+        "revert": "take a guest's disks back to a set of snapshots",
         "delete": "delete sets of snapshots",
     },
 }

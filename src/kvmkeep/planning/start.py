@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from kvmkeep.model.command import Action, Command
 from kvmkeep.model.facts import DomainState, Facts
-from kvmkeep.model.names import console_log
+from kvmkeep.model.names import TAG_REVERT, console_log
 from kvmkeep.model.plan import Noun, Plan, Refusal, Risk, Step
+from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, ReadyConsole, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
@@ -27,7 +28,7 @@ def plan_start(spec: Spec, facts: Facts, names: Iterable[str]) -> Plan:
         refusal for guest in scene.guests if (refusal := _unfit(scene, guest)) is not None
     )
     off = [guest for guest in scene.guests if _is_off(scene, guest)]
-    steps = tuple(_start_step(scene, guest) for guest in off)
+    steps = tuple(start_step(scene, guest) for guest in off)
     refusals = (
         *order.refusals,
         *guards.missing_tools(scene, steps),
@@ -59,9 +60,30 @@ def _unfit(scene: Scene, guest: Guest) -> Refusal | None:
     if fresh(scene, guest):
         hint = "finish that: kvmkeep apply"
         return Refusal(subject=subject, reason="its first boot is not done yet", hint=hint)
+    half = _half_reverted(scene, guest)
+    if half is not None:
+        return half
     if scene.domains[guest.name].state is DomainState.PAUSED:
         hint = f"see why it is paused, then: virsh resume {guest.name}"
         return Refusal(subject=subject, reason="it is paused", hint=hint)
+    return None
+
+
+def _half_reverted(scene: Scene, guest: Guest) -> Refusal | None:
+    """Refuse a guest with disks that are on their way back to a snapshot, or will be at a boot."""
+    subject = f"guest {guest.name}"
+    if not _is_off(scene, guest):
+        return None
+    for disk in guest.disks:
+        volume = scene.volume(disk)
+        to = "" if volume is None else tag_value(volume, TAG_REVERT)
+        if to:
+            hint = f"finish that: kvmkeep snapshot revert {guest.name} {to}"
+            return Refusal(subject=subject, reason=f"its revert to {to} is not done", hint=hint)
+        if volume is not None and volume.merge_waits:
+            hint = f"begin that: lvchange --refresh {volume.vg}/{volume.name}"
+            reason = f"a merge of a snapshot into {disk.lv} was asked for, and has not begun"
+            return Refusal(subject=subject, reason=reason, hint=hint)
     return None
 
 
@@ -70,7 +92,17 @@ def _is_off(scene: Scene, guest: Guest) -> bool:
     return domain is not None and not active(domain)
 
 
-def _start_step(scene: Scene, guest: Guest) -> Step:
+def start_step(
+    scene: Scene,
+    guest: Guest,
+    *,
+    after: tuple[Command, ...] = (),
+    state: DomainState | None = None,
+) -> Step:
+    """Return what starts a guest, waits until it is ready, and then runs `after`.
+
+    `state` is the one that it is in by then, if not the observed one.
+    """
     actions: list[Action] = list(activation(scene, guest))
     if isinstance(guest.run.ready, ReadyConsole):
         log = console_log(guest.name)
@@ -86,7 +118,7 @@ def _start_step(scene: Scene, guest: Guest) -> Step:
         subject=f"guest {guest.name}",
         what="start it, and wait until it is ready",
         why="you asked for it, or a guest that you asked for needs it",
-        probe=has_state(guest, str(scene.domains[guest.name].state)),
-        actions=tuple(actions),
+        probe=has_state(guest, str(state or scene.domains[guest.name].state)),
+        actions=(*actions, *after),
         risk=Risk.GUEST,
     )

@@ -120,3 +120,20 @@ def test_a_set_is_deleted_by_name(site: Site, capsys: pytest.CaptureFixture[str]
     assert site.line("snapshot", "delete", "web", str(one["set"]), "--yes") == 0
     capsys.readouterr()
     assert listed(site, capsys) == []
+
+
+def test_a_guest_is_taken_back(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert site.line("snapshot", "create", "web") == 0
+    capsys.readouterr()
+    (one,) = listed(site, capsys)
+    words = ("snapshot", "revert", "web", str(one["set"]))
+    assert site.line("snapshot", "revert", "web", "nonsense", "--yes") == 2
+    assert site.line(*words, "--limit", "0") == 2
+    assert site.line(*words, "--yes") == 4
+    assert site.line(*words, "--shutdown", "--dry-run") == 0
+    assert site.line(*words, "--shutdown", "--yes") == 0
+    capsys.readouterr()
+    assert listed(site, capsys) == []
+    assert site.host.libvirt.domains["web"].state == "running"
+    site.host.lvm.volumes["vm-web"].tags.add("kvmkeep.start=after-revert")
+    assert site.line(*words, "--yes") == 0

@@ -1,0 +1,258 @@
+"""The plan of `snapshot revert`: a guest that is off takes its disks back from a set.
+
+`lvconvert --merge` ends well too where it only notes the merge for a later activation, since
+something has the origin open; the guest would then be rolled back silently at some later boot. So
+a guest is not started before each merge is seen to run. While one runs, the origin shows what it
+will be (lvmraid and lvconvert(8), "Merge snapshot").
+"""
+
+from __future__ import annotations
+
+from kvmkeep.model.command import Command, Poll
+from kvmkeep.model.facts import DomainState, Facts, Volume
+from kvmkeep.model.names import TAG_REVERT, TAG_START
+from kvmkeep.model.plan import Noun, Plan, Refusal, Risk, Step
+from kvmkeep.model.snapshot import SnapshotSet, tag_value
+from kvmkeep.model.spec import Guest, Spec
+from kvmkeep.model.units import GuestName
+from kvmkeep.planning import guards
+from kvmkeep.planning.domains import has_state, is_guest
+from kvmkeep.planning.order import in_order
+from kvmkeep.planning.scene import Scene, active, make_scene, owned
+from kvmkeep.planning.snapshot_mend import held, release_steps, sets_of
+from kvmkeep.planning.snapshot_remove import still_ours
+from kvmkeep.planning.start import not_a_guest, start_step
+from kvmkeep.planning.waiting import off
+
+_AFTER = TAG_START + "after-revert"
+_LIST = "choose another: kvmkeep snapshot list"
+
+Reason = tuple[str, str]
+"""Why it can't be done, and what to do about it."""
+
+
+def plan_revert(spec: Spec, facts: Facts, name: str, to: str, limit: int = 0) -> Plan:
+    """Plan to take a guest back to the set `to`; where there is none, that is done already.
+
+    A guest that runs is shut down first and waited for, up to `limit` seconds; 0 refuses that.
+    """
+    order = in_order(spec, (GuestName(name),))
+    scene = make_scene(spec, facts, order.guests)
+    plans = [_plan(scene, guest, to, limit) for guest in scene.guests]
+    steps = tuple(step for plan in plans for step in plan.steps)
+    refusals = tuple(refusal for plan in plans for refusal in plan.refusals)
+    return Plan(
+        steps=steps,
+        refusals=(
+            *order.refusals,
+            *guards.unseen(scene),
+            *guards.missing_tools(scene, steps),
+            *guards.shared_disks(scene),
+            *refusals,
+        ),
+    )
+
+
+def _plan(scene: Scene, guest: Guest, to: str, limit: int) -> Plan:
+    refusal = not_a_guest(scene, guest)
+    if refusal is not None:
+        return Plan(refusals=(refusal,))
+    one = next((s for s in sets_of(scene, guest) if s.name == to), None)
+    marked = [v for v in _volumes(scene, guest) if TAG_REVERT + to in v.tags]
+    wanted = _wanted_on(scene, guest)
+    if one is None and not marked and not wanted:
+        return Plan()
+    on = active(scene.domains[guest.name])
+    if one is None and not marked:
+        return _forget(scene, guest) if on else Plan(steps=(_start(scene, guest),))
+    refusals = _refusals(scene, guest, one, to, limit)
+    if refusals:
+        return Plan(refusals=tuple(refusals))
+    members = one.members if one is not None else ()
+    origins = {member.origin for member in members} | {volume.name for volume in marked}
+    steps: list[Step] = list(release_steps(scene, guest))
+    if on:
+        steps.append(_shutdown(scene, guest, limit))
+    if origins - {volume.name for volume in marked}:
+        steps.append(_mark(scene, guest, to, sorted(origins)))
+    if one is not None:
+        steps += [_merge(guest, one, member) for member in members]
+    steps.append(_finish(scene, guest, to, sorted(origins)))
+    if on or wanted:
+        steps.append(_start(scene, guest))
+    return Plan(steps=tuple(steps))
+
+
+def _volumes(scene: Scene, guest: Guest) -> list[Volume]:
+    found = ((disk, scene.volume(disk)) for disk in guest.disks)
+    return [volume for disk, volume in found if volume is not None and owned(volume, guest, disk)]
+
+
+def _wanted_on(scene: Scene, guest: Guest) -> bool:
+    volume = scene.volume(guest.root)
+    return volume is not None and _AFTER in volume.tags
+
+
+def _refusals(
+    scene: Scene, guest: Guest, one: SnapshotSet | None, to: str, limit: int
+) -> list[Refusal]:
+    volumes = {volume.name: volume for volume in _volumes(scene, guest)}
+    begun = any(TAG_REVERT + to in volume.tags for volume in volumes.values())
+    on = active(scene.domains[guest.name])
+    found = [
+        *_of_domain(scene, guest, limit, begun=begun),
+        *(pair for volume in volumes.values() for pair in _of_volume(guest, volume, to)),
+    ]
+    if one is not None and one.trouble and not begun:
+        found.append((f"the set {to} is no good: {one.trouble}", _LIST))
+    for member in one.members if one is not None else ():
+        found += _of_member(member, volumes.get(member.origin), begun=begun, on=on)
+    subject = f"guest {guest.name}"
+    return [Refusal(subject=subject, reason=reason, hint=hint) for reason, hint in found]
+
+
+def _of_domain(scene: Scene, guest: Guest, limit: int, *, begun: bool) -> list[Reason]:
+    domain = scene.domains[guest.name]
+    if not active(domain):
+        return []
+    if begun:
+        hint = f"shut it down: virsh shutdown {guest.name}"
+        return [("it runs in the middle of its revert", hint)]
+    if domain.state is not DomainState.RUNNING and not held(scene, guest):
+        return [(f"it is {domain.state}", f"end that first: virsh domstate {guest.name}")]
+    if not limit:
+        return [("it runs", "have it shut down, and started again afterwards: --shutdown")]
+    return []
+
+
+def _of_volume(guest: Guest, volume: Volume, to: str) -> list[Reason]:
+    other = tag_value(volume, TAG_REVERT)
+    if other not in {"", to}:
+        hint = f"finish that: kvmkeep snapshot revert {guest.name} {other}"
+        return [(f"it is being reverted to {other}", hint)]
+    if volume.merge_failed:
+        return [(f"the merge into {volume.name} failed", "look at: dmesg; lvs -a -o +lv_merging")]
+    return []
+
+
+def _of_member(member: Volume, origin: Volume | None, *, begun: bool, on: bool) -> list[Reason]:
+    if member.invalid and begun:
+        return [(f"{member.name} has become invalid", "bring the disks back from a backup")]
+    if origin is None:
+        hint = f"look at: lvs -o +lv_tags {member.vg}/{member.origin}"
+        return [(f"{member.name} is of {member.origin}, no disk of this guest", hint)]
+    if origin.merging:
+        return [(f"{origin.name} is still merging", "wait: kvmkeep snapshot list tells how far")]
+    opened = [one.name for one in (origin, member) if one.opened]
+    if opened and not (on and opened == [origin.name]):
+        lv = opened[-1]
+        hint = f"see who: lsof /dev/{member.vg}/{lv}; dmsetup ls --tree; kpartx -d"
+        return [(f"something has {lv} open", hint)]
+    return []
+
+
+def _shutdown(scene: Scene, guest: Guest, limit: int) -> Step:
+    note = Command(
+        argv=("lvchange", "--addtag", _AFTER, _lv(scene, guest.root.lv)),
+        why="note that the guest ran: it is started again in the end",
+    )
+    ask = Command(argv=("virsh", "shutdown", "--", guest.name), why="ask the guest to shut down")
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=f"guest {guest.name}",
+        what="shut it down, and wait until it is off",
+        why="its disks can only be taken back while nothing has them open",
+        probe=is_guest(guest),
+        actions=(note, ask, off(guest, limit)),
+        risk=Risk.GUEST,
+    )
+
+
+def _mark(scene: Scene, guest: Guest, to: str, origins: list[str]) -> Step:
+    lvs = (_lv(scene, name) for name in origins)
+    mark = Command(
+        argv=("lvchange", "--addtag", TAG_REVERT + to, *lvs),
+        why="from now on nothing starts the guest before all of its disks are taken back",
+    )
+    return Step(
+        noun=Noun.STORAGE,
+        subject=f"guest {guest.name}",
+        what=f"mark its disks as being reverted to {to}",
+        why="a run that is stopped in the middle is finished by the next",
+        probe=has_state(guest, str(DomainState.SHUTOFF)),
+        actions=(mark,),
+    )
+
+
+def _merge(guest: Guest, one: SnapshotSet, member: Volume) -> Step:
+    merge = Command(
+        argv=("lvconvert", "--yes", "--background", "--merge", f"{member.vg}/{member.name}"),
+        why="have LVM copy the old blocks back",
+        timeout=120.0,
+    )
+    return Step(
+        noun=Noun.STORAGE,
+        subject=f"guest {guest.name}",
+        what=f"take {member.vg}/{member.origin} back to {one.name}",
+        why="what was written to it since is lost",
+        probe=still_ours(one, member),
+        actions=(merge,),
+        risk=Risk.GUEST,
+    )
+
+
+def _finish(scene: Scene, guest: Guest, to: str, origins: list[str]) -> Step:
+    lvs = [_lv(scene, name) for name in origins]
+    refresh = Command(
+        argv=("lvchange", "--refresh", *lvs), why="begin a merge that was put off: see lvconvert(8)"
+    )
+    # A merge that waits has no percentage, since the kernel has no table of it yet.
+    select = "lv_merging!=merging || data_percent>=0"
+    polls = (
+        Poll(
+            command=Command(
+                argv=("lvs", "--noheadings", "--options", "lv_name", "--select", select, lv),
+                why="see that the merge runs, or is done",
+                expect=name,
+            ),
+            limit=60.0,
+            message=f"the merge of {lv} to begin",
+            otherwise=f"something has {lv} open: lsof /dev/{lv}; dmsetup ls --tree",
+        )
+        for name, lv in zip(origins, lvs, strict=True)
+    )
+    unmark = Command(
+        argv=("lvchange", "--deltag", TAG_REVERT + to, *lvs), why="the guest may start again"
+    )
+    return Step(
+        noun=Noun.STORAGE,
+        subject=f"guest {guest.name}",
+        what=f"see that all of its disks are back at {to}",
+        why="the guest must not start on some old and some new disks",
+        probe=has_state(guest, str(DomainState.SHUTOFF)),
+        actions=(refresh, *polls, unmark),
+    )
+
+
+def _start(scene: Scene, guest: Guest) -> Step:
+    return start_step(scene, guest, after=_unwanted(scene, guest), state=DomainState.SHUTOFF)
+
+
+def _forget(scene: Scene, guest: Guest) -> Plan:
+    step = Step(
+        noun=Noun.STORAGE,
+        subject=f"guest {guest.name}",
+        what="forget that it was to be started",
+        why="it runs",
+        actions=_unwanted(scene, guest),
+    )
+    return Plan(steps=(step,))
+
+
+def _unwanted(scene: Scene, guest: Guest) -> tuple[Command, ...]:
+    argv = ("lvchange", "--deltag", _AFTER, _lv(scene, guest.root.lv))
+    return (Command(argv=argv, why="the guest runs again as before"),)
+
+
+def _lv(scene: Scene, name: str) -> str:
+    return f"{scene.spec.storage.vg}/{name}"

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fakes.host import FakeHost
+
+from kvmkeep.model.facts import DomainState, Facts
+from kvmkeep.model.plan import Plan
+from kvmkeep.model.spec import Spec
+from kvmkeep.planning.snapshot_revert import plan_revert
+from kvmkeep.planning.start import plan_start
+from tests.unit.planning.rounds import StepError, carry_out, reach
+from tests.unit.planning.test_snapshot_create import LATER, SET, sets, site, take
+
+SNAP = f"vm-web-{SET}"
+
+
+def with_set() -> tuple[FakeHost, Spec]:
+    """A running guest with a set, whose disks were written since."""
+    host, wanted = site()
+    take(host, wanted)
+    for name in ("vm-web", "vm-web-data"):
+        host.lvm.volumes[name].holds = b"new"
+    return host, wanted
+
+
+def reverted(host: FakeHost) -> bool:
+    return all(host.lvm.volumes[name].holds != b"new" for name in ("vm-web", "vm-web-data"))
+
+
+def revert(host: FakeHost, wanted: Spec, limit: int = 60) -> None:
+    reach(host, wanted, lambda s, f: plan_revert(s, f, "web", SET, limit))
+
+
+def reasons(plan: Plan) -> str:
+    return "\n".join(f"{one.reason} ({one.hint})" for one in plan.refusals)
+
+
+def refused(wanted: Spec, facts: Facts, limit: int = 60) -> str:
+    plan = plan_revert(wanted, facts, "web", SET, limit)
+    assert plan.steps == () or plan.refusals == ()
+    return reasons(plan)
+
+
+def changed(facts: Facts, name: str, **changes: object) -> Facts:
+    volumes = tuple(replace(v, **changes) if v.name == name else v for v in facts.volumes)
+    return replace(facts, volumes=volumes)
+
+
+def test_running_guest_is_shut_down_taken_back_and_started() -> None:
+    host, wanted = with_set()
+    assert "--shutdown" in refused(wanted, host.facts(wanted), 0)
+    revert(host, wanted)
+    assert reverted(host)
+    assert host.libvirt.domains["web"].state == "running"
+    assert sets(host, wanted) == []
+    assert {tag for one in host.lvm.volumes.values() for tag in one.tags} == {
+        "kvmkeep", "kvmkeep.guest=web", "kvmkeep.disk=root", "kvmkeep.disk=data",
+    }  # fmt: skip
+
+
+def test_guest_that_is_off_stays_off() -> None:
+    host, wanted = with_set()
+    host.libvirt.domains["web"].live = None
+    revert(host, wanted, 0)
+    assert reverted(host)
+    assert host.libvirt.domains["web"].state == "shut off"
+
+
+def test_guest_that_does_not_go_down_is_left_as_it_is() -> None:
+    host, wanted = with_set()
+    host.libvirt.domains["web"].ignores_shutdown = True
+    with pytest.raises(StepError, match="to shut down"):
+        revert(host, wanted)
+    assert host.libvirt.domains["web"].state == "running"
+    assert sets(host, wanted) == [(SET, "frozen", "")]
+
+
+def test_a_merge_that_only_waits_does_not_let_the_guest_start() -> None:
+    host, wanted = with_set()
+    host.libvirt.domains["web"].live = None
+    steps = plan_revert(wanted, host.facts(wanted), "web", SET).steps
+    for step in steps[:-2]:
+        carry_out(host, step)
+    opened, host.lvm.is_open = host.lvm.is_open, lambda _name: True
+    carry_out(host, steps[-2])
+    with pytest.raises(StepError, match="to begin"):
+        carry_out(host, steps[-1])
+    assert not reverted(host)
+    text = reasons(plan_start(wanted, host.facts(wanted), ("web",)))
+    assert f"kvmkeep snapshot revert web {SET}" in text
+    host.lvm.is_open = opened
+    revert(host, wanted)
+    assert reverted(host)
+
+
+def test_a_merge_that_waits_for_somebody_else_is_told_before_a_start() -> None:
+    host, wanted = site()
+    host.libvirt.domains["web"].live = None
+    volume = host.lvm.volumes["vm-web-data"]
+    volume.merging, volume.waits = "of-somebody", True
+    assert "lvchange --refresh rl_build/vm-web-data" in reasons(
+        plan_start(wanted, host.facts(wanted), ("web",))
+    )
+
+
+def test_guest_that_was_started_by_hand_after_its_revert_is_only_forgotten() -> None:
+    host, wanted = site()
+    host.lvm.volumes["vm-web"].tags.add("kvmkeep.start=after-revert")
+    (step,) = plan_revert(wanted, host.facts(wanted), "web", SET).steps
+    assert step.what == "forget that it was to be started"
+    host.libvirt.domains["web"].live = None
+    revert(host, wanted)
+    assert host.libvirt.domains["web"].state == "running"
+
+
+def test_what_is_no_good_is_refused_before_anything_is_begun() -> None:
+    host, wanted = with_set()
+    host.libvirt.domains["web"].live = None
+    facts = host.facts(wanted)
+    assert refused(wanted, facts) == ""
+    assert "no good: invalid" in refused(wanted, changed(facts, SNAP, invalid=True))
+    assert "something has vm-web open" in refused(wanted, changed(facts, "vm-web", opened=True))
+    assert f"{SNAP} open" in refused(wanted, changed(facts, SNAP, opened=True))
+    assert "is still merging" in refused(wanted, changed(facts, "vm-web", merging=True))
+    assert "failed" in refused(wanted, changed(facts, "vm-web", merge_failed=True))
+    assert "no disk of this guest" in refused(wanted, changed(facts, SNAP, origin="vm-old"))
+    tags = ("kvmkeep", "kvmkeep.guest=web", "kvmkeep.disk=root")
+    other = changed(facts, "vm-web", tags=(*tags, "kvmkeep.revert=20200101T0000Z"))
+    assert "being reverted to 20200101T0000Z" in refused(wanted, other)
+    begun = changed(facts, "vm-web", tags=(*tags, f"kvmkeep.revert={SET}"))
+    assert "has become invalid" in refused(wanted, changed(begun, SNAP, invalid=True))
+    domain = facts.domain("web")
+    assert domain is not None
+    for state, given, text in (
+        (DomainState.RUNNING, begun, "in the middle of its revert"),
+        (DomainState.PAUSED, facts, "it is paused"),
+    ):
+        found = replace(given, domains=(replace(domain, state=state),))
+        assert text in refused(wanted, found)
+    assert "is not ours" in refused(wanted, replace(facts, domains=(replace(domain, ours=False),)))
+    assert "no such guest" in reasons(plan_revert(wanted, facts, "nobody", SET))
+
+
+def test_set_that_is_gone_is_nothing_to_do_and_other_sets_stay() -> None:
+    host, wanted = with_set()
+    take(host, wanted, moment=LATER)
+    revert(host, wanted)
+    assert plan_revert(wanted, host.facts(wanted), "web", SET).empty
+    assert sets(host, wanted) == [("20261123T071050Z", "frozen", "")]

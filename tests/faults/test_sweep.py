@@ -23,7 +23,14 @@ from faults.door import (
     digest,
     is_tearable,
 )
-from faults.plans import PLANS, Case, foreign, in_service
+from faults.plans import (
+    PLANS,
+    Case,
+    foreign,
+    in_service,
+    snapshot_of_frozen_guest,
+    snapshot_of_suspended_guest,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from unit.apply.scripted import MemoryFolder, MemoryLines, noon
@@ -271,6 +278,22 @@ def test_whatever_goes_wrong_anywhere_once_more_is_enough(
             what = action if isinstance(action, Command) else f"write {action.path}"
             error.add_note(f"action {at} of {len(straight)}: {what}")
             raise
+
+
+@pytest.mark.parametrize("effect", [Effect.NONE, Effect.WHOLE])
+@pytest.mark.parametrize("make", [snapshot_of_frozen_guest, snapshot_of_suspended_guest])
+def test_a_guest_that_a_killed_run_left_standing_goes_on_by_itself(
+    make: Make, effect: Effect, lock: Lock
+) -> None:
+    left = set()
+    for at in range(len(actions_of(make, lock))):
+        case = make()
+        run(case, lock, at, Way.KILLED, effect)
+        domain = case.host.libvirt.domains["web"]
+        left.add((domain.state, domain.frozen))
+        case.host.sleep(300)
+        assert (domain.state, domain.frozen) == ("running", False)
+    assert len(left) >= 2, "no kill left the guest standing: this proves nothing"
 
 
 @settings(max_examples=80, deadline=None)

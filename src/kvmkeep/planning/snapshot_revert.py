@@ -21,6 +21,7 @@ from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, active, make_scene, owned
 from kvmkeep.planning.snapshot_mend import held, release_steps, sets_of
 from kvmkeep.planning.snapshot_remove import still_ours
+from kvmkeep.planning.snapshot_window import thaw_again
 from kvmkeep.planning.start import not_a_guest, start_step
 from kvmkeep.planning.waiting import off
 
@@ -235,7 +236,9 @@ def _finish(scene: Scene, guest: Guest, to: str, origins: list[str]) -> Step:
 
 
 def _start(scene: Scene, guest: Guest) -> Step:
-    return start_step(scene, guest, after=_unwanted(scene, guest), state=DomainState.SHUTOFF)
+    return start_step(
+        scene, guest, after=(thaw_again(guest), *_unwanted(scene, guest)), state=DomainState.SHUTOFF
+    )
 
 
 def _forget(scene: Scene, guest: Guest) -> Plan:

@@ -99,6 +99,21 @@ def freeze_command(guest: Guest) -> Command:
     )
 
 
+def thaw_again(guest: Guest) -> Command:
+    """Return what has an agent forget that it froze the filesystems, if there is one.
+
+    qemu-ga notes the freeze in a file of its state directory (qga/main.c, "isfrozen"). Where that
+    is on a disk and not in memory, the file is in the snapshot too, and after a revert the agent
+    takes nearly no command any more.
+    """
+    return Command(
+        argv=_agent(guest, _THAW, 5),
+        why="an agent may believe that its filesystems are still frozen, as they were in the set",
+        ok=(0, 1),
+        timeout=20.0,
+    )
+
+
 def agent_answers(guest: Guest) -> Command:
     """Succeed only while the guest's agent answers, and nobody has frozen the filesystems."""
     return Command(

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from fakes.host import FakeHost
+from fakes.virsh import FakeDomain
 
 from kvmkeep.model.facts import DomainState, Facts
 from kvmkeep.model.plan import Plan
@@ -58,6 +59,19 @@ def test_running_guest_is_shut_down_taken_back_and_started() -> None:
     assert {tag for one in host.lvm.volumes.values() for tag in one.tags} == {
         "kvmkeep", "kvmkeep.guest=web", "kvmkeep.disk=root", "kvmkeep.disk=data",
     }  # fmt: skip
+
+
+def test_an_agent_that_comes_back_frozen_is_thawed() -> None:
+    host, wanted = with_set()
+    boots = host.libvirt.boots
+
+    def frozen(domain: FakeDomain) -> str:
+        domain.frozen = True
+        return boots(domain)
+
+    host.libvirt.boots = frozen
+    revert(host, wanted)
+    assert host.libvirt.domains["web"].frozen is False
 
 
 def test_guest_that_is_off_stays_off() -> None:

@@ -94,31 +94,30 @@ def run_goal(ctx: Context, verb: str, planner: Planner, confirm: Confirm | None 
     Raises Busy, Unready, Refused and Declined when nothing was touched; StepFailed, Interrupted
     and NotConverged otherwise. All steps rest on facts that were observed under the same lock,
     and no step is run that rests on an assumption: once the certain ones are done, the host is
-    observed and planned for anew.
+    observed and planned for anew. So is the spec read anew: a verb such as `rename` changes it.
     """
-    spec = load_spec(ctx)
 
     def look() -> Look:
+        spec = load_spec(ctx)
         facts = observe_host(ctx, spec)
-        return Look(facts=encoded(facts), plan=planner(spec, facts))
+        return Look(spec=encoded(spec), facts=encoded(facts), plan=planner(spec, facts))
 
-    return reach(ctx, verb, encoded(spec), look, confirm)
+    return reach(ctx, verb, look, confirm)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """A look at the host: the facts (as JSON, for the journal), and the plan made from them."""
+    """A look: spec and facts (as JSON, for the journal), and the plan made from them."""
 
+    spec: bytes
     facts: bytes
     plan: Plan
 
 
-def reach(
-    ctx: Context, verb: str, spec: bytes, look: Callable[[], Look], confirm: Confirm | None
-) -> Report:
+def reach(ctx: Context, verb: str, look: Callable[[], Look], confirm: Confirm | None) -> Report:
     """Look and act, under the lock, until a look finds nothing to do; see `run_goal`."""
     with ctx.stop.listening(), ctx.lock.hold(verb, ctx.argv):
-        goal = _Goal(ctx, verb, spec, look, confirm)
+        goal = _Goal(ctx, verb, look, confirm)
         ctx.stop.announce = goal.ui.stopping
         with goal.told():
             return goal.reach()
@@ -131,14 +130,12 @@ class _Goal:
         self,
         ctx: Context,
         verb: str,
-        spec: bytes,
         look: Callable[[], Look],
         confirm: Confirm | None,
     ) -> None:
         self.ui = SteadyUi(ctx.ui)
         self._ctx = ctx
         self._verb = verb
-        self._spec = spec
         self._look_now = look
         self._confirm = confirm
         self._agreed: frozenset[tuple[str, str]] = frozenset()
@@ -228,7 +225,7 @@ class _Goal:
                 host=host_name(),
                 troubled=self.ui.warn,
             )
-        self._journal.planned(plan, digest(self._spec), digest(look.facts))
+        self._journal.planned(plan, digest(look.spec), digest(look.facts))
         done = self._report.steps
         report = apply_plan(
             plan, self._ctx.door, self._journal, self.ui, self._ctx.stop, done=len(done)

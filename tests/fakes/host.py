@@ -76,6 +76,7 @@ class FakeHost:
             "lvcreate": self.lvm.lvcreate,
             "lvchange": self.lvm.lvchange,
             "lvconvert": self.lvm.lvconvert,
+            "lvrename": self.lvm.lvrename,
             "lvs": self.lvm.lvs,
             "blkdiscard": self.lvm.blkdiscard,
             "nmcli": self.nm.nmcli,
@@ -233,6 +234,18 @@ class FakeHost:
         self._count += 1
         moved.stamp = self._count  # rename(2) changes ctime
         self.files[target] = moved
+        return 0, ""
+
+    def _sed(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        words = take_apart(argv, values="-e", flags="--in-place", needs="--in-place -e")
+        append, drop = words.values["-e"]
+        assert (append[:3], drop) == ("$a\\", "/^identity:/d")
+        path = words.rest[0]
+        if path not in self.files:
+            return 2, "can't read: No such file or directory"
+        lines = self.files[path].content.decode().splitlines()
+        kept = [line for line in lines if not line.startswith("identity:")]
+        self.put(path, "\n".join([*kept, append[3:], ""]).encode())
         return 0, ""
 
     def _cp(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:

@@ -145,6 +145,17 @@ class FakeLvm:
         made.holds, made.instance, made.drop_in = origin.holds, origin.instance, origin.drop_in
         return 0, ""
 
+    def lvrename(self, argv: tuple[str, ...]) -> tuple[int, str]:
+        before, after = (path.removeprefix(f"{self.vg}/") for path in take_apart(argv).rest)
+        if before not in self.volumes or after in self.volumes:
+            return 5, "not found, or already exists"
+        volume = self.volumes.pop(before)
+        volume.name = after
+        self.volumes[after] = volume
+        for snapshot in self.snapshots(before):
+            snapshot.origin = after
+        return 0, ""
+
     def lvremove(self, argv: tuple[str, ...], stdin: bytes) -> tuple[int, str]:
         volume = self._named(take_apart(argv).rest)
         if volume is None:

@@ -75,6 +75,7 @@ class FakeVirsh:
             return simple[verb](domain) if domain is not None else _missing(rest[1])
         others = {
             "autostart": self._autostart,
+            "domrename": self._domrename,
             "qemu-agent-command": self._agent,
             "change-media": self._change_media,
         }
@@ -132,6 +133,17 @@ class FakeVirsh:
         if domain.state != "paused":
             return 1, "error: Requested operation is not valid: domain is already running"
         domain.paused = False
+        return 0, ""
+
+    def _domrename(self, rest: tuple[str, ...]) -> tuple[int, str]:
+        before, after = rest
+        domain = self.domains.get(before)
+        if domain is None or domain.live is not None or after in self.domains:
+            return 1, "error: Requested operation is not valid"
+        name = domain.xml.find("name")
+        assert name is not None
+        name.text = after
+        self.domains[after] = self.domains.pop(before)
         return 0, ""
 
     def _define(self, rest: tuple[str, ...]) -> tuple[int, str]:

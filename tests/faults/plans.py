@@ -29,6 +29,7 @@ from kvmkeep.model.spec import (
 )
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning.plan import make_plan
+from kvmkeep.planning.rename import Renaming, plan_rename
 from kvmkeep.planning.shutdown import plan_shutdown
 from kvmkeep.planning.snapshot_create import Wish, plan_create
 from kvmkeep.planning.snapshot_delete import plan_delete
@@ -233,12 +234,33 @@ def reverting_a_running_guest() -> Case:
     return Case(host=host, spec=wanted, planner=lambda s, f: plan_revert(s, f, "web", to, 60))
 
 
+def renaming() -> Case:
+    """The spec's file is renamed last: until then the planner is given the old spec."""
+    host = a_host()
+    before = guest(data=GIB)
+    reach(host, spec(before))
+    host.libvirt.domains["web"].live = None
+    folder = "/etc/kvmkeep/guests"
+    host.put(f"{folder}/web.yaml", b"image: debian\n")
+    disks = tuple(replace(d, lv=d.lv.replace("vm-web", "vm-shop")) for d in before.disks)
+    after = spec(replace(before, name=GuestName("shop"), disks=disks))
+    names = Renaming(
+        old=before.name, new=GuestName("shop"), file=f"{folder}/web.yaml", takes_identity=True
+    )
+
+    def planner(_: Spec, facts: Facts) -> Plan:
+        renamed = f"{folder}/shop.yaml" in host.files
+        return plan_rename(after if renamed else spec(before), facts, names)
+
+    return Case(host=host, spec=after, planner=planner, off=("shop",))
+
+
 PLANS = (
     first_guest, multihomed_with_data_disk, dhcp, openstack_only, complete_image, packed_image,
     remote_packed_image, remote_image_with_detached_signature, new_network_beside_one_in_use,
     changes_of_what_is_there, domain_and_its_seed_left_behind, starting, shutting_down,
     snapshot_of_frozen_guest, snapshot_of_suspended_guest, snapshot_of_guest_that_is_off,
-    deleting_a_set, reverting_a_running_guest,
+    deleting_a_set, reverting_a_running_guest, renaming,
 )  # fmt: skip
 
 

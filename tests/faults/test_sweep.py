@@ -143,14 +143,14 @@ def run(case: Case, lock: Lock, at: int = -1, *mode: Way | Effect) -> Run:
     def look() -> Look:
         grave.check()
         this.plans.append(case.planner(case.spec, case.host.facts(case.spec)))
-        return Look(facts=b"", plan=this.plans[-1])
+        return Look(spec=b"", facts=b"", plan=this.plans[-1])
 
     context = Context(
         spec_dir="/spec", door=door, libvirt=None, ui=this.ui, stop=stop, lock=lock,  # type: ignore[arg-type]
         journals=Journals(this.folder, noon), argv=("kvmkeep", "apply"),
     )  # fmt: skip
     try:
-        reach(context, "apply", b"", look, None)
+        reach(context, "apply", look, None)
     except (KvmkeepError, Killed) as error:
         this.error = error
     return this

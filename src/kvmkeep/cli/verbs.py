@@ -23,6 +23,7 @@ VERBS: dict[str, str] = {
     "start": "start guests and wait until they are ready",
     "shutdown": "shut guests down gracefully; never cut their power",
     "snapshot": "take, list, revert to and delete snapshots of guests",
+    "rename": "give a guest that is off another name",
     "observe": "print what is found on this host",
     "journal": "tell what earlier runs did",
     "schema": "print the spec's JSON Schema, for editors",

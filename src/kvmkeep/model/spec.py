@@ -237,9 +237,13 @@ class FirstBoot(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guest:
-    """A guest. `user_data` is extra cloud-config as JSON text, merged over ours; may be empty."""
+    """A guest. UUID and MACs are derived from `identity`: its name, or the one it was born with.
+
+    `user_data` is extra cloud-config as JSON text, merged over ours; may be empty.
+    """
 
     name: GuestName
+    identity: GuestName
     uuid: str
     hostname: str
     description: str

@@ -208,7 +208,7 @@ def _room(scene: Scene, guests: list[Guest], wish: Wish) -> tuple[Refusal, ...]:
     if each > group.extent:
         hint = (
             "take smaller snapshots, which become invalid when they are full: "
-            f"--size {each.bytes // (1 << 20)}MiB, and have `kvmkeep snapshot watch` running"
+            f"--size {each.bytes // (1 << 20)}MiB, and look at `kvmkeep snapshot list` often"
         )
     reason = (
         f"the set needs {needed}, but {free} may be used "
@@ -265,7 +265,7 @@ def _notes(scene: Scene, guest: Guest, wish: Wish) -> tuple[Note, ...]:
         names = ", ".join(disk.name for disk in small)
         texts.append(
             f"the snapshots of {names} are smaller than the disks: one that gets full is lost; "
-            f"have this running: kvmkeep snapshot watch {guest.name}"
+            "look at `kvmkeep snapshot list` often, and make it larger in time: lvextend"
         )
     if len(sets_of(scene, guest)) >= _MANY:
         texts.append(

@@ -43,6 +43,10 @@ class Claims:
         """Claim the name of a logical volume."""
         self._claim("the logical volume", lv, place, owner, "rename the guest or the disk")
 
+    def identity(self, name: str, place: Place, owner: str) -> None:
+        """Claim the name that a guest's UUID and MAC addresses are derived from."""
+        self._claim("the identity", name, place, owner, "give one of them another identity")
+
     def guest(self, name: str, place: Place, owner: str) -> None:
         """Claim the name of a guest."""
         self._claim("the guest name", name, place, owner, "each guest needs its own")

@@ -368,6 +368,14 @@ class GuestFile(Section, frozen=True, kw_only=True):
     name: Annotated[
         GuestText | None, Meta(description="The guest's name. Default: that of the file.")
     ] = None
+    identity: Annotated[
+        GuestText | None,
+        Meta(
+            description="The name that its UUID and MAC addresses are derived from. "
+            "`kvmkeep rename` writes it, so that the guest stays the same machine. "
+            "Default: the guest's name."
+        ),
+    ] = None
     hostname: Annotated[
         str | None, Meta(description="The name it calls itself. Default: the guest's name.")
     ] = None

@@ -50,13 +50,14 @@ def resolve_guest(
     around: Surroundings,
 ) -> Guest | None:
     """Return the guest, or None after noting what is wrong with it."""
+    identity = source.parse(("identity",), parse_guest_name, document.identity) or name
     image = _image(source, document.image, images)
     memory = source.parse(("memory",), _parse_memory, document.memory)
     sizes = document.disks
     disks: tuple[Disk, ...] = ()
     if sizes is not None:
         disks = resolve_disks(source, name, sizes, storage, around.claims)
-    nics = resolve_nics(source, name, document.nics, around)
+    nics = resolve_nics(source, name, identity, document.nics, around)
     login = None
     if document.login is not None:
         login = resolve_login(source, document.login)
@@ -68,11 +69,14 @@ def resolve_guest(
         for position, text in enumerate(document.labels)
     ]
     _check_first_boot(source, document)
-    if name is None or image is None or document.vcpus is None or memory is None:
+    if name is None or identity is None:
+        return None
+    if image is None or document.vcpus is None or memory is None:
         return None
     return Guest(
         name=name,
-        uuid=guest_uuid(around.host, name),
+        identity=identity,
+        uuid=guest_uuid(around.host, identity),
         hostname=hostname or name,
         description=description or "",
         image=image,

@@ -56,12 +56,13 @@ class _Draft:
 def resolve_nics(
     source: Source[GuestFile],
     guest: GuestName | None,
+    identity: GuestName | None,
     sections: tuple[NicSection | None, ...],
     around: Surroundings,
 ) -> tuple[Nic, ...]:
     """Return a guest's NICs; those with mistakes are told and left out."""
     drafts = [
-        _draft(source, guest, position, section, around)
+        _draft(source, guest, position, section, around=around, identity=identity)
         for position, section in enumerate(sections)
         if section is not None
     ]
@@ -73,7 +74,9 @@ def _draft(
     guest: GuestName | None,
     position: int,
     section: NicSection,
+    *,
     around: Surroundings,
+    identity: GuestName | None,
 ) -> _Draft | None:
     path: Path = ("nics", position)
     owner = f"guest {guest}" if guest else source.file
@@ -82,8 +85,8 @@ def _draft(
         source, (*path, "address"), section, network=network, owner=owner, claims=around.claims
     )
     mac = source.parse((*path, "mac"), parse_mac, section.mac)
-    if mac is None and guest is not None and (*path, "mac") not in source.broken:
-        mac = guest_mac(around.host, guest, position)
+    if mac is None and identity is not None and (*path, "mac") not in source.broken:
+        mac = guest_mac(around.host, identity, position)
     if mac is not None:
         around.claims.mac(mac, source.place(*path, "mac"), f"{owner}, NIC {position + 1}")
     dns = None if section.dns is None else resolve_dns(source, (*path, "dns"), section.dns)

@@ -105,21 +105,23 @@ def _guests(
     known: set[str] = set()
     for source in sources:
         name = guest_name(source)
+        twice = name in known
         known.add(name or stem(source.file))
         if name is not None:
             claims.guest(name, source.key("name"), source.file)
         if source.document is None:
             continue
-        guests.append(
-            resolve_guest(
-                source,
-                source.document,
-                name,
-                storage=parts.storage,
-                images=parts.images,
-                around=around,
-            )
+        guest = resolve_guest(
+            source,
+            source.document,
+            name,
+            storage=parts.storage,
+            images=parts.images,
+            around=around,
         )
+        guests.append(guest)
+        if guest is not None and not twice:
+            claims.identity(guest.identity, source.key("identity"), source.file)
         if name is not None:
             needs.setdefault(name, (source, source.document.run))
     check_needs(needs, frozenset(known))

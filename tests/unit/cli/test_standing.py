@@ -54,7 +54,8 @@ PLACE = Place(file="x.yaml", line=1, column=1)
 
 def guest(name: str) -> Guest:
     return Guest(
-        name=GuestName(name), uuid="u", hostname=name, description="", image=Label("debian"),
+        name=GuestName(name), identity=GuestName(name), uuid="u", hostname=name,
+        description="", image=Label("debian"),
         vcpus=2, memory=Size(2 * GIB),
         disks=(Disk(name=Label("root"), lv=f"vm-{name}", size=Size(GIB)),),
         nics=(

@@ -118,12 +118,11 @@ class Site:
     def run_goal(
         self, ctx: flow.Context, verb: str, planner: flow.Planner, confirm: flow.Confirm | None
     ) -> Report:
-        spec = flow.load_spec(ctx)
-
         def look() -> flow.Look:
-            return flow.Look(facts=b"", plan=planner(spec, self.observe(spec)))
+            spec = flow.load_spec(ctx)
+            return flow.Look(spec=b"", facts=b"", plan=planner(spec, self.observe(spec)))
 
-        return flow.reach(ctx, verb, b"", look, confirm)
+        return flow.reach(ctx, verb, look, confirm)
 
     def line(self, *words: str) -> int:
         return main([*words, "--spec", self.spec_dir], self.stages)

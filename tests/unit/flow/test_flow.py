@@ -61,10 +61,10 @@ class Site:
         self.looked += 1
         if isinstance(found, Exception):
             raise found
-        return Look(facts=b"facts", plan=found)
+        return Look(spec=b"spec", facts=b"facts", plan=found)
 
     def reach(self, confirm: Confirm | None = None) -> Report:
-        return reach(self.context, "apply", b"spec", self.look, confirm)
+        return reach(self.context, "apply", self.look, confirm)
 
     def fails(self, kind: type[KvmkeepError], confirm: Confirm | None = None) -> KvmkeepError:
         with pytest.raises(kind) as caught:

@@ -59,7 +59,8 @@ def guest(name: str = "web", *, data: int = 0, **changes: object) -> Guest:
     run = Run(autostart=True, needs=(), ready=ReadyAgent(), start_timeout=300)
     run = replace(run, **{key: changes.pop(key) for key in list(changes) if hasattr(run, key)})
     made = Guest(
-        name=known, uuid=guest_uuid(HOST, known), hostname=name, description="", image=IMAGE.name,
+        name=known, identity=known, uuid=guest_uuid(HOST, known), hostname=name,
+        description="", image=IMAGE.name,
         vcpus=2, memory=Size(2 * GIB),
         disks=tuple(
             Disk(name=Label(role), lv=lv_name("vm-", known, Label(role)), size=Size(size))

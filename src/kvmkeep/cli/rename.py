@@ -1,0 +1,69 @@
+"""`kvmkeep rename`: give a guest that is off another name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.guests import checked
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.facts import Facts
+    from kvmkeep.model.plan import Plan
+    from kvmkeep.model.spec import Spec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Args:
+    """Which guest, and its new name."""
+
+    guest: str
+    name: str
+    dry_run: bool
+    yes: bool
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("guest", metavar="GUEST", help="the guest; it must be off")
+    parser.add_argument("name", metavar="NAME", help="its new name")
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    parser.add_argument(
+        "-n", "--dry-run", action="store_true", help="show the steps, run none of them"
+    )
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Rename it: domain, LVs, XML file and spec."""
+    import posixpath  # noqa: PLC0415
+
+    from kvmkeep.errors import UsageError  # noqa: PLC0415
+    from kvmkeep.model.units import GuestName, parse_guest_name  # noqa: PLC0415
+    from kvmkeep.planning.rename import Renaming, plan_rename  # noqa: PLC0415
+    from kvmkeep.spec.identity import takes_identity  # noqa: PLC0415
+
+    try:
+        new = parse_guest_name(args.name)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    old = GuestName(checked(args.guest))
+    by_name = {guest.name: guest for guest in ctx.spec().guests}
+    file = by_name[old].place.file if old in by_name else f"{ctx.spec_dir}/guests/{old}.yaml"
+    content = ctx.door().read(file) or b""
+    renaming = Renaming(
+        old=old,
+        new=new,
+        file=posixpath.abspath(file),
+        takes_identity=takes_identity(content),
+    )
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        return plan_rename(spec, facts, renaming)
+
+    if args.dry_run:
+        return dry_run(planner, (), ctx)
+    return reach("rename", planner, (), ctx, yes=args.yes)

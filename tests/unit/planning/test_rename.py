@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fakes.host import CLOUD, FakeHost, FakeImage
+
+from kvmkeep.model.command import WriteFile
+from kvmkeep.model.facts import DomainState, Facts, Problem
+from kvmkeep.model.plan import Plan
+from kvmkeep.model.spec import Guest, Spec
+from kvmkeep.model.units import GuestName
+from kvmkeep.planning.rename import Renaming, plan_rename
+from tests.unit.planning.build import GIB, IMAGE, guest, spec
+from tests.unit.planning.rounds import carry_out, reach
+
+FILE = "/etc/kvmkeep/guests/web.yaml"
+WEB = guest(data=GIB)
+
+
+def renaming(new: str = "shop", **changes: object) -> Renaming:
+    made = Renaming(old=GuestName("web"), new=GuestName(new), file=FILE, takes_identity=True)
+    return replace(made, **changes)
+
+
+def site(*others: Guest) -> tuple[FakeHost, Spec]:
+    """Return a host whose guest web is off."""
+    host = FakeHost()
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
+    wanted = spec(WEB, *others)
+    reach(host, wanted)
+    host.libvirt.domains["web"].live = None
+    host.put(FILE, b"image: debian\nidentity: older\n")
+    return host, wanted
+
+
+def refusals(plan: Plan) -> list[str]:
+    return [refusal.reason for refusal in plan.refusals]
+
+
+def planned(host: FakeHost, wanted: Spec, names: Renaming, **changes: object) -> Plan:
+    return plan_rename(wanted, replace(host.facts(wanted), **changes), names)
+
+
+def test_all_that_bears_the_name_is_renamed_and_the_machine_stays_the_same() -> None:
+    host, wanted = site()
+    snapshot = host.lvm.add("vm-web-data-20260102T1200Z", GIB, "kvmkeep", "kvmkeep.guest=web")
+    snapshot.origin = "vm-web-data"
+    foreign = host.lvm.add("vm-web-old", GIB, "other")
+    before = host.libvirt.domains["web"]
+    uuid, mac = before.uuid, before.xml.find("devices/interface/mac").get("address")
+    for step in planned(host, wanted, renaming()).steps:
+        carry_out(host, step)
+    after = host.libvirt.domains["shop"]
+    assert (after.uuid, after.xml.find("devices/interface/mac").get("address")) == (uuid, mac)
+    sources = [s.get("dev") for s in after.xml.findall("devices/disk/source") if s.get("dev")]
+    assert sources == ["/dev/rl_build/vm-shop", "/dev/rl_build/vm-shop-data"]
+    assert after.xml.find("devices/serial/log").get("file").endswith("/shop-console.log")
+    ours = {v.name: v for v in host.lvm.volumes.values() if "kvmkeep.guest=shop" in v.tags}
+    assert ours.keys() == {"vm-shop", "vm-shop-data", "vm-shop-data-20260102T1200Z"}
+    assert ours["vm-shop-data-20260102T1200Z"].origin == "vm-shop-data"
+    assert (foreign.name, foreign.tags) == ("vm-web-old", {"other"})
+    assert host.files["/etc/kvmkeep/guests/shop.yaml"].content == b"image: debian\nidentity: web\n"
+    assert FILE not in host.files
+    assert "/root/kvm/web.xml" not in host.files
+    assert b"<name>shop</name>" in host.files["/root/kvm/shop.xml"].content
+
+
+def test_elements_that_nobody_here_knows_stay_to_the_byte() -> None:
+    host, wanted = site()
+    extra = "<x:info xmlns:x='urn:x' of='/dev/rl_build/vm-web'><!-- web --></x:info>"
+    (domain,) = host.facts(wanted).domains
+    xml = domain.xml.replace("</devices>", f"</devices>{extra}")
+    plan = planned(host, wanted, renaming(), domains=(replace(domain, xml=xml),))
+    files = [a for step in plan.steps for a in step.actions if isinstance(a, WriteFile)]
+    assert extra.encode() in files[0].content
+
+
+def test_an_lv_with_a_name_of_its_own_keeps_it() -> None:
+    host, _ = site()
+    named = replace(WEB, disks=(WEB.disks[0], replace(WEB.disks[1], lv="archive")))
+    host.lvm.volumes["archive"] = host.lvm.volumes.pop("vm-web-data")
+    host.lvm.volumes["archive"].name = "archive"
+    plan = planned(host, spec(named), renaming())
+    for step in plan.steps:
+        carry_out(host, step)
+    assert "kvmkeep.guest=shop" in host.lvm.volumes["archive"].tags
+    assert "archive" in {*host.lvm.volumes}
+    assert plan.refusals == ()
+
+
+def test_when_the_spec_has_the_new_name_all_is_done() -> None:
+    host, _ = site()
+    assert planned(host, spec(guest("shop")), renaming()) == Plan()
+    assert refusals(planned(host, spec(guest("db")), renaming())) == [
+        "there is no guest of that name in the spec"
+    ]
+
+
+def test_names_that_are_taken() -> None:
+    host, wanted = site(guest("db", needs=(GuestName("web"),)))
+    found = refusals(planned(host, wanted, renaming("db")))
+    assert found == [
+        "there is a guest db in the spec", "there is a domain db", "it is needed by db",
+    ]  # fmt: skip
+    host, wanted = site()
+    assert refusals(planned(host, wanted, renaming("web"))) == ["that is its name already"]
+    host.lvm.add("vm-shop-data", GIB)
+    assert refusals(planned(host, wanted, renaming())) == ["there is an LV rl_build/vm-shop-data"]
+
+
+def test_files_that_can_not_be_renamed_or_given_a_line() -> None:
+    host, wanted = site()
+    other = renaming(file="/etc/kvmkeep/guests/a.yaml")
+    assert "its name stands in /etc/kvmkeep/guests/a.yaml" in refusals(
+        planned(host, wanted, other)
+    )[0]  # fmt: skip
+    flow = planned(host, wanted, renaming(takes_identity=False))
+    assert flow.refusals[0].hint.startswith("write `identity: web` into it")
+
+
+def test_guests_that_are_not_at_rest() -> None:
+    host, wanted = site()
+    facts = host.facts(wanted)
+    (domain,) = facts.domains
+
+    def with_domain(**changes: object) -> Facts:
+        return replace(facts, domains=(replace(domain, **changes),))
+
+    def told(found: Facts) -> list[str]:
+        return refusals(plan_rename(wanted, found, renaming()))
+
+    assert told(with_domain(state=DomainState.RUNNING)) == [
+        "it runs, and libvirt renames only guests that are off"
+    ]
+    assert "which is not ours" in told(with_domain(ours=False))[0]
+    assert "which is not ours" in told(with_domain(name="other"))[0]
+    assert told(replace(facts, domains=())) == ["libvirt does not know it yet"]
+    hole = Problem(what="volume groups", reason="vgs failed", hint="run it as root")
+    assert told(replace(facts, problems=(hole,))) == ["vgs failed"]
+    volumes = tuple(
+        replace(v, tags=(*v.tags, "kvmkeep.state=fresh")) if v.name == "vm-web" else v
+        for v in facts.volumes
+    )
+    assert told(replace(facts, volumes=volumes)) == ["its first boot is not done yet"]
+
+
+def test_volumes_that_are_lost_or_being_reverted() -> None:
+    host, wanted = site()
+    facts = host.facts(wanted)
+    merging = tuple(replace(v, merging=v.name == "vm-web") for v in facts.volumes)
+    assert refusals(planned(host, wanted, renaming(), volumes=merging)) == [
+        "rl_build/vm-web is being reverted to a snapshot"
+    ]
+    lost = tuple(v for v in facts.volumes if v.name != "vm-web-data")
+    assert refusals(planned(host, wanted, renaming(), volumes=lost)) == [
+        "its LV rl_build/vm-web-data is gone, or is not ours"
+    ]
+
+
+def test_a_template_that_is_broken() -> None:
+    host, wanted = site()
+    broken = replace(wanted, template="<domain><name>%CHANGEME-X%</name></domain>")
+    plan = planned(host, broken, renaming())
+    assert [refusal.hint for refusal in plan.refusals] == ["correct the template"]
+
+
+@pytest.mark.parametrize("already", [1, 2, 3, 4])
+def test_what_is_done_already_is_not_done_again(already: int) -> None:
+    host, wanted = site()
+    steps = planned(host, wanted, renaming()).steps
+    for step in steps[:already]:
+        carry_out(host, step)
+    assert planned(host, wanted, renaming()).steps[0].what == steps[already].what

@@ -26,8 +26,9 @@ test: check lab-test
 check: $(STAMP)
 	tools/check $(VENV)
 
+# Each worker has a lab of its own, which takes one core; a module is never divided.
 lab-test: $(STAMP)
-	$(PYTHON) -m pytest tests/lab
+	$(PYTHON) -m pytest tests/lab -n 2 --dist loadfile -v
 
 bench: $(STAMP)
 	$(PYTHON) -m bench

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import msgspec
+
 from kvmkeep.model.facts import Contents
 from kvmkeep.model.names import FIRST_BOOT_DONE
 from kvmkeep.model.spec import FirstBoot, Guest, Network, Nic
@@ -266,4 +268,4 @@ def _all_dns(guest: Guest) -> list[str]:
 
 
 def _text(value: Json) -> str:
-    return json.dumps(value, indent=1) + "\n"
+    return msgspec.json.format(json.dumps(value), indent=1) + "\n"

@@ -44,8 +44,11 @@ def wrapped(text: str, width: int, first: str = "", rest: str = "") -> list[str]
 
     `first` and `rest` begin the first line and the others.
     """
+    line = one_line(text)
+    if line and line == line.strip() and len(first) + len(line) <= width:
+        return [first + line]
     return textwrap.wrap(
-        one_line(text),
+        line,
         width,
         initial_indent=first,
         subsequent_indent=rest,

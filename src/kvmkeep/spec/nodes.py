@@ -1,8 +1,8 @@
 """YAML text to a tree that knows where each thing stands.
 
 YAML 1.2 (core schema), without what makes a file read otherwise than it looks: anchors, aliases,
-merge keys, tags, directives and double keys are refused. ruamel.yaml parses; what a plain scalar
-means is decided here, so that a MAC address stays text.
+merge keys, tags, directives and double keys are refused. libyaml parses, through PyYAML; what a
+plain scalar means is decided here, by YAML 1.2, so that a MAC address and `yes` stay text.
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import (
+import yaml
+from yaml import (
     AliasEvent,
     CollectionEndEvent,
     DocumentStartEvent,
@@ -104,14 +102,17 @@ _UNWANTED = re.compile(
     "\U00010000-\U0010ffff]"
 )
 
-_HALF = re.compile("[\ud800-\udfff]")
-
 _HINTS = (
     ("mapping values are not allowed", "a ':' too many, or wrong indentation; quote such text"),
     ("could not find expected ':'", "a key without ':', or wrong indentation"),
     ("found unexpected end of stream", "a quote is not closed"),
-    ("<block end>", "compare the indentation with the lines above"),
+    ("expected key", "compare the indentation with the lines above"),
+    ("expected '-'", "compare the indentation with the lines above"),
     ("expected ',' or", "a bracket or brace is not closed, or a comma is missing"),
+    ("cannot start any token", "put such text in quotes"),
+    ("found unexpected ':'", "a space must follow the ':' of a key; quote such text"),
+    ("expected node content", "a value is missing, or a sign too many stands here"),
+    ("escape", "in single quotes, \\ means nothing special"),
 )
 
 
@@ -165,20 +166,16 @@ class _Reader:
             self.wrong(mark, f"the character {unwanted[0]!a} can't stand in a spec")
             return None
         try:
-            return self._document(YAML(typ="safe", pure=True).parse(self.text))
+            return self._document(iter(yaml.CSafeLoader(self.text).get_event, None))
         except _TooDeep as error:
             self.wrong(error.mark, f"nested more than {DEEPEST} levels deep")
-        except MarkedYAMLError as error:
+        except yaml.MarkedYAMLError as error:
             self._syntax(error)
-        except (YAMLError, ValueError, OverflowError):
-            # chr() of an escape such as "\UFFFFFFFF", inside the scanner, without a place.
-            self.wrong(Mark(1, 1), "this is not YAML (an escape in double quotes is wrong)")
         return None
 
-    def _syntax(self, error: MarkedYAMLError) -> None:
+    def _syntax(self, error: yaml.MarkedYAMLError) -> None:
         """Note what the parser stumbled over, with a hint where the usual reason is known."""
-        where = error.problem_mark or error.context_mark
-        mark = Mark(1, 1) if where is None else Mark(where.line + 1, where.column + 1)
+        mark = _mark(error.problem_mark)
         lines = self.text.split("\n")
         line = lines[mark.line - 1] if mark.line <= len(lines) else ""
         indentation = line[: len(line) - len(line.lstrip())]
@@ -186,9 +183,8 @@ class _Reader:
             mark = Mark(mark.line, line.index("\t") + 1)
             self.wrong(mark, "a tab can't stand in the indentation (use spaces)")
             return
-        problem = printable(str(error.problem))[1:-1].replace("\\'", "'")
-        hint = next((f" ({hint})" for part, hint in _HINTS if part in problem), "")
-        self.wrong(mark, f"this is not YAML: {problem}{hint}")
+        hint = next((f" ({hint})" for part, hint in _HINTS if part in error.problem), "")
+        self.wrong(mark, f"this is not YAML: {error.problem}{hint}")
 
     def _document(self, events: Iterator[Event]) -> Node | None:
         root: Node | None = None
@@ -196,7 +192,9 @@ class _Reader:
         for event in events:
             if isinstance(event, DocumentStartEvent):
                 if begun:
-                    self.wrong(_mark(event), "a second document begins here (one for each file)")
+                    self.wrong(
+                        _mark(event.start_mark), "a second document begins here (one for each file)"
+                    )
                     return root
                 begun = True
                 if event.version or event.tags:
@@ -216,7 +214,7 @@ class _Reader:
         return Mark(next(found, 1), 1)
 
     def _node(self, event: Event, events: Iterator[Event], depth: int) -> Node:
-        mark = _mark(event)
+        mark = _mark(event.start_mark)
         if depth > DEEPEST:
             raise _TooDeep(mark)
         if isinstance(event, AliasEvent):
@@ -237,11 +235,10 @@ class _Reader:
     def _scalar(self, event: ScalarEvent, mark: Mark) -> Node:
         if event.tag is not None:
             return self.wrong(mark, "tags are not used here (remove the word that begins with '!')")
-        text: str = event.value
-        if not text.isascii() and _HALF.search(text):
-            return self.wrong(mark, "an escape in this text is half a character")
-        plain = bool(event.implicit[0])
-        return Scalar(mark, text, plain_kind(text) if plain else Kind.TEXT, plain)
+        plain = event.implicit[0]
+        return Scalar(
+            mark, event.value, plain_kind(event.value) if plain else Kind.TEXT, bool(plain)
+        )
 
     def _mapping(self, mark: Mark, events: Iterator[Event], depth: int) -> Mapping:
         mapping = Mapping(mark)
@@ -275,5 +272,5 @@ class _TooDeep(Exception):
         self.mark = mark
 
 
-def _mark(event: Any) -> Mark:  # noqa: ANN401 - ruamel.yaml's events are untyped
-    return Mark(event.start_mark.line + 1, event.start_mark.column + 1)
+def _mark(mark: yaml.Mark) -> Mark:
+    return Mark(mark.line + 1, mark.column + 1)

@@ -60,9 +60,11 @@ def told(text: str) -> list[str]:
         (BARE + "labels: !!set [a]\n", [f"6:9: tags are not used here {NOT_HERE} '!')"]),
         (BARE + "? [a]\n: b\n", ["6:3: a key must be a single word"]),
         (BARE + "*x : b\n", ["6:1: aliases are not used here (write the value again)"]),
-        (BARE + 'description: "\\ud800"\n', ["6:14: an escape in this text is half a character"]),
+        (BARE + 'description: "\\ud800"\n', ["6:17: this is not YAML: found invalid Unicode character escape code "
+          "(in single quotes, \\ means nothing special)"]),
         (BARE + 'description: "\\UFFFFFFFF"\n',
-         ["1:1: this is not YAML (an escape in double quotes is wrong)"]),
+         ["6:17: this is not YAML: found invalid Unicode character escape code "
+          "(in single quotes, \\ means nothing special)"]),
         (BARE + "user_data: {a: " + "[" * 18 + "]" * 18 + "}\n", []),
         (BARE + "user_data: {a: " + "[" * 5000 + "\n", ["6:34: nested more than 20 levels deep"]),
     ],
@@ -79,7 +81,7 @@ def test_form(text: str, lines: list[str]) -> None:
     ("text", "line"),
     [
         ("a: b: c\n",
-         "1:5: this is not YAML: mapping values are not allowed here "
+         "1:5: this is not YAML: mapping values are not allowed in this context "
          "(a ':' too many, or wrong indentation; quote such text)"),
         ("image: rocky9\nvcpus\nmemory: 1GiB\n",
          "3:1: this is not YAML: could not find expected ':' "
@@ -87,13 +89,22 @@ def test_form(text: str, lines: list[str]) -> None:
         ("a: 'b\n", "2:1: this is not YAML: found unexpected end of stream "
          "(a quote is not closed)"),
         ("run:\n    ready: agent\n  needs: []\n",
-         "3:3: this is not YAML: expected <block end>, but found '<block mapping start>' "
+         "3:3: this is not YAML: did not find expected key "
          "(compare the indentation with the lines above)"),
         ("disks: {root: 1GiB\nnics: []\n",
-         "2:5: this is not YAML: expected ',' or '}', but got ':' "
+         "2:5: this is not YAML: did not find expected ',' or '}' "
          "(a bracket or brace is not closed, or a comma is missing)"),
-        ("a: %b\n", "1:4: this is not YAML: found character '%' that cannot start any token"),
-        ('a: "\\q"\n', "1:6: this is not YAML: found unknown escape character 'q'"),
+        ("a: %b\n", "1:4: this is not YAML: found character that cannot start any token "
+         "(put such text in quotes)"),
+        ('a: "\\q"\n', "1:5: this is not YAML: found unknown escape character "
+         "(in single quotes, \\ means nothing special)"),
+        ("- a\nb: c\n", "2:1: this is not YAML: did not find expected '-' indicator "
+         "(compare the indentation with the lines above)"),
+        ("disks: {root:, data: 1GiB}\n", "1:13: this is not YAML: found unexpected ':' "
+         "(a space must follow the ':' of a key; quote such text)"),
+        ("labels: [a,, b]\n", "1:12: this is not YAML: did not find expected node content "
+         "(a value is missing, or a sign too many stands here)"),
+        ("%FOO x\n---\na: b\n", "1:5: this is not YAML: found unknown directive name"),
     ],
 )  # fmt: skip
 def test_syntax(text: str, line: str) -> None:

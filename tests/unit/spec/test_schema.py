@@ -67,7 +67,7 @@ def test_right_files_fit_the_schema() -> None:
     [
         (HOST, "vlan: 223", "vlan: 4095"),
         (HOST, "vlan: 223", "vlan: '223'"),
-        (HOST, "vlan: 223", "vlan:"),
+        (HOST, "vlan: 223", "vlan: "),
         (HOST, "  internal:", "  Internal:"),
         (HOST, "uplink: ens802f1", "uplink: ens802f1ens802f1"),
         (HOST, "storage:", "stroage:"),

@@ -1,5 +1,7 @@
 """What kvmkeep uses of PyYAML, and nothing else."""
 
+__with_libyaml__: bool
+
 class Mark:
     line: int
     column: int

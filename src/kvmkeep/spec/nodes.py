@@ -23,6 +23,7 @@ from yaml import (
     ScalarEvent,
 )
 
+from kvmkeep.errors import Unready
 from kvmkeep.model.spec import Place
 from kvmkeep.model.units import printable
 from kvmkeep.spec.mistakes import Mistakes
@@ -141,7 +142,13 @@ def decode(file: str, content: bytes, mistakes: Mistakes) -> str | None:
 
 
 def read_tree(file: str, text: str, mistakes: Mistakes) -> Node | None:
-    """Return the tree of a file's text, or None after noting why there is none."""
+    """Return the tree of a file's text, or None after noting why there is none.
+
+    Raises Unready where PyYAML was built without libyaml.
+    """
+    if not yaml.__with_libyaml__:
+        hint = "install your distribution's python3-yaml, or PyYAML as a wheel"
+        raise Unready("PyYAML was built without libyaml, which reads the spec", hint=hint)
     return _Reader(file, text, mistakes).read()
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.spec.texts import BARE, HOST, WEB
 
+from kvmkeep.errors import Unready
 from kvmkeep.spec.mistakes import Mistakes
 from kvmkeep.spec.nodes import Kind, Mapping, Mark, Node, Scalar, Sequence, read_tree
 
@@ -225,3 +226,9 @@ def test_a_tab_that_indents_is_a_mistake(text: str) -> None:
     assert read_tree("f", text, found) is None
     with pytest.raises(Exception, match="a tab can't stand in the indentation"):
         found.stop_if_any()
+
+
+def test_without_libyaml_the_host_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yaml, "__with_libyaml__", False)
+    with pytest.raises(Unready, match="built without libyaml"):
+        read_tree("f", BARE, Mistakes())

@@ -116,7 +116,7 @@ def read_file(path: str, limit: int) -> bytes | None:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return None
         content = bytearray()
-        while len(content) < limit and (more := file.read(min(limit - len(content), 1 << 16))):
+        while len(content) < limit and (more := file.read(min(limit - len(content), 1 << 20))):
             content += more
         return bytes(content)
 

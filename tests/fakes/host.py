@@ -257,6 +257,8 @@ class FakeHost:
         return 0, ""
 
     def _chmod(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        if argv[:2] == ("--recursive", "u-s,g-s,go-w"):
+            return 0, ""
         mode, dashes, path = argv
         assert dashes == "--"
         self.files[path].mode = int(mode, 8)
@@ -308,9 +310,11 @@ class FakeHost:
             self.put(words.one("--output"), signed.removeprefix(b"signed:"))
         return 0, ""
 
-    def _prlimit(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+    def _prlimit(self, argv: tuple[str, ...], stdin: bytes) -> tuple[int, str]:
         assert argv[0].startswith("--fsize=")
         assert argv[1] == "--"
+        if argv[2] == "guestfish":
+            return self._guestfish(argv[3:], stdin)
         words = take_apart(argv[3:], values="-o", flags="-d -dc --quiet --sparse --force")
         content = self.read(words.rest[0], 1 << 30) or b""
         endings = {"zstd": b"zst:", "xz": b"xz:", "gzip": b"gz:"}
@@ -322,10 +326,13 @@ class FakeHost:
             return 0, ""
         return 0, plain.decode()
 
+    def _chown(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        assert argv[:3] == ("--recursive", "--no-dereference", "root:root")
+        return 0, ""
+
     def _guestfish(self, argv: tuple[str, ...], stdin: bytes) -> tuple[int, str]:
         if "--ro" in argv:
-            path = argv[argv.index("-a") + 1]
-            return (0, "looked") if path in self.files else (1, "no such file")
+            return self._looks(argv, stdin.decode())
         words = take_apart(argv, values="--format -a", flags="--rw -i", needs="--rw --format -a -i")
         volume = self.lvm.at(words.one("-a"))
         if volume is None or words.one("--format") != "raw":
@@ -333,6 +340,24 @@ class FakeHost:
         assert self._open(volume.name) == "", "a running guest's disk was changed"
         volume.drop_in = stdin.decode()
         return 0, ""
+
+    def _looks(self, argv: tuple[str, ...], script: str) -> tuple[int, str]:
+        path = argv[argv.index("-a") + 1]
+        volume = self.lvm.at(path)
+        if volume is None and path not in self.files:
+            return 1, "no such file"
+        if volume is not None:
+            assert argv[:4] == ("--ro", "--format=raw", "-a", path)
+            assert self._open(volume.name) == "", "a running guest's disk was looked into"
+        if argv[4:5] == ("-i",):
+            assert volume is not None
+            assert argv[5] == "copy-out"
+            *paths, target = argv[6:]
+            for one in paths:
+                self.put(f"{target}/{one.rpartition('/')[2]}", f"{volume.name} {one}".encode())
+            return 0, ""
+        asked = re.search("@kvmkeep asked.*\\necho (.*)", script)
+        return 0, inside_answer(asked[1]) if asked else "looked"
 
     def _qemu_img(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         assert argv[0] == "convert"
@@ -408,6 +433,20 @@ class FakeHost:
             old = self.files[log].content if log in self.files else b""
             self.put(log, old + f"\n{FIRST_BOOT_DONE} {domain.uuid}\n".encode())
         return ""
+
+
+def inside_answer(asked: str) -> str:
+    """Return what guestfish prints of a Debian guest."""
+    lines = {
+        "asked": asked, "table": "msdos", "filesystems": "/dev/sda1: ext4",
+        "partitions": "[0] = {\n  part_num: 1\n  part_start: 1\n  part_end: 2\n  part_size: 4096\n}",
+        "type-1": "0x83", "boot-sector": "eb " * 510 + "55 aa",
+    }  # fmt: skip
+    said = ["@kvmkeep look 1 raw", "@kvmkeep filesystem the disk"]
+    said += [f"@kvmkeep {kind}\n{text}" for kind, text in lines.items()]
+    said += ["@kvmkeep filesystem /dev/sda1", "@kvmkeep os-release", 'PRETTY_NAME="Debian 12"']
+    said += ["@kvmkeep passwd", "root:x:0:0::/root:/bin/sh", "@kvmkeep cloud-init", "true"]
+    return "\n".join([*said, "@kvmkeep NetworkManager", "true", "@kvmkeep end", ""])
 
 
 def digest_of(content: bytes) -> str:

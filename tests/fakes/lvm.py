@@ -157,9 +157,13 @@ class FakeLvm:
         return 0, ""
 
     def lvremove(self, argv: tuple[str, ...], stdin: bytes) -> tuple[int, str]:
-        volume = self._named(take_apart(argv).rest)
+        words = take_apart(argv, values="--select")
+        volume = self._named(words.rest)
         if volume is None:
             return 5, "not found"
+        for select in words.values.get("--select", []):
+            if not set(re.findall('"([^"]*)"', select)) <= volume.tags:
+                return 0, ""
         if volume.active and stdin != b"y\n":
             return 5, "not removed: nobody said yes"
         if self.snapshots(volume.name) or volume.merging:
@@ -196,10 +200,13 @@ class FakeLvm:
             volume.merging = ""
             return 0, f"  {volume.name}\n"
         for select in words.values.get("--select", []):
-            match = re.fullmatch(r"(?:origin=(\S+) && )?lv_tags=\{(.*)\}", select)
+            match = re.fullmatch(
+                r"(?:origin=(\S+) && )?lv_tags=\{(.*)\}( && lv_device_open!=open)?", select
+            )
             if match is None:
                 raise UnknownCommandError(select)
-            if match[1] not in {None, volume.origin}:
+            in_use = match[3] is not None and self.is_open(volume.name)
+            if in_use or match[1] not in {None, volume.origin}:
                 return 0, ""
             if not {tag.strip('"') for tag in match[2].split(" && ")} <= volume.tags:
                 return 0, ""

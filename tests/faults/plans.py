@@ -14,6 +14,7 @@ from unit.planning.build import GIB, IMAGE, guest, network, nic, spec
 from unit.planning.rounds import reach
 
 from kvmkeep.model.facts import Contents, Facts
+from kvmkeep.model.inside import parse_inside
 from kvmkeep.model.names import console_log
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.snapshot import Level
@@ -28,6 +29,8 @@ from kvmkeep.model.spec import (
     Spec,
 )
 from kvmkeep.model.units import GuestName, Size
+from kvmkeep.planning.copy_out import CopyOut, plan_copy_out
+from kvmkeep.planning.inspect import Question, plan_inspect
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.rename import Renaming, plan_rename
 from kvmkeep.planning.shutdown import plan_shutdown
@@ -234,6 +237,39 @@ def reverting_a_running_guest() -> Case:
     return Case(host=host, spec=wanted, planner=lambda s, f: plan_revert(s, f, "web", to, 60))
 
 
+def inspecting_a_running_guest() -> Case:
+    host, wanted = running_with_two_disks()
+    question = Question(name="web", asked="20261123T071034Z")
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        answer = host.read(question.path, 1 << 20)
+        known = parse_inside(answer.decode()) if answer is not None else None
+        return plan_inspect(spec, facts, question, known)
+
+    return Case(host=host, spec=wanted, planner=planner)
+
+
+def copying_out(*, running: bool) -> Case:
+    host, wanted = running_with_two_disks()
+    if not running:
+        host.libvirt.domains["web"].live = None
+        host.lvm.volumes["vm-web"].active = False
+    wish = CopyOut(guest="web", paths=("/etc/fstab", "/a b"), directory="/srv/x", largest=Size(1))
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        return plan_copy_out(spec, facts, replace(wish, there=host.names("/srv/x")))
+
+    return Case(host=host, spec=wanted, planner=planner, off=() if running else ("web",))
+
+
+def copying_out_of_a_running_guest() -> Case:
+    return copying_out(running=True)
+
+
+def copying_out_of_a_guest_that_is_off() -> Case:
+    return copying_out(running=False)
+
+
 def renaming() -> Case:
     """The spec's file is renamed last: until then the planner is given the old spec."""
     host = a_host()
@@ -261,6 +297,7 @@ PLANS = (
     changes_of_what_is_there, domain_and_its_seed_left_behind, starting, shutting_down,
     snapshot_of_frozen_guest, snapshot_of_suspended_guest, snapshot_of_guest_that_is_off,
     deleting_a_set, reverting_a_running_guest, renaming,
+    inspecting_a_running_guest, copying_out_of_a_running_guest, copying_out_of_a_guest_that_is_off,
 )  # fmt: skip
 
 
@@ -337,6 +374,7 @@ def in_service(host: FakeHost, case: Case) -> None:
     assert host.systemd.timers == {}, "a guard was left"
     leftovers = [path for path in host.files if path.endswith(".part") or "/seed/" in path]
     assert leftovers == []
+    assert not [path for path in host.files if "/.kvmkeep" in path]
     assert host.nm._saved == {}, "a checkpoint was left open"
     assert host.libvirt.domains.keys() == {"legacy", *(one.name for one in case.spec.guests)}
     for one in case.spec.guests:

@@ -29,23 +29,39 @@ def dry_run(planner: Planner, guests: tuple[str, ...], ctx: Context) -> int:
 
 def reach(verb: str, planner: Planner, guests: tuple[str, ...], ctx: Context, *, yes: bool) -> int:
     """Reach the goal; ask first, unless `yes`."""
+    _tell(_reach(verb, planner, guests, ctx, yes=yes), ctx)
+    return 0
+
+
+def reach_quietly(verb: str, planner: Planner, guests: tuple[str, ...], ctx: Context) -> None:
+    """Reach a goal that changes nothing that is ours, without a word unless it fails."""
+    _reach(verb, planner, guests, ctx, yes=True, told=False)
+
+
+def _reach(
+    verb: str,
+    planner: Planner,
+    guests: tuple[str, ...],
+    ctx: Context,
+    *,
+    yes: bool,
+    told: bool = True,
+) -> Report:
     if not yes:
         demand_terminal(verb)
     demand_own_libvirt(verb, ctx)
     demand_guests(ctx.spec(), guests)
 
     def confirm(plan: Plan) -> bool:
-        if not ctx.json:
+        if told and not ctx.json:
             show_plan(plan, ctx, invite=False)
         return yes or ask(plan, ctx.streams)
 
     ui = make_ui(ctx.streams)
     try:
-        report = ctx.run_goal(ui, verb, planner, confirm)
+        return ctx.run_goal(ui, verb, planner, confirm)
     finally:
         ui.close()
-    _tell(report, ctx)
-    return 0
 
 
 def demand_own_libvirt(verb: str, ctx: Context) -> None:

@@ -24,6 +24,8 @@ VERBS: dict[str, str] = {
     "shutdown": "shut guests down gracefully; never cut their power",
     "snapshot": "take, list, revert to and delete snapshots of guests",
     "rename": "give a guest that is off another name",
+    "inspect": "tell what is in a guest's disk or in an image",
+    "copy-out": "copy files out of a guest's disk, also of a running guest",
     "observe": "print what is found on this host",
     "journal": "tell what earlier runs did",
     "schema": "print the spec's JSON Schema, for editors",
@@ -51,4 +53,6 @@ class Verb(Protocol):
 
 def load(name: str) -> Verb:
     """Import the module of a verb: only the chosen one costs time."""
-    return cast("Verb", importlib.import_module(f"kvmkeep.cli.{name.replace(' ', '_')}"))
+    return cast(
+        "Verb", importlib.import_module(f"kvmkeep.cli.{name.replace(' ', '_').replace('-', '_')}")
+    )

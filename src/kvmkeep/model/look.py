@@ -10,7 +10,7 @@ nothing to gain by forging the markers.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kvmkeep.model.facts import Contents
 from kvmkeep.model.spec import Format
@@ -18,7 +18,7 @@ from kvmkeep.model.spec import Format
 LOOK_LIMIT = 8 << 20
 """How much of an answer is read, in bytes; what the script prints stays below."""
 
-_MARK = "@kvmkeep "
+MARK = "@kvmkeep "
 _VERSION = "look 1"
 _END = "end"
 _PARTITIONS = 9
@@ -28,7 +28,10 @@ _CONFIG_LIMIT = 131072
 # point, for which something must be mounted already; /boot is, in images with LVM.
 _ROOT_VOLUMES = ("/dev/*/root", "/dev/*/rootlv", "/dev/*/ubuntu-lv")
 
-_FILES = (
+Questions = tuple[tuple[str, str], ...]
+"""Kinds of answers, each with a line for guestfish (where `{root}` is the system) or a path."""
+
+_FILES: Questions = (
     ("os-release", "-pread {root}/etc/os-release 4096 0"),
     ("os-release", "-pread {root}/usr/lib/os-release 4096 0"),
     ("ds-identify", "-pread {root}/etc/cloud/ds-identify.cfg 4096 0"),
@@ -36,7 +39,7 @@ _FILES = (
     # `head-n` and not `pread`: it ends each file with a newline, so files can't grow together.
     ("config", f"-glob head-n 5000 {{root}}/etc/cloud/cloud.cfg.d/*.cfg | head -c {_CONFIG_LIMIT}"),
 )
-_PROGRAMS = (
+_PROGRAMS: Questions = (
     ("cloud-init", "/usr/bin/cloud-init"),
     ("cloud-init", "/usr/local/bin/cloud-init"),
     ("cloud-init", "/usr/bin/cloud-init-like"),
@@ -51,19 +54,28 @@ def look_argv(path: str, form: Format) -> tuple[str, ...]:
     return ("guestfish", "--ro", f"--format={form}", "-a", path)
 
 
-def look_script(form: Format) -> bytes:
+def look_script(
+    form: Format, disk: tuple[str, ...] = (), files: Questions = (), paths: Questions = ()
+) -> bytes:
     """Return what guestfish is asked.
+
+    More than first boot needs may be asked: lines about the `disk`, and of each filesystem,
+    lines that print `files`, and `paths` that may exist.
 
     A leading `-` lets guestfish go on after an error: most of the questions do not apply. The
     last `ping-daemon` has none, so an appliance that died makes the command fail.
     """
-    lines = [f'echo "{_MARK}{_VERSION} {form}"', "run"]
+    lines = [f'echo "{MARK}{_VERSION} {form}"', "run", *disk]
+
+    def ask(name: str, mount: tuple[str, ...], root: str) -> list[str]:
+        return _ask(name, mount, root, (*_FILES, *files), (*_PROGRAMS, *paths))
+
     for device in ("/dev/sda", *(f"/dev/sda{number}" for number in range(1, _PARTITIONS + 1))):
-        lines += _ask(device, (f"-mount-ro {device} /",), "")
+        lines += ask(device, (f"-mount-ro {device} /",), "")
     for number in range(1, _PARTITIONS + 1):
         device = f"/dev/sda{number}"
         btrfs = f"-mount-options ro,subvol=root {device} /"
-        lines += _ask(f"{device} subvol=root", (btrfs,), "")
+        lines += ask(f"{device} subvol=root", (btrfs,), "")
     for volume in _ROOT_VOLUMES:
         mount = (
             "-mkmountpoint /boot",
@@ -71,41 +83,56 @@ def look_script(form: Format) -> bytes:
             *(f"-mount-ro /dev/sda{number} /boot" for number in range(1, 4)),
             f"-glob mount-ro {volume} /root",
         )
-        lines += _ask(volume, mount, "/root")
-    lines += ["ping-daemon", f'echo "{_MARK}{_END}"']
+        lines += ask(volume, mount, "/root")
+    lines += ["ping-daemon", f'echo "{MARK}{_END}"']
     return "\n".join(lines).encode() + b"\n"
 
 
 def parse_look(text: str) -> Contents:
     """Read the answer; raise ValueError where it is not a whole one."""
+    return contents_of(root_of(parse_filesystems(text)))
+
+
+def parse_filesystems(text: str) -> list[Filesystem]:
+    """Return what was printed, by filesystem; raise ValueError where it is not a whole answer."""
     lines = text[:LOOK_LIMIT].splitlines()
-    if not lines or not lines[0].startswith(_MARK + _VERSION + " "):
+    if not lines or not lines[0].startswith(MARK + _VERSION + " "):
         raise ValueError("it is not the answer of a look")
-    if lines[-1] != _MARK + _END:
+    if lines[-1] != MARK + _END:
         raise ValueError("the answer is not complete")
-    systems = _filesystems(lines[1:-1])
+    return _filesystems(lines[1:-1])
+
+
+def root_of(systems: list[Filesystem]) -> Filesystem | None:
+    """Return the filesystem with an operating system, if there is one."""
     found = [system for system in systems if system.os or system.config]
-    if not found:
-        return Contents(
-            os="",
-            cloud_init=False,
-            datasources=(),
-            agent=False,
-            bakes_disks=False,
-            detail="no filesystem with an operating system was found in it",
-        )
-    return _contents(max(found, key=lambda system: (bool(system.os), bool(system.config))))
+    return max(found, key=lambda one: (bool(one.os), bool(one.config)), default=None)
+
+
+def contents_of(system: Filesystem | None) -> Contents:
+    """Return what first boot has to know of a system."""
+    if system is not None:
+        return _contents(system)
+    return Contents(
+        os="",
+        cloud_init=False,
+        datasources=(),
+        agent=False,
+        bakes_disks=False,
+        detail="no filesystem with an operating system was found in it",
+    )
 
 
 @dataclass(slots=True)
-class _Filesystem:
-    """What was printed about one filesystem."""
+class Filesystem:
+    """What was printed about one filesystem. `answers` are those to the further questions."""
 
     name: str
     os: str = ""
     identify: str = ""
     config: str = ""
     programs: frozenset[str] = frozenset()
+    answers: dict[str, list[str]] = field(default_factory=dict)
 
     def take(self, kind: str, lines: list[str]) -> None:
         """Add the lines that followed a marker."""
@@ -118,35 +145,39 @@ class _Filesystem:
             self.config += body.rstrip("\n") + "\n" if body.strip() else ""
         elif lines[:1] == ["true"]:
             self.programs |= {kind}
+        else:
+            self.answers.setdefault(kind, []).extend(line for line in lines if line)
 
 
-def _ask(name: str, mount: tuple[str, ...], root: str) -> list[str]:
-    lines = [f'echo "{_MARK}filesystem {name}"', *mount]
-    for kind, command in _FILES:
-        lines += [f'echo "{_MARK}{kind}"', command.format(root=root), "echo"]
-    for kind, path in _PROGRAMS:
-        lines += [f'echo "{_MARK}{kind}"', f"-exists {root}{path}"]
+def _ask(
+    name: str, mount: tuple[str, ...], root: str, files: Questions, paths: Questions
+) -> list[str]:
+    lines = [f'echo "{MARK}filesystem {name}"', *mount]
+    for kind, command in files:
+        lines += [f'echo "{MARK}{kind}"', command.format(root=root), "echo"]
+    for kind, path in paths:
+        lines += [f'echo "{MARK}{kind}"', f"-exists {root}{path}"]
     return [*lines, "-umount-all"]
 
 
-def _filesystems(lines: list[str]) -> list[_Filesystem]:
-    systems: list[_Filesystem] = []
+def _filesystems(lines: list[str]) -> list[Filesystem]:
+    systems: list[Filesystem] = []
     kind, body = "", list[str]()
-    for line in [*lines, _MARK]:
-        if not line.startswith(_MARK):
+    for line in [*lines, MARK]:
+        if not line.startswith(MARK):
             body.append(line)
             continue
         if systems and kind:
             systems[-1].take(kind, body)
-        kind, _, rest = line.removeprefix(_MARK).partition(" ")
+        kind, _, rest = line.removeprefix(MARK).partition(" ")
         body = []
         if kind == "filesystem":
-            systems.append(_Filesystem(name=rest))
+            systems.append(Filesystem(name=rest))
             kind = ""
     return systems
 
 
-def _contents(system: _Filesystem) -> Contents:
+def _contents(system: Filesystem) -> Contents:
     detail = [f"root filesystem {system.name}"]
     forced = _value(system.identify, "datasource")
     policy = _value(system.identify, "policy")

@@ -33,6 +33,7 @@ _TABLE = (
     ("sha512sum", "coreutils", "coreutils"),
     ("systemctl", "systemd", "systemd"),
     ("systemd-run", "systemd", "systemd"),
+    ("virt-customize", "guestfs-tools", "guestfs-tools"),
     ("virsh", "libvirt-clients", "libvirt-client"),
     ("xorriso", "xorriso", "xorriso"),
     ("xz", "xz-utils", "xz"),

@@ -13,6 +13,8 @@ SMALLEST = {
     "start": ["web"],
     "shutdown": ["web"],
     "rename": ["web", "shop"],
+    "inspect": ["web"],
+    "copy-out": ["web", "/etc/fstab", "."],
     "completion": ["bash"],
     "snapshot create": ["web"],
     "snapshot revert": ["web", "20261123T0710Z"],
@@ -77,6 +79,7 @@ def test_a_wrong_line_is_a_usage_error_with_a_hint(words: list[str]) -> None:
 def test_guests_are_the_words_of_the_verbs_about_guests() -> None:
     found = {verb for verb, parser in parsers().items() if takes_guests(parser)}
     plain = {"plan", "apply", "list", "show", "console", "start", "shutdown", "rename"}
+    plain |= {"copy-out"}
     words = ("create", "list", "revert", "delete")
     assert found == plain | {f"snapshot {word}" for word in words}
 

@@ -1,0 +1,103 @@
+"""`kvmkeep copy-out`: files of a guest's disk, copied to the host."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.guests import checked
+from kvmkeep.errors import Refused, Unready, UsageError
+from kvmkeep.model.units import parse_size, printable
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.facts import Facts
+    from kvmkeep.model.plan import Plan
+    from kvmkeep.model.spec import Spec
+
+_LARGEST = "8GiB"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Args:
+    """Which files of which guest, and where to."""
+
+    guest: str
+    paths: tuple[str, ...]
+    directory: str
+    largest: str
+    dry_run: bool
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("guest", metavar="GUEST", help="the guest; it may run")
+    parser.add_argument("paths", metavar="PATH", nargs="+", help="a file or directory inside it")
+    parser.add_argument("directory", metavar="DIR", help="where to put them on this host")
+    parser.add_argument(
+        "--largest", metavar="SIZE", default=_LARGEST,
+        help=f"stop at a file that is larger than this (default {_LARGEST})",
+    )  # fmt: skip
+    parser.add_argument(
+        "-n", "--dry-run", action="store_true", help="show the steps, run none of them"
+    )
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Copy them; what is there already is never overwritten."""
+    from kvmkeep.planning.copy_out import CopyOut, plan_copy_out  # noqa: PLC0415
+
+    guest = checked(args.guest)
+    paths = tuple(inside(path) for path in args.paths)
+    names = [posixpath.basename(path) for path in paths]
+    if len(set(names)) < len(names):
+        raise UsageError("two of the files have the same name", hint="copy them one after another")
+    try:
+        largest = parse_size(args.largest)
+    except ValueError as error:
+        raise UsageError(f"--largest: {error}") from error
+    directory = posixpath.abspath(args.directory)
+    taken = [name for name in names if name in there(directory, ctx)]
+    if taken:
+        raise Refused(
+            f"{directory}/{printable(taken[0])[1:-1]} is there already",
+            hint="move it away, or name another directory",
+        )
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        wish = CopyOut(
+            guest=guest,
+            paths=paths,
+            directory=directory,
+            largest=largest,
+            there=there(directory, ctx),
+        )
+        return plan_copy_out(spec, facts, wish)
+
+    if args.dry_run:
+        return dry_run(planner, (guest,), ctx)
+    return reach("copy-out", planner, (guest,), ctx, yes=True)
+
+
+def inside(path: str) -> str:
+    """Return a path inside a guest in its simplest form, or refuse what can't be one."""
+    if not path.startswith("/") or not path.isprintable() or len(path) > 4096:
+        raise UsageError(
+            f"{printable(path)} is no path inside a guest", hint="begin it with /, from its root"
+        )
+    simple = "/" + posixpath.normpath(path).lstrip("/")
+    if simple == "/":
+        raise UsageError("the whole guest can't be copied", hint="name a file or directory in it")
+    return simple
+
+
+def there(directory: str, ctx: Context) -> tuple[str, ...]:
+    """Return the names in a directory of the host."""
+    try:
+        return ctx.door().names(directory)
+    except OSError as error:
+        raise Unready(f"{directory} can't be read: {error.strerror}") from error

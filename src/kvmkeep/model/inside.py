@@ -1,0 +1,212 @@
+"""What lies in a disk: what guestfish is asked beyond the look at first boot, and the answer.
+
+The disk may say anything: numbers are bounded, and only printable text gets out of here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kvmkeep.model.facts import Contents
+from kvmkeep.model.look import (
+    MARK,
+    Filesystem,
+    Questions,
+    contents_of,
+    look_script,
+    parse_filesystems,
+    root_of,
+)
+from kvmkeep.model.spec import Format
+from kvmkeep.model.units import Size
+
+_DISK = "the disk"
+_PARTITIONS = 16
+_MOST = 200
+"""Of each kind, so many are told."""
+
+# UEFI specification, "EFI System Partition"; GRUB's manual, "BIOS installation".
+_ESP = {"c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "0xef"}
+_BIOS_BOOT = "21686148-6449-6e6f-744e-656564454649"
+
+_FILES: Questions = (
+    ("passwd", "-head-n 2000 {root}/etc/passwd | head -c 200000"),
+    # Names only: no hash leaves the guest.
+    ("unlocked", "-head-n 2000 {root}/etc/shadow | grep '^[^:]*:[$]' | cut -d: -f1 | head -n 200"),
+    ("hostname", "-pread {root}/etc/hostname 256 0"),
+    ("selinux", "-grep ^SELINUX= {root}/etc/selinux/config | head -c 256"),
+)
+_PATHS: Questions = (
+    ("load-policy", "/usr/sbin/load_policy"),
+    ("netplan", "/usr/sbin/netplan"),
+    ("NetworkManager", "/usr/sbin/NetworkManager"),
+    ("networkd", "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service"),
+    ("networkd", "/etc/systemd/system/dbus-org.freedesktop.network1.service"),
+    ("ifcfg", "/etc/sysconfig/network-scripts/ifup-eth"),
+    ("ifupdown", "/etc/network/interfaces"),
+    ("grubby", "/usr/sbin/grubby"),
+    ("efi", "/EFI/BOOT/BOOTX64.EFI"),
+    ("efi", "/boot/efi/EFI/BOOT/BOOTX64.EFI"),
+)
+
+
+class Renderer(StrEnum):
+    """What sets a guest's network up; if it has several, the first of these counts."""
+
+    NETPLAN = "netplan"
+    NETWORK_MANAGER = "NetworkManager"
+    NETWORKD = "networkd"
+    IFCFG = "ifcfg"
+    IFUPDOWN = "ifupdown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """An account; `password` when one may log in with a password."""
+
+    name: str
+    uid: int
+    shell: str
+    password: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """A partition; `type` is the GUID of GPT or the byte of an MBR."""
+
+    number: int
+    size: Size
+    type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """What is in a disk. `asked` names the question that this answers.
+
+    `filesystems` are device and type; in `table` is `gpt`, `msdos` or nothing. `bios` and `uefi`
+    tell whether such a firmware finds something to boot; `selinux` is the configured mode, empty
+    without SELinux. `network` is what sets the network up, as far as it is known.
+    """
+
+    asked: str
+    contents: Contents
+    hostname: str
+    users: tuple[User, ...]
+    table: str
+    partitions: tuple[Partition, ...]
+    filesystems: tuple[tuple[str, str], ...]
+    bios: bool
+    uefi: bool
+    selinux: str
+    network: Renderer | None
+
+
+def inside_script(form: Format, asked: str) -> bytes:
+    """Return what guestfish is asked; `asked` comes back with the answer."""
+    disk = [f'echo "{MARK}filesystem {_DISK}"', f'echo "{MARK}asked"', f"echo {asked}"]
+    for kind, line in (
+        ("table", "-part-get-parttype /dev/sda"),
+        ("partitions", "-part-list /dev/sda | head -c 20000"),
+        ("boot-sector", "-pread-device /dev/sda 512 0 | od -An -v -tx1 -w512"),
+        ("filesystems", "-list-filesystems | head -c 50000"),
+    ):
+        disk += [f'echo "{MARK}{kind}"', line]
+    for number in range(1, _PARTITIONS + 1):
+        disk += [
+            f'echo "{MARK}type-{number}"',
+            f"-part-get-gpt-type /dev/sda {number}",
+            f"-part-get-mbr-id /dev/sda {number}",
+        ]
+    for number in range(10, _PARTITIONS + 1):
+        # Beyond where a root filesystem is looked for: Debian's ESP is number 15.
+        disk += [
+            f'echo "{MARK}filesystem /dev/sda{number}"',
+            f"-mount-vfs ro vfat /dev/sda{number} /",
+            f'echo "{MARK}efi"',
+            "-exists /EFI/BOOT/BOOTX64.EFI",
+            "-umount-all",
+        ]
+    return look_script(form, tuple(disk), _FILES, _PATHS)
+
+
+def parse_inside(text: str) -> Inside:
+    """Read the answer; raise ValueError where it is not a whole one."""
+    systems = parse_filesystems(text)
+    disk = next((one for one in systems if one.name == _DISK), Filesystem(name=_DISK))
+    root = root_of(systems) or Filesystem(name="")
+    table = _first(disk, "table")
+    partitions = _partitions(disk)
+    sector = _first(disk, "boot-sector").split()
+    code = len(sector) == 512 and sector[510:] == ["55", "aa"] and set(sector[:440]) != {"00"}
+    ways = any(one.type == _BIOS_BOOT for one in partitions)
+    return Inside(
+        asked=_first(disk, "asked"),
+        contents=contents_of(root if root.name else None),
+        hostname=_first(root, "hostname"),
+        users=_users(root),
+        table=table if table in {"gpt", "msdos"} else "",
+        partitions=partitions,
+        filesystems=_devices(disk),
+        bios=code and (table != "gpt" or ways),
+        uefi=any("efi" in one.programs for one in systems)
+        and (not partitions or any(one.type in _ESP for one in partitions)),
+        selinux=_selinux(root),
+        network=next((one for one in Renderer if one.value in root.programs), None),
+    )
+
+
+def _first(system: Filesystem, kind: str) -> str:
+    lines = system.answers.get(kind, [])
+    return _printable(lines[0].strip(), 2000) if lines else ""
+
+
+def _printable(text: str, limit: int = 80) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text)[:limit]
+
+
+def _partitions(disk: Filesystem) -> tuple[Partition, ...]:
+    text = "\n".join(disk.answers.get("partitions", []))
+    found = re.findall(r"part_num: ([0-9]{1,3})\n(?:.*\n)*?.*part_size: ([0-9]{1,18})", text)
+    return tuple(
+        Partition(
+            number=int(number),
+            size=Size(int(size)),
+            type=_printable(_first(disk, f"type-{number}").lower(), 36),
+        )
+        for number, size in found[:_MOST]
+    )
+
+
+def _devices(disk: Filesystem) -> tuple[tuple[str, str], ...]:
+    pairs = (line.partition(": ") for line in disk.answers.get("filesystems", [])[:_MOST])
+    return tuple((_printable(device), _printable(kind)) for device, _, kind in pairs)
+
+
+def _users(root: Filesystem) -> tuple[User, ...]:
+    """Return root, and the accounts of people (login.defs(5), UID_MIN)."""
+    unlocked = set(root.answers.get("unlocked", []))
+    users: list[User] = []
+    for line in root.answers.get("passwd", []):
+        fields = line.split(":")
+        if len(fields) != 7 or re.fullmatch(r"[0-9]{1,9}", fields[2]) is None:
+            continue
+        uid = int(fields[2])
+        if uid == 0 or 1000 <= uid < 65534:
+            users.append(
+                User(
+                    name=_printable(fields[0], 32),
+                    uid=uid,
+                    shell=_printable(fields[6]),
+                    password=fields[0] in unlocked,
+                )
+            )
+    return tuple(users[:_MOST])
+
+
+def _selinux(root: Filesystem) -> str:
+    if "load-policy" not in root.programs:
+        return ""
+    mode = _first(root, "selinux").removeprefix("SELINUX=").strip()
+    return mode if mode in {"enforcing", "permissive", "disabled"} else "unknown"

@@ -1,0 +1,208 @@
+"""A guest's disk as libguestfs is given it: the LV itself while the guest is off, else a snapshot.
+
+libguestfs's appliance is a small virtual machine: no filesystem of a guest is mounted by the
+host's kernel, and a volume group inside the disk, even one with the host's name, stays in there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kvmkeep.model.command import Command
+from kvmkeep.model.facts import Volume
+from kvmkeep.model.names import STATE_LOOK, TAG_OURS, lv_path, lv_tags
+from kvmkeep.model.plan import Noun, Refusal, Step
+from kvmkeep.model.spec import Guest
+from kvmkeep.model.units import Size
+from kvmkeep.planning.domains import is_guest
+from kvmkeep.planning.scene import Scene, active, owned, users
+from kvmkeep.planning.stage import Stage, stage
+from kvmkeep.planning.start import not_a_guest
+from kvmkeep.planning.storage import activation
+
+_SHARE = 10
+_LEAST = Size(256 << 20)
+"""The snapshot's size: a tenth of the disk, but not less than this. It lives for minutes."""
+_LVM_NOT_FOUND = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What may be read, what comes before, and what after it in any case."""
+
+    path: str
+    before: tuple[Command, ...]
+    after: tuple[Command, ...]
+    probe: Command
+    through: str
+
+
+def reading(scene: Scene, guest: Guest) -> Source:
+    """Return how a guest's root disk is read; a guest that runs goes on running."""
+    domain = scene.own_domain(guest)
+    if domain is None or not active(domain):
+        return Source(
+            path=scene.path(guest.root),
+            before=activation(scene, guest),
+            after=(),
+            probe=unused(scene, guest),
+            through="",
+        )
+    name = _snapshot(guest)
+    return Source(
+        path=lv_path(scene.spec.storage.vg, name),
+        before=(_create(scene, guest),),
+        after=_removal(scene, guest),
+        probe=is_guest(guest),
+        through=" through a snapshot, while the guest runs",
+    )
+
+
+def unused(scene: Scene, guest: Guest) -> Command:
+    """Succeed only while the root LV is ours and nobody has it open (lvs(8))."""
+    marks = " && ".join(f'"{tag}"' for tag in lv_tags(guest.name, guest.root.name))
+    select = f"lv_tags={{{marks}}} && lv_device_open!=open"
+    lv = f"{scene.spec.storage.vg}/{guest.root.lv}"
+    return Command(
+        argv=("lvs", "--noheadings", "--options", "lv_name", "--select", select, lv),
+        why="see that the LV is ours, and that nobody has it open",
+        expect=guest.root.lv,
+    )
+
+
+def leftovers(scene: Scene, guest: Guest) -> tuple[Step, ...]:
+    """Return what removes the snapshot that a killed look has left."""
+    left = scene.volumes.get(_snapshot(guest))
+    if left is None or not _is_look(guest, left):
+        return ()
+    return (
+        Step(
+            noun=Noun.STORAGE,
+            subject=f"guest {guest.name}",
+            what=f"delete the snapshot {left.vg}/{left.name}",
+            why="a look that was interrupted has left it",
+            actions=_removal(scene, guest),
+        ),
+    )
+
+
+def reading_refusals(scene: Scene, guest: Guest) -> tuple[Refusal, ...]:
+    """Return why a guest's disk can't be read."""
+    refusal = not_a_guest(scene, guest) or _disk_refusal(scene, guest)
+    if refusal is not None:
+        return (refusal,)
+    domain, volume = scene.domains[guest.name], scene.volume(guest.root)
+    left = scene.volumes.get(_snapshot(guest))
+    subject = f"guest {guest.name}"
+    if not active(domain) or volume is None or scene.group is None:
+        return (*_open(scene, guest),) if volume is not None and not active(domain) else ()
+    if left is not None and not _is_look(guest, left):
+        hint = f"look at it: lvs -o +lv_tags {left.vg}/{left.name}"
+        reason = f"the LV {left.vg}/{left.name} is not a snapshot of ours"
+        return (Refusal(subject=subject, reason=reason, hint=hint),)
+    free = scene.group.free + (left.size if left is not None else Size(0))
+    free = free.minus(scene.spec.host.storage_reserve)
+    if free < _size(scene, guest):
+        reason = (
+            f"it runs, and the snapshot to look through needs {_size(scene, guest)} of the volume "
+            f"group, of which {free} may be used"
+        )
+        hint = f"shut it down first: kvmkeep shutdown {guest.name}"
+        return (Refusal(subject=subject, reason=reason, hint=hint),)
+    return ()
+
+
+def writing_refusals(scene: Scene, guest: Guest) -> tuple[Refusal, ...]:
+    """Return why a guest's disk can't be changed: it must be ours, and nobody may use it."""
+    refusal = not_a_guest(scene, guest) or _disk_refusal(scene, guest)
+    if refusal is not None:
+        return (refusal,)
+    subject = f"guest {guest.name}"
+    if active(scene.domains[guest.name]):
+        reason = "it is not off; its disk can't be changed beside it"
+        hint = f"shut it down first: kvmkeep shutdown {guest.name}"
+        return (Refusal(subject=subject, reason=reason, hint=hint),)
+    return (*_open(scene, guest),)
+
+
+def _open(scene: Scene, guest: Guest) -> tuple[Refusal, ...]:
+    volume = scene.volume(guest.root)
+    others = [name for name in users(scene, guest.root) if name != guest.name]
+    subject = f"guest {guest.name}"
+    if others:
+        reason = f"domain {others[0]} has its disk {guest.root.lv} as well"
+        hint = f"take it from that domain: virsh dumpxml {others[0]}"
+        return (Refusal(subject=subject, reason=reason, hint=hint),)
+    if volume is not None and volume.opened:
+        reason = f"it is off, but something has {volume.vg}/{volume.name} open"
+        hint = (
+            f"see who: lsof /dev/{volume.vg}/{volume.name}; dmsetup ls --tree "
+            f"(kpartx -d removes mappings that were left)"
+        )
+        return (Refusal(subject=subject, reason=reason, hint=hint),)
+    return ()
+
+
+def _disk_refusal(scene: Scene, guest: Guest) -> Refusal | None:
+    subject = f"guest {guest.name}"
+    lv = f"{scene.spec.storage.vg}/{guest.root.lv}"
+    volume = scene.volume(guest.root)
+    if volume is None:
+        return Refusal(subject=subject, reason=f"its LV {lv} is gone", hint="see: kvmkeep plan")
+    if not owned(volume, guest, guest.root):
+        reason = f"the LV {lv} is not ours"
+        return Refusal(subject=subject, reason=reason, hint=f"see: lvs -o +lv_tags {lv}")
+    if stage(scene, guest, guest.root) is not Stage.SERVICE:
+        reason = "its first boot is not done yet"
+        return Refusal(subject=subject, reason=reason, hint="finish that: kvmkeep apply")
+    if volume.merging:
+        reason = f"{lv} is being reverted to a snapshot"
+        hint = "wait until `kvmkeep snapshot list` shows no revert any more"
+        return Refusal(subject=subject, reason=reason, hint=hint)
+    return None
+
+
+def _is_look(guest: Guest, volume: Volume) -> bool:
+    marks = (*lv_tags(guest.name, guest.root.name), STATE_LOOK)
+    return volume.origin == guest.root.lv and all(mark in volume.tags for mark in marks)
+
+
+def _snapshot(guest: Guest) -> str:
+    return f"{guest.root.lv}-look"
+
+
+def _size(scene: Scene, guest: Guest) -> Size:
+    size = scene.lv_size(guest.root)
+    return scene.rounded(min(size, max(_LEAST, Size(size.bytes // _SHARE))))
+
+
+def _create(scene: Scene, guest: Guest) -> Command:
+    tags = (*lv_tags(guest.name, guest.root.name), STATE_LOOK)
+    return Command(
+        argv=(
+            "lvcreate", "--snapshot", "--permission", "r", "--chunksize", "256k",
+            "--size", f"{_size(scene, guest).bytes}b", "--name", _snapshot(guest),
+            *(word for tag in tags for word in ("--addtag", tag)),
+            f"{scene.spec.storage.vg}/{guest.root.lv}",
+        ),
+        why="have the disk as it is at this moment",
+    )  # fmt: skip
+
+
+def _removal(scene: Scene, guest: Guest) -> tuple[Command, ...]:
+    lv = f"{scene.spec.storage.vg}/{_snapshot(guest)}"
+    marks = f'lv_tags={{"{TAG_OURS}" && "{STATE_LOOK}"}}'
+    return (
+        Command(
+            argv=("lvremove", "--select", marks, lv),
+            why="remove the snapshot, if it is one that was made for looking",
+            stdin=b"y\n",
+            ok=(0, _LVM_NOT_FOUND),
+            timeout=120.0,
+        ),
+        Command(
+            argv=("lvs", "--noheadings", "--options", "lv_name", lv),
+            why="see that it is gone",
+            ok=(_LVM_NOT_FOUND,),
+        ),
+    )

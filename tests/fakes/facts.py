@@ -149,7 +149,7 @@ def _domain(host: FakeHost, domain: FakeDomain) -> Domain:
     return Domain(
         name=domain.name,
         uuid=domain.uuid,
-        state=DomainState(domain.state),
+        state=DomainState("suspended" if domain.asleep else domain.state),
         persistent=True,
         autostart=domain.autostart,
         ours=domain.ours,
@@ -167,6 +167,9 @@ def _domain(host: FakeHost, domain: FakeDomain) -> Domain:
         agent=domain.agent and domain.live is not None,
         serial_log="",
         xml=_text(xml),
+        why=domain.why if domain.paused else "",
+        run=domain.run if domain.live is not None else -1,
+        rebooted=domain.rebooted,
     )  # fmt: skip
 
 

@@ -25,6 +25,16 @@ class FakeDomain:
     frozen: bool = False
     agent: bool = False
     """Whether the agent's channel is connected, as libvirt tells it."""
+    ignores_reboot: bool = False
+    ignores_sigterm: bool = False
+    asleep: bool = False
+    why: str = "user"
+    """Why it is paused, while it is."""
+    run: int = -1
+    silent_for: int = 0
+    """How many questions its agent leaves without an answer: it boots."""
+    rebooted: str = ""
+    boots: int = 0
 
     @property
     def name(self) -> str:
@@ -42,7 +52,15 @@ class FakeDomain:
     def state(self) -> str:
         if self.live is None:
             return "shut off"
-        return "paused" if self.paused else "running"
+        return "pmsuspended" if self.asleep else "paused" if self.paused else "running"
+
+    @property
+    def awake(self) -> bool:
+        return self.live is not None and not self.paused and not self.asleep
+
+    def end(self) -> None:
+        """Let its QEMU end."""
+        self.live, self.paused, self.asleep, self.run, self.rebooted = None, False, False, -1, ""
 
 
 @dataclass
@@ -55,6 +73,7 @@ class FakeVirsh:
     silent_agents: set[str] = field(default_factory=set)
     stubborn_agents: set[str] = field(default_factory=set)
     """Those that answer, but can't freeze."""
+    runs: int = 0
 
     def virsh(self, argv: tuple[str, ...]) -> tuple[int, str]:
         verb, rest = argv[0], argv[1:]
@@ -63,8 +82,10 @@ class FakeVirsh:
             "domstate": lambda d: (0, d.state + "\n"),
             "start": self._start,
             "shutdown": self._shutdown,
+            "reboot": self._reboot,
             "suspend": self._suspend,
             "resume": self._resume,
+            "dompmwakeup": self._wake,
         }
         if verb == "define":
             return self._define(rest)
@@ -76,6 +97,8 @@ class FakeVirsh:
         others = {
             "autostart": self._autostart,
             "domrename": self._domrename,
+            "destroy": self._destroy,
+            "metadata": self._metadata,
             "qemu-agent-command": self._agent,
             "change-media": self._change_media,
         }
@@ -108,6 +131,9 @@ class FakeVirsh:
         domain = self.domains.get(name)
         if domain is None or domain.state != "running" or name in self.silent_agents:
             return 1, "error: guest agent is not connected, or the domain is not running"
+        if domain.silent_for:
+            domain.silent_for -= 1
+            return 1, "error: guest agent is not connected"
         answer = answers[question["execute"]](domain)
         if answer is None:
             return 1, "error: internal error: unable to execute QEMU agent command"
@@ -122,18 +148,6 @@ class FakeVirsh:
     def _thaw(self, domain: FakeDomain) -> int:
         was, domain.frozen = domain.frozen, False
         return int(was)
-
-    def _suspend(self, domain: FakeDomain) -> tuple[int, str]:
-        if domain.live is None:
-            return 1, "error: Requested operation is not valid: domain is not running"
-        domain.paused = True
-        return 0, ""
-
-    def _resume(self, domain: FakeDomain) -> tuple[int, str]:
-        if domain.state != "paused":
-            return 1, "error: Requested operation is not valid: domain is already running"
-        domain.paused = False
-        return 0, ""
 
     def _domrename(self, rest: tuple[str, ...]) -> tuple[int, str]:
         before, after = rest
@@ -174,13 +188,75 @@ class FakeVirsh:
         if wrong:
             return 1, f"error: {wrong}"
         domain.live = copy.deepcopy(domain.xml)
+        self.runs += 1
+        domain.run = self.runs
+        domain.boots += 1
         return 0, ""
 
     def _shutdown(self, domain: FakeDomain) -> tuple[int, str]:
         if domain.live is None:
             return 1, "error: Requested operation is not valid: domain is not running"
-        if not domain.ignores_shutdown:
-            domain.live = None
+        if not domain.ignores_shutdown and domain.awake:
+            domain.end()
+        return 0, ""
+
+    def _reboot(self, domain: FakeDomain) -> tuple[int, str]:
+        if domain.live is None:
+            return 1, "error: Requested operation is not valid: domain is not running"
+        if domain.ignores_reboot or not domain.awake:
+            return 0, ""
+        wrong = self.boots(domain)
+        if wrong:
+            return 1, f"error: {wrong}"
+        domain.boots += 1
+        domain.silent_for = 3
+        return 0, ""
+
+    def _suspend(self, domain: FakeDomain) -> tuple[int, str]:
+        if domain.live is None:
+            return 1, "error: Requested operation is not valid: domain is not running"
+        domain.paused = True
+        return 0, ""
+
+    def _resume(self, domain: FakeDomain) -> tuple[int, str]:
+        if domain.live is None or not domain.paused:
+            return 1, "error: Requested operation is not valid: domain is not paused"
+        domain.paused = False
+        return 0, ""
+
+    def _wake(self, domain: FakeDomain) -> tuple[int, str]:
+        if not domain.asleep:
+            return 1, "error: Requested operation is not valid: domain is not suspended"
+        domain.asleep = False
+        return 0, ""
+
+    def _destroy(self, rest: tuple[str, ...]) -> tuple[int, str]:
+        words = take_apart(rest, flags="--graceful")
+        domain = self.domains.get(words.rest[0])
+        if domain is None:
+            return _missing(words.rest[0])
+        if domain.live is None:
+            return 1, "error: Requested operation is not valid: domain is not running"
+        if domain.ignores_sigterm and "--graceful" in words.flags:
+            return 1, "error: Failed to terminate process with SIGTERM: Device or resource busy"
+        domain.end()
+        return 0, ""
+
+    def _metadata(self, rest: tuple[str, ...]) -> tuple[int, str]:
+        words = take_apart(
+            rest,
+            values="--domain --uri --key --set",
+            flags="--live",
+            needs="--domain --uri --key --set --live",
+        )
+        domain = self.domains.get(words.one("--domain"))
+        if domain is None:
+            return _missing(words.one("--domain"))
+        if domain.live is None:
+            return 1, "error: Requested operation is not valid: domain is not running"
+        if words.one("--uri") != "urn:kvmkeep:reboot:1":
+            raise UnknownCommandError(str(rest))
+        domain.rebooted = ET.fromstring(words.one("--set")).get("asked", "")  # noqa: S314
         return 0, ""
 
     def _change_media(self, rest: tuple[str, ...]) -> tuple[int, str]:

@@ -270,7 +270,10 @@ def digest(host: FakeHost) -> str:
             sorted(host.lvm.volumes.items()),
             sorted(host.nm.profiles.items()),
             sorted(host.nm.links.items()),
-            [(n, one.autostart, one.state, xml(one.xml), xml(one.live)) for n, one in domains],
+            [
+                (name, one.autostart, one.state, one.boots, xml(one.xml), xml(one.live))
+                for name, one in domains
+            ],
             sorted((path, file.content, file.mode) for path, file in host.files.items()),
         )
     )

@@ -29,9 +29,13 @@ from kvmkeep.model.spec import (
     Spec,
 )
 from kvmkeep.model.units import GuestName, Size
+from kvmkeep.planning.autostart import plan_autostart
+from kvmkeep.planning.pausing import plan_resume, plan_suspend
 from kvmkeep.planning.copy_out import CopyOut, plan_copy_out
 from kvmkeep.planning.inspect import Question, plan_inspect
 from kvmkeep.planning.plan import make_plan
+from kvmkeep.planning.poweroff import plan_poweroff
+from kvmkeep.planning.reboot import plan_cold_reboot, plan_reboot
 from kvmkeep.planning.rename import Renaming, plan_rename
 from kvmkeep.planning.shutdown import plan_shutdown
 from kvmkeep.planning.snapshot_create import Wish, plan_create
@@ -46,7 +50,10 @@ URL = "https://images.example.org/debian.raw.zst"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A host before the run, and the goal. `off` are the guests that are off in the end."""
+    """A host before the run, and the goal. `off` are the guests that are off in the end.
+
+    `paused` are those that stand still then, and `booted` those that have booted once more.
+    """
 
     host: FakeHost
     spec: Spec
@@ -54,6 +61,8 @@ class Case:
     off: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
     """The names of the sets of snapshots that there are of each guest in the end."""
+    paused: tuple[str, ...] = ()
+    booted: tuple[str, ...] = ()
 
 
 def first_guest() -> Case:
@@ -291,6 +300,59 @@ def renaming() -> Case:
     return Case(host=host, spec=after, planner=planner, off=("shop",))
 
 
+def two_guests(**changes: object) -> tuple[FakeHost, Spec, tuple[str, ...]]:
+    """Return a host with web, which needs db, and a bystander; and the names of the first two."""
+    host = a_host()
+    wanted = spec(guest("web", needs=(GuestName("db"),), **changes), guest("db"), guest("dns"))
+    reach(host, wanted)
+    return host, wanted, ("web", "db")
+
+
+def rebooting() -> Case:
+    host, wanted, names = two_guests(ready=ReadyConsole(pattern="first boot d.ne"))
+    with_talking_guests(host)
+    before = host.facts(wanted)
+    return Case(
+        host=host, spec=wanted, booted=names,
+        planner=lambda s, f: plan_reboot(s, f, before, names, 60),
+    )  # fmt: skip
+
+
+def rebooting_cold() -> Case:
+    host, wanted, names = two_guests()
+    before = host.facts(wanted)
+    return Case(
+        host=host, spec=wanted, booted=names,
+        planner=lambda s, f: plan_cold_reboot(s, f, before, names, 60),
+    )  # fmt: skip
+
+
+def suspending() -> Case:
+    host, wanted, names = two_guests()
+    planner = lambda s, f: plan_suspend(s, f, names)  # noqa: E731 - a value of the case
+    return Case(host=host, spec=wanted, paused=names, planner=planner)
+
+
+def resuming() -> Case:
+    host, wanted, names = two_guests()
+    host.libvirt.domains["web"].asleep = True
+    host.libvirt.domains["db"].paused = True
+    return Case(host=host, spec=wanted, planner=lambda s, f: plan_resume(s, f, names))
+
+
+def powering_off() -> Case:
+    host, wanted, names = two_guests()
+    planner = lambda s, f: plan_poweroff(s, f, names)  # noqa: E731 - a value of the case
+    return Case(host=host, spec=wanted, off=names, planner=planner)
+
+
+def switching_autostart() -> Case:
+    host, wanted, names = two_guests()
+    for name in names:
+        host.libvirt.domains[name].autostart = False
+    return Case(host=host, spec=wanted, planner=lambda s, f: plan_autostart(s, f, names, on=True))
+
+
 PLANS = (
     first_guest, multihomed_with_data_disk, dhcp, openstack_only, complete_image, packed_image,
     remote_packed_image, remote_image_with_detached_signature, new_network_beside_one_in_use,
@@ -298,6 +360,7 @@ PLANS = (
     snapshot_of_frozen_guest, snapshot_of_suspended_guest, snapshot_of_guest_that_is_off,
     deleting_a_set, reverting_a_running_guest, renaming,
     inspecting_a_running_guest, copying_out_of_a_running_guest, copying_out_of_a_guest_that_is_off,
+    rebooting, rebooting_cold, suspending, resuming, powering_off, switching_autostart,
 )  # fmt: skip
 
 
@@ -381,8 +444,10 @@ def in_service(host: FakeHost, case: Case) -> None:
         domain = host.libvirt.domains[one.name]
         assert domain.uuid == one.uuid
         assert domain.autostart is one.run.autostart
-        assert domain.state == ("shut off" if one.name in case.off else "running"), one.name
+        state = "shut off" if one.name in case.off else "running"
+        assert domain.state == ("paused" if one.name in case.paused else state), one.name
         assert not domain.frozen, one.name
+        assert domain.boots > 1 or one.name not in case.booted
         assert not [source for source in domain.xml.iter("source") if source.get("file")]
         root = host.lvm.volumes[one.root.lv]
         assert root.holds in host.images

@@ -19,6 +19,11 @@ QUESTION = "Run these steps? [y/N] "
 def add_consent(parser: ArgumentParser) -> None:
     """Add the options of every verb that changes something."""
     parser.add_argument("-y", "--yes", action="store_true", help="don't ask; for scripts")
+    add_dry_run(parser)
+
+
+def add_dry_run(parser: ArgumentParser) -> None:
+    """Add the option of every verb that changes something, asked for or not."""
     parser.add_argument(
         "-n", "--dry-run", action="store_true", help="show the steps, run none of them"
     )
@@ -43,13 +48,24 @@ def answers() -> bool:
 
 def ask(_plan: Plan, streams: Streams) -> bool:
     """Ask on stderr; only y and yes mean yes."""
+    return _answer(QUESTION, streams).lower() in {"y", "yes"}
+
+
+def ask_names(plan: Plan, streams: Streams) -> bool:
+    """Have the names of the plan's guests typed: for what can't be taken back."""
+    names = sorted({step.subject.removeprefix("guest ") for step in plan.steps})
+    typed = _answer(f"To go on, type the name of each guest ({' '.join(names)}): ", streams)
+    return sorted(set(typed.split())) == names
+
+
+def _answer(question: str, streams: Streams) -> str:
+    """Return what was typed; nothing where nobody can be asked."""
     err = streams.err
     if err is None:
-        return False
+        return ""
     try:
-        err.write(QUESTION)
+        err.write(question)
         err.flush()
-        answer = sys.stdin.readline()
+        return sys.stdin.readline().strip()
     except (OSError, ValueError):
-        return False
-    return answer.strip().lower() in {"y", "yes"}
+        return ""

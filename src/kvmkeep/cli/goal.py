@@ -11,7 +11,10 @@ from kvmkeep.cli.progress import make_ui
 from kvmkeep.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kvmkeep.cli.context import Context
+    from kvmkeep.cli.streams import Streams
     from kvmkeep.flow import Planner
     from kvmkeep.model.plan import Plan, Report
 
@@ -27,7 +30,15 @@ def dry_run(planner: Planner, guests: tuple[str, ...], ctx: Context) -> int:
     return 0
 
 
-def reach(verb: str, planner: Planner, guests: tuple[str, ...], ctx: Context, *, yes: bool) -> int:
+def reach(
+    verb: str,
+    planner: Planner,
+    guests: tuple[str, ...],
+    ctx: Context,
+    *,
+    yes: bool,
+    asks: Callable[[Plan, Streams], bool] = ask,
+) -> int:
     """Reach the goal; ask first, unless `yes`."""
     _tell(_reach(verb, planner, guests, ctx, yes=yes), ctx)
     return 0
@@ -55,7 +66,7 @@ def _reach(
     def confirm(plan: Plan) -> bool:
         if told and not ctx.json:
             show_plan(plan, ctx, invite=False)
-        return yes or ask(plan, ctx.streams)
+        return yes or asks(plan, ctx.streams)
 
     ui = make_ui(ctx.streams)
     try:

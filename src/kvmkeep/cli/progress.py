@@ -48,8 +48,9 @@ def remaining(done: int, total: int, rate: float) -> str:
 
 
 def waiting_text(message: str, seconds: float, limit: float) -> str:
-    """Return what is being waited for, and how the time runs."""
-    return f"waiting for {message}: {duration(seconds)} of at most {duration(limit)}"
+    """Return what is being waited for, and how the time runs out: a count-down."""
+    left = duration(float(round(max(0.0, limit - seconds)))).replace(".0", "")
+    return f"waiting for {message}: {left} left of {duration(limit)}"
 
 
 class PlainUi:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.goal import dry_run, reach
-from kvmkeep.cli.guests import add_guests
+from kvmkeep.cli.guests import add_choice, chosen
 from kvmkeep.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,32 +27,43 @@ class Args:
     """Which guests, and for how many seconds to wait for each."""
 
     guests: tuple[str, ...]
+    label: tuple[str, ...]
     limit: int
     dry_run: bool
 
 
 def add(parser: ArgumentParser) -> None:
     """Add the arguments."""
-    add_guests(parser, some=True, help_text="the guests to shut down")
+    add_choice(parser, "shut down")
+    add_limit(parser)
+    add_dry_run(parser)
+
+
+def add_limit(parser: ArgumentParser) -> None:
+    """Add how long a guest may take to go down."""
     parser.add_argument(
         "--limit", metavar="SECONDS", type=int, default=LIMIT,
-        help=f"how long to wait for each (default {LIMIT})",
+        help=f"how long to wait for each to go down (default {LIMIT})",
     )  # fmt: skip
-    parser.add_argument(
-        "-n", "--dry-run", action="store_true", help="show the steps, run none of them"
-    )
+
+
+def checked_limit(seconds: int) -> int:
+    """Return the limit, or refuse what is none."""
+    if seconds < 1:
+        raise UsageError("--limit takes a number of seconds, at least 1")
+    return seconds
 
 
 def run(args: Args, ctx: Context) -> int:
     """Shut them down, as typed; a guest that goes on running after the limit is a failed step."""
-    if args.limit < 1:
-        raise UsageError("--limit takes a number of seconds, at least 1")
+    limit = checked_limit(args.limit)
+    names = chosen(args.guests, args.label, ctx)
 
     def planner(spec: Spec, facts: Facts) -> Plan:
         from kvmkeep.planning.shutdown import plan_shutdown  # noqa: PLC0415
 
-        return plan_shutdown(spec, facts, args.guests, args.limit)
+        return plan_shutdown(spec, facts, names, limit)
 
     if args.dry_run:
-        return dry_run(planner, args.guests, ctx)
-    return reach("shutdown", planner, args.guests, ctx, yes=True)
+        return dry_run(planner, names, ctx)
+    return reach("shutdown", planner, names, ctx, yes=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.goal import dry_run, reach
-from kvmkeep.cli.guests import add_guests
+from kvmkeep.cli.guests import add_choice, chosen
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -22,25 +23,25 @@ class Args:
     """Which guests."""
 
     guests: tuple[str, ...]
+    label: tuple[str, ...]
     dry_run: bool
 
 
 def add(parser: ArgumentParser) -> None:
     """Add the arguments."""
-    add_guests(parser, some=True, help_text="the guests to start")
-    parser.add_argument(
-        "-n", "--dry-run", action="store_true", help="show the steps, run none of them"
-    )
+    add_choice(parser, "start")
+    add_dry_run(parser)
 
 
 def run(args: Args, ctx: Context) -> int:
     """Start them; typing their names is consent enough."""
+    names = chosen(args.guests, args.label, ctx)
 
     def planner(spec: Spec, facts: Facts) -> Plan:
         from kvmkeep.planning.start import plan_start  # noqa: PLC0415
 
-        return plan_start(spec, facts, args.guests)
+        return plan_start(spec, facts, names)
 
     if args.dry_run:
-        return dry_run(planner, args.guests, ctx)
-    return reach("start", planner, args.guests, ctx, yes=True)
+        return dry_run(planner, names, ctx)
+    return reach("start", planner, names, ctx, yes=True)

@@ -43,13 +43,22 @@ _STATES = (
     DomainState.CRASHED,
     DomainState.SUSPENDED,
 )
+# virDomainPausedReason, in the order of its numbers; the words are virsh's.
+_PAUSED = (
+    "", "user", "migrating", "saving", "dumping", "I/O error", "watchdog", "from snapshot",
+    "shutting down", "creating snapshot", "crashed", "starting up", "post-copy",
+    "post-copy failed", "api error",
+)  # fmt: skip
 _LARGEST = 1 << 60
 _INACTIVE = {DomainState.SHUTOFF, DomainState.NOSTATE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """A domain as `list` shows it. `memory` is the most it may use."""
+    """A domain as `list` shows it. `memory` is the most it may use.
+
+    `why` is the reason of a pause, and `run` the number of the QEMU process (-1: none).
+    """
 
     name: str
     uuid: str
@@ -58,6 +67,8 @@ class State:
     persistent: bool
     vcpus: int
     memory: Size
+    why: str = ""
+    run: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +173,7 @@ def _domains(
     for domain in connection.listAllDomains(0):
         try:
             number, maximum, _, vcpus, *_ = domain.info()
+            why = _why(domain) if number == library.VIR_DOMAIN_PAUSED else ""
         except library.libvirtError:
             continue  # it is gone since it was listed
         uuid = domain.UUIDString()
@@ -174,9 +186,17 @@ def _domains(
             vcpus=vcpus,
             # "Without limit" is told as the largest number of KiB there is.
             memory=Size(min(maximum * 1024, _LARGEST)),
+            why=why,
+            run=domain.ID(),
         )
         found.append((state, domain))
     return sorted(found, key=lambda pair: pair[0].name)
+
+
+def _why(domain: libvirt.virDomain) -> str:
+    """Return why a domain is paused; the number may be one that is newer than this table."""
+    number = domain.state()[1]
+    return _PAUSED[number] if 0 <= number < len(_PAUSED) else ""
 
 
 def _look(connection: libvirt.virConnect, library: ModuleType) -> Hypervisor:

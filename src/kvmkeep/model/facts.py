@@ -184,8 +184,10 @@ class DomainState(StrEnum):
 class Domain:
     """A domain of libvirt; `ours` when it carries our metadata. `xml` is the inactive XML.
 
-    `state_seconds` is unused where libvirt does not know it. `agent` tells whether the guest
-    agent's channel is connected.
+    `agent` tells whether the guest agent's channel is connected. `why` is the reason of a pause,
+    in the words of virsh(1), "domstate". `run` is libvirt's number of the QEMU process, -1 while
+    there is none: another start gives another number. `rebooted` is when a reboot that kvmkeep
+    asked for was last seen to be over, as this QEMU process keeps it.
     """
 
     name: str
@@ -201,6 +203,9 @@ class Domain:
     agent: bool
     serial_log: str
     xml: str
+    why: str = ""
+    run: int = -1
+    rebooted: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,10 @@ _NAMESPACE = uuid.UUID("5f0b5c5e-2f0c-5d0e-9c0d-6b766d6b6570")
 
 METADATA_URI = "urn:kvmkeep:guest:1"
 """Namespace of our element in a domain's `<metadata>`."""
+REBOOT_URI = "urn:kvmkeep:reboot:1"
+"""Namespace of the element in a running domain's `<metadata>` that tells of its last reboot."""
+REBOOT_KEY = "kvmkeep-reboot"
+"""Prefix of that namespace."""
 
 TAG_OURS = "kvmkeep"
 TAG_GUEST = "kvmkeep.guest="

@@ -216,12 +216,16 @@ Ready = ReadyAgent | ReadyTcp | ReadyConsole | ReadyDelay
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """How a guest is to run. `start_timeout` is in seconds, until ready."""
+    """How a guest is to run. `start_timeout` is in seconds, until ready.
+
+    `autostart_place` is where autostart stands, or what is nearest to it.
+    """
 
     autostart: bool
     needs: tuple[GuestName, ...]
     ready: Ready
     start_timeout: int
+    autostart_place: Place | None = field(default=None, compare=False)
 
 
 class FirstBoot(StrEnum):

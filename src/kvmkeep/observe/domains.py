@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 from kvmkeep.host.door import Door
 from kvmkeep.host.libvirt import Described, Hypervisor
 from kvmkeep.model.facts import Domain, DomainDisk, DomainNic
-from kvmkeep.model.names import METADATA_URI
+from kvmkeep.model.names import METADATA_URI, REBOOT_URI
 from kvmkeep.model.units import Size
 from kvmkeep.observe.notebook import Notebook
 
@@ -80,6 +80,9 @@ def parse_domain(described: Described, door: Door) -> Domain:
         agent=live is not None and _agent_connected(live),
         serial_log=_serial_log(root),
         xml=described.xml,
+        why=state.why,
+        run=state.run,
+        rebooted="" if live is None else _rebooted(live),
     )
 
 
@@ -122,6 +125,11 @@ def _agent_connected(live: ET.Element) -> bool:
         target.get("name") == _AGENT and target.get("state") == "connected"
         for target in live.iterfind("devices/channel/target")
     )
+
+
+def _rebooted(live: ET.Element) -> str:
+    mark = live.find(f"metadata/{{{REBOOT_URI}}}rebooted")
+    return "" if mark is None else mark.get("asked", "")
 
 
 def _serial_log(root: ET.Element) -> str:

@@ -347,27 +347,31 @@ def _has_seed(guest: Guest, domain: Domain) -> bool:
     return any(disk.source == seed_path(guest.name) for disk in domain.disks)
 
 
+def autostart_step(guest: Guest, *, on: bool, why: str, assumes: str = "") -> Step:
+    """Return the step that has a guest start with the host, or not."""
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=f"guest {guest.name}",
+        what=f"have it {'start' if on else 'not start'} with the host",
+        why=why,
+        probe=is_guest(guest),
+        actions=(
+            Command(
+                argv=("virsh", "autostart", *(() if on else ("--disable",)), "--", guest.name),
+                why=f"it {'starts' if on else 'no longer starts'} with the host",
+            ),
+        ),
+        assumes=assumes,
+    )
+
+
 def _autostart_step(work: GuestWork, domain: Domain | None) -> Step | None:
     guest = work.guest
     wanted = guest.run.autostart
     if wanted == (domain is not None and domain.autostart):
         return None
-    option = () if wanted else ("--disable",)
-    answer = "starts" if wanted else "no longer starts"
-    return Step(
-        noun=Noun.DOMAINS,
-        subject=f"guest {guest.name}",
-        what=f"have it {'start' if wanted else 'not start'} with the host",
-        why=f"the spec says autostart: {'true' if wanted else 'false'}",
-        probe=is_guest(guest),
-        actions=(
-            Command(
-                argv=("virsh", "autostart", *option, "--", guest.name),
-                why=f"it {answer} with the host",
-            ),
-        ),
-        assumes=work.assumes,
-    )
+    why = f"the spec says autostart: {'true' if wanted else 'false'}"
+    return autostart_step(guest, on=wanted, why=why, assumes=work.assumes)
 
 
 def _memory_step(guest: Guest, domain: Domain) -> Step | None:

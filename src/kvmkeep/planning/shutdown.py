@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kvmkeep.model.command import Command
-from kvmkeep.model.facts import Facts
-from kvmkeep.model.plan import Note, Noun, Plan, Risk, Step
+from kvmkeep.model.command import Command, Poll
+from kvmkeep.model.facts import DomainState, Facts
+from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
 from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, active, make_scene
-from kvmkeep.planning.start import not_a_guest
+from kvmkeep.planning.start import not_a_guest, paused_text
 from kvmkeep.planning.waiting import off
+
+ASKING = 150.0
+"""Seconds for the question itself: libvirt waits 60 s for an agent that is connected and silent
+(QEMU_AGENT_SHUTDOWN in its qemu_agent.c), then presses the ACPI button instead."""
 
 
 def plan_shutdown(spec: Spec, facts: Facts, names: Iterable[str], limit: int) -> Plan:
@@ -22,42 +26,69 @@ def plan_shutdown(spec: Spec, facts: Facts, names: Iterable[str], limit: int) ->
     order = in_order(spec, (GuestName(name) for name in names))
     scene = make_scene(spec, facts, order.guests)
     refusals = tuple(
-        refusal for guest in scene.guests if (refusal := not_a_guest(scene, guest)) is not None
+        refusal for guest in scene.guests if (refusal := deaf(scene, guest)) is not None
     )
-    running = [guest for guest in reversed(scene.guests) if _is_on(scene, guest)]
-    steps = tuple(_shutdown_step(guest, limit) for guest in running)
+    running = [guest for guest in reversed(scene.guests) if is_on(scene, guest)]
+    steps = tuple(shutdown_step(scene, guest, limit) for guest in running)
     return Plan(
         steps=steps,
         refusals=(*order.refusals, *guards.missing_tools(scene, steps), *refusals),
-        notes=_left_alone(scene, running),
+        notes=left_alone(scene, running),
     )
 
 
-def _is_on(scene: Scene, guest: Guest) -> bool:
+def is_on(scene: Scene, guest: Guest) -> bool:
+    """Whether a guest of ours has a QEMU process."""
     domain = scene.own_domain(guest)
     return domain is not None and active(domain)
 
 
-def _shutdown_step(guest: Guest, limit: int) -> Step:
-    ask = Command(argv=("virsh", "shutdown", "--", guest.name), why="ask the guest to shut down")
+def deaf(scene: Scene, guest: Guest) -> Refusal | None:
+    """Return why a guest can't be asked for anything: it is not ours, or stands still."""
+    refusal = not_a_guest(scene, guest)
+    domain = scene.own_domain(guest)
+    if refusal is not None or domain is None:
+        return refusal
+    if domain.state in {DomainState.PAUSED, DomainState.SUSPENDED}:
+        return Refusal(
+            subject=f"guest {guest.name}",
+            reason=f"{paused_text(domain)}, so it can't hear anything",
+            hint=f"let it go on first: kvmkeep resume {guest.name}",
+        )
+    return None
+
+
+def shutdown_step(scene: Scene, guest: Guest, limit: int) -> Step:
+    """Return the step that asks a guest to shut down and waits up to `limit` seconds."""
     return Step(
         noun=Noun.DOMAINS,
         subject=f"guest {guest.name}",
         what="shut it down, and wait until it is off",
         why="you asked for it",
         probe=is_guest(guest),
-        actions=(ask, off(guest, limit)),
+        actions=shutdown_actions(scene, guest, limit),
         risk=Risk.GUEST,
     )
 
 
-def _left_alone(scene: Scene, going: list[Guest]) -> tuple[Note, ...]:
+def shutdown_actions(scene: Scene, guest: Guest, limit: int) -> tuple[Command, Poll]:
+    """Ask a guest to shut down, through its agent or else by ACPI, and wait until it is off."""
+    domain = scene.own_domain(guest)
+    ask = Command(
+        argv=("virsh", "shutdown", "--", guest.name),
+        why="ask the guest to shut down",
+        timeout=ASKING,
+    )
+    return ask, off(guest, limit, agent=domain is not None and domain.agent)
+
+
+def left_alone(scene: Scene, going: list[Guest]) -> tuple[Note, ...]:
     """Say which running guests need one that goes away."""
     names = {guest.name for guest in going}
     return tuple(
         Note(subject=f"guest {guest.name}", text=f"it goes on running, and needs {need}")
         for guest in scene.spec.guests
-        if guest.name not in names and _is_on(scene, guest)
+        if guest.name not in names and is_on(scene, guest)
         for need in guest.run.needs
         if need in names
     )

@@ -19,11 +19,11 @@ from kvmkeep.planning import guards
 from kvmkeep.planning.domains import has_state, is_guest
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, active, make_scene, owned
+from kvmkeep.planning.shutdown import shutdown_actions
 from kvmkeep.planning.snapshot_mend import held, release_steps, sets_of
 from kvmkeep.planning.snapshot_remove import still_ours
 from kvmkeep.planning.snapshot_window import thaw_again
 from kvmkeep.planning.start import not_a_guest, start_step
-from kvmkeep.planning.waiting import off
 
 _AFTER = TAG_START + "after-revert"
 _LIST = "choose another: kvmkeep snapshot list"
@@ -157,14 +157,13 @@ def _shutdown(scene: Scene, guest: Guest, limit: int) -> Step:
         argv=("lvchange", "--addtag", _AFTER, _lv(scene, guest.root.lv)),
         why="note that the guest ran: it is started again in the end",
     )
-    ask = Command(argv=("virsh", "shutdown", "--", guest.name), why="ask the guest to shut down")
     return Step(
         noun=Noun.DOMAINS,
         subject=f"guest {guest.name}",
         what="shut it down, and wait until it is off",
         why="its disks can only be taken back while nothing has them open",
         probe=is_guest(guest),
-        actions=(note, ask, off(guest, limit)),
+        actions=(note, *shutdown_actions(scene, guest, limit)),
         risk=Risk.GUEST,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kvmkeep.model.command import Action, Command
-from kvmkeep.model.facts import DomainState, Facts
+from kvmkeep.model.facts import Domain, DomainState, Facts
 from kvmkeep.model.names import TAG_REVERT, console_log
 from kvmkeep.model.plan import Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.snapshot import tag_value
@@ -56,17 +56,32 @@ def _unfit(scene: Scene, guest: Guest) -> Refusal | None:
     refusal = not_a_guest(scene, guest)
     if refusal is not None:
         return refusal
-    subject = f"guest {guest.name}"
-    if fresh(scene, guest):
-        hint = "finish that: kvmkeep apply"
-        return Refusal(subject=subject, reason="its first boot is not done yet", hint=hint)
+    refusal = young(scene, guest)
+    if refusal is not None:
+        return refusal
     half = _half_reverted(scene, guest)
     if half is not None:
         return half
-    if scene.domains[guest.name].state is DomainState.PAUSED:
-        hint = f"see why it is paused, then: virsh resume {guest.name}"
-        return Refusal(subject=subject, reason="it is paused", hint=hint)
+    domain = scene.domains[guest.name]
+    if domain.state in {DomainState.PAUSED, DomainState.SUSPENDED}:
+        hint = f"let it go on: kvmkeep resume {guest.name}"
+        return Refusal(subject=f"guest {guest.name}", reason=paused_text(domain), hint=hint)
     return None
+
+
+def young(scene: Scene, guest: Guest) -> Refusal | None:
+    """Return why a guest is left to `apply`: its first boot is before it, or goes on."""
+    if not fresh(scene, guest):
+        return None
+    subject, hint = f"guest {guest.name}", "finish that: kvmkeep apply"
+    return Refusal(subject=subject, reason="its first boot is not done yet", hint=hint)
+
+
+def paused_text(domain: Domain) -> str:
+    """Return how a guest stands still, and why where libvirt tells."""
+    if domain.state is DomainState.SUSPENDED:
+        return "it has put itself to sleep"
+    return f"it is paused ({domain.why})" if domain.why else "it is paused"
 
 
 def _half_reverted(scene: Scene, guest: Guest) -> Refusal | None:

@@ -26,17 +26,10 @@ def ready(guest: Guest) -> tuple[Action, ...]:
     argv: tuple[str, ...]
     match wanted:
         case ReadyAgent():
-            ping = '{"execute":"guest-ping"}'
-            argv = ("virsh", "qemu-agent-command", "--timeout", "5", "--", guest.name, ping)
-            command = Command(argv=argv, why="ask the guest agent", timeout=30.0)
-            return (_poll(guest, command, "to answer through its agent"),)
+            return (_poll(guest, agent_ping(guest), "to answer through its agent"),)
         case ReadyTcp():
-            address = next(
-                (str(address.ip) for nic in guest.nics for address in nic.addresses), guest.hostname
-            )
-            argv = ("nc", "-z", "-w", "3", address, str(wanted.port))
-            command = Command(argv=argv, why="try to connect", timeout=30.0)
-            return (_poll(guest, command, f"to take connections on port {wanted.port}"),)
+            text = f"to take connections on port {wanted.port}"
+            return (_poll(guest, tcp_try(guest, wanted), text),)
         case ReadyConsole():
             log = console_log(guest.name)
             argv = ("grep", "-aqsE", "-e", wanted.pattern, "--", log)
@@ -55,8 +48,37 @@ def ready(guest: Guest) -> tuple[Action, ...]:
             assert_never(wanted)
 
 
-def off(guest: Guest, limit: int) -> Poll:
-    """Wait until the guest is off; `limit` is in seconds."""
+def up(guest: Guest, question: Command) -> Poll:
+    """Wait until the guest answers a question."""
+    return _poll(guest, question, "to answer again")
+
+
+def agent_ping(guest: Guest, *, patience: int = 5) -> Command:
+    """Ask the guest agent for a sign of life; `patience` is in seconds."""
+    ping = '{"execute":"guest-ping"}'
+    argv = ("virsh", "qemu-agent-command", "--timeout", str(patience), "--", guest.name, ping)
+    return Command(argv=argv, why="ask the guest agent", timeout=25.0 + patience)
+
+
+def tcp_try(guest: Guest, wanted: ReadyTcp) -> Command:
+    """Connect to a port of the guest's first static address."""
+    address = next(
+        (str(address.ip) for nic in guest.nics for address in nic.addresses), guest.hostname
+    )
+    argv = ("nc", "-z", "-w", "3", address, str(wanted.port))
+    return Command(argv=argv, why="try to connect", timeout=30.0)
+
+
+def off(guest: Guest, limit: int, *, agent: bool) -> Poll:
+    """Wait until the guest is off; `limit` is in seconds.
+
+    `agent` tells whether it was asked through its agent, or only by its ACPI power button.
+    """
+    ignores = (
+        "the guest was asked through its agent and is not off yet"
+        if agent
+        else "the guest has no agent connected, and ignores the ACPI power button or is slow"
+    )
     return Poll(
         command=Command(
             argv=("virsh", "domstate", "--", guest.name),
@@ -66,9 +88,10 @@ def off(guest: Guest, limit: int) -> Poll:
         limit=float(limit),
         message=f"guest {guest.name} to shut down",
         otherwise=(
-            f"the guest goes on running; see why: virsh console {guest.name} "
-            f"(pulling its plug is up to you: virsh destroy {guest.name})"
+            f"{ignores}; it goes on running; see why: kvmkeep console {guest.name} "
+            f"(pulling its plug is up to you: kvmkeep poweroff {guest.name})"
         ),
+        every=1.0,
     )
 
 

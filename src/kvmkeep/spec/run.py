@@ -47,6 +47,7 @@ def resolve_run(source: Source[GuestFile], section: RunSection, *, static: bool)
         needs=tuple(dict.fromkeys(name for name in found if name is not None)),
         ready=ready or ReadyAgent(),
         start_timeout=limit,
+        autostart_place=source.key("run", "autostart"),
     )
 
 

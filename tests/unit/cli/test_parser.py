@@ -15,6 +15,7 @@ SMALLEST = {
     "rename": ["web", "shop"],
     "inspect": ["web"],
     "copy-out": ["web", "/etc/fstab", "."],
+    "autostart": ["web", "on"],
     "completion": ["bash"],
     "snapshot create": ["web"],
     "snapshot revert": ["web", "20261123T0710Z"],
@@ -62,7 +63,7 @@ def test_each_verb_has_the_global_options(verb: str) -> None:
         ["--jso", "list"],
         ["show"],
         ["show", "a", "b"],
-        ["start"],
+        ["autostart", "web"],
         ["shutdown", "--limit", "soon", "web"],
         ["console", "--lines", "x", "web"],
         ["completion", "fish"],
@@ -78,10 +79,10 @@ def test_a_wrong_line_is_a_usage_error_with_a_hint(words: list[str]) -> None:
 
 def test_guests_are_the_words_of_the_verbs_about_guests() -> None:
     found = {verb for verb, parser in parsers().items() if takes_guests(parser)}
-    plain = {"plan", "apply", "list", "show", "console", "start", "shutdown", "rename"}
-    plain |= {"copy-out"}
+    life = {"start", "shutdown", "reboot", "suspend", "resume", "poweroff", "autostart"}
+    plain = {"plan", "apply", "list", "show", "console", "rename", "copy-out"}
     words = ("create", "list", "revert", "delete")
-    assert found == plain | {f"snapshot {word}" for word in words}
+    assert found == life | plain | {f"snapshot {word}" for word in words}
 
 
 def test_options_of_one_verb_are_known() -> None:

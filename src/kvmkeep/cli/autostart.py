@@ -1,0 +1,49 @@
+"""`kvmkeep autostart`: have guests start with the host, or not; the spec is not edited."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kvmkeep.cli.consent import add_dry_run
+from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.guests import add_choice, chosen
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.facts import Facts
+    from kvmkeep.model.plan import Plan
+    from kvmkeep.model.spec import Spec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Args:
+    """Which guests, and `on` or `off`."""
+
+    guests: tuple[str, ...]
+    label: tuple[str, ...]
+    switch: str
+    dry_run: bool
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    add_choice(parser, "have started with the host, or not")
+    parser.add_argument("switch", choices=("on", "off"), help="start with the host, or don't")
+    add_dry_run(parser)
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Switch it; where the spec says otherwise, say so and where."""
+    names = chosen(args.guests, args.label, ctx)
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        from kvmkeep.planning.autostart import plan_autostart  # noqa: PLC0415
+
+        return plan_autostart(spec, facts, names, on=args.switch == "on")
+
+    if args.dry_run:
+        return dry_run(planner, names, ctx)
+    return reach("autostart", planner, names, ctx, yes=True)

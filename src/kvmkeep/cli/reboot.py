@@ -1,0 +1,59 @@
+"""`kvmkeep reboot`: ask guests to reboot, see that they did, and wait until they are ready."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kvmkeep.cli.consent import add_dry_run
+from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.guests import add_choice, chosen
+from kvmkeep.cli.shutdown import add_limit, checked_limit
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.facts import Facts
+    from kvmkeep.model.plan import Plan
+    from kvmkeep.model.spec import Spec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Args:
+    """Which guests, how many seconds each may take to go down, and whether QEMU ends too."""
+
+    guests: tuple[str, ...]
+    label: tuple[str, ...]
+    limit: int
+    cold: bool
+    dry_run: bool
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    add_choice(parser, "reboot")
+    parser.add_argument(
+        "--cold", action="store_true",
+        help="shut each down and start it anew: takes in what waits for its next start",
+    )  # fmt: skip
+    add_limit(parser)
+    add_dry_run(parser)
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Reboot them, as typed; their power is never cut."""
+    limit = checked_limit(args.limit)
+    names = chosen(args.guests, args.label, ctx)
+    looks: list[Facts] = []
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        from kvmkeep.planning.reboot import plan_cold_reboot, plan_reboot  # noqa: PLC0415
+
+        looks.append(facts)
+        plan = plan_cold_reboot if args.cold else plan_reboot
+        return plan(spec, facts, looks[0], names, limit)
+
+    if args.dry_run:
+        return dry_run(planner, names, ctx)
+    return reach("reboot", planner, names, ctx, yes=True)

@@ -126,6 +126,7 @@ class Gone:
 
     def __init__(self, *, known: bool, memory: int = 1024, state: int = 5) -> None:
         self.known = known
+        self.why = 5
         self.numbers = [state, memory, memory, 1, 0]
 
     def info(self) -> list[int]:
@@ -138,6 +139,12 @@ class Gone:
 
     def UUIDString(self) -> str:  # noqa: N802 - libvirt's name
         return str(uuid.UUID(int=7))
+
+    def ID(self) -> int:  # noqa: N802 - libvirt's name
+        return -1
+
+    def state(self) -> list[int]:
+        return [3, self.why]
 
     def XMLDesc(self, flags: int) -> str:  # noqa: N802 - libvirt's name
         raise library.libvirtError(f"Domain not found ({flags})")
@@ -177,6 +184,27 @@ def test_a_domain_that_may_use_any_amount_of_memory(memory: int) -> None:
 def test_a_state_of_a_newer_libvirt() -> None:
     (state,) = _states(Connection(Gone(known=True, state=99)), library)
     assert state.state is DomainState.NOSTATE
+
+
+@pytest.mark.parametrize(("number", "why"), [(5, "I/O error"), (1, "user"), (0, ""), (99, "")])
+def test_why_a_domain_is_paused(number: int, why: str) -> None:
+    domain = Gone(known=True, state=3)
+    domain.why = number
+    (state,) = _states(Connection(domain), library)
+    assert (state.state, state.why) == (DomainState.PAUSED, why)
+
+
+def test_another_run_of_a_domain_has_another_number() -> None:
+    connection = library.open("test:///default")
+    domain = connection.lookupByName("test")
+    seen = [_states(connection, library)[0].run]
+    for change in (domain.destroy, domain.create):
+        change()
+        seen.append(_states(connection, library)[0].run)
+    connection.close()
+    assert seen[1] == -1
+    assert -1 not in {seen[0], seen[2]}
+    assert seen[0] != seen[2]
 
 
 # --- XML
@@ -238,4 +266,12 @@ def test_a_disk_that_only_the_running_guest_has() -> None:
     )
     assert [disk.source for disk in found.disks] == ["/dev/a/b", "/seed.iso"]
     assert found.agent
+    assert found.rebooted == ""
     assert found.serial_log == "/c.log"
+
+
+def test_when_a_running_guest_was_rebooted() -> None:
+    mark = "<k:rebooted xmlns:k='urn:kvmkeep:reboot:1' asked='2026-11-24T12:00:00Z'/>"
+    xml = "<domain><metadata>{}</metadata></domain>"
+    found = parse_domain(described(xml.format(""), xml.format(mark)), Replay({}))
+    assert found.rebooted == "2026-11-24T12:00:00Z"

@@ -30,9 +30,9 @@ from kvmkeep.model.spec import (
 )
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning.autostart import plan_autostart
-from kvmkeep.planning.pausing import plan_resume, plan_suspend
 from kvmkeep.planning.copy_out import CopyOut, plan_copy_out
 from kvmkeep.planning.inspect import Question, plan_inspect
+from kvmkeep.planning.pausing import plan_resume, plan_suspend
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.poweroff import plan_poweroff
 from kvmkeep.planning.reboot import plan_cold_reboot, plan_reboot

@@ -40,7 +40,7 @@ def reach(
     asks: Callable[[Plan, Streams], bool] = ask,
 ) -> int:
     """Reach the goal; ask first, unless `yes`."""
-    _tell(_reach(verb, planner, guests, ctx, yes=yes), ctx)
+    _tell(_reach(verb, planner, guests, ctx, yes=yes, asks=asks), ctx)
     return 0
 
 
@@ -56,6 +56,7 @@ def _reach(
     ctx: Context,
     *,
     yes: bool,
+    asks: Callable[[Plan, Streams], bool] = ask,
     told: bool = True,
 ) -> Report:
     if not yes:

@@ -184,6 +184,16 @@ def test_suspended_guests_keep_their_process_and_go_on() -> None:
     assert {name: one.run for name, one in host.libvirt.domains.items()} == runs
 
 
+def test_guest_that_put_itself_to_sleep_is_woken_up() -> None:
+    host, wanted = site()
+    host.libvirt.domains["web"].asleep = True
+    run = host.libvirt.domains["web"].run
+    reach(host, wanted, lambda s, f: plan_resume(s, f, ("web",)))
+    assert virsh(host, "dompmwakeup") == ["web"]
+    assert virsh(host, "resume") == []
+    assert (host.libvirt.domains["web"].state, host.libvirt.domains["web"].run) == ("running", run)
+
+
 def test_what_can_not_be_suspended_or_resumed_is_refused() -> None:
     host, wanted = site()
     off(host, "web")

@@ -169,7 +169,7 @@ def _volumes(spec: Spec, guest: Guest) -> list[Volume]:
             device="",
             attributes="-wi-ao----",
         )
-        for disk in guest.disks
+        for disk in guest.volumes
     ]
 
 
@@ -217,7 +217,7 @@ def _domain(spec: Spec, guest: Guest, xml: str) -> Domain:
             device="",
             format="raw",
         )
-        for letter, disk in zip("abcdefgh", guest.disks, strict=False)
+        for letter, disk in zip("abcdefgh", guest.volumes, strict=False)
     )
     bridges = {network.name: network.bridge for network in spec.networks}
     nics = tuple(

@@ -287,7 +287,7 @@ def renaming() -> Case:
     host.libvirt.domains["web"].live = None
     folder = "/etc/kvmkeep/guests"
     host.put(f"{folder}/web.yaml", b"image: debian\n")
-    disks = tuple(replace(d, lv=d.lv.replace("vm-web", "vm-shop")) for d in before.disks)
+    disks = tuple(replace(d, lv=d.lv.replace("vm-web", "vm-shop")) for d in before.volumes)
     after = spec(replace(before, name=GuestName("shop"), disks=disks))
     names = Renaming(
         old=before.name, new=GuestName("shop"), file=f"{folder}/web.yaml", takes_identity=True
@@ -429,7 +429,7 @@ def in_service(host: FakeHost, case: Case) -> None:
     for volume in ours(host):
         assert volume.stale == [], f"{volume.name} shows what was there before"
         assert not [tag for tag in volume.tags if "state" in tag], volume.tags
-    lvs = {disk.lv for one in case.spec.guests for disk in one.disks}
+    lvs = {disk.lv for one in case.spec.guests for disk in one.volumes}
     sets = {f"{lv}-{name}" for lv in lvs for name in case.sets}
     assert {volume.name for volume in ours(host)} == lvs | sets
     for volume in ours(host):

@@ -107,7 +107,7 @@ def _found(domain: Domain) -> Pairs:
 
 def _volumes(spec: Spec, guest: Guest, facts: Facts) -> Pairs:
     pairs = []
-    for disk in guest.disks:
+    for disk in guest.volumes:
         volume = facts.volume(spec.storage.vg, disk.lv)
         tags = "" if volume is None else f" [{' '.join(volume.tags)}]"
         size = "absent" if volume is None else f"{volume.size}{tags}"

@@ -9,7 +9,7 @@ import hashlib
 import uuid
 from datetime import UTC, datetime
 
-from kvmkeep.model.spec import ROOT_DISK
+from kvmkeep.model.spec import ROOT_DISK, Disk, LvDisk
 from kvmkeep.model.units import GuestName, Label, Mac
 
 _NAMESPACE = uuid.UUID("5f0b5c5e-2f0c-5d0e-9c0d-6b766d6b6570")
@@ -95,6 +95,11 @@ def lv_name(prefix: str, guest: GuestName, disk: Label) -> str:
 def lv_path(vg: str, lv: str) -> str:
     """Return the device path of an LV, as the site writes it."""
     return f"/dev/{vg}/{lv}"
+
+
+def disk_path(vg: str, disk: Disk) -> str:
+    """Return the path of a guest's disk: of its device or its file."""
+    return lv_path(vg, disk.lv) if isinstance(disk, LvDisk) else disk.path
 
 
 def lv_tags(guest: GuestName, disk: Label) -> tuple[str, ...]:

@@ -141,12 +141,33 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Disk:
-    """A disk of a guest: an LV. The first one, `root`, is made from the image."""
+class LvDisk:
+    """A disk of a guest that is a logical volume of the storage's volume group.
+
+    `given` when the spec names the LV itself; else the name is derived from guest and disk.
+    """
 
     name: Label
     lv: str
     size: Size
+    given: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileDisk:
+    """A disk of a guest that is a raw image file.
+
+    `mount` is the mount point, above `path`, without which the file is not the guest's.
+    """
+
+    name: Label
+    path: str
+    mount: str
+    size: Size
+
+
+Disk = LvDisk | FileDisk
+"""What a guest sees as a block device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +264,7 @@ class FirstBoot(StrEnum):
 class Guest:
     """A guest. UUID and MACs are derived from `identity`: its name, or the one it was born with.
 
+    The first of `disks` is the root disk, which is made from the image and always an LV.
     `user_data` is extra cloud-config as JSON text, merged over ours; may be empty.
     """
 
@@ -264,9 +286,19 @@ class Guest:
     place: Place
 
     @property
-    def root(self) -> Disk:
+    def root(self) -> LvDisk:
         """The disk that is made from the image."""
-        return self.disks[0]
+        return next(disk for disk in self.disks if isinstance(disk, LvDisk))
+
+    @property
+    def volumes(self) -> tuple[LvDisk, ...]:
+        """The disks that are logical volumes, the root disk first."""
+        return tuple(disk for disk in self.disks if isinstance(disk, LvDisk))
+
+    @property
+    def files(self) -> tuple[FileDisk, ...]:
+        """The disks that are files."""
+        return tuple(disk for disk in self.disks if isinstance(disk, FileDisk))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,8 @@ import re
 # Expat is given only text without a document type: no entity can be declared or expanded.
 from xml.etree import ElementTree as ET
 
-from kvmkeep.model.names import METADATA_URI, console_log, lv_path
-from kvmkeep.model.spec import Guest, Network, Spec
+from kvmkeep.model.names import METADATA_URI, console_log, disk_path
+from kvmkeep.model.spec import Disk, FileDisk, Guest, LvDisk, Network, Spec
 from kvmkeep.model.units import Label
 
 BASE = """\
@@ -164,12 +164,13 @@ def _set_disks(devices: ET.Element, vg: str, guest: Guest) -> None:
         driver = dict(found.attrib) if found is not None else driver
         kept = [element for element in like if element.tag not in _REPLACED_ON_DISKS]
     for number, wanted in enumerate(guest.disks):
-        disk = ET.SubElement(devices, "disk", type="block", device="disk")
+        file = isinstance(wanted, FileDisk)
+        disk = ET.SubElement(devices, "disk", type="file" if file else "block", device="disk")
         # Never anything but raw: a guest can write the header of another format to its disk.
         ET.SubElement(disk, "driver", {**driver, "type": "raw"})
-        ET.SubElement(disk, "source", dev=lv_path(vg, wanted.lv))
+        ET.SubElement(disk, "source", {"file" if file else "dev": disk_path(vg, wanted)})
         ET.SubElement(disk, "target", dev=f"vd{_letters(number)}", bus="virtio")
-        ET.SubElement(disk, "serial").text = serial_of(wanted.lv)
+        ET.SubElement(disk, "serial").text = disk_serial(guest, wanted)
         disk.extend(kept)
     if not any(one.get("type") == "scsi" for one in devices.findall("controller")):
         ET.SubElement(devices, "controller", type="scsi", index="0", model="virtio-scsi")
@@ -233,6 +234,11 @@ def _after(parent: ET.Element, tag: str, wanted: str) -> ET.Element:
         before = next((at for at, child in enumerate(parent) if child.tag == tag), -1)
         parent.insert(before + 1, found)
     return found
+
+
+def disk_serial(guest: Guest, disk: Disk) -> str:
+    """Return the serial that a guest's disk is known by inside."""
+    return serial_of(disk.lv if isinstance(disk, LvDisk) else f"{guest.name}-{disk.name}")
 
 
 def serial_of(lv: str) -> str:

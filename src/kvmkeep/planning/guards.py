@@ -74,7 +74,7 @@ def capacity(scene: Scene) -> tuple[Refusal, ...]:
     wanted = [
         (guest, scene.rounded(disk.size))
         for guest in scene.guests
-        for disk in guest.disks
+        for disk in guest.volumes
         if stage(scene, guest, disk) is Stage.ABSENT
     ]
     needed = Size(sum(size.bytes for _, size in wanted))

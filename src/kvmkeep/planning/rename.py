@@ -23,7 +23,7 @@ from kvmkeep.model.names import (
     lv_path,
 )
 from kvmkeep.model.plan import Noun, Plan, Refusal, Risk, Step
-from kvmkeep.model.spec import ROOT_DISK, Guest, Spec
+from kvmkeep.model.spec import ROOT_DISK, Disk, FileDisk, Guest, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
 from kvmkeep.planning.domain_xml import TemplateError, domain_xml
@@ -72,7 +72,7 @@ def plan_rename(spec: Spec, facts: Facts, renaming: Renaming) -> Plan:
     refusals = (*guards.unseen(scene), *_unfit(scene, before, domain, renaming))
     if domain is None or refusals:
         return Plan(refusals=refusals)
-    disks = tuple(replace(d, lv=_new_lv(scene, renaming, d.lv)) for d in before.disks)
+    disks = tuple(_renamed(scene, renaming, disk) for disk in before.disks)
     work = _Work(
         scene=scene,
         renaming=renaming,
@@ -153,7 +153,7 @@ def _volume_refusals(work: _Work) -> tuple[Refusal, ...]:
     """Return why the LVs can't be renamed: lost, being reverted, or the new name is taken."""
     found: list[tuple[str, str]] = []
     vg = work.scene.spec.storage.vg
-    for before, after in zip(work.before.disks, work.after.disks, strict=True):
+    for before, after in zip(work.before.volumes, work.after.volumes, strict=True):
         tags = {TAG_OURS, TAG_DISK + before.name}
         there = (work.scene.volumes.get(name) for name in (before.lv, after.lv))
         if not any(volume is not None and tags <= {*volume.tags} for volume in there):
@@ -177,10 +177,23 @@ def _volumes(scene: Scene, guest: GuestName) -> tuple[Volume, ...]:
 
 
 def _new_lv(scene: Scene, renaming: Renaming, lv: str) -> str:
-    """Return the name that an LV gets; one that is not named after the guest keeps its own."""
+    """Return the name that an LV gets; one that is not named after the guest keeps its own.
+
+    So does one that the spec names, and its snapshots.
+    """
     prefix = scene.spec.storage.lv_prefix
+    volume = scene.volumes.get(lv)
+    of = lv if volume is None or not volume.origin else volume.origin
+    if any(disk.given and disk.lv == of for guest in scene.guests for disk in guest.volumes):
+        return lv
     old, new = (lv_name(prefix, name, ROOT_DISK) for name in (renaming.old, renaming.new))
     return new + lv.removeprefix(old) if lv == old or lv.startswith(f"{old}-") else lv
+
+
+def _renamed(scene: Scene, renaming: Renaming, disk: Disk) -> Disk:
+    if isinstance(disk, FileDisk) or disk.given:
+        return disk
+    return replace(disk, lv=_new_lv(scene, renaming, disk.lv))
 
 
 def _domain_steps(work: _Work) -> tuple[Step, ...]:
@@ -240,7 +253,7 @@ def _xml_steps(work: _Work) -> tuple[Step, ...]:
     old, new = work.renaming.old, work.renaming.new
     text = work.domain.xml.replace(f"<name>{old}</name>", f"<name>{new}</name>", 1)
     vg = work.scene.spec.storage.vg
-    for before, after in zip(work.before.disks, work.after.disks, strict=True):
+    for before, after in zip(work.before.volumes, work.after.volumes, strict=True):
         if before.lv != after.lv:
             for path in aliases(vg, before.lv, ""):
                 text = _with_value(text, "dev", path, lv_path(vg, after.lv))

@@ -19,8 +19,8 @@ from kvmkeep.model.facts import (
     Volume,
     VolumeGroup,
 )
-from kvmkeep.model.names import TAG_DISK, TAG_GUEST, TAG_OURS, lv_path
-from kvmkeep.model.spec import Disk, Guest, Image, Network, Spec
+from kvmkeep.model.names import TAG_DISK, TAG_GUEST, TAG_OURS, disk_path, lv_path
+from kvmkeep.model.spec import Disk, FileDisk, Guest, Image, LvDisk, Network, Spec
 from kvmkeep.model.units import GuestName, Label, Size
 
 INACTIVE = frozenset({DomainState.SHUTOFF, DomainState.CRASHED})
@@ -49,7 +49,7 @@ class Scene:
     saved: dict[str, SavedXml]
     tools: dict[str, Tool]
 
-    def volume(self, disk: Disk) -> Volume | None:
+    def volume(self, disk: LvDisk) -> Volume | None:
         """Return the LV of a guest's disk, whoever owns it."""
         return self.volumes.get(disk.lv)
 
@@ -63,10 +63,10 @@ class Scene:
         return domain if domain is not None and domain.ours and domain.uuid == guest.uuid else None
 
     def path(self, disk: Disk) -> str:
-        """Return the device path of a guest's disk."""
-        return lv_path(self.spec.storage.vg, disk.lv)
+        """Return the path of a guest's disk: of its device or its file."""
+        return disk_path(self.spec.storage.vg, disk)
 
-    def lv_size(self, disk: Disk) -> Size:
+    def lv_size(self, disk: LvDisk) -> Size:
         """Return the size that the disk's LV has, or will have: whole extents."""
         volume = self.volume(disk)
         if volume is not None:
@@ -125,12 +125,18 @@ def aliases(vg: str, lv: str, device: str) -> tuple[str, ...]:
     return (lv_path(vg, lv), mapped, *numbers)
 
 
-def users(scene: Scene, disk: Disk) -> tuple[str, ...]:
-    """Return the names of all domains that have a disk's LV under whatever name, sorted."""
+def names_of(scene: Scene, disk: Disk) -> tuple[str, ...]:
+    """Return the names under which a domain may have a guest's disk."""
+    if isinstance(disk, FileDisk):
+        return (disk.path,)
     volume = scene.volume(disk)
-    names = aliases(scene.spec.storage.vg, disk.lv, volume.device if volume else "")
+    return aliases(scene.spec.storage.vg, disk.lv, volume.device if volume else "")
+
+
+def users(scene: Scene, disk: Disk) -> tuple[str, ...]:
+    """Return the names of all domains that have a disk under whatever name, sorted."""
     found: set[str] = set()
-    for name in names:
+    for name in names_of(scene, disk):
         found.update(scene.users_of_disks.get(name, ()))
     return tuple(sorted(found))
 

@@ -19,7 +19,7 @@ from kvmkeep.model.names import (
 )
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.snapshot import Level, SnapshotSet
-from kvmkeep.model.spec import Disk, Guest, Spec
+from kvmkeep.model.spec import Guest, LvDisk, Spec
 from kvmkeep.model.units import GuestName, Size, check_lv_name
 from kvmkeep.planning import guards
 from kvmkeep.planning.domains import has_state
@@ -104,8 +104,8 @@ def _stands(scene: Scene, guest: Guest, domain: Domain) -> bool:
     return domain.state is DomainState.PAUSED and not held(scene, guest)
 
 
-def _disks(scene: Scene, guest: Guest) -> list[tuple[Disk, Volume]]:
-    found = ((disk, scene.volume(disk)) for disk in guest.disks)
+def _disks(scene: Scene, guest: Guest) -> list[tuple[LvDisk, Volume]]:
+    found = ((disk, scene.volume(disk)) for disk in guest.volumes)
     return [(disk, volume) for disk, volume in found if volume is not None]
 
 
@@ -154,7 +154,7 @@ def _steps(scene: Scene, guest: Guest, wish: Wish) -> tuple[Step, ...]:
     return (*mend_steps(scene, guest), take, complete)
 
 
-def _create(scene: Scene, guest: Guest, disk: Disk, wish: Wish) -> Command:
+def _create(scene: Scene, guest: Guest, disk: LvDisk, wish: Wish) -> Command:
     name, level = _name(scene, guest, wish), level_of(scene, guest, wish)
     tags = (
         *lv_tags(guest.name, disk.name),
@@ -179,14 +179,14 @@ def _create(scene: Scene, guest: Guest, disk: Disk, wish: Wish) -> Command:
     )  # fmt: skip
 
 
-def _full(scene: Scene, disk: Disk) -> Size:
+def _full(scene: Scene, disk: LvDisk) -> Size:
     """Return a bound of what LVM makes of 100%ORIGIN: the blocks, and 16 bytes for each chunk."""
     size = scene.lv_size(disk)
     extent = scene.group.extent if scene.group is not None else Size(1)
     return size + scene.rounded(Size(size.bytes // 8192 + 1)).rounded_up(extent)
 
 
-def _size(scene: Scene, disk: Disk, wish: Wish) -> Size:
+def _size(scene: Scene, disk: LvDisk, wish: Wish) -> Size:
     full = _full(scene, disk)
     return full if wish.size is None else min(full, scene.rounded(wish.size))
 

@@ -85,7 +85,7 @@ def _plan(scene: Scene, guest: Guest, to: str, limit: int) -> Plan:
 
 
 def _volumes(scene: Scene, guest: Guest) -> list[Volume]:
-    found = ((disk, scene.volume(disk)) for disk in guest.disks)
+    found = ((disk, scene.volume(disk)) for disk in guest.volumes)
     return [volume for disk, volume in found if volume is not None and owned(volume, guest, disk)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from kvmkeep.model.names import STATE_FILLING, STATE_FRESH
-from kvmkeep.model.spec import Disk, FirstBoot, Guest
+from kvmkeep.model.spec import FirstBoot, Guest, LvDisk
 from kvmkeep.planning.scene import Scene, active, owned, users
 
 
@@ -24,7 +24,7 @@ class Stage(StrEnum):
     """There is an LV of that name without our mark, or with another disk's."""
 
 
-def stage(scene: Scene, guest: Guest, disk: Disk) -> Stage:
+def stage(scene: Scene, guest: Guest, disk: LvDisk) -> Stage:
     """Return how far a guest's disk is."""
     volume = scene.volume(disk)
     if volume is None:

@@ -89,7 +89,7 @@ def _half_reverted(scene: Scene, guest: Guest) -> Refusal | None:
     subject = f"guest {guest.name}"
     if not _is_off(scene, guest):
         return None
-    for disk in guest.disks:
+    for disk in guest.volumes:
         volume = scene.volume(disk)
         to = "" if volume is None else tag_value(volume, TAG_REVERT)
         if to:

@@ -16,7 +16,7 @@ from kvmkeep.model.names import (
     lv_tags,
 )
 from kvmkeep.model.plan import Note, Noun, Refusal, Step
-from kvmkeep.model.spec import Disk, Guest
+from kvmkeep.model.spec import Guest, LvDisk
 from kvmkeep.model.units import Size
 from kvmkeep.planning.commands import long_enough, same_file
 from kvmkeep.planning.images import Source
@@ -47,7 +47,7 @@ def root_steps(
 def data_steps(scene: Scene, guest: Guest, assumes: str) -> tuple[Step, ...]:
     """Return what makes a guest's other LVs and zeroes them."""
     steps: list[Step] = []
-    for disk in guest.disks[1:]:
+    for disk in guest.volumes[1:]:
         at = stage(scene, guest, disk)
         if at is Stage.ABSENT:
             steps.append(_create_step(scene, guest, disk, assumes))
@@ -59,7 +59,7 @@ def data_steps(scene: Scene, guest: Guest, assumes: str) -> tuple[Step, ...]:
 def activation(scene: Scene, guest: Guest) -> tuple[Command, ...]:
     """Return what makes the devices of a guest's existing LVs appear."""
     vg = scene.spec.storage.vg
-    volumes = (scene.volume(disk) for disk in guest.disks)
+    volumes = (scene.volume(disk) for disk in guest.volumes)
     return tuple(
         _activate(vg, volume.name) for volume in volumes if volume is not None and not volume.active
     )
@@ -77,8 +77,16 @@ def storage_refusals(scene: Scene) -> tuple[Refusal, ...]:
     """Return why a guest's LVs can't be used: lost, or not ours."""
     found: list[Refusal] = []
     for guest in scene.guests:
-        for disk in guest.disks:
+        for disk in guest.volumes:
             found.extend(_disk_refusals(scene, guest, disk))
+        found.extend(
+            Refusal(
+                subject=f"guest {guest.name}",
+                reason=f"its disk {disk.name} is a file, and kvmkeep makes no such disks yet",
+                hint="give it a logical volume: take `file` and `mount` out",
+            )
+            for disk in guest.files
+        )
     return tuple(found)
 
 
@@ -87,7 +95,7 @@ def storage_notes(scene: Scene) -> tuple[Note, ...]:
     notes: list[Note] = []
     for guest in scene.guests:
         subject = f"guest {guest.name}"
-        for disk in guest.disks:
+        for disk in guest.volumes:
             volume = scene.volume(disk)
             if volume is None:
                 if stage(scene, guest, disk) is Stage.UNATTACHED:
@@ -102,7 +110,7 @@ def storage_notes(scene: Scene) -> tuple[Note, ...]:
     return tuple(notes)
 
 
-def _disk_refusals(scene: Scene, guest: Guest, disk: Disk) -> list[Refusal]:
+def _disk_refusals(scene: Scene, guest: Guest, disk: LvDisk) -> list[Refusal]:
     subject, lv = f"guest {guest.name}", _lv(scene, disk)
     at = stage(scene, guest, disk)
     if at is Stage.LOST:
@@ -131,7 +139,7 @@ def _disk_refusals(scene: Scene, guest: Guest, disk: Disk) -> list[Refusal]:
     return []
 
 
-def _create_step(scene: Scene, guest: Guest, disk: Disk, assumes: str) -> Step:
+def _create_step(scene: Scene, guest: Guest, disk: LvDisk, assumes: str) -> Step:
     size = scene.lv_size(disk)
     lv = _lv(scene, disk)
     tags = (*lv_tags(guest.name, disk.name), STATE_FILLING)
@@ -203,7 +211,7 @@ def _fill_step(scene: Scene, guest: Guest, source: Source, drop_in: Command | No
     )
 
 
-def _zero_step(scene: Scene, guest: Guest, disk: Disk, assumes: str) -> Step:
+def _zero_step(scene: Scene, guest: Guest, disk: LvDisk, assumes: str) -> Step:
     size = scene.lv_size(disk)
     return Step(
         noun=Noun.STORAGE,
@@ -224,7 +232,7 @@ def _zero_step(scene: Scene, guest: Guest, disk: Disk, assumes: str) -> Step:
     )
 
 
-def _convert(scene: Scene, disk: Disk, source: Source) -> Command:
+def _convert(scene: Scene, disk: LvDisk, source: Source) -> Command:
     # Reading past the page cache needs O_DIRECT, which older kernels' tmpfs doesn't have.
     cache = "writeback" if source.path.startswith(_IN_MEMORY) else "none"
     image = source.image
@@ -243,7 +251,7 @@ def _convert(scene: Scene, disk: Disk, source: Source) -> Command:
     )  # fmt: skip
 
 
-def _zero(scene: Scene, disk: Disk, offset: int, length: int) -> Command:
+def _zero(scene: Scene, disk: LvDisk, offset: int, length: int) -> Command:
     return Command(
         argv=(
             "blkdiscard", "--zeroout", "--offset", str(offset), "--length", str(length), "--",
@@ -254,7 +262,7 @@ def _zero(scene: Scene, disk: Disk, offset: int, length: int) -> Command:
     )  # fmt: skip
 
 
-def _synced(scene: Scene, disk: Disk) -> Command:
+def _synced(scene: Scene, disk: LvDisk) -> Command:
     return Command(
         argv=("sync", "--", scene.path(disk)),
         why="have it on the disks before it counts",
@@ -262,7 +270,7 @@ def _synced(scene: Scene, disk: Disk) -> Command:
     )
 
 
-def _activated(scene: Scene, disk: Disk) -> tuple[Command, ...]:
+def _activated(scene: Scene, disk: LvDisk) -> tuple[Command, ...]:
     volume = scene.volume(disk)
     if volume is None or volume.active:
         return ()
@@ -273,7 +281,7 @@ def _activate(vg: str, lv: str) -> Command:
     return Command(argv=("lvchange", "--activate", "y", f"{vg}/{lv}"), why="activate the LV")
 
 
-def _is_filling(scene: Scene, guest: Guest, disk: Disk) -> Command:
+def _is_filling(scene: Scene, guest: Guest, disk: LvDisk) -> Command:
     tags = " && ".join(f'"{tag}"' for tag in (*lv_tags(guest.name, disk.name), STATE_FILLING))
     select = f"lv_tags={{{tags}}}"
     return Command(
@@ -283,5 +291,5 @@ def _is_filling(scene: Scene, guest: Guest, disk: Disk) -> Command:
     )
 
 
-def _lv(scene: Scene, disk: Disk) -> str:
+def _lv(scene: Scene, disk: LvDisk) -> str:
     return f"{scene.spec.storage.vg}/{disk.lv}"

@@ -1,4 +1,4 @@
-"""What only one thing may have: VLANs, interface names, MACs, addresses, LVs and guest names."""
+"""What only one thing may have: VLANs, names of interfaces and guests, addresses, LVs, files."""
 
 from __future__ import annotations
 
@@ -42,6 +42,10 @@ class Claims:
     def volume(self, lv: str, place: Place, owner: str) -> None:
         """Claim the name of a logical volume."""
         self._claim("the logical volume", lv, place, owner, "rename the guest or the disk")
+
+    def file(self, path: str, place: Place, owner: str) -> None:
+        """Claim the path of a disk that is a file."""
+        self._claim("the file", path, place, owner, "two disks in one file destroy each other")
 
     def identity(self, name: str, place: Place, owner: str) -> None:
         """Claim the name that a guest's UUID and MAC addresses are derived from."""

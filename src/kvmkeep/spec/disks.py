@@ -1,15 +1,17 @@
-"""Sizes of the spec, and the guests' disks with their logical volumes."""
+"""Sizes of the spec, and the guests' disks: logical volumes, or files on a mount."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from kvmkeep.model.names import lv_name
-from kvmkeep.model.spec import ROOT_DISK, Disk, Storage
+from kvmkeep.model.spec import ROOT_DISK, Disk, FileDisk, LvDisk, Storage
 from kvmkeep.model.units import GuestName, Size, check_lv_name, parse_size, printable
 from kvmkeep.spec.claims import Claims
-from kvmkeep.spec.document import GuestFile, HostFile, StorageSection
+from kvmkeep.spec.document import DiskSection, GuestFile, HostFile, StorageSection
 from kvmkeep.spec.source import Path, Source
+from kvmkeep.spec.sources import parse_directory, parse_path
 
 _MIB = 1 << 20
 _LVM_CHARACTERS = re.compile(r"[A-Za-z0-9_+.][A-Za-z0-9_+.-]*")
@@ -40,31 +42,103 @@ def resolve_storage(source: Source[HostFile], section: StorageSection) -> Storag
 def resolve_disks(
     source: Source[GuestFile],
     guest: GuestName | None,
-    sizes: dict[str, str | None],
+    sections: dict[str, str | DiskSection | None],
     storage: Storage | None,
     claims: Claims,
 ) -> tuple[Disk, ...]:
     """Return a guest's disks, the root disk first; wrong ones are told and left out."""
-    if ROOT_DISK not in sizes:
+    if ROOT_DISK not in sections:
         source.wrong(("disks",), "the disk root is missing (such as disks: {root: 20GiB})")
-    disks: list[Disk] = []
-    for name, text in sizes.items():
-        path: Path = ("disks", name)
-        label = source.label(path)
-        size = source.parse(path, parse_amount, text)
-        if label is None or guest is None or storage is None:
-            continue
-        lv = lv_name(storage.lv_prefix, guest, label)
-        try:
-            check_lv_name(lv)
-            _check_device(storage.vg, lv)
-        except ValueError as error:
+    owner = _Owner(guest=guest, storage=storage, claims=claims)
+    disks = [_disk(source, owner, name, section) for name, section in sections.items()]
+    found = [disk for disk in disks if disk is not None]
+    return tuple(sorted(found, key=lambda disk: disk.name != ROOT_DISK))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Owner:
+    """Whose disks are being read, as far as it is known, and what others have."""
+
+    guest: GuestName | None
+    storage: Storage | None
+    claims: Claims
+
+    def name(self, path: Path) -> str:
+        """Return what a disk is called in a message."""
+        return f"disk {path[-1]} of guest {self.guest}"
+
+
+def _disk(
+    source: Source[GuestFile], owner: _Owner, name: str, section: str | DiskSection | None
+) -> Disk | None:
+    path: Path = ("disks", name)
+    guest, storage = owner.guest, owner.storage
+    label = source.label(path)
+    if not isinstance(section, DiskSection):
+        section, at = DiskSection(size=section), path
+    else:
+        at = (*path, "size")
+    size = source.parse(at, parse_amount, section.size)
+    if section.file is not None or section.mount is not None:
+        file = _file(source, owner, path, section)
+        if label is None or size is None or file is None:
+            return None
+        return FileDisk(name=label, path=file[0], mount=file[1], size=size)
+    if label is None or guest is None or storage is None:
+        return None
+    wanted = lv_name(storage.lv_prefix, guest, label) if section.lv is None else section.lv
+    lv = _volume(source, path, wanted, storage)
+    if lv is None:
+        return None
+    owner.claims.volume(lv, source.key(*path), owner.name(path))
+    return (
+        None if size is None else LvDisk(name=label, lv=lv, size=size, given=section.lv is not None)
+    )
+
+
+def _volume(source: Source[GuestFile], path: Path, lv: str, storage: Storage) -> str | None:
+    given = (*path, "lv")
+    try:
+        check_lv_name(lv)
+        _check_device(storage.vg, lv)
+    except ValueError as error:
+        if source.has(*given):
+            source.wrong(given, str(error))
+        else:
             source.wrong_key(path, str(error))
-            continue
-        claims.volume(lv, source.key(*path), f"disk {label} of guest {guest}")
-        if size is not None:
-            disks.append(Disk(name=label, lv=lv, size=size))
-    return tuple(sorted(disks, key=lambda disk: disk.name != ROOT_DISK))
+        return None
+    return lv
+
+
+def _file(
+    source: Source[GuestFile], owner: _Owner, path: Path, section: DiskSection
+) -> tuple[str, str] | None:
+    """Return the paths of a disk's file and of its mount."""
+    if path[-1] == ROOT_DISK:
+        hint = "only further disks can be files"
+        source.wrong_key(path, f"the disk root is made from the image, on an LV ({hint})")
+    if section.lv is not None:
+        source.wrong((*path, "lv"), "a disk is either an LV or a file (remove one of them)")
+    for key, example in (("file", "/data/vm/web-data.img"), ("mount", "/data")):
+        if not source.has(*path, key):
+            text = f"{key} is missing: a file is only used on its mount (such as {key}: {example})"
+            source.wrong(path, text)
+    file = source.parse((*path, "file"), _parse_file, section.file)
+    mount = source.parse((*path, "mount"), parse_directory, section.mount)
+    if file is None or mount is None:
+        return None
+    if not file.startswith(f"{mount}/"):
+        source.wrong((*path, "file"), f"{printable(file)} does not lie under {printable(mount)}")
+        return None
+    owner.claims.file(file, source.key(*path), owner.name(path))
+    return file, mount
+
+
+def _parse_file(text: str) -> str:
+    """Accept the absolute path of a file."""
+    if not text.startswith("/"):
+        raise ValueError(f"{printable(text)} is not an absolute path (it begins with /)")
+    return parse_path(text, "/")
 
 
 def parse_group(text: str) -> str:

@@ -294,6 +294,36 @@ class NicSection(Section, frozen=True, kw_only=True):
     ] = None
 
 
+class DiskSection(Section, frozen=True, kw_only=True):
+    """A disk that is more than a size: an LV of another name, or a file."""
+
+    size: Annotated[SizeText | None, Meta(description="Its size.", examples=["100GiB"])]
+    lv: Annotated[
+        str | None,
+        Meta(
+            description="Name of the logical volume in the volume group of `storage`. "
+            "Default: derived from the names of guest and disk.",
+            examples=["influxdb-old"],
+        ),
+    ] = None
+    file: Annotated[
+        str | None,
+        Meta(
+            description="Path of a raw image file that is the disk, instead of a logical volume. "
+            "Not for the disk `root`.",
+            examples=["/data/vm/web-data.img"],
+        ),
+    ] = None
+    mount: Annotated[
+        str | None,
+        Meta(
+            description="With `file`, and required there: the mount point that the file lies "
+            "under, other than `/`. No guest starts while nothing is mounted there.",
+            examples=["/data"],
+        ),
+    ] = None
+
+
 class LoginSection(Section, frozen=True, kw_only=True):
     """The account that is made at first boot. It needs a key or a password."""
 
@@ -358,10 +388,10 @@ class GuestFile(Section, frozen=True, kw_only=True):
         SizeText | None, Meta(description="Memory; at least 64MiB.", examples=["16GiB"])
     ]
     disks: Annotated[
-        dict[LabelText, SizeText | None] | None,
+        dict[LabelText, SizeText | DiskSection | None] | None,
         Meta(
-            description="Sizes of the disks by name. `root` is made from the image; the others "
-            "begin empty. Each is a logical volume.",
+            description="The disks by name: the size of a logical volume, or more. `root` is "
+            "made from the image; the others begin empty.",
             examples=[{"root": "20GiB", "data": "100GiB"}],
         ),
     ]

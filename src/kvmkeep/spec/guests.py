@@ -53,10 +53,9 @@ def resolve_guest(
     identity = source.parse(("identity",), parse_guest_name, document.identity) or name
     image = _image(source, document.image, images)
     memory = source.parse(("memory",), _parse_memory, document.memory)
-    sizes = document.disks
     disks: tuple[Disk, ...] = ()
-    if sizes is not None:
-        disks = resolve_disks(source, name, sizes, storage, around.claims)
+    if document.disks is not None:
+        disks = resolve_disks(source, name, document.disks, storage, around.claims)
     nics = resolve_nics(source, name, identity, document.nics, around)
     login = None
     if document.login is not None:

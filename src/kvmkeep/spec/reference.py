@@ -74,6 +74,7 @@ _TITLES = {
     "ImageSection": "images.NAME",
     "ChecksumsSection": "images.NAME.checksums",
     "GuestFile": "guests/NAME.yaml",
+    "DiskSection": "disks.NAME",
     "NicSection": "nics[]",
     "RouteSection": "nics[].routes[]",
     "LoginSection": "login",

@@ -129,7 +129,7 @@ def test_the_first_guest_of_the_how_to_loads(tmp_path: Path) -> None:
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJx0yZyUR7ubVUIBYYtn5V3lQqfvnPVlZgCJyTgjSvWK me"
     (tmp_path / "guests/web.yaml").write_text(guest.replace("ssh-ed25519 AAAA... me@desk", key))
     (guest_made,) = load(str(tmp_path), MachineDoor()).guests
-    assert [disk.lv for disk in guest_made.disks] == ["vm-web", "vm-web-data"]
+    assert [disk.lv for disk in guest_made.volumes] == ["vm-web", "vm-web-data"]
 
 
 @pytest.mark.parametrize("name", ["debian12.md", "rocky9.md", "first-guest.md"])

@@ -30,13 +30,13 @@ from kvmkeep.model.facts import (
 from kvmkeep.model.names import STATE_FILLING, STATE_FRESH
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import (
-    Disk,
     FirstBoot,
     Format,
     Guest,
     Host,
     Image,
     Login,
+    LvDisk,
     Network,
     Nic,
     Packing,
@@ -57,7 +57,7 @@ def guest(name: str) -> Guest:
         name=GuestName(name), identity=GuestName(name), uuid="u", hostname=name,
         description="", image=Label("debian"),
         vcpus=2, memory=Size(2 * GIB),
-        disks=(Disk(name=Label("root"), lv=f"vm-{name}", size=Size(GIB)),),
+        disks=(LvDisk(name=Label("root"), lv=f"vm-{name}", size=Size(GIB)),),
         nics=(
             Nic(network=Label("public"), mac=Mac("52:54:00:00:00:01"), dhcp=False,
                 addresses=(IPv4Interface("10.0.0.5/24"),), gateway=None, routes=(), dns=(),

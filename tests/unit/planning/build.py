@@ -7,13 +7,13 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 from kvmkeep.model.names import guest_mac, guest_uuid, lv_name
 from kvmkeep.model.spec import (
-    Disk,
     FirstBoot,
     Format,
     Guest,
     Host,
     Image,
     Login,
+    LvDisk,
     Network,
     Nic,
     Packing,
@@ -63,7 +63,7 @@ def guest(name: str = "web", *, data: int = 0, **changes: object) -> Guest:
         description="", image=IMAGE.name,
         vcpus=2, memory=Size(2 * GIB),
         disks=tuple(
-            Disk(name=Label(role), lv=lv_name("vm-", known, Label(role)), size=Size(size))
+            LvDisk(name=Label(role), lv=lv_name("vm-", known, Label(role)), size=Size(size))
             for role, size in roles
         ),
         nics=(nic(name),),

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import libvirt
 import pytest
 from fakes.host import FakeHost
 
-from kvmkeep.model.spec import Guest
-from kvmkeep.model.units import Size
+from kvmkeep.model.spec import FileDisk, Guest
+from kvmkeep.model.units import Label, Size
 from kvmkeep.planning.domain_xml import TemplateError, domain_xml, inactive_shape, serial_of
 from kvmkeep.planning.plan import make_plan
 from tests.unit.planning.build import GIB, guest, network, nic, spec
@@ -102,6 +103,18 @@ def test_what_the_spec_says_is_in_it(template: str) -> None:
     assert values(xml, "devices/channel/target", "name") == ["org.qemu.guest_agent.0"]
     assert values(xml, "devices/controller", "model") == ["virtio-scsi"]
     assert len(xml.findall("metadata/{urn:kvmkeep:guest:1}guest")) == 1
+
+
+def test_a_disk_in_a_file_is_given_as_a_file() -> None:
+    file = FileDisk(name=Label("far"), path="/data/web.img", mount="/data", size=Size(GIB))
+    one = guest()
+    disk = made(replace(one, disks=(*one.disks, file))).findall("devices/disk")[1]
+    assert disk.get("type") == "file"
+    assert disk.find("source").attrib == {"file": "/data/web.img"}
+    driver = disk.find("driver").attrib
+    assert (driver["type"], driver["cache"], driver["io"]) == ("raw", "none", "native")
+    assert disk.find("target").get("dev") == "vdb"
+    assert disk.findtext("serial") == "web-far"
 
 
 def test_what_a_template_says_besides_is_kept() -> None:

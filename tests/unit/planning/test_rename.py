@@ -8,8 +8,8 @@ from fakes.host import CLOUD, FakeHost, FakeImage
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.facts import DomainState, Facts, Problem
 from kvmkeep.model.plan import Plan
-from kvmkeep.model.spec import Guest, Spec
-from kvmkeep.model.units import GuestName
+from kvmkeep.model.spec import FileDisk, Guest, Spec
+from kvmkeep.model.units import GuestName, Label, Size
 from kvmkeep.planning.rename import Renaming, plan_rename
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
 from tests.unit.planning.rounds import carry_out, reach
@@ -87,6 +87,25 @@ def test_an_lv_with_a_name_of_its_own_keeps_it() -> None:
     assert "kvmkeep.guest=shop" in host.lvm.volumes["archive"].tags
     assert "archive" in {*host.lvm.volumes}
     assert plan.refusals == ()
+
+
+def test_disks_that_the_spec_names_itself_keep_their_names() -> None:
+    host, _ = site()
+    root, data = WEB.volumes
+    old = replace(data, name=Label("old"), lv="vm-web-old", given=True)
+    file = FileDisk(name=Label("far"), path="/data/web.img", mount="/data", size=Size(GIB))
+    marks = ("kvmkeep", "kvmkeep.guest=web", "kvmkeep.disk=old")
+    host.lvm.add("vm-web-old", GIB, *marks)
+    host.lvm.add("vm-web-old-20260102T1200Z", GIB, *marks).origin = "vm-web-old"
+    wanted = spec(replace(WEB, disks=(root, data, old, file)))
+    for step in planned(host, wanted, renaming()).steps:
+        carry_out(host, step)
+    assert {v.name for v in host.lvm.volumes.values() if "kvmkeep.guest=shop" in v.tags} == {
+        "vm-shop", "vm-shop-data", "vm-web-old", "vm-web-old-20260102T1200Z",
+    }  # fmt: skip
+    kept = host.files["/root/kvm/shop.xml"].content
+    assert b"/dev/rl_build/vm-web-old" in kept
+    assert b"/data/web.img" in kept
 
 
 def test_when_the_spec_has_the_new_name_all_is_done() -> None:

@@ -8,7 +8,7 @@ from fakes.host import CLOUD, FakeHost, FakeImage
 from kvmkeep.model.command import Command, Progress
 from kvmkeep.model.names import STATE_FILLING, lv_tags
 from kvmkeep.model.plan import Plan, Step
-from kvmkeep.model.spec import Disk, Format
+from kvmkeep.model.spec import FileDisk, Format, LvDisk
 from kvmkeep.model.units import GuestName, Label, Size
 from kvmkeep.planning.plan import make_plan
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
@@ -129,13 +129,24 @@ def test_new_disk_of_a_guest_in_service_is_told_and_left_alone() -> None:
     wanted = spec(guest())
     reach(host, wanted)
     one = wanted.guests[0]
-    more = Disk(name=Label("data"), lv="vm-web-data", size=Size(GIB))
+    more = LvDisk(name=Label("data"), lv="vm-web-data", size=Size(GIB))
     changed = spec(replace(one, disks=(*one.disks, more)))
     found = make_plan(changed, host.facts(changed))
     assert [note.text for note in found.notes] == [
         "disk data is new; adding a disk to a guest is not done here"
     ]
     assert "vm-web-data" not in " ".join(str(a) for s in found.steps for a in s.actions[1:])
+
+
+def test_disks_in_files_are_refused() -> None:
+    one = guest()
+    file = FileDisk(name=Label("far"), path="/data/web.img", mount="/data", size=Size(GIB))
+    wanted = spec(replace(one, disks=(*one.disks, file)))
+    host = FakeHost()
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
+    assert ["file" in one.reason for one in make_plan(wanted, host.facts(wanted)).refusals] == [
+        True
+    ]
 
 
 def test_nothing_can_be_said_of_extents_without_the_group() -> None:

@@ -188,7 +188,8 @@ def test_plain_text_is_read_as_yaml_1_2_does(text: str, kind: Kind) -> None:
         ("memory: 16GiB", "memory: 16",
          ["3:9: memory: a number stands here, but text is wanted (write a unit, such as 20GiB)"]),
         ("root: 20GiB", "root: 20",
-         ["4:15: root: a number stands here, but text is wanted (write a unit, such as 20GiB)"]),
+         ["4:15: root: a number stands here, but text or keys with values is wanted "
+          "(write a unit, such as 20GiB)"]),
         ("sudo: true", "sudo: yes", ["7:140: sudo: text stands here, but true or false is wanted"]),
         ("image: rocky9", "image: 9",
          ["1:8: image: a number stands here, but text is wanted (put it in quotes)"]),

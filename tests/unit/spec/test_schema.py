@@ -105,7 +105,7 @@ def test_the_reference_tells_every_key() -> None:
 def test_the_example_of_the_reference_loads() -> None:
     host, guest = re.findall(r"```yaml\n(.*?)```", reference_text(), re.DOTALL)
     spec = load_text({"host.yaml": host, "guests/influxdb.yaml": guest})
-    assert [disk.lv for disk in spec.guests[0].disks] == ["vm-influxdb", "vm-influxdb-data"]
+    assert [disk.lv for disk in spec.guests[0].volumes] == ["vm-influxdb", "vm-influxdb-data"]
 
 
 @pytest.mark.parametrize(

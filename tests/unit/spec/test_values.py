@@ -115,7 +115,7 @@ run: {{autostart: true, needs: [dns], ready: agent}}
     assert guest.uuid == guest_uuid("build.galaxyproject.eu", name)
     assert guest.hostname == "influxdb"
     assert (guest.vcpus, guest.memory) == (4, Size(16 * GIB))
-    assert [(disk.name, disk.lv, disk.size.bytes // GIB) for disk in guest.disks] == [
+    assert [(disk.name, disk.lv, disk.size.bytes // GIB) for disk in guest.volumes] == [
         ("root", "vm-influxdb", 20),
         ("data", "vm-influxdb-data", 100),
     ]
@@ -269,7 +269,7 @@ user_data: {{b: [1, -2.5, true, null, text], a: {{disk_setup: }}}}
     assert guest.description == "Serves pages.\nDon't stop it."
     assert guest.labels == ("prod", "web-1")
     assert (guest.vcpus, guest.memory) == (512, Size(64 << 20))
-    assert [disk.lv for disk in guest.disks] == ["vm-other", "vm-other-data"]
+    assert [disk.lv for disk in guest.volumes] == ["vm-other", "vm-other-data"]
     assert guest.root.name == "root"
     nic = guest.nics[0]
     assert nic.mac == "52:54:00:12:34:56"

@@ -78,15 +78,15 @@ def sections(name: str, spec: Spec | None, facts: Facts, said: tuple[str, ...]) 
 
 def _wanted(guest: Guest) -> Pairs:
     nics = (
-        f"{nic.network}: {'dhcp' if nic.dhcp else ' '.join(str(a) for a in nic.addresses)}"
+        f"{nic.network}: {'dhcp' if nic.dhcp else ' '.join(map(str, nic.addresses)) or 'not told'}"
         for nic in guest.nics
     )
     return [
         ("where", str(guest.place)),
-        ("image", guest.image),
+        ("image", guest.image or "none: it was taken over"),
         ("size", f"{guest.vcpus} CPUs, {guest.memory}"),
         ("networks", "; ".join(nics)),
-        ("login", guest.login.user),
+        ("login", guest.login.user or "-"),
         ("autostart", "yes" if guest.run.autostart else "no"),
         ("needs", " ".join(guest.run.needs) or "-"),
         ("labels", " ".join(guest.labels) or "-"),

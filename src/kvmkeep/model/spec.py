@@ -182,8 +182,9 @@ class Route:
 class Nic:
     """A network interface of a guest.
 
-    `addresses` empty means DHCP. `gateway` is the default route over this NIC, if it has one:
-    the first NIC whose network has a gateway gets it, unless the spec says otherwise.
+    `addresses` empty means DHCP, if `dhcp` says so; else they are not known. `gateway` is the
+    default route over this NIC, if it has one: the first NIC whose network has a gateway gets it,
+    unless the spec says otherwise.
     """
 
     network: Label
@@ -265,7 +266,10 @@ class Guest:
     """A guest. UUID and MACs are derived from `identity`: its name, or the one it was born with.
 
     The first of `disks` is the root disk, which is made from the image and always an LV.
-    `user_data` is extra cloud-config as JSON text, merged over ours; may be empty.
+    `user_data` is extra cloud-config as JSON text, merged over ours; may be empty. One that is
+    `adopted` was not made by kvmkeep and can't be made by it: it has no image (an empty name), no
+    login and no first boot, its UUID and MACs stand in the spec, and of its addresses only those
+    are known that the spec tells.
     """
 
     name: GuestName
@@ -284,6 +288,7 @@ class Guest:
     user_data: str
     labels: tuple[str, ...]
     place: Place
+    adopted: bool = False
 
     @property
     def root(self) -> LvDisk:

@@ -72,8 +72,12 @@ def begin_steps(scene: Scene, work: GuestWork) -> tuple[Step, ...]:
     """Return what defines a guest and begins its first boot, or keeps it as the spec says."""
     guest = work.guest
     domain = scene.own_domain(guest)
-    xml = domain_xml(scene.spec, guest, scene.networks, scene.facts.emulator)
-    steps = [_define_step(scene, work, xml)]
+    if guest.adopted:
+        # Its definition is libvirt's alone; without one there is nothing to define.
+        steps = [_define_step(scene, work, domain.xml)] if domain is not None else []
+    else:
+        xml = domain_xml(scene.spec, guest, scene.networks, scene.facts.emulator)
+        steps = [_define_step(scene, work, xml)]
     if fresh(scene, guest):
         steps.append(_start_step(scene, work))
     elif domain is not None:
@@ -368,7 +372,7 @@ def autostart_step(guest: Guest, *, on: bool, why: str, assumes: str = "") -> St
 def _autostart_step(work: GuestWork, domain: Domain | None) -> Step | None:
     guest = work.guest
     wanted = guest.run.autostart
-    if wanted == (domain is not None and domain.autostart):
+    if wanted == (domain is not None and domain.autostart) or (guest.adopted and domain is None):
         return None
     why = f"the spec says autostart: {'true' if wanted else 'false'}"
     return autostart_step(guest, on=wanted, why=why, assumes=work.assumes)

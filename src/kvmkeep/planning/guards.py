@@ -221,11 +221,18 @@ def _domain_refusals(scene: Scene, guest: Guest) -> list[Refusal]:
         why = "has another UUID" if domain.ours else "is not ours"
         reason = f"there is a domain of that name that {why}"
         hint = f"look at `virsh dumpxml {guest.name}`; choose another name for the guest"
+        if guest.adopted and not domain.ours and domain.uuid == guest.uuid:
+            hint = f"take it over: kvmkeep adopt {guest.name}"
         return [Refusal(subject=subject, reason=reason, hint=hint)]
     twin = scene.domains_by_uuid.get(guest.uuid)
     if twin is not None and twin.name != guest.name:
         reason = f"the domain {twin.name} has its UUID {guest.uuid}"
         hint = f"if it was renamed, name it back: virsh domrename {twin.name} {guest.name}"
+        return [Refusal(subject=subject, reason=reason, hint=hint)]
+    if domain is None and guest.adopted:
+        reason = "libvirt does not know it any more, and it can't be made anew: it was taken over"
+        saved = f"{scene.spec.xml_dir}/{guest.name}.xml"
+        hint = f"define it again (virsh define {saved}), or let it go (kvmkeep release)"
         return [Refusal(subject=subject, reason=reason, hint=hint)]
     if domain is not None and active(domain) and stage(scene, guest, guest.root) is Stage.FILLING:
         reason = "it runs, though its root disk is not complete"

@@ -21,6 +21,11 @@ ROLLBACK_AFTER = 120
 _NOT_FOUND = 10
 """nmcli(1): connection, device, or access point does not exist."""
 
+_LEFT_AS_FOUND = frozenset(
+    ["connection.autoconnect", "connection.autoconnect-slaves", "ipv4.method", "ipv6.method"]
+)
+"""How a profile that was taken over comes up is left to whoever made it."""
+
 Settings = tuple[tuple[str, str], ...]
 
 
@@ -35,18 +40,27 @@ class _Wanted:
     profile: Profile | None
     link: Link | None
 
+    interfaces: dict[str, str]
+    """The interface of each profile, by its UUID: masters and parents may be told by either."""
+
     @property
     def different(self) -> Settings:
         """The settings of an existing profile that are not as wanted.
 
         What NetworkManager did not tell is not compared: names come and go with its versions.
         """
+        return tuple((key, value) for key, value, found in self.changes if found)
+
+    @property
+    def changes(self) -> tuple[tuple[str, str, str], ...]:
+        """The same, each with what it is now."""
         if self.profile is None:
             return ()
         return tuple(
-            (key, value)
+            (key, value, found)
             for key, value in self.settings
-            if (found := _word(self.profile.setting(key))) and found != value
+            if (found := _word(self.profile.setting(key)))
+            and self.interfaces.get(found, found) != value
         )
 
     @property
@@ -109,7 +123,6 @@ def network_notes(scene: Scene, networks: tuple[Network, ...]) -> tuple[Note, ..
 
 
 def _wanted(scene: Scene, network: Network) -> tuple[_Wanted, _Wanted]:
-    host = scene.spec.host.name
     common = (("connection.stable-id", NM_MARK), ("connection.autoconnect", "yes"))
     mtu = (("802-3-ethernet.mtu", str(network.mtu)),) if network.mtu else ()
     bridge: Settings = (
@@ -132,21 +145,44 @@ def _wanted(scene: Scene, network: Network) -> tuple[_Wanted, _Wanted]:
         *mtu,
     )
 
+    interfaces = {one.uuid: one.interface for one in scene.facts.nm.profiles}
+
     def wanted(kind: str, interface: str, settings: Settings) -> _Wanted:
-        uuid = profile_uuid(host, interface)
+        profile = own_profile(scene, kind, interface)
+        uuid = profile_uuid(scene.spec.host.name, interface)
+        if profile is not None and profile.uuid != uuid:
+            settings = tuple(pair for pair in settings if pair[0] not in _LEFT_AS_FOUND)
         return _Wanted(
-            uuid=uuid,
+            uuid=profile.uuid if profile is not None else uuid,
             type=kind,
             interface=interface,
             settings=settings,
-            profile=scene.profiles.get(uuid),
+            profile=profile,
             link=scene.links.get(interface),
+            interfaces=interfaces,
         )
 
     return (
         wanted("bridge", network.bridge, bridge),
         wanted("vlan", network.vlan_interface, vlan),
     )
+
+
+def own_profile(scene: Scene, kind: str, interface: str) -> Profile | None:
+    """Return our profile of an interface: by the UUID we derive, or else by our mark.
+
+    A profile that was taken over keeps the UUID that it was made with.
+    """
+    derived = scene.profiles.get(profile_uuid(scene.spec.host.name, interface))
+    if derived is not None:
+        return derived
+    marked = [
+        profile
+        for profile in scene.facts.nm.profiles
+        if (profile.type, profile.interface) == (kind, interface)
+        and profile.setting("connection.stable-id") == NM_MARK
+    ]
+    return marked[0] if len(marked) == 1 else None
 
 
 def _step(scene: Scene, network: Network) -> Step | None:
@@ -189,8 +225,12 @@ def _sentence(
     if missing:
         return f"complete bridge {bridge} and {interface}", "one of the two profiles is missing"
     if changed:
-        keys = sorted({key for wanted in changed for key, _ in wanted.different})
-        return f"change {', '.join(keys)} of {bridge} and {interface}", "the spec says so"
+        told = [
+            f"{key} of {wanted.interface} from {found} to {value}"
+            for wanted in changed
+            for key, value, found in wanted.changes
+        ]
+        return f"change {', '.join(told)}", "the spec says so"
     return f"activate bridge {bridge} and {interface}", "they are not as their profiles say"
 
 
@@ -338,7 +378,7 @@ def _not_ours(network: Network, reason: str, look: str) -> Refusal:
     return Refusal(
         subject=f"network {network.name}",
         reason=f"{reason}, so it is not ours",
-        hint=f"look at `{look}`; remove it, or choose another name in the spec",
+        hint=f"look at `{look}`; take it over (kvmkeep adopt), remove it, or choose another name",
     )
 
 

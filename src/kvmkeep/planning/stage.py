@@ -17,7 +17,10 @@ class Stage(StrEnum):
     FRESH = "fresh"
     SERVICE = "in service"
     LOST = "lost"
-    """The domain has this disk, but the LV is gone: a new one would hide the loss."""
+    """The domain has this disk, but the LV is gone: a new one would hide the loss.
+
+    So it is of a guest that was taken over, even without its domain: it can't be made anew.
+    """
     UNATTACHED = "unattached"
     """The spec has a disk more than the guest, which is past its first boot."""
     FOREIGN = "foreign"
@@ -29,7 +32,7 @@ def stage(scene: Scene, guest: Guest, disk: LvDisk) -> Stage:
     volume = scene.volume(disk)
     if volume is None:
         if scene.domain(guest) is None:
-            return Stage.ABSENT
+            return Stage.LOST if guest.adopted else Stage.ABSENT
         lost = disk == guest.root or guest.name in users(scene, disk)
         return Stage.LOST if lost else Stage.UNATTACHED
     if not owned(volume, guest, disk):

@@ -114,11 +114,11 @@ def _disk_refusals(scene: Scene, guest: Guest, disk: LvDisk) -> list[Refusal]:
     subject, lv = f"guest {guest.name}", _lv(scene, disk)
     at = stage(scene, guest, disk)
     if at is Stage.LOST:
-        reason = f"the guest is defined, but its LV {lv} is gone"
-        hint = (
-            "bring the LV back (vgcfgrestore, or a backup); "
-            f"to make a new guest instead, `virsh undefine {guest.name}` first"
-        )
+        there = "was taken over" if guest.adopted else "is defined"
+        reason = f"the guest {there}, but its LV {lv} is gone"
+        hint = "bring the LV back (vgcfgrestore, or a backup)"
+        if not guest.adopted:
+            hint += f"; to make a new guest instead, `virsh undefine {guest.name}` first"
         return [Refusal(subject=subject, reason=reason, hint=hint)]
     volume = scene.volume(disk)
     if volume is None:
@@ -127,6 +127,8 @@ def _disk_refusals(scene: Scene, guest: Guest, disk: LvDisk) -> list[Refusal]:
         owner = next((tag for tag in volume.tags if tag.startswith(TAG_GUEST)), "")
         whose = f"belongs to guest {owner.removeprefix(TAG_GUEST)}" if owner else "is not ours"
         hint = f"look at `lvs -o +lv_tags {lv}`; choose another name for the guest or disk"
+        if guest.adopted and not owner:
+            hint = f"take it over: kvmkeep adopt {guest.name}"
         if TAG_OURS in volume.tags and owner == TAG_GUEST + guest.name:
             whose = "is another disk of this guest"
             hint = f"compare its tag {TAG_DISK}... with the spec's disks"

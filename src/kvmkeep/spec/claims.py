@@ -13,13 +13,15 @@ class Claims:
         self._mistakes = mistakes
         self._held: dict[tuple[str, str], tuple[str, Place]] = {}
 
-    def _claim(self, kind: str, value: str, place: Place, owner: str, hint: str) -> None:
+    def _claim(self, kind: str, value: str, place: Place, owner: str, hint: str) -> bool:
+        """Return whether nobody else has it."""
         held = self._held.setdefault((kind, value), (owner, place))
         if held != (owner, place):
             first, where = held
             self._mistakes.add(
                 place, f"{kind} {value} is that of {first} already, at {where} ({hint})"
             )
+        return held == (owner, place)
 
     def vlan(self, vlan: int, place: Place, owner: str) -> None:
         """Claim a VLAN's tag."""
@@ -47,9 +49,13 @@ class Claims:
         """Claim the path of a disk that is a file."""
         self._claim("the file", path, place, owner, "two disks in one file destroy each other")
 
-    def identity(self, name: str, place: Place, owner: str) -> None:
+    def identity(self, name: str, place: Place, owner: str) -> bool:
         """Claim the name that a guest's UUID and MAC addresses are derived from."""
-        self._claim("the identity", name, place, owner, "give one of them another identity")
+        return self._claim("the identity", name, place, owner, "give one of them another identity")
+
+    def uuid(self, uuid: str, place: Place, owner: str) -> None:
+        """Claim a domain's UUID."""
+        self._claim("the UUID", uuid, place, owner, "each guest needs its own")
 
     def guest(self, name: str, place: Place, owner: str) -> None:
         """Claim the name of a guest."""

@@ -17,6 +17,7 @@ _SIZE = r"^[0-9]+(\.[0-9]+)?\s*(B|KiB|MiB|GiB|TiB|KB|MB|GB|TB)$"
 _LABEL = r"^[a-z0-9]([a-z0-9._-]{0,30}[a-z0-9])?$"
 _GUEST = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 _INTERFACE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$"
+_UUID = r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
 _MAC = r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$"
 
 _WRITE_A_UNIT = {"number": "write a unit, such as 20GiB"}
@@ -26,6 +27,7 @@ RateText = Annotated[str, Meta(title="size", pattern=_SIZE[:-1] + "(/s)?$", extr
 LabelText = Annotated[str, Meta(title="name", pattern=_LABEL)]
 GuestText = Annotated[str, Meta(title="name", pattern=_GUEST)]
 InterfaceText = Annotated[str, Meta(title="interface name", pattern=_INTERFACE)]
+UuidText = Annotated[str, Meta(title="UUID", pattern=_UUID)]
 MacText = Annotated[str, Meta(title="MAC address", pattern=_MAC)]
 Texts = tuple[str | None, ...]
 
@@ -265,14 +267,15 @@ class NicSection(Section, frozen=True, kw_only=True):
         str | Texts | None,
         Meta(
             description="`dhcp`, or an address with its prefix length, or a list of such "
-            "addresses.",
+            "addresses. Required, unless the guest is `adopted`.",
             examples=["10.5.68.237/24", "dhcp"],
         ),
-    ]
+    ] = None
     mac: Annotated[
         MacText | None,
         Meta(
-            description="MAC address. Default: derived from the names of host and guest.",
+            description="MAC address. Default: derived from the names of host and guest. "
+            "Required if the guest is `adopted`.",
             examples=["52:54:00:12:34:56"],
         ),
     ] = None
@@ -378,8 +381,11 @@ class GuestFile(Section, frozen=True, kw_only=True):
 
     image: Annotated[
         LabelText | None,
-        Meta(description="Name of an image of `host.yaml`.", examples=["rocky9"]),
-    ]
+        Meta(
+            description="Name of an image of `host.yaml`. Required, unless the guest is `adopted`.",
+            examples=["rocky9"],
+        ),
+    ] = None
     vcpus: Annotated[
         Annotated[int, Meta(ge=1, le=512)] | None,
         Meta(description="Number of virtual processors.", examples=[4]),
@@ -404,6 +410,21 @@ class GuestFile(Section, frozen=True, kw_only=True):
             description="The name that its UUID and MAC addresses are derived from. "
             "`kvmkeep rename` writes it, so that the guest stays the same machine. "
             "Default: the guest's name."
+        ),
+    ] = None
+    adopted: Annotated[
+        bool,
+        Meta(
+            description="It was not made by kvmkeep, but taken over by `kvmkeep adopt`: it can't "
+            "be made anew, so it has no image, no login and no first boot."
+        ),
+    ] = False
+    uuid: Annotated[
+        UuidText | None,
+        Meta(
+            description="UUID of its domain. Default: derived from the names of host and guest. "
+            "Required if it is `adopted`.",
+            examples=["2f5b0b0e-6a0e-4a52-9a39-0d6a3f0c9a01"],
         ),
     ] = None
     hostname: Annotated[

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 
 from kvmkeep.model.names import guest_uuid
 from kvmkeep.model.spec import Disk, FirstBoot, Guest, Image, Place, Storage
-from kvmkeep.model.units import GuestName, Label, Size, parse_guest_name, parse_label, printable
+from kvmkeep.model.units import (
+    GuestName,
+    Label,
+    Size,
+    parse_guest_name,
+    parse_label,
+    parse_size,
+    printable,
+)
 from kvmkeep.spec.addresses import parse_hostname
 from kvmkeep.spec.disks import parse_amount, resolve_disks
 from kvmkeep.spec.document import GuestFile
@@ -18,6 +27,7 @@ from kvmkeep.spec.source import Source
 
 _LEAST_MEMORY = Size(64 << 20)
 _LONGEST_DESCRIPTION = 1000
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 def guest_name(source: Source[GuestFile]) -> GuestName | None:
@@ -51,8 +61,10 @@ def resolve_guest(
 ) -> Guest | None:
     """Return the guest, or None after noting what is wrong with it."""
     identity = source.parse(("identity",), parse_guest_name, document.identity) or name
-    image = _image(source, document.image, images)
-    memory = source.parse(("memory",), _parse_memory, document.memory)
+    image = _image(source, document, images)
+    uuid = source.parse(("uuid",), _parse_uuid, document.uuid)
+    parse_memory = _parse_exact_memory if document.adopted else _parse_memory
+    memory = source.parse(("memory",), parse_memory, document.memory)
     disks: tuple[Disk, ...] = ()
     if document.disks is not None:
         disks = resolve_disks(source, name, document.disks, storage, around.claims)
@@ -67,7 +79,10 @@ def resolve_guest(
         source.parse(("labels", position), parse_label, text)
         for position, text in enumerate(document.labels)
     ]
-    _check_first_boot(source, document)
+    if document.adopted:
+        _check_adopted(source, document)
+    else:
+        _check_first_boot(source, document)
     if name is None or identity is None:
         return None
     if image is None or document.vcpus is None or memory is None:
@@ -75,7 +90,7 @@ def resolve_guest(
     return Guest(
         name=name,
         identity=identity,
-        uuid=guest_uuid(around.host, identity),
+        uuid=uuid or guest_uuid(around.host, identity),
         hostname=hostname or name,
         description=description or "",
         image=image,
@@ -85,17 +100,22 @@ def resolve_guest(
         nics=nics,
         login=login or NO_LOGIN,
         run=run,
-        first_boot=document.first_boot,
+        first_boot=FirstBoot.NONE if document.adopted else document.first_boot,
         user_data=_canonical(document.user_data),
         labels=tuple(label for label in labels if label is not None),
         place=Place(file=source.file, line=1, column=1),
+        adopted=document.adopted,
     )
 
 
 def _image(
-    source: Source[GuestFile], name: str | None, images: dict[str, Image | None] | None
+    source: Source[GuestFile], document: GuestFile, images: dict[str, Image | None] | None
 ) -> Label | None:
-    label = source.parse(("image",), parse_label, name)
+    if document.adopted:
+        return Label("")
+    if not source.has("image"):
+        source.mistakes.add(source.place(), "image is missing (such as image: rocky9)")
+    label = source.parse(("image",), parse_label, document.image)
     if label is not None and images is not None and label not in images:
         known = ", ".join(images) or "none"
         source.wrong(
@@ -104,8 +124,28 @@ def _image(
     return label
 
 
+def _parse_uuid(text: str) -> str:
+    """Accept a UUID in the form that libvirt shows; letter case doesn't matter."""
+    if _UUID.fullmatch(text) is None or not text.strip("0-"):
+        raise ValueError(
+            f"{printable(text)} is not a UUID (such as 2f5b0b0e-6a0e-4a52-9a39-0d6a3f0c9a01)"
+        )
+    return text.lower()
+
+
 def _parse_memory(text: str) -> Size:
-    size = parse_amount(text)
+    return _enough_memory(parse_amount(text))
+
+
+def _parse_exact_memory(text: str) -> Size:
+    """Accept any number of KiB, libvirt's unit: whoever made the guest may have chosen it."""
+    size = parse_size(text)
+    if size.bytes % 1024:
+        raise ValueError(f"{printable(text)} is not a whole number of KiB")
+    return _enough_memory(size)
+
+
+def _enough_memory(size: Size) -> Size:
     if size < _LEAST_MEMORY:
         raise ValueError(f"{size} is too little for a guest (at least {_LEAST_MEMORY})")
     return size
@@ -133,6 +173,19 @@ def _check_first_boot(source: Source[GuestFile], document: GuestFile) -> None:
     for field in ("login", "hostname", "user_data"):
         if source.has(field):
             source.wrong_key((field,), f"{field} has no effect with first_boot: none (remove it)")
+
+
+def _check_adopted(source: Source[GuestFile], document: GuestFile) -> None:
+    """Note what a guest lacks that can't be derived, or has that would never reach it."""
+    if not source.has("uuid"):
+        source.mistakes.add(source.place(), "uuid is missing (virsh domuuid tells it)")
+    for position in range(len(document.nics)):
+        if document.nics[position] is not None and not source.has("nics", position, "mac"):
+            where = source.place("nics", position)
+            source.mistakes.add(where, "mac is missing (virsh domiflist tells it)")
+    for field in ("image", "login", "first_boot", "hostname", "user_data"):
+        if source.has(field):
+            source.wrong_key((field,), f"{field} has no effect on an adopted guest (remove it)")
 
 
 def _canonical(user_data: dict[str, object] | None) -> str:

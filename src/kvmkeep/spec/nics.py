@@ -79,6 +79,10 @@ def _draft(
     identity: GuestName | None,
 ) -> _Draft | None:
     path: Path = ("nics", position)
+    adopted = source.document is not None and source.document.adopted
+    if not adopted and not source.has(*path, "address"):
+        here = source.place(*path)
+        source.mistakes.add(here, "address is missing (such as address: 10.5.68.237/24)")
     owner = f"guest {guest}" if guest else source.file
     network = _network(source, (*path, "network"), section.network, around.networks)
     dhcp, addresses = _addresses(

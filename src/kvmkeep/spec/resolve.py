@@ -121,7 +121,11 @@ def _guests(
         )
         guests.append(guest)
         if guest is not None and not twice:
-            claims.identity(guest.identity, source.key("identity"), source.file)
+            own = guest.adopted or claims.identity(
+                guest.identity, source.key("identity"), source.file
+            )
+            if own:
+                claims.uuid(guest.uuid, source.place("uuid"), source.file)
         if name is not None:
             needs.setdefault(name, (source, source.document.run))
     check_needs(needs, frozenset(known))

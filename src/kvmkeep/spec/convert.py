@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar, assert_never
+from typing import Any, TypeVar, assert_never, cast
 
 from msgspec import Struct, inspect
 
@@ -54,9 +55,24 @@ def convert(file: str, node: Node | None, kind: type[Doc], mistakes: Mistakes) -
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What may stand at a place: the types without None, and the extra hints of its type."""
+
+    options: tuple[inspect.Type, ...]
+    extra: dict[str, Any]
+
+
 @cache
-def _described(kind: type[Section]) -> inspect.Type:
-    return inspect.type_info(kind)
+def _described(kind: type[Section]) -> _Shape:
+    return _shape(inspect.type_info(kind))
+
+
+@cache
+def _fields(kind: type[Section]) -> dict[str, tuple[inspect.Field, _Shape]]:
+    """Return the keys of a mapping: the same for each of a thousand guests, so found once."""
+    described = cast("inspect.StructType", inspect.type_info(kind))
+    return {field.encode_name: (field, _shape(field.type)) for field in described.fields}
 
 
 class _Walker:
@@ -65,19 +81,18 @@ class _Walker:
     def __init__(self, source: Source[Any]) -> None:
         self.source = source
 
-    def value(self, node: Node, wanted: inspect.Type, path: Path) -> Any:  # noqa: ANN401 - any field
+    def value(self, node: Node, wanted: _Shape, path: Path) -> Any:  # noqa: ANN401 - any field
         self.source.values[path] = node.mark
         if isinstance(node, Broken):
             self.source.broken.add(path)
             return None
-        options, extra = _options(wanted)
         if isinstance(node, Scalar) and node.kind is Kind.NULL:
             self.source.wrong(path, "there is no value (write one, or remove the key)")
             return None
-        for option in options:
+        for option in wanted.options:
             if _fits(node, option):
                 return self._as(node, option, path)
-        self.source.wrong(path, _mismatch(node, options, extra))
+        self.source.wrong(path, _mismatch(node, wanted))
         return None
 
     def _as(self, node: Node, option: inspect.Type, path: Path) -> Any:  # noqa: ANN401 - any field
@@ -89,8 +104,9 @@ class _Walker:
             case Scalar(), _:
                 return node.text.lower() == "true" if node.kind is Kind.BOOLEAN else node.text
             case Sequence(), inspect.VarTupleType():
+                inner = _shape(option.item_type)
                 return tuple(
-                    self.value(item, option.item_type, (*path, position))
+                    self.value(item, inner, (*path, position))
                     for position, item in enumerate(node.items)
                 )
             case Mapping(), inspect.DictType():
@@ -121,16 +137,18 @@ class _Walker:
 
     def _dict(self, node: Mapping, wanted: inspect.DictType, path: Path) -> dict[str, Any]:
         values: dict[str, Any] = {}
+        free = isinstance(wanted.value_type, inspect.AnyType)
+        shape = _shape(wanted.value_type)
         for key, (mark, inner) in node.entries.items():
             self.source.keys[(*path, key)] = mark
-            if isinstance(wanted.value_type, inspect.AnyType):
+            if free:
                 values[key] = self._free(inner, (*path, key))
             else:
-                values[key] = self.value(inner, wanted.value_type, (*path, key))
+                values[key] = self.value(inner, shape, (*path, key))
         return values
 
     def _struct(self, node: Mapping, wanted: inspect.StructType, path: Path) -> Struct:
-        fields = {field.encode_name: field for field in wanted.fields}
+        fields = _fields(wanted.cls)
         meant: set[str] = set()
         values: dict[str, Any] = {}
         for key, (mark, inner) in node.entries.items():
@@ -141,10 +159,10 @@ class _Walker:
                 hint = f"did you mean {close}?" if close else f"known here: {', '.join(fields)}"
                 self.source.wrong_key((*path, key), f"unknown key {printable(key)} ({hint})")
                 continue
-            value = self.value(inner, fields[key].type, (*path, key))
+            value = self.value(inner, fields[key][1], (*path, key))
             if value is not None:
                 values[key] = value
-        for name, field in fields.items():
+        for name, (field, _) in fields.items():
             if field.required:
                 values.setdefault(name, None)
                 if name not in node.entries:
@@ -197,21 +215,20 @@ class _Walker:
         return None
 
 
-def _options(wanted: inspect.Type) -> tuple[tuple[inspect.Type, ...], dict[str, Any]]:
-    """Return the types a field may have, without None, and the extra hints of its type."""
+def _shape(wanted: inspect.Type) -> _Shape:
     extra: dict[str, Any] = {}
     while isinstance(wanted, inspect.Metadata):
         extra |= wanted.extra or {}
         wanted = wanted.type
     if not isinstance(wanted, inspect.UnionType):
-        return (wanted,), extra
+        return _Shape((wanted,), extra)
     found: list[inspect.Type] = []
     for option in wanted.types:
         if not isinstance(option, inspect.NoneType):
-            inner, more = _options(option)
-            found.extend(inner)
-            extra |= more
-    return tuple(found), extra
+            inner = _shape(option)
+            found.extend(inner.options)
+            extra |= inner.extra
+    return _Shape(tuple(found), extra)
 
 
 def _fits(node: Node, option: inspect.Type) -> bool:
@@ -229,7 +246,7 @@ def _fits(node: Node, option: inspect.Type) -> bool:
             return isinstance(option, inspect.StrType | inspect.EnumType)
 
 
-def _mismatch(node: Node, options: tuple[inspect.Type, ...], extra: dict[str, Any]) -> str:
+def _mismatch(node: Node, wanted: _Shape) -> str:
     """Return the message for a value of the wrong shape."""
     match node:
         case Scalar():
@@ -240,11 +257,11 @@ def _mismatch(node: Node, options: tuple[inspect.Type, ...], extra: dict[str, An
             found = "keys with values"
     words = [
         next((word for kind, word in _WORDS if isinstance(option, kind)), "text")
-        for option in options
+        for option in wanted.options
     ]
     hint = ""
     if isinstance(node, Scalar) and "text" in words:
-        hint = f" ({extra.get('number', 'put it in quotes')})"
+        hint = f" ({wanted.extra.get('number', 'put it in quotes')})"
     elif isinstance(node, Scalar) and words == ["a list"]:
         hint = " (write [a, b])"
     return f"{found} stands here, but {' or '.join(words)} is wanted{hint}"

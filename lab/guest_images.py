@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab import bootable, cache
 from lab.cloud_image import cloud_images
 from lab.host_image import HERE
 from lab.tiny_image import tiny_image
-from lab.tools import run_tool, step
+from lab.tools import Guard, kill_group, run_tool, step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DISK = "images.ext4"
 DISK_SIZE = 8 * 2**30
 SPACE = 4 * 2**30
+LIMIT = 1200
 SUMS = "SHA256SUMS"
 NAMES = ("cloud.qcow2", "cloud.raw", "cloud.raw.zst", "openstack-only.raw")
 
@@ -66,3 +75,31 @@ def guest_images() -> Path:
     return cache.entry(
         "images", cache.key_of(parts), lambda place: build_images(place, files), needs=SPACE
     )
+
+
+@contextlib.contextmanager
+def built_meanwhile() -> Iterator[None]:
+    """Build what is missing of the images beside something else, and wait for it in the end.
+
+    It is a process of its own, which a stop can end at any moment. How it ends says nothing:
+    `guest_images` finds what it has built, or builds it and tells what is wrong.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lab", "images"],
+        cwd=HERE.parent,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    guard = Guard(process.pid)
+    try:
+        yield
+        process.wait(timeout=LIMIT)
+    finally:
+        if process.poll() is None:
+            # It removes what it has half built, as after Ctrl-C.
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=30)
+            kill_group(process)
+        guard.release()

@@ -14,7 +14,7 @@ from lab.accel import accelerator
 from lab.booted import BOOT_LIMIT, SAVED, booted_host, demand, wait_for_ssh
 from lab.errors import LabError
 from lab.guest_disk import plug_in
-from lab.guest_images import guest_images
+from lab.guest_images import built_meanwhile, guest_images
 from lab.packages import demand_packages
 from lab.state import State, all_states, check_name, load_state, new_state, state_root
 from lab.tools import say, step, wait_for
@@ -70,7 +70,8 @@ class Lab:
                     self._remove(state)
                 if self.ssh_port:
                     qemu.demand_port(self.ssh_port)
-                state = self._start_afresh()
+                with built_meanwhile() if images else contextlib.nullcontext():
+                    state = self._start_afresh()
             if images:
                 plug_in(state, guest_images())
         return self

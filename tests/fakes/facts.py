@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fakes.lvm import EXTENT
+from fakes.virsh import xml_text
 
+from kvmkeep.host.libvirt import Described, State
 from kvmkeep.model.facts import (
     FACTS_VERSION,
     Array,
     ArrayState,
     Domain,
-    DomainDisk,
-    DomainNic,
     DomainState,
     Facts,
     Header,
@@ -22,7 +22,6 @@ from kvmkeep.model.facts import (
     Management,
     Nm,
     Profile,
-    SavedXml,
     SeedFile,
     Tool,
     Volume,
@@ -39,10 +38,11 @@ from kvmkeep.model.store import (
     verified_path,
 )
 from kvmkeep.model.units import Size
+from kvmkeep.observe.domains import parse_domain
+from kvmkeep.observe.kept import observe_kept
+from kvmkeep.observe.notebook import Notebook
 
 if TYPE_CHECKING:
-    from xml.etree import ElementTree as ET
-
     from fakes.host import FakeHost
     from fakes.virsh import FakeDomain
 
@@ -114,7 +114,7 @@ def facts_of(host: FakeHost, spec: Spec) -> Facts:
             for guest in spec.guests
             if seed_path(guest.name) in host.files
         ),
-        saved=tuple(_saved(host, spec)),
+        saved=observe_kept(Notebook(host), spec.xml_dir, host.libvirt.domains),
         tools=tuple(
             Tool(name=name, path=path, package=f"{name}-package")
             for name, path in host.tools.items()
@@ -123,54 +123,24 @@ def facts_of(host: FakeHost, spec: Spec) -> Facts:
     )  # fmt: skip
 
 
-def _saved(host: FakeHost, spec: Spec) -> list[SavedXml]:
-    found = []
-    for guest in spec.guests:
-        path = f"{spec.xml_dir}/{guest.name}.xml"
-        if path in host.files:
-            digest = hashlib.sha256(host.files[path].content).hexdigest()
-            found.append(SavedXml(guest=guest.name, path=path, sha256=digest))
-    return found
-
-
 def _domain(host: FakeHost, domain: FakeDomain) -> Domain:
-    xml = domain.xml
-    disks = []
-    for disk in xml.findall("devices/disk"):
-        source, target, driver = disk.find("source"), disk.find("target"), disk.find("driver")
-        path = "" if source is None else source.get("dev") or source.get("file", "")
-        disks.append(
-            DomainDisk(
-                target=_get(target, "dev"), bus=_get(target, "bus"),
-                kind=disk.get("device", "disk"), source=path, device=host.device(path),
-                format=_get(driver, "type"),
-            )
-        )  # fmt: skip
-    return Domain(
+    """Return what our own observation makes of libvirt's XML; what is not in it is added."""
+    shape = domain.live if domain.live is not None else domain.xml
+    state = State(
         name=domain.name,
         uuid=domain.uuid,
         state=DomainState("suspended" if domain.asleep else domain.state),
-        persistent=True,
         autostart=domain.autostart,
-        ours=domain.ours,
+        persistent=True,
         # As libvirt tells it of a running domain: what it was started with.
-        memory=Size(int((domain.live or xml).findtext("memory", "0")) * 1024),
-        vcpus=int((domain.live or xml).findtext("vcpu", "1")),
-        disks=tuple(disks),
-        nics=tuple(
-            DomainNic(
-                mac=_get(one.find("mac"), "address"), bridge=_get(one.find("source"), "bridge"),
-                model=_get(one.find("model"), "type"),
-            )
-            for one in xml.findall("devices/interface")
-        ),
-        agent=domain.agent and domain.live is not None,
-        serial_log="",
-        xml=_text(xml),
+        memory=Size(int(shape.findtext("memory", "0")) * 1024),
+        vcpus=int(shape.findtext("vcpu", "1")),
         why=domain.why if domain.paused else "",
         run=domain.run if domain.live is not None else -1,
-        rebooted=domain.rebooted,
-    )  # fmt: skip
+    )
+    live = "" if domain.live is None else xml_text(domain.live)
+    found = parse_domain(Described(state=state, xml=xml_text(domain.xml), live=live), host)
+    return replace(found, agent=domain.agent and domain.live is not None, rebooted=domain.rebooted)
 
 
 def _image(host: FakeHost, image: Image) -> ImageFacts:
@@ -207,13 +177,3 @@ def _image(host: FakeHost, image: Image) -> ImageFacts:
         digest_problem=problem,
         verified=verified,
     )
-
-
-def _get(element: ET.Element | None, name: str) -> str:
-    return "" if element is None else element.get(name, "")
-
-
-def _text(xml: ET.Element) -> str:
-    from xml.etree import ElementTree as ET  # noqa: PLC0415 - a detail of this function
-
-    return ET.tostring(xml, encoding="unicode")

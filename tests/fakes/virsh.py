@@ -96,6 +96,7 @@ class FakeVirsh:
             return simple[verb](domain) if domain is not None else _missing(rest[1])
         others = {
             "autostart": self._autostart,
+            "dumpxml": self._dumpxml,
             "domrename": self._domrename,
             "destroy": self._destroy,
             "metadata": self._metadata,
@@ -161,7 +162,7 @@ class FakeVirsh:
         return 0, ""
 
     def _define(self, rest: tuple[str, ...]) -> tuple[int, str]:
-        words = take_apart(rest, flags="--validate", needs="--validate")
+        words = take_apart(rest, flags="--validate")
         text = self.reads(words.rest[0])
         if text is None:
             return 1, "error: Failed to open file"
@@ -180,6 +181,11 @@ class FakeVirsh:
         else:
             old.xml = xml
         return 0, ""
+
+    def _dumpxml(self, rest: tuple[str, ...]) -> tuple[int, str]:
+        words = take_apart(rest, flags="--inactive", needs="--inactive")
+        domain = self.domains.get(words.rest[0])
+        return _missing(words.rest[0]) if domain is None else (0, f"{xml_text(domain.xml)}\n")
 
     def _start(self, domain: FakeDomain) -> tuple[int, str]:
         if domain.live is not None:
@@ -318,6 +324,11 @@ class FakeVirsh:
                 return 1, "error: cannot set memory higher than max memory"
             xml.find("memory" if verb == "setmaxmem" else "currentMemory").text = str(size)
         return 0, ""
+
+
+def xml_text(tree: ET.Element) -> str:
+    """Return a domain's XML as libvirt's library prints it."""
+    return ET.tostring(tree, encoding="unicode") + "\n"
 
 
 def _missing(name: str) -> tuple[int, str]:

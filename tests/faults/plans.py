@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 from fakes.host import CLOUD, FakeHost, FakeImage, digest_of
 from fakes.nm import FakeLink, FakeProfile
-from fakes.virsh import FakeDomain
+from fakes.virsh import FakeDomain, xml_text
 from unit.planning.build import GIB, IMAGE, guest, network, nic, spec
 from unit.planning.rounds import reach
 
@@ -447,6 +447,8 @@ def in_service(host: FakeHost, case: Case) -> None:
         state = "shut off" if one.name in case.off else "running"
         assert domain.state == ("paused" if one.name in case.paused else state), one.name
         assert not domain.frozen, one.name
+        kept = host.files[f"{case.spec.xml_dir}/{one.name}.xml"].content
+        assert kept.decode() == f"{xml_text(domain.xml)}\n", one.name
         assert domain.boots > 1 or one.name not in case.booted
         assert not [source for source in domain.xml.iter("source") if source.get("file")]
         root = host.lvm.volumes[one.root.lv]

@@ -294,11 +294,17 @@ class SeedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedXml:
-    """A domain's XML as kept beside the spec (`/root/kvm/GUEST.xml`)."""
+    """A domain's XML as kept beside the spec (`/root/kvm/GUEST.xml`).
+
+    `domain` is what the file would define; known only where libvirt has no domain of that name
+    and the file is whole. `torn` when an interrupted run left half of a newer one beside it.
+    """
 
     guest: str
     path: str
     sha256: str
+    domain: Domain | None = None
+    torn: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from datetime import UTC, datetime
 
 from kvmkeep.host.door import Door
-from kvmkeep.model.facts import FACTS_VERSION, Facts, SavedXml, SeedFile
+from kvmkeep.model.facts import FACTS_VERSION, Facts, SeedFile
 from kvmkeep.model.names import SEED_DIR
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
 from kvmkeep.observe.domains import Looks, observe_domains
 from kvmkeep.observe.images import observe_images
+from kvmkeep.observe.kept import observe_kept
 from kvmkeep.observe.network import observe_network
 from kvmkeep.observe.notebook import Notebook
 from kvmkeep.observe.storage import observe_storage
 from kvmkeep.observe.tools import observe_tools
 
 _MEMORY = re.compile(r"^MemTotal: *([0-9]{1,14}) kB$", re.MULTILINE)
-_XML_LIMIT = 16 << 20
 
 
 def observe(door: Door, libvirt: Looks, spec: Spec | None, now: datetime | None = None) -> Facts:
@@ -33,7 +32,8 @@ def observe(door: Door, libvirt: Looks, spec: Spec | None, now: datetime | None 
     domains = observe_domains(notebook, libvirt)
     moment = (now or datetime.now(UTC)).astimezone(UTC)
     images = observe_images(notebook, spec.images) if spec is not None else ()
-    saved = _saved(notebook, spec.xml_dir) if spec is not None else ()
+    known = {domain.name for domain in domains.domains}
+    saved = observe_kept(notebook, spec.xml_dir, known) if spec is not None else ()
     seeds = _seeds(notebook)
     memory = _memory(_text(notebook, "/proc/meminfo")) or domains.memory
     return Facts(
@@ -84,14 +84,3 @@ def _seeds(notebook: Notebook) -> tuple[SeedFile, ...]:
     return tuple(
         SeedFile(guest=name.removesuffix(".iso"), path=f"{SEED_DIR}/{name}") for name in names
     )
-
-
-def _saved(notebook: Notebook, directory: str) -> tuple[SavedXml, ...]:
-    found: list[SavedXml] = []
-    for name in notebook.names(directory):
-        path = f"{directory}/{name}"
-        content = notebook.read(path, _XML_LIMIT) if name.endswith(".xml") else None
-        if content is not None:
-            digest = hashlib.sha256(content).hexdigest()
-            found.append(SavedXml(guest=name.removesuffix(".xml"), path=path, sha256=digest))
-    return tuple(found)

@@ -11,7 +11,7 @@ from kvmkeep.model.command import Action, Command, WriteFile
 from kvmkeep.model.facts import Domain
 from kvmkeep.model.names import SEED_DIR, STATE_DIR, seed_path
 from kvmkeep.model.plan import Note, Noun, Risk, Step
-from kvmkeep.model.spec import FirstBoot, Guest
+from kvmkeep.model.spec import FirstBoot, Guest, Spec
 from kvmkeep.planning.domain_xml import CDROM, domain_xml, inactive_shape, sha256
 from kvmkeep.planning.images import Source
 from kvmkeep.planning.scene import Scene, active
@@ -72,17 +72,14 @@ def begin_steps(scene: Scene, work: GuestWork) -> tuple[Step, ...]:
     """Return what defines a guest and begins its first boot, or keeps it as the spec says."""
     guest = work.guest
     domain = scene.own_domain(guest)
-    if guest.adopted:
-        # Its definition is libvirt's alone; without one there is nothing to define.
-        steps = [_define_step(scene, work, domain.xml)] if domain is not None else []
-    else:
-        xml = domain_xml(scene.spec, guest, scene.networks, scene.facts.emulator)
-        steps = [_define_step(scene, work, xml)]
+    steps = [_define_step(scene, work)]
     if fresh(scene, guest):
         steps.append(_start_step(scene, work))
-    elif domain is not None:
-        steps.append(_memory_step(guest, domain))
-        steps.append(_vcpus_step(guest, domain))
+    else:
+        known = domain or kept_domain(scene, guest)
+        if known is not None:
+            steps.append(_memory_step(guest, known))
+            steps.append(_vcpus_step(guest, known))
     return tuple(step for step in steps if step is not None)
 
 
@@ -93,7 +90,7 @@ def finish_steps(scene: Scene, work: GuestWork) -> tuple[Step, ...]:
     steps: list[Step | None] = []
     if fresh(scene, guest):
         steps.extend((_wait_step(scene, work), _finish_step(scene, work)))
-    steps.append(_autostart_step(work, domain))
+    steps.append(_autostart_step(scene, work, domain))
     steps.append(_seed_removal(scene, guest))
     return tuple(step for step in steps if step is not None)
 
@@ -115,6 +112,30 @@ def domain_notes(scene: Scene) -> tuple[Note, ...]:
             text = "its memory or number of CPUs changes when it is shut down and started again"
             notes.append(Note(subject=subject, text=text))
     return tuple(notes)
+
+
+def kept_domain(scene: Scene, guest: Guest) -> Domain | None:
+    """Return what a guest in service is defined from again, if libvirt has lost it.
+
+    The file of a guest that is to be made anew is of one that is no more.
+    """
+    saved = scene.saved.get(guest.name)
+    kept = saved.domain if saved is not None else None
+    if kept is None or not kept.ours or scene.domain(guest) is not None or fresh(scene, guest):
+        return None
+    names = {disk.source for disk in kept.disks}
+    whole = (
+        (kept.name, kept.uuid) == (guest.name, guest.uuid)
+        and all(disk.format == "raw" for disk in kept.disks if disk.source)
+        and names >= {scene.path(disk) for disk in guest.disks}
+        and seed_path(guest.name) not in names
+    )
+    return kept if whole else None
+
+
+def kept_path(spec: Spec, guest: Guest) -> str:
+    """Return the file that keeps a guest's XML."""
+    return f"{spec.xml_dir}/{guest.name}.xml"
 
 
 def start_command(guest: Guest) -> Command:
@@ -140,44 +161,62 @@ def is_guest(guest: Guest) -> Command:
     )
 
 
-def _define_step(scene: Scene, work: GuestWork, xml: str) -> Step | None:
+def _define_step(scene: Scene, work: GuestWork) -> Step | None:
     guest = work.guest
     domain = scene.own_domain(guest)
-    saved = scene.saved.get(guest.name)
-    unchanged = saved is not None and saved.sha256 == sha256(xml)
-    redefine = domain is None or (not unchanged and fresh(scene, guest) and not active(domain))
-    if unchanged and not redefine:
+    if domain is not None and (active(domain) or not fresh(scene, guest)):
         return None
-    path = f"{scene.spec.xml_dir}/{guest.name}.xml"
-    write = WriteFile(
-        path=path, content=xml.encode(), why="keep the guest's XML at hand", dir_mode=0o700
-    )
-    define = Command(
-        argv=("virsh", "define", "--validate", "--", path), why="make the guest known to libvirt"
-    )
+    actions = _define_from_kept(scene, guest) or _define_anew(scene, guest)
+    if not actions:
+        return None
+    path = kept_path(scene.spec, guest)
     probe = is_guest(guest)
-    what, why = f"write {path} anew", "it is what the spec says now; the guest is left as it is"
-    actions: tuple[Action, ...] = (write,)
-    if redefine:
-        what, why = f"define guest {guest.name}", "libvirt runs it from now on"
-        actions = (write, define)
-        if domain is None:
-            # virsh(1) ends with 1 for each kind of error; then `define` fails as well.
-            probe = Command(
-                argv=("virsh", "domuuid", "--", guest.name),
-                why="see that there is still no domain of that name",
-                ok=(1,),
-            )
-        if stage(scene, guest, guest.root) is Stage.SERVICE:
-            why = "its disks are there, but libvirt does not know it"
+    if domain is None:
+        # virsh(1) ends with 1 for each kind of error; then `define` fails as well.
+        probe = Command(
+            argv=("virsh", "domuuid", "--", guest.name),
+            why="see that there is still no domain of that name",
+            ok=(1,),
+        )
+    lost = stage(scene, guest, guest.root) is Stage.SERVICE
     return Step(
         noun=Noun.DOMAINS,
         subject=f"guest {guest.name}",
-        what=what,
-        why=why,
+        what=f"define guest {guest.name}" + (f" from {path}" if len(actions) == 1 else ""),
+        why="its disks are there, but libvirt does not know it"
+        if lost
+        else "libvirt runs it from now on",
         probe=probe,
         actions=actions,
         assumes=work.assumes,
+    )
+
+
+def _define_from_kept(scene: Scene, guest: Guest) -> tuple[Action, ...]:
+    if kept_domain(scene, guest) is None:
+        return ()
+    # Without --validate: libvirt prints more than its own schema allows.
+    argv = ("virsh", "define", "--", kept_path(scene.spec, guest))
+    return (Command(argv=argv, why="make the guest known to libvirt again"),)
+
+
+def _define_anew(scene: Scene, guest: Guest) -> tuple[Action, ...]:
+    """Return nothing where that is done already, or where the guest was not made here."""
+    if guest.adopted:
+        return ()
+    xml = domain_xml(scene.spec, guest, scene.networks, scene.facts.emulator)
+    saved = scene.saved.get(guest.name)
+    if scene.own_domain(guest) is not None and saved is not None and saved.sha256 == sha256(xml):
+        return ()
+    path = kept_path(scene.spec, guest)
+    return (
+        WriteFile(
+            path=path, content=xml.encode(), why="keep the guest's XML at hand", dir_mode=0o700
+        ),
+        Command(
+            argv=("virsh", "define", "--validate", "--", path),
+            why="make the guest known to libvirt",
+        ),
     )
 
 
@@ -369,10 +408,11 @@ def autostart_step(guest: Guest, *, on: bool, why: str, assumes: str = "") -> St
     )
 
 
-def _autostart_step(work: GuestWork, domain: Domain | None) -> Step | None:
+def _autostart_step(scene: Scene, work: GuestWork, domain: Domain | None) -> Step | None:
     guest = work.guest
     wanted = guest.run.autostart
-    if wanted == (domain is not None and domain.autostart) or (guest.adopted and domain is None):
+    lost = guest.adopted and domain is None and kept_domain(scene, guest) is None
+    if wanted == (domain is not None and domain.autostart) or lost:
         return None
     why = f"the spec says autostart: {'true' if wanted else 'false'}"
     return autostart_step(guest, on=wanted, why=why, assumes=work.assumes)

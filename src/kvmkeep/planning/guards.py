@@ -10,6 +10,7 @@ from kvmkeep.model.facts import Array, ArrayState, Domain, Tool
 from kvmkeep.model.plan import Note, Noun, Refusal, Step
 from kvmkeep.model.spec import Disk, FirstBoot, Guest
 from kvmkeep.model.units import Label, Size
+from kvmkeep.planning.domains import kept_domain
 from kvmkeep.planning.images import ImageWork
 from kvmkeep.planning.scene import Scene, active, users
 from kvmkeep.planning.stage import Stage, needs_image, needs_seed, stage
@@ -229,7 +230,7 @@ def _domain_refusals(scene: Scene, guest: Guest) -> list[Refusal]:
         reason = f"the domain {twin.name} has its UUID {guest.uuid}"
         hint = f"if it was renamed, name it back: virsh domrename {twin.name} {guest.name}"
         return [Refusal(subject=subject, reason=reason, hint=hint)]
-    if domain is None and guest.adopted:
+    if domain is None and guest.adopted and kept_domain(scene, guest) is None:
         reason = "libvirt does not know it any more, and it can't be made anew: it was taken over"
         saved = f"{scene.spec.xml_dir}/{guest.name}.xml"
         hint = f"define it again (virsh define {saved}), or let it go (kvmkeep release)"

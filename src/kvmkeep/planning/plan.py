@@ -19,6 +19,7 @@ from kvmkeep.planning.domains import (
     guest_work,
 )
 from kvmkeep.planning.images import ImageWork, image_notes, image_refusals, image_works
+from kvmkeep.planning.kept import kept_step
 from kvmkeep.planning.network import network_notes, network_refusals, network_steps
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, make_scene
@@ -128,7 +129,9 @@ def _steps_of(
     work = guest_work(scene, guest, source)
     root = root_steps(scene, guest, source, drop_in(scene, work)) if source is not None else ()
     begin = (*root, *data_steps(scene, guest, work.assumes), *begin_steps(scene, work))
-    return begin, finish_steps(scene, work)
+    finish = finish_steps(scene, work)
+    kept = kept_step(scene, guest, (*begin, *finish), work.assumes)
+    return begin, finish if kept is None else (*finish, kept)
 
 
 def _assuming(steps: tuple[Step, ...], text: str) -> tuple[Step, ...]:

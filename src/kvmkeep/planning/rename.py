@@ -26,8 +26,8 @@ from kvmkeep.model.plan import Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.spec import ROOT_DISK, Disk, FileDisk, Guest, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
-from kvmkeep.planning.domain_xml import TemplateError, domain_xml
-from kvmkeep.planning.domains import has_state, is_guest
+from kvmkeep.planning.domains import has_state, is_guest, kept_path
+from kvmkeep.planning.kept import keep_definition
 from kvmkeep.planning.scene import Scene, active, aliases, make_scene
 from kvmkeep.planning.stage import fresh
 
@@ -80,12 +80,7 @@ def plan_rename(spec: Spec, facts: Facts, renaming: Renaming) -> Plan:
         after=replace(before, name=renaming.new, disks=disks),
         domain=domain,
     )
-    try:
-        steps = (*_domain_steps(work), *_volume_steps(work), *_xml_steps(work), _spec_step(work))
-    except TemplateError as error:
-        hint = "correct the template"
-        broken = Refusal(subject=f"guest {before.name}", reason=str(error), hint=hint)
-        return Plan(refusals=(broken,))
+    steps = (*_domain_steps(work), *_volume_steps(work), *_xml_steps(work), _spec_step(work))
     refusals = (*guards.missing_tools(scene, steps), *_volume_refusals(work))
     return Plan(steps=steps, refusals=refusals)
 
@@ -293,8 +288,7 @@ def _with_value(xml: str, attribute: str, before: str, after: str) -> str:
 
 def _spec_step(work: _Work) -> Step:
     scene, renaming = work.scene, work.renaming
-    xml = domain_xml(scene.spec, work.after, scene.networks, scene.facts.emulator)
-    old_xml, new_xml = (f"{scene.spec.xml_dir}/{name}.xml" for name in (renaming.old, renaming.new))
+    old_xml = kept_path(scene.spec, work.before)
     # Appends a line, and drops the one that an interrupted run, or an earlier renaming, wrote.
     keep = ("-e", rf"$a\identity: {work.before.identity}", "-e", "/^identity:/d")
     return Step(
@@ -304,9 +298,7 @@ def _spec_step(work: _Work) -> Step:
         why="the guest is called as its file is; with `identity` it stays the same machine",
         probe=is_guest(work.after),
         actions=(
-            WriteFile(
-                path=new_xml, content=xml.encode(), why="keep its XML at hand", dir_mode=0o700
-            ),
+            keep_definition(scene.spec, work.after),
             Command(argv=("rm", "--force", "--", old_xml), why="that guest is no more"),
             Command(
                 argv=("sed", "--in-place", *keep, "--", renaming.file),

@@ -73,7 +73,7 @@ def told(plan: Plan) -> list[tuple[str, str]]:
 def test_its_definition_is_libvirts_own() -> None:
     host = site()
     steps = reach(host, spec(OLD))
-    assert [step.what for step in steps] == ["write /root/kvm/old.xml anew"]
+    assert [step.what for step in steps] == ["keep its definition in /root/kvm/old.xml"]
     assert b"urn:x" in host.files["/root/kvm/old.xml"].content
     assert b"host-model" in host.files["/root/kvm/old.xml"].content
 
@@ -111,6 +111,16 @@ def test_without_its_domain_it_is_not_made_anew() -> None:
     assert ("the guest was taken over, but its LV rl_build/vm-old is gone",
             "bring the LV back (vgcfgrestore, or a backup)") in told(plan)  # fmt: skip
     assert not [step for step in plan.steps if step.subject == "guest old"]
+
+
+def test_without_its_domain_it_is_defined_again_from_what_was_kept() -> None:
+    host = site()
+    reach(host, spec(OLD))
+    before = host.files["/root/kvm/old.xml"].content
+    del host.libvirt.domains["old"]
+    reach(host, spec(OLD))
+    assert host.files["/root/kvm/old.xml"].content == before
+    assert host.libvirt.domains["old"].autostart
 
 
 def test_without_its_marks_it_is_to_be_taken_over() -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from xml.etree import ElementTree as ET
 
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
+from fakes.virsh import xml_text
 
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.names import STATE_FRESH, console_log, seed_path
@@ -78,16 +80,6 @@ def test_memory_and_cpus_change_from_the_next_start_on(
     assert all("when it is shut down and started again" in text for text in notes)
 
 
-def test_saved_xml_is_written_again_without_defining_it() -> None:
-    host, wanted = running()
-    del host.files["/root/kvm/web.xml"]
-    (step,) = plan(host, wanted).steps
-    (write,) = step.actions
-    assert isinstance(write, WriteFile)
-    assert (write.path, write.mode) == ("/root/kvm/web.xml", 0o600)
-    reach(host, wanted)
-
-
 def test_other_networks_than_the_specs_are_told_and_left_alone() -> None:
     host, wanted = running()
     other = changed(wanted, nics=(nic("web", mac=Mac("52:54:00:00:00:07")),))
@@ -95,7 +87,79 @@ def test_other_networks_than_the_specs_are_told_and_left_alone() -> None:
     assert [note.text for note in found.notes] == [
         "its network interfaces are not as the spec says; they are left as they are"
     ]
-    assert [step.what for step in found.steps] == ["write /root/kvm/web.xml anew"]
+    assert found.empty
+
+
+def kept(host: FakeHost) -> bytes:
+    return host.files["/root/kvm/web.xml"].content
+
+
+def test_what_is_kept_of_a_guest_in_service_is_what_libvirt_has() -> None:
+    host, wanted = running()
+    domain = host.libvirt.domains["web"]
+    assert kept(host) == f"{xml_text(domain.xml)}\n".encode()
+    ET.SubElement(domain.xml.find("devices"), "hostdev")
+    (step,) = plan(host, wanted).steps
+    assert step.why == "libvirt has something else"
+    assert programs(plan(host, wanted)) == ["virsh dumpxml --inactive"]
+    reach(host, wanted)
+    assert b"<hostdev />" in kept(host)
+    host.put("/root/kvm/web.xml", xml_text(domain.xml).encode())
+    assert plan(host, wanted).empty, "virsh --quiet prints one newline less"
+
+
+def test_what_is_kept_comes_back_where_it_was_lost() -> None:
+    host, wanted = running()
+    before = kept(host)
+    del host.files["/root/kvm/web.xml"]
+    assert programs(plan(host, wanted)) == ["virsh dumpxml --inactive"]
+    reach(host, wanted)
+    assert kept(host) == before
+
+
+def test_a_lost_domain_comes_back_with_what_somebody_else_put_into_it() -> None:
+    host, wanted = running()
+    ET.SubElement(host.libvirt.domains["web"].xml.find("devices"), "hostdev")
+    reach(host, wanted)
+    del host.libvirt.domains["web"]
+    more = changed(wanted, memory=Size(3 * GIB))
+    assert programs(plan(host, more))[0] == "virsh define --"
+    reach(host, more)
+    xml = host.libvirt.domains["web"].xml
+    assert xml.find("devices/hostdev") is not None
+    assert xml.findtext("memory") == str(3 << 20)
+    assert kept(host) == f"{xml_text(xml)}\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"</devices>", b""),
+        (b"urn:kvmkeep:guest:1", b"urn:other"),
+        (b"<name>web<", b"<name>shop<"),
+        (b"vm-web", b"vm-other"),
+        (b'type="raw"', b'type="qcow2"'),
+        (b"<readonly />", b"<readonly /><source file='/var/lib/kvmkeep/seed/web.iso' />"),
+        (b"<domain", b"<!DOCTYPE a><domain"),
+        (b'<memory unit="KiB"', b'<memory unit="MiB"'),
+        (b"web", b"\xff"),
+    ],
+)
+def test_what_is_kept_is_not_used_where_it_is_not_whole(before: bytes, after: bytes) -> None:
+    host, wanted = running()
+    assert before in kept(host)
+    host.put("/root/kvm/web.xml", kept(host).replace(before, after))
+    del host.libvirt.domains["web"]
+    assert programs(plan(host, wanted))[1] == "virsh define --validate"
+    reach(host, wanted)
+    assert plan(host, wanted).empty
+
+
+def test_what_is_kept_of_a_guest_that_is_no_more_is_not_used() -> None:
+    host, wanted = running()
+    del host.libvirt.domains["web"], host.lvm.volumes["vm-web"]
+    assert "virsh define --validate" in programs(plan(host, wanted))
+    reach(host, wanted)
 
 
 def test_xml_that_changed_before_the_first_boot_is_defined_anew() -> None:
@@ -134,10 +198,10 @@ def test_image_looked_into_says_whether_a_running_guest_tells_of_its_first_boot(
 
 def test_seed_taken_out_already_is_not_waited_for() -> None:
     host, wanted = waiting()
-    drive = next(
-        d for d in host.libvirt.domains["web"].xml.iter("disk") if "cdrom" in d.attrib.values()
-    )
-    drive.remove(drive.find("source"))
+    domain = host.libvirt.domains["web"]
+    for tree in (domain.xml, domain.live):
+        drive = next(d for d in tree.iter("disk") if "cdrom" in d.attrib.values())
+        drive.remove(drive.find("source"))
     found = plan(host, wanted)
     assert not any("grep" in text or "--eject" in text for text in programs(found))
     reach(host, wanted)

@@ -190,7 +190,11 @@ def test_domain_removed_by_mistake_comes_back_with_its_disk_untouched() -> None:
     before = replace_holds(host.lvm.volumes["vm-web"])
     del host.libvirt.domains["web"]
     done = reach(host, wanted)
-    assert [step.what for step in done] == ["define guest web", "have it start with the host"]
+    assert [step.what for step in done] == [
+        "define guest web from /root/kvm/web.xml",
+        "have it start with the host",
+        "keep its definition in /root/kvm/web.xml",
+    ]
     assert replace_holds(host.lvm.volumes["vm-web"]) == before
     assert host.libvirt.domains["web"].state == "shut off"
 

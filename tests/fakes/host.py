@@ -339,6 +339,9 @@ class FakeHost:
             return 1, "no such device"
         assert self._open(volume.name) == "", "a running guest's disk was changed"
         volume.drop_in = stdin.decode()
+        if "rm-rf /var/lib/cloud/instance\n" in volume.drop_in:
+            volume.instance = ""
+            return 0, "kvmkeep: done\n"
         return 0, ""
 
     def _looks(self, argv: tuple[str, ...], script: str) -> tuple[int, str]:
@@ -365,7 +368,10 @@ class FakeHost:
             argv[1:], values="-m -t -T -f -O -r", flags="-n -p -W", needs="-n -t -f -O"
         )
         source, target = words.rest
-        content, volume = self.read(source), self.lvm.at(target)
+        volume = self.lvm.at(target)
+        if source.startswith("/dev/"):
+            return self._copies(self.lvm.at(source), volume)
+        content = self.read(source)
         if content is None or volume is None or words.one("-O") != "raw":
             return 1, "could not open"
         image = self.images[content]
@@ -375,6 +381,20 @@ class FakeHost:
         assert self._open(volume.name) == "", "a running guest's disk was written"
         volume.holds, volume.instance, volume.drop_in = content, "", ""
         volume.overwrite(0, image.virtual_size)
+        return 0, ""
+
+    def _copies(self, source: FakeVolume | None, target: FakeVolume | None) -> tuple[int, str]:
+        """Copy an LV to another one; a snapshot's size is not that of what it shows."""
+        if source is None or target is None or source.invalid:
+            return 1, "could not open, or input/output error"
+        shows = self.lvm.volumes[source.origin] if source.origin else source
+        if shows.size > target.size:
+            return 1, "output file is smaller than input file"
+        assert source.origin or self._open(source.name) == "", "a running guest's disk was copied"
+        assert self._open(target.name) == "", "a running guest's disk was written"
+        target.holds, target.instance = source.holds, source.instance
+        target.drop_in = source.drop_in
+        target.overwrite(0, shows.size)
         return 0, ""
 
     def _xorriso(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:

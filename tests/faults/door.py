@@ -200,8 +200,9 @@ def demand_harmless(host: FakeHost, command: Command) -> None:
     if name not in WRITERS or "--ro" in command.argv:
         return
     paths = [word for word in command.argv if word.startswith("/dev/")]
-    assert len(paths) == 1, command
-    volume = host.lvm.volumes[paths[0].rpartition("/")[2]]
+    # qemu-img may read an LV as well, from which it copies: the last one is written.
+    assert len(paths) in ({1, 2} if name == "qemu-img" else {1}), command
+    volume = host.lvm.volumes[paths[-1].rpartition("/")[2]]
     assert {"kvmkeep", "kvmkeep.state=filling"} <= volume.tags, f"{command}: {volume.tags}"
     assert not volume.instance or volume.name not in running(host), command
 
@@ -241,7 +242,7 @@ def half_run(host: FakeHost, command: Command) -> None:
             for path in [file for file in sorted(host.files) if file.startswith(argv[-2])][::2]:
                 del host.files[path]
         case "qemu-img" | "blkdiscard" | "guestfish" if "--ro" not in argv:
-            path = next(word for word in argv if word.startswith("/dev/"))
+            *_, path = (word for word in argv if word.startswith("/dev/"))
             volume = host.lvm.volumes[path.rpartition("/")[2]]
             volume.holds, volume.instance = b"torn", ""
             volume.overwrite(0, 8192)

@@ -30,6 +30,8 @@ from kvmkeep.model.spec import (
 )
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning.autostart import plan_autostart
+from kvmkeep.planning.clone import Cloning, plan_clone
+from kvmkeep.planning.clone_origin import Wanted
 from kvmkeep.planning.copy_out import CopyOut, plan_copy_out
 from kvmkeep.planning.inspect import Question, plan_inspect
 from kvmkeep.planning.pausing import plan_resume, plan_suspend
@@ -61,6 +63,8 @@ class Case:
     off: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
     """The names of the sets of snapshots that there are of each guest in the end."""
+    sets_of: tuple[str, ...] = ()
+    """The guests that have those sets; empty for all."""
     paused: tuple[str, ...] = ()
     booted: tuple[str, ...] = ()
 
@@ -300,6 +304,44 @@ def renaming() -> Case:
     return Case(host=host, spec=after, planner=planner, off=("shop",))
 
 
+def cloning(*, running: bool, from_set: str = "") -> Case:
+    """The spec's file is written once the disks are copied: until then the spec lacks the clone."""
+    host, before = running_with_two_disks()
+    (web,) = before.guests
+    if from_set:
+        reach(host, before, lambda s, f: plan_create(s, f, Wish(guests=("web",), moment=MOMENT)))
+    if not running:
+        host.libvirt.domains["web"].live = None
+        host.lvm.volumes["vm-web-data"].active = False
+    on_public = nic("copy", addresses=(ip_interface("10.223.0.99/24"),))
+    copy = guest("copy", data=GIB, nics=(on_public,))
+    file = "/etc/kvmkeep/guests/copy.yaml"
+    wish = Cloning(
+        source=web.name, clone=copy, file=file, content=b"image: debian\n",
+        wanted=Wanted(moment=MOMENT, from_set=from_set),
+    )  # fmt: skip
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        return plan_clone(spec if file in host.files else before, facts, wish)
+
+    return Case(
+        host=host, spec=spec(copy, web), planner=planner, off=() if running else ("web",),
+        sets=(from_set,) if from_set else (), sets_of=("web",),
+    )  # fmt: skip
+
+
+def cloning_a_running_guest() -> Case:
+    return cloning(running=True)
+
+
+def cloning_a_guest_that_is_off() -> Case:
+    return cloning(running=False)
+
+
+def cloning_a_set() -> Case:
+    return cloning(running=True, from_set="20261123T0710Z")
+
+
 def two_guests(**changes: object) -> tuple[FakeHost, Spec, tuple[str, ...]]:
     """Return a host with web, which needs db, and a bystander; and the names of the first two."""
     host = a_host()
@@ -360,6 +402,7 @@ PLANS = (
     snapshot_of_frozen_guest, snapshot_of_suspended_guest, snapshot_of_guest_that_is_off,
     deleting_a_set, reverting_a_running_guest, renaming,
     inspecting_a_running_guest, copying_out_of_a_running_guest, copying_out_of_a_guest_that_is_off,
+    cloning_a_running_guest, cloning_a_guest_that_is_off, cloning_a_set,
     rebooting, rebooting_cold, suspending, resuming, powering_off, switching_autostart,
 )  # fmt: skip
 
@@ -430,7 +473,8 @@ def in_service(host: FakeHost, case: Case) -> None:
         assert volume.stale == [], f"{volume.name} shows what was there before"
         assert not [tag for tag in volume.tags if "state" in tag], volume.tags
     lvs = {disk.lv for one in case.spec.guests for disk in one.volumes}
-    sets = {f"{lv}-{name}" for lv in lvs for name in case.sets}
+    with_sets = [one for one in case.spec.guests if not case.sets_of or one.name in case.sets_of]
+    sets = {f"{d.lv}-{name}" for one in with_sets for d in one.volumes for name in case.sets}
     assert {volume.name for volume in ours(host)} == lvs | sets
     for volume in ours(host):
         assert not [tag for tag in volume.tags if "held" in tag or "start" in tag], volume.tags

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from kvmkeep.cli.goal import dry_run, reach
 from kvmkeep.cli.guests import add_guests
+from kvmkeep.cli.level import CHOICES, at_level, chosen_level, chosen_size
 from kvmkeep.cli.moment import span, utc_now
-from kvmkeep.errors import StepFailed, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from kvmkeep.model.plan import Plan
     from kvmkeep.model.snapshot import Level
     from kvmkeep.model.spec import Spec
-    from kvmkeep.model.units import Size
 
 VERB = "snapshot create"
 
@@ -39,7 +38,7 @@ def add(parser: ArgumentParser) -> None:
     """Add the arguments."""
     add_guests(parser, some=True, help_text="the guests to take a set of")
     parser.add_argument(
-        "--consistency", choices=("auto", "frozen", "crash"), default="auto",
+        "--consistency", choices=CHOICES, default="auto",
         help="frozen: only with the filesystems frozen by the agent; crash: all disks of one "
         "moment, as after a power cut; auto (default): frozen if that can be done",
     )  # fmt: skip
@@ -59,13 +58,11 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Take the sets; where an agent does not freeze, say so and take them without."""
-    from kvmkeep.model.snapshot import Level  # noqa: PLC0415
-
     now = utc_now()
     moment = now.isoformat()
     expires = (now + span(args.expires, "--expires")).isoformat() if args.expires else ""
-    size = _size(args.size)
-    level = None if args.consistency == "auto" else Level(args.consistency)
+    size = chosen_size(args.size, "--size")
+    level = chosen_level(args.consistency)
 
     def planner(level: Level | None) -> Planner:
         def plan(spec: Spec, facts: Facts) -> Plan:
@@ -78,23 +75,4 @@ def run(args: Args, ctx: Context) -> int:
 
     if args.dry_run:
         return dry_run(planner(level), args.guests, ctx)
-    try:
-        return reach(VERB, planner(level), args.guests, ctx, yes=True)
-    except StepFailed as error:
-        if level is not None or not any("fsfreeze" in word for word in error.argv):
-            raise
-        ctx.streams.talk(f"kvmkeep: {error.message}")
-        ctx.streams.talk(
-            "The guest can't be frozen. Its set is taken without: all disks of one moment, "
-            "as after a power cut (crash-consistent)."
-        )
-    return reach(VERB, planner(Level.CRASH), args.guests, ctx, yes=True)
-
-
-def _size(text: str) -> Size | None:
-    from kvmkeep.model.units import parse_size  # noqa: PLC0415
-
-    try:
-        return parse_size(text) if text else None
-    except ValueError as error:
-        raise UsageError(f"--size: {error}") from error
+    return at_level(planner, level, lambda one: reach(VERB, one, args.guests, ctx, yes=True), ctx)

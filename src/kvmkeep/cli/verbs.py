@@ -29,6 +29,7 @@ VERBS: dict[str, str] = {
     "autostart": "have guests start with the host, or not",
     "snapshot": "take, list, revert to and delete snapshots of guests",
     "rename": "give a guest that is off another name",
+    "clone": "make a new guest from copies of another one's disks",
     "inspect": "tell what is in a guest's disk or in an image",
     "copy-out": "copy files out of a guest's disk, also of a running guest",
     "observe": "print what is found on this host",

@@ -13,10 +13,11 @@ from kvmkeep.model.names import SEED_DIR, STATE_DIR, seed_path
 from kvmkeep.model.plan import Note, Noun, Risk, Step
 from kvmkeep.model.spec import FirstBoot, Guest, Spec
 from kvmkeep.planning.domain_xml import CDROM, domain_xml, inactive_shape, sha256
-from kvmkeep.planning.images import Source
+from kvmkeep.planning.images import ASSUMED, Source
+from kvmkeep.planning.inside import tell_of_seed
 from kvmkeep.planning.scene import Scene, active
-from kvmkeep.planning.seed import DROP_IN, DROP_IN_FILE, Seed, make_seed
-from kvmkeep.planning.stage import Stage, fresh, needs_seed, stage
+from kvmkeep.planning.seed import Seed, as_clone, make_seed
+from kvmkeep.planning.stage import Stage, cloned_from, fresh, needs_seed, stage
 from kvmkeep.planning.storage import activation, in_service
 from kvmkeep.planning.waiting import first_boot_done, ready
 
@@ -36,9 +37,15 @@ class GuestWork:
 
 
 def guest_work(scene: Scene, guest: Guest, source: Source | None) -> GuestWork:
-    """Return a guest beside its image and the seed made for it."""
-    if source is None or not needs_seed(scene, guest):
+    """Return a guest beside its image, if it still matters, and the seed made for it."""
+    if not needs_seed(scene, guest):
         return GuestWork(guest=guest, source=source, seed=None)
+    if cloned_from(scene, guest):
+        # Any image does: cloud-init of the copy was told where to look for a seed.
+        seed = make_seed(as_clone(guest), ASSUMED, scene.networks)
+        return GuestWork(guest=guest, source=None, seed=seed)
+    if source is None:
+        return GuestWork(guest=guest, source=None, seed=None)
     seed = make_seed(guest, source.contents, scene.networks)
     return GuestWork(guest=guest, source=source, seed=seed)
 
@@ -47,25 +54,7 @@ def drop_in(scene: Scene, work: GuestWork) -> Command | None:
     """Return what tells cloud-init of a seed, inside the guest's own copy of the image."""
     if work.seed is None or not work.seed.drop_in:
         return None
-    return Command(
-        argv=(
-            "guestfish", "--rw", "--format=raw", "-a", scene.path(work.guest.root), "-i",
-        ),
-        why="put a file into the guest's disk: its image would look for no seed",
-        stdin=_drop_in_script(),
-        timeout=900.0,
-    )  # fmt: skip
-
-
-def _drop_in_script() -> bytes:
-    """Return guestfish's script; the labelling applies to some systems only, so it may fail."""
-    contexts = "/etc/selinux/targeted/contexts/files/file_contexts"
-    lines = (
-        f'write {DROP_IN_FILE} "{DROP_IN.strip()}\\n"',
-        f"-selinux-relabel {contexts} {DROP_IN_FILE}",
-        "sync",
-    )
-    return "\n".join(lines).encode() + b"\n"
+    return tell_of_seed(scene, work.guest)
 
 
 def begin_steps(scene: Scene, work: GuestWork) -> tuple[Step, ...]:

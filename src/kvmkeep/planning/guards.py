@@ -13,7 +13,7 @@ from kvmkeep.model.units import Label, Size
 from kvmkeep.planning.domains import kept_domain
 from kvmkeep.planning.images import ImageWork
 from kvmkeep.planning.scene import Scene, active, users
-from kvmkeep.planning.stage import Stage, needs_image, needs_seed, stage
+from kvmkeep.planning.stage import Stage, cloned_from, needs_image, needs_seed, stage
 
 _SICK = frozenset({ArrayState.DEGRADED, ArrayState.RESYNCING, ArrayState.FAILED})
 
@@ -179,7 +179,7 @@ def first_boots(scene: Scene, works: dict[Label, ImageWork]) -> tuple[Refusal, .
     found: list[Refusal] = []
     for guest in scene.guests:
         work = works.get(guest.image)
-        if work is None:
+        if work is None or cloned_from(scene, guest):
             continue
         subject = f"guest {guest.name}"
         size, room = work.source.virtual_size, scene.lv_size(guest.root)
@@ -209,6 +209,7 @@ def seed_notes(scene: Scene, works: dict[Label, ImageWork]) -> tuple[Note, ...]:
         for guest in scene.guests
         if guest.image in works
         and needs_seed(scene, guest)
+        and not cloned_from(scene, guest)
         and guest.first_boot is not FirstBoot.NOCLOUD
         and any(nic.search for nic in guest.nics)
         and "NoCloud" not in (works[guest.image].source.contents.datasources or ("NoCloud",))

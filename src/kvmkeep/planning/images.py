@@ -24,7 +24,7 @@ from kvmkeep.model.units import Label, Size
 from kvmkeep.planning.bringing import bring, check, complete, image_dir, remove, unpack
 from kvmkeep.planning.commands import same_file
 from kvmkeep.planning.scene import Scene
-from kvmkeep.planning.stage import needs_image, needs_seed
+from kvmkeep.planning.stage import cloned_from, needs_image, needs_seed
 
 _SLACK = Size(1 << 30)
 """What an image file may be larger than the largest root disk: the metadata of qcow2."""
@@ -79,7 +79,8 @@ class _Stand:
 def image_works(scene: Scene) -> dict[Label, ImageWork]:
     """Return the work on each image that a new guest needs, in the spec's order."""
     users = [guest for guest in scene.guests if needs_image(scene, guest)]
-    seeded = [guest for guest in scene.guests if needs_seed(scene, guest)]
+    # What a clone holds is known without its image: see guest_work().
+    seeded = [one for one in scene.guests if needs_seed(scene, one) and not cloned_from(scene, one)]
     needed = {guest.image for guest in (*users, *seeded)}
     looked = {guest.image for guest in (*users, *seeded) if guest.first_boot is not FirstBoot.NONE}
     return {

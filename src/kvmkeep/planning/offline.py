@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Volume
-from kvmkeep.model.names import STATE_LOOK, TAG_OURS, lv_path, lv_tags
+from kvmkeep.model.names import STATE_LOOK, lv_path, lv_tags
 from kvmkeep.model.plan import Noun, Refusal, Step
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.units import Size
 from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.scene import Scene, active, owned, users
+from kvmkeep.planning.snapshot_remove import remove_marked
 from kvmkeep.planning.stage import Stage, stage
 from kvmkeep.planning.start import not_a_guest
 from kvmkeep.planning.storage import activation
@@ -23,7 +24,6 @@ from kvmkeep.planning.storage import activation
 _SHARE = 10
 _LEAST = Size(256 << 20)
 """The snapshot's size: a tenth of the disk, but not less than this. It lives for minutes."""
-_LVM_NOT_FOUND = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,19 +190,5 @@ def _create(scene: Scene, guest: Guest) -> Command:
 
 
 def _removal(scene: Scene, guest: Guest) -> tuple[Command, ...]:
-    lv = f"{scene.spec.storage.vg}/{_snapshot(guest)}"
-    marks = f'lv_tags={{"{TAG_OURS}" && "{STATE_LOOK}"}}'
-    return (
-        Command(
-            argv=("lvremove", "--select", marks, lv),
-            why="remove the snapshot, if it is one that was made for looking",
-            stdin=b"y\n",
-            ok=(0, _LVM_NOT_FOUND),
-            timeout=120.0,
-        ),
-        Command(
-            argv=("lvs", "--noheadings", "--options", "lv_name", lv),
-            why="see that it is gone",
-            ok=(_LVM_NOT_FOUND,),
-        ),
-    )
+    why = "remove the snapshot, if it is one that was made for looking"
+    return remove_marked(f"{scene.spec.storage.vg}/{_snapshot(guest)}", (STATE_LOOK,), why)

@@ -7,7 +7,7 @@ is YAML without its traps: to YAML 1.1, a MAC address may be a number.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -78,6 +78,13 @@ def make_seed(guest: Guest, contents: Contents, networks: dict[Label, Network]) 
             ("user-data", user_data),
         )
     return Seed(kind=kind, files=files, drop_in=drop_in, waits=contents.cloud_init)
+
+
+def as_clone(guest: Guest) -> Guest:
+    """Return a guest as its seed is to see it where its disks are copies: none is formatted."""
+    data = json.loads(guest.user_data) if guest.user_data else {}
+    kept = {key: value for key, value in data.items() if key not in {"disk_setup", "fs_setup"}}
+    return replace(guest, user_data=json.dumps(kept, sort_keys=True) if kept else "")
 
 
 def done_line(guest: Guest) -> str:

@@ -9,6 +9,7 @@ from kvmkeep.model.facts import Domain, DomainState, Facts, Volume
 from kvmkeep.model.names import (
     STATE_PARTIAL,
     TAG_EXPIRES,
+    TAG_FOR,
     TAG_LEVEL,
     TAG_MEMBERS,
     TAG_SET,
@@ -41,7 +42,8 @@ class Wish:
 
     `moment` is a time of ISO 8601: it gives the set its name. `level` is None where the agent
     decides: frozen if it is connected. `size` is that of each snapshot; None for full size, which
-    can't overflow. `expires` is a time of ISO 8601, or empty.
+    can't overflow. `expires` is a time of ISO 8601, or empty. `new_guest` is the one that the set
+    is taken for, if it is taken to make a clone.
     """
 
     guests: tuple[str, ...]
@@ -49,6 +51,7 @@ class Wish:
     level: Level | None = None
     size: Size | None = None
     expires: str = ""
+    new_guest: str = ""
 
 
 def plan_create(spec: Spec, facts: Facts, wish: Wish) -> Plan:
@@ -88,11 +91,11 @@ def level_of(scene: Scene, guest: Guest, wish: Wish) -> Level:
 def _taken(scene: Scene, guest: Guest, wish: Wish) -> SnapshotSet | None:
     taken = second_stamp(wish.moment)
     return next(
-        (one for one in sets_of(scene, guest) if one.taken == taken and not one.partial), None
+        (one for one in sets_of(scene, guest) if one.taken == taken and not one.trouble), None
     )
 
 
-def _name(scene: Scene, guest: Guest, wish: Wish) -> str:
+def set_name(scene: Scene, guest: Guest, wish: Wish) -> str:
     """Return the set's name: the minute, or the second where the minute has a set already."""
     minute = utc_stamp(wish.moment)
     others = {one.name for one in sets_of(scene, guest) if not one.partial}
@@ -110,7 +113,7 @@ def _disks(scene: Scene, guest: Guest) -> list[tuple[LvDisk, Volume]]:
 
 
 def _steps(scene: Scene, guest: Guest, wish: Wish) -> tuple[Step, ...]:
-    level, name = level_of(scene, guest, wish), _name(scene, guest, wish)
+    level, name = level_of(scene, guest, wish), set_name(scene, guest, wish)
     disks = _disks(scene, guest)
     state = scene.domains[guest.name].state
     creates = tuple(_create(scene, guest, disk, wish) for disk, _ in disks)
@@ -155,7 +158,7 @@ def _steps(scene: Scene, guest: Guest, wish: Wish) -> tuple[Step, ...]:
 
 
 def _create(scene: Scene, guest: Guest, disk: LvDisk, wish: Wish) -> Command:
-    name, level = _name(scene, guest, wish), level_of(scene, guest, wish)
+    name, level = set_name(scene, guest, wish), level_of(scene, guest, wish)
     tags = (
         *lv_tags(guest.name, disk.name),
         TAG_SET + name,
@@ -163,6 +166,7 @@ def _create(scene: Scene, guest: Guest, disk: LvDisk, wish: Wish) -> Command:
         TAG_LEVEL + level,
         TAG_MEMBERS + str(len(_disks(scene, guest))),
         *((TAG_EXPIRES + second_stamp(wish.expires),) if wish.expires else ()),
+        *((TAG_FOR + wish.new_guest,) if wish.new_guest else ()),
         STATE_PARTIAL,
     )
     full = _full(scene, disk)
@@ -273,12 +277,13 @@ def _notes(scene: Scene, guest: Guest, wish: Wish) -> tuple[Note, ...]:
         )
     texts += [
         f"its disk {path} is not in the set: it is no LV of the spec"
-        for path in _outside(scene, guest, domain)
+        for path in outside_disks(scene, guest, domain)
     ]
     return tuple(Note(subject=subject, text=text) for text in texts)
 
 
-def _outside(scene: Scene, guest: Guest, domain: Domain) -> list[str]:
+def outside_disks(scene: Scene, guest: Guest, domain: Domain) -> list[str]:
+    """Return the disks of a domain that are no LVs of the spec."""
     known = {
         name
         for disk, volume in _disks(scene, guest)

@@ -8,6 +8,8 @@ from kvmkeep.model.names import STATE_PARTIAL, TAG_GUEST, TAG_OURS, TAG_SET
 from kvmkeep.model.plan import Noun, Step
 from kvmkeep.model.snapshot import SnapshotSet
 
+_LVM_NOT_FOUND = 5
+
 
 def removal(one: SnapshotSet, why: str) -> tuple[Step, ...]:
     """Return what deletes a set.
@@ -35,6 +37,28 @@ def still_ours(one: SnapshotSet, member: Volume) -> Command:
         argv=("lvs", "--noheadings", "--options", "lv_name", "--select", select, lv),
         why="see that the LV still is this snapshot of ours",
         expect=member.name,
+    )
+
+
+def remove_marked(lv: str, marks: tuple[str, ...], why: str) -> tuple[Command, ...]:
+    """Return what deletes an LV if it wears our mark and these, and sees that it is gone.
+
+    Without effect where there is no such LV. The name is full: `--select` only holds it back.
+    """
+    tags = " && ".join(f'"{tag}"' for tag in (TAG_OURS, *marks))
+    return (
+        Command(
+            argv=("lvremove", "--select", f"lv_tags={{{tags}}}", lv),
+            why=why,
+            stdin=b"y\n",
+            ok=(0, _LVM_NOT_FOUND),
+            timeout=120.0,
+        ),
+        Command(
+            argv=("lvs", "--noheadings", "--options", "lv_name", lv),
+            why="see that it is gone",
+            ok=(_LVM_NOT_FOUND,),
+        ),
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from kvmkeep.model.names import STATE_FILLING, STATE_FRESH
-from kvmkeep.model.spec import FirstBoot, Guest, LvDisk
+from kvmkeep.model.names import STATE_FILLING, STATE_FRESH, TAG_CLONE
+from kvmkeep.model.snapshot import tag_value
+from kvmkeep.model.spec import LvDisk, FirstBoot, Guest
 from kvmkeep.planning.scene import Scene, active, owned, users
 
 
@@ -45,6 +46,13 @@ def stage(scene: Scene, guest: Guest, disk: LvDisk) -> Stage:
 def fresh(scene: Scene, guest: Guest) -> bool:
     """Whether a guest has its first boot before it, or is in the middle of it."""
     return stage(scene, guest, guest.root) in {Stage.ABSENT, Stage.FILLING, Stage.FRESH}
+
+
+def cloned_from(scene: Scene, guest: Guest) -> str:
+    """Return which guest this one's root LV is a copy of; empty where it is none."""
+    volume = scene.volume(guest.root)
+    ours = volume is not None and owned(volume, guest, guest.root)
+    return tag_value(volume, TAG_CLONE) if volume is not None and ours else ""
 
 
 def needs_image(scene: Scene, guest: Guest) -> bool:

@@ -9,6 +9,7 @@ from kvmkeep.model.command import Action, Command, Progress
 from kvmkeep.model.names import (
     STATE_FILLING,
     STATE_FRESH,
+    TAG_CLONE,
     TAG_DISK,
     TAG_GUEST,
     TAG_OURS,
@@ -16,7 +17,8 @@ from kvmkeep.model.names import (
     lv_tags,
 )
 from kvmkeep.model.plan import Note, Noun, Refusal, Step
-from kvmkeep.model.spec import Guest, LvDisk
+from kvmkeep.model.snapshot import tag_value
+from kvmkeep.model.spec import LvDisk, Guest
 from kvmkeep.model.units import Size
 from kvmkeep.planning.commands import long_enough, same_file
 from kvmkeep.planning.images import Source
@@ -38,7 +40,7 @@ def root_steps(
     at = stage(scene, guest, guest.root)
     steps: list[Step] = []
     if at is Stage.ABSENT:
-        steps.append(_create_step(scene, guest, guest.root, source.assumes))
+        steps.append(create_step(scene, guest, guest.root, source.assumes))
     if at in {Stage.ABSENT, Stage.FILLING}:
         steps.append(_fill_step(scene, guest, source, drop_in))
     return tuple(steps)
@@ -50,7 +52,7 @@ def data_steps(scene: Scene, guest: Guest, assumes: str) -> tuple[Step, ...]:
     for disk in guest.volumes[1:]:
         at = stage(scene, guest, disk)
         if at is Stage.ABSENT:
-            steps.append(_create_step(scene, guest, disk, assumes))
+            steps.append(create_step(scene, guest, disk, assumes))
         if at in {Stage.ABSENT, Stage.FILLING}:
             steps.append(_zero_step(scene, guest, disk, assumes))
     return tuple(steps)
@@ -134,6 +136,11 @@ def _disk_refusals(scene: Scene, guest: Guest, disk: LvDisk) -> list[Refusal]:
             hint = f"compare its tag {TAG_DISK}... with the spec's disks"
         reason = f"the LV {lv} exists and {whose}"
         return [Refusal(subject=subject, reason=reason, hint=hint)]
+    clone = tag_value(volume, TAG_CLONE)
+    if at is Stage.FILLING and clone:
+        reason = f"{lv} is to become a copy of {clone}'s disk, and is not complete"
+        hint = f"finish that: kvmkeep clone {clone} {guest.name}"
+        return [Refusal(subject=subject, reason=reason, hint=hint)]
     if at is Stage.FILLING and volume.opened:
         reason = f"{lv} is to be written, but something holds it open"
         hint = f"see who: `lsof /dev/{lv}`, `dmsetup ls --tree`; if it is a guest, shut it down"
@@ -141,10 +148,11 @@ def _disk_refusals(scene: Scene, guest: Guest, disk: LvDisk) -> list[Refusal]:
     return []
 
 
-def _create_step(scene: Scene, guest: Guest, disk: LvDisk, assumes: str) -> Step:
+def create_step(scene: Scene, guest: Guest, disk: LvDisk, assumes: str, *marks: str) -> Step:
+    """Return what makes a guest's LV, not complete yet; `marks` are further tags of it."""
     size = scene.lv_size(disk)
     lv = _lv(scene, disk)
-    tags = (*lv_tags(guest.name, disk.name), STATE_FILLING)
+    tags = (*lv_tags(guest.name, disk.name), *marks, STATE_FILLING)
     # Without --yes and --wipesignatures, lvcreate asks about what it finds on used extents.
     create = Command(
         argv=(
@@ -173,26 +181,20 @@ def _create_step(scene: Scene, guest: Guest, disk: LvDisk, assumes: str) -> Step
 def _fill_step(scene: Scene, guest: Guest, source: Source, drop_in: Command | None) -> Step:
     disk = guest.root
     size = scene.lv_size(disk)
-    actions: list[Action] = list(_activated(scene, disk))
+    actions: list[Action] = list(activated(scene, disk))
     # The end of the LV goes first: the image may end inside a block, and then overwrites a part.
     if source.virtual_size is not None:
         begin = source.virtual_size.bytes // _BLOCK.bytes * _BLOCK.bytes
         if begin < size.bytes:
-            actions.append(_zero(scene, disk, begin, size.bytes - begin))
+            actions.append(zero(scene, disk, begin, size.bytes - begin))
     unchanged = [same_file(source.path, source.fingerprint)] if source.fingerprint else []
     actions.extend(unchanged)
     actions.append(_convert(scene, disk, source))
     actions.extend(unchanged)
     if drop_in is not None:
         actions.append(drop_in)
-    actions.append(_synced(scene, disk))
-    # A guest of that name may have been here before: its last words must not count.
-    actions.append(
-        Command(
-            argv=("truncate", "--no-create", "--size=0", "--", console_log(guest.name)),
-            why="forget what an earlier guest of that name wrote to its console",
-        )
-    )
+    actions.append(synced(scene, disk))
+    actions.append(forget_console(guest))
     actions.append(
         Command(
             argv=(
@@ -207,7 +209,7 @@ def _fill_step(scene: Scene, guest: Guest, source: Source, drop_in: Command | No
         subject=f"guest {guest.name}",
         what=f"write image {source.image.name} to {scene.path(disk)}{extra}",
         why="nothing of what was there before stays readable",
-        probe=_is_filling(scene, guest, disk),
+        probe=has_tags(scene, guest, disk, STATE_FILLING),
         actions=tuple(actions),
         assumes=source.assumes,
     )
@@ -220,11 +222,11 @@ def _zero_step(scene: Scene, guest: Guest, disk: LvDisk, assumes: str) -> Step:
         subject=f"guest {guest.name}",
         what=f"zero {scene.path(disk)} ({size})",
         why="nothing of what was there before stays readable",
-        probe=_is_filling(scene, guest, disk),
+        probe=has_tags(scene, guest, disk, STATE_FILLING),
         actions=(
-            *_activated(scene, disk),
-            _zero(scene, disk, 0, size.bytes),
-            _synced(scene, disk),
+            *activated(scene, disk),
+            zero(scene, disk, 0, size.bytes),
+            synced(scene, disk),
             Command(
                 argv=("lvchange", "--deltag", STATE_FILLING, _lv(scene, disk)),
                 why="the disk is in service now, and is never written again",
@@ -238,33 +240,57 @@ def _convert(scene: Scene, disk: LvDisk, source: Source) -> Command:
     # Reading past the page cache needs O_DIRECT, which older kernels' tmpfs doesn't have.
     cache = "writeback" if source.path.startswith(_IN_MEMORY) else "none"
     image = source.image
-    rate = ("-r", str(image.write_rate)) if image.write_rate else ()
     size = source.virtual_size or scene.lv_size(disk)
-    per_second = min(image.write_rate // 2, 5 * 10**6) if image.write_rate else 5 * 10**6
+    return convert(scene, disk, source.path, size, image.write_rate, form=image.format, cache=cache)
+
+
+def convert(
+    scene: Scene,
+    disk: Disk,
+    path: str,
+    size: Size,
+    rate: int,
+    *,
+    form: str = "raw",
+    cache: str = "none",
+) -> Command:
+    """Return what copies a file or device of a size to an LV; `rate` is in bytes per second."""
+    limit = ("-r", str(rate)) if rate else ()
+    per_second = min(rate // 2, 5 * 10**6) if rate else 5 * 10**6
     return Command(
         argv=(
             "qemu-img", "convert", "-n", "-p", "-W", "-m", "16", "-t", "none", "-T", cache,
-            "-f", image.format, "-O", "raw", *rate, "--", source.path, scene.path(disk),
+            "-f", form, "-O", "raw", *limit, "--", path, scene.path(disk),
         ),
-        why="copy the image, past the page cache",
+        why="copy it, past the page cache",
         timeout=long_enough(size, max(1, per_second)),
         progress=Progress.QEMU_IMG,
         total_bytes=size.bytes,
     )  # fmt: skip
 
 
-def _zero(scene: Scene, disk: LvDisk, offset: int, length: int) -> Command:
+def zero(scene: Scene, disk: LvDisk, offset: int, length: int) -> Command:
+    """Return what zeroes a part of an LV; both numbers are in bytes."""
     return Command(
         argv=(
             "blkdiscard", "--zeroout", "--offset", str(offset), "--length", str(length), "--",
             scene.path(disk),
         ),
-        why="zero what lies behind the image" if offset else "zero the whole disk",
+        why="zero what lies behind the copy" if offset else "zero the whole disk",
         timeout=long_enough(Size(length)),
     )  # fmt: skip
 
 
-def _synced(scene: Scene, disk: LvDisk) -> Command:
+def forget_console(guest: Guest) -> Command:
+    """Return what empties a console's log: the last words of an earlier guest must not count."""
+    return Command(
+        argv=("truncate", "--no-create", "--size=0", "--", console_log(guest.name)),
+        why="forget what an earlier guest of that name wrote to its console",
+    )
+
+
+def synced(scene: Scene, disk: LvDisk) -> Command:
+    """Return what has all that was written on the disks."""
     return Command(
         argv=("sync", "--", scene.path(disk)),
         why="have it on the disks before it counts",
@@ -272,7 +298,8 @@ def _synced(scene: Scene, disk: LvDisk) -> Command:
     )
 
 
-def _activated(scene: Scene, disk: LvDisk) -> tuple[Command, ...]:
+def activated(scene: Scene, disk: LvDisk) -> tuple[Command, ...]:
+    """Return what makes the device of an LV appear that exists."""
     volume = scene.volume(disk)
     if volume is None or volume.active:
         return ()
@@ -283,12 +310,13 @@ def _activate(vg: str, lv: str) -> Command:
     return Command(argv=("lvchange", "--activate", "y", f"{vg}/{lv}"), why="activate the LV")
 
 
-def _is_filling(scene: Scene, guest: Guest, disk: LvDisk) -> Command:
-    tags = " && ".join(f'"{tag}"' for tag in (*lv_tags(guest.name, disk.name), STATE_FILLING))
+def has_tags(scene: Scene, guest: Guest, disk: LvDisk, *marks: str) -> Command:
+    """Succeed only while the LV is this guest's and wears these tags as well."""
+    tags = " && ".join(f'"{tag}"' for tag in (*lv_tags(guest.name, disk.name), *marks))
     select = f"lv_tags={{{tags}}}"
     return Command(
         argv=("lvs", "--noheadings", "--options", "lv_name", "--select", select, _lv(scene, disk)),
-        why="see that the LV is ours and still not complete",
+        why="see that the LV is ours and still as far as it was",
         expect=disk.lv,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TypeVar
 from xml.parsers import expat
 
@@ -24,6 +25,7 @@ DEFAULT_DIRECTORY = "/etc/kvmkeep"
 
 _ENDING = ".yaml"
 _LOOKALIKES = (".yml", ".json")
+_NO_FILES: Mapping[str, bytes] = MappingProxyType({})
 
 Doc = TypeVar("Doc", bound=Section)
 
@@ -31,14 +33,17 @@ Reader = Callable[[str], bytes | None]
 """Returns the content of a file of the spec by its path in it, or None where there is none."""
 
 
-def load(directory: str, door: Door) -> Spec:
+def load(directory: str, door: Door, also: Mapping[str, bytes] = _NO_FILES) -> Spec:
     """Return the spec that the files of a directory hold.
 
+    `also` are files by their path in it that are taken for there, in place of any that are.
     Raises SpecError with one line for each mistake in all of the files, Unready where a file
     may not be read.
     """
 
     def read(path: str) -> bytes | None:
+        if path in also:
+            return also[path]
         return door.read(posixpath.join(directory, path), LARGEST_FILE + 1)
 
     mistakes = Mistakes()
@@ -52,7 +57,7 @@ def load(directory: str, door: Door) -> Spec:
         where = Place(file=_printable(guests), line=1, column=1)
         mistakes.add(where, f"the directory can't be read: {error.strerror}")
     return _load(
-        [f"{GUEST_DIR}/{name}" for name in names],
+        [*dict.fromkeys((*(f"{GUEST_DIR}/{name}" for name in names), *also))],
         read,
         mistakes,
         directory=posixpath.abspath(directory),

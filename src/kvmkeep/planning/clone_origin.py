@@ -1,0 +1,157 @@
+"""What a clone's disks are copied from: the LVs of a guest that is off, or a set of snapshots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kvmkeep.model.command import Command
+from kvmkeep.model.facts import DomainState, Facts, Volume
+from kvmkeep.model.names import TAG_FOR, TAG_SET, lv_path, second_stamp
+from kvmkeep.model.plan import Note, Refusal, Step
+from kvmkeep.model.snapshot import Level
+from kvmkeep.model.spec import Disk, Guest
+from kvmkeep.model.units import Size
+from kvmkeep.planning.domains import has_state
+from kvmkeep.planning.scene import INACTIVE, Scene
+from kvmkeep.planning.snapshot_create import Wish, plan_create, set_name
+from kvmkeep.planning.snapshot_mend import mend_steps, sets_of
+from kvmkeep.planning.snapshot_remove import remove_marked
+from kvmkeep.planning.storage import activation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is asked for.
+
+    `from_set` names a set of snapshots to copy from; where it is empty, a guest that runs is
+    copied through a set that is taken for it at `moment`, as `snapshot create` would take it.
+    """
+
+    moment: str
+    level: Level | None = None
+    size: Size | None = None
+    from_set: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copies:
+    """Which disk of which guest becomes which: `pairs`; `new` are those without an LV as yet."""
+
+    source: Guest
+    clone: Guest
+    pairs: tuple[tuple[Disk, Disk], ...]
+    new: tuple[Disk, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where the content is read.
+
+    `steps` come first. `paths` are the devices to read, one for each pair of disks. `before`,
+    `still` and `after` are run around the copying, `after` in any case. `taken` is the set that
+    is taken for just this clone. A snapshot that gets full meanwhile can't be read any more, so
+    that the copying fails: nothing has to look.
+    """
+
+    paths: tuple[str, ...] = ()
+    how: str = ""
+    steps: tuple[Step, ...] = ()
+    before: tuple[Command, ...] = ()
+    still: tuple[Command, ...] = ()
+    after: tuple[Command, ...] = ()
+    taken: str = ""
+    refusals: tuple[Refusal, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+def origin(scene: Scene, facts: Facts, copies: Copies, wanted: Wanted) -> Origin:
+    """Return where the disks are copied from; `facts` are as they will be by then."""
+    if wanted.from_set:
+        return _from_set(scene, copies, wanted.from_set)
+    if scene.domains[copies.source.name].state in INACTIVE:
+        return _from_disks(scene, copies)
+    return _from_new_set(scene, facts, copies, wanted)
+
+
+def _from_disks(scene: Scene, copies: Copies) -> Origin:
+    source = copies.source
+    subject = f"guest {source.name}"
+    opened = [volume for disk, _ in copies.pairs if (volume := scene.volumes[disk.lv]).opened]
+    # QEMU's own locks keep the guest from starting meanwhile; others may write all the same.
+    off = has_state(source, str(DomainState.SHUTOFF))
+    return Origin(
+        paths=tuple(scene.path(disk) for disk, _ in copies.pairs),
+        how=f", while {source.name} is off",
+        steps=mend_steps(scene, source),
+        before=(off, *activation(scene, source)),
+        still=(off,),
+        refusals=tuple(
+            Refusal(
+                subject=subject,
+                reason=f"it is off, but something has {volume.vg}/{volume.name} open",
+                hint=(
+                    f"see who: lsof /dev/{volume.vg}/{volume.name}; dmsetup ls --tree "
+                    "(kpartx -d removes mappings that were left)"
+                ),
+            )
+            for volume in opened
+        ),
+    )
+
+
+def _from_set(scene: Scene, copies: Copies, name: str) -> Origin:
+    source, vg = copies.source, scene.spec.storage.vg
+    one = next((one for one in sets_of(scene, source) if one.name == name), None)
+    members = {} if one is None else {member.origin: member for member in one.members}
+    reason = ""
+    if one is None:
+        reason = f"it has no set {name}"
+    elif one.trouble:
+        reason = f"the set {name} is no good: {one.trouble}"
+    elif not {disk.lv for disk, _ in copies.pairs} <= members.keys():
+        reason = f"the set {name} is not of all its disks"
+    if reason or one is None:
+        hint = f"look at: kvmkeep snapshot list {source.name}"
+        return Origin(refusals=(Refusal(subject=f"guest {source.name}", reason=reason, hint=hint),))
+    found = [members[disk.lv] for disk, _ in copies.pairs]
+    return Origin(
+        paths=tuple(lv_path(vg, member.name) for member in found),
+        how=f" as they were at {name}",
+        steps=mend_steps(scene, source),
+        before=tuple(_activate(member) for member in found if not member.active),
+    )
+
+
+def _from_new_set(scene: Scene, facts: Facts, copies: Copies, wanted: Wanted) -> Origin:
+    source, clone = copies.source, copies.clone
+    wish = Wish(
+        guests=(source.name,),
+        moment=wanted.moment,
+        level=wanted.level,
+        size=wanted.size,
+        new_guest=clone.name,
+    )
+    plan = plan_create(scene.spec, facts, wish)
+    second = second_stamp(wanted.moment)
+    there = [one for one in sets_of(scene, source) if one.taken == second and not one.trouble]
+    name = there[0].name if there else set_name(scene, source, wish)
+    vg = scene.spec.storage.vg
+    snapshots = [f"{disk.lv}-{name}" for disk, _ in copies.pairs]
+    marks = (TAG_FOR + clone.name, TAG_SET + name)
+    why = "the disks are copied: delete the snapshot that was taken for it"
+    return Origin(
+        paths=tuple(lv_path(vg, lv) for lv in snapshots),
+        how=f" as they were at {name}, and delete that set",
+        steps=plan.steps,
+        after=tuple(
+            command for lv in snapshots for command in remove_marked(f"{vg}/{lv}", marks, why)
+        ),
+        taken=name,
+        refusals=plan.refusals,
+        notes=plan.notes,
+    )
+
+
+def _activate(member: Volume) -> Command:
+    argv = ("lvchange", "--activate", "y", f"{member.vg}/{member.name}")
+    return Command(argv=argv, why="activate the snapshot")

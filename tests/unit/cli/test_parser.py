@@ -13,6 +13,7 @@ SMALLEST = {
     "start": ["web"],
     "shutdown": ["web"],
     "rename": ["web", "shop"],
+    "clone": ["web", "shop"],
     "inspect": ["web"],
     "copy-out": ["web", "/etc/fstab", "."],
     "autostart": ["web", "on"],
@@ -80,7 +81,7 @@ def test_a_wrong_line_is_a_usage_error_with_a_hint(words: list[str]) -> None:
 def test_guests_are_the_words_of_the_verbs_about_guests() -> None:
     found = {verb for verb, parser in parsers().items() if takes_guests(parser)}
     life = {"start", "shutdown", "reboot", "suspend", "resume", "poweroff", "autostart"}
-    plain = {"plan", "apply", "list", "show", "console", "rename", "copy-out"}
+    plain = {"plan", "apply", "list", "show", "console", "rename", "clone", "copy-out"}
     words = ("create", "list", "revert", "delete")
     assert found == life | plain | {f"snapshot {word}" for word in words}
 

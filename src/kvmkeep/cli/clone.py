@@ -11,7 +11,7 @@ from kvmkeep.cli.guests import checked
 from kvmkeep.cli.level import CHOICES, at_level, chosen_level, chosen_size
 from kvmkeep.cli.moment import utc_now
 from kvmkeep.cli.plan import demand_guests
-from kvmkeep.errors import SpecError, UsageError
+from kvmkeep.errors import Refused, SpecError, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -72,7 +72,7 @@ def add(parser: ArgumentParser) -> None:
 def run(args: Args, ctx: Context) -> int:
     """Copy the disks, make the copy a machine of its own, and start it as a new guest."""
     from kvmkeep.model.units import GuestName, parse_guest_name  # noqa: PLC0415
-    from kvmkeep.planning.clone import Cloning, plan_clone  # noqa: PLC0415
+    from kvmkeep.planning.clone import Cloning, plan_clone, uncloneable  # noqa: PLC0415
     from kvmkeep.planning.clone_origin import Wanted  # noqa: PLC0415
 
     try:
@@ -82,6 +82,8 @@ def run(args: Args, ctx: Context) -> int:
     source = GuestName(checked(args.guest))
     spec = ctx.spec()
     demand_guests(spec, (source,))
+    for refusal in uncloneable(next(guest for guest in spec.guests if guest.name == source)):
+        raise Refused(f"{refusal.subject}: {refusal.reason}", hint=refusal.hint)
     clone, content = _clone(args, spec, source, name, ctx)
     moment, size = utc_now().isoformat(), chosen_size(args.snapshot_size, "--snapshot-size")
 

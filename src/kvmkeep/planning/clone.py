@@ -22,7 +22,7 @@ from kvmkeep.model.names import (
 )
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
 from kvmkeep.model.snapshot import SnapshotSet, tag_value
-from kvmkeep.model.spec import Disk, FirstBoot, Guest, Spec
+from kvmkeep.model.spec import FileDisk, FirstBoot, Guest, LvDisk, Spec
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning import guards
 from kvmkeep.planning.clone_copy import content_steps
@@ -133,6 +133,23 @@ def _whole(work: _Work, facts: Facts) -> Plan:
     )
 
 
+def uncloneable(guest: Guest) -> tuple[Refusal, ...]:
+    """Return why a guest can't be cloned, or be a clone, whatever the host."""
+    subject = f"guest {guest.name}"
+    found: list[Refusal] = []
+    if guest.first_boot is FirstBoot.NONE:
+        reason = "no seed would give the clone its own name and addresses "
+        reason += "(it was taken over)" if guest.adopted else "(`first_boot: none`)"
+        hint = "make the new guest from an image, and take what it needs: kvmkeep copy-out"
+        found.append(Refusal(subject=subject, reason=reason, hint=hint))
+    for disk in guest.disks:
+        if isinstance(disk, FileDisk):
+            reason = f"its disk {disk.name} is the file {disk.path}: only LVs are cloned"
+            hint = "make the new guest from an image, and take what it needs: kvmkeep copy-out"
+            found.append(Refusal(subject=subject, reason=reason, hint=hint))
+    return tuple(found)
+
+
 def _unfit_source(work: _Work) -> tuple[Refusal, ...]:
     """Return why a guest can't be cloned at all."""
     scene, guest = work.scene, work.source
@@ -140,12 +157,8 @@ def _unfit_source(work: _Work) -> tuple[Refusal, ...]:
     refusal = not_a_guest(scene, guest) or young(scene, guest)
     if refusal is not None:
         return (refusal,)
-    found = list(storage_refusals(scene))
-    if FirstBoot.NONE in {guest.first_boot, work.clone.first_boot}:
-        reason = "it has `first_boot: none`: nothing would give the clone a name and addresses"
-        hint = "make the new guest from the image, and copy what it needs: kvmkeep copy-out"
-        found.append(Refusal(subject=subject, reason=reason, hint=hint))
-    for disk in guest.disks:
+    found = [*storage_refusals(scene), *uncloneable(guest), *uncloneable(work.clone)]
+    for disk in guest.volumes:
         volume = scene.volume(disk)
         to = "" if volume is None else tag_value(volume, TAG_REVERT)
         if volume is not None and (to or volume.merging):
@@ -165,8 +178,8 @@ def _unfit_clone(work: _Work) -> tuple[Refusal, ...]:
     if work.clone.name in work.scene.domains:
         what = "guest of that name, which is no clone" if work.written else "domain of that name"
         found.append((f"there is a {what}", "choose another name"))
-    disks = {disk.name: disk for disk in work.clone.disks}
-    for disk in work.source.disks:
+    disks = {disk.name: disk for disk in work.clone.volumes}
+    for disk in work.source.volumes:
         volume, new = work.scene.volume(disk), disks.get(disk.name)
         if volume is not None and new is None:
             hint = f"give it one of {volume.size}, in {work.cloning.file}"
@@ -177,7 +190,7 @@ def _unfit_clone(work: _Work) -> tuple[Refusal, ...]:
     return tuple(Refusal(subject=subject, reason=why, hint=hint) for why, hint in found)
 
 
-def _unfit_disk(work: _Work, volume: Volume, new: Disk) -> list[tuple[str, str]]:
+def _unfit_disk(work: _Work, volume: Volume, new: LvDisk) -> list[tuple[str, str]]:
     there = work.scene.volume(new)
     lv = f"{volume.vg}/{new.lv}"
     if there is None:
@@ -197,7 +210,7 @@ def _unfit_disk(work: _Work, volume: Volume, new: Disk) -> list[tuple[str, str]]
     return []
 
 
-def _copy_of(work: _Work, volume: Volume, disk: Disk) -> bool:
+def _copy_of(work: _Work, volume: Volume, disk: LvDisk) -> bool:
     """Whether an LV was made for this disk of the clone, by a run that did not end."""
     mark = TAG_CLONE + work.source.name
     return (
@@ -209,9 +222,9 @@ def _copy_of(work: _Work, volume: Volume, disk: Disk) -> bool:
 
 def _copies(work: _Work) -> Copies:
     """Return which disk becomes which; no copy is smaller than what it is a copy of."""
-    pairs: list[tuple[Disk, Disk]] = []
-    disks = {disk.name: disk for disk in work.clone.disks}
-    for disk in work.source.disks:
+    pairs: list[tuple[LvDisk, LvDisk]] = []
+    disks = {disk.name: disk for disk in work.clone.volumes}
+    for disk in work.source.volumes:
         volume = work.scene.volume(disk)
         if volume is not None:
             new = disks[disk.name]

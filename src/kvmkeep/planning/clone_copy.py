@@ -9,7 +9,7 @@ from __future__ import annotations
 from kvmkeep.model.command import Action, Command
 from kvmkeep.model.names import STATE_FILLING, STATE_FRESH, TAG_CLONE
 from kvmkeep.model.plan import Noun, Step
-from kvmkeep.model.spec import Disk
+from kvmkeep.model.spec import LvDisk
 from kvmkeep.planning.clone_origin import Copies, Origin
 from kvmkeep.planning.inside import new_identity
 from kvmkeep.planning.scene import Scene
@@ -123,5 +123,5 @@ def _is_filling(scene: Scene, copies: Copies) -> Command:
     return has_tags(scene, copies.clone, copies.clone.root, mark, STATE_FILLING)
 
 
-def _lv(scene: Scene, disk: Disk) -> str:
+def _lv(scene: Scene, disk: LvDisk) -> str:
     return f"{scene.spec.storage.vg}/{disk.lv}"

@@ -9,7 +9,7 @@ from kvmkeep.model.facts import DomainState, Facts, Volume
 from kvmkeep.model.names import TAG_FOR, TAG_SET, lv_path, second_stamp
 from kvmkeep.model.plan import Note, Refusal, Step
 from kvmkeep.model.snapshot import Level
-from kvmkeep.model.spec import Disk, Guest
+from kvmkeep.model.spec import Guest, LvDisk
 from kvmkeep.model.units import Size
 from kvmkeep.planning.domains import has_state
 from kvmkeep.planning.scene import INACTIVE, Scene
@@ -39,8 +39,8 @@ class Copies:
 
     source: Guest
     clone: Guest
-    pairs: tuple[tuple[Disk, Disk], ...]
-    new: tuple[Disk, ...]
+    pairs: tuple[tuple[LvDisk, LvDisk], ...]
+    new: tuple[LvDisk, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from kvmkeep.model.names import STATE_FILLING, STATE_FRESH, TAG_CLONE
 from kvmkeep.model.snapshot import tag_value
-from kvmkeep.model.spec import LvDisk, FirstBoot, Guest
+from kvmkeep.model.spec import FirstBoot, Guest, LvDisk
 from kvmkeep.planning.scene import Scene, active, owned, users
 
 

@@ -18,7 +18,7 @@ from kvmkeep.model.names import (
 )
 from kvmkeep.model.plan import Note, Noun, Refusal, Step
 from kvmkeep.model.snapshot import tag_value
-from kvmkeep.model.spec import LvDisk, Guest
+from kvmkeep.model.spec import Guest, LvDisk
 from kvmkeep.model.units import Size
 from kvmkeep.planning.commands import long_enough, same_file
 from kvmkeep.planning.images import Source
@@ -246,7 +246,7 @@ def _convert(scene: Scene, disk: LvDisk, source: Source) -> Command:
 
 def convert(
     scene: Scene,
-    disk: Disk,
+    disk: LvDisk,
     path: str,
     size: Size,
     rate: int,

@@ -20,7 +20,7 @@ from kvmkeep.spec.nodes import (
     read_tree,
 )
 
-_OWN = ("name", "identity", "hostname", "protect")
+_OWN = ("name", "identity", "uuid", "hostname", "protect")
 """Keys that are one guest's own."""
 _DHCP = "dhcp"
 _NOWHERE = Mark(1, 1)
@@ -51,8 +51,21 @@ def copied_file(content: bytes, differences: Differences) -> bytes:
         entries["hostname"] = (_NOWHERE, _text(differences.hostname))
     mark, nics = entries.get("nics", (_NOWHERE, Sequence(_NOWHERE)))
     assert isinstance(nics, Sequence)  # noqa: S101 - the spec was loaded before
+    mark_of_disks, disks = tree.entries["disks"]
+    assert isinstance(disks, Mapping)  # noqa: S101 - the spec was loaded before
+    entries["disks"] = (mark_of_disks, _disks(disks))
     entries["nics"] = (mark, Sequence(mark, _nics(nics, differences.addresses)))
     return emit(Mapping(tree.mark, entries)).encode()
+
+
+def _disks(disks: Mapping) -> Mapping:
+    """Return the disks without the names of their LVs."""
+    own: dict[str, tuple[Mark, Node]] = dict(disks.entries)
+    for key, (mark, disk) in disks.entries.items():
+        if isinstance(disk, Mapping):
+            kept = {inner: one for inner, one in disk.entries.items() if inner != "lv"}
+            own[key] = (mark, Mapping(disk.mark, kept))
+    return Mapping(disks.mark, own)
 
 
 def _nics(nics: Sequence, addresses: MappingOf[str, tuple[str, ...]]) -> list[Node]:
@@ -99,7 +112,7 @@ def _nic(nic: Mapping, network: str, given: tuple[str, ...]) -> Mapping:
 
 def _of(nic: Mapping, key: str) -> str:
     """Return a value of a NIC; nothing where it is a list."""
-    _, value = nic.entries[key]
+    _, value = nic.entries.get(key, (_NOWHERE, None))
     if isinstance(value, Sequence) and len(value.items) == 1:
         value = value.items[0]
     return value.text if isinstance(value, Scalar) else ""

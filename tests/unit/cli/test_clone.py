@@ -84,3 +84,11 @@ def test_wrong_words(site: Site, capsys: Capture, words: tuple[str, ...], said: 
     assert site.line("clone", *words, "--yes") == 2
     assert said in capsys.readouterr().err
     assert not Path(site.spec_dir, "guests/shop.yaml").exists()
+
+
+def test_a_guest_without_a_first_boot(site: Site, capsys: Capture) -> None:
+    text = Path(site.spec_dir, "guests/web.yaml").read_text()
+    plain = text[: text.index("login")] + "first_boot: none\n"
+    Path(site.spec_dir, "guests/web.yaml").write_text(plain)
+    assert site.line("clone", "web", "shop", *ADDRESS, "--yes") == 4
+    assert "guest web: no seed would give the clone" in capsys.readouterr().err

@@ -10,9 +10,9 @@ from fakes.host import CLOUD, FakeHost, FakeImage
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
-from kvmkeep.model.spec import FirstBoot, Guest, Spec
-from kvmkeep.model.units import GuestName, Size
-from kvmkeep.planning.clone import Cloning, plan_clone
+from kvmkeep.model.spec import FileDisk, FirstBoot, Guest, Spec
+from kvmkeep.model.units import GuestName, Label, Size
+from kvmkeep.planning.clone import Cloning, plan_clone, uncloneable
 from kvmkeep.planning.clone_origin import Wanted
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.snapshot_create import Wish, plan_create
@@ -250,7 +250,13 @@ def test_guests_that_can_not_be_cloned() -> None:
     assert "wait until" in planned(host, volumes=volumes).refusals[0].hint
     plain = replace(WEB, first_boot=FirstBoot.NONE)
     assert reasons(planned(host, spec(plain), volumes=facts.volumes)) == [
-        "it has `first_boot: none`: nothing would give the clone a name and addresses"
+        "no seed would give the clone its own name and addresses (`first_boot: none`)"
+    ]
+    file = FileDisk(name=Label("logs"), path="/data/x.img", mount="/data", size=Size(GIB))
+    other = replace(plain, adopted=True, disks=(*WEB.disks, file))
+    assert [one.reason for one in uncloneable(other)] == [
+        "no seed would give the clone its own name and addresses (it was taken over)",
+        "its disk logs is the file /data/x.img: only LVs are cloned",
     ]
 
 

@@ -43,10 +43,15 @@ def test_all_is_as_it_was_but_what_is_the_guests_own() -> None:
 
 def test_it_is_written_as_a_person_would() -> None:
     text = (
-        "image: rocky9\nnics: [{network: internal, address: 10.0.0.1/8}]\nrun: {autostart: true}\n"
+        "image: rocky9\ndisks: {root: 4GiB, data: {size: 1GiB, lv: archive}}\n"
+        "nics: [{network: internal, address: 10.0.0.1/8}]\nrun: {autostart: true}\n"
     )
     assert copy(text, hostname="7") == (
         "image: rocky9\n"
+        "disks:\n"
+        "  root: 4GiB\n"
+        "  data:\n"
+        "    size: 1GiB\n"
         "nics:\n"
         "  - network: internal\n"
         "    address: 10.5.68.14/24\n"
@@ -58,56 +63,30 @@ def test_it_is_written_as_a_person_would() -> None:
 
 def test_addresses_go_to_the_nics_of_their_network() -> None:
     nics = (
-        "nics: [{network: a, address: [10.0.0.1/8]}, {network: b, address: 10.0.0.2/8},"
+        "disks: {root: 1GiB}\nnics: [{network: a, address: [10.0.0.1/8]},"
+        " {network: b, address: 10.0.0.2/8},"
         " {network: a, address: 10.0.0.3/8}, {network: c, address: dhcp},"
-        " {network: d, address: [dhcp]}]"
+        " {network: d, address: [dhcp]}, {network: f}]"
     )
-    said = copy(nics, a=("1.1.1.1/8", "dhcp"), b=("2.2.2.2/8", "fd00::2/64"))
-    assert said.split() == [
-        "nics:",
-        "-",
-        "network:",
-        "a",
-        "address:",
-        "1.1.1.1/8",
-        "-",
-        "network:",
-        "b",
-        "address:",
-        "-",
-        "2.2.2.2/8",
-        "-",
-        "fd00::2/64",
-        "-",
-        "network:",
-        "a",
-        "address:",
-        "dhcp",
-        "-",
-        "network:",
-        "c",
-        "address:",
-        "dhcp",
-        "-",
-        "network:",
-        "d",
-        "address:",
-        "-",
-        "dhcp",
-    ]
+    said = copy(nics, a=("1.1.1.1/8", "dhcp"), b=("2.2.2.2/8", "fd00::2/64"), f=("dhcp",))
+    assert " ".join(said.split()) == (
+        "disks: root: 1GiB nics: - network: a address: 1.1.1.1/8"
+        " - network: b address: - 2.2.2.2/8 - fd00::2/64 - network: a address: dhcp"
+        " - network: c address: dhcp - network: d address: - dhcp - network: f address: dhcp"
+    )
     with pytest.raises(ValueError, match="give each one its address"):
         copy(nics, a=("1.1.1.1/8",), b=("2.2.2.2/8",))
     with pytest.raises(ValueError, match="address in network a is the guest's own"):
         copy(nics, b=("2.2.2.2/8",))
-    with pytest.raises(ValueError, match=r"no NIC in a network e \(it has: a, b, c, d\)"):
+    with pytest.raises(ValueError, match=r"no NIC in a network e \(it has: a, b, c, d, f\)"):
         copy(nics, e=("2.2.2.2/8",))
 
 
 def test_a_guest_without_nics() -> None:
     with pytest.raises(ValueError, match="it has: none"):
-        copy("image: x")
-    plain = copied_file(b"image: x", Differences(addresses={}))
-    assert plain == b"image: x\nnics: []\n"
+        copy("image: x\ndisks: {root: 1GiB}")
+    plain = copied_file(b"disks: {root: 1GiB}", Differences(addresses={}))
+    assert plain == b"disks:\n  root: 1GiB\nnics: []\n"
 
 
 @pytest.mark.parametrize("content", [b"\xff", b"a: ["])

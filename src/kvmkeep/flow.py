@@ -54,7 +54,8 @@ Confirm = Callable[[Plan], bool]
 class Context:
     """What a run works with. `argv` is the command line as the administrator typed it.
 
-    `door` must share `stop`: `MachineDoor(Setting(stop=stop))`.
+    `agents` names the guests whose agents are asked with each look. `door` must share `stop`:
+    `MachineDoor(Setting(stop=stop))`.
     """
 
     spec_dir: str
@@ -65,6 +66,7 @@ class Context:
     lock: Lock = field(default_factory=Lock)
     journals: Journals = field(default_factory=Journals)
     argv: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
 
 
 def load_spec(ctx: Context) -> Spec:
@@ -74,7 +76,8 @@ def load_spec(ctx: Context) -> Spec:
 
 def observe_host(ctx: Context, spec: Spec | None = None) -> Facts:
     """Return what is, without changing anything; `spec` names the images to look at."""
-    return observe(ctx.door, ctx.libvirt, load_spec(ctx) if spec is None else spec)
+    wanted = load_spec(ctx) if spec is None else spec
+    return observe(ctx.door, ctx.libvirt, wanted, agents=ctx.agents)
 
 
 def plan_host(ctx: Context, only: tuple[str, ...] = ()) -> Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -77,6 +77,13 @@ class Replay:
         lengths = range(len(command.argv), 0, -1)
         found = (self.answers.get(command.argv[:length]) for length in lengths)
         return next((result for result in found if result is not None), ended(127))
+
+    def run_all(
+        self, commands: Sequence[Command], *, limit: float, at_once: int
+    ) -> tuple[Result, ...]:
+        assert limit <= 2
+        assert 1 < at_once <= 16, "libvirtd has 20 workers"
+        return tuple(self.run(command) for command in commands)
 
     def write(self, file: WriteFile) -> None:
         raise AssertionError(f"observation wrote {file.path}")

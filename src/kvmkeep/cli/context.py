@@ -79,14 +79,21 @@ class Context:
 
         return Libvirt(self.connect)
 
-    def run_goal(self, ui: Ui, verb: str, planner: Planner, confirm: Confirm) -> Report:
-        """Reach a goal; see `flow.run_goal`."""
+    def run_goal(
+        self,
+        ui: Ui,
+        verb: str,
+        planner: Planner,
+        confirm: Confirm,
+        agents: tuple[str, ...] = (),
+    ) -> Report:
+        """Reach a goal; `agents` names the guests whose agents are asked. See `flow.run_goal`."""
         from kvmkeep.flow import run_goal  # noqa: PLC0415
 
         run = self.stages.run_goal or run_goal
-        return run(self.flow(ui), verb, planner, confirm)
+        return run(self.flow(ui, agents), verb, planner, confirm)
 
-    def flow(self, ui: Ui | None = None) -> flow.Context:
+    def flow(self, ui: Ui | None = None, agents: tuple[str, ...] = ()) -> flow.Context:
         """Return what a run works with: one request to stop, shared by run and door."""
         from kvmkeep import flow  # noqa: PLC0415
         from kvmkeep.apply.journal import Journals  # noqa: PLC0415
@@ -106,6 +113,7 @@ class Context:
             lock=self.stages.lock or Lock(),
             journals=self.stages.journals or Journals(),
             argv=("kvmkeep", *self.argv),
+            agents=agents,
         )
 
     def spec(self) -> Spec:
@@ -143,13 +151,16 @@ class Context:
         """Return name and state of each domain: the fast look."""
         return self.libvirt().states()
 
-    def observe(self, spec: Spec | None) -> Facts:
-        """Return what is found on the host; `spec` names the images to look at."""
+    def observe(self, spec: Spec | None, agents: tuple[str, ...] = ()) -> Facts:
+        """Return what is found on the host; `spec` names the images to look at.
+
+        `agents` names the guests whose agents are asked.
+        """
         if self.stages.observe is not None:
             return self.stages.observe(spec)
         from kvmkeep.observe.machine import observe  # noqa: PLC0415
 
-        return observe(self.door(), self.libvirt(), spec)
+        return observe(self.door(), self.libvirt(), spec, agents=agents)
 
     def volumes(self) -> tuple[Volume, ...]:
         """Return the logical volumes, and look at nothing else; raises Unready."""

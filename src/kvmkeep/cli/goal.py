@@ -19,11 +19,16 @@ if TYPE_CHECKING:
     from kvmkeep.model.plan import Plan, Report
 
 
-def dry_run(planner: Planner, guests: tuple[str, ...], ctx: Context) -> int:
-    """Show what the goal would do; take no lock and touch nothing."""
+def dry_run(
+    planner: Planner, guests: tuple[str, ...], ctx: Context, *, agents: tuple[str, ...] = ()
+) -> int:
+    """Show what the goal would do; take no lock and touch nothing.
+
+    `agents` names the guests whose agents are asked for it.
+    """
     spec = ctx.spec()
     demand_guests(spec, guests)
-    plan = planner(spec, ctx.observe(spec))
+    plan = planner(spec, ctx.observe(spec, agents))
     show_plan(plan, ctx, invite=False)
     if plan.refusals:
         raise refusal(plan)
@@ -38,9 +43,10 @@ def reach(
     *,
     yes: bool,
     asks: Callable[[Plan, Streams], bool] = ask,
+    agents: tuple[str, ...] = (),
 ) -> int:
-    """Reach the goal; ask first, unless `yes`."""
-    _tell(_reach(verb, planner, guests, ctx, yes=yes, asks=asks), ctx)
+    """Reach the goal; ask first, unless `yes`. `agents` names the guests whose agents are asked."""
+    _tell(_reach(verb, planner, guests, ctx, yes=yes, asks=asks, agents=agents), ctx)
     return 0
 
 
@@ -58,6 +64,7 @@ def _reach(
     yes: bool,
     asks: Callable[[Plan, Streams], bool] = ask,
     told: bool = True,
+    agents: tuple[str, ...] = (),
 ) -> Report:
     if not yes:
         demand_terminal(verb)
@@ -71,7 +78,7 @@ def _reach(
 
     ui = make_ui(ctx.streams)
     try:
-        return ctx.run_goal(ui, verb, planner, confirm)
+        return ctx.run_goal(ui, verb, planner, confirm, agents)
     finally:
         ui.close()
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
+    from kvmkeep.model.agent import AgentFacts
     from kvmkeep.model.facts import Domain, Facts
     from kvmkeep.model.spec import Guest, Spec
 
@@ -32,17 +33,12 @@ def run(args: Args, ctx: Context) -> int:
     """Print what the spec wants, what libvirt and LVM have, and what the agent answers."""
     name = checked(args.guest)
     spec = ctx.spec_or_none()
-    facts = ctx.observe(spec)
+    facts = ctx.observe(spec, (name,))
     guest = next((g for g in spec.guests if g.name == name), None) if spec else None
     domain = facts.domain(name)
     if guest is None and domain is None:
         raise UsageError(f"there is no guest {name}", hint="`kvmkeep list` shows the names")
-    said: tuple[str, ...] = ()
-    if domain is not None and domain.agent:
-        from kvmkeep.cli.agent import ask_addresses  # noqa: PLC0415
-
-        said = ask_addresses(ctx.door(), ctx.connect, name)
-    shown = sections(name, spec, facts, said)
+    shown = sections(name, spec, facts)
     if ctx.json:
         ctx.print_json({"name": name, **{t.lower(): dict(pairs) for t, pairs in shown.items()}})
     else:
@@ -53,7 +49,7 @@ def run(args: Args, ctx: Context) -> int:
 Pairs = list[tuple[str, str]]
 
 
-def sections(name: str, spec: Spec | None, facts: Facts, said: tuple[str, ...]) -> dict[str, Pairs]:
+def sections(name: str, spec: Spec | None, facts: Facts) -> dict[str, Pairs]:
     """Return titled lists of what is known of a guest."""
     guest = next((g for g in spec.guests if g.name == name), None) if spec else None
     domain = facts.domain(name)
@@ -67,12 +63,9 @@ def sections(name: str, spec: Spec | None, facts: Facts, said: tuple[str, ...]) 
     if spec is not None and guest is not None:
         shown["Volumes"] = _volumes(spec, guest, facts)
         shown["Boot"] = [("first boot", _first_boot(spec, guest, facts))]
-    if said:
-        pairs = [claim.partition(" ") for claim in said]
-        merged: dict[str, str] = {}
-        for interface, _, address in pairs:
-            merged[interface] = f"{merged.get(interface, '')} {address}".strip()
-        shown["Agent"] = list(merged.items())
+    agent = facts.agent(name)
+    if agent is not None:
+        shown["Agent"] = _told(agent)
     return shown
 
 
@@ -113,6 +106,11 @@ def _volumes(spec: Spec, guest: Guest, facts: Facts) -> Pairs:
         size = "absent" if volume is None else f"{volume.size}{tags}"
         pairs.append((f"{spec.storage.vg}/{disk.lv}", size))
     return pairs
+
+
+def _told(agent: AgentFacts) -> Pairs:
+    pairs = [("problem", f"its agent {agent.problem}")] if agent.problem else []
+    return pairs + [(nic.name, " ".join(nic.addresses)) for nic in agent.nics if nic.addresses]
 
 
 def _first_boot(spec: Spec, guest: Guest, facts: Facts) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,6 +46,15 @@ class Door(Protocol):
 
     def run(self, command: Command, watch: ProgressWatcher | None = None) -> Result:
         """Run a command to its end; never raises because of how it ended."""
+
+    def run_all(
+        self, commands: Sequence[Command], *, limit: float, at_once: int
+    ) -> tuple[Result, ...]:
+        """Run harmless commands side by side; never raises because of how they ended.
+
+        After `limit` seconds, what still runs is ended, and what waits is not begun any more
+        (`timed_out`). At most `at_once` run at the same time.
+        """
 
     def write(self, file: WriteFile) -> None:
         """Write a file whole and durably; raises OSError."""

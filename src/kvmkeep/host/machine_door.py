@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Sequence
 
 from kvmkeep.host import files
+from kvmkeep.host.crowd import run_all
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.run import Setting, run
 from kvmkeep.model.command import Command, WriteFile
@@ -22,6 +24,12 @@ class MachineDoor:
     def run(self, command: Command, watch: ProgressWatcher | None = None) -> Result:
         """Run a command to its end; never raises because of how it ended."""
         return run(command, self._setting, watch)
+
+    def run_all(
+        self, commands: Sequence[Command], *, limit: float, at_once: int
+    ) -> tuple[Result, ...]:
+        """Run harmless commands side by side; never raises because of how they ended."""
+        return run_all(commands, self._setting, limit=limit, at_once=at_once)
 
     def write(self, file: WriteFile) -> None:
         """Write a file whole and durably; raises OSError."""

@@ -98,7 +98,7 @@ def run(command: Command, setting: Setting, watch: ProgressWatcher | None = None
         files.make_directories(os.path.dirname(path), 0o700)
         descriptor = files.open_part(path, 0o600)
     except OSError as error:
-        return _not_run(NOT_STARTED, f"{path}: {error.strerror}")
+        return not_run(NOT_STARTED, f"{path}: {error.strerror}")
     try:
         result = _run(command, setting, watch, descriptor)
     except BaseException:
@@ -132,6 +132,22 @@ def _keep_output(result: Result, descriptor: int, path: str) -> Result:
 
 def _run(command: Command, setting: Setting, watch: ProgressWatcher | None, stdout: int) -> Result:
     began = time.monotonic()
+    talk = begin(command, setting, watch, stdout)
+    if isinstance(talk, Result):
+        return talk
+    with talk:
+        while talk.goes_on(setting.tick, began + command.timeout):
+            pass
+        return talk.end(time.monotonic() - began)
+
+
+def begin(
+    command: Command,
+    setting: Setting,
+    watch: ProgressWatcher | None = None,
+    stdout: int = subprocess.PIPE,
+) -> Talk | Result:
+    """Start a command, or return why it could not be started."""
     try:
         child = subprocess.Popen(
             command.argv,
@@ -146,24 +162,22 @@ def _run(command: Command, setting: Setting, watch: ProgressWatcher | None, stdo
             preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one system call, no Python objects
         )
     except FileNotFoundError:
-        return _not_run(NOT_FOUND, f"{command.argv[0]}: program not found")
+        return not_run(NOT_FOUND, f"{command.argv[0]}: program not found")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        return _not_run(NOT_STARTED, f"{command.argv[0]}: {reason}")
+        return not_run(NOT_STARTED, f"{command.argv[0]}: {reason}")
     try:
-        talk = _Talk(child, command, setting, watch)
+        return Talk(child, command, setting, watch)
     except OSError as error:  # no descriptor left
         child.kill()
         child.communicate()
-        return _not_run(NOT_STARTED, f"{command.argv[0]}: {error.strerror}")
-    with talk:
-        talk.until_ended(began + command.timeout)
-        return talk.result(time.monotonic() - began)
+        return not_run(NOT_STARTED, f"{command.argv[0]}: {error.strerror}")
 
 
-def _not_run(code: int, message: str) -> Result:
+def not_run(code: int, message: str, *, timed_out: bool = False) -> Result:
+    """Return the result of a command that was never begun."""
     stderr = (message + "\n").encode("utf-8", "backslashreplace")
-    return Result(code=code, stdout=b"", stderr=stderr, seconds=0.0, timed_out=False, ok=False)
+    return Result(code=code, stdout=b"", stderr=stderr, seconds=0.0, timed_out=timed_out, ok=False)
 
 
 def _die_with_parent() -> Callable[[], None]:
@@ -179,8 +193,8 @@ def _die_with_parent() -> Callable[[], None]:
     return ask
 
 
-class _Talk:
-    """The exchange with one running command, in one thread."""
+class Talk:
+    """The exchange with one running command; the caller has it go on, bit by bit."""
 
     def __init__(
         self,
@@ -197,7 +211,7 @@ class _Talk:
         self._stdout = Bounded(setting.limit)
         self._stderr = Bounded(setting.limit)
         self._unsent = memoryview(command.stdin)
-        self._selector = selectors.DefaultSelector()
+        self._selector = selectors.EpollSelector()
         self._pidfd = os.pidfd_open(child.pid)
         self._exited = False
         self._timed_out = False
@@ -240,13 +254,24 @@ class _Talk:
     def _given_up(self) -> bool:
         return 0.0 < self._give_up_at <= time.monotonic()
 
-    def until_ended(self, deadline: float) -> None:
-        """Exchange until the command has ended, or was ended because it should not go on."""
-        while not self._exited and not self._given_up:
-            self._exchange(self._setting.tick)
+    def fileno(self) -> int:
+        """Return a descriptor that is readable when the command has something to exchange."""
+        return self._selector.fileno()
+
+    def goes_on(self, wait: float, deadline: float) -> bool:
+        """Exchange what there is within `wait` seconds; return whether it is not over.
+
+        It is over when the command ended, or was ended because it should not go on.
+        """
+        if not self._exited and not self._given_up:
+            self._exchange(wait)
             self._setting.stop.tick()
             self._judge(deadline)
             self._show()
+        return not self._exited and not self._given_up
+
+    def end(self, seconds: float) -> Result:
+        """Take leave of a command that is over, and return how it ended."""
         if self._exited:
             self._drain()
             if self._kill_at:
@@ -255,9 +280,9 @@ class _Talk:
             self._child.wait()
         self._watched_at = 0.0
         self._show()
+        return self._result(seconds)
 
-    def result(self, seconds: float) -> Result:
-        """Return how it ended."""
+    def _result(self, seconds: float) -> Result:
         command = self._command
         stdout = self._stdout.bytes()
         stderr = self._stderr.bytes()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from kvmkeep.model.agent import AgentFacts
 from kvmkeep.model.units import Size
 
 FACTS_VERSION = 1
@@ -327,7 +328,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """The host at one moment. `time` is UTC in ISO 8601. `problems` is what could not be seen."""
+    """The host at one moment. `time` is UTC in ISO 8601. `problems` is what could not be seen.
+
+    `agents` are the answers of those guests' agents that were asked, in the order of their names.
+    """
 
     version: int
     time: str
@@ -348,6 +352,7 @@ class Facts:
     saved: tuple[SavedXml, ...]
     tools: tuple[Tool, ...]
     problems: tuple[Problem, ...]
+    agents: tuple[AgentFacts, ...] = ()
 
     def group(self, name: str) -> VolumeGroup | None:
         """Return the volume group of that name."""
@@ -368,3 +373,7 @@ class Facts:
     def image(self, name: str) -> ImageFacts | None:
         """Return what is known of the image of that name."""
         return next((image for image in self.images if image.name == name), None)
+
+    def agent(self, guest: str) -> AgentFacts | None:
+        """Return what a guest's agent answered, or None where it was not asked."""
+        return next((agent for agent in self.agents if agent.guest == guest), None)

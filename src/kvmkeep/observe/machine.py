@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from kvmkeep.host.door import Door
-from kvmkeep.model.facts import FACTS_VERSION, Facts, SeedFile
+from kvmkeep.model.agent import AgentFacts
+from kvmkeep.model.facts import FACTS_VERSION, Domain, DomainState, Facts, SeedFile
 from kvmkeep.model.names import SEED_DIR
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
+from kvmkeep.observe.agents import NOT_CONNECTED, observe_agents
 from kvmkeep.observe.domains import Looks, observe_domains
 from kvmkeep.observe.images import observe_images
 from kvmkeep.observe.kept import observe_kept
@@ -21,10 +24,18 @@ from kvmkeep.observe.tools import observe_tools
 _MEMORY = re.compile(r"^MemTotal: *([0-9]{1,14}) kB$", re.MULTILINE)
 
 
-def observe(door: Door, libvirt: Looks, spec: Spec | None, now: datetime | None = None) -> Facts:
+def observe(
+    door: Door,
+    libvirt: Looks,
+    spec: Spec | None,
+    now: datetime | None = None,
+    *,
+    agents: Iterable[str] = (),
+) -> Facts:
     """Return the host as it is. `spec` names the images and the place of saved XML to look at.
 
-    What can't be read is left empty and told in `problems`.
+    `agents` names the guests whose agents are asked too, in two seconds for all of them. What
+    can't be read is left empty and told in `problems`.
     """
     notebook = Notebook(door)
     storage = observe_storage(notebook)
@@ -56,7 +67,17 @@ def observe(door: Door, libvirt: Looks, spec: Spec | None, now: datetime | None 
         saved=saved,
         tools=observe_tools(door, _text(notebook, "/etc/os-release")),
         problems=notebook.problems,
+        agents=asked(door, domains.domains, frozenset(agents)),
     )
+
+
+def asked(door: Door, domains: Iterable[Domain], names: frozenset[str]) -> tuple[AgentFacts, ...]:
+    """Return the answers of the agents of those guests that run, without asking in vain."""
+    running = [one for one in domains if one.name in names and one.state is DomainState.RUNNING]
+    guests = {one.name: one.uuid for one in running if one.agent}
+    agents = observe_agents(door, guests).agents if guests else ()
+    silent = (AgentFacts(guest=o.name, problem=NOT_CONNECTED) for o in running if not o.agent)
+    return tuple(sorted((*agents, *silent), key=lambda one: one.guest))
 
 
 def _text(notebook: Notebook, path: str) -> str:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from kvmkeep.cli.agent import parse_addresses
 from kvmkeep.cli.console import clean
 from kvmkeep.errors import Unready
 from kvmkeep.host.console import become, console_command
@@ -27,20 +26,3 @@ def test_the_console_is_virshs_with_the_name_behind_two_dashes() -> None:
 def test_a_missing_virsh_is_told() -> None:
     with pytest.raises(Unready, match="can't be run"):
         become(("/nonexistent/virsh",))
-
-
-@pytest.mark.parametrize(
-    "answer",
-    ["", "[]", "{", '{"return": 5}', '{"return": [{}]}', '{"return": [5]}', '{"error": {}}'],
-)
-def test_an_agents_nonsense_is_nothing(answer: str) -> None:
-    assert parse_addresses(answer) == ()
-
-
-def test_an_agents_addresses() -> None:
-    answer = (
-        '{"return": [{"name": "lo", "ip-addresses": [{"ip-address": "127.0.0.1", "prefix": 8}]},'
-        '{"name": "enp1s0", "ip-addresses": [{"ip-address": "10.5.68.9", "prefix": 24}]},'
-        '{"name": "enp2s0"}]}'
-    )
-    assert parse_addresses(answer) == ("enp1s0 10.5.68.9/24",)

@@ -11,6 +11,7 @@ from kvmkeep.cli.standing import Level, stand
 from kvmkeep.cli.status import as_json, text
 from kvmkeep.cli.summary import facts_text
 from kvmkeep.cli.table import table
+from kvmkeep.model.agent import AgentFacts, AgentNic
 from kvmkeep.model.facts import (
     FACTS_VERSION,
     Array,
@@ -195,21 +196,21 @@ def test_show_tells_how_far_the_first_boot_is(
     tags: tuple[str, ...], seeds: tuple[SeedFile, ...], said: str
 ) -> None:
     facts = replace(FACTS, volumes=(replace(FACTS.volumes[0], tags=tags),), seeds=seeds)
-    assert said in dict(sections("alpha", SPEC, facts, ())["Boot"])["first boot"]
+    assert said in dict(sections("alpha", SPEC, facts)["Boot"])["first boot"]
 
 
 def test_show_tells_everything_and_no_secret() -> None:
-    said = show_text(
-        "alpha", sections("alpha", SPEC, FACTS, ("eth0 10.0.0.5/24", "eth0 fe80::1/64"))
-    )
+    nic = AgentNic(name="eth0", mac="", addresses=("10.0.0.5/24", "fe80::1/64"))
+    facts = replace(FACTS, agents=(AgentFacts(guest="alpha", nics=(nic,)),))
+    said = show_text("alpha", sections("alpha", SPEC, facts))
     for word in ("10.0.0.5/24 fe80::1/64", "/dev/rl/vm-alpha", "running", "admin", "rl/vm-alpha"):
         assert word in said
     assert "$6$" not in said
 
 
 def test_show_of_what_is_only_in_one_place() -> None:
-    assert "Spec" not in sections("legacy", None, FACTS, ())
-    only = sections("beta", SPEC, FACTS, ())
+    assert "Spec" not in sections("legacy", None, FACTS)
+    only = sections("beta", SPEC, FACTS)
     assert "Domain" not in only
     assert dict(only["Boot"])["first boot"].startswith("not yet")
 

@@ -1,0 +1,76 @@
+"""What a guest's agent claims of the guest: shown and compared, never obeyed.
+
+Whoever is root in the guest chose every word and number of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kvmkeep.model.units import Size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentNic:
+    """An interface of the guest: the guest's name for it, its MAC, and `address/prefix` texts.
+
+    `mac` is lower case, or empty where the agent tells none. Loopback addresses are left out.
+    """
+
+    name: str
+    mac: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentDisk:
+    """A disk that a filesystem lies on: its serial, and the guest's device (`/dev/vdb1`).
+
+    Either is empty where the agent does not know it: it needs udev in the guest for both.
+    """
+
+    serial: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentFilesystem:
+    """A mounted filesystem. `used` and `total` are None where the agent is too old to tell."""
+
+    mountpoint: str
+    type: str
+    device: str
+    """The kernel's name of what is mounted, such as `vdb1` or `dm-0`."""
+    used: Size | None
+    total: Size | None
+    disks: tuple[AgentDisk, ...]
+
+    @property
+    def percent(self) -> float | None:
+        """How full it is; None where that is not known."""
+        if self.used is None or self.total is None or not self.total.bytes:
+            return None
+        return 100.0 * self.used.bytes / self.total.bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentFacts:
+    """What the agent of `guest` answered. `problem` says in words why something of it is missing.
+
+    With a problem, the other fields hold what was answered before it.
+    """
+
+    guest: str
+    problem: str = ""
+    hostname: str = ""
+    nics: tuple[AgentNic, ...] = ()
+    filesystems: tuple[AgentFilesystem, ...] = ()
+
+    @property
+    def answers(self) -> bool:
+        """Whether there is an agent that answers."""
+        return not self.problem
+
+    def addresses(self, mac: str) -> tuple[str, ...]:
+        """Return the addresses, as `address/prefix`, of the interface with a MAC."""
+        return tuple(text for nic in self.nics if nic.mac == mac for text in nic.addresses)

@@ -112,3 +112,33 @@ def test_a_wait_counts_down() -> None:
     assert waiting_text("it", 12.4, 300.0) == "waiting for it: 4 min 48 s left of 5 min 00 s"
     assert waiting_text("it", 57.0, 60.0) == "waiting for it: 3 s left of 1 min 00 s"
     assert waiting_text("it", 61.0, 60.0) == "waiting for it: 0 s left of 1 min 00 s"
+
+
+@pytest.mark.parametrize(
+    "lie", ['{"return": "\x1b[2J\x1b]0;owned\x07"}', "A" * 20_000_000, "", "null"]
+)
+@pytest.mark.parametrize("verb", ["start", "shutdown", "reboot", "reboot --cold", "show"])
+def test_what_an_agent_says_reaches_no_terminal(
+    site: Site, verb: str, lie: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if verb == "start":
+        site.host.libvirt.domains["web"].end()
+    site.door.answers["qemu-agent-command"] = lie.encode()
+    capsys.readouterr()
+    code = site.line(*verb.split(), "web")
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out + said.err
+    assert len(said.out + said.err) < 10_000
+    # An agent that always answers is never seen to go down: no reboot is claimed.
+    assert code == (7 if verb == "reboot" else 0)
+    assert states(site)["web"] == ("shut off" if verb == "shutdown" else "running")
+
+
+@pytest.mark.parametrize("verb", ["start", "shutdown", "reboot --cold", "show"])
+def test_a_silent_agent_is_no_end_of_a_guest(site: Site, verb: str) -> None:
+    site.host.libvirt.silent_agents.add("web")
+    if verb == "start":
+        site.host.libvirt.domains["web"].end()
+    waits = verb in {"start", "reboot --cold"}
+    assert site.line(*verb.split(), "web") == (7 if waits else 0)
+    assert states(site)["web"] == ("shut off" if verb == "shutdown" else "running")

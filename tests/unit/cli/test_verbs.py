@@ -86,7 +86,12 @@ class Door:
             if word in command.argv:
                 self.asked.append(command)
                 return Result(
-                    code=0, stdout=answer, stderr=b"", seconds=0.1, timed_out=False, ok=True
+                    code=0,
+                    stdout=answer,
+                    stderr=b"",
+                    seconds=0.1,
+                    timed_out=False,
+                    ok=0 in command.ok,
                 )
         return self.host.run(command, watch)  # type: ignore[arg-type]
 

@@ -12,6 +12,9 @@ from kvmkeep.host.stop import Stop
 from kvmkeep.model.command import Command, Progress
 from kvmkeep.model.plan import Failure
 
+_MOST_SAID = 4000
+"""Characters of a tool's last lines that a message holds: a guest's agent may say anything."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hands:
@@ -65,7 +68,8 @@ def attempt(hands: Hands, command: Command) -> Result:
 
 def failure_of(command: Command, result: Result) -> Failure:
     """Return what a command's bad end means."""
-    said = masked(command, result.tail)
+    # Cut only once it is masked: a part of a secret would not be recognised.
+    said = masked(command, result.tail)[-_MOST_SAID:]
     problem = ""
     if result.code in command.ok and command.expect and not result.timed_out:
         answer = said if command.secret_stdin else result.text.strip()[:200]

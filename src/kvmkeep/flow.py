@@ -206,7 +206,8 @@ class _Goal:
     def _agree(self, plan: Plan) -> None:
         """Ask, unless every step was in a plan that was agreed to."""
         steps = frozenset((step.subject, step.what) for step in plan.steps)
-        if self._confirm is None or steps <= self._agreed:
+        looks = plan.certain != plan.steps and all(step.looks for step in plan.certain)
+        if self._confirm is None or steps <= self._agreed or looks:
             return
         try:
             with self._ctx.stop.deaf():
@@ -262,7 +263,7 @@ class _Goal:
 
     def _refused(self, plan: Plan) -> KvmkeepError:
         text = refusal_text(plan)
-        if not self._touched:
+        if not self._touched or all(report.step.looks for report in self._report.steps):
             return Unready(text) if plan.unready else Refused(text)
         return StepFailed(
             f"After {self._count} the host shows that the rest can't be done.\n{text}"

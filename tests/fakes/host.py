@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 from fakes.facts import facts_of
+from fakes.guestfish import FakeTree, debian
 from fakes.lvm import FakeLvm, FakeVolume
 from fakes.nm import FakeLink, FakeNm
 from fakes.systemd import FakeSystemd
@@ -64,6 +65,8 @@ class FakeHost:
         self.files: dict[str, FakeFile] = {}
         self.directories: dict[str, int] = {}
         self.images: dict[bytes, FakeImage] = {}
+        self.trees: dict[str, FakeTree] = {}
+        """What lies in images and packs, by their paths."""
         self.web: dict[str, bytes] = {}
         self.lists: dict[bytes, str] = {}
         self.tools: dict[str, str] = {}
@@ -334,14 +337,60 @@ class FakeHost:
         if "--ro" in argv:
             return self._looks(argv, stdin.decode())
         words = take_apart(argv, values="--format -a", flags="--rw -i", needs="--rw --format -a -i")
-        volume = self.lvm.at(words.one("-a"))
-        if volume is None or words.one("--format") != "raw":
+        path = words.one("-a")
+        volume = self.lvm.at(path)
+        if words.one("--format") != "raw" or (volume is None and path not in self.files):
             return 1, "no such device"
-        assert self._open(volume.name) == "", "a running guest's disk was changed"
-        volume.drop_in = stdin.decode()
-        if "rm-rf /var/lib/cloud/instance\n" in volume.drop_in:
-            volume.instance = ""
-            return 0, "kvmkeep: done\n"
+        if volume is not None:
+            assert self._open(volume.name) == "", "a running guest's disk was changed"
+            if "rm-rf /var/lib/cloud/instance\n" in stdin.decode():
+                volume.drop_in, volume.instance = stdin.decode(), ""
+                return 0, "kvmkeep: done\n"
+            if "datasource_list: [ConfigDrive" in stdin.decode():
+                volume.drop_in = stdin.decode()
+        problem = self._tree(path).run(stdin.decode(), self.trees.get)
+        return (1, problem) if problem else (0, "")
+
+    def _tree(self, path: str) -> FakeTree:
+        volume = self.lvm.at(path)
+        return volume.tree if volume is not None else self.trees.setdefault(path, debian())
+
+    def half_change(self, command: Command) -> None:
+        """Make half of the changes of a script for guestfish."""
+        lines = command.stdin.decode().splitlines()
+        path = command.argv[command.argv.index("-a") + 1]
+        if self.lvm.at(path) is not None or path in self.files:
+            self._tree(path).run("\n".join(lines[: len(lines) // 2]), self.trees.get)
+
+    def _tar(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        words = take_apart(
+            argv, values="--file --owner --group --mode --directory --add-file",
+            flags="--create --numeric-owner",
+            needs="--create --numeric-owner --file --owner --group --add-file",
+        )  # fmt: skip
+        assert (words.one("--owner"), words.one("--group")) == ("root:0", "root:0")
+        pack = FakeTree()
+        for folder, name in zip(
+            words.values["--directory"], words.values["--add-file"], strict=True
+        ):
+            found = self.look(f"{folder}/{name}")
+            if found is None:
+                return 2, "Cannot stat: No such file or directory"
+            file = self.files[f"{folder}/{name}"]
+            mode = int(words.values.get("--mode", [f"{file.mode:o}"])[0], 8)
+            pack.put(f"/{name}", file.content.decode(), mode)
+            pack.inodes[f"/{name}"].time = found.fingerprint.mtime_ns // 10**9
+        self.put(words.one("--file"), b"tar", 0o600)
+        self.trees[words.one("--file")] = pack
+        return 0, ""
+
+    def _ln(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        words = take_apart(argv, flags="--no-target-directory", needs="--no-target-directory")
+        source, target = words.rest
+        if source not in self.files or target in self.files:
+            return 1, "No such file, or file exists"
+        self.files[target] = self.files[source]
+        self.trees[target] = self.trees[source]
         return 0, ""
 
     def _looks(self, argv: tuple[str, ...], script: str) -> tuple[int, str]:
@@ -352,6 +401,8 @@ class FakeHost:
         if volume is not None:
             assert argv[:4] == ("--ro", "--format=raw", "-a", path)
             assert self._open(volume.name) == "", "a running guest's disk was looked into"
+        if argv[4:] == ("-i",):
+            return 0, self._tree(path).answer(script)
         if argv[4:5] == ("-i",):
             assert volume is not None
             assert argv[5] == "copy-out"
@@ -364,18 +415,23 @@ class FakeHost:
 
     def _qemu_img(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         assert argv[0] == "convert"
-        words = take_apart(
-            argv[1:], values="-m -t -T -f -O -r", flags="-n -p -W", needs="-n -t -f -O"
-        )
+        words = take_apart(argv[1:], values="-m -t -T -f -O -r", flags="-n -p -W", needs="-f -O")
         source, target = words.rest
         volume = self.lvm.at(target)
         if source.startswith("/dev/"):
             return self._copies(self.lvm.at(source), volume)
         content = self.read(source)
-        if content is None or volume is None or words.one("-O") != "raw":
+        if content is None or words.one("-O") != "raw":
             return 1, "could not open"
         image = self.images[content]
         assert words.one("-f") == image.format
+        if volume is None and not target.startswith("/dev/") and "-n" not in words.flags:
+            self.put(target, content)
+            self.trees[target] = debian()
+            return 0, ""
+        if volume is None:
+            return 1, "could not open"
+        assert {"-n", "-t"} <= words.flags | words.values.keys()
         if image.virtual_size > volume.size:
             return 1, "output file is smaller than input file"
         assert self._open(volume.name) == "", "a running guest's disk was written"

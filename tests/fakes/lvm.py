@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from fakes.guestfish import FakeTree, debian
 from fakes.words import UnknownCommandError, take_apart
 
 EXTENT = 4 << 20
@@ -27,6 +28,8 @@ class FakeVolume:
     instance: str = ""
     """The instance-id of the guest's cloud-init, once it ran."""
     drop_in: str = ""
+    tree: FakeTree = field(default_factory=debian)
+    """The guest's files, as far as somebody looks at them or changes them from outside."""
     origin: str = ""
     """Of a snapshot: what it is of. `size` then is that of its own blocks; `holds` is the past."""
     invalid: bool = False

@@ -201,10 +201,25 @@ def demand_harmless(host: FakeHost, command: Command) -> None:
         return
     paths = [word for word in command.argv if word.startswith("/dev/")]
     # qemu-img may read an LV as well, from which it copies: the last one is written.
+    if not paths:
+        assert any(word.endswith(".part") for word in command.argv), command
+        return
     assert len(paths) in ({1, 2} if name == "qemu-img" else {1}), command
     volume = host.lvm.volumes[paths[-1].rpartition("/")[2]]
+    if changes_a_disk(host, command):
+        assert "kvmkeep" in volume.tags, f"not ours: {command}"
+        assert volume.name not in running(host), command
+        return
     assert {"kvmkeep", "kvmkeep.state=filling"} <= volume.tags, f"{command}: {volume.tags}"
     assert not volume.instance or volume.name not in running(host), command
+
+
+def changes_a_disk(host: FakeHost, command: Command) -> bool:
+    """Whether this changes files of a disk that is complete; in one that is not, all is torn."""
+    if command.argv[:2] != ("guestfish", "--rw"):
+        return False
+    volume = host.lvm.volumes.get(command.argv[command.argv.index("-a") + 1].rpartition("/")[2])
+    return volume is None or "kvmkeep.state=filling" not in volume.tags
 
 
 def running(host: FakeHost) -> set[str]:
@@ -220,7 +235,8 @@ def is_tearable(action: Command | WriteFile) -> bool:
         return True
     words = " ".join(action.argv)
     return (
-        action.argv[0] in {"curl", "cp", "prlimit", "xorriso", "qemu-img", "blkdiscard", "rm"}
+        action.argv[0]
+        in {"curl", "cp", "prlimit", "xorriso", "qemu-img", "blkdiscard", "rm", "tar"}
         or "--output" in action.argv
         or "--rw" in action.argv
         or action.argv[0] == "lvcreate"
@@ -229,19 +245,25 @@ def is_tearable(action: Command | WriteFile) -> bool:
     )
 
 
+def written(argv: tuple[str, ...]) -> str:
+    """Return the file that a command writes, if it writes one."""
+    if argv[0] == "cp" or (argv[0] == "qemu-img" and "-n" not in argv):
+        return argv[-1]
+    named = (argv[argv.index(option) + 1] for option in ("--output", "-o") if option in argv)
+    return next(named, next((word[7:] for word in argv if word.startswith("--file=")), ""))
+
+
 def half_run(host: FakeHost, command: Command) -> None:
     """Let a command have a part of its effect, as it may be when it is killed."""
     argv = command.argv
-    target = next(
-        (argv[argv.index(option) + 1] for option in ("--output", "-o") if option in argv), ""
-    )
+    target = written(argv)
     match argv[0]:
-        case "cp":
-            target = argv[-1]
         case "rm":
             for path in [file for file in sorted(host.files) if file.startswith(argv[-2])][::2]:
                 del host.files[path]
-        case "qemu-img" | "blkdiscard" | "guestfish" if "--ro" not in argv:
+        case "guestfish" if changes_a_disk(host, command):
+            host.half_change(command)
+        case "qemu-img" | "blkdiscard" | "guestfish" if not target and "--ro" not in argv:
             *_, path = (word for word in argv if word.startswith("/dev/"))
             volume = host.lvm.volumes[path.rpartition("/")[2]]
             volume.holds, volume.instance = b"torn", ""

@@ -12,8 +12,10 @@ from fakes.nm import FakeLink, FakeProfile
 from fakes.virsh import FakeDomain, xml_text
 from unit.planning.build import GIB, IMAGE, guest, network, nic, spec
 from unit.planning.rounds import reach
+from unit.planning.test_tweak import ALL
 
 from kvmkeep.model.facts import Contents, Facts
+from kvmkeep.model.fittings import parse_fittings
 from kvmkeep.model.inside import parse_inside
 from kvmkeep.model.names import console_log
 from kvmkeep.model.plan import Plan
@@ -32,6 +34,7 @@ from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning.autostart import plan_autostart
 from kvmkeep.planning.clone import Cloning, plan_clone
 from kvmkeep.planning.clone_origin import Wanted
+from kvmkeep.planning.copy_in import CopyIn, plan_copy_in
 from kvmkeep.planning.copy_out import CopyOut, plan_copy_out
 from kvmkeep.planning.inspect import Question, plan_inspect
 from kvmkeep.planning.pausing import plan_resume, plan_suspend
@@ -39,11 +42,13 @@ from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.poweroff import plan_poweroff
 from kvmkeep.planning.reboot import plan_cold_reboot, plan_reboot
 from kvmkeep.planning.rename import Renaming, plan_rename
+from kvmkeep.planning.rewriting import Change
 from kvmkeep.planning.shutdown import plan_shutdown
 from kvmkeep.planning.snapshot_create import Wish, plan_create
 from kvmkeep.planning.snapshot_delete import plan_delete
 from kvmkeep.planning.snapshot_revert import plan_revert
 from kvmkeep.planning.start import plan_start
+from kvmkeep.planning.tweak import plan_tweak
 
 Planner = Callable[[Spec, Facts], Plan]
 OPENSTACK = replace(CLOUD, datasources=("OpenStack",))
@@ -283,6 +288,46 @@ def copying_out_of_a_guest_that_is_off() -> Case:
     return copying_out(running=False)
 
 
+def tweaking(*, image: bool) -> Case:
+    host, wanted = running_with_two_disks()
+    name = "debian" if image else "web"
+    if not image:
+        host.libvirt.domains["web"].live = None
+    change = Change(name=name, asked="20261123T071034Z", output="/srv/new.raw" if image else "")
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        answer = host.read(change.answer, 1 << 20)
+        known = parse_fittings(answer.decode()) if answer is not None else None
+        return plan_tweak(spec, facts, replace(change, there=host.names("/srv")), ALL, known)
+
+    return Case(host=host, spec=wanted, planner=planner, off=() if image else ("web",))
+
+
+def tweaking_a_guest() -> Case:
+    return tweaking(image=False)
+
+
+def tweaking_a_copy_of_an_image() -> Case:
+    return tweaking(image=True)
+
+
+def copying_in() -> Case:
+    host, wanted = running_with_two_disks()
+    host.libvirt.domains["web"].live = None
+    for path in ("/srv/x/hosts", "/srv/y/new"):
+        host.put(path, path.encode())
+    change = Change(name="web", asked="20261123T071034Z")
+    files = tuple(file for path in ("/srv/x/hosts", "/srv/y/new") if (file := host.look(path)))
+    wish = CopyIn(files=files, directory="/etc", mode="0640", replace=True)
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        answer = host.read(change.answer, 1 << 20)
+        known = parse_fittings(answer.decode()) if answer is not None else None
+        return plan_copy_in(spec, facts, change, wish, known)
+
+    return Case(host=host, spec=wanted, planner=planner, off=("web",))
+
+
 def renaming() -> Case:
     """The spec's file is renamed last: until then the planner is given the old spec."""
     host = a_host()
@@ -403,6 +448,7 @@ PLANS = (
     deleting_a_set, reverting_a_running_guest, renaming,
     inspecting_a_running_guest, copying_out_of_a_running_guest, copying_out_of_a_guest_that_is_off,
     cloning_a_running_guest, cloning_a_guest_that_is_off, cloning_a_set,
+    tweaking_a_guest, tweaking_a_copy_of_an_image, copying_in,
     rebooting, rebooting_cold, suspending, resuming, powering_off, switching_autostart,
 )  # fmt: skip
 

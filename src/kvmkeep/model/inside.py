@@ -31,14 +31,14 @@ _MOST = 200
 _ESP = {"c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "0xef"}
 _BIOS_BOOT = "21686148-6449-6e6f-744e-656564454649"
 
-_FILES: Questions = (
+FILES: Questions = (
     ("passwd", "-head-n 2000 {root}/etc/passwd | head -c 200000"),
     # Names only: no hash leaves the guest.
     ("unlocked", "-head-n 2000 {root}/etc/shadow | grep '^[^:]*:[$]' | cut -d: -f1 | head -n 200"),
     ("hostname", "-pread {root}/etc/hostname 256 0"),
     ("selinux", "-grep ^SELINUX= {root}/etc/selinux/config | head -c 256"),
 )
-_PATHS: Questions = (
+PATHS: Questions = (
     ("load-policy", "/usr/sbin/load_policy"),
     ("netplan", "/usr/sbin/netplan"),
     ("NetworkManager", "/usr/sbin/NetworkManager"),
@@ -128,7 +128,7 @@ def inside_script(form: Format, asked: str) -> bytes:
             "-exists /EFI/BOOT/BOOTX64.EFI",
             "-umount-all",
         ]
-    return look_script(form, tuple(disk), _FILES, _PATHS)
+    return look_script(form, tuple(disk), FILES, PATHS)
 
 
 def parse_inside(text: str) -> Inside:
@@ -152,8 +152,8 @@ def parse_inside(text: str) -> Inside:
         bios=code and (table != "gpt" or ways),
         uefi=any("efi" in one.programs for one in systems)
         and (not partitions or any(one.type in _ESP for one in partitions)),
-        selinux=_selinux(root),
-        network=next((one for one in Renderer if one.value in root.programs), None),
+        selinux=selinux_of(root),
+        network=network_of(root),
     )
 
 
@@ -205,7 +205,13 @@ def _users(root: Filesystem) -> tuple[User, ...]:
     return tuple(users[:_MOST])
 
 
-def _selinux(root: Filesystem) -> str:
+def network_of(root: Filesystem) -> Renderer | None:
+    """Return what sets the network up, as far as it is known."""
+    return next((one for one in Renderer if one.value in root.programs), None)
+
+
+def selinux_of(root: Filesystem) -> str:
+    """Return SELinux's configured mode; nothing without SELinux."""
     if "load-policy" not in root.programs:
         return ""
     mode = _first(root, "selinux").removeprefix("SELINUX=").strip()

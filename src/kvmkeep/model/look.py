@@ -31,7 +31,7 @@ _ROOT_VOLUMES = ("/dev/*/root", "/dev/*/rootlv", "/dev/*/ubuntu-lv")
 Questions = tuple[tuple[str, str], ...]
 """Kinds of answers, each with a line for guestfish (where `{root}` is the system) or a path."""
 
-_FILES: Questions = (
+FIRST_FILES: Questions = (
     ("os-release", "-pread {root}/etc/os-release 4096 0"),
     ("os-release", "-pread {root}/usr/lib/os-release 4096 0"),
     ("ds-identify", "-pread {root}/etc/cloud/ds-identify.cfg 4096 0"),
@@ -39,7 +39,7 @@ _FILES: Questions = (
     # `head-n` and not `pread`: it ends each file with a newline, so files can't grow together.
     ("config", f"-glob head-n 5000 {{root}}/etc/cloud/cloud.cfg.d/*.cfg | head -c {_CONFIG_LIMIT}"),
 )
-_PROGRAMS: Questions = (
+FIRST_PATHS: Questions = (
     ("cloud-init", "/usr/bin/cloud-init"),
     ("cloud-init", "/usr/local/bin/cloud-init"),
     ("cloud-init", "/usr/bin/cloud-init-like"),
@@ -65,10 +65,10 @@ def look_script(
     A leading `-` lets guestfish go on after an error: most of the questions do not apply. The
     last `ping-daemon` has none, so an appliance that died makes the command fail.
     """
-    lines = [f'echo "{MARK}{_VERSION} {form}"', "run", *disk]
+    lines = [head_of(form), "run", *disk]
 
     def ask(name: str, mount: tuple[str, ...], root: str) -> list[str]:
-        return _ask(name, mount, root, (*_FILES, *files), (*_PROGRAMS, *paths))
+        return _ask(name, mount, root, (*FIRST_FILES, *files), (*FIRST_PATHS, *paths))
 
     for device in ("/dev/sda", *(f"/dev/sda{number}" for number in range(1, _PARTITIONS + 1))):
         lines += ask(device, (f"-mount-ro {device} /",), "")
@@ -84,8 +84,17 @@ def look_script(
             f"-glob mount-ro {volume} /root",
         )
         lines += ask(volume, mount, "/root")
-    lines += ["ping-daemon", f'echo "{MARK}{_END}"']
-    return "\n".join(lines).encode() + b"\n"
+    return "\n".join([*lines, *last_of()]).encode() + b"\n"
+
+
+def head_of(form: Format) -> str:
+    """Return the line that begins an answer."""
+    return f'echo "{MARK}{_VERSION} {form}"'
+
+
+def last_of() -> tuple[str, ...]:
+    """Return the lines that end a whole answer."""
+    return ("ping-daemon", f'echo "{MARK}{_END}"')
 
 
 def parse_look(text: str) -> Contents:

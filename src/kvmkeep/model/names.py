@@ -68,6 +68,8 @@ SEED_DIR = STATE_DIR + "/seed"
 JOURNAL_DIR = STATE_DIR + "/journal"
 INSIDE_DIR = RUN_DIR + "/inside"
 """Where the answers of `inspect` lie: in memory, for root alone."""
+FITTINGS_DIR = RUN_DIR + "/fittings"
+"""Where lies what was seen in a disk that is to be changed: in memory, for root alone."""
 LOCK_FILE = RUN_DIR + "/lock"
 CONSOLE_DIR = "/var/log/libvirt/qemu"
 

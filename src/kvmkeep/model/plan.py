@@ -36,6 +36,7 @@ class Step:
     expected, the world has changed since the plan was made, and the run stops before the step.
     `assumes`, if not empty, says what the step takes for granted about an image that nobody has
     looked into yet: such a step is shown, but never run; it is planned again when that is known.
+    `looks` marks a step that only looks, so that others can be planned: nobody is asked before it.
 
     `finally_` are run after the actions, in order, however these ended, and also when somebody
     asks to stop; the first that fails ends them. They must do no harm where an action before
@@ -52,6 +53,7 @@ class Step:
     probe: Command | None = None
     risk: Risk = Risk.NONE
     assumes: str = ""
+    looks: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,7 +47,7 @@ def plan_inspect(spec: Spec, facts: Facts, question: Question, known: Inside | N
             steps = (*steps, guest_step(scene, guest, question))
     else:
         image = next(one for one in spec.images if one.name == question.name)
-        refusals = () if answered else _image_refusals(scene, image)
+        refusals = () if answered else image_refusals(scene, image)
         if not answered and not refusals:
             steps = (_image_step(scene, image, question),)
     return Plan(
@@ -84,7 +84,8 @@ def _image_step(scene: Scene, image: Image, question: Question) -> Step:
     )
 
 
-def _image_refusals(scene: Scene, image: Image) -> tuple[Refusal, ...]:
+def image_refusals(scene: Scene, image: Image) -> tuple[Refusal, ...]:
+    """Return why an image can't be looked into."""
     subject = f"image {image.name}"
     known = scene.image_facts.get(image.name)
     if known is None or known.usable is None or known.header is None:

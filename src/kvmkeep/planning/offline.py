@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Volume
-from kvmkeep.model.names import STATE_LOOK, lv_path, lv_tags
+from kvmkeep.model.names import STATE_LOOK, TAG_REVERT, lv_path, lv_tags
 from kvmkeep.model.plan import Noun, Refusal, Step
+from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.units import Size
 from kvmkeep.planning.domains import is_guest
@@ -121,6 +122,12 @@ def writing_refusals(scene: Scene, guest: Guest) -> tuple[Refusal, ...]:
     if active(scene.domains[guest.name]):
         reason = "it is not off; its disk can't be changed beside it"
         hint = f"shut it down first: kvmkeep shutdown {guest.name}"
+        return (Refusal(subject=subject, reason=reason, hint=hint),)
+    volume = scene.volume(guest.root)
+    to = "" if volume is None else tag_value(volume, TAG_REVERT)
+    if to:
+        reason = f"its revert to {to} is not done, and would undo the change"
+        hint = f"finish that: kvmkeep snapshot revert {guest.name} {to}"
         return (Refusal(subject=subject, reason=reason, hint=hint),)
     return (*_open(scene, guest),)
 

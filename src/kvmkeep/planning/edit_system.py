@@ -1,0 +1,133 @@
+"""Changes of the system: hostname, serial console, network, cloud-init."""
+
+from __future__ import annotations
+
+import re
+
+from kvmkeep.model.inside import Renderer
+from kvmkeep.model.spec import Nic
+from kvmkeep.planning import kernel_console as console
+from kvmkeep.planning.editing import Editing
+from kvmkeep.planning.network_files import (
+    RESOLV_CONF,
+    directories,
+    in_the_way,
+    network_files,
+)
+from kvmkeep.planning.seed import DROP_IN_FILE
+
+CLOUD_DIR = "/etc/cloud/cloud.cfg.d"
+CLOUD_OFF = "/etc/cloud/cloud-init.disabled"
+ENTRIES_DIR = "/boot/loader/entries"
+_GETTY = "serial-getty@.service"
+_UNITS = ("/usr/lib/systemd/system", "/lib/systemd/system")
+_WANTS = "/etc/systemd/system/getty.target.wants"
+
+
+def set_hostname(editing: Editing, name: str) -> None:
+    """Name the system, and have cloud-init leave the name alone."""
+    editing.put("/etc/hostname", f"{name}\n".encode())
+    hosts = editing.seen("/etc/hosts")
+    # hostname(5) of Debian: 127.0.1.1 is the line of a host's own name.
+    names = f"{name} {name.partition('.')[0]}" if "." in name else name
+    text = re.sub(r"^127\.0\.1\.1[ \t].*$", f"127.0.1.1\t{names}", hosts.text, flags=re.MULTILINE)
+    if text != hosts.text:
+        editing.put("/etc/hosts", text.encode(), hosts.mode, (hosts.uid, hosts.gid))
+    _cloud(editing, "hostname", "preserve_hostname: true\n")
+
+
+def set_serial_console(editing: Editing) -> None:
+    """Have the kernel, GRUB and a login on the first serial port."""
+    changed = [_boot_file(editing, path) for path in _boot_files(editing)]
+    if not any(changed) and not editing.draft:
+        hint = "its kernel's command line must be changed in the guest itself"
+        editing.refuse("no configuration of a boot loader that is known was found in it", hint)
+    for path, text in (
+        ("/etc/default/grub", console.grub_default),
+        ("/etc/kernel/cmdline", console.kernel_cmdline),
+    ):
+        old = editing.seen(path)
+        if old.kind == "file" and old.text:
+            editing.put(path, text(old.text).encode(), old.mode, (old.uid, old.gid))
+    units = [path for path in _UNITS if editing.seen(f"{path}/{_GETTY}").kind == "file"]
+    link = f"{_WANTS}/serial-getty@ttyS0.service"
+    if units and editing.seen(link).kind == "":
+        editing.directory(_WANTS)
+        editing.do("ln-sf", f"{units[0]}/{_GETTY}", link)
+        editing.touched[link] = None
+    elif not units and not editing.draft:
+        editing.notes.append("it has no systemd: a login on the serial port is up to its own init")
+
+
+def _boot_files(editing: Editing) -> tuple[str, ...]:
+    entries = [one for one in editing.names(ENTRIES_DIR) if one.endswith(".conf")]
+    return (
+        "/boot/grub/grub.cfg",
+        "/boot/grub2/grub.cfg",
+        *(f"{ENTRIES_DIR}/{name}" for name in entries),
+    )
+
+
+def _boot_file(editing: Editing, path: str) -> bool:
+    """Change a file that names kernels; return whether it does."""
+    old = editing.seen(path)
+    if old.kind != "file" or not old.text:
+        return False
+    if path.startswith(ENTRIES_DIR):
+        new = console.bls_entry(old.text)
+        names = "\noptions" in f"\n{old.text}"
+    else:
+        new = console.grub_cfg(old.text)
+        names = console.boots_linux(old.text)
+        if "custom.cfg" in old.text:
+            editing.put(f"{path.removesuffix('grub.cfg')}custom.cfg", console.CUSTOM_CFG.encode())
+    editing.put(path, new.encode(), old.mode, (old.uid, old.gid))
+    return names
+
+
+def set_network(editing: Editing, nics: tuple[Nic, ...]) -> None:
+    """Set the interfaces up, for whatever the system uses; cloud-init leaves them alone then."""
+    if editing.known is None:
+        return
+    renderer = editing.known.network
+    if renderer is None:
+        hint = "write the files it needs with --file, or set it up in the guest"
+        editing.refuse("what sets its network up is not known", hint)
+        return
+    for file in network_files(renderer, nics):
+        if file.path != RESOLV_CONF or _writes_resolv_conf(editing):
+            editing.put(file.path, file.content.encode(), file.mode)
+    for directory in directories(renderer):
+        for path in in_the_way(directory, editing.names(directory)):
+            editing.keep(path, move=True)
+    _cloud(editing, "network", "network: {config: disabled}\n")
+    if renderer is Renderer.IFUPDOWN:
+        editing.notes.append("/etc/network/interfaces.d is not read any more")
+
+
+def _writes_resolv_conf(editing: Editing) -> bool:
+    """Whether nothing else cares for resolv.conf: resolvconf(8), or whoever made a link of it."""
+    programs = [editing.seen(path).kind for path in ("/sbin/resolvconf", "/usr/sbin/resolvconf")]
+    return not any(programs) and editing.seen(RESOLV_CONF).kind in {"", "file"}
+
+
+def set_cloud_init(editing: Editing, *, on: bool | None, datasources: tuple[str, ...]) -> None:
+    """Switch cloud-init on or off, and tell it where to look."""
+    if on is None and not datasources:
+        return
+    if editing.known is not None and not editing.known.cloud_init:
+        editing.refuse("cloud-init is not installed in it", "leave its settings alone")
+        return
+    if on is False:
+        editing.put(CLOUD_OFF, b"")
+    elif on and editing.seen(CLOUD_OFF).kind:
+        editing.keep(CLOUD_OFF, move=True)
+    if datasources:
+        # ds-identify reads lists on one line only, and the last file counts (cloud-init,
+        # tools/ds-identify, parse_yaml_array).
+        editing.put(DROP_IN_FILE, f"datasource_list: [{', '.join(datasources)}]\n".encode())
+
+
+def _cloud(editing: Editing, name: str, content: str) -> None:
+    if editing.known is not None and editing.known.cloud_init:
+        editing.put(f"{CLOUD_DIR}/99-zz-kvmkeep-{name}.cfg", content.encode())

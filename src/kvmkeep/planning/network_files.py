@@ -1,0 +1,236 @@
+"""Files that set up a guest's interfaces, for whatever its system uses; each matched by its MAC.
+
+Pure text from addresses: for a change of a disk that is off, and for whoever else needs it.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kvmkeep.model.inside import Renderer
+from kvmkeep.model.spec import Interface, Nic
+
+NETPLAN_DIR = "/etc/netplan"
+NM_DIR = "/etc/NetworkManager/system-connections"
+NETWORKD_DIR = "/etc/systemd/network"
+IFCFG_DIR = "/etc/sysconfig/network-scripts"
+INTERFACES = "/etc/network/interfaces"
+RESOLV_CONF = "/etc/resolv.conf"
+
+_MARK = "# Written by kvmkeep. What was here before lies in /var/lib/kvmkeep-old.\n"
+_NAMESPACE = uuid.UUID("5f0b5c5e-2f0c-5d0e-9c0d-6b766d6b6570")
+_PRIORITY = 999
+"""nm-settings(5): the highest autoconnect-priority; cloud-init's own profiles have 120."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkFile:
+    """A file inside the guest."""
+
+    path: str
+    content: str
+    mode: int
+
+
+def network_files(renderer: Renderer, nics: tuple[Nic, ...]) -> tuple[NetworkFile, ...]:
+    """Return the files that set up all of `nics`."""
+    match renderer:
+        case Renderer.NETPLAN:
+            return (_netplan(nics),)
+        case Renderer.NETWORK_MANAGER:
+            return tuple(_keyfile(number, nic) for number, nic in enumerate(nics))
+        case Renderer.NETWORKD:
+            return tuple(_networkd(number, nic) for number, nic in enumerate(nics))
+        case Renderer.IFCFG:
+            files = (_ifcfg(number, nic) for number, nic in enumerate(nics))
+            return tuple(file for some in files for file in some)
+        case Renderer.IFUPDOWN:
+            return (_interfaces(nics), *_resolv_conf(nics))
+
+
+def directories(renderer: Renderer) -> tuple[str, ...]:
+    """Return where files may lie that would work against the new ones."""
+    match renderer:
+        case Renderer.NETPLAN:
+            return (NETPLAN_DIR,)
+        case Renderer.NETWORK_MANAGER:
+            return (NM_DIR, IFCFG_DIR)
+        case Renderer.NETWORKD:
+            return (NETWORKD_DIR,)
+        case Renderer.IFCFG:
+            return (IFCFG_DIR,)
+        case Renderer.IFUPDOWN:
+            return ()
+
+
+def in_the_way(directory: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Return the files of a directory that would work against the new ones, by their names.
+
+    netplan(5) merges all its files, and legacy scripts start each `ifcfg-*`. Of the others only
+    those of cloud-init go: networkd takes the first file that fits, and ours is the first;
+    NetworkManager takes the profile of the highest priority.
+    """
+    found: list[str] = []
+    for name in sorted(names):
+        own = "kvmkeep" in name
+        if directory == NETPLAN_DIR:
+            gone = name.endswith(".yaml")
+        elif directory == IFCFG_DIR:
+            gone = name.startswith(("ifcfg-", "route-", "route6-")) and name != "ifcfg-lo"
+        else:
+            gone = "cloud-init" in name
+        if gone and not own:
+            found.append(f"{directory}/{name}")
+    return tuple(found)
+
+
+def _name(number: int) -> str:
+    return f"kvmkeep{number}"
+
+
+def _split(nic: Nic) -> tuple[list[Interface], list[Interface]]:
+    """Return the IPv4 and the IPv6 addresses."""
+    four: list[Interface] = [one for one in nic.addresses if one.version == 4]
+    six: list[Interface] = [one for one in nic.addresses if one.version == 6]
+    return four, six
+
+
+def _gateway(nic: Nic, version: int) -> str:
+    return str(nic.gateway) if nic.gateway is not None and nic.gateway.version == version else ""
+
+
+def _netplan(nics: tuple[Nic, ...]) -> NetworkFile:
+    lines = ["network:", "  version: 2", "  ethernets:"]
+    for number, nic in enumerate(nics):
+        lines += [f"    {_name(number)}:", f'      match: {{macaddress: "{nic.mac}"}}']
+        if nic.dhcp:
+            lines.append("      dhcp4: true")
+        if nic.addresses:
+            lines.append(f"      addresses: {_flow(nic.addresses)}")
+        routes = [(str(route.to), str(route.via)) for route in nic.routes]
+        for version, default in ((4, "0.0.0.0/0"), (6, "::/0")):
+            if _gateway(nic, version):
+                routes.insert(0, (default, _gateway(nic, version)))
+        if routes:
+            lines.append("      routes:")
+            lines += [f'        - {{to: "{to}", via: "{via}"}}' for to, via in routes]
+        if nic.dns or nic.search:
+            names = [f"addresses: {_flow(nic.dns)}"] if nic.dns else []
+            names += [f"search: {_flow(nic.search)}"] if nic.search else []
+            lines.append(f"      nameservers: {{{', '.join(names)}}}")
+    content = _MARK + "\n".join(lines) + "\n"
+    return NetworkFile(path=f"{NETPLAN_DIR}/60-kvmkeep.yaml", content=content, mode=0o600)
+
+
+def _flow(values: Iterable[object]) -> str:
+    return json.dumps([str(value) for value in values])
+
+
+def _keyfile(number: int, nic: Nic) -> NetworkFile:
+    four, six = _split(nic)
+    lines = [
+        "[connection]", f"id={_name(number)}", f"uuid={uuid.uuid5(_NAMESPACE, f'nic/{nic.mac}')}",
+        "type=ethernet", f"autoconnect-priority={_PRIORITY}", "",
+        "[ethernet]", f"mac-address={nic.mac.upper()}",
+    ]  # fmt: skip
+    for version, addresses in ((4, four), (6, six)):
+        lines += ["", f"[ipv{version}]", f"method={'manual' if addresses else 'auto'}"]
+        lines += [f"address{place}={one}" for place, one in enumerate(addresses, 1)]
+        if _gateway(nic, version):
+            lines.append(f"gateway={_gateway(nic, version)}")
+        elif addresses:
+            lines.append("never-default=true")
+        routes = [route for route in nic.routes if route.to.version == version]
+        lines += [f"route{place}={r.to},{r.via}" for place, r in enumerate(routes, 1)]
+        names = [str(one) for one in nic.dns if one.version == version]
+        if names:
+            lines.append(f"dns={';'.join(names)};")
+        if nic.search and (addresses or version == 4):
+            lines.append(f"dns-search={';'.join(nic.search)};")
+        if addresses and version == 4:
+            lines.append("may-fail=false")
+    path = f"{NM_DIR}/{_name(number)}.nmconnection"
+    return NetworkFile(path=path, content=_MARK + "\n".join(lines) + "\n", mode=0o600)
+
+
+def _networkd(number: int, nic: Nic) -> NetworkFile:
+    lines = ["[Match]", f"MACAddress={nic.mac}", "", "[Network]"]
+    lines += ["DHCP=yes"] * nic.dhcp
+    lines += [f"Address={address}" for address in nic.addresses]
+    lines += [f"Gateway={nic.gateway}"] if nic.gateway is not None else []
+    lines += [f"DNS={one}" for one in nic.dns]
+    lines += [f"Domains={' '.join(nic.search)}"] if nic.search else []
+    for route in nic.routes:
+        lines += ["", "[Route]", f"Destination={route.to}", f"Gateway={route.via}"]
+    # systemd.network(5): the first file in the order of names that fits an interface counts.
+    path = f"{NETWORKD_DIR}/05-{_name(number)}.network"
+    return NetworkFile(path=path, content=_MARK + "\n".join(lines) + "\n", mode=0o644)
+
+
+def _ifcfg(number: int, nic: Nic) -> tuple[NetworkFile, ...]:
+    four, six = _split(nic)
+    name = _name(number)
+    pairs = [
+        ("NAME", name), ("TYPE", "Ethernet"), ("HWADDR", nic.mac.upper()), ("ONBOOT", "yes"),
+        ("BOOTPROTO", "dhcp" if nic.dhcp else "none"),
+        ("DEFROUTE", "yes" if nic.dhcp or nic.gateway is not None else "no"),
+    ]  # fmt: skip
+    for place, one in enumerate(four):
+        pairs += [(f"IPADDR{place}", str(one.ip)), (f"PREFIX{place}", str(one.network.prefixlen))]
+    pairs += [("GATEWAY", _gateway(nic, 4))] if _gateway(nic, 4) else []
+    if six:
+        pairs += [("IPV6INIT", "yes"), ("IPV6_AUTOCONF", "no"), ("IPV6ADDR", str(six[0]))]
+    if six[1:]:
+        pairs.append(("IPV6ADDR_SECONDARIES", " ".join(str(one) for one in six[1:])))
+    pairs += [("IPV6_DEFAULTGW", _gateway(nic, 6))] if _gateway(nic, 6) else []
+    pairs += [(f"DNS{place}", str(one)) for place, one in enumerate(nic.dns, 1)]
+    pairs += [("DOMAIN", " ".join(nic.search))] if nic.search else []
+    content = _MARK + "".join(f'{key}="{value}"\n' for key, value in pairs)
+    files = [NetworkFile(path=f"{IFCFG_DIR}/ifcfg-{name}", content=content, mode=0o644)]
+    for version, prefix in ((4, "route"), (6, "route6")):
+        routes = [f"{r.to} via {r.via}\n" for r in nic.routes if r.to.version == version]
+        if routes:
+            path = f"{IFCFG_DIR}/{prefix}-{name}"
+            files.append(NetworkFile(path=path, content="".join(routes), mode=0o644))
+    return tuple(files)
+
+
+def _interfaces(nics: tuple[Nic, ...]) -> NetworkFile:
+    lines = ["auto lo", "iface lo inet loopback"]
+    for number, nic in enumerate(nics):
+        name = _name(number)
+        # interfaces(5), "PATTERN MATCHING INTERFACES": `auto` knows only what the kernel knows by
+        # then, and `allow-hotplug` comes with the interface.
+        lines += ["", f"auto mac/{nic.mac}={name}", f"allow-hotplug mac/{nic.mac}={name}"]
+        if nic.dhcp:
+            lines.append(f"iface {name} inet dhcp")
+        routes = [f"    up ip route add {r.to} via {r.via} || true" for r in nic.routes]
+        told = {4: False, 6: False}
+        for address in nic.addresses:
+            version = address.version
+            family = "inet" if version == 4 else "inet6"
+            lines += [f"iface {name} {family} static", f"    address {address}"]
+            if _gateway(nic, version) and not told[version]:
+                lines.append(f"    gateway {_gateway(nic, version)}")
+            told[version] = True
+            lines += routes
+            routes = []
+            if nic.dns and address == nic.addresses[0]:
+                lines.append(f"    dns-nameservers {' '.join(str(one) for one in nic.dns)}")
+                lines += [f"    dns-search {' '.join(nic.search)}"] if nic.search else []
+    return NetworkFile(path=INTERFACES, content=_MARK + "\n".join(lines) + "\n", mode=0o644)
+
+
+def _resolv_conf(nics: tuple[Nic, ...]) -> tuple[NetworkFile, ...]:
+    """Return what knows the name servers where no resolvconf(8) cares for them."""
+    servers = dict.fromkeys(str(one) for nic in nics for one in nic.dns if nic.addresses)
+    if not servers:
+        return ()
+    search = dict.fromkeys(name for nic in nics for name in nic.search)
+    lines = [f"search {' '.join(search)}\n"] if search else []
+    # resolv.conf(5): MAXNS.
+    lines += [f"nameserver {one}\n" for one in list(servers)[:3]]
+    return (NetworkFile(path=RESOLV_CONF, content=_MARK + "".join(lines), mode=0o644),)

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fakes.host import FakeHost
+
+from kvmkeep.model.fittings import parse_fittings
+from kvmkeep.model.plan import Plan
+from kvmkeep.model.spec import Spec
+from kvmkeep.planning.copy_in import CopyIn, plan_copy_in
+from kvmkeep.planning.rewriting import Change
+from tests.unit.planning.rounds import reach
+from tests.unit.planning.test_inspect import site
+
+STAMP = "20261123T071034Z"
+CHANGE = Change(name="web", asked=STAMP)
+PATHS = ("/srv/x/hosts", "/srv/y/-new one")
+
+
+def off(directory: str = "/etc", **changes: object) -> tuple[FakeHost, Spec, CopyIn]:
+    host, wanted = site(running=False)
+    host.lvm.volumes["vm-web"].active = False
+    for path in PATHS:
+        host.put(path, path.encode(), 0o600)
+    files = tuple(file for path in PATHS if (file := host.look(path)))
+    return host, wanted, replace(CopyIn(files=files, directory=directory), **changes)
+
+
+def plan(host: FakeHost, wanted: Spec, wish: CopyIn, change: Change = CHANGE) -> Plan:
+    answer = host.read(change.answer)
+    known = parse_fittings(answer.decode()) if answer is not None else None
+    change = replace(change, there=host.names("/srv/out"))
+    return plan_copy_in(wanted, host.facts(wanted), change, wish, known)
+
+
+def copy(host: FakeHost, wanted: Spec, wish: CopyIn, change: Change = CHANGE) -> list[str]:
+    steps = reach(host, wanted, lambda s, _: plan(host, s, wish, change))
+    return [step.what for step in steps]
+
+
+def test_files_come_as_roots_and_what_was_there_is_kept() -> None:
+    host, wanted, wish = off(replace=True, mode="0640")
+    assert copy(host, wanted, wish)[-1] == (
+        "change its disk vm-web: copy /srv/x/hosts, /srv/y/-new one to /etc in it"
+    )
+    tree = host.lvm.volumes["vm-web"].tree
+    for path in PATHS:
+        inode = tree.inodes[f"/etc/{path.rpartition('/')[2]}"]
+        assert (inode.content.decode(), inode.mode, inode.uid) == (path, 0o640, 0)
+    assert "old.example.org" in tree.text(f"/var/lib/kvmkeep-old/{STAMP}/etc/hosts")
+    assert not [path for path in tree.inodes if ".kvmkeep-copy-in" in path]
+    assert not [path for path in host.files if path.endswith(".tar")]
+    assert plan(host, wanted, wish) == Plan()
+
+
+def test_nothing_is_replaced_unless_that_is_wanted() -> None:
+    host, wanted, wish = off()
+    reach_look(host, wanted, wish)
+    (refusal,) = plan(host, wanted, wish).refusals
+    assert refusal.reason == "/etc/hosts is there already in it"
+    assert "--replace" in refusal.hint
+
+
+def reach_look(host: FakeHost, wanted: Spec, wish: CopyIn) -> None:
+    look = plan(host, wanted, wish).steps[0]
+    for action in look.actions:
+        assert host.run(action).ok  # type: ignore[arg-type]
+
+
+def test_what_an_interrupted_run_has_brought_is_not_brought_again() -> None:
+    host, wanted, wish = off("/root")
+    copy(host, wanted, wish)
+    tree = host.lvm.volumes["vm-web"].tree
+    del tree.inodes["/root/hosts"]
+    later = replace(CHANGE, asked="20261123T081034Z")
+    copy(host, wanted, wish, later)
+    pack = [call.argv for call in host.calls if call.argv[0] == "tar"][-1]
+    assert [word for word in pack if word.startswith("--add-file")] == ["--add-file=hosts"]
+    again = replace(CHANGE, asked="20261123T091034Z")
+    assert copy(host, wanted, wish, again) == ["look into its disk vm-web"]
+    other = replace(wish, mode="0600", replace=True)
+    assert copy(host, wanted, other, replace(CHANGE, asked="x")) == ["look into its disk vm-web"]
+    assert len(copy(host, wanted, replace(other, mode="0644"), replace(CHANGE, asked="y"))) == 2
+
+
+@pytest.mark.parametrize("directory", ["/nowhere", "/etc/hosts"])
+def test_a_directory_that_is_not_there_is_refused(directory: str) -> None:
+    host, wanted, wish = off(directory)
+    reach_look(host, wanted, wish)
+    reasons = [refusal.reason for refusal in plan(host, wanted, wish).refusals]
+    assert f"there is no directory {directory} in it" in reasons
+
+
+def test_an_image_gets_them_in_a_copy() -> None:
+    host, wanted, wish = off("/")
+    change = Change(name="debian", asked=STAMP, output="/srv/out/new.raw")
+    copy(host, wanted, wish, change)
+    assert host.trees["/srv/out/new.raw"].text("/hosts") == "/srv/x/hosts"

@@ -1,0 +1,353 @@
+"""Changes of a disk from outside, carried out on a guest's tree in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fakes.guestfish import FakeTree, debian
+from fakes.host import FakeHost
+
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.fittings import Fittings, parse_fittings
+from kvmkeep.model.plan import Plan
+from kvmkeep.model.spec import Spec
+from kvmkeep.model.tweak import NewFile, Password, SshKeys, Tweak
+from kvmkeep.planning.rewriting import Change
+from kvmkeep.planning.tweak import plan_tweak, sentences
+from tests.unit.planning.build import IMAGE, nic
+from tests.unit.planning.rounds import carry_out, reach
+from tests.unit.planning.test_inspect import site
+
+STAMP = "20261123T071034Z"
+CHANGE = Change(name="web", asked=STAMP)
+COPY = Change(name="debian", asked=STAMP, output="/srv/out/new.raw")
+HASH = "$6$salt$" + "x" * 86
+KEY = "ssh-ed25519 AAAAC3Nz me@desk"
+OLD = f"/var/lib/kvmkeep-old/{STAMP}"
+ALL = Tweak(
+    passwords=(Password(user="root", hash=HASH),),
+    ssh_keys=(SshKeys(user="admin", keys=(KEY,)),),
+    sudo=("admin",),
+    hostname="web.example.org",
+    serial_console=True,
+    nics=(nic("web"),),
+    cloud_init=False,
+    datasources=("NoCloud", "None"),
+    files=(NewFile(path="/etc/motd", content=b'say "hi"\n$HOME\\\n', mode=0o600, owner="admin"),),
+    commands=("echo done > /root/mark",),
+)
+
+
+class Off:
+    """A host with a guest that is off, and what is changed of it."""
+
+    def __init__(self, tree: FakeTree | None = None) -> None:
+        self.host, self.wanted = site(running=False)
+        self.host.lvm.volumes["vm-web"].tree = tree or debian()
+
+    @property
+    def tree(self) -> FakeTree:
+        return self.host.lvm.volumes["vm-web"].tree
+
+    def known(self, change: Change) -> Fittings | None:
+        answer = self.host.read(change.answer)
+        return parse_fittings(answer.decode()) if answer is not None else None
+
+    def plan(self, tweak: Tweak, change: Change = CHANGE) -> Plan:
+        return planned(self, self.wanted, self.host.facts(self.wanted), tweak, change)
+
+    def tweak(self, tweak: Tweak, change: Change = CHANGE) -> list[str]:
+        """Change it; return what was done."""
+        steps = reach(self.host, self.wanted, lambda s, f: planned(self, s, f, tweak, change))
+        return [step.what for step in steps]
+
+    def refusals(self, tweak: Tweak, change: Change = CHANGE) -> list[str]:
+        """Look until it is clear that it is refused, and why."""
+        for _ in range(5):
+            plan = self.plan(tweak, change)
+            if plan.refusals:
+                assert all(one.hint for one in plan.refusals)
+                return [one.reason for one in plan.refusals]
+            assert all(step.looks for step in plan.certain), "it was not refused"
+            carry_out(self.host, plan.certain[0])
+        raise AssertionError
+
+
+def planned(off: Off, spec: Spec, facts: Facts, tweak: Tweak, change: Change) -> Plan:
+    there = off.host.names("/srv/out")
+    return plan_tweak(spec, facts, replace(change, there=there), tweak, off.known(change))
+
+
+def test_all_at_once_and_then_there_is_nothing_left() -> None:
+    off = Off()
+    done = off.tweak(ALL)
+    assert done[0] == "look into its disk vm-web"
+    assert done[-1].startswith("change its disk vm-web: set the password of root; have 1 SSH key")
+    tree = off.tree
+    assert tree.text("/etc/shadow").splitlines()[0] == f"root:{HASH}:20000:0:99999:7:::"
+    assert (tree.inodes["/etc/shadow"].mode, tree.inodes["/etc/shadow"].gid) == (0o640, 42)
+    assert tree.text("/home/admin/.ssh/authorized_keys") == KEY + "\n"
+    keys = tree.inodes["/home/admin/.ssh/authorized_keys"]
+    assert (keys.mode, keys.uid, keys.gid) == (0o600, 1000, 1000)
+    assert tree.inodes["/home/admin/.ssh"].mode == 0o700
+    assert tree.text("/etc/sudoers.d/kvmkeep-admin") == "admin ALL=(ALL:ALL) NOPASSWD: ALL\n"
+    assert tree.inodes["/etc/sudoers.d/kvmkeep-admin"].mode == 0o440
+    assert tree.text("/etc/hostname") == "web.example.org\n"
+    assert "127.0.1.1\tweb.example.org web\n" in tree.text("/etc/hosts")
+    assert tree.text("/boot/grub/grub.cfg").endswith("quiet console=tty0 console=ttyS0,115200n8\n")
+    getty = tree.inodes["/etc/systemd/system/getty.target.wants/serial-getty@ttyS0.service"]
+    assert getty.content == b"/usr/lib/systemd/system/serial-getty@.service"
+    connections = tree.below("/etc/NetworkManager/system-connections")[1:]
+    assert [one.rpartition("/")[2] for one in connections] == ["kvmkeep0.nmconnection"]
+    assert (
+        f"{OLD}/etc/NetworkManager/system-connections/cloud-init-eth0.nmconnection" in tree.inodes
+    )
+    folder = "/etc/cloud/cloud.cfg.d"
+    assert tree.text(f"{folder}/99-zz-kvmkeep-network.cfg") == "network: {config: disabled}\n"
+    assert tree.text(f"{folder}/99-zz-kvmkeep-hostname.cfg") == "preserve_hostname: true\n"
+    assert tree.text(f"{folder}/99-zz-kvmkeep.cfg") == "datasource_list: [NoCloud, None]\n"
+    assert "/etc/cloud/cloud-init.disabled" in tree.inodes
+    motd = tree.inodes["/etc/motd"]
+    assert (motd.content, motd.mode, motd.uid) == (b'say "hi"\n$HOME\\\n', 0o600, 1000)
+    assert tree.ran == ["echo done > /root/mark"]
+    assert tree.text(f"{OLD}/etc/hostname") == "old\n"
+    assert tree.inodes["/var/lib/kvmkeep-old"].mode == 0o700
+    assert not [path for path in tree.inodes if path.endswith(".kvmkeep-new")]
+    assert f"kvmkeep.tweak={STAMP}" in off.host.lvm.volumes["vm-web"].tags
+    assert CHANGE.answer not in off.host.files
+    assert off.plan(ALL) == Plan()
+
+
+def test_another_run_changes_only_what_is_not_yet_so() -> None:
+    off = Off()
+    wish = replace(ALL, passwords=(), commands=())
+    off.tweak(wish)
+    later = replace(CHANGE, asked="20261123T081034Z")
+    assert all(what.startswith("look") for what in off.tweak(wish, later))
+    off.tweak(ALL, later)
+    tags = off.host.lvm.volumes["vm-web"].tags
+    assert [tag for tag in tags if "tweak" in tag] == ["kvmkeep.tweak=20261123T081034Z"]
+
+
+def test_what_is_secret_is_never_in_a_command_line_and_is_said_to_be_one() -> None:
+    off = Off()
+    off.tweak(ALL)
+    edit = next(call for call in off.host.calls if b"write" in call.stdin)
+    assert edit.secret_stdin
+    assert not [call for call in off.host.calls if HASH in " ".join(call.argv)]
+    assert HASH not in repr(ALL)
+
+
+def test_nobody_is_asked_before_a_look_and_the_change_is_only_assumed() -> None:
+    look, edit = Off().plan(ALL).steps
+    assert (look.looks, look.assumes) == (True, "")
+    assert edit.assumes == "its disk is fitted for that"
+    assert not edit.looks
+
+
+def test_a_new_key_comes_before_the_same_one_with_a_forced_command() -> None:
+    off = Off()
+    path = "/root/.ssh/authorized_keys"
+    off.tree.put(path, f'command="echo no" {KEY}\nssh-rsa BBBB other', 0o644)
+    off.tree.make("/root/.ssh", 0o700)
+    off.tweak(Tweak(ssh_keys=(SshKeys(user="root", keys=(KEY, "ssh-rsa BBBB again")),)))
+    assert off.tree.text(path) == f'{KEY}\ncommand="echo no" {KEY}\nssh-rsa BBBB other'
+    assert off.tree.inodes[path].mode == 0o644
+
+
+def test_boot_loader_entries_and_the_sources_of_new_ones_are_changed_as_well() -> None:
+    off = Off()
+    tree = off.tree
+    tree.put("/boot/grub/grub.cfg", "blscfg\nif [ -f custom.cfg ]; then\n")
+    tree.put("/boot/loader/entries/abc-5.14.conf", "title x\noptions root=UUID=1 $tuned_params\n")
+    tree.put("/boot/loader/entries/notes", "options x\n")
+    tree.put("/etc/default/grub", 'GRUB_TIMEOUT=1\nGRUB_CMDLINE_LINUX="quiet console=tty1"\n')
+    tree.put("/etc/kernel/cmdline", "root=UUID=1 ro\n")
+    off.tweak(Tweak(serial_console=True))
+    consoles = "console=tty0 console=ttyS0,115200n8"
+    entry = tree.text("/boot/loader/entries/abc-5.14.conf")
+    assert entry == f"title x\noptions root=UUID=1 $tuned_params {consoles}\n"
+    assert tree.text("/boot/loader/entries/notes") == "options x\n"
+    assert f'GRUB_CMDLINE_LINUX="quiet {consoles}"\n' in tree.text("/etc/default/grub")
+    assert tree.text("/etc/kernel/cmdline") == f"root=UUID=1 ro {consoles}\n"
+    assert "terminal_output console serial" in tree.text("/boot/grub/custom.cfg")
+
+
+def test_a_guest_without_systemd_and_one_without_a_known_boot_loader() -> None:
+    off = Off()
+    del off.tree.inodes["/usr/lib/systemd/system/serial-getty@.service"]
+    plans: list[Plan] = []
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        plans.append(planned(off, spec, facts, Tweak(serial_console=True), CHANGE))
+        return plans[-1]
+
+    reach(off.host, off.wanted, planner)
+    assert [note for plan in plans for note in plan.notes if "no systemd" in note.text]
+    off = Off()
+    off.tree.inodes["/boot/grub/grub.cfg"].content = b"\xff"
+    assert "no configuration of a boot loader" in off.refusals(Tweak(serial_console=True))[0]
+
+
+@pytest.mark.parametrize("resolvconf", [True, False])
+def test_ifupdown_gets_its_one_file_and_name_servers(*, resolvconf: bool) -> None:
+    off = Off()
+    del off.tree.inodes["/usr/sbin/NetworkManager"]
+    off.tree.put("/etc/network/interfaces", "source interfaces.d/*\n")
+    if resolvconf:
+        off.tree.put("/sbin/resolvconf")
+    off.tweak(Tweak(nics=(nic("web"),)))
+    assert "iface kvmkeep0 inet static" in off.tree.text("/etc/network/interfaces")
+    assert off.tree.text(f"{OLD}/etc/network/interfaces") == "source interfaces.d/*\n"
+    assert ("/etc/resolv.conf" in off.tree.inodes) is not resolvconf
+
+
+def test_cloud_init_is_switched_on_again() -> None:
+    off = Off()
+    off.tree.put("/etc/cloud/cloud-init.disabled")
+    off.tweak(Tweak(cloud_init=True))
+    assert "/etc/cloud/cloud-init.disabled" not in off.tree.inodes
+    later = replace(CHANGE, asked="20261123T081034Z")
+    assert off.tweak(Tweak(cloud_init=True), later) == ["look into its disk vm-web"]
+
+
+def selinux(mode: str = "enforcing") -> FakeTree:
+    tree = debian()
+    tree.put("/usr/sbin/load_policy")
+    tree.put("/etc/selinux/config", f"SELINUX={mode}\nSELINUXTYPE=targeted\n")
+    tree.put("/etc/selinux/targeted/contexts/files/file_contexts")
+    return tree
+
+
+def test_labels_are_set_right_or_left_to_the_next_boot() -> None:
+    off = Off(selinux())
+    off.tweak(Tweak(hostname="new", ssh_keys=(SshKeys(user="admin", keys=(KEY,)),)))
+    for path in ("/etc/hostname", "/home/admin/.ssh", f"{OLD}/etc/hostname"):
+        assert off.tree.inodes[path].label == "right", path
+    assert "/.autorelabel" not in off.tree.inodes
+    off = Off(selinux())
+    off.tree.relabels = False
+    off.tweak(Tweak(hostname="new"))
+    assert "/.autorelabel" in off.tree.inodes
+    off = Off(selinux())
+    off.tweak(Tweak(commands=("true",)))
+    assert "/.autorelabel" in off.tree.inodes
+    off = Off(selinux("disabled"))
+    off.tweak(Tweak(hostname="new"))
+    assert off.tree.inodes["/etc/hostname"].label == ""
+
+
+def test_a_policy_with_a_strange_name_is_taken_for_the_usual_one() -> None:
+    off = Off(selinux())
+    off.tree.put("/etc/selinux/config", "SELINUX=enforcing\nSELINUXTYPE=../../x y\n")
+    off.tweak(Tweak(hostname="new"))
+    assert off.tree.inodes["/etc/hostname"].label == "right"
+
+
+FILE = NewFile(path="/etc/hostname", content=b"x")
+
+
+@pytest.mark.parametrize(
+    ("wish", "gone", "reason"),
+    [
+        (Tweak(passwords=(Password(user="bob", hash=HASH),)), "", "no user bob"),
+        (Tweak(ssh_keys=(SshKeys(user="bob", keys=(KEY,)),)), "", "no user bob"),
+        (Tweak(sudo=("bob",)), "", "no user bob"),
+        (Tweak(passwords=(Password(user="root", hash=HASH),)), "/etc/shadow", "has no user root"),
+        (Tweak(ssh_keys=(SshKeys(user="home", keys=(KEY,)),)), "", "home has no home"),
+        (Tweak(ssh_keys=(SshKeys(user="admin", keys=(KEY,)),)), "/home/admin", "has no home"),
+        (Tweak(sudo=("admin",)), "/etc/sudoers", "no sudo in it reads"),
+        (Tweak(nics=(nic("web"),)), "/usr/sbin/NetworkManager", "is not known"),
+        (Tweak(cloud_init=False), "/usr/bin/cloud-init", "cloud-init is not installed"),
+        (Tweak(datasources=("None",)), "/usr/bin/cloud-init", "cloud-init is not installed"),
+        (Tweak(files=(FILE,)), "", "/etc/hostname is there already"),
+        (Tweak(files=(replace(FILE, path="/etc"),), replace=True), "", "/etc in it is a directory"),
+        (Tweak(files=(replace(FILE, path="/x", owner="bob"),)), "", "no user bob"),
+    ],
+)  # fmt: skip
+def test_what_can_not_be_done_is_refused_before_anything_is_changed(
+    wish: Tweak, gone: str, reason: str
+) -> None:
+    off = Off()
+    if gone:
+        del off.tree.inodes[gone]
+    before = repr(off.tree)
+    assert reason in " ".join(off.refusals(wish))
+    assert repr(off.tree) == before
+
+
+def test_files_that_are_not_what_they_seem_are_refused() -> None:
+    off = Off()
+    keys = Tweak(ssh_keys=(SshKeys(user="admin", keys=(KEY,)),))
+    off.tree.put("/home/admin/.ssh/authorized_keys", "x" * 300_000)
+    assert "too large" in off.refusals(keys)[0]
+    off.tree.put("/home/admin/.ssh")
+    assert "no directory" in Off(off.tree).refusals(keys)[0]
+    off.tree.inodes["/etc/hostname"].kind = "link"
+    assert "a link or something special" in Off(off.tree).refusals(Tweak(hostname="x"))[0]
+
+
+def test_a_file_is_replaced_when_that_is_wanted_and_left_when_it_is_the_same() -> None:
+    off = Off()
+    off.tweak(Tweak(files=(FILE,), replace=True))
+    assert off.tree.text("/etc/hostname") == "x"
+    assert off.tree.text(f"{OLD}/etc/hostname") == "old\n"
+    later = replace(CHANGE, asked="20261123T081034Z")
+    assert off.tweak(Tweak(files=(FILE,)), later) == ["look into its disk vm-web"]
+
+
+def test_names_that_a_guest_made_up_do_no_harm() -> None:
+    off = Off()
+    folder = "/etc/NetworkManager/system-connections"
+    off.tree.put(f"{folder}/cloud-init '$(reboot)'.nmconnection")
+    off.tree.put("/etc/passwd", "root:x:0:0::/root:/bin/sh\n;reboot:x:1000:1000::/`x`:/bin/sh\n")
+    off.tweak(Tweak(nics=(nic("web"),)))
+    assert f"{folder}/cloud-init '$(reboot)'.nmconnection" in off.tree.inodes
+
+
+def test_a_guest_that_runs_or_is_half_reverted_is_refused() -> None:
+    off = Off()
+    off.host.lvm.volumes["vm-web"].tags.add("kvmkeep.revert=20261122T0000Z")
+    assert "its revert to 20261122T0000Z is not done" in off.refusals(ALL)[0]
+    host, wanted = site()
+    plan = plan_tweak(wanted, host.facts(wanted), CHANGE, ALL, None)
+    assert "is not off" in plan.refusals[0].reason
+
+
+def test_an_image_stays_as_it_is_and_a_copy_is_changed() -> None:
+    off = Off()
+    host = off.host
+    before = host.files[IMAGE.source]
+    done = off.tweak(ALL, COPY)
+    assert done[-1].startswith("write a copy of it to /srv/out/new.raw, and change that: set")
+    assert host.files[IMAGE.source] == before
+    assert IMAGE.source not in host.trees or "/etc/motd" not in host.trees[IMAGE.source].inodes
+    assert host.trees["/srv/out/new.raw"].text("/etc/hostname") == "web.example.org\n"
+    assert host.names("/srv/out") == ("new.raw",)
+    assert off.plan(ALL, COPY) == Plan()
+    host.put("/srv/out/new.raw.part", b"left")
+    (step,) = off.plan(ALL, COPY).steps
+    assert step.what == "remove /srv/out/new.raw.part"
+
+
+def test_an_image_that_is_not_there_is_refused() -> None:
+    off = Off()
+    del off.host.files[IMAGE.source]
+    assert "not on this host" in off.refusals(ALL, COPY)[0]
+
+
+def test_each_wish_is_told_in_words() -> None:
+    said = sentences(replace(ALL, nics=(nic("web", dhcp=True, addresses=()),), cloud_init=True))
+    assert "set 52:54:00" in said[5]
+    assert said[5].endswith("up with DHCP")
+    assert said[6] == "switch cloud-init on"
+    two = SshKeys(user="root", keys=(KEY, KEY))
+    assert sentences(Tweak(ssh_keys=(two,))) == ("have 2 SSH keys open root",)
+
+
+def test_a_host_without_the_guest_has_nothing_to_change() -> None:
+    host, wanted = FakeHost(), site()[1]
+    plan = plan_tweak(wanted, host.facts(wanted), CHANGE, ALL, None)
+    assert plan.refusals
+    assert plan.steps == ()

@@ -32,6 +32,8 @@ VERBS: dict[str, str] = {
     "clone": "make a new guest from copies of another one's disks",
     "inspect": "tell what is in a guest's disk or in an image",
     "copy-out": "copy files out of a guest's disk, also of a running guest",
+    "copy-in": "copy files into the disk of a guest that is off",
+    "tweak": "change passwords, keys, addresses and more in a disk, offline",
     "observe": "print what is found on this host",
     "journal": "tell what earlier runs did",
     "schema": "print the spec's JSON Schema, for editors",

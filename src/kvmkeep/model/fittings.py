@@ -176,7 +176,9 @@ def _seen(system: Filesystem, number: int) -> Seen:
     path, *told = system.answers[f"path-{number}"]
     values = {
         key: int(value)
-        for key, value in re.findall(r"^st_([a-z_]+): (-?[0-9]{1,19})$", "\n".join(told), re.MULTILINE)
+        for key, value in re.findall(
+            r"^st_([a-z_]+): (-?[0-9]{1,19})$", "\n".join(told), re.MULTILINE
+        )
     }
     if "mode" not in values:
         return Seen(path=path)

@@ -1,8 +1,8 @@
 """What changes a disk offline, for the verbs that do: look into it first, then change it at once.
 
 The look's answer says how the system is fitted; the change is planned from it, in the next round,
-and ends it: whatever comes after looks anew. A guest's LV wears the moment of its last change, so
-the same run finds nothing left to do. An image is never changed: a copy of it is.
+and ends it: whatever comes after looks anew. A guest's LV wears the name of the run that changed it
+last, so the same run finds nothing left to do. An image is never changed: a copy of it is.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from kvmkeep.planning.storage import activation, synced
 class Change:
     """A change of the disk of `name`: a guest, or an image that is copied to `output` first.
 
-    `asked` is the moment of the run (`second_stamp`). `there` are the names in the directory of
+    `asked` names the run: it begins with its time (`second_stamp`). `there` are the names in the directory of
     `output`.
     """
 
@@ -93,7 +93,7 @@ def plan_for_guest(scene: Scene, guest: Guest, change: Change, work: Work) -> Pl
         actions=(
             *active, _forget(change), *work.before, _edit(path, work),
             synced(scene, guest.root),
-            Command(argv=retag, why="remember when its content was changed from outside"),
+            Command(argv=retag, why="remember that its content was changed from outside, and when"),
         ),
         finally_=work.after,
         risk=Risk.GUEST,

@@ -38,7 +38,7 @@ _HASH = re.compile(
 
 def resolve_login(source: Source[GuestFile], section: LoginSection) -> Login | None:
     """Return the account; None after noting what is wrong with it."""
-    user = source.parse(("login", "user"), _parse_user, section.user)
+    user = source.parse(("login", "user"), parse_user, section.user)
     found = [
         source.parse(("login", "ssh_keys", position), parse_ssh_key, text)
         for position, text in enumerate(section.ssh_keys)
@@ -79,7 +79,7 @@ def parse_password_hash(text: str) -> str:
     return text
 
 
-def _parse_user(text: str) -> str:
+def parse_user(text: str) -> str:
     """Accept a user name: useradd(8)'s pattern."""
     if _USER.fullmatch(text) is None:
         raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from kvmkeep.model.names import guest_mac
 from kvmkeep.model.spec import Address, Interface, Network, Nic, Prefix, Route
@@ -96,7 +97,7 @@ def _draft(
     dns = None if section.dns is None else resolve_dns(source, (*path, "dns"), section.dns)
     own_search = section.search
     search = None if own_search is None else resolve_search(source, (*path, "search"), own_search)
-    routes = _routes(source, path, section.routes)
+    routes = resolve_routes(source, path, section.routes)
     if network is None:
         return None
     nic = Nic(
@@ -177,9 +178,10 @@ def _check_address(
         )
 
 
-def _routes(
-    source: Source[GuestFile], path: Path, sections: tuple[RouteSection | None, ...]
+def resolve_routes(
+    source: Source[Any], path: Path, sections: tuple[RouteSection | None, ...]
 ) -> list[tuple[Path, Route]]:
+    """Return routes with their places; wrong ones are told and left out."""
     routes: list[tuple[Path, Route]] = []
     for position, section in enumerate(sections):
         if section is None:

@@ -16,6 +16,8 @@ SMALLEST = {
     "clone": ["web", "shop"],
     "inspect": ["web"],
     "copy-out": ["web", "/etc/fstab", "."],
+    "copy-in": ["web", "motd", "/etc"],
+    "tweak": ["web"],
     "autostart": ["web", "on"],
     "completion": ["bash"],
     "snapshot create": ["web"],

@@ -1,0 +1,94 @@
+"""`kvmkeep copy-in`: files of the host, copied into a disk that nobody uses."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kvmkeep.cli.consent import add_consent
+from kvmkeep.cli.copy_out import inside
+from kvmkeep.cli.disks import add_disk, add_output, change_of, fittings, guest_of, now
+from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.errors import Unready, UsageError
+from kvmkeep.model.units import printable
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.facts import Facts, ImageFile
+    from kvmkeep.model.plan import Plan
+    from kvmkeep.model.spec import Spec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Args:
+    """Which files into which disk, and where in it."""
+
+    name: str
+    files: tuple[str, ...]
+    directory: str
+    mode: str
+    replace: bool
+    output: str
+    yes: bool
+    dry_run: bool
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    add_disk(parser)
+    parser.add_argument("files", metavar="FILE", nargs="+", help="a file or directory of this host")
+    parser.add_argument("directory", metavar="DIR", help="where to put them, inside the guest")
+    parser.add_argument(
+        "--mode", metavar="MODE", default="", help="such as 0644; without it they keep theirs"
+    )
+    parser.add_argument(
+        "--replace", action="store_true", help="replace what is there; the old ones are kept"
+    )
+    add_output(parser)
+    add_consent(parser)
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Look what is there, then copy them at once."""
+    from kvmkeep.planning.copy_in import CopyIn, plan_copy_in  # noqa: PLC0415
+    from kvmkeep.spec.tweak import parse_mode  # noqa: PLC0415
+
+    guest = guest_of(args.name, ctx)
+    directory = args.directory if args.directory == "/" else inside(args.directory)
+    try:
+        parse_mode(args.mode or "0644")
+    except ValueError as error:
+        raise UsageError(f"--mode: {error}") from error
+    files = tuple(_file(path, ctx) for path in args.files)
+    names = [posixpath.basename(file.path) for file in files]
+    if len(set(names)) < len(names):
+        raise UsageError("two of the files have the same name", hint="copy them one after another")
+    change = change_of(guest, args.name, args.output, ctx)
+    wish = CopyIn(files=files, directory=directory, mode=args.mode, replace=args.replace)
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        return plan_copy_in(spec, facts, now(change, ctx), wish, fittings(change, ctx))
+
+    if args.dry_run:
+        return dry_run(planner, (), ctx)
+    return reach("copy-in", planner, (), ctx, yes=args.yes)
+
+
+def _file(path: str, ctx: Context) -> ImageFile:
+    """Return a file or directory of the host."""
+    whole = posixpath.abspath(path)
+    shown = printable(whole)[1:-1]
+    if not whole.isprintable() or whole == "/":
+        raise UsageError(f"{shown} can't be copied")
+    try:
+        found = ctx.door().look(whole)
+    except OSError as error:
+        raise Unready(f"{shown} can't be read: {error.strerror}", hint="run it as root") from error
+    if found is None:
+        raise UsageError(f"there is no file {shown}")
+    if found.kind not in {"file", "directory"}:
+        raise UsageError(f"{shown} is a {found.kind}", hint="name a file or a directory")
+    return found

@@ -1,0 +1,91 @@
+"""What the verbs that change a disk offline share: whose disk it is, and what was seen in it."""
+
+from __future__ import annotations
+
+import posixpath
+import secrets
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from kvmkeep.cli.copy_out import there
+from kvmkeep.cli.guests import checked
+from kvmkeep.errors import Refused, UsageError
+from kvmkeep.model.units import printable
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.fittings import Fittings
+    from kvmkeep.model.spec import Guest
+    from kvmkeep.planning.rewriting import Change
+
+LIMIT = 16 << 20
+"""Bytes of an answer that are read; what is asked for stays below."""
+
+
+def add_disk(parser: ArgumentParser) -> None:
+    """Add whose disk is changed."""
+    parser.add_argument(
+        "name", metavar="GUEST|IMAGE", help="a guest that is off, or an image of the spec"
+    )
+
+
+def add_output(parser: ArgumentParser) -> None:
+    """Add where the changed copy of an image goes."""
+    parser.add_argument(
+        "--output", metavar="PATH", default="",
+        help="of an image: the raw file to write its changed copy to",
+    )  # fmt: skip
+
+
+def guest_of(name: str, ctx: Context) -> Guest | None:
+    """Return the guest of a name; None of an image. Refuse what is neither."""
+    spec = ctx.spec()
+    guest = next((one for one in spec.guests if one.name == checked(name)), None)
+    if guest is None and name not in {image.name for image in spec.images}:
+        raise UsageError(
+            f"the spec has no guest or image {name}", hint="`kvmkeep list` shows the guests"
+        )
+    return guest
+
+
+def change_of(guest: Guest | None, name: str, output: str, ctx: Context) -> Change:
+    """Return which disk is changed in this run; an image is copied to `output` first."""
+    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
+    from kvmkeep.model.names import second_stamp  # noqa: PLC0415
+    from kvmkeep.planning.rewriting import Change  # noqa: PLC0415
+
+    if guest is not None and output:
+        raise UsageError("a guest's own disk is changed: leave --output out")
+    if guest is None and not output:
+        raise UsageError(
+            "an image stays as it is; a copy of it is changed", hint="add --output PATH"
+        )
+    path = posixpath.abspath(output) if output else ""
+    if not path.isprintable():
+        raise UsageError(f"{printable(path)} can't be a file's name")
+    # Another run of the same second is another run.
+    run = f"{second_stamp(utc_now().isoformat())}-{secrets.token_hex(2)}"
+    change = Change(name=name, asked=run, output=path)
+    if output and posixpath.basename(path) in now(change, ctx).there:
+        raise Refused(f"{path} is there already", hint="move it away, or name another file")
+    return change
+
+
+def now(change: Change, ctx: Context) -> Change:
+    """Return the change with the names that are in the directory of its output by now."""
+    if not change.output:
+        return change
+    return replace(change, there=there(posixpath.dirname(change.output), ctx))
+
+
+def fittings(change: Change, ctx: Context) -> Fittings | None:
+    """Return what was seen in the disk, if a whole answer lies there."""
+    from kvmkeep.model.fittings import parse_fittings  # noqa: PLC0415
+
+    try:
+        content = ctx.door().read(change.answer, LIMIT)
+        return None if content is None else parse_fittings(content.decode("utf-8", "replace"))
+    except (OSError, ValueError):
+        return None

@@ -9,6 +9,7 @@ import json
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import assert_never
 
 from kvmkeep.model.inside import Renderer
 from kvmkeep.model.spec import Interface, Nic
@@ -49,6 +50,8 @@ def network_files(renderer: Renderer, nics: tuple[Nic, ...]) -> tuple[NetworkFil
             return tuple(file for some in files for file in some)
         case Renderer.IFUPDOWN:
             return (_interfaces(nics), *_resolv_conf(nics))
+        case _:  # pragma: no cover - the type checker proves it
+            assert_never(renderer)
 
 
 def directories(renderer: Renderer) -> tuple[str, ...]:
@@ -64,6 +67,8 @@ def directories(renderer: Renderer) -> tuple[str, ...]:
             return (IFCFG_DIR,)
         case Renderer.IFUPDOWN:
             return ()
+        case _:  # pragma: no cover - the type checker proves it
+            assert_never(renderer)
 
 
 def in_the_way(directory: str, names: Iterable[str]) -> tuple[str, ...]:

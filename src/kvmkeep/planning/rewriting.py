@@ -31,8 +31,8 @@ from kvmkeep.planning.storage import activation, synced
 class Change:
     """A change of the disk of `name`: a guest, or an image that is copied to `output` first.
 
-    `asked` names the run: it begins with its time (`second_stamp`). `there` are the names in the directory of
-    `output`.
+    `asked` names the run: it begins with its time (`second_stamp`). `there` are the
+    names in the directory of `output`.
     """
 
     name: str

@@ -80,10 +80,7 @@ def merged(one: Tweak, other: Tweak) -> Tweak:
 
 
 def _resolved(source: Source[TweakFile], given: Given) -> Tweak:
-    document = source.document
-    if document is None:
-        source.mistakes.stop_if_any()
-        document = TweakFile()
+    document = source.document or TweakFile()
     passwords = [
         _password(source, user, section, given) for user, section in document.passwords.items()
     ]

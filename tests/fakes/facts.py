@@ -41,6 +41,7 @@ from kvmkeep.model.units import Size
 from kvmkeep.observe.domains import parse_domain
 from kvmkeep.observe.kept import observe_kept
 from kvmkeep.observe.notebook import Notebook
+from kvmkeep.observe.trash import observe_trash
 
 if TYPE_CHECKING:
     from fakes.host import FakeHost
@@ -54,7 +55,7 @@ def facts_of(host: FakeHost, spec: Spec) -> Facts:
         Volume(
             vg=lvm.vg, name=volume.name, size=Size(volume.size), tags=tuple(sorted(volume.tags)),
             active=volume.active, opened=bool(host._open(volume.name)),
-            device=volume.device if volume.active else "", attributes="-wi-a-----",
+            device=volume.device if volume.active else "", attributes="-ri-a-----" if volume.readonly else "-wi-a-----",
             origin=volume.origin, invalid=volume.invalid, merging=bool(volume.merging),
             merge_waits=volume.waits, filled_percent=volume.filled,
             merge_failed=volume.merge_failed,
@@ -120,6 +121,7 @@ def facts_of(host: FakeHost, spec: Spec) -> Facts:
             for name, path in host.tools.items()
         ),
         problems=(),
+        trash=observe_trash(Notebook(host)),
     )  # fmt: skip
 
 

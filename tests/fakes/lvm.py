@@ -41,6 +41,9 @@ class FakeVolume:
     """Of an origin: the snapshot that it takes its content back from."""
     waits: bool = False
     """The merge has not begun: the origin was open."""
+    readonly: bool = False
+    zeroed: bool = False
+    """Whether all of it was zeroed, and nothing was written since."""
 
     @property
     def device(self) -> str:
@@ -85,6 +88,8 @@ class FakeLvm:
 
     def lvconvert(self, argv: tuple[str, ...]) -> tuple[int, str]:
         """Merge a snapshot; its origin shows the old content at once, or later if it is open."""
+        if "--splitsnapshot" in argv:
+            return self._split(argv)
         words = take_apart(
             argv, flags="--yes --background --merge", needs="--yes --background --merge"
         )
@@ -98,6 +103,14 @@ class FakeLvm:
         origin.past = (snapshot.holds, snapshot.instance, snapshot.drop_in)
         self._begin(origin)
         del self.volumes[snapshot.name]
+        return 0, ""
+
+    def _split(self, argv: tuple[str, ...]) -> tuple[int, str]:
+        """Make an LV of a snapshot's own blocks; asks while it is active."""
+        snapshot = self._named(take_apart(argv, flags="--splitsnapshot").rest)
+        if snapshot is None or not snapshot.origin or snapshot.active:
+            return 5, "not found, no snapshot, or nobody said yes"
+        snapshot.origin = ""
         return 0, ""
 
     def _begin(self, origin: FakeVolume) -> None:
@@ -145,6 +158,7 @@ class FakeLvm:
             return 5, "insufficient free space"
         made = self.add(name, size, *words.values["--addtag"])
         made.origin, made.stale = origin.name, []
+        made.readonly = words.one("--permission") == "r"
         made.holds, made.instance, made.drop_in = origin.holds, origin.instance, origin.drop_in
         return 0, ""
 
@@ -175,15 +189,26 @@ class FakeLvm:
         return 0, ""
 
     def lvchange(self, argv: tuple[str, ...]) -> tuple[int, str]:
-        words = take_apart(argv, values="--addtag --deltag --activate", flags="--refresh")
+        words = take_apart(
+            argv, values="--addtag --deltag --activate --permission", flags="--refresh"
+        )
         volumes = [self._named((name,)) for name in words.rest]
         for volume in volumes:
             if volume is None:
                 return 5, "not found"
             volume.tags -= set(words.values.get("--deltag", []))
             volume.tags |= set(words.values.get("--addtag", []))
-            if words.values.get("--activate") == ["y"]:
-                volume.active = True
+            if words.values.get("--permission") == ["rw"]:
+                if not volume.readonly:
+                    return 5, "is already writable"
+                volume.readonly = False
+            if words.values.get("--activate") == ["n"] and (
+                volume.origin or self.is_open(volume.name)
+            ):
+                return 5, "in use, or nobody said yes to deactivate its origin as well"
+            for switch in words.values.get("--activate", []):
+                for one in (volume, *self.snapshots(volume.name)):
+                    one.active = switch == "y"
             if "--refresh" in words.flags:
                 self._begin(volume)
         return 0, ""
@@ -221,12 +246,13 @@ class FakeLvm:
         )
         (path,) = words.rest
         volume = self.at(path)
-        if volume is None:
-            return 1, "no such device"
+        if volume is None or volume.readonly:
+            return 1, "no such device, or not permitted"
         begin, length = int(words.one("--offset")), int(words.one("--length"))
         if begin % 4096 or length % 4096 or begin + length > volume.size:
             return 1, "not aligned, or beyond the end"
         volume.overwrite(begin, begin + length)
+        volume.zeroed = length == volume.size
         return 0, ""
 
     def _named(self, rest: tuple[str, ...]) -> FakeVolume | None:

@@ -97,6 +97,7 @@ class FakeVirsh:
         others = {
             "autostart": self._autostart,
             "dumpxml": self._dumpxml,
+            "undefine": self._undefine,
             "domrename": self._domrename,
             "destroy": self._destroy,
             "metadata": self._metadata,
@@ -108,6 +109,19 @@ class FakeVirsh:
         if verb in {"setmem", "setmaxmem", "setvcpus"}:
             return self._shape(verb, rest)
         raise UnknownCommandError(f"virsh {argv}")
+
+    def _undefine(self, rest: tuple[str, ...]) -> tuple[int, str]:
+        words = take_apart(rest, flags="--keep-nvram --keep-tpm", needs="--keep-nvram")
+        domain = self._known(words.rest[0])
+        if domain is None:
+            return _missing(words.rest[0])
+        assert domain.live is None, "a running domain was made a transient one"
+        del self.domains[domain.name]
+        return 0, ""
+
+    def _known(self, word: str) -> FakeDomain | None:
+        """Return a domain by its name or UUID."""
+        return next((d for d in self.domains.values() if word in {d.name, d.uuid}), None)
 
     def _autostart(self, rest: tuple[str, ...]) -> tuple[int, str]:
         words = take_apart(rest, flags="--disable")
@@ -183,8 +197,8 @@ class FakeVirsh:
         return 0, ""
 
     def _dumpxml(self, rest: tuple[str, ...]) -> tuple[int, str]:
-        words = take_apart(rest, flags="--inactive", needs="--inactive")
-        domain = self.domains.get(words.rest[0])
+        words = take_apart(rest, flags="--inactive --security-info", needs="--inactive")
+        domain = self._known(words.rest[0])
         return _missing(words.rest[0]) if domain is None else (0, f"{xml_text(domain.xml)}\n")
 
     def _start(self, domain: FakeDomain) -> tuple[int, str]:

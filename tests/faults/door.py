@@ -6,6 +6,7 @@ from enum import Enum
 from xml.etree import ElementTree as ET
 
 from fakes.host import FakeHost
+from fakes.lvm import FakeVolume
 
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.stop import Stop
@@ -196,7 +197,9 @@ def demand_harmless(host: FakeHost, command: Command) -> None:
     if name == "lvremove":
         volume = host.lvm.volumes.get(command.argv[-1].partition("/")[2])
         gone = volume is None
-        assert gone or (volume.origin and "kvmkeep" in volume.tags), f"not ours: {command}"
+        assert gone or "kvmkeep" in volume.tags, f"not ours: {command}"
+        assert gone or volume.origin or is_destroyed(volume), f"not in the trash: {command}"
+        assert gone or volume.origin or volume.zeroed, f"still to be read: {command}"
     if name not in WRITERS or "--ro" in command.argv:
         return
     paths = [word for word in command.argv if word.startswith("/dev/")]
@@ -210,6 +213,9 @@ def demand_harmless(host: FakeHost, command: Command) -> None:
         assert "kvmkeep" in volume.tags, f"not ours: {command}"
         assert volume.name not in running(host), command
         return
+    if is_destroyed(volume):
+        assert not host._open(volume.name), command
+        return
     assert {"kvmkeep", "kvmkeep.state=filling"} <= volume.tags, f"{command}: {volume.tags}"
     assert not volume.instance or volume.name not in running(host), command
 
@@ -220,6 +226,12 @@ def changes_a_disk(host: FakeHost, command: Command) -> bool:
         return False
     volume = host.lvm.volumes.get(command.argv[command.argv.index("-a") + 1].rpartition("/")[2])
     return volume is None or "kvmkeep.state=filling" not in volume.tags
+
+
+def is_destroyed(volume: FakeVolume) -> bool:
+    """Whether an LV lies in the trash, and its destruction was begun."""
+    tags = " ".join(volume.tags)
+    return {"kvmkeep", "kvmkeep.state=emptying"} <= volume.tags and "kvmkeep.trash=" in tags
 
 
 def running(host: FakeHost) -> set[str]:
@@ -268,6 +280,7 @@ def half_run(host: FakeHost, command: Command) -> None:
             volume = host.lvm.volumes[path.rpartition("/")[2]]
             volume.holds, volume.instance = b"torn", ""
             volume.overwrite(0, 8192)
+            volume.zeroed = False
         case "lvcreate":
             # Its metadata is written, tags and all; the device is not there yet, nor zeroed.
             host.run(command)

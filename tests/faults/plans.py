@@ -41,6 +41,8 @@ from kvmkeep.planning.pausing import plan_resume, plan_suspend
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.poweroff import plan_poweroff
 from kvmkeep.planning.reboot import plan_cold_reboot, plan_reboot
+from kvmkeep.planning.remove import Removing, plan_remove
+from kvmkeep.planning.remove_disk import RemovingDisk, plan_remove_disk
 from kvmkeep.planning.rename import Renaming, plan_rename
 from kvmkeep.planning.rewriting import Change
 from kvmkeep.planning.shutdown import plan_shutdown
@@ -48,6 +50,8 @@ from kvmkeep.planning.snapshot_create import Wish, plan_create
 from kvmkeep.planning.snapshot_delete import plan_delete
 from kvmkeep.planning.snapshot_revert import plan_revert
 from kvmkeep.planning.start import plan_start
+from kvmkeep.planning.trash_empty import plan_empty
+from kvmkeep.planning.trash_restore import Restoring, plan_restore
 from kvmkeep.planning.tweak import plan_tweak
 
 Planner = Callable[[Spec, Facts], Plan]
@@ -70,6 +74,8 @@ class Case:
     """The names of the sets of snapshots that there are of each guest in the end."""
     sets_of: tuple[str, ...] = ()
     """The guests that have those sets; empty for all."""
+    trash: tuple[str, ...] = ()
+    """The names of the LVs that lie in the trash in the end."""
     paused: tuple[str, ...] = ()
     booted: tuple[str, ...] = ()
 
@@ -387,6 +393,77 @@ def cloning_a_set() -> Case:
     return cloning(running=True, from_set="20261123T0710Z")
 
 
+STAMP = "20261123T0710Z"
+FOLDER = "/etc/kvmkeep/guests"
+TRASHED = tuple(
+    f"trash-{STAMP}-{name}"
+    for name in ("vm-web", "vm-web-data", f"vm-web-{STAMP}", f"vm-web-data-{STAMP}")
+)
+
+
+def with_snapshots() -> tuple[FakeHost, Spec, Spec, Planner]:
+    """Return a host with web, its snapshots and a bystander; the spec with web and without."""
+    host = a_host()
+    both = spec(guest(data=GIB), guest("dns"))
+    reach(host, both)
+    wish = Wish(guests=("web",), moment=MOMENT)
+    reach(host, both, lambda s, f: plan_create(s, f, wish))
+    host.put(f"{FOLDER}/web.yaml", b"image: debian\n")
+    host.put(console_log("web"), b"hello")
+    without = spec(guest("dns"))
+
+    def planner(_: Spec, facts: Facts) -> Plan:
+        known = f"{FOLDER}/web.yaml" in host.files
+        removing = Removing(guest="web", moment=MOMENT, file=f"{FOLDER}/web.yaml", limit=60)
+        return plan_remove(both if known else without, facts, removing)
+
+    return host, both, without, planner
+
+
+def removing() -> Case:
+    host, _, without, planner = with_snapshots()
+    return Case(host=host, spec=without, planner=planner, trash=TRASHED)
+
+
+def restoring() -> Case:
+    host, both, without, planner = with_snapshots()
+    reach(host, without, planner)
+    wish = Restoring(name=f"web-{STAMP}", folder=FOLDER, guest=both.guests[0])
+
+    def restores(_: Spec, facts: Facts) -> Plan:
+        known = f"{FOLDER}/web.yaml" in host.files
+        return plan_restore(both if known else without, facts, wish)
+
+    return Case(
+        host=host, spec=both, planner=restores, off=("web",), sets=(STAMP,), sets_of=("web",)
+    )
+
+
+def emptying() -> Case:
+    host, _, without, planner = with_snapshots()
+    reach(host, without, planner)
+    names = (f"web-{STAMP}",)
+    return Case(host=host, spec=without, planner=lambda s, f: plan_empty(s, f, names))
+
+
+def removing_a_disk() -> Case:
+    """The spec has dropped the disk, and the guest does not have it any more."""
+    host = a_host()
+    reach(host, spec(guest(data=GIB)))
+    domain = host.libvirt.domains["web"]
+    for tree in (domain.xml, domain.live):
+        devices = tree.find("devices")
+        for disk in devices.findall("disk"):
+            if disk.find("source") is not None and "data" in disk.find("source").get("dev", ""):
+                devices.remove(disk)
+    host.put("/root/kvm/web.xml", f"{xml_text(domain.xml)}\n".encode())
+    wish = RemovingDisk(guest="web", disk="data", moment=MOMENT)
+    return Case(
+        host=host, spec=spec(guest()), planner=lambda s, f: plan_remove_disk(s, f, wish),
+        trash=(f"trash-{STAMP}-vm-web-data",),
+    )  # fmt: skip
+
+
 def two_guests(**changes: object) -> tuple[FakeHost, Spec, tuple[str, ...]]:
     """Return a host with web, which needs db, and a bystander; and the names of the first two."""
     host = a_host()
@@ -449,6 +526,7 @@ PLANS = (
     inspecting_a_running_guest, copying_out_of_a_running_guest, copying_out_of_a_guest_that_is_off,
     cloning_a_running_guest, cloning_a_guest_that_is_off, cloning_a_set,
     tweaking_a_guest, tweaking_a_copy_of_an_image, copying_in,
+    removing, restoring, emptying, removing_a_disk,
     rebooting, rebooting_cold, suspending, resuming, powering_off, switching_autostart,
 )  # fmt: skip
 
@@ -521,7 +599,11 @@ def in_service(host: FakeHost, case: Case) -> None:
     lvs = {disk.lv for one in case.spec.guests for disk in one.volumes}
     with_sets = [one for one in case.spec.guests if not case.sets_of or one.name in case.sets_of]
     sets = {f"{d.lv}-{name}" for one in with_sets for d in one.volumes for name in case.sets}
-    assert {volume.name for volume in ours(host)} == lvs | sets
+    assert {volume.name for volume in ours(host)} == lvs | sets | {*case.trash}
+    trashed = {v.name for v in ours(host) if [t for t in v.tags if "trash" in t or "was" in t]}
+    assert trashed == {*case.trash}
+    kept = any(name.endswith("-vm-web") for name in case.trash)
+    assert kept is any("/trash/" in path for path in host.files)
     for volume in ours(host):
         assert not [tag for tag in volume.tags if "held" in tag or "start" in tag], volume.tags
     assert host.systemd.timers == {}, "a guard was left"

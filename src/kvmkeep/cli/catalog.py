@@ -45,7 +45,8 @@ def own_options(parser: argparse.ArgumentParser) -> tuple[str, ...]:
 
 def takes_guests(parser: argparse.ArgumentParser) -> bool:
     """Whether the verb's words are names of guests."""
-    return any(action.metavar == "GUEST" for action in parser._actions)  # noqa: SLF001 - see above
+    words = (action for action in parser._actions if not action.option_strings)  # noqa: SLF001 - see above
+    return any(action.metavar == "GUEST" for action in words)
 
 
 GLOBAL_OPTIONS = ("--spec", "--connect", "--json", "--verbose", "--debug")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.facts import Facts, Volume
     from kvmkeep.model.plan import Report
     from kvmkeep.model.spec import Spec
+    from kvmkeep.model.trash import TrashEntry
 
     RunGoal = Callable[[flow.Context, str, flow.Planner, flow.Confirm | None], Report]
 
@@ -174,6 +175,18 @@ class Context:
         except Unanswered as error:
             problem = error.problem
             raise Unready(f"{problem.what}: {problem.reason}", hint=problem.hint) from error
+
+    def trash(self, spec: Spec) -> tuple[TrashEntry, ...]:
+        """Return what lies in the trash; raises Unready."""
+        from kvmkeep.model.trash import trash_entries  # noqa: PLC0415
+        from kvmkeep.observe.notebook import Notebook  # noqa: PLC0415
+        from kvmkeep.observe.trash import observe_trash  # noqa: PLC0415
+
+        notebook = Notebook(self.door())
+        folders = observe_trash(notebook)
+        for problem in notebook.problems:
+            raise Unready(f"{problem.what}: {problem.reason}", hint=problem.hint)
+        return trash_entries(self.volumes(), spec.storage.vg, folders)
 
     def journals(self) -> Journals:
         """Return the journals of earlier runs."""

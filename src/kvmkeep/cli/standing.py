@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from kvmkeep.model.facts import ArrayState
+from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import Size
 
 if TYPE_CHECKING:
@@ -134,7 +135,9 @@ def _storage(spec: Spec, facts: Facts) -> tuple[Standing, ...]:
         now, level = "is not there", Level.DIFFERS
     else:
         free = group.free.minus(spec.host.storage_reserve)
-        now = f"{free} for guests of {group.size} ({spec.host.storage_reserve} reserved)"
+        trash = sum(one.size.bytes for one in facts.volumes if is_trash(one))
+        also = f", {Size(trash)} in the trash" if trash else ""
+        now = f"{free} for guests of {group.size} ({spec.host.storage_reserve} reserved{also})"
         level = Level.DIFFERS if group.missing_pvs else Level.AS_SPEC
     standings.append(Standing(subject=f"group {spec.storage.vg}", level=level, now=now))
     return tuple(standings)

@@ -30,6 +30,8 @@ VERBS: dict[str, str] = {
     "snapshot": "take, list, revert to and delete snapshots of guests",
     "rename": "give a guest that is off another name",
     "clone": "make a new guest from copies of another one's disks",
+    "remove": "bring a guest into the trash; nothing of it is destroyed",
+    "trash": "list, restore and destroy what was removed",
     "inspect": "tell what is in a guest's disk or in an image",
     "copy-out": "copy files out of a guest's disk, also of a running guest",
     "copy-in": "copy files into the disk of a guest that is off",
@@ -46,6 +48,11 @@ SUBVERBS: dict[str, dict[str, str]] = {
         "list": "list the snapshots of guests",
         "revert": "take a guest's disks back to a set of snapshots",
         "delete": "delete sets of snapshots",
+    },
+    "trash": {
+        "list": "list what lies in the trash, and what it takes",
+        "restore": "take a removed guest or disk back",
+        "empty": "destroy what lies in the trash, for good",
     },
 }
 """Verbs that are made of others: the module of `snapshot list` is `snapshot_list`."""

@@ -1,12 +1,12 @@
 # bash completion for kvmkeep. To use it:
 #   kvmkeep completion bash > /usr/share/bash-completion/completions/kvmkeep
 
-_kvmkeep_guests() {
-    # The names are compared, never expanded: a domain may be called anything.
+_kvmkeep_names() {
+    # The names that a verb lists: compared, never expanded. A domain may be called anything.
     local name
     while IFS= read -r name; do
         [[ $name == "$cur"* ]] && COMPREPLY+=("$name")
-    done < <(command kvmkeep list --names "${where[@]}" 2>/dev/null </dev/null)
+    done < <(command kvmkeep "$@" --names "${where[@]}" 2>/dev/null </dev/null)
 }
 
 _kvmkeep() {
@@ -31,7 +31,7 @@ _kvmkeep() {
         --spec) compopt -o dirnames 2>/dev/null; return ;;
         --facts) compopt -o default 2>/dev/null; return ;;
         --connect) mapfile -t COMPREPLY < <(compgen -W "qemu:///system test:///default" -- "$cur"); return ;;
-        --label | --state | --limit | --lines | --size | --expires) return ;;
+        --label | --state | --limit | --lines | --size | --expires | --disk | --older | --really) return ;;
     esac
     local global="--spec --connect --json --verbose --debug --help"
     case "$verb $sub" in
@@ -46,7 +46,8 @@ _kvmkeep() {
         " ") words="@VERBS@" ;;
 @BASH_SUBVERBS@
         "completion "*) words="bash zsh" ;;
-        @GUEST_VERBS@) _kvmkeep_guests; return ;;
+        @GUEST_VERBS@) _kvmkeep_names list; return ;;
+        "trash restore" | "trash empty") _kvmkeep_names trash list; return ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 }

@@ -21,7 +21,7 @@ _kvmkeep() {
         (--spec) _files -/; return ;;
         (--facts) _files; return ;;
         (--connect) compadd -- qemu:///system test:///default; return ;;
-        (--label|--state|--limit|--lines|--size|--expires) return ;;
+        (--label|--state|--limit|--lines|--size|--expires|--disk|--older|--really) return ;;
     esac
     options=(--spec --connect --json --verbose --debug --help)
     case "$verb $sub" in
@@ -44,6 +44,10 @@ _kvmkeep() {
         (@GUEST_VERBS@)
             # compadd -a takes the names as they are: nothing of them is expanded.
             names=("${(@f)$(command kvmkeep list --names "${where[@]}" 2>/dev/null </dev/null)}")
+            compadd -a names
+            ;;
+        ("trash restore"|"trash empty")
+            names=("${(@f)$(command kvmkeep trash list --names "${where[@]}" 2>/dev/null </dev/null)}")
             compadd -a names
             ;;
     esac

@@ -309,6 +309,29 @@ class SavedXml:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptDomain:
+    """The definition of a removed guest. `sources` are those of its disks; `ours` as of Domain."""
+
+    name: str
+    uuid: str
+    ours: bool
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrashFolder:
+    """What is kept of a removed guest besides its LVs: `name` is GUEST-STAMP, `files` are names.
+
+    `domain` is None where no definition was kept, or it can't be read: then `problem` says why.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    domain: KeptDomain | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
     """A program that steps need; `path` is empty where it is missing."""
 
@@ -353,6 +376,7 @@ class Facts:
     tools: tuple[Tool, ...]
     problems: tuple[Problem, ...]
     agents: tuple[AgentFacts, ...] = ()
+    trash: tuple[TrashFolder, ...] = ()
 
     def group(self, name: str) -> VolumeGroup | None:
         """Return the volume group of that name."""

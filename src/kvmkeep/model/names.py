@@ -33,6 +33,8 @@ STATE_PARTIAL = TAG_STATE + "partial"
 """On a snapshot: its set is not complete, being taken or deleted; the rest of it may be deleted."""
 STATE_LOOK = TAG_STATE + "look"
 """On a snapshot: made to look into a running guest's disk, and worth nothing afterwards."""
+STATE_EMPTYING = TAG_STATE + "emptying"
+"""In the trash: its content is being destroyed, or its guest's other disks are."""
 TAG_TWEAK = "kvmkeep.tweak="
 """On a root LV: the run that last changed its content from outside; begins with its time."""
 TAG_CLONE = "kvmkeep.clone="
@@ -56,7 +58,9 @@ TAG_START = "kvmkeep.start="
 TAG_REVERT = "kvmkeep.revert="
 """On an origin, while it is being reverted to the snapshot of that set."""
 TAG_TRASH = "kvmkeep.trash="
-"""Since when (`utc_stamp`) an LV lies in the trash."""
+"""Since when (`utc_stamp`) an LV lies in the trash, or is on its way there or back."""
+TAG_WAS = "kvmkeep.was="
+"""On an LV in the trash: its name before."""
 
 NM_MARK = "kvmkeep"
 """`connection.stable-id` of our profiles: it has no effect where IPv4 and IPv6 are disabled."""
@@ -65,6 +69,8 @@ STATE_DIR = "/var/lib/kvmkeep"
 RUN_DIR = "/run/kvmkeep"
 IMAGE_DIR = STATE_DIR + "/images"
 SEED_DIR = STATE_DIR + "/seed"
+TRASH_DIR = STATE_DIR + "/trash"
+"""What is kept of removed guests besides their LVs: a folder for each, `GUEST-STAMP`."""
 JOURNAL_DIR = STATE_DIR + "/journal"
 INSIDE_DIR = RUN_DIR + "/inside"
 """Where the answers of `inspect` lie: in memory, for root alone."""
@@ -73,6 +79,8 @@ FITTINGS_DIR = RUN_DIR + "/fittings"
 LOCK_FILE = RUN_DIR + "/lock"
 CONSOLE_DIR = "/var/log/libvirt/qemu"
 
+LONGEST_MAPPED_NAME = 127
+"""Device mapper's limit, DM_NAME_LEN of dm-ioctl.h without the closing zero."""
 FIRST_BOOT_DONE = "kvmkeep: first boot done"
 """What the guest writes to its serial port as the last act of its first boot."""
 
@@ -108,6 +116,19 @@ def disk_path(vg: str, disk: Disk) -> str:
     return lv_path(vg, disk.lv) if isinstance(disk, LvDisk) else disk.path
 
 
+def mapped_name(vg: str, lv: str) -> str:
+    """Return the device mapper's name of an LV: hyphens are doubled (dmsetup(8), "MANGLING")."""
+    return f"{vg.replace('-', '--')}-{lv.replace('-', '--')}"
+
+
+def trash_name(vg: str, stamp: str, lv: str) -> str:
+    """Return the name of an LV in the trash; it tells of its old one where there is room."""
+    name = f"trash-{stamp}-{lv}"
+    if len(mapped_name(vg, name)) <= LONGEST_MAPPED_NAME:
+        return name
+    return f"trash-{stamp}-{hashlib.sha256(lv.encode()).hexdigest()[:16]}"
+
+
 def lv_tags(guest: GuestName, disk: Label) -> tuple[str, ...]:
     """Return the tags that mark an LV as ours, without its state."""
     return (TAG_OURS, TAG_GUEST + guest, TAG_DISK + disk)
@@ -125,12 +146,12 @@ def second_stamp(time: str) -> str:
 
 def stamped_time(stamp: str) -> datetime | None:
     """Return the time of a stamp to the minute or to the second, or None if it is none."""
-    for form in ("%Y%m%dT%H%M%SZ", "%Y%m%dT%H%MZ"):
-        try:
-            return datetime.strptime(stamp, form).replace(tzinfo=UTC)
-        except ValueError:
-            continue
-    return None
+    # By length: strptime(3) would read the minute's digits as minute and second.
+    form = {14: "%Y%m%dT%H%MZ", 16: "%Y%m%dT%H%M%SZ"}.get(len(stamp))
+    try:
+        return datetime.strptime(stamp, form).replace(tzinfo=UTC) if form else None
+    except ValueError:
+        return None
 
 
 def seed_path(guest: GuestName) -> str:

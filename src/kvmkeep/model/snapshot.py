@@ -17,6 +17,7 @@ from kvmkeep.model.names import (
     TAG_OURS,
     TAG_SET,
     TAG_TAKEN,
+    TAG_TRASH,
 )
 from kvmkeep.model.units import Size
 
@@ -78,10 +79,11 @@ def tag_value(volume: Volume, tag: str) -> str:
 
 
 def is_snapshot(volume: Volume) -> bool:
-    """Whether a volume is a snapshot that we took."""
+    """Whether a volume is a snapshot that we took, and does not lie in the trash."""
     return (
         volume.origin != ""
         and TAG_OURS in volume.tags
+        and tag_value(volume, TAG_TRASH) == ""
         and tag_value(volume, TAG_SET) != ""
         and tag_value(volume, TAG_GUEST) != ""
     )

@@ -269,7 +269,7 @@ class Guest:
     `user_data` is extra cloud-config as JSON text, merged over ours; may be empty. One that is
     `adopted` was not made by kvmkeep and can't be made by it: it has no image (an empty name), no
     login and no first boot, its UUID and MACs stand in the spec, and of its addresses only those
-    are known that the spec tells.
+    are known that the spec tells. `protect` refuses to remove it.
     """
 
     name: GuestName
@@ -289,6 +289,7 @@ class Guest:
     labels: tuple[str, ...]
     place: Place
     adopted: bool = False
+    protect: bool = False
 
     @property
     def root(self) -> LvDisk:

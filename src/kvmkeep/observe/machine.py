@@ -20,6 +20,7 @@ from kvmkeep.observe.network import observe_network
 from kvmkeep.observe.notebook import Notebook
 from kvmkeep.observe.storage import observe_storage
 from kvmkeep.observe.tools import observe_tools
+from kvmkeep.observe.trash import observe_trash
 
 _MEMORY = re.compile(r"^MemTotal: *([0-9]{1,14}) kB$", re.MULTILINE)
 
@@ -46,6 +47,7 @@ def observe(
     known = {domain.name for domain in domains.domains}
     saved = observe_kept(notebook, spec.xml_dir, known) if spec is not None else ()
     seeds = _seeds(notebook)
+    trash = observe_trash(notebook)
     memory = _memory(_text(notebook, "/proc/meminfo")) or domains.memory
     return Facts(
         version=FACTS_VERSION,
@@ -68,6 +70,7 @@ def observe(
         tools=observe_tools(door, _text(notebook, "/etc/os-release")),
         problems=notebook.problems,
         agents=asked(door, domains.domains, frozenset(agents)),
+        trash=trash,
     )
 
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import DomainState, Facts, Volume
-from kvmkeep.model.names import TAG_FOR, TAG_SET, lv_path, second_stamp
+from kvmkeep.model.names import TAG_FOR, TAG_OURS, TAG_SET, lv_path, second_stamp
 from kvmkeep.model.plan import Note, Refusal, Step
 from kvmkeep.model.snapshot import Level
 from kvmkeep.model.spec import Guest, LvDisk
 from kvmkeep.model.units import Size
 from kvmkeep.planning.domains import has_state
+from kvmkeep.planning.marks import removal
 from kvmkeep.planning.scene import INACTIVE, Scene
 from kvmkeep.planning.snapshot_create import Wish, plan_create, set_name
 from kvmkeep.planning.snapshot_mend import mend_steps, sets_of
-from kvmkeep.planning.snapshot_remove import remove_marked
 from kvmkeep.planning.storage import activation
 
 
@@ -137,15 +137,13 @@ def _from_new_set(scene: Scene, facts: Facts, copies: Copies, wanted: Wanted) ->
     name = there[0].name if there else set_name(scene, source, wish)
     vg = scene.spec.storage.vg
     snapshots = [f"{disk.lv}-{name}" for disk, _ in copies.pairs]
-    marks = (TAG_FOR + clone.name, TAG_SET + name)
+    marks = (TAG_OURS, TAG_FOR + clone.name, TAG_SET + name)
     why = "the disks are copied: delete the snapshot that was taken for it"
     return Origin(
         paths=tuple(lv_path(vg, lv) for lv in snapshots),
         how=f" as they were at {name}, and delete that set",
         steps=plan.steps,
-        after=tuple(
-            command for lv in snapshots for command in remove_marked(f"{vg}/{lv}", marks, why)
-        ),
+        after=tuple(command for lv in snapshots for command in removal(f"{vg}/{lv}", marks, why)),
         taken=name,
         refusals=plan.refusals,
         notes=plan.notes,

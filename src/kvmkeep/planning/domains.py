@@ -12,10 +12,11 @@ from kvmkeep.model.facts import Domain
 from kvmkeep.model.names import SEED_DIR, STATE_DIR, seed_path
 from kvmkeep.model.plan import Note, Noun, Risk, Step
 from kvmkeep.model.spec import FirstBoot, Guest, Spec
+from kvmkeep.model.units import GuestName
 from kvmkeep.planning.domain_xml import CDROM, domain_xml, inactive_shape, sha256
 from kvmkeep.planning.images import ASSUMED, Source
 from kvmkeep.planning.inside import tell_of_seed
-from kvmkeep.planning.scene import Scene, active
+from kvmkeep.planning.scene import Known, Scene, active
 from kvmkeep.planning.seed import Seed, as_clone, make_seed
 from kvmkeep.planning.stage import Stage, cloned_from, fresh, needs_seed, stage
 from kvmkeep.planning.storage import activation, in_service
@@ -132,7 +133,7 @@ def start_command(guest: Guest) -> Command:
     return Command(argv=("virsh", "start", "--", guest.name), why="start the guest", timeout=300.0)
 
 
-def has_state(guest: Guest, state: str) -> Command:
+def has_state(guest: Known, state: str) -> Command:
     """Succeed only while the guest is in a state of virsh(1), "domstate"."""
     return Command(
         argv=("virsh", "domstate", "--", guest.name),
@@ -141,12 +142,22 @@ def has_state(guest: Guest, state: str) -> Command:
     )
 
 
-def is_guest(guest: Guest) -> Command:
+def is_guest(guest: Known) -> Command:
     """Succeed only while the domain of that name is this guest."""
     return Command(
         argv=("virsh", "domuuid", "--", guest.name),
         why="see that the domain is still this guest",
         expect=guest.uuid,
+    )
+
+
+def no_domain(name: str) -> Command:
+    """Succeed only while there is no domain of that name."""
+    # virsh(1) ends with 1 for each kind of error; then whatever comes next fails as well.
+    return Command(
+        argv=("virsh", "domuuid", "--", name),
+        why="see that there is still no domain of that name",
+        ok=(1,),
     )
 
 
@@ -161,12 +172,7 @@ def _define_step(scene: Scene, work: GuestWork) -> Step | None:
     path = kept_path(scene.spec, guest)
     probe = is_guest(guest)
     if domain is None:
-        # virsh(1) ends with 1 for each kind of error; then `define` fails as well.
-        probe = Command(
-            argv=("virsh", "domuuid", "--", guest.name),
-            why="see that there is still no domain of that name",
-            ok=(1,),
-        )
+        probe = no_domain(guest.name)
     lost = stage(scene, guest, guest.root) is Stage.SERVICE
     return Step(
         noun=Noun.DOMAINS,
@@ -268,7 +274,7 @@ def _finish_step(scene: Scene, work: GuestWork) -> Step:
     if work.seed is not None or (domain is not None and _has_seed(guest, domain)):
         actions.append(_eject(guest, live=True))
     if guest.first_boot is not FirstBoot.NONE:
-        actions.append(_remove_seed(guest))
+        actions.append(remove_seed(guest.name))
     actions.append(in_service(scene, guest))
     return Step(
         noun=Noun.DOMAINS,
@@ -352,8 +358,9 @@ def _eject(guest: Guest, *, live: bool) -> Command:
     )  # fmt: skip
 
 
-def _remove_seed(guest: Guest) -> Command:
-    argv = ("rm", "--recursive", "--force", "--", f"{SEED_DIR}/{guest.name}", seed_path(guest.name))
+def remove_seed(name: GuestName) -> Command:
+    """Return what deletes a guest's seed, and what an interrupted run left of making it."""
+    argv = ("rm", "--recursive", "--force", "--", f"{SEED_DIR}/{name}", seed_path(name))
     return Command(argv=argv, why="delete the seed")
 
 
@@ -365,7 +372,7 @@ def _seed_removal(scene: Scene, guest: Guest) -> Step | None:
     actions: list[Action] = []
     if domain is not None and _has_seed(guest, domain):
         actions.append(_eject(guest, live=active(domain)))
-    actions.append(_remove_seed(guest))
+    actions.append(remove_seed(guest.name))
     return Step(
         noun=Noun.DOMAINS,
         subject=f"guest {guest.name}",
@@ -379,7 +386,7 @@ def _has_seed(guest: Guest, domain: Domain) -> bool:
     return any(disk.source == seed_path(guest.name) for disk in domain.disks)
 
 
-def autostart_step(guest: Guest, *, on: bool, why: str, assumes: str = "") -> Step:
+def autostart_step(guest: Known, *, on: bool, why: str, assumes: str = "") -> Step:
     """Return the step that has a guest start with the host, or not."""
     return Step(
         noun=Noun.DOMAINS,

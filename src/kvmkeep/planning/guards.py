@@ -9,6 +9,7 @@ from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile
 from kvmkeep.model.facts import Array, ArrayState, Domain, Tool
 from kvmkeep.model.plan import Note, Noun, Refusal, Step
 from kvmkeep.model.spec import Disk, FirstBoot, Guest
+from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import Label, Size
 from kvmkeep.planning.domains import kept_domain
 from kvmkeep.planning.images import ImageWork
@@ -91,7 +92,7 @@ def capacity(scene: Scene) -> tuple[Refusal, ...]:
                 f"the new disks of {_short(names)} need {_exact(needed)}, but {_exact(free)} "
                 f"may be used ({group.free} are free, {reserve} are the host's reserve)"
             ),
-            hint="make disks smaller, or extend the volume group (vgextend)",
+            hint="make disks smaller, or extend the volume group (vgextend)" + _in_trash(scene),
         ),
     )
 
@@ -305,6 +306,12 @@ def _missing(tool: Tool, step: Step) -> Refusal:
 def _exact(size: Size) -> str:
     """Return a size with its bytes: a refusal may be about a single extent."""
     return f"{size} ({size.bytes} bytes)"
+
+
+def _in_trash(scene: Scene) -> str:
+    """Tell of what could be had by emptying the trash."""
+    total = sum(one.size.bytes for one in scene.volumes.values() if is_trash(one))
+    return f"; {Size(total)} lie in the trash: kvmkeep trash list" if total else ""
 
 
 def _short(names: str) -> str:

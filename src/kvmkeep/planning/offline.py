@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Volume
-from kvmkeep.model.names import STATE_LOOK, TAG_REVERT, lv_path, lv_tags
+from kvmkeep.model.names import STATE_LOOK, TAG_OURS, TAG_REVERT, lv_path, lv_tags
 from kvmkeep.model.plan import Noun, Refusal, Step
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.units import Size
 from kvmkeep.planning.domains import is_guest
+from kvmkeep.planning.marks import removal
 from kvmkeep.planning.scene import Scene, active, owned, users
-from kvmkeep.planning.snapshot_remove import remove_marked
 from kvmkeep.planning.stage import Stage, stage
 from kvmkeep.planning.start import not_a_guest
 from kvmkeep.planning.storage import activation
@@ -197,5 +197,6 @@ def _create(scene: Scene, guest: Guest) -> Command:
 
 
 def _removal(scene: Scene, guest: Guest) -> tuple[Command, ...]:
+    lv = f"{scene.spec.storage.vg}/{_snapshot(guest)}"
     why = "remove the snapshot, if it is one that was made for looking"
-    return remove_marked(f"{scene.spec.storage.vg}/{_snapshot(guest)}", (STATE_LOOK,), why)
+    return removal(lv, (TAG_OURS, STATE_LOOK), why)

@@ -25,6 +25,7 @@ from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, make_scene
 from kvmkeep.planning.stage import fresh
 from kvmkeep.planning.storage import data_steps, root_steps, storage_notes, storage_refusals
+from kvmkeep.planning.unnamed import unnamed_notes
 
 
 def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
@@ -70,6 +71,7 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         *storage_notes(scene),
         *domain_notes(scene),
         *guards.seed_notes(scene, works),
+        *(() if names else unnamed_notes(scene)),
     )
     return Plan(steps=steps, refusals=tuple(dict.fromkeys(refusals)), notes=notes)
 

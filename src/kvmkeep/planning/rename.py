@@ -24,6 +24,7 @@ from kvmkeep.model.names import (
 )
 from kvmkeep.model.plan import Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.spec import ROOT_DISK, Disk, FileDisk, Guest, Spec
+from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
 from kvmkeep.planning.domains import has_state, is_guest, kept_path
@@ -168,7 +169,11 @@ def _volume_refusals(work: _Work) -> tuple[Refusal, ...]:
 def _volumes(scene: Scene, guest: GuestName) -> tuple[Volume, ...]:
     """Return all LVs that wear our mark for a guest: disks and snapshots."""
     marks = {TAG_OURS, TAG_GUEST + guest}
-    return tuple(volume for volume in scene.volumes.values() if marks <= {*volume.tags})
+    return tuple(
+        volume
+        for volume in scene.volumes.values()
+        if marks <= {*volume.tags} and not is_trash(volume)
+    )
 
 
 def _new_lv(scene: Scene, renaming: Renaming, lv: str) -> str:

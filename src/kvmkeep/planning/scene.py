@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from kvmkeep.model.facts import (
     Domain,
@@ -19,12 +20,25 @@ from kvmkeep.model.facts import (
     Volume,
     VolumeGroup,
 )
-from kvmkeep.model.names import TAG_DISK, TAG_GUEST, TAG_OURS, disk_path, lv_path
+from kvmkeep.model.names import TAG_DISK, TAG_GUEST, TAG_OURS, disk_path, lv_path, mapped_name
 from kvmkeep.model.spec import Disk, FileDisk, Guest, Image, LvDisk, Network, Spec
+from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import GuestName, Label, Size
 
 INACTIVE = frozenset({DomainState.SHUTOFF, DomainState.CRASHED})
 """States without a QEMU process: only these can be started."""
+
+
+class Known(Protocol):
+    """What libvirt knows by name and UUID: a guest of the spec, or a domain."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def uuid(self) -> str:
+        """Its UUID."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +120,8 @@ def owned(volume: Volume, guest: Guest, disk: Disk) -> bool:
     """Whether an LV wears our mark for just this disk."""
     tags = volume.tags
     marks = (TAG_OURS, TAG_GUEST + guest.name, TAG_DISK + disk.name)
-    # A snapshot of the disk wears the disk's marks as well.
-    return volume.origin == "" and all(mark in tags for mark in marks)
+    # A snapshot of the disk wears the disk's marks as well, and so does what lies in the trash.
+    return volume.origin == "" and not is_trash(volume) and all(mark in tags for mark in marks)
 
 
 def active(domain: Domain) -> bool:
@@ -116,13 +130,9 @@ def active(domain: Domain) -> bool:
 
 
 def aliases(vg: str, lv: str, device: str) -> tuple[str, ...]:
-    """Return the names under which an LV's device may be found: its paths and its number.
-
-    The device mapper doubles hyphens of both names (dmsetup(8), "NAME MANGLING").
-    """
-    mapped = f"/dev/mapper/{vg.replace('-', '--')}-{lv.replace('-', '--')}"
+    """Return the names under which an LV's device may be found: its paths and its number."""
     numbers = (device,) if device else ()
-    return (lv_path(vg, lv), mapped, *numbers)
+    return (lv_path(vg, lv), f"/dev/mapper/{mapped_name(vg, lv)}", *numbers)
 
 
 def names_of(scene: Scene, disk: Disk) -> tuple[str, ...]:
@@ -135,8 +145,17 @@ def names_of(scene: Scene, disk: Disk) -> tuple[str, ...]:
 
 def users(scene: Scene, disk: Disk) -> tuple[str, ...]:
     """Return the names of all domains that have a disk under whatever name, sorted."""
+    return _users(scene, names_of(scene, disk))
+
+
+def users_of(scene: Scene, lv: str, device: str) -> tuple[str, ...]:
+    """Return the names of all domains that have an LV under whatever name, sorted."""
+    return _users(scene, aliases(scene.spec.storage.vg, lv, device))
+
+
+def _users(scene: Scene, names: Iterable[str]) -> tuple[str, ...]:
     found: set[str] = set()
-    for name in names_of(scene, disk):
+    for name in names:
         found.update(scene.users_of_disks.get(name, ()))
     return tuple(sorted(found))
 

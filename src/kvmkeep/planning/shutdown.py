@@ -12,7 +12,7 @@ from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
 from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.order import in_order
-from kvmkeep.planning.scene import Scene, active, make_scene
+from kvmkeep.planning.scene import Known, Scene, active, make_scene
 from kvmkeep.planning.start import not_a_guest, paused_text
 from kvmkeep.planning.waiting import off
 
@@ -74,12 +74,17 @@ def shutdown_step(scene: Scene, guest: Guest, limit: int) -> Step:
 def shutdown_actions(scene: Scene, guest: Guest, limit: int) -> tuple[Command, Poll]:
     """Ask a guest to shut down, through its agent or else by ACPI, and wait until it is off."""
     domain = scene.own_domain(guest)
+    return asking(guest, limit, agent=domain is not None and domain.agent)
+
+
+def asking(guest: Known, limit: int, *, agent: bool) -> tuple[Command, Poll]:
+    """Ask what is a guest or only a domain; `agent` tells whether its agent is connected."""
     ask = Command(
         argv=("virsh", "shutdown", "--", guest.name),
         why="ask the guest to shut down",
         timeout=ASKING,
     )
-    return ask, off(guest, limit, agent=domain is not None and domain.agent)
+    return ask, off(guest, limit, agent=agent)
 
 
 def left_alone(scene: Scene, going: list[Guest]) -> tuple[Note, ...]:

@@ -7,8 +7,8 @@ from kvmkeep.model.facts import Volume
 from kvmkeep.model.names import STATE_PARTIAL, TAG_GUEST, TAG_OURS, TAG_SET
 from kvmkeep.model.plan import Noun, Step
 from kvmkeep.model.snapshot import SnapshotSet
-
-_LVM_NOT_FOUND = 5
+from kvmkeep.planning.marks import removal as removal_of
+from kvmkeep.planning.marks import selection
 
 
 def removal(one: SnapshotSet, why: str) -> tuple[Step, ...]:
@@ -29,9 +29,7 @@ def removal(one: SnapshotSet, why: str) -> tuple[Step, ...]:
 
 def still_ours(one: SnapshotSet, member: Volume) -> Command:
     """Succeed only while the LV is our snapshot of just this guest, set and origin (lvs(8))."""
-    marks = (TAG_OURS, TAG_GUEST + one.guest, TAG_SET + one.name)
-    tags = " && ".join(f'"{tag}"' for tag in marks)
-    select = f"origin={member.origin} && lv_tags={{{tags}}}"
+    select = f"origin={member.origin} && {selection(_marks(one))}"
     lv = f"{member.vg}/{member.name}"
     return Command(
         argv=("lvs", "--noheadings", "--options", "lv_name", "--select", select, lv),
@@ -40,26 +38,8 @@ def still_ours(one: SnapshotSet, member: Volume) -> Command:
     )
 
 
-def remove_marked(lv: str, marks: tuple[str, ...], why: str) -> tuple[Command, ...]:
-    """Return what deletes an LV if it wears our mark and these, and sees that it is gone.
-
-    Without effect where there is no such LV. The name is full: `--select` only holds it back.
-    """
-    tags = " && ".join(f'"{tag}"' for tag in (TAG_OURS, *marks))
-    return (
-        Command(
-            argv=("lvremove", "--select", f"lv_tags={{{tags}}}", lv),
-            why=why,
-            stdin=b"y\n",
-            ok=(0, _LVM_NOT_FOUND),
-            timeout=120.0,
-        ),
-        Command(
-            argv=("lvs", "--noheadings", "--options", "lv_name", lv),
-            why="see that it is gone",
-            ok=(_LVM_NOT_FOUND,),
-        ),
-    )
+def _marks(one: SnapshotSet) -> tuple[str, ...]:
+    return (TAG_OURS, TAG_GUEST + one.guest, TAG_SET + one.name)
 
 
 def _mark_step(one: SnapshotSet, member: Volume, why: str) -> Step:
@@ -80,13 +60,11 @@ def _mark_step(one: SnapshotSet, member: Volume, why: str) -> Step:
 
 def _remove_step(one: SnapshotSet, member: Volume, why: str) -> Step:
     lv = f"{member.vg}/{member.name}"
-    # lvremove asks about an active LV, and only then.
-    remove = Command(argv=("lvremove", lv), why="delete the snapshot", stdin=b"y\n", timeout=120.0)
     return Step(
         noun=Noun.STORAGE,
         subject=f"guest {one.guest}",
         what=f"delete snapshot {lv}",
         why=why,
         probe=still_ours(one, member),
-        actions=(remove,),
+        actions=removal_of(lv, _marks(one), "delete the snapshot"),
     )

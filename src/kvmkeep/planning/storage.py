@@ -6,6 +6,7 @@ The options of LVM are those of lvcreate(8) and lvchange(8); nothing here remove
 from __future__ import annotations
 
 from kvmkeep.model.command import Action, Command, Progress
+from kvmkeep.model.facts import Volume
 from kvmkeep.model.names import (
     STATE_FILLING,
     STATE_FRESH,
@@ -13,16 +14,18 @@ from kvmkeep.model.names import (
     TAG_DISK,
     TAG_GUEST,
     TAG_OURS,
+    TAG_TRASH,
     console_log,
     lv_tags,
 )
 from kvmkeep.model.plan import Note, Noun, Refusal, Step
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, LvDisk
+from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import Size
 from kvmkeep.planning.commands import long_enough, same_file
 from kvmkeep.planning.images import Source
-from kvmkeep.planning.scene import Scene
+from kvmkeep.planning.scene import Scene, owned
 from kvmkeep.planning.stage import Stage, stage
 
 _BLOCK = Size(4096)
@@ -59,11 +62,12 @@ def data_steps(scene: Scene, guest: Guest, assumes: str) -> tuple[Step, ...]:
 
 
 def activation(scene: Scene, guest: Guest) -> tuple[Command, ...]:
-    """Return what makes the devices of a guest's existing LVs appear."""
-    vg = scene.spec.storage.vg
-    volumes = (scene.volume(disk) for disk in guest.volumes)
+    """Return what makes the devices of a guest's existing LVs appear, if they are its own."""
+    found = ((disk, scene.volume(disk)) for disk in guest.volumes)
     return tuple(
-        _activate(vg, volume.name) for volume in volumes if volume is not None and not volume.active
+        _activate(volume.vg, volume.name)
+        for disk, volume in found
+        if volume is not None and not volume.active and owned(volume, guest, disk)
     )
 
 
@@ -126,16 +130,7 @@ def _disk_refusals(scene: Scene, guest: Guest, disk: LvDisk) -> list[Refusal]:
     if volume is None:
         return []
     if at is Stage.FOREIGN:
-        owner = next((tag for tag in volume.tags if tag.startswith(TAG_GUEST)), "")
-        whose = f"belongs to guest {owner.removeprefix(TAG_GUEST)}" if owner else "is not ours"
-        hint = f"look at `lvs -o +lv_tags {lv}`; choose another name for the guest or disk"
-        if guest.adopted and not owner:
-            hint = f"take it over: kvmkeep adopt {guest.name}"
-        if TAG_OURS in volume.tags and owner == TAG_GUEST + guest.name:
-            whose = "is another disk of this guest"
-            hint = f"compare its tag {TAG_DISK}... with the spec's disks"
-        reason = f"the LV {lv} exists and {whose}"
-        return [Refusal(subject=subject, reason=reason, hint=hint)]
+        return [_foreign(guest, volume)]
     clone = tag_value(volume, TAG_CLONE)
     if at is Stage.FILLING and clone:
         reason = f"{lv} is to become a copy of {clone}'s disk, and is not complete"
@@ -146,6 +141,28 @@ def _disk_refusals(scene: Scene, guest: Guest, disk: LvDisk) -> list[Refusal]:
         hint = f"see who: `lsof /dev/{lv}`, `dmsetup ls --tree`; if it is a guest, shut it down"
         return [Refusal(subject=subject, reason=reason, hint=hint)]
     return []
+
+
+def _foreign(guest: Guest, volume: Volume) -> Refusal:
+    """Refuse an LV that has the name of a guest's disk and is not it."""
+    subject, lv = f"guest {guest.name}", f"{volume.vg}/{volume.name}"
+    if is_trash(volume):
+        stamp = tag_value(volume, TAG_TRASH)
+        reason = f"the LV {lv} is on its way into the trash, or out of it"
+        hint = (
+            f"finish that: kvmkeep remove {guest.name}, or take it back: "
+            f"kvmkeep trash restore {guest.name}-{stamp}"
+        )
+        return Refusal(subject=subject, reason=reason, hint=hint)
+    owner = next((tag for tag in volume.tags if tag.startswith(TAG_GUEST)), "")
+    whose = f"belongs to guest {owner.removeprefix(TAG_GUEST)}" if owner else "is not ours"
+    hint = f"look at `lvs -o +lv_tags {lv}`; choose another name for the guest or disk"
+    if guest.adopted and not owner:
+        hint = f"take it over: kvmkeep adopt {guest.name}"
+    if TAG_OURS in volume.tags and owner == TAG_GUEST + guest.name:
+        whose = "is another disk of this guest"
+        hint = f"compare its tag {TAG_DISK}... with the spec's disks"
+    return Refusal(subject=subject, reason=f"the LV {lv} exists and {whose}", hint=hint)
 
 
 def create_step(scene: Scene, guest: Guest, disk: LvDisk, assumes: str, *marks: str) -> Step:

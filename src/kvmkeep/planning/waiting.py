@@ -7,6 +7,7 @@ from typing import assert_never
 from kvmkeep.model.command import Action, Command, Poll
 from kvmkeep.model.names import console_log
 from kvmkeep.model.spec import Guest, ReadyAgent, ReadyConsole, ReadyDelay, ReadyTcp
+from kvmkeep.planning.scene import Known
 from kvmkeep.planning.seed import done_line
 
 
@@ -69,7 +70,7 @@ def tcp_try(guest: Guest, wanted: ReadyTcp) -> Command:
     return Command(argv=argv, why="try to connect", timeout=30.0)
 
 
-def off(guest: Guest, limit: int, *, agent: bool) -> Poll:
+def off(guest: Known, limit: int, *, agent: bool) -> Poll:
     """Wait until the guest is off; `limit` is in seconds.
 
     `agent` tells whether it was asked through its agent, or only by its ACPI power button.

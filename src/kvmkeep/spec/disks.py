@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from kvmkeep.model.names import lv_name
+from kvmkeep.model.names import LONGEST_MAPPED_NAME, lv_name, mapped_name
 from kvmkeep.model.spec import ROOT_DISK, Disk, FileDisk, LvDisk, Storage
 from kvmkeep.model.units import GuestName, Size, check_lv_name, parse_size, printable
 from kvmkeep.spec.claims import Claims
@@ -15,8 +15,6 @@ from kvmkeep.spec.sources import parse_directory, parse_path
 
 _MIB = 1 << 20
 _LVM_CHARACTERS = re.compile(r"[A-Za-z0-9_+.][A-Za-z0-9_+.-]*")
-_LONGEST_DM_NAME = 127
-"""Device mapper's limit, DM_NAME_LEN of dm-ioctl.h without the closing zero."""
 
 
 def parse_amount(text: str) -> Size:
@@ -157,8 +155,7 @@ def _parse_prefix(text: str) -> str:
 
 def _check_device(vg: str, lv: str) -> None:
     """Refuse a volume whose device-mapper name is too long: LVM doubles each '-' in it."""
-    name = f"{vg.replace('-', '--')}-{lv.replace('-', '--')}"
-    if len(name) > _LONGEST_DM_NAME:
+    if len(mapped_name(vg, lv)) > LONGEST_MAPPED_NAME:
         raise ValueError(
             f"the volume {vg}/{lv} has a name too long for device mapper (shorten the guest's "
             "or the disk's name)"

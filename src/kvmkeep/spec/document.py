@@ -434,6 +434,9 @@ class GuestFile(Section, frozen=True, kw_only=True):
     labels: Annotated[
         tuple[LabelText | None, ...], Meta(description="Words to pick guests by.")
     ] = ()
+    protect: Annotated[
+        bool, Meta(description="Whether `kvmkeep remove` refuses it, whatever is typed.")
+    ] = False
     nics: Annotated[
         tuple[NicSection | None, ...],
         Meta(description="Its network interfaces, in order."),

@@ -105,6 +105,7 @@ def resolve_guest(
         labels=tuple(label for label in labels if label is not None),
         place=Place(file=source.file, line=1, column=1),
         adopted=document.adopted,
+        protect=document.protect,
     )
 
 

@@ -23,6 +23,8 @@ SMALLEST = {
     "snapshot create": ["web"],
     "snapshot revert": ["web", "20261123T0710Z"],
     "snapshot delete": ["web", "20261123T0710Z"],
+    "remove": ["web"],
+    "trash restore": ["web-20261123T0710Z"],
 }
 LEAVES = tuple(parsers())
 GLOBALS = {"--spec", "--connect", "--json", "--verbose", "--debug", "--help"}
@@ -83,7 +85,7 @@ def test_a_wrong_line_is_a_usage_error_with_a_hint(words: list[str]) -> None:
 def test_guests_are_the_words_of_the_verbs_about_guests() -> None:
     found = {verb for verb, parser in parsers().items() if takes_guests(parser)}
     life = {"start", "shutdown", "reboot", "suspend", "resume", "poweroff", "autostart"}
-    plain = {"plan", "apply", "list", "show", "console", "rename", "clone", "copy-out"}
+    plain = {"plan", "apply", "list", "show", "console", "rename", "clone", "copy-out"} | {"remove"}
     words = ("create", "list", "revert", "delete")
     assert found == life | plain | {f"snapshot {word}" for word in words}
 

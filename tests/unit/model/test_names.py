@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import uuid
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from kvmkeep.model.names import (
     lv_tags,
     profile_uuid,
     seed_path,
+    stamped_time,
     utc_stamp,
 )
 from kvmkeep.model.units import GuestName, Label, check_lv_name, parse_mac
@@ -67,3 +69,18 @@ def test_files_of_a_guest() -> None:
 def test_a_time_is_written_as_the_site_writes_it() -> None:
     assert utc_stamp("2026-11-23T07:10:59Z") == "20261123T0710Z"
     assert utc_stamp("2026-11-23T09:10:00+02:00") == "20261123T0710Z"
+
+
+@pytest.mark.parametrize(
+    ("stamp", "time"),
+    [
+        ("20261123T0710Z", "2026-11-23T07:10:00+00:00"),
+        ("20261123T071034Z", "2026-11-23T07:10:34+00:00"),
+        ("20261323T0710Z", None),
+        ("yesterday", None),
+        ("", None),
+    ],
+)
+def test_a_stamp_is_read_as_it_was_written(stamp: str, time: str | None) -> None:
+    found = stamped_time(stamp)
+    assert (found.isoformat() if found is not None else None) == time

@@ -1,0 +1,89 @@
+"""`kvmkeep trash restore`: take back what one removal brought into the trash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kvmkeep.cli.consent import add_consent
+from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.errors import SpecError, UsageError
+from kvmkeep.model.units import printable
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.facts import Facts
+    from kvmkeep.model.plan import Plan
+    from kvmkeep.model.spec import Guest, Spec
+    from kvmkeep.model.trash import TrashEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Args:
+    """Which entry."""
+
+    name: str
+    yes: bool
+    dry_run: bool
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("name", metavar="NAME", help="the entry, as `list` names it")
+    add_consent(parser)
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Take it back; nothing that has one of its names now is touched."""
+    import posixpath  # noqa: PLC0415
+
+    from kvmkeep.planning.trash_restore import Restoring, plan_restore  # noqa: PLC0415
+
+    spec = ctx.spec()
+    (entry,) = demand_entries(ctx.trash(spec), (args.name,))
+    restoring = Restoring(
+        name=args.name,
+        folder=posixpath.abspath(f"{ctx.spec_dir}/guests"),
+        guest=_guest(entry, spec, ctx),
+    )
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        return plan_restore(spec, facts, restoring)
+
+    if args.dry_run:
+        return dry_run(planner, (), ctx)
+    return reach("trash restore", planner, (), ctx, yes=args.yes)
+
+
+def demand_entries(
+    entries: tuple[TrashEntry, ...], names: tuple[str, ...]
+) -> tuple[TrashEntry, ...]:
+    """Return the entries of these names; to a planner, one that is not there would be done."""
+    missing = sorted({*names} - {one.name for one in entries})
+    if missing:
+        shown = ", ".join(printable(name) for name in missing)
+        raise UsageError(f"the trash holds no {shown}", hint="type: kvmkeep trash list")
+    return tuple(one for one in entries if one.name in names)
+
+
+def _guest(entry: TrashEntry, spec: Spec, ctx: Context) -> Guest | None:
+    """Return what the spec will say of the guest; raises SpecError if it would have mistakes."""
+    from kvmkeep.model.names import TRASH_DIR  # noqa: PLC0415
+    from kvmkeep.spec.load import load  # noqa: PLC0415
+
+    file = entry.spec_file
+    taken = any(
+        one.name == entry.guest or one.place.file.endswith(f"/{file}") for one in spec.guests
+    )
+    content = ctx.door().read(f"{TRASH_DIR}/{entry.name}/{file}") if file and not taken else None
+    if content is None:
+        return None
+    try:
+        after = load(ctx.spec_dir, ctx.door(), also={f"guests/{file}": content})
+    except SpecError as error:
+        hint = f"correct them, or its file: {TRASH_DIR}/{entry.name}/{file}"
+        text = f"with the guest's file back, the spec would have mistakes:\n{error.message}"
+        raise SpecError(text, hint=hint) from error
+    return next((one for one in after.guests if one.name == entry.guest), None)

@@ -79,6 +79,7 @@ class FakeHost:
             "lvcreate": self.lvm.lvcreate,
             "lvchange": self.lvm.lvchange,
             "lvconvert": self.lvm.lvconvert,
+            "lvextend": self.lvm.lvextend,
             "lvrename": self.lvm.lvrename,
             "lvs": self.lvm.lvs,
             "blkdiscard": self.lvm.blkdiscard,

@@ -162,6 +162,20 @@ class FakeLvm:
         made.holds, made.instance, made.drop_in = origin.holds, origin.instance, origin.drop_in
         return 0, ""
 
+    def lvextend(self, argv: tuple[str, ...]) -> tuple[int, str]:
+        words = take_apart(argv, values="--size", needs="--size")
+        volume, size = self._named(words.rest), int(words.one("--size").removesuffix("b"))
+        if volume is None or volume.invalid:
+            return 5, "not found, or invalid"
+        size = -(-size // EXTENT) * EXTENT
+        if volume.origin:
+            size = min(size, self.volumes[volume.origin].size + EXTENT)
+        if size <= volume.size or size - volume.size > self.free:
+            return 5, "not larger than it is, or insufficient free space"
+        volume.filled *= volume.size / size
+        volume.size = size
+        return 0, ""
+
     def lvrename(self, argv: tuple[str, ...]) -> tuple[int, str]:
         before, after = (path.removeprefix(f"{self.vg}/") for path in take_apart(argv).rest)
         if before not in self.volumes or after in self.volumes:

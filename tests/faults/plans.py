@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from ipaddress import ip_interface
 from xml.etree import ElementTree as ET
 
@@ -47,8 +48,9 @@ from kvmkeep.planning.rename import Renaming, plan_rename
 from kvmkeep.planning.rewriting import Change
 from kvmkeep.planning.shutdown import plan_shutdown
 from kvmkeep.planning.snapshot_create import Wish, plan_create
-from kvmkeep.planning.snapshot_delete import plan_delete
+from kvmkeep.planning.snapshot_delete import plan_delete, plan_delete_expired
 from kvmkeep.planning.snapshot_revert import plan_revert
+from kvmkeep.planning.snapshot_watch import Watch, plan_watch
 from kvmkeep.planning.start import plan_start
 from kvmkeep.planning.trash_empty import plan_empty
 from kvmkeep.planning.trash_restore import Restoring, plan_restore
@@ -259,6 +261,41 @@ def reverting_a_running_guest() -> Case:
     reach(host, wanted, lambda s, f: plan_create(s, f, wish))
     to = "20261123T0710Z"
     return Case(host=host, spec=wanted, planner=lambda s, f: plan_revert(s, f, "web", to, 60))
+
+
+def reverting_and_keeping_what_was() -> Case:
+    host, wanted = running_with_two_disks()
+    wish = Wish(guests=("web",), moment=MOMENT)
+    reach(host, wanted, lambda s, f: plan_create(s, f, wish))
+    to, later = "20261123T0710Z", "2026-11-23T08:10:34+00:00"
+    return Case(
+        host=host, spec=wanted, sets=("20261123T0810Z",),
+        planner=lambda s, f: plan_revert(s, f, "web", to, 60, keep=later),
+    )  # fmt: skip
+
+
+def extending_snapshots_that_fill() -> Case:
+    host, wanted = running_with_two_disks()
+    wish = Wish(guests=("web",), moment=MOMENT, size=Size(100 << 20))
+    reach(host, wanted, lambda s, f: plan_create(s, f, wish))
+    for volume in host.lvm.volumes.values():
+        volume.filled = 85.0 if volume.origin else 0.0
+    return Case(
+        host=host, spec=wanted, planner=lambda s, f: plan_watch(s, f, Watch()),
+        sets=("20261123T0710Z",),
+    )  # fmt: skip
+
+
+def deleting_expired_sets() -> Case:
+    host, wanted = running_with_two_disks()
+    for moment, expires in ((MOMENT, "2026-11-24"), ("2026-11-23T08:10:34+00:00", "2026-11-26")):
+        wish = Wish(guests=("web",), moment=moment, expires=f"{expires}T00:00:00+00:00")
+        reach(host, wanted, lambda s, f, wish=wish: plan_create(s, f, wish))
+    now = datetime(2026, 11, 25, tzinfo=UTC)
+    return Case(
+        host=host, spec=wanted, planner=lambda s, f: plan_delete_expired(s, f, now),
+        sets=("20261123T0810Z",),
+    )  # fmt: skip
 
 
 def inspecting_a_running_guest() -> Case:
@@ -522,7 +559,8 @@ PLANS = (
     remote_packed_image, remote_image_with_detached_signature, new_network_beside_one_in_use,
     changes_of_what_is_there, domain_and_its_seed_left_behind, starting, shutting_down,
     snapshot_of_frozen_guest, snapshot_of_suspended_guest, snapshot_of_guest_that_is_off,
-    deleting_a_set, reverting_a_running_guest, renaming,
+    deleting_a_set, deleting_expired_sets, extending_snapshots_that_fill,
+    reverting_a_running_guest, reverting_and_keeping_what_was, renaming,
     inspecting_a_running_guest, copying_out_of_a_running_guest, copying_out_of_a_guest_that_is_off,
     cloning_a_running_guest, cloning_a_guest_that_is_off, cloning_a_set,
     tweaking_a_guest, tweaking_a_copy_of_an_image, copying_in,

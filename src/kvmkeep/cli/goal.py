@@ -44,9 +44,15 @@ def reach(
     yes: bool,
     asks: Callable[[Plan, Streams], bool] = ask,
     agents: tuple[str, ...] = (),
+    idle: bool = True,
 ) -> int:
-    """Reach the goal; ask first, unless `yes`. `agents` names the guests whose agents are asked."""
-    _tell(_reach(verb, planner, guests, ctx, yes=yes, asks=asks, agents=agents), ctx)
+    """Reach the goal; ask first, unless `yes`. `agents` names the guests whose agents are asked.
+
+    `idle` says so where there was nothing to do.
+    """
+    report = _reach(verb, planner, guests, ctx, yes=yes, asks=asks, agents=agents)
+    if idle or report.steps:
+        _tell(report, ctx)
     return 0
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from kvmkeep.cli.consent import add_consent
 from kvmkeep.cli.goal import dry_run, reach
 from kvmkeep.cli.guests import checked
+from kvmkeep.cli.moment import utc_now
 from kvmkeep.errors import UsageError
 from kvmkeep.model.units import printable
 
@@ -22,28 +23,43 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Args:
-    """Which sets of which guest."""
+    """Which sets of which guest; `expired`: all past their date, of that guest or of all."""
 
     guest: str
     sets: tuple[str, ...]
+    expired: bool
     yes: bool
     dry_run: bool
 
 
 def add(parser: ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("guest", metavar="GUEST", help="whose snapshots")
-    parser.add_argument("sets", metavar="SET", nargs="+", help="the sets, as `list` names them")
+    parser.add_argument("guest", metavar="GUEST", nargs="?", default="", help="whose snapshots")
+    parser.add_argument("sets", metavar="SET", nargs="*", help="the sets, as `list` names them")
+    parser.add_argument(
+        "--expired", action="store_true",
+        help="instead of named sets: all that are past their date, of this guest or of all",
+    )  # fmt: skip
     add_consent(parser)
 
 
 def run(args: Args, ctx: Context) -> int:
     """Delete them, one snapshot after the other."""
-    demand_sets(ctx, checked(args.guest), args.sets)
+    if bool(args.sets) == args.expired:
+        raise UsageError("name sets of a guest, or use --expired", hint="kvmkeep snapshot list")
+    guest = checked(args.guest) if args.guest else ""
+    if args.sets:
+        demand_sets(ctx, guest, args.sets)
+    now = utc_now()
 
     def planner(spec: Spec, facts: Facts) -> Plan:
-        from kvmkeep.planning.snapshot_delete import plan_delete  # noqa: PLC0415
+        from kvmkeep.planning.snapshot_delete import (  # noqa: PLC0415
+            plan_delete,
+            plan_delete_expired,
+        )
 
+        if args.expired:
+            return plan_delete_expired(spec, facts, now, guest)
         return plan_delete(spec, facts, args.guest, args.sets)
 
     if args.dry_run:

@@ -56,6 +56,8 @@ def trouble(one: SnapshotSet, now: datetime) -> str:
         return one.trouble.upper()
     if one.can_overflow and one.filled_percent >= FILLING:
         return "filling"
+    from kvmkeep.model.snapshot import expired  # noqa: PLC0415
+
     return "expired" if expired(one, now) else "good"
 
 
@@ -63,16 +65,10 @@ FILLING = 70.0
 """From so many percent on, a snapshot that can overflow is told as filling."""
 
 
-def expired(one: SnapshotSet, now: datetime) -> bool:
-    """Whether a set is no longer wanted."""
-    from kvmkeep.model.names import stamped_time  # noqa: PLC0415
-
-    end = stamped_time(one.expires)
-    return end is not None and end <= now
-
-
 def value(one: SnapshotSet, now: datetime) -> dict[str, object]:
     """Return a set for JSON; sizes in bytes, times in ISO 8601."""
+    from kvmkeep.model.snapshot import expired  # noqa: PLC0415
+
     return {
         "guest": one.guest,
         "set": one.name,

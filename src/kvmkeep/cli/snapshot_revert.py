@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from kvmkeep.cli.consent import add_consent
 from kvmkeep.cli.goal import dry_run, reach
 from kvmkeep.cli.guests import checked
+from kvmkeep.cli.moment import utc_now
 from kvmkeep.cli.shutdown import LIMIT
 from kvmkeep.cli.snapshot_delete import demand_sets
 from kvmkeep.errors import UsageError
@@ -28,6 +29,7 @@ class Args:
     guest: str
     set: str
     shutdown: bool
+    keep: bool
     limit: int
     yes: bool
     dry_run: bool
@@ -44,6 +46,10 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--limit", metavar="SECONDS", type=int, default=LIMIT,
         help=f"how long to wait for it to shut down (default {LIMIT})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--keep", action="store_true",
+        help="keep the present state as a new set first, which takes room for all disks",
     )  # fmt: skip
     add_consent(parser)
 
@@ -62,12 +68,13 @@ def run(args: Args, ctx: Context) -> int:
     )
     if not under_way:
         demand_sets(ctx, guest, (args.set,))
+    keep = utc_now().isoformat() if args.keep else ""
 
     def planner(spec: Spec, facts: Facts) -> Plan:
         from kvmkeep.planning.snapshot_revert import plan_revert  # noqa: PLC0415
 
         limit = args.limit if args.shutdown else 0
-        return plan_revert(spec, facts, guest, args.set, limit)
+        return plan_revert(spec, facts, guest, args.set, limit, keep=keep)
 
     if args.dry_run:
         return dry_run(planner, (guest,), ctx)

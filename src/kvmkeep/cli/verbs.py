@@ -27,7 +27,7 @@ VERBS: dict[str, str] = {
     "resume": "let guests that stand still go on",
     "poweroff": "cut the power of guests, as if their plug were pulled",
     "autostart": "have guests start with the host, or not",
-    "snapshot": "take, list, revert to and delete snapshots of guests",
+    "snapshot": "take, list, watch, revert to and delete snapshots of guests",
     "rename": "give a guest that is off another name",
     "clone": "make a new guest from copies of another one's disks",
     "remove": "bring a guest into the trash; nothing of it is destroyed",
@@ -48,6 +48,7 @@ SUBVERBS: dict[str, dict[str, str]] = {
         "list": "list the snapshots of guests",
         "revert": "take a guest's disks back to a set of snapshots",
         "delete": "delete sets of snapshots",
+        "watch": "have snapshots grow before they are full",
     },
     "trash": {
         "list": "list what lies in the trash, and what it takes",

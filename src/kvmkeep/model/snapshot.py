@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from kvmkeep.model.facts import Volume
@@ -18,6 +19,7 @@ from kvmkeep.model.names import (
     TAG_SET,
     TAG_TAKEN,
     TAG_TRASH,
+    stamped_time,
 )
 from kvmkeep.model.units import Size
 
@@ -122,3 +124,15 @@ def _set(guest: str, name: str, found: list[Volume], sizes: dict[str, Size]) -> 
 def disk_of(snapshot: Volume) -> str:
     """Return which disk of its guest a snapshot is of."""
     return tag_value(snapshot, TAG_DISK)
+
+
+def expired(one: SnapshotSet, now: datetime) -> bool:
+    """Whether a set is no longer wanted."""
+    end = stamped_time(one.expires)
+    return end is not None and end <= now
+
+
+def full_size(origin: Size, extent: Size) -> Size:
+    """Return a bound of what LVM makes of 100%ORIGIN: the blocks, and 16 bytes for each chunk."""
+    table = Size(origin.bytes // 8192 + 1)
+    return origin.rounded_up(extent) + table.rounded_up(extent)

@@ -10,6 +10,7 @@ from kvmkeep.model.names import (
     STATE_PARTIAL,
     TAG_EXPIRES,
     TAG_FOR,
+    TAG_KEPT,
     TAG_LEVEL,
     TAG_MEMBERS,
     TAG_SET,
@@ -19,7 +20,7 @@ from kvmkeep.model.names import (
     utc_stamp,
 )
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
-from kvmkeep.model.snapshot import Level, SnapshotSet
+from kvmkeep.model.snapshot import Level, SnapshotSet, full_size
 from kvmkeep.model.spec import Guest, LvDisk, Spec
 from kvmkeep.model.units import GuestName, Size, check_lv_name
 from kvmkeep.planning import guards
@@ -43,7 +44,8 @@ class Wish:
     `moment` is a time of ISO 8601: it gives the set its name. `level` is None where the agent
     decides: frozen if it is connected. `size` is that of each snapshot; None for full size, which
     can't overflow. `expires` is a time of ISO 8601, or empty. `new_guest` is the one that the set
-    is taken for, if it is taken to make a clone.
+    is taken for, if it is taken to make a clone; `kept_before` the set whose revert it is taken
+    before, if it keeps what that takes away.
     """
 
     guests: tuple[str, ...]
@@ -52,6 +54,7 @@ class Wish:
     size: Size | None = None
     expires: str = ""
     new_guest: str = ""
+    kept_before: str = ""
 
 
 def plan_create(spec: Spec, facts: Facts, wish: Wish) -> Plan:
@@ -63,7 +66,7 @@ def plan_create(spec: Spec, facts: Facts, wish: Wish) -> Plan:
     steps = () if refusals else tuple(s for one in todo for s in _steps(scene, one, wish))
     mending = tuple(s for one in scene.guests if one not in todo for s in mend_steps(scene, one))
     if todo and not refusals:
-        refusals.extend(_room(scene, todo, wish))
+        refusals.extend(room(scene, todo, wish))
     return Plan(
         steps=(*mending, *steps),
         refusals=(
@@ -113,6 +116,11 @@ def _disks(scene: Scene, guest: Guest) -> list[tuple[LvDisk, Volume]]:
 
 
 def _steps(scene: Scene, guest: Guest, wish: Wish) -> tuple[Step, ...]:
+    return (*mend_steps(scene, guest), *take_steps(scene, guest, wish))
+
+
+def take_steps(scene: Scene, guest: Guest, wish: Wish) -> tuple[Step, ...]:
+    """Return what takes a set of one guest, and then says that it is complete."""
     level, name = level_of(scene, guest, wish), set_name(scene, guest, wish)
     disks = _disks(scene, guest)
     state = scene.domains[guest.name].state
@@ -154,7 +162,7 @@ def _steps(scene: Scene, guest: Guest, wish: Wish) -> tuple[Step, ...]:
         why="until then no revert accepts it, and the next run deletes it",
         actions=(good,),
     )
-    return (*mend_steps(scene, guest), take, complete)
+    return (take, complete)
 
 
 def _create(scene: Scene, guest: Guest, disk: LvDisk, wish: Wish) -> Command:
@@ -167,6 +175,7 @@ def _create(scene: Scene, guest: Guest, disk: LvDisk, wish: Wish) -> Command:
         TAG_MEMBERS + str(len(_disks(scene, guest))),
         *((TAG_EXPIRES + second_stamp(wish.expires),) if wish.expires else ()),
         *((TAG_FOR + wish.new_guest,) if wish.new_guest else ()),
+        *((TAG_KEPT + wish.kept_before,) if wish.kept_before else ()),
         STATE_PARTIAL,
     )
     full = _full(scene, disk)
@@ -184,10 +193,8 @@ def _create(scene: Scene, guest: Guest, disk: LvDisk, wish: Wish) -> Command:
 
 
 def _full(scene: Scene, disk: LvDisk) -> Size:
-    """Return a bound of what LVM makes of 100%ORIGIN: the blocks, and 16 bytes for each chunk."""
-    size = scene.lv_size(disk)
     extent = scene.group.extent if scene.group is not None else Size(1)
-    return size + scene.rounded(Size(size.bytes // 8192 + 1)).rounded_up(extent)
+    return full_size(scene.lv_size(disk), extent)
 
 
 def _size(scene: Scene, disk: LvDisk, wish: Wish) -> Size:
@@ -195,7 +202,7 @@ def _size(scene: Scene, disk: LvDisk, wish: Wish) -> Size:
     return full if wish.size is None else min(full, scene.rounded(wish.size))
 
 
-def _room(scene: Scene, guests: list[Guest], wish: Wish) -> tuple[Refusal, ...]:
+def room(scene: Scene, guests: list[Guest], wish: Wish) -> tuple[Refusal, ...]:
     """Refuse more than the volume group has free, without the host's reserve."""
     group = scene.group
     if group is None:
@@ -212,7 +219,7 @@ def _room(scene: Scene, guests: list[Guest], wish: Wish) -> tuple[Refusal, ...]:
     if each > group.extent:
         hint = (
             "take smaller snapshots, which become invalid when they are full: "
-            f"--size {each.bytes // (1 << 20)}MiB, and look at `kvmkeep snapshot list` often"
+            f"--size {each.bytes // (1 << 20)}MiB, and `kvmkeep snapshot watch`"
         )
     reason = (
         f"the set needs {needed}, but {free} may be used "
@@ -244,11 +251,18 @@ def _refusals(scene: Scene, guest: Guest, wish: Wish) -> list[Refusal]:
             reason = f"{disk.lv} is being reverted; LVM takes no snapshot meanwhile"
             hint = "wait until `kvmkeep snapshot list` shows no revert any more"
             found.append(Refusal(subject=subject, reason=reason, hint=hint))
+    return found + long_names(scene, guest, wish)
+
+
+def long_names(scene: Scene, guest: Guest, wish: Wish) -> list[Refusal]:
+    """Refuse names of snapshots that LVM would refuse."""
+    found: list[Refusal] = []
+    for disk, _ in _disks(scene, guest):
         try:
             check_lv_name(f"{disk.lv}-{second_stamp(wish.moment)}")
         except ValueError as error:
             hint = "a shorter name of guest or disk leaves room for the time"
-            found.append(Refusal(subject=subject, reason=str(error), hint=hint))
+            found.append(Refusal(subject=f"guest {guest.name}", reason=str(error), hint=hint))
     return found
 
 
@@ -269,7 +283,7 @@ def _notes(scene: Scene, guest: Guest, wish: Wish) -> tuple[Note, ...]:
         names = ", ".join(disk.name for disk in small)
         texts.append(
             f"the snapshots of {names} are smaller than the disks: one that gets full is lost; "
-            "look at `kvmkeep snapshot list` often, and make it larger in time: lvextend"
+            "have them grow in time: kvmkeep snapshot watch"
         )
     if len(sets_of(scene, guest)) >= _MANY:
         texts.append(

@@ -20,6 +20,7 @@ from kvmkeep.planning.domains import has_state, is_guest
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, active, make_scene, owned
 from kvmkeep.planning.shutdown import shutdown_actions
+from kvmkeep.planning.snapshot_keep import keep_notes, keep_refusals, keep_steps
 from kvmkeep.planning.snapshot_mend import held, release_steps, sets_of
 from kvmkeep.planning.snapshot_remove import still_ours
 from kvmkeep.planning.snapshot_window import thaw_again
@@ -32,14 +33,17 @@ Reason = tuple[str, str]
 """Why it can't be done, and what to do about it."""
 
 
-def plan_revert(spec: Spec, facts: Facts, name: str, to: str, limit: int = 0) -> Plan:
+def plan_revert(
+    spec: Spec, facts: Facts, name: str, to: str, limit: int = 0, *, keep: str = ""
+) -> Plan:
     """Plan to take a guest back to the set `to`; where there is none, that is done already.
 
     A guest that runs is shut down first and waited for, up to `limit` seconds; 0 refuses that.
+    `keep` is a time of ISO 8601: the present state is kept as a new set, named after it.
     """
     order = in_order(spec, (GuestName(name),))
     scene = make_scene(spec, facts, order.guests)
-    plans = [_plan(scene, guest, to, limit) for guest in scene.guests]
+    plans = [_plan(scene, guest, to, limit, keep) for guest in scene.guests]
     steps = tuple(step for plan in plans for step in plan.steps)
     refusals = tuple(refusal for plan in plans for refusal in plan.refusals)
     return Plan(
@@ -51,10 +55,11 @@ def plan_revert(spec: Spec, facts: Facts, name: str, to: str, limit: int = 0) ->
             *guards.shared_disks(scene),
             *refusals,
         ),
+        notes=tuple(note for plan in plans for note in plan.notes),
     )
 
 
-def _plan(scene: Scene, guest: Guest, to: str, limit: int) -> Plan:
+def _plan(scene: Scene, guest: Guest, to: str, limit: int, keep: str) -> Plan:
     refusal = not_a_guest(scene, guest)
     if refusal is not None:
         return Plan(refusals=(refusal,))
@@ -67,21 +72,24 @@ def _plan(scene: Scene, guest: Guest, to: str, limit: int) -> Plan:
     if one is None and not marked:
         return _forget(scene, guest) if on else Plan(steps=(_start(scene, guest),))
     refusals = _refusals(scene, guest, one, to, limit)
+    whole = one if one is not None and not one.trouble else None
+    refusals += keep_refusals(scene, guest, to, keep, whole) if keep else ()
     if refusals:
         return Plan(refusals=tuple(refusals))
-    members = one.members if one is not None else ()
-    origins = {member.origin for member in members} | {volume.name for volume in marked}
+    members = [] if one is None else [(one, member) for member in one.members]
+    origins = {member.origin for _, member in members} | {volume.name for volume in marked}
     steps: list[Step] = list(release_steps(scene, guest))
     if on:
         steps.append(_shutdown(scene, guest, limit))
     if origins - {volume.name for volume in marked}:
         steps.append(_mark(scene, guest, to, sorted(origins)))
-    if one is not None:
-        steps += [_merge(guest, one, member) for member in members]
+    steps += keep_steps(scene, guest, to, keep) if keep else ()
+    steps += [_merge(guest, set_, member) for set_, member in members]
     steps.append(_finish(scene, guest, to, sorted(origins)))
     if on or wanted:
         steps.append(_start(scene, guest))
-    return Plan(steps=tuple(steps))
+    notes = keep_notes(scene, guest, to, keep) if keep else ()
+    return Plan(steps=tuple(steps), notes=notes)
 
 
 def _volumes(scene: Scene, guest: Guest) -> list[Volume]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from fakes.lvm import FakeVolume
 from unit.cli.test_verbs import Site
 
 from kvmkeep.cli.moment import span, utc_now
@@ -137,3 +140,108 @@ def test_a_guest_is_taken_back(site: Site, capsys: pytest.CaptureFixture[str]) -
     assert site.host.libvirt.domains["web"].state == "running"
     site.host.lvm.volumes["vm-web"].tags.add("kvmkeep.start=after-revert")
     assert site.line(*words, "--yes") == 0
+
+
+def test_the_present_state_is_kept_where_that_is_asked_for(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("snapshot", "create", "web") == 0
+    capsys.readouterr()
+    (one,) = listed(site, capsys)
+    words = ("snapshot", "revert", "web", str(one["set"]), "--shutdown", "--yes", "--keep")
+    assert site.line(*words) == 0
+    capsys.readouterr()
+    (kept,) = listed(site, capsys)
+    assert kept["set"] != one["set"]
+    assert (kept["consistency"], kept["trouble"], kept["can_overflow"]) == ("off", "", False)
+
+
+def sized(site: Site, filled: float) -> FakeVolume:
+    assert site.line("snapshot", "create", "web", "--size", "1GiB") == 0
+    (volume,) = [one for one in site.host.lvm.volumes.values() if one.origin]
+    volume.filled = filled
+    return volume
+
+
+def test_a_pass_has_snapshots_grow_and_tells_of_lost_ones(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    volume = sized(site, 80.0)
+    capsys.readouterr()
+    assert site.line("snapshot", "watch", "--dry-run") == 0
+    assert "extend snapshot" in capsys.readouterr().out
+    assert site.line("snapshot", "watch", "other") == 0
+    assert volume.size == 1 << 30
+    assert site.line("snapshot", "watch") == 0
+    assert volume.size > 1 << 30
+    capsys.readouterr()
+    volume.invalid = True
+    assert site.line("snapshot", "watch") == 9
+    assert "is lost" in capsys.readouterr().err
+
+
+class Passes:
+    """A door that lets so many passes go by, and does something after each."""
+
+    def __init__(self, door: object, *after: Callable[[], object]) -> None:
+        self._door = door
+        self._after = list(after)
+        self.slept: list[float] = []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._door, name)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        if not self._after:
+            raise KeyboardInterrupt
+        self._after.pop(0)()
+
+
+def test_passes_go_on_until_interrupted_and_say_a_thing_once(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    volume = sized(site, 10.0)
+    capsys.readouterr()
+
+    def fill() -> None:
+        volume.filled = 80.0
+
+    def lose() -> None:
+        volume.invalid = True
+
+    def rest() -> None:
+        assert "extend snapshot" in capsys.readouterr().out
+        site.host.tools["lvs"] = ""
+
+    def mend() -> None:
+        del site.host.tools["lvs"]
+
+    door = Passes(site.stages.door, fill, rest, mend, lose, lambda: None)
+    site.stages = replace(site.stages, door=door)  # type: ignore[arg-type]
+    assert site.line("snapshot", "watch", "--every", "5") == 130
+    said = capsys.readouterr()
+    assert door.slept == [5.0] * 6
+    assert said.err.count("is lost") == 1
+    assert volume.size > 1 << 30
+
+
+@pytest.mark.parametrize(
+    "words", [("--at", "5"), ("--at", "96"), ("--by", "0"), ("--by", "1001"), ("--every", "-1")]
+)
+def test_percentages_and_seconds_of_a_watch_are_checked(site: Site, words: tuple[str, ...]) -> None:
+    assert site.line("snapshot", "watch", *words) == 2
+
+
+def test_expired_sets_are_deleted_at_once(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    volume = sized(site, 1.0)
+    capsys.readouterr()
+    for words in (["web"], [], ["web", "20261123T0710Z", "--expired"]):
+        assert site.line("snapshot", "delete", *words, "--yes") == 2
+    assert site.line("snapshot", "delete", "--expired", "--yes") == 0
+    assert volume.name in site.host.lvm.volumes
+    volume.tags.add("kvmkeep.expires=20200101T000000Z")
+    assert site.line("snapshot", "delete", "--expired", "other", "--yes") == 0
+    assert volume.name in site.host.lvm.volumes
+    assert site.line("snapshot", "delete", "--expired", "--yes") == 0
+    assert volume.name not in site.host.lvm.volumes

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
-from kvmkeep.planning.snapshot_delete import plan_delete
+from kvmkeep.planning.snapshot_delete import plan_delete, plan_delete_expired
 from tests.unit.planning.rounds import carry_out, reach
 from tests.unit.planning.test_snapshot_create import LATER, SET, sets, site, take
 
@@ -47,3 +48,28 @@ def test_sets_of_a_guest_that_the_spec_has_lost_can_be_deleted() -> None:
     take(host, wanted)
     reach(host, replace(wanted, guests=()), lambda s, f: plan_delete(s, f, "web", (SET,)))
     assert sets(host, wanted) == []
+
+
+def test_only_sets_past_their_date_are_expired() -> None:
+    host, wanted = site()
+    take(host, wanted, expires="2026-11-24T00:00:00+00:00")
+    take(host, wanted, moment=LATER)
+    facts = host.facts(wanted)
+    early, late = datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 24, tzinfo=UTC)
+    assert plan_delete_expired(wanted, facts, early).empty
+    assert plan_delete_expired(wanted, facts, late, "db").empty
+    for guest in ("", "web"):
+        plan = plan_delete_expired(wanted, facts, late, guest)
+        assert len(plan.steps) == 3
+        assert all(SET in step.what for step in plan.steps)
+    reach(host, wanted, lambda s, f: plan_delete_expired(s, f, late))
+    assert sets(host, wanted) == [("20261123T071050Z", "frozen", "")]
+
+
+def test_a_set_that_a_guest_is_on_its_way_back_to_is_refused() -> None:
+    host, wanted = site()
+    take(host, wanted)
+    host.lvm.volumes["vm-web"].tags.add(f"kvmkeep.revert={SET}")
+    (refusal,) = plan_delete(wanted, host.facts(wanted), "web", (SET,)).refusals
+    assert "is not done" in refusal.reason
+    assert f"kvmkeep snapshot revert web {SET}" in refusal.hint

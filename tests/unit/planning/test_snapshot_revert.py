@@ -11,6 +11,7 @@ from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
 from kvmkeep.planning.snapshot_revert import plan_revert
 from kvmkeep.planning.start import plan_start
+from tests.unit.planning.build import GIB
 from tests.unit.planning.rounds import StepError, carry_out, reach
 from tests.unit.planning.test_snapshot_create import LATER, SET, sets, site, take
 
@@ -163,3 +164,66 @@ def test_set_that_is_gone_is_nothing_to_do_and_other_sets_stay() -> None:
     revert(host, wanted)
     assert plan_revert(wanted, host.facts(wanted), "web", SET).empty
     assert sets(host, wanted) == [("20261123T071050Z", "frozen", "")]
+
+
+KEPT = "20261123T0812Z"
+
+
+def keeping(wanted: Spec, facts: Facts) -> Plan:
+    return plan_revert(wanted, facts, "web", SET, 60, keep="2026-11-23T08:12:00+00:00")
+
+
+def test_what_a_revert_takes_away_is_kept_as_a_set_to_go_back_to() -> None:
+    host, wanted = with_set()
+    (note,) = keeping(wanted, host.facts(wanted)).notes
+    assert KEPT in note.text
+    reach(host, wanted, keeping)
+    assert reverted(host)
+    assert sets(host, wanted) == [(KEPT, "off", "")]
+    assert host.libvirt.domains["web"].state == "running"
+    reach(host, wanted, lambda s, f: plan_revert(s, f, "web", KEPT, 60))
+    assert not reverted(host)
+
+
+def test_what_is_kept_is_taken_of_the_guest_that_is_off_and_marked() -> None:
+    host, wanted = with_set()
+    steps = keeping(wanted, host.facts(wanted)).steps
+    (at,) = [n for n, step in enumerate(steps) if step.what.startswith(f"take set {KEPT}")]
+    for step in steps[:at]:
+        carry_out(host, step)
+    assert host.libvirt.domains["web"].state == "shut off"
+    assert f"its revert to {SET}" in reasons(plan_start(wanted, host.facts(wanted), ("web",)))
+    assert "while the guest is off" in steps[at].what
+
+
+def test_a_half_kept_state_is_taken_again_and_a_kept_one_is_not() -> None:
+    host, wanted = with_set()
+    steps = keeping(wanted, host.facts(wanted)).steps
+    (at,) = [n for n, step in enumerate(steps) if step.what.startswith(f"take set {KEPT}")]
+    for step in steps[: at + 1]:
+        carry_out(host, step)
+    again = keeping(wanted, host.facts(wanted))
+    assert [step.what for step in again.steps if "delete snapshot" in step.what]
+    for step in again.steps:
+        carry_out(host, step)
+        if "as complete" in step.what:
+            break
+    assert sets(host, wanted) == [(SET, "frozen", ""), (KEPT, "off", "")]
+    third = keeping(wanted, host.facts(wanted))
+    assert not [step for step in third.steps if "take set" in step.what]
+    assert KEPT in third.notes[0].text
+    reach(host, wanted, keeping)
+    assert sets(host, wanted) == [(KEPT, "off", "")]
+
+
+def test_what_can_not_be_kept_is_refused_before_anything_is_begun() -> None:
+    host, wanted = with_set()
+    host.lvm.size = host.lvm.size - host.lvm.free + 12 * GIB
+    text = reasons(keeping(wanted, host.facts(wanted)))
+    assert "the set needs" in text
+    assert "leave --keep out" in text
+    host, wanted = with_set()
+    steps = plan_revert(wanted, host.facts(wanted), "web", SET, 60).steps
+    for step in steps[:3]:
+        carry_out(host, step)
+    assert "there is nothing to be kept" in reasons(keeping(wanted, host.facts(wanted)))

@@ -1,0 +1,108 @@
+"""`kvmkeep snapshot watch`: have snapshots grow before they are full; for a timer, or by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.guests import add_guests, checked
+from kvmkeep.errors import (
+    DIFFERENCES_FOUND,
+    Declined,
+    Interrupted,
+    KvmkeepError,
+    SpecError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.facts import Facts
+    from kvmkeep.model.plan import Note, Plan
+    from kvmkeep.model.spec import Spec
+
+VERB = "snapshot watch"
+_LEAST, _MOST = 10, 95
+"""Between these, in percent: an empty snapshot is not quite empty, and a full one is lost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Args:
+    """Which guests; `at` and `by` in percent, `every` in seconds (0: one pass)."""
+
+    guests: tuple[str, ...]
+    at: int
+    by: int
+    every: int
+    dry_run: bool
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    add_guests(parser, some=False, help_text="only the snapshots of these guests")
+    parser.add_argument(
+        "--at", metavar="PERCENT", type=int, default=70,
+        help="how full a snapshot is when it grows (default 70)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--by", metavar="PERCENT", type=int, default=25,
+        help="by how much of its size it grows (default 25)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--every", metavar="SECONDS", type=int, default=0,
+        help="look again and again, until it is interrupted; without it, once",
+    )  # fmt: skip
+    parser.add_argument(
+        "-n", "--dry-run", action="store_true", help="show the steps, run none of them"
+    )
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Look, once or again and again; tell of snapshots that are lost or can't grow."""
+    _demand(args)
+    names = tuple(checked(name) for name in args.guests)
+    notes: list[Note] = []
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        from kvmkeep.planning.snapshot_watch import Watch, plan_watch  # noqa: PLC0415
+
+        plan = plan_watch(spec, facts, Watch(at=args.at, by=args.by, guests=names))
+        notes[:] = plan.notes
+        return plan
+
+    if args.dry_run:
+        return dry_run(planner, (), ctx)
+    if not args.every:
+        reach(VERB, planner, (), ctx, yes=True)
+        return _tell(notes, ctx)
+    told: list[Note] = []
+    while True:
+        try:
+            reach(VERB, planner, (), ctx, yes=True, idle=False)
+        except (Declined, Interrupted, SpecError, UsageError):
+            raise
+        except KvmkeepError as error:
+            # Another run is at work, or a guest writes fast: the next pass may find it otherwise.
+            ctx.streams.talk(f"kvmkeep: {error.message}")
+        if notes != told:
+            _tell(notes, ctx)
+            told = list(notes)
+        ctx.door().sleep(float(args.every))
+
+
+def _demand(args: Args) -> None:
+    if not _LEAST <= args.at <= _MOST:
+        raise UsageError(f"--at takes a percentage from {_LEAST} to {_MOST}")
+    if not 1 <= args.by <= 1000:
+        raise UsageError("--by takes a percentage from 1 to 1000")
+    if args.every < 0:
+        raise UsageError("--every takes a number of seconds")
+
+
+def _tell(notes: list[Note], ctx: Context) -> int:
+    for note in notes:
+        ctx.streams.talk(f"{note.subject}: {note.text}")
+    return DIFFERENCES_FOUND if notes else 0

@@ -11,8 +11,14 @@ from lab.errors import LabError
 from lab.host_image import FILES, HERE, demand_root, extract_packages
 from lab.tools import run_tool, step
 
-PACKAGES = ["busybox-static", "qemu-guest-agent", "dropbear-bin", "jq", "linux-image-cloud-amd64"]
-PROGRAMS = ("usr/sbin/qemu-ga", "usr/sbin/dropbear", "usr/bin/dropbearkey", "usr/bin/jq")
+PACKAGES = [
+    "busybox-static", "qemu-guest-agent", "dropbear-bin", "jq", "linux-image-cloud-amd64",
+    "e2fsprogs", "fdisk", "util-linux",
+]  # fmt: skip
+PROGRAMS = (
+    "usr/sbin/qemu-ga", "usr/sbin/dropbear", "usr/bin/dropbearkey", "usr/bin/jq",
+    "sbin/mke2fs", "sbin/resize2fs", "sbin/sfdisk", "usr/bin/partx",
+)  # fmt: skip
 NAME_SERVICE = ("libnss_files.so.2", "libnss_dns.so.2")
 EARLY = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod")
 LATE = ("virtio_net", "virtio_console", "cdrom", "sr_mod", "isofs", "evdev", "button", "virtio-rng")

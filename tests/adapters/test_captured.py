@@ -266,7 +266,7 @@ def test_a_domain_that_somebody_made_by_hand() -> None:
     assert found.disks == (
         DomainDisk(
             target="vda", bus="virtio", kind="disk", source="/dev/rl_build/vm-legacy",
-            device="252:3", format="raw",
+            device="252:3", format="raw", attached=False,
         ),
     )  # fmt: skip
     assert (found.agent, found.xml) == (False, xml)

@@ -59,6 +59,7 @@ def facts_of(host: FakeHost, spec: Spec) -> Facts:
             origin=volume.origin, invalid=volume.invalid, merging=bool(volume.merging),
             merge_waits=volume.waits, filled_percent=volume.filled,
             merge_failed=volume.merge_failed,
+            extents=volume.extents if "kvmkeep.state=spare" in volume.tags else (),
         )
         for volume in lvm.volumes.values()
     )  # fmt: skip
@@ -122,6 +123,13 @@ def facts_of(host: FakeHost, spec: Spec) -> Facts:
         ),
         problems=(),
         trash=observe_trash(Notebook(host)),
+        mounts=tuple(sorted(host.mounts)),
+        disk_files=tuple(
+            found
+            for guest in spec.guests
+            for disk in guest.files
+            if disk.mount in host.mounts and (found := host.look(disk.path)) is not None
+        ),
     )  # fmt: skip
 
 
@@ -142,7 +150,9 @@ def _domain(host: FakeHost, domain: FakeDomain) -> Domain:
     )
     live = "" if domain.live is None else xml_text(domain.live)
     found = parse_domain(Described(state=state, xml=xml_text(domain.xml), live=live), host)
-    return replace(found, agent=domain.agent and domain.live is not None, rebooted=domain.rebooted)
+    agent = domain.agent and domain.live is not None
+    executes = agent and domain.awake and domain.executes
+    return replace(found, agent=agent, executes=executes, rebooted=domain.rebooted)
 
 
 def _image(host: FakeHost, image: Image) -> ImageFacts:

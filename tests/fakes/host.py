@@ -34,6 +34,10 @@ class FakeFile:
     stamp: int
     mode: int = 0o644
     kind: str = "file"
+    size: int = 0
+    """Of a disk's file: how large it is, since `content` holds none of it."""
+    used: int = 0
+    """Of a disk's file: how much of it the guest's filesystem has."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class FakeHost:
         self.nm.links["uplink0"] = FakeLink("uplink0", mac="02:00:00:00:00:02")
         self.nm.links["mgmt0"] = FakeLink("mgmt0", addresses=("192.0.2.10/24",))
         self.libvirt = FakeVirsh(self._boots, lambda path: self.read(path, 1 << 30))
+        self.libvirt.disk = self._disk_of
         self.systemd = FakeSystemd(self.libvirt.virsh)
         self.files: dict[str, FakeFile] = {}
         self.directories: dict[str, int] = {}
@@ -73,6 +78,7 @@ class FakeHost:
         self.calls: list[Command] = []
         self.memory = 64 << 30
         self.management = ("mgmt0", "192.0.2.1", True)
+        self.mounts: set[str] = set()
         self.now = 0.0
         self._count = 0
         self._tools = {
@@ -147,7 +153,11 @@ class FakeHost:
             return None
         time = file.stamp * 10**9 + 5
         fingerprint = Fingerprint(
-            device=1, inode=file.inode, size=len(file.content), mtime_ns=time, ctime_ns=time
+            device=1,
+            inode=file.inode,
+            size=file.size or len(file.content),
+            mtime_ns=time,
+            ctime_ns=time,
         )
         return ImageFile(path=path, fingerprint=fingerprint, kind=file.kind)
 
@@ -415,6 +425,11 @@ class FakeHost:
         return 0, inside_answer(asked[1]) if asked else "looked"
 
     def _qemu_img(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        if argv[0] in {"create", "resize"}:
+            return self._disk_file(argv[0], argv[1:])
+        return self._converts(argv)
+
+    def _converts(self, argv: tuple[str, ...]) -> tuple[int, str]:
         assert argv[0] == "convert"
         words = take_apart(argv[1:], values="-m -t -T -f -O -r", flags="-n -p -W", needs="-f -O")
         source, target = words.rest
@@ -454,6 +469,24 @@ class FakeHost:
         target.overwrite(0, shows.size)
         return 0, ""
 
+    def _disk_file(self, verb: str, argv: tuple[str, ...]) -> tuple[int, str]:
+        """Make a disk's file, or make it larger."""
+        words = take_apart(argv, values="-f -o --preallocation", flags="-q", needs="-f")
+        path, size = words.rest
+        assert words.one("-f") == "raw"
+        if verb == "create":
+            self.put(path, b"")
+        if path not in self.files or int(size) < self.files[path].size:
+            return 1, "not found, or would shrink"
+        assert not any(
+            path == s.get("file")
+            for d in self.libvirt.domains.values()
+            if d.live is not None
+            for s in d.live.iter("source")
+        ), "locked by QEMU"
+        self.files[path].size = int(size)
+        return 0, ""
+
     def _xorriso(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         assert argv[:4] == ("-as", "mkisofs", "-quiet", "-o")
         target, dash_v, label, joliet, rock, top = argv[4:]
@@ -477,6 +510,22 @@ class FakeHost:
                 return domain.name
         return ""
 
+    def _disk_of(self, path: str) -> FakeVolume | FakeFile | None:
+        return self.lvm.at(path) or self.files.get(path)
+
+    def _mountpoint(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        words = take_apart(argv, flags="--quiet", needs="--quiet")
+        return (0, "") if words.rest[0] in self.mounts else (32, "")
+
+    def _mkdir(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        words = take_apart(argv, values="--mode", flags="--parents", needs="--parents --mode")
+        self.directories.setdefault(words.rest[0], int(words.one("--mode"), 8))
+        return 0, ""
+
+    def _test(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        assert argv[:2] == ("!", "-e")
+        return (1, "") if argv[2] in self.files else (0, "")
+
     def _boots(self, domain: FakeDomain) -> str:
         volumes = []
         for source in domain.xml.findall("devices/disk/source"):
@@ -488,9 +537,13 @@ class FakeHost:
         for interface in domain.xml.findall("devices/interface/source"):
             if interface.get("bridge") not in self.nm.links:
                 return f"Cannot get interface MTU on {interface.get('bridge')}"
-        seed = next((s.get("file", "") for s in domain.xml.iter("source") if s.get("file")), "")
-        if seed and seed not in self.files:
-            return f"Cannot access storage file {seed}"
+        paths = [s.get("file", "") for s in domain.xml.iter("source") if s.get("file")]
+        for path in paths:
+            if path not in self.files:
+                return f"Cannot access storage file {path}"
+        for volume in volumes:
+            volume.used = volume.size  # growpart, at each boot
+        seed = next((path for path in paths if path.endswith(".iso")), "")
         return self._first_boots(domain, volumes[0], seed)
 
     def _first_boots(self, domain: FakeDomain, root: FakeVolume, seed: str) -> str:

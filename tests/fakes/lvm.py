@@ -45,6 +45,11 @@ class FakeVolume:
     zeroed: bool = False
     """Whether all of it was zeroed, and nothing was written since."""
 
+    extents: tuple[str, ...] = ()
+    """Where it lies on the physical volume."""
+    used: int = 0
+    """How much of it the guest's filesystem has."""
+
     @property
     def device(self) -> str:
         return f"253:{self.minor}"
@@ -64,6 +69,8 @@ class FakeLvm:
         self.size = size
         self.volumes: dict[str, FakeVolume] = {}
         self._minor = 0
+        self._next = 0
+        self._zeroed: dict[tuple[str, ...], bool] = {}
         self.is_open: Callable[[str], bool] = lambda _name: False
 
     @property
@@ -75,6 +82,8 @@ class FakeLvm:
         volume = FakeVolume(
             vg=self.vg, name=name, size=size, tags=set(tags), minor=self._minor, stale=[(0, size)]
         )
+        last = self._next + size // EXTENT - 1
+        volume.extents, self._next = (f"/dev/md0:{self._next}-{last}",), last + 1
         self.volumes[name] = volume
         return volume
 
@@ -163,15 +172,25 @@ class FakeLvm:
         return 0, ""
 
     def lvextend(self, argv: tuple[str, ...]) -> tuple[int, str]:
+        """Make an LV larger: a snapshot anyhow, a disk with the extents that are named.
+
+        What is stale there stays stale.
+        """
         words = take_apart(argv, values="--size", needs="--size")
-        volume, size = self._named(words.rest), int(words.one("--size").removesuffix("b"))
-        if volume is None or volume.invalid:
-            return 5, "not found, or invalid"
+        volume, ranges = self._named(words.rest[:1]), words.rest[1:]
+        size = int(words.one("--size").removesuffix("b"))
+        if volume is None or volume.invalid or volume.merging or self.snapshots(volume.name):
+            return 5, "not found, invalid, or an origin"
         size = -(-size // EXTENT) * EXTENT
         if volume.origin:
             size = min(size, self.volumes[volume.origin].size + EXTENT)
         if size <= volume.size or size - volume.size > self.free:
             return 5, "not larger than it is, or insufficient free space"
+        if not volume.origin:
+            if ranges not in self._zeroed:
+                return 5, "Insufficient suitable allocatable extents"
+            if not self._zeroed[ranges]:
+                volume.stale.append((volume.size, size))
         volume.filled *= volume.size / size
         volume.size = size
         return 0, ""
@@ -199,6 +218,7 @@ class FakeLvm:
             return 5, "not removed: nobody said yes"
         if self.snapshots(volume.name) or volume.merging:
             return 5, "it has snapshots, or is merging"
+        self._zeroed[volume.extents] = volume.stale == []
         del self.volumes[volume.name]
         return 0, ""
 
@@ -243,12 +263,15 @@ class FakeLvm:
             return 0, f"  {volume.name}\n"
         for select in words.values.get("--select", []):
             match = re.fullmatch(
-                r"(?:origin=(\S+) && )?lv_tags=\{(.*)\}( && lv_device_open!=open)?", select
+                r"(?:origin=(\S+) && )?lv_tags=\{(.*)\}"
+                r"(?: && lv_size=(\d+)b)?( && lv_device_open!=open)?",
+                select,
             )
             if match is None:
                 raise UnknownCommandError(select)
-            in_use = match[3] is not None and self.is_open(volume.name)
-            if in_use or match[1] not in {None, volume.origin}:
+            in_use = match[4] is not None and self.is_open(volume.name)
+            other = match[1] not in {None, volume.origin}
+            if in_use or other or match[3] not in {None, str(volume.size)}:
                 return 0, ""
             if not {tag.strip('"') for tag in match[2].split(" && ")} <= volume.tags:
                 return 0, ""

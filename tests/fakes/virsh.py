@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 from xml.etree import ElementTree as ET
 
 from fakes.words import UnknownCommandError, take_apart
@@ -35,6 +36,14 @@ class FakeDomain:
     """How many questions its agent leaves without an answer: it boots."""
     rebooted: str = ""
     boots: int = 0
+    executes: bool = True
+    """Whether its agent runs programs when it is asked to."""
+    grows: bool = True
+    """Whether the filesystem takes the room that it is given."""
+    sizes: dict[str, int] = field(default_factory=dict)
+    """How large each disk looks to the running guest, where that was changed since its start."""
+    own_files: set[str] = field(default_factory=set)
+    """Files that a program in the guest has made."""
 
     @property
     def name(self) -> str:
@@ -61,6 +70,7 @@ class FakeDomain:
     def end(self) -> None:
         """Let its QEMU end."""
         self.live, self.paused, self.asleep, self.run, self.rebooted = None, False, False, -1, ""
+        self.sizes, self.own_files = {}, set()
 
 
 @dataclass
@@ -74,6 +84,8 @@ class FakeVirsh:
     stubborn_agents: set[str] = field(default_factory=set)
     """Those that answer, but can't freeze."""
     runs: int = 0
+    disk: Callable[[str], Any] = lambda _: None
+    """Returns the LV or file of a path."""
 
     def virsh(self, argv: tuple[str, ...]) -> tuple[int, str]:
         verb, rest = argv[0], argv[1:]
@@ -103,6 +115,9 @@ class FakeVirsh:
             "metadata": self._metadata,
             "qemu-agent-command": self._agent,
             "change-media": self._change_media,
+            "blockresize": self._blockresize,
+            "attach-device": self._attach,
+            "detach-disk": self._detach,
         }
         if verb in others:
             return others[verb](rest)
@@ -139,9 +154,11 @@ class FakeVirsh:
             "guest-fsfreeze-status": lambda d: "frozen" if d.frozen else "thawed",
             "guest-fsfreeze-freeze": self._freeze,
             "guest-fsfreeze-thaw": self._thaw,
+            "guest-exec": lambda d: self._execute(d, **question["arguments"]),
+            "guest-file-open": lambda d: _open(d, **question["arguments"]),
         }
         question = json.loads(text)
-        if question.keys() != {"execute"} or question["execute"] not in answers:
+        if not question.keys() <= {"execute", "arguments"} or question["execute"] not in answers:
             raise UnknownCommandError(text)
         domain = self.domains.get(name)
         if domain is None or domain.state != "running" or name in self.silent_agents:
@@ -163,6 +180,97 @@ class FakeVirsh:
     def _thaw(self, domain: FakeDomain) -> int:
         was, domain.frozen = domain.frozen, False
         return int(was)
+
+    def _execute(self, domain: FakeDomain, path: str, arg: list[str]) -> object | None:
+        """Run the script of a growth, which ends at once."""
+        assert (path, arg[0], arg[2]) == ("/bin/sh", "-c", "kvmkeep")
+        assert "resize2fs" in arg[1]
+        serial, size, stamp = arg[3:]
+        if not domain.executes or domain.live is None:
+            return None
+        disks = domain.live.findall("devices/disk")
+        found = [disk for disk in disks if disk.findtext("serial") == serial]
+        place = f"/run/kvmkeep-grow.{stamp}"
+        domain.own_files.add(f"{place}.ended")
+        if domain.grows and found and domain.sizes.get(target(found[0])) == int(size):
+            domain.own_files.add(f"{place}.grown")
+            disk = self.disk(source(found[0]))
+            disk.used = disk.size
+        return {"pid": 7}
+
+    def _blockresize(self, rest: tuple[str, ...]) -> tuple[int, str]:
+        words = take_apart(rest, values="--domain --path --size", needs="--domain --path --size")
+        domain, size = self.domains.get(words.one("--domain")), words.one("--size")
+        assert size.endswith("B"), "without a suffix, it is KiB"
+        if domain is None or domain.live is None:
+            return 1, "error: domain is not running"
+        found = [d for d in domain.live.findall("devices/disk") if target(d) == words.one("--path")]
+        disk = self.disk(source(found[0])) if found else None
+        if disk is None:
+            return 1, "error: invalid argument: invalid path"
+        bytes_ = int(size.removesuffix("B"))
+        assert bytes_ >= domain.sizes.get(target(found[0]), 0), "it would shrink"
+        if found[0].get("type") == "file":
+            disk.size = bytes_
+        if bytes_ > disk.size:
+            return 1, "error: Cannot grow device files"
+        assert bytes_ == disk.size, "the guest would see less than there is"
+        domain.sizes[target(found[0])] = bytes_
+        return 0, ""
+
+    def _attach(self, rest: tuple[str, ...]) -> tuple[int, str]:
+        words = take_apart(
+            rest, values="--domain --file", flags="--live --config", needs="--domain --file"
+        )
+        domain, text = self.domains.get(words.one("--domain")), self.reads(words.one("--file"))
+        if domain is None or text is None:
+            return 1, "error: no such domain or file"
+        disk = ET.fromstring(text)  # noqa: S314 - our own
+        driver = disk.find("driver")
+        assert driver is not None
+        assert driver.get("type") == "raw", "a disk that is not raw"
+        behind = self.disk(source(disk))
+        if behind is None:
+            return 1, f"error: Cannot access storage file '{source(disk)}'"
+        trees = self._trees(domain, words.flags)
+        if trees is None:
+            return 1, "error: Requested operation is not valid: domain is not running"
+        if any(target(one) == target(disk) for t in trees for one in t.findall("devices/disk")):
+            return 1, f"error: operation failed: target {target(disk)} already exists"
+        if "--live" in words.flags and not _takes_port(trees[0], disk):
+            return 1, "error: internal error: No more available PCI slots"
+        for tree in trees:
+            devices = tree.find("devices")
+            assert devices is not None
+            devices.append(copy.deepcopy(disk))
+        behind.used = behind.size
+        return 0, ""
+
+    def _detach(self, rest: tuple[str, ...]) -> tuple[int, str]:
+        words = take_apart(
+            rest, values="--domain --target", flags="--live --config", needs="--domain --target"
+        )
+        domain = self.domains.get(words.one("--domain"))
+        if domain is None:
+            return _missing(words.one("--domain"))
+        trees = self._trees(domain, words.flags)
+        if trees is None:
+            return 1, "error: Requested operation is not valid: domain is not running"
+        for tree in trees:
+            devices = tree.find("devices")
+            assert devices is not None
+            found = [d for d in devices.findall("disk") if target(d) == words.one("--target")]
+            if not found:
+                return 1, "error: No disk found whose source path or target is that"
+            devices.remove(found[0])
+        return 0, ""
+
+    def _trees(self, domain: FakeDomain, flags: frozenset[str]) -> list[ET.Element] | None:
+        assert flags, "neither --live nor --config"
+        if "--live" in flags and domain.live is None:
+            return None
+        live = [domain.live] if "--live" in flags and domain.live is not None else []
+        return [*live, *([domain.xml] if "--config" in flags else [])]
 
     def _domrename(self, rest: tuple[str, ...]) -> tuple[int, str]:
         before, after = rest
@@ -343,6 +451,37 @@ class FakeVirsh:
 def xml_text(tree: ET.Element) -> str:
     """Return a domain's XML as libvirt's library prints it."""
     return ET.tostring(tree, encoding="unicode") + "\n"
+
+
+def target(disk: ET.Element) -> str:
+    found = disk.find("target")
+    return "" if found is None else found.get("dev", "")
+
+
+def source(disk: ET.Element) -> str:
+    found = disk.find("source")
+    return "" if found is None else found.get("dev") or found.get("file", "")
+
+
+def _takes_port(live: ET.Element, disk: ET.Element) -> bool:
+    """Put a device behind a port that is free, on a machine that needs that."""
+    ports = {
+        one.get("index", "")
+        for one in live.findall("devices/controller")
+        if one.get("model") == "pcie-root-port"
+    }
+    used = {str(int(one.get("bus", "0"), 0)) for one in live.findall("devices/*/address")}
+    if live.find("devices/controller[@model='pcie-root']") is None:
+        return True
+    if not ports - used:
+        return False
+    ET.SubElement(disk, "address", type="pci", bus=min(ports - used))
+    return True
+
+
+def _open(domain: FakeDomain, path: str, mode: str) -> int | None:
+    assert mode == "r"
+    return 1000 if path in domain.own_files else None
 
 
 def _missing(name: str) -> tuple[int, str]:

@@ -13,6 +13,8 @@ from kvmkeep.host.stop import Stop
 from kvmkeep.model.command import Command, WriteFile
 
 WRITERS = {"qemu-img", "blkdiscard", "guestfish"}
+MAKERS = {"create", "resize"}
+"""What qemu-img does to a file: it is made with `.part` behind its name, or made larger."""
 CODES = {
     "lvcreate": 5, "lvchange": 5, "lvs": 5, "lvremove": 5, "lvconvert": 5, "lvextend": 5,
     "nmcli": 8, "curl": 22, "gpgv": 2,
@@ -198,9 +200,14 @@ def demand_harmless(host: FakeHost, command: Command) -> None:
         volume = host.lvm.volumes.get(command.argv[-1].partition("/")[2])
         gone = volume is None
         assert gone or "kvmkeep" in volume.tags, f"not ours: {command}"
-        assert gone or volume.origin or is_destroyed(volume), f"not in the trash: {command}"
-        assert gone or volume.origin or volume.zeroed, f"still to be read: {command}"
+        no_disk = gone or volume.origin or volume.name.endswith("+grow")
+        assert no_disk or is_destroyed(volume), f"not in the trash: {command}"
+        assert no_disk or volume.zeroed, f"still to be read: {command}"
     if name not in WRITERS or "--ro" in command.argv:
+        return
+    if command.argv[1] in MAKERS:
+        assert "--shrink" not in command.argv
+        assert command.argv[1] == "resize" or command.argv[-2].endswith(".part"), command
         return
     paths = [word for word in command.argv if word.startswith("/dev/")]
     # qemu-img may read an LV as well, from which it copies: the last one is written.
@@ -257,8 +264,16 @@ def is_tearable(action: Command | WriteFile) -> bool:
     )
 
 
+def writes_device(argv: tuple[str, ...]) -> bool:
+    return "--ro" not in argv and any(word.startswith("/dev/") for word in argv)
+
+
 def written(argv: tuple[str, ...]) -> str:
     """Return the file that a command writes, if it writes one."""
+    if argv[:2] == ("qemu-img", "create"):
+        return argv[-2]
+    if argv[:2] == ("qemu-img", "resize"):
+        return ""
     if argv[0] == "cp" or (argv[0] == "qemu-img" and "-n" not in argv):
         return argv[-1]
     named = (argv[argv.index(option) + 1] for option in ("--output", "-o") if option in argv)
@@ -275,7 +290,7 @@ def half_run(host: FakeHost, command: Command) -> None:
                 del host.files[path]
         case "guestfish" if changes_a_disk(host, command):
             host.half_change(command)
-        case "qemu-img" | "blkdiscard" | "guestfish" if not target and "--ro" not in argv:
+        case "qemu-img" | "blkdiscard" | "guestfish" if not target and writes_device(argv):
             *_, path = (word for word in argv if word.startswith("/dev/"))
             volume = host.lvm.volumes[path.rpartition("/")[2]]
             volume.holds, volume.instance = b"torn", ""
@@ -310,7 +325,7 @@ def digest(host: FakeHost) -> str:
                 (name, one.autostart, one.state, one.boots, xml(one.xml), xml(one.live))
                 for name, one in domains
             ],
-            sorted((path, file.content, file.mode) for path, file in host.files.items()),
+            sorted((path, file.content, file.mode, file.size) for path, file in host.files.items()),
         )
     )
 

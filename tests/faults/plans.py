@@ -9,6 +9,7 @@ from ipaddress import ip_interface
 from xml.etree import ElementTree as ET
 
 from fakes.host import CLOUD, FakeHost, FakeImage, digest_of
+from fakes.lvm import EXTENT
 from fakes.nm import FakeLink, FakeProfile
 from fakes.virsh import FakeDomain, xml_text
 from unit.planning.build import GIB, IMAGE, guest, network, nic, spec
@@ -18,20 +19,22 @@ from unit.planning.test_tweak import ALL
 from kvmkeep.model.facts import Contents, Facts
 from kvmkeep.model.fittings import parse_fittings
 from kvmkeep.model.inside import parse_inside
-from kvmkeep.model.names import console_log
+from kvmkeep.model.names import console_log, disk_path
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.snapshot import Level
 from kvmkeep.model.spec import (
     Algorithm,
     Checksum,
     ChecksumList,
+    FileDisk,
     FirstBoot,
     Format,
+    LvDisk,
     Packing,
     ReadyConsole,
     Spec,
 )
-from kvmkeep.model.units import GuestName, Size
+from kvmkeep.model.units import GuestName, Label, Size
 from kvmkeep.planning.autostart import plan_autostart
 from kvmkeep.planning.clone import Cloning, plan_clone
 from kvmkeep.planning.clone_origin import Wanted
@@ -80,6 +83,10 @@ class Case:
     """The names of the LVs that lie in the trash in the end."""
     paused: tuple[str, ...] = ()
     booted: tuple[str, ...] = ()
+    grown: bool = False
+    """Whether the filesystems have all that their disks have."""
+    kept: tuple[str, ...] = ()
+    """LVs that are no disk of their guest any more."""
 
 
 def first_guest() -> Case:
@@ -371,6 +378,67 @@ def copying_in() -> Case:
     return Case(host=host, spec=wanted, planner=planner, off=("web",))
 
 
+FAR = FileDisk(name=Label("far"), path="/data/vm/web.img", mount="/data", size=Size(GIB))
+
+
+def growing(*, running: bool, agent: bool = True) -> Case:
+    """Both disks of web grow, and its file as well."""
+    host = a_host()
+    host.mounts.add("/data")
+    before = guest("web", data=GIB)
+    before = replace(before, disks=(*before.disks, FAR))
+    reach(host, spec(before))
+    domain = host.libvirt.domains["web"]
+    domain.agent = agent
+    if not running:
+        domain.end()
+    disks = tuple(replace(disk, size=disk.size + disk.size) for disk in before.disks)
+    wanted = spec(replace(before, disks=disks))
+    return Case(host=host, spec=wanted, off=() if running else ("web",), grown=running and agent)
+
+
+def growing_while_it_runs() -> Case:
+    return growing(running=True)
+
+
+def growing_without_its_agent() -> Case:
+    return growing(running=True, agent=False)
+
+
+def growing_while_it_is_off() -> Case:
+    return growing(running=False)
+
+
+def adding_disks(*, running: bool) -> Case:
+    host = a_host()
+    host.mounts.add("/data")
+    before = guest("web", data=GIB)
+    reach(host, spec(before))
+    if not running:
+        host.libvirt.domains["web"].end()
+    logs = LvDisk(name=Label("logs"), lv="web-logs", size=Size(GIB), given=True)
+    wanted = spec(replace(before, disks=(*before.disks, logs, FAR)))
+    return Case(host=host, spec=wanted, off=() if running else ("web",))
+
+
+def adding_disks_while_it_runs() -> Case:
+    return adding_disks(running=True)
+
+
+def adding_disks_while_it_is_off() -> Case:
+    return adding_disks(running=False)
+
+
+def taking_a_disk_away() -> Case:
+    host = a_host()
+    one = guest("web", data=GIB)
+    logs = LvDisk(name=Label("logs"), lv="vm-web-logs", size=Size(GIB))
+    reach(host, spec(replace(one, disks=(*one.disks, logs))))
+    host.libvirt.domains["web"].end()
+    left = spec(replace(one, disks=(one.disks[0], logs)))
+    return Case(host=host, spec=left, off=("web",), kept=("vm-web-data",))
+
+
 def renaming() -> Case:
     """The spec's file is renamed last: until then the planner is given the old spec."""
     host = a_host()
@@ -565,6 +633,8 @@ PLANS = (
     cloning_a_running_guest, cloning_a_guest_that_is_off, cloning_a_set,
     tweaking_a_guest, tweaking_a_copy_of_an_image, copying_in,
     removing, restoring, emptying, removing_a_disk,
+    growing_while_it_runs, growing_without_its_agent, growing_while_it_is_off,
+    adding_disks_while_it_runs, adding_disks_while_it_is_off, taking_a_disk_away,
     rebooting, rebooting_cold, suspending, resuming, powering_off, switching_autostart,
 )  # fmt: skip
 
@@ -637,7 +707,7 @@ def in_service(host: FakeHost, case: Case) -> None:
     lvs = {disk.lv for one in case.spec.guests for disk in one.volumes}
     with_sets = [one for one in case.spec.guests if not case.sets_of or one.name in case.sets_of]
     sets = {f"{d.lv}-{name}" for one in with_sets for d in one.volumes for name in case.sets}
-    assert {volume.name for volume in ours(host)} == lvs | sets | {*case.trash}
+    assert {volume.name for volume in ours(host)} == lvs | sets | {*case.trash, *case.kept}
     trashed = {v.name for v in ours(host) if [t for t in v.tags if "trash" in t or "was" in t]}
     assert trashed == {*case.trash}
     kept = any(name.endswith("-vm-web") for name in case.trash)
@@ -660,7 +730,24 @@ def in_service(host: FakeHost, case: Case) -> None:
         kept = host.files[f"{case.spec.xml_dir}/{one.name}.xml"].content
         assert kept.decode() == f"{xml_text(domain.xml)}\n", one.name
         assert domain.boots > 1 or one.name not in case.booted
-        assert not [source for source in domain.xml.iter("source") if source.get("file")]
+        names = [
+            source.get("dev") or source.get("file", "")
+            for source in domain.xml.findall("devices/disk/source")
+        ]
+        paths = [disk_path("rl_build", disk) for disk in one.disks]
+        assert sorted(names) == sorted(paths)
+        if domain.live is not None:
+            assert sorted(names) == sorted(
+                source.get("dev") or source.get("file", "")
+                for source in domain.live.findall("devices/disk/source")
+            )
+        for disk in one.volumes:
+            volume = host.lvm.volumes[disk.lv]
+            assert volume.size == -(-disk.size.bytes // EXTENT) * EXTENT
+            assert volume.used == volume.size or not case.grown
+        for disk in one.files:
+            assert host.files[disk.path].size == disk.size.bytes
+            assert host.files[disk.path].used == disk.size.bytes or not case.grown
         root = host.lvm.volumes[one.root.lv]
         assert root.holds in host.images
         if host.images[root.holds].contents.cloud_init:

@@ -9,6 +9,7 @@ import msgspec
 from kvmkeep.host.door import Door
 from kvmkeep.host.tools import ask, decode
 from kvmkeep.model.facts import Volume, VolumeGroup
+from kvmkeep.model.names import STATE_SPARE
 from kvmkeep.model.units import Size
 
 _FORM = ("--reportformat", "json", "--units", "b", "--nosuffix", "--options")
@@ -69,6 +70,20 @@ def _argv(program: str, row: type[msgspec.Struct]) -> tuple[str, ...]:
     return (program, *_FORM, ",".join(row.__struct_fields__))
 
 
+class _Segment(msgspec.Struct):
+    vg_name: str
+    lv_name: str
+    seg_pe_ranges: str
+
+
+class _Segments(msgspec.Struct):
+    lv: list[_Segment]
+
+
+class _SegmentReport(msgspec.Struct):
+    report: list[_Segments]
+
+
 LVS = _argv("lvs", _Lv)
 VGS = _argv("vgs", _Vg)
 
@@ -101,6 +116,22 @@ def volumes(door: Door) -> tuple[Volume, ...]:
         )
         for row in rows
     )
+
+
+def extents(door: Door) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return the ranges of physical extents of spare LVs by group and name; raises Unanswered."""
+    what = "extents of logical volumes"
+    argv = (*_argv("lvs", _Segment), "--select", f'lv_tags="{STATE_SPARE}"')
+    rows = [
+        row
+        for part in decode(ask(door, what, argv), _SegmentReport, what, "lvs").report
+        for row in part.lv
+    ]
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for row in rows:
+        key = (row.vg_name, row.lv_name)
+        found[key] = found.get(key, ()) + tuple(row.seg_pe_ranges.split())
+    return found
 
 
 def groups(door: Door) -> tuple[VolumeGroup, ...]:

@@ -58,6 +58,9 @@ class Volume:
     from it. `merge_waits` when that has not begun yet, since something had the origin open: the
     kernel begins it at the origin's next activation, and until then shows the content of today.
     `merge_failed` when the kernel gave it up.
+
+    `extents` are the ranges of physical extents (`/dev/md0:100-149`) of an LV that gives them to
+    another, as lvextend(8) takes them; of no other LV they are asked for.
     """
 
     vg: str
@@ -74,6 +77,7 @@ class Volume:
     merging: bool = False
     merge_failed: bool = False
     merge_waits: bool = False
+    extents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +153,10 @@ class Management:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DomainDisk:
-    """A disk or CD-ROM of a domain. `device` is the source's major:minor, if it has one."""
+    """A disk or CD-ROM of a domain. `device` is the source's major:minor, if it has one.
+
+    `defined` when the domain's next start will have it, `attached` when it has it now, running.
+    """
 
     target: str
     bus: str
@@ -157,6 +164,9 @@ class DomainDisk:
     source: str
     device: str
     format: str
+    serial: str = ""
+    defined: bool = True
+    attached: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +198,8 @@ class Domain:
     `agent` tells whether the guest agent's channel is connected. `why` is the reason of a pause,
     in the words of virsh(1), "domstate". `run` is libvirt's number of the QEMU process, -1 while
     there is none: another start gives another number. `rebooted` is when a reboot that kvmkeep
-    asked for was last seen to be over, as this QEMU process keeps it.
+    asked for was last seen to be over, as this QEMU process keeps it. `executes` when its agent
+    says that it runs programs for us; it is asked only while a disk of the guest is growing.
     """
 
     name: str
@@ -207,6 +218,7 @@ class Domain:
     why: str = ""
     run: int = -1
     rebooted: str = ""
+    executes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,6 +366,8 @@ class Facts:
     """The host at one moment. `time` is UTC in ISO 8601. `problems` is what could not be seen.
 
     `agents` are the answers of those guests' agents that were asked, in the order of their names.
+    `mounts` are the mount points that disks in files lie under, of those where something is
+    mounted; `disk_files` are these disks, as far as they are there.
     """
 
     version: int
@@ -377,6 +391,8 @@ class Facts:
     problems: tuple[Problem, ...]
     agents: tuple[AgentFacts, ...] = ()
     trash: tuple[TrashFolder, ...] = ()
+    mounts: tuple[str, ...] = ()
+    disk_files: tuple[ImageFile, ...] = ()
 
     def group(self, name: str) -> VolumeGroup | None:
         """Return the volume group of that name."""

@@ -29,6 +29,8 @@ STATE_FILLING = TAG_STATE + "filling"
 """The LV's content is not complete yet: it may be written again from the beginning."""
 STATE_FRESH = TAG_STATE + "fresh"
 """The LV is complete, but its guest has not finished its first boot. No state tag: in service."""
+STATE_SPARE = TAG_STATE + "spare"
+"""The LV is zeroed, and there to give its extents to a disk that grows."""
 STATE_PARTIAL = TAG_STATE + "partial"
 """On a snapshot: its set is not complete, being taken or deleted; the rest of it may be deleted."""
 STATE_LOOK = TAG_STATE + "look"
@@ -55,6 +57,8 @@ TAG_HELD = "kvmkeep.held="
 """On a root LV, while its guest may be frozen or suspended by us; a word of `Level`."""
 TAG_START = "kvmkeep.start="
 """On a root LV: the guest ran, and is to be started again after what is being done to it."""
+TAG_GROW = "kvmkeep.grow="
+"""On a root LV: the name of a disk that was made larger, which the guest has yet to use."""
 TAG_REVERT = "kvmkeep.revert="
 """On an origin, while it is being reverted to the snapshot of that set."""
 TAG_KEPT = "kvmkeep.kept="
@@ -106,6 +110,11 @@ def guest_mac(host: str, guest: GuestName, position: int) -> Mac:
 def lv_name(prefix: str, guest: GuestName, disk: Label) -> str:
     """Return the LV's name: `vm-influxdb` for the root disk, `vm-influxdb-data` for another."""
     return f"{prefix}{guest}" if disk == ROOT_DISK else f"{prefix}{guest}-{disk}"
+
+
+def spare_name(lv: str) -> str:
+    """Return the LV that a disk's new extents are zeroed in; no disk's label holds a `+`."""
+    return f"{lv}+grow"
 
 
 def lv_path(vg: str, lv: str) -> str:

@@ -34,8 +34,8 @@ class Step:
     `subject` is what it is about (`guest influxdb`, `network public`, `image rocky9`). `what` is
     the sentence of the plan, `why` its reason. `probe` runs first: when it does not end as
     expected, the world has changed since the plan was made, and the run stops before the step.
-    `assumes`, if not empty, says what the step takes for granted about an image that nobody has
-    looked into yet: such a step is shown, but never run; it is planned again when that is known.
+    `assumes`, if not empty, says what the step takes for granted that nobody knows yet, such as
+    what is in an image: it is shown, but never run; it is planned again when that is known.
     `looks` marks a step that only looks, so that others can be planned: nobody is asked before it.
 
     `finally_` are run after the actions, in order, however these ended, and also when somebody

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 from xml.etree import ElementTree as ET
 
@@ -62,10 +63,7 @@ def parse_domain(described: Described, door: Door) -> Domain:
     state = described.state
     root = ET.fromstring(described.xml)  # noqa: S314 - libvirt made it
     live = ET.fromstring(described.live) if described.live else None  # noqa: S314
-    disks = _disks(root, door)
-    if live is not None:
-        # A disk may have been added to the running guest only: it is in use all the same.
-        disks += [disk for disk in _disks(live, door) if disk not in disks and disk.source]
+    disks = _merged(_disks(root, door), () if live is None else _disks(live, door))
     return Domain(
         name=state.name,
         uuid=state.uuid,
@@ -86,6 +84,14 @@ def parse_domain(described: Described, door: Door) -> Domain:
     )
 
 
+def _merged(defined: Sequence[DomainDisk], live: Sequence[DomainDisk]) -> list[DomainDisk]:
+    """Return each disk once; one may have been added to the running guest only, or taken out."""
+    here = [replace(disk, attached=disk in live) for disk in defined]
+    return here + [
+        replace(disk, defined=False) for disk in live if disk.source and disk not in defined
+    ]
+
+
 def _disks(root: ET.Element, door: Door) -> list[DomainDisk]:
     found: list[DomainDisk] = []
     for disk in root.iterfind("devices/disk"):
@@ -98,6 +104,7 @@ def _disks(root: ET.Element, door: Door) -> list[DomainDisk]:
                 source=source,
                 device=door.device(source) if source.startswith("/") else "",
                 format=_get(disk, "driver", "type"),
+                serial=disk.findtext("serial", ""),
             )
         )
     return found

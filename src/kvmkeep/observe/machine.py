@@ -13,6 +13,7 @@ from kvmkeep.model.names import SEED_DIR
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
 from kvmkeep.observe.agents import NOT_CONNECTED, observe_agents
+from kvmkeep.observe.disks import disk_files, mounts, with_executing_agents, with_extents
 from kvmkeep.observe.domains import Looks, observe_domains
 from kvmkeep.observe.images import observe_images
 from kvmkeep.observe.kept import observe_kept
@@ -48,6 +49,12 @@ def observe(
     saved = observe_kept(notebook, spec.xml_dir, known) if spec is not None else ()
     seeds = _seeds(notebook)
     trash = observe_trash(notebook)
+    volumes = with_extents(notebook, storage.volumes)
+    there = mounts(notebook, spec) if spec is not None else ()
+    files = disk_files(notebook, spec, there) if spec is not None else ()
+    guests = domains.domains
+    if spec is not None:
+        guests = with_executing_agents(notebook, spec, guests, volumes, files)
     memory = _memory(_text(notebook, "/proc/meminfo")) or domains.memory
     return Facts(
         version=FACTS_VERSION,
@@ -57,11 +64,11 @@ def observe(
         cpus=_cpus(_text(notebook, "/sys/devices/system/cpu/online").strip()),
         arrays=storage.arrays,
         groups=storage.groups,
-        volumes=storage.volumes,
+        volumes=volumes,
         links=network.links,
         nm=network.nm,
         management=network.management,
-        domains=domains.domains,
+        domains=guests,
         libvirt=domains.version,
         emulator=domains.emulator,
         images=images,
@@ -71,6 +78,8 @@ def observe(
         problems=notebook.problems,
         agents=asked(door, domains.domains, frozenset(agents)),
         trash=trash,
+        mounts=there,
+        disk_files=files,
     )
 
 

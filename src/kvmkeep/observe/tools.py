@@ -23,6 +23,7 @@ _TABLE = (
     ("lvremove", "lvm2", "lvm2"),
     ("lvs", "lvm2", "lvm2"),
     ("mdadm", "mdadm", "mdadm"),
+    ("mountpoint", "util-linux", "util-linux"),
     ("nc", "netcat-openbsd", "nmap-ncat"),
     ("nmcli", "network-manager", "NetworkManager"),
     ("openssl", "openssl", "openssl"),

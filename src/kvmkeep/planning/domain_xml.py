@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
+from itertools import count
 
 # Expat is given only text without a document type: no entity can be declared or expanded.
 from xml.etree import ElementTree as ET
@@ -79,6 +81,24 @@ def domain_xml(spec: Spec, guest: Guest, networks: dict[Label, Network], emulato
     _set_agent(devices)
     ET.indent(root)
     return ET.tostring(root, encoding="unicode") + "\n"
+
+
+def disk_xml(
+    spec: Spec, guest: Guest, disk: Disk, target: str, networks: dict[Label, Network]
+) -> str:
+    """Return a further disk's XML, as `domain_xml` makes it of the base template."""
+    root = _parse(_filled(spec.template or BASE, guest, networks))
+    like = _template_disk(_child(root, "devices"))
+    path = disk_path(spec.storage.vg, disk)
+    element = _disk(like, path, disk, target, disk_serial(guest, disk))
+    ET.indent(element)
+    return ET.tostring(element, encoding="unicode") + "\n"
+
+
+def free_target(taken: Iterable[str]) -> str:
+    """Return the first virtio target that no other disk has."""
+    names = {*taken}
+    return next(name for number in count() if (name := f"vd{_letters(number)}") not in names)
 
 
 def sha256(text: str) -> str:
@@ -154,30 +174,42 @@ def _set_metadata(root: ET.Element, guest: Guest) -> None:
 
 def _set_disks(devices: ET.Element, vg: str, guest: Guest) -> None:
     old = devices.findall("disk")
-    like = next((disk for disk in old if disk.get("device", "disk") == "disk"), None)
+    like = _template_disk(devices)
     for disk in old:
         devices.remove(disk)
-    driver = {"name": "qemu", "cache": "none", "io": "native"}
-    kept: list[ET.Element] = []
-    if like is not None:
-        found = like.find("driver")
-        driver = dict(found.attrib) if found is not None else driver
-        kept = [element for element in like if element.tag not in _REPLACED_ON_DISKS]
     for number, wanted in enumerate(guest.disks):
-        file = isinstance(wanted, FileDisk)
-        disk = ET.SubElement(devices, "disk", type="file" if file else "block", device="disk")
-        # Never anything but raw: a guest can write the header of another format to its disk.
-        ET.SubElement(disk, "driver", {**driver, "type": "raw"})
-        ET.SubElement(disk, "source", {"file" if file else "dev": disk_path(vg, wanted)})
-        ET.SubElement(disk, "target", dev=f"vd{_letters(number)}", bus="virtio")
-        ET.SubElement(disk, "serial").text = disk_serial(guest, wanted)
-        disk.extend(kept)
+        path, serial = disk_path(vg, wanted), disk_serial(guest, wanted)
+        devices.append(_disk(like, path, wanted, f"vd{_letters(number)}", serial))
     if not any(one.get("type") == "scsi" for one in devices.findall("controller")):
         ET.SubElement(devices, "controller", type="scsi", index="0", model="virtio-scsi")
     cdrom = ET.SubElement(devices, "disk", type="file", device="cdrom")
     ET.SubElement(cdrom, "driver", name="qemu", type="raw")
     ET.SubElement(cdrom, "target", dev=CDROM, bus="scsi")
     ET.SubElement(cdrom, "readonly")
+
+
+def _template_disk(devices: ET.Element) -> ET.Element | None:
+    disks = devices.findall("disk")
+    return next((disk for disk in disks if disk.get("device", "disk") == "disk"), None)
+
+
+def _disk(like: ET.Element | None, path: str, wanted: Disk, target: str, serial: str) -> ET.Element:
+    """Return a disk that is in all else as the template's."""
+    driver = {"name": "qemu", "cache": "none", "io": "native"}
+    kept: list[ET.Element] = []
+    if like is not None:
+        found = like.find("driver")
+        driver = dict(found.attrib) if found is not None else driver
+        kept = [element for element in like if element.tag not in _REPLACED_ON_DISKS]
+    file = isinstance(wanted, FileDisk)
+    disk = ET.Element("disk", type="file" if file else "block", device="disk")
+    # Never anything but raw: a guest can write the header of another format to its disk.
+    ET.SubElement(disk, "driver", {**driver, "type": "raw"})
+    ET.SubElement(disk, "source", {"file" if file else "dev": path})
+    ET.SubElement(disk, "target", dev=target, bus="virtio")
+    ET.SubElement(disk, "serial").text = serial
+    disk.extend(kept)
+    return disk
 
 
 def _set_nics(devices: ET.Element, guest: Guest, networks: dict[Label, Network]) -> None:

@@ -13,6 +13,7 @@ from kvmkeep.model.names import SEED_DIR, STATE_DIR, seed_path
 from kvmkeep.model.plan import Note, Noun, Risk, Step
 from kvmkeep.model.spec import FirstBoot, Guest, Spec
 from kvmkeep.model.units import GuestName
+from kvmkeep.planning.disk_files import mounted
 from kvmkeep.planning.domain_xml import CDROM, domain_xml, inactive_shape, sha256
 from kvmkeep.planning.images import ASSUMED, Source
 from kvmkeep.planning.inside import tell_of_seed
@@ -226,7 +227,7 @@ def _start_step(scene: Scene, work: GuestWork) -> Step | None:
         actions.extend(_make_seed(guest, work.seed))
         actions.append(_insert(guest))
         what += f" (seed: {work.seed.kind.name.lower().replace('_', '')})"
-    actions.extend(activation(scene, guest))
+    actions.extend((*mounted(guest), *activation(scene, guest)))
     actions.append(start_command(guest))
     return Step(
         noun=Noun.DOMAINS,

@@ -12,6 +12,7 @@ from kvmkeep.model.spec import Disk, FirstBoot, Guest
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import Label, Size
 from kvmkeep.planning.domains import kept_domain
+from kvmkeep.planning.grow import room_needed
 from kvmkeep.planning.images import ImageWork
 from kvmkeep.planning.scene import Scene, active, users
 from kvmkeep.planning.stage import Stage, cloned_from, needs_image, needs_seed, stage
@@ -79,6 +80,8 @@ def capacity(scene: Scene) -> tuple[Refusal, ...]:
         for disk in guest.volumes
         if stage(scene, guest, disk) is Stage.ABSENT
     ]
+    growing = ((guest, room_needed(scene, guest)) for guest in scene.guests)
+    wanted += [(guest, more) for guest, more in growing if more.bytes]
     needed = Size(sum(size.bytes for _, size in wanted))
     reserve = scene.spec.host.storage_reserve
     free = group.free.minus(reserve)
@@ -89,8 +92,9 @@ def capacity(scene: Scene) -> tuple[Refusal, ...]:
         Refusal(
             subject=f"volume group {group.name}",
             reason=(
-                f"the new disks of {_short(names)} need {_exact(needed)}, but {_exact(free)} "
-                f"may be used ({group.free} are free, {reserve} are the host's reserve)"
+                f"the new or larger disks of {_short(names)} need {_exact(needed)}, but "
+                f"{_exact(free)} may be used ({group.free} are free, "
+                f"{reserve} are the host's reserve)"
             ),
             hint="make disks smaller, or extend the volume group (vgextend)" + _in_trash(scene),
         ),

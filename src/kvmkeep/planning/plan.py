@@ -10,6 +10,8 @@ from kvmkeep.model.plan import Plan, Refusal, Step
 from kvmkeep.model.spec import Guest, Network, Spec
 from kvmkeep.model.units import GuestName, Label
 from kvmkeep.planning import guards
+from kvmkeep.planning.disk_change import attach_steps, detach_steps, disk_notes
+from kvmkeep.planning.disk_files import file_refusals, file_steps
 from kvmkeep.planning.domain_xml import TemplateError
 from kvmkeep.planning.domains import (
     begin_steps,
@@ -18,13 +20,14 @@ from kvmkeep.planning.domains import (
     finish_steps,
     guest_work,
 )
+from kvmkeep.planning.grow import grow_notes, grow_refusals, grow_steps, later_grow_steps
 from kvmkeep.planning.images import ImageWork, image_notes, image_refusals, image_works
 from kvmkeep.planning.kept import kept_step
 from kvmkeep.planning.network import network_notes, network_refusals, network_steps
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, make_scene
 from kvmkeep.planning.stage import fresh
-from kvmkeep.planning.storage import data_steps, root_steps, storage_notes, storage_refusals
+from kvmkeep.planning.storage import data_steps, root_steps, storage_refusals
 from kvmkeep.planning.unnamed import unnamed_notes
 
 
@@ -49,6 +52,7 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         *(step for step in image_steps if step.assumes),
         *(step for step in first if step.assumes),
         *rest,
+        *(step for guest in scene.guests for step in later_grow_steps(scene, guest)),
     )
     refusals = (
         *order.refusals,
@@ -58,6 +62,8 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         *network_refusals(scene, networks),
         *guards.volume_group(scene, steps),
         *storage_refusals(scene),
+        *file_refusals(scene),
+        *grow_refusals(scene),
         *guards.identities(scene),
         *guards.shared_disks(scene),
         *guards.capacity(scene),
@@ -68,7 +74,8 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
     notes = (
         *image_notes(scene, works),
         *network_notes(scene, networks),
-        *storage_notes(scene),
+        *disk_notes(scene),
+        *grow_notes(scene),
         *domain_notes(scene),
         *guards.seed_notes(scene, works),
         *(() if names else unnamed_notes(scene)),
@@ -130,10 +137,17 @@ def _steps_of(
     source = image.source if image is not None and fresh(scene, guest) else None
     work = guest_work(scene, guest, source)
     root = root_steps(scene, guest, source, drop_in(scene, work)) if source is not None else ()
-    begin = (*root, *data_steps(scene, guest, work.assumes), *begin_steps(scene, work))
+    begin = (*root, *_data_steps(scene, guest, work.assumes), *begin_steps(scene, work))
+    if not fresh(scene, guest):
+        attached = (*detach_steps(scene, guest), *attach_steps(scene, guest))
+        begin = (*begin, *attached, *grow_steps(scene, guest))
     finish = finish_steps(scene, work)
     kept = kept_step(scene, guest, (*begin, *finish), work.assumes)
     return begin, finish if kept is None else (*finish, kept)
+
+
+def _data_steps(scene: Scene, guest: Guest, assumes: str) -> tuple[Step, ...]:
+    return (*data_steps(scene, guest, assumes), *file_steps(scene, guest, assumes))
 
 
 def _assuming(steps: tuple[Step, ...], text: str) -> tuple[Step, ...]:

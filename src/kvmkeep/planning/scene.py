@@ -12,6 +12,7 @@ from kvmkeep.model.facts import (
     DomainState,
     Facts,
     ImageFacts,
+    ImageFile,
     Link,
     Profile,
     SavedXml,
@@ -21,6 +22,7 @@ from kvmkeep.model.facts import (
     VolumeGroup,
 )
 from kvmkeep.model.names import TAG_DISK, TAG_GUEST, TAG_OURS, disk_path, lv_path, mapped_name
+from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Disk, FileDisk, Guest, Image, LvDisk, Network, Spec
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import GuestName, Label, Size
@@ -59,7 +61,10 @@ class Scene:
     domains: dict[str, Domain]
     domains_by_uuid: dict[str, Domain]
     users_of_disks: dict[str, tuple[str, ...]]
+    tagged: dict[str, tuple[Volume, ...]]
+    """The LVs that wear a guest's mark, by its name: disks, snapshots, and what grows."""
     seeds: dict[str, SeedFile]
+    disk_files: dict[str, ImageFile]
     saved: dict[str, SavedXml]
     tools: dict[str, Tool]
 
@@ -110,7 +115,9 @@ def make_scene(spec: Spec, facts: Facts, guests: tuple[Guest, ...]) -> Scene:
         domains={domain.name: domain for domain in facts.domains},
         domains_by_uuid={domain.uuid: domain for domain in facts.domains},
         users_of_disks=_users_of_disks(facts.domains),
+        tagged=_tagged(volume for volume in facts.volumes if volume.vg == vg),
         seeds={seed.guest: seed for seed in facts.seeds},
+        disk_files={file.path: file for file in facts.disk_files},
         saved={saved.guest: saved for saved in facts.saved},
         tools={tool.name: tool for tool in facts.tools},
     )
@@ -158,6 +165,21 @@ def _users(scene: Scene, names: Iterable[str]) -> tuple[str, ...]:
     for name in names:
         found.update(scene.users_of_disks.get(name, ()))
     return tuple(sorted(found))
+
+
+def disk_in(scene: Scene, domain: Domain, disk: Disk) -> DomainDisk | None:
+    """Return a guest's disk as its domain has it, under whatever name."""
+    names = names_of(scene, disk)
+    return next((one for one in domain.disks if {one.source, one.device} & {*names}), None)
+
+
+def _tagged(volumes: Iterable[Volume]) -> dict[str, tuple[Volume, ...]]:
+    found: dict[str, list[Volume]] = {}
+    for volume in volumes:
+        guest = tag_value(volume, TAG_GUEST)
+        if guest and TAG_OURS in volume.tags:
+            found.setdefault(guest, []).append(volume)
+    return {guest: tuple(ours) for guest, ours in found.items()}
 
 
 def _users_of_disks(domains: Iterable[Domain]) -> dict[str, tuple[str, ...]]:

@@ -22,8 +22,6 @@ class Stage(StrEnum):
 
     So it is of a guest that was taken over, even without its domain: it can't be made anew.
     """
-    UNATTACHED = "unattached"
-    """The spec has a disk more than the guest, which is past its first boot."""
     FOREIGN = "foreign"
     """There is an LV of that name without our mark, or with another disk's."""
 
@@ -35,7 +33,7 @@ def stage(scene: Scene, guest: Guest, disk: LvDisk) -> Stage:
         if scene.domain(guest) is None:
             return Stage.LOST if guest.adopted else Stage.ABSENT
         lost = disk == guest.root or guest.name in users(scene, disk)
-        return Stage.LOST if lost else Stage.UNATTACHED
+        return Stage.LOST if lost else Stage.ABSENT
     if not owned(volume, guest, disk):
         return Stage.FOREIGN
     if STATE_FILLING in volume.tags:

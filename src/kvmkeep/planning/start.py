@@ -12,6 +12,7 @@ from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, ReadyConsole, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
+from kvmkeep.planning.disk_files import mounted, unmounted
 from kvmkeep.planning.domains import has_state, start_command
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, active, make_scene
@@ -59,7 +60,7 @@ def _unfit(scene: Scene, guest: Guest) -> Refusal | None:
     refusal = young(scene, guest)
     if refusal is not None:
         return refusal
-    half = _half_reverted(scene, guest)
+    half = _half_reverted(scene, guest) or _lacks_mount(scene, guest)
     if half is not None:
         return half
     domain = scene.domains[guest.name]
@@ -102,6 +103,10 @@ def _half_reverted(scene: Scene, guest: Guest) -> Refusal | None:
     return None
 
 
+def _lacks_mount(scene: Scene, guest: Guest) -> Refusal | None:
+    return unmounted(scene, guest) if _is_off(scene, guest) else None
+
+
 def _is_off(scene: Scene, guest: Guest) -> bool:
     domain = scene.own_domain(guest)
     return domain is not None and not active(domain)
@@ -118,7 +123,7 @@ def start_step(
 
     `state` is the one that it is in by then, if not the observed one.
     """
-    actions: list[Action] = list(activation(scene, guest))
+    actions: list[Action] = [*mounted(guest), *activation(scene, guest)]
     if isinstance(guest.run.ready, ReadyConsole):
         log = console_log(guest.name)
         move = ("mv", "--no-target-directory", "--", log, f"{log}.before")

@@ -18,7 +18,7 @@ from kvmkeep.model.names import (
     console_log,
     lv_tags,
 )
-from kvmkeep.model.plan import Note, Noun, Refusal, Step
+from kvmkeep.model.plan import Noun, Refusal, Step
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, LvDisk
 from kvmkeep.model.trash import is_trash
@@ -85,35 +85,7 @@ def storage_refusals(scene: Scene) -> tuple[Refusal, ...]:
     for guest in scene.guests:
         for disk in guest.volumes:
             found.extend(_disk_refusals(scene, guest, disk))
-        found.extend(
-            Refusal(
-                subject=f"guest {guest.name}",
-                reason=f"its disk {disk.name} is a file, and kvmkeep makes no such disks yet",
-                hint="give it a logical volume: take `file` and `mount` out",
-            )
-            for disk in guest.files
-        )
     return tuple(found)
-
-
-def storage_notes(scene: Scene) -> tuple[Note, ...]:
-    """Return where the spec's disks differ from the LVs in a way that is left alone."""
-    notes: list[Note] = []
-    for guest in scene.guests:
-        subject = f"guest {guest.name}"
-        for disk in guest.volumes:
-            volume = scene.volume(disk)
-            if volume is None:
-                if stage(scene, guest, disk) is Stage.UNATTACHED:
-                    text = f"disk {disk.name} is new; adding a disk to a guest is not done here"
-                    notes.append(Note(subject=subject, text=text))
-            elif volume.size.bytes < disk.size.bytes:
-                text = f"{disk.lv} has {volume.size}, the spec says {disk.size}; it is not grown"
-                notes.append(Note(subject=subject, text=text))
-            elif volume.size.bytes > scene.rounded(disk.size).bytes:
-                text = f"{disk.lv} has {volume.size}, the spec says {disk.size}; nothing shrinks it"
-                notes.append(Note(subject=subject, text=text))
-    return tuple(notes)
 
 
 def _disk_refusals(scene: Scene, guest: Guest, disk: LvDisk) -> list[Refusal]:

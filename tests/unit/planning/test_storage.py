@@ -8,8 +8,8 @@ from fakes.host import CLOUD, FakeHost, FakeImage
 from kvmkeep.model.command import Command, Progress
 from kvmkeep.model.names import STATE_FILLING, lv_tags
 from kvmkeep.model.plan import Plan, Step
-from kvmkeep.model.spec import FileDisk, Format, LvDisk
-from kvmkeep.model.units import GuestName, Label, Size
+from kvmkeep.model.spec import Format
+from kvmkeep.model.units import GuestName, Label
 from kvmkeep.planning.plan import make_plan
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
 from tests.unit.planning.rounds import StepError, carry_out, reach
@@ -105,48 +105,6 @@ def test_interrupted_filling_is_done_again_from_the_beginning() -> None:
     reach(host, wanted)
     assert volume.stale == []
     assert not [call for call in host.calls if call.argv[0] == "lvcreate"]
-
-
-def test_sizes_that_differ_are_told_and_left_alone() -> None:
-    host = FakeHost()
-    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
-    wanted = spec(guest(data=GIB + 1))
-    reach(host, wanted)
-    assert make_plan(wanted, host.facts(wanted)).notes == ()
-    one = wanted.guests[0]
-    disks = (replace(one.disks[0], size=Size(5 * GIB)), replace(one.disks[1], size=Size(GIB)))
-    found = make_plan(spec(replace(one, disks=disks)), host.facts(wanted))
-    assert found.empty
-    assert [note.text for note in found.notes] == [
-        "vm-web has 4 GiB, the spec says 5 GiB; it is not grown",
-        "vm-web-data has 1.0 GiB, the spec says 1 GiB; nothing shrinks it",
-    ]
-
-
-def test_new_disk_of_a_guest_in_service_is_told_and_left_alone() -> None:
-    host = FakeHost()
-    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
-    wanted = spec(guest())
-    reach(host, wanted)
-    one = wanted.guests[0]
-    more = LvDisk(name=Label("data"), lv="vm-web-data", size=Size(GIB))
-    changed = spec(replace(one, disks=(*one.disks, more)))
-    found = make_plan(changed, host.facts(changed))
-    assert [note.text for note in found.notes] == [
-        "disk data is new; adding a disk to a guest is not done here"
-    ]
-    assert "vm-web-data" not in " ".join(str(a) for s in found.steps for a in s.actions[1:])
-
-
-def test_disks_in_files_are_refused() -> None:
-    one = guest()
-    file = FileDisk(name=Label("far"), path="/data/web.img", mount="/data", size=Size(GIB))
-    wanted = spec(replace(one, disks=(*one.disks, file)))
-    host = FakeHost()
-    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
-    assert ["file" in one.reason for one in make_plan(wanted, host.facts(wanted)).refusals] == [
-        True
-    ]
 
 
 def test_nothing_can_be_said_of_extents_without_the_group() -> None:

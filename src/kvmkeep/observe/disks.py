@@ -1,0 +1,118 @@
+"""Guests' disks beyond LVM's and libvirt's lists: what is asked only where it matters."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import replace
+
+import msgspec
+
+from kvmkeep.host import lvm
+from kvmkeep.model.command import Command
+from kvmkeep.model.facts import Domain, DomainState, ImageFile, Volume
+from kvmkeep.model.names import STATE_SPARE, TAG_GROW
+from kvmkeep.model.spec import Guest, Spec
+from kvmkeep.observe.notebook import Notebook
+
+_AGENT_LIMIT = 2
+"""Seconds that an agent gets to answer."""
+_LARGEST_ANSWER = 1 << 18
+
+
+class _Known(msgspec.Struct):
+    name: str
+    enabled: bool
+
+
+class _Info(msgspec.Struct):
+    supported_commands: list[_Known]
+
+
+class _Answer(msgspec.Struct):
+    returned: _Info = msgspec.field(name="return")
+
+
+def with_extents(notebook: Notebook, volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
+    """Add to each LV that gives its extents to another which ones these are."""
+    if not any(STATE_SPARE in volume.tags for volume in volumes):
+        return volumes
+    nothing: dict[tuple[str, str], tuple[str, ...]] = {}
+    found = notebook.ask("extents of logical volumes", lvm.extents, nothing)
+    return tuple(
+        replace(volume, extents=found.get((volume.vg, volume.name), ()))
+        if STATE_SPARE in volume.tags
+        else volume
+        for volume in volumes
+    )
+
+
+def with_executing_agents(
+    notebook: Notebook,
+    spec: Spec,
+    domains: tuple[Domain, ...],
+    volumes: tuple[Volume, ...],
+    files: tuple[ImageFile, ...],
+) -> tuple[Domain, ...]:
+    """Ask the agents of the guests whose disks grow whether they run programs for us."""
+    there = {volume.name: volume for volume in volumes if volume.vg == spec.storage.vg}
+    sizes = {file.path: file.fingerprint.size for file in files}
+    growing = {guest.name for guest in spec.guests if _grows(guest, there, sizes)}
+    return tuple(
+        replace(domain, executes=_executes(notebook, domain.name))
+        if domain.name in growing and domain.agent and domain.state is DomainState.RUNNING
+        else domain
+        for domain in domains
+    )
+
+
+def mounts(notebook: Notebook, spec: Spec) -> tuple[str, ...]:
+    """Return the mount points of disks in files at which something is mounted."""
+    wanted = {disk.mount for guest in spec.guests for disk in guest.files}
+    if not wanted:
+        return ()
+    text = (notebook.read("/proc/self/mountinfo", 1 << 22) or b"").decode("utf-8", "replace")
+    points = {_unescaped(words[4]) for line in text.splitlines() if len(words := line.split()) > 4}
+    return tuple(sorted(wanted & points))
+
+
+def disk_files(notebook: Notebook, spec: Spec, there: tuple[str, ...]) -> tuple[ImageFile, ...]:
+    """Return the files that are disks, of those whose mount is there."""
+    disks = [disk for guest in spec.guests for disk in guest.files if disk.mount in there]
+    found = (notebook.look(posixpath.normpath(disk.path)) for disk in disks)
+    return tuple(file for file in found if file is not None)
+
+
+def _grows(guest: Guest, there: dict[str, Volume], sizes: dict[str, int]) -> bool:
+    root = there.get(guest.root.lv)
+    marked = root is not None and any(tag.startswith(TAG_GROW) for tag in root.tags)
+    lvs = ((there.get(disk.lv), disk) for disk in guest.volumes)
+    return (
+        marked
+        or any(volume is not None and volume.size < disk.size for volume, disk in lvs)
+        or any(sizes.get(disk.path, disk.size.bytes) < disk.size.bytes for disk in guest.files)
+    )
+
+
+def _executes(notebook: Notebook, guest: str) -> bool:
+    """Whether the agent says that `guest-exec` is allowed; a silent or lying one says no."""
+    question = '{"execute":"guest-info"}'
+    limit = str(_AGENT_LIMIT)
+    argv = ("virsh", "qemu-agent-command", "--timeout", limit, "--", guest, question)
+    command = Command(argv=argv, why="ask the guest agent what it allows", timeout=5.0)
+    result = notebook.door.run(command)
+    if not result.ok or len(result.stdout) > _LARGEST_ANSWER:
+        return False
+    try:
+        answer = msgspec.json.decode(result.stdout, type=_Answer)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return any(
+        one.name == "guest-exec" and one.enabled for one in answer.returned.supported_commands
+    )
+
+
+def _unescaped(text: str) -> str:
+    r"""Return a path of /proc/self/mountinfo, where `\040` stands for a space (proc(5))."""
+    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(code, character)
+    return text

@@ -1,0 +1,207 @@
+"""Disks of a guest in service that the spec has and the guest has not, or the other way round.
+
+A disk is known by what is behind it, never by its target: what comes or goes renames no other.
+"""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+from kvmkeep.model.command import Action, Command, WriteFile
+from kvmkeep.model.facts import Domain, DomainDisk, DomainState, Volume
+from kvmkeep.model.names import RUN_DIR, STATE_FILLING, STATE_SPARE, TAG_DISK
+from kvmkeep.model.plan import Note, Noun, Risk, Step
+from kvmkeep.model.snapshot import tag_value
+from kvmkeep.model.spec import Disk, FileDisk, Guest
+from kvmkeep.model.trash import is_trash
+from kvmkeep.planning.disk_files import on_mount
+from kvmkeep.planning.domain_xml import disk_xml, free_target
+from kvmkeep.planning.domains import has_state
+from kvmkeep.planning.scene import Scene, active, aliases, disk_in
+from kvmkeep.planning.stage import fresh
+
+
+def attach_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
+    """Return what gives a guest the disks that it lacks, running and at its next start.
+
+    They are made by steps before.
+    """
+    domain = scene.own_domain(guest)
+    if domain is None or fresh(scene, guest):
+        return ()
+    taken = {disk.target for disk in domain.disks}
+    steps: list[Step] = []
+    room = free_ports(domain)
+    for disk in guest.disks:
+        found = disk_in(scene, domain, disk)
+        live = active(domain) and (found is None or not found.attached)
+        kept = found is None or not found.defined
+        if not live and not kept:
+            continue
+        target = free_target(taken) if found is None else found.target
+        taken.add(target)
+        live = live and room > 0
+        room -= live
+        if live or kept:
+            steps.append(_attach_step(scene, guest, disk, target, live=live, kept=kept))
+    return tuple(steps)
+
+
+def detach_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
+    """Return what takes the disks from a guest that is off which the spec no longer has."""
+    domain = scene.own_domain(guest)
+    if domain is None or active(domain):
+        return ()
+    return tuple(
+        _detach_step(guest, f"{volume.vg}/{volume.name}", found.target)
+        for volume in dropped(scene, guest)
+        if (found := _as_in(scene, domain, volume)) is not None and found.defined
+    )
+
+
+def disk_notes(scene: Scene) -> tuple[Note, ...]:
+    """Return what becomes of disks that the spec no longer has, and what waits for a start."""
+    notes: list[Note] = []
+    for guest in scene.guests:
+        domain = scene.own_domain(guest)
+        if domain is None:
+            continue
+        subject = f"guest {guest.name}"
+        notes += [
+            Note(subject=subject, text=_kept(scene, guest, domain, volume))
+            for volume in dropped(scene, guest)
+        ]
+        notes += [Note(subject=subject, text=text) for text in _late(scene, guest, domain)]
+    return tuple(notes)
+
+
+def dropped(scene: Scene, guest: Guest) -> tuple[Volume, ...]:
+    """Return the LVs that are a guest's disks by their marks, and that its spec has not."""
+    wanted = {disk.lv for disk in guest.volumes}
+    return tuple(
+        volume
+        for volume in scene.tagged.get(guest.name, ())
+        if volume.name not in wanted
+        and not volume.origin
+        and not is_trash(volume)
+        and STATE_SPARE not in volume.tags
+        and STATE_FILLING not in volume.tags
+    )
+
+
+def _as_in(scene: Scene, domain: Domain, volume: Volume) -> DomainDisk | None:
+    """Return an LV as the domain has it."""
+    names = {*aliases(scene.spec.storage.vg, volume.name, volume.device)}
+    return next((one for one in domain.disks if {one.source, one.device} & names), None)
+
+
+def _kept(scene: Scene, guest: Guest, domain: Domain, volume: Volume) -> str:
+    name, lv = tag_value(volume, TAG_DISK) or volume.name, f"{volume.vg}/{volume.name}"
+    found = _as_in(scene, domain, volume)
+    if found is not None and active(domain):
+        return (
+            f"disk {name} is no longer in the spec, and the guest runs with it; it is taken away "
+            f"by the first apply while the guest is off: kvmkeep shutdown {guest.name}"
+        )
+    return (
+        f"the content of disk {name} is kept in {lv}, which goes on taking {volume.size}; "
+        f"to give it to the guest again, put it back into the spec; to give it up: "
+        f"kvmkeep remove {guest.name} --disk {name}"
+    )
+
+
+def _late(scene: Scene, guest: Guest, domain: Domain) -> list[str]:
+    """Return which disks come with the guest's next start only."""
+    if not active(domain) or fresh(scene, guest) or domain.state is not DomainState.RUNNING:
+        return []
+    found = ((disk, disk_in(scene, domain, disk)) for disk in guest.disks)
+    lacking = [disk.name for disk, there in found if there is None or not there.attached]
+    late = lacking[free_ports(domain) :]
+    if not late:
+        return []
+    text = (
+        f"its machine has no free port (pcie-root-port) for {', '.join(late)}; the guest gets it "
+        "when it is shut down and started again"
+    )
+    return [text]
+
+
+def _detach_step(guest: Guest, lv: str, target: str) -> Step:
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=f"guest {guest.name}",
+        what=f"take disk {target} ({lv}) from it; the LV stays as it is",
+        why="the spec no longer has it",
+        probe=has_state(guest, str(DomainState.SHUTOFF)),
+        actions=(
+            Command(
+                argv=(
+                    "virsh", "detach-disk", "--domain", guest.name, "--target", target, "--config",
+                ),
+                why="take it out of the definition",
+            ),
+        ),
+        risk=Risk.GUEST,
+    )  # fmt: skip
+
+
+def free_ports(domain: Domain) -> int:
+    """Return how many more devices a running guest takes (libvirt's pci-hotplug.html).
+
+    On a q35 machine each needs a pcie-root-port of its own, and none can be added while it runs.
+    """
+    try:
+        root = ET.fromstring(domain.xml)  # noqa: S314 - libvirt made it
+    except ET.ParseError:
+        return 0
+    ports = {
+        int(one.get("index", "0"))
+        for one in root.iterfind("devices/controller[@type='pci']")
+        if one.get("model") == "pcie-root-port"
+    }
+    if root.find("devices/controller[@model='pcie-root']") is None:
+        return len(ET.tostring(root))  # another machine, whose buses have many slots
+    used = {int(one.get("bus", "0"), 0) for one in root.iterfind("devices/*/address[@type='pci']")}
+    return len(ports - used)
+
+
+def _attach_step(
+    scene: Scene, guest: Guest, disk: Disk, target: str, *, live: bool, kept: bool
+) -> Step:
+    domain = scene.domains[guest.name]
+    path = f"{RUN_DIR}/{guest.name}-{disk.name}.xml"
+    where = (*(("--live",) if live else ()), *(("--config",) if kept else ()))
+    actions: list[Action] = []
+    if isinstance(disk, FileDisk):
+        actions.append(on_mount(disk))
+    else:
+        volume = scene.volume(disk)
+        if volume is not None and not volume.active:
+            argv = ("lvchange", "--activate", "y", f"{scene.spec.storage.vg}/{disk.lv}")
+            actions.append(Command(argv=argv, why="activate the LV"))
+    actions += [
+        WriteFile(
+            path=path,
+            content=disk_xml(scene.spec, guest, disk, target, scene.networks).encode(),
+            why="the disk as libvirt is told of it",
+            dir_mode=0o700,
+        ),
+        Command(
+            argv=("virsh", "attach-device", "--domain", guest.name, "--file", path, *where),
+            why="give it to the guest",
+            timeout=120.0,
+        ),
+        Command(argv=("rm", "--force", "--", path), why="leave no copy"),
+    ]
+    when = (
+        "from its next start on" if not live else "at once" if not kept else "at once and for good"
+    )
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=f"guest {guest.name}",
+        what=f"give it {scene.path(disk)} as disk {target}, {when}",
+        why=f"the spec has the disk {disk.name}",
+        probe=has_state(guest, str(domain.state)),
+        actions=tuple(actions),
+        risk=Risk.GUEST,
+    )

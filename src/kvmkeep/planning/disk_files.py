@@ -1,0 +1,114 @@
+"""Disks in files: made on their mount, and of no use to a guest without it.
+
+Where NFS is missing, the directory is there and empty: nothing is made in it, and no guest starts.
+"""
+
+from __future__ import annotations
+
+import posixpath
+
+from kvmkeep.model.command import Command
+from kvmkeep.model.plan import Noun, Refusal, Step
+from kvmkeep.model.spec import FileDisk, Guest
+from kvmkeep.planning.commands import HOUR, long_enough
+from kvmkeep.planning.scene import Scene, users
+
+
+def on_mount(disk: FileDisk) -> Command:
+    """Succeed only while something is mounted where a disk's file lies (mountpoint(1))."""
+    return Command(
+        argv=("mountpoint", "--quiet", disk.mount),
+        why=f"see that {disk.mount} is mounted: disk {disk.name} lies there",
+    )
+
+
+def mounted(guest: Guest) -> tuple[Command, ...]:
+    """Return what sees, before a guest starts, that the mounts of its disks are there."""
+    first = {disk.mount: disk for disk in reversed(guest.files)}
+    return tuple(on_mount(disk) for disk in first.values())
+
+
+def file_steps(scene: Scene, guest: Guest, assumes: str) -> tuple[Step, ...]:
+    """Return what makes the files of a guest's disks; one that is there is used as it is."""
+    return tuple(
+        _make_step(guest, disk, assumes)
+        for disk in guest.files
+        if disk.mount in scene.facts.mounts and disk.path not in scene.disk_files
+    )
+
+
+def file_refusals(scene: Scene) -> tuple[Refusal, ...]:
+    """Return why disks in files can't be used."""
+    return tuple(
+        Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint)
+        for guest in scene.guests
+        for disk in guest.files
+        for reason, hint in _wrong(scene, guest, disk)
+    )
+
+
+def unmounted(scene: Scene, guest: Guest) -> Refusal | None:
+    """Return why a guest can't start, if the mount of one of its disks is not there."""
+    for disk in guest.files:
+        if disk.mount not in scene.facts.mounts:
+            reason, hint = _not_mounted(disk)
+            return Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint)
+    return None
+
+
+def _wrong(scene: Scene, guest: Guest, disk: FileDisk) -> list[tuple[str, str]]:
+    if disk.mount not in scene.facts.mounts:
+        return [_not_mounted(disk)]
+    file = scene.disk_files.get(disk.path)
+    if file is None:
+        if guest.adopted or guest.name in users(scene, disk):
+            hint = "bring it back (a backup); to begin with an empty one, detach it first"
+            return [(f"the file {disk.path} of its disk {disk.name} is gone", hint)]
+        return []
+    if file.kind != "file":
+        return [(f"{disk.path} is no plain file, but: {file.kind}", "give the disk another file")]
+    return []
+
+
+def _not_mounted(disk: FileDisk) -> tuple[str, str]:
+    hint = f"mount it: mount {disk.mount}; see: findmnt {disk.mount}; systemctl --failed"
+    return f"nothing is mounted at {disk.mount}, where its disk {disk.name} lies", hint
+
+
+def _make_step(guest: Guest, disk: FileDisk, assumes: str) -> Step:
+    part = f"{disk.path}.part"
+    folder = posixpath.dirname(disk.path)
+    # QEMU's user must get through to the file, but need not see the names beside it.
+    make_folder = Command(
+        argv=("mkdir", "--parents", "--mode=0711", "--", folder), why="have a place for it"
+    )
+    return Step(
+        noun=Noun.STORAGE,
+        subject=f"guest {guest.name}",
+        what=f"make the file {disk.path} of {disk.size}",
+        why=f"it is the guest's disk {disk.name}",
+        probe=on_mount(disk),
+        actions=(
+            *((make_folder,) if folder != disk.mount else ()),
+            Command(
+                argv=("rm", "--force", "--", part), why="remove what an interrupted run has left"
+            ),
+            Command(
+                argv=(
+                    "qemu-img", "create", "-q", "-f", "raw", "-o", "preallocation=falloc",
+                    part, str(disk.size.bytes),
+                ),
+                why="take all of its room now: a guest must not meet a full filesystem later",
+                timeout=long_enough(disk.size),
+            ),
+            Command(argv=("chmod", "0600", "--", part), why="only root and QEMU may read it"),
+            Command(argv=("sync", "--", part), why="have it on the disk first", timeout=HOUR),
+            Command(
+                argv=("test", "!", "-e", disk.path), why="see that there is still no such file"
+            ),
+            Command(
+                argv=("mv", "--no-target-directory", "--", part, disk.path), why="now it counts"
+            ),
+        ),
+        assumes=assumes,
+    )  # fmt: skip

@@ -1,0 +1,146 @@
+"""Extents for a disk that grows, zeroed in an LV that no guest has: the disk's name and `+grow`."""
+
+from __future__ import annotations
+
+from kvmkeep.model.command import Action, Command
+from kvmkeep.model.facts import Volume
+from kvmkeep.model.names import (
+    STATE_FILLING,
+    STATE_SPARE,
+    TAG_OURS,
+    lv_path,
+    lv_tags,
+    spare_name,
+)
+from kvmkeep.model.plan import Noun, Step
+from kvmkeep.model.spec import Guest, LvDisk
+from kvmkeep.model.units import Size
+from kvmkeep.planning.commands import long_enough
+from kvmkeep.planning.scene import Scene
+
+_LVM_NOT_FOUND = 5
+
+
+def spares(scene: Scene, guest: Guest) -> list[Volume]:
+    """Return the LVs of a guest that are there to give their extents to a disk."""
+    return [
+        volume
+        for volume in scene.tagged.get(guest.name, ())
+        if volume.name.endswith(spare_name(""))
+        and not volume.origin
+        and not {STATE_FILLING, STATE_SPARE}.isdisjoint(volume.tags)
+    ]
+
+
+def ready(scene: Scene, guest: Guest, disk: LvDisk, more: Size) -> Volume | None:
+    """Return the zeroed LV of just the size that a disk lacks."""
+    name = spare_name(disk.lv)
+    return next(
+        (
+            one
+            for one in spares(scene, guest)
+            if one.name == name and one.size == more and STATE_SPARE in one.tags and one.extents
+        ),
+        None,
+    )
+
+
+def spare_steps(scene: Scene, guest: Guest, disk: LvDisk, more: Size) -> tuple[Step, ...]:
+    """Return what takes extents of the volume group and zeroes them."""
+    there = scene.volumes.get(spare_name(disk.lv))
+    kept = there if there is not None and there.size == more else None
+    create = () if kept is not None else (_create_step(scene, guest, disk, more),)
+    return (
+        *create,
+        _zero_step(scene, guest, disk, more, inactive=kept is not None and not kept.active),
+    )
+
+
+def _create_step(scene: Scene, guest: Guest, disk: LvDisk, more: Size) -> Step:
+    vg, name = scene.spec.storage.vg, spare_name(disk.lv)
+    tags = (*lv_tags(guest.name, disk.name), STATE_FILLING)
+    create = Command(
+        argv=(
+            "lvcreate", "--yes", "--wipesignatures", "y", "--zero", "y", "--type", "linear",
+            "--name", name, "--size", f"{more.bytes}b",
+            *(word for tag in tags for word in ("--addtag", tag)), vg,
+        ),
+        why="take the extents, where no guest sees them yet",
+    )  # fmt: skip
+    return Step(
+        noun=Noun.STORAGE,
+        subject=f"guest {guest.name}",
+        what=f"take {more} more of {vg} for its disk {disk.name}",
+        why=f"the spec says {disk.size}",
+        probe=Command(
+            argv=("lvs", "--noheadings", "--options", "lv_name", f"{vg}/{name}"),
+            why="see that there is still no LV of that name",
+            ok=(_LVM_NOT_FOUND,),
+        ),
+        actions=(create,),
+    )
+
+
+def _zero_step(scene: Scene, guest: Guest, disk: LvDisk, more: Size, *, inactive: bool) -> Step:
+    vg, name = scene.spec.storage.vg, spare_name(disk.lv)
+    device, lv = lv_path(vg, name), f"{vg}/{name}"
+    actions: list[Action] = []
+    if inactive:
+        argv = ("lvchange", "--activate", "y", lv)
+        actions.append(Command(argv=argv, why="activate the LV"))
+    actions += [
+        Command(
+            argv=(
+                "blkdiscard", "--zeroout", "--offset", "0", "--length", str(more.bytes), "--",
+                device,
+            ),
+            why="zero the new extents",
+            timeout=long_enough(more),
+        ),
+        Command(
+            argv=("sync", "--", device),
+            why="have it on the disks before it counts",
+            timeout=1800.0,
+        ),
+        Command(
+            argv=("lvchange", "--deltag", STATE_FILLING, "--addtag", STATE_SPARE, lv),
+            why="the extents may be given to the disk",
+        ),
+    ]  # fmt: skip
+    select = f'lv_tags={{"{TAG_OURS}" && "{STATE_FILLING}"}}'
+    return Step(
+        noun=Noun.STORAGE,
+        subject=f"guest {guest.name}",
+        what=f"zero it, as {device}",
+        why="nothing of what was there before becomes readable",
+        probe=Command(
+            argv=("lvs", "--noheadings", "--options", "lv_name", "--select", select, lv),
+            why="see that the LV is ours, and no disk",
+            expect=name,
+        ),
+        actions=tuple(actions),
+    )
+
+
+def removal_step(guest: Guest, spare: Volume) -> Step:
+    """Return what deletes an LV whose extents no disk gets any more."""
+    state = STATE_SPARE if STATE_SPARE in spare.tags else STATE_FILLING
+    return Step(
+        noun=Noun.STORAGE,
+        subject=f"guest {guest.name}",
+        what=f"delete {spare.vg}/{spare.name}, which no guest has",
+        why="a growth that was stopped left it",
+        actions=(set_free(spare.vg, spare.name, state),),
+    )
+
+
+def set_free(vg: str, name: str, state: str = STATE_SPARE) -> Command:
+    """Remove an LV that no guest has; it may be gone already where this runs again."""
+    marks = f'lv_tags={{"{TAG_OURS}" && "{state}"}}'
+    return Command(
+        argv=("lvremove", "--select", marks, f"{vg}/{name}"),
+        why="set its extents free, if the LV still is one that was made for that",
+        stdin=b"y\n",
+        ok=(0, _LVM_NOT_FOUND),
+        timeout=120.0,
+    )

@@ -1,0 +1,175 @@
+"""What is looked at of guests' disks only where it matters, and what agents are believed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from fakes.host import CLOUD, FakeHost, FakeImage
+from unit.planning.build import GIB, IMAGE, guest, spec
+from unit.planning.rounds import reach
+
+from kvmkeep.host.door import ProgressWatcher, Result
+from kvmkeep.host.libvirt import Described, State
+from kvmkeep.model.command import Command
+from kvmkeep.model.facts import Domain, DomainState, Facts
+from kvmkeep.model.spec import FileDisk, Spec
+from kvmkeep.model.units import Label, Size
+from kvmkeep.observe.disks import disk_files, mounts, with_executing_agents, with_extents
+from kvmkeep.observe.domains import parse_domain
+from kvmkeep.observe.notebook import Notebook
+
+FAR = FileDisk(name=Label("far"), path="/data and/web.img", mount="/data and", size=Size(GIB))
+WEB = replace(guest(data=GIB), disks=(*guest(data=GIB).disks, FAR))
+ALLOWED = json.dumps(
+    {"return": {"version": "7.2", "supported_commands": [
+        {"name": "guest-ping", "enabled": True, "success-response": True},
+        {"name": "guest-exec", "enabled": True, "success-response": True},
+    ]}}
+).encode()  # fmt: skip
+
+
+class Answering(FakeHost):
+    """A host whose every command answers the same."""
+
+    def __init__(self, stdout: bytes = b"", code: int = 0) -> None:
+        super().__init__()
+        self.answer = Result(
+            code=code, stdout=stdout, stderr=b"", seconds=0.0, timed_out=False, ok=code == 0
+        )
+
+    def run(self, command: Command, watch: ProgressWatcher | None = None) -> Result:
+        del watch
+        self.calls.append(command)
+        return self.answer
+
+
+@pytest.fixture(scope="module")
+def seen() -> Facts:
+    """Return what is seen of a guest that runs, with its agent connected."""
+    host = FakeHost()
+    host.mounts.add(FAR.mount)
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
+    reach(host, spec(WEB))
+    host.libvirt.domains["web"].agent = True
+    return host.facts(spec(WEB))
+
+
+def executes(door: Answering, wanted: Spec, facts: Facts) -> bool:
+    (domain,) = with_executing_agents(
+        Notebook(door), wanted, facts.domains, facts.volumes, facts.disk_files
+    )
+    return domain.executes
+
+
+def sized(**sizes: int) -> Spec:
+    disks = tuple(replace(d, size=Size(sizes.get(d.name, d.size.bytes))) for d in WEB.disks)
+    return spec(replace(WEB, disks=disks))
+
+
+@pytest.fixture
+def quiet(seen: Facts) -> Facts:
+    return replace(seen, domains=tuple(replace(one, executes=False) for one in seen.domains))
+
+
+def test_an_agent_is_asked_only_while_a_disk_grows(quiet: Facts) -> None:
+    door = Answering(ALLOWED)
+    assert not executes(door, spec(WEB), quiet)
+    assert door.calls == []
+    assert executes(door, sized(data=2 * GIB), quiet)
+    assert executes(door, sized(far=2 * GIB), quiet)
+    marked = tuple(
+        replace(one, tags=(*one.tags, "kvmkeep.grow=data")) if one.name == "vm-web" else one
+        for one in quiet.volumes
+    )
+    assert executes(door, spec(WEB), replace(quiet, volumes=marked))
+
+
+@pytest.mark.parametrize("change", [{"agent": False}, {"state": DomainState.PAUSED}])
+def test_an_agent_that_can_not_answer_is_not_asked(quiet: Facts, change: dict[str, object]) -> None:
+    door = Answering(ALLOWED)
+    (domain,) = quiet.domains
+    there = replace(quiet, domains=(replace(domain, **change),))
+    assert not executes(door, sized(data=2 * GIB), there)
+    assert door.calls == []
+
+
+@pytest.mark.parametrize(
+    "door",
+    [
+        Answering(ALLOWED, code=1),
+        Answering(ALLOWED.replace(b'exec", "enabled": true', b'exec", "enabled": false')),
+        Answering(b'{"return": {"supported_commands": [{"name": 7, "enabled": true}]}}'),
+        Answering(b"\xff\xfe"),
+        Answering(b"[" * 100_000),
+        Answering(ALLOWED + b" " * (1 << 18)),
+        Answering(b'{"return": {}}'),
+    ],
+)
+def test_an_agent_that_is_silent_or_lies_runs_nothing(door: Answering, quiet: Facts) -> None:
+    assert not executes(door, sized(data=2 * GIB), quiet)
+    assert len(door.calls) == 1
+
+
+def test_only_extents_of_spare_lvs_are_asked_for(seen: Facts) -> None:
+    door = Answering(code=5)
+    assert with_extents(Notebook(door), seen.volumes) == seen.volumes
+    assert door.calls == []
+    spare = replace(seen.volumes[0], name="vm-web+grow", tags=("kvmkeep.state=spare",))
+    report = {"report": [{"lv": [
+        {"vg_name": "rl_build", "lv_name": "vm-web+grow", "seg_pe_ranges": "/dev/md0:1-2 /dev/b:3-3"},
+        {"vg_name": "rl_build", "lv_name": "vm-web+grow", "seg_pe_ranges": "/dev/md0:9-9"},
+    ]}]}  # fmt: skip
+    found = with_extents(Notebook(Answering(json.dumps(report).encode())), (spare, *seen.volumes))
+    assert found[0].extents == ("/dev/md0:1-2", "/dev/b:3-3", "/dev/md0:9-9")
+    assert found[1:] == seen.volumes
+    blind = Notebook(door)
+    assert with_extents(blind, (spare,)) == (spare,)
+    assert [problem.what for problem in blind.problems] == ["extents of logical volumes"]
+
+
+def test_files_are_looked_at_only_on_their_mount() -> None:
+    host = FakeHost()
+    host.put(FAR.path, b"disk")
+    wanted = spec(WEB)
+    lines = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n25 22 0:9 / /data rw - nfs a:/b rw\nshort\n"
+    host.put("/proc/self/mountinfo", lines.encode())
+    assert mounts(Notebook(host), wanted) == ()
+    assert disk_files(Notebook(host), wanted, ()) == ()
+    host.put(
+        "/proc/self/mountinfo", (lines + "26 22 0:9 / /data\\040and rw - nfs a:/b rw\n").encode()
+    )
+    assert mounts(Notebook(host), wanted) == ("/data and",)
+    (file,) = disk_files(Notebook(host), wanted, ("/data and",))
+    assert (file.path, file.fingerprint.size) == (FAR.path, 4)
+    host.files.clear()
+    assert mounts(Notebook(host), wanted) == ()
+    assert disk_files(Notebook(host), wanted, ("/data and",)) == ()
+    assert mounts(Notebook(host), spec(guest())) == ()
+
+
+def described(xml: str, live: str) -> Domain:
+    state = State(
+        name="web", uuid="u", state=DomainState.RUNNING, autostart=False, persistent=True,
+        vcpus=1, memory=Size(GIB),
+    )  # fmt: skip
+    return parse_domain(Described(state=state, xml=xml, live=live), FakeHost())
+
+
+def disks_xml(*targets: str) -> str:
+    disks = "".join(
+        f"<disk device='disk'><source dev='/dev/{name}'/><target dev='{name}' bus='virtio'/>"
+        f"<serial>s-{name}</serial></disk>"
+        for name in targets
+    )
+    return f"<domain><devices>{disks}</devices></domain>"
+
+
+def test_which_disks_are_there_now_and_which_at_the_next_start() -> None:
+    found = described(disks_xml("vda", "vdb"), disks_xml("vda", "vdc"))
+    assert [(disk.target, disk.serial, disk.defined, disk.attached) for disk in found.disks] == [
+        ("vda", "s-vda", True, True), ("vdb", "s-vdb", True, False), ("vdc", "s-vdc", False, True),
+    ]  # fmt: skip
+    (off,) = described(disks_xml("vda"), "").disks
+    assert (off.defined, off.attached) == (True, False)

@@ -1,0 +1,232 @@
+"""Disks that come to a guest in service, and disks that the spec no longer has."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from xml.etree import ElementTree as ET
+
+import pytest
+from fakes.host import CLOUD, FakeHost, FakeImage
+
+from kvmkeep.model.facts import DomainState
+from kvmkeep.model.plan import Plan
+from kvmkeep.model.spec import Disk, FileDisk, Guest, LvDisk, Spec
+from kvmkeep.model.units import Label, Size
+from kvmkeep.planning.disk_change import free_ports
+from kvmkeep.planning.plan import make_plan
+from kvmkeep.planning.reboot import plan_cold_reboot
+from kvmkeep.planning.start import plan_start
+from tests.unit.planning.build import GIB, IMAGE, guest, spec
+from tests.unit.planning.rounds import StepError, carry_out, reach
+
+FAR = FileDisk(name=Label("far"), path="/data/vm/web.img", mount="/data", size=Size(GIB))
+LOGS = LvDisk(name=Label("logs"), lv="vm-web-logs", size=Size(GIB))
+
+
+def with_disks(*disks: Disk, one: Guest | None = None) -> Guest:
+    base = one or guest(data=GIB)
+    return replace(base, disks=(*base.disks, *disks))
+
+
+def site(one: Guest | None = None, *, off: bool = False) -> FakeHost:
+    host = FakeHost()
+    host.mounts.add("/data")
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
+    reach(host, spec(one or guest(data=GIB)))
+    if off:
+        host.libvirt.domains["web"].end()
+    return host
+
+
+def planned(host: FakeHost, wanted: Spec) -> Plan:
+    return make_plan(wanted, host.facts(wanted))
+
+
+def targets(host: FakeHost, *, live: bool = False) -> dict[str, str]:
+    domain = host.libvirt.domains["web"]
+    tree = domain.live if live else domain.xml
+    return {
+        disk.find("target").get("dev"): (source.get("dev") or source.get("file"))
+        for disk in tree.findall("devices/disk")
+        if (source := disk.find("source")) is not None
+    }
+
+
+ALL = {
+    "vda": "/dev/rl_build/vm-web", "vdb": "/dev/rl_build/vm-web-data",
+    "vdc": "/dev/rl_build/vm-web-logs", "vdd": "/data/vm/web.img",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("off", [True, False], ids=["off", "running"])
+def test_new_disks_are_made_and_given_to_a_guest_in_service(off: bool) -> None:  # noqa: FBT001 - a parameter
+    host = site(off=off)
+    process = host.libvirt.domains["web"].run
+    wanted = spec(with_disks(LOGS, FAR))
+    reach(host, wanted)
+    assert targets(host) == ALL
+    if not off:
+        assert targets(host, live=True) == ALL
+        assert host.libvirt.domains["web"].run == process
+    assert host.lvm.volumes["vm-web-logs"].stale == []
+    assert (host.files[FAR.path].size, host.files[FAR.path].mode) == (GIB, 0o600)
+    assert host.directories["/data/vm"] == 0o711
+    assert b"vm-web-logs" in host.files["/root/kvm/web.xml"].content
+    assert not [path for path in host.files if path.startswith("/run/kvmkeep")]
+
+
+def test_what_is_attached_on_one_side_only_is_completed() -> None:
+    host = site()
+    wanted = spec(with_disks(LOGS, FAR))
+    reach(host, wanted)
+    domain = host.libvirt.domains["web"]
+    for tree, target in ((domain.xml, "vdc"), (domain.live, "vdd")):
+        devices = tree.find("devices")
+        (disk,) = [d for d in devices.findall("disk") if d.find("target").get("dev") == target]
+        devices.remove(disk)
+    assert [step.what for step in planned(host, wanted).steps[:2]] == [
+        "give it /dev/rl_build/vm-web-logs as disk vdc, from its next start on",
+        "give it /data/vm/web.img as disk vdd, at once",
+    ]
+    reach(host, wanted)
+    assert targets(host) == targets(host, live=True) == ALL
+
+
+def test_a_disk_that_goes_from_the_middle_renames_no_other() -> None:
+    one = with_disks(LOGS)
+    host = site(one)
+    without = replace(one, disks=(one.disks[0], one.disks[2]))
+    plan = planned(host, spec(without))
+    assert plan.empty
+    (note,) = plan.notes
+    assert "taken away by the first apply while the guest is off" in note.text
+    host.libvirt.domains["web"].end()
+    reach(host, spec(without))
+    assert targets(host) == {"vda": ALL["vda"], "vdc": ALL["vdc"]}
+    (note,) = planned(host, spec(without)).notes
+    assert "the content of disk data is kept in rl_build/vm-web-data" in note.text
+    assert host.lvm.volumes["vm-web-data"].size == GIB
+    reach(host, spec(one))
+    assert targets(host) == {key: ALL[key] for key in ("vda", "vdb", "vdc")}
+    assert planned(host, spec(one)).notes == ()
+
+
+def test_an_inactive_lv_is_activated_before_it_is_given() -> None:
+    host = site()
+    wanted = spec(with_disks(LOGS))
+    for step in planned(host, wanted).steps[:2]:
+        carry_out(host, step)
+    host.lvm.volumes["vm-web-logs"].active = False
+    reach(host, wanted)
+    assert targets(host, live=True)["vdc"] == "/dev/rl_build/vm-web-logs"
+
+
+def test_what_lies_in_the_trash_is_no_disk() -> None:
+    host = site()
+    host.lvm.add("trash", GIB, "kvmkeep", "kvmkeep.guest=web", "kvmkeep.trash=20261123T0710Z")
+    host.lvm.add("untold", GIB, "kvmkeep", "kvmkeep.guest=web")
+    (note,) = planned(host, spec(guest(data=GIB))).notes
+    assert "disk untold" in note.text
+
+
+def test_a_guest_that_libvirt_does_not_know_gets_no_disk() -> None:
+    host = site()
+    host.lvm.add("vm-web-old", GIB, "kvmkeep", "kvmkeep.guest=web", "kvmkeep.disk=old")
+    del host.libvirt.domains["web"]
+    wanted = spec(guest(data=GIB))
+    assert not [note for note in planned(host, wanted).notes if "old" in note.text]
+
+
+def test_a_machine_without_a_free_port_gets_it_at_its_next_start() -> None:
+    host = site()
+    domain = host.libvirt.domains["web"]
+    for tree in (domain.xml, domain.live):
+        devices = tree.find("devices")
+        for one in devices.findall("controller"):
+            devices.remove(one)
+        ET.SubElement(devices, "controller", type="pci", model="pcie-root")
+        for index in ("1", "2"):
+            ET.SubElement(devices, "controller", type="pci", index=index, model="pcie-root-port")
+        disk = devices.find("disk")
+        ET.SubElement(disk, "address", type="pci", bus="0x01")
+    more = replace(LOGS, name=Label("more"), lv="vm-web-more")
+    wanted = spec(with_disks(LOGS, more))
+    assert "no free port (pcie-root-port) for more" in planned(host, wanted).notes[0].text
+    reach(host, wanted)
+    assert targets(host).keys() - targets(host, live=True).keys() == {"vdd"}
+    assert "for more" in planned(host, wanted).notes[0].text
+    assert targets(host, live=True)["vdc"] == "/dev/rl_build/vm-web-logs"
+
+
+def test_ports_of_what_can_not_be_read() -> None:
+    host = site()
+    (domain,) = host.facts(spec(guest(data=GIB))).domains
+    assert free_ports(replace(domain, xml="<domain>")) == 0
+
+
+def test_nothing_is_made_or_started_where_the_mount_is_missing() -> None:
+    host = site(off=True)
+    host.mounts.clear()
+    wanted = spec(with_disks(FAR, replace(FAR, name=Label("two"), path="/data/two.img")))
+    found = planned(host, wanted)
+    assert [(one.reason, one.hint) for one in found.refusals][:1] == [
+        ("nothing is mounted at /data, where its disk far lies",
+         "mount it: mount /data; see: findmnt /data; systemctl --failed"),
+    ]  # fmt: skip
+    facts = host.facts(wanted)
+    assert plan_start(wanted, facts, ["web"]).refusals == found.refusals[:1]
+    host.mounts.add("/data")
+    reach(host, wanted)
+    reach(host, wanted, lambda s, f: plan_start(s, f, ["web"]))
+    before = host.facts(wanted)
+    host.mounts.clear()
+    facts = host.facts(wanted)
+    assert plan_start(wanted, facts, ["web"]).empty
+    cold = plan_cold_reboot(wanted, facts, before, ["web"], 60)
+    assert cold.refusals == found.refusals[:1]
+
+
+def test_the_mount_is_looked_at_once_more_just_before_a_start() -> None:
+    host = site(off=True)
+    wanted = spec(with_disks(FAR))
+    reach(host, wanted)
+    (step,) = plan_start(wanted, host.facts(wanted), ["web"]).steps
+    host.mounts.clear()
+    with pytest.raises(StepError, match="mountpoint"):
+        carry_out(host, step)
+    assert host.libvirt.domains["web"].live is None
+
+
+def test_a_new_guest_with_a_file_looks_for_the_mount_before_its_first_start() -> None:
+    host = site(with_disks(FAR, one=guest()))
+    starts = [command.argv[0] for command in host.calls if command.argv[0] == "mountpoint"]
+    assert len(starts) == 2
+    assert targets(host, live=True)["vdb"] == FAR.path
+
+
+def test_a_file_that_is_there_is_used_as_it_is() -> None:
+    host = site()
+    host.put(FAR.path, b"precious")
+    host.files[FAR.path].size = GIB
+    reach(host, spec(with_disks(FAR)))
+    assert host.files[FAR.path].content == b"precious"
+
+
+@pytest.mark.parametrize("adopted", [True, False], ids=["adopted", "ours"])
+def test_a_file_that_is_gone_or_none_is_told(adopted: bool) -> None:  # noqa: FBT001 - a parameter
+    one = with_disks(FAR)
+    host = site(one)
+    kept = host.files.pop(FAR.path)
+    (refusal,) = planned(host, spec(replace(one, adopted=adopted))).refusals
+    assert refusal.reason == "the file /data/vm/web.img of its disk far is gone"
+    host.files[FAR.path] = replace(kept, kind="fifo")
+    (refusal,) = planned(host, spec(one)).refusals
+    assert refusal.reason == "/data/vm/web.img is no plain file, but: fifo"
+
+
+def test_a_crashed_guest_is_given_its_disk_for_the_next_start() -> None:
+    host = site(off=True)
+    wanted = spec(with_disks(LOGS))
+    facts = host.facts(wanted)
+    crashed = replace(facts, domains=(replace(facts.domains[0], state=DomainState.CRASHED),))
+    assert "next start" in make_plan(wanted, crashed).steps[2].what

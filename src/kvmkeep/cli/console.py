@@ -44,7 +44,7 @@ def run(args: Args, ctx: Context) -> int:
         raise UsageError("--lines takes a number that is not negative")
     if args.log:
         return _print_log(guest, args.lines, ctx)
-    if not _at_terminal():
+    if not at_terminal():
         raise UsageError(
             "the console needs a terminal", hint=f"type: kvmkeep console --log {guest}"
         )
@@ -54,7 +54,8 @@ def run(args: Args, ctx: Context) -> int:
     return become(console_command(ctx.connect, guest))
 
 
-def _at_terminal() -> bool:
+def at_terminal() -> bool:
+    """Whether both stdin and stdout are terminals."""
     return all(s is not None and not s.closed and s.isatty() for s in (sys.stdin, sys.stdout))
 
 

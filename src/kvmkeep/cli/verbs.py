@@ -36,6 +36,7 @@ VERBS: dict[str, str] = {
     "copy-out": "copy files out of a guest's disk, also of a running guest",
     "copy-in": "copy files into the disk of a guest that is off",
     "tweak": "change passwords, keys, addresses and more in a disk, offline",
+    "shell": "open a rescue shell with the tree of a guest",
     "observe": "print what is found on this host",
     "journal": "tell what earlier runs did",
     "schema": "print the spec's JSON Schema, for editors",

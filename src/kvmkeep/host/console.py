@@ -1,8 +1,9 @@
-"""A guest's serial console, through virsh, which knows how to handle a terminal."""
+"""Programs that get the terminal: virsh for a guest's serial console, and a rescue shell."""
 
 from __future__ import annotations
 
 import os
+import signal
 from typing import NoReturn
 
 from kvmkeep.errors import Unready
@@ -24,3 +25,22 @@ def become(argv: tuple[str, ...]) -> NoReturn:
         raise Unready(
             f"{argv[0]} can't be run: {error.strerror}", hint="install libvirt's client programs"
         ) from error
+
+
+def attend(argv: tuple[str, ...]) -> int:
+    """Give a program the terminal and wait until it ends; return its exit code.
+
+    What is typed to interrupt it is for it alone. A signal that ends it gives minus its number.
+    """
+    variables = {"LIBGUESTFS_BACKEND": "direct", **os.environ}
+    before = {one: signal.signal(one, signal.SIG_IGN) for one in (signal.SIGINT, signal.SIGQUIT)}
+    try:
+        child = os.posix_spawnp(argv[0], argv, variables, setsigdef=tuple(before))
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    except OSError as error:
+        raise Unready(
+            f"{argv[0]} can't be run: {error.strerror}", hint="install guestfs-tools"
+        ) from error
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

@@ -19,6 +19,7 @@ from kvmkeep.planning.seed import DROP_IN_FILE
 CLOUD_DIR = "/etc/cloud/cloud.cfg.d"
 CLOUD_OFF = "/etc/cloud/cloud-init.disabled"
 ENTRIES_DIR = "/boot/loader/entries"
+_HOST_KEY = re.compile(r"ssh_host_[a-z0-9]+_key")
 _GETTY = "serial-getty@.service"
 _UNITS = ("/usr/lib/systemd/system", "/lib/systemd/system")
 _WANTS = "/etc/systemd/system/getty.target.wants"
@@ -120,6 +121,12 @@ def set_cloud_init(editing: Editing, *, on: bool | None, datasources: tuple[str,
         return
     if on is False:
         editing.put(CLOUD_OFF, b"")
+        names = editing.names("/etc/ssh")
+        if "sshd_config" in names and not any(_HOST_KEY.fullmatch(name) for name in names):
+            editing.notes.append(
+                "it has no SSH host keys, which cloud-init would have made, and sshd starts only "
+                "with some: add --run 'ssh-keygen -A'"
+            )
     elif on and editing.seen(CLOUD_OFF).kind:
         editing.keep(CLOUD_OFF, move=True)
     if datasources:

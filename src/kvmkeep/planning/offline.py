@@ -38,8 +38,11 @@ class Source:
     through: str
 
 
-def reading(scene: Scene, guest: Guest) -> Source:
-    """Return how a guest's root disk is read; a guest that runs goes on running."""
+def reading(scene: Scene, guest: Guest, tag: str = "") -> Source:
+    """Return how a guest's root disk is read; a guest that runs goes on running.
+
+    The snapshot gets a further `tag`.
+    """
     domain = scene.own_domain(guest)
     if domain is None or not active(domain):
         return Source(
@@ -52,7 +55,7 @@ def reading(scene: Scene, guest: Guest) -> Source:
     name = _snapshot(guest)
     return Source(
         path=lv_path(scene.spec.storage.vg, name),
-        before=(_create(scene, guest),),
+        before=(_create(scene, guest, tag),),
         after=_removal(scene, guest),
         probe=is_guest(guest),
         through=" through a snapshot, while the guest runs",
@@ -73,8 +76,8 @@ def unused(scene: Scene, guest: Guest) -> Command:
 
 def leftovers(scene: Scene, guest: Guest) -> tuple[Step, ...]:
     """Return what removes the snapshot that a killed look has left."""
-    left = scene.volumes.get(_snapshot(guest))
-    if left is None or not _is_look(guest, left):
+    left = look_snapshot(scene, guest)
+    if left is None or left.opened:
         return ()
     return (
         Step(
@@ -85,6 +88,12 @@ def leftovers(scene: Scene, guest: Guest) -> tuple[Step, ...]:
             actions=_removal(scene, guest),
         ),
     )
+
+
+def look_snapshot(scene: Scene, guest: Guest) -> Volume | None:
+    """Return the snapshot that was made for looking, if there is one."""
+    left = scene.volumes.get(_snapshot(guest))
+    return left if left is not None and _is_look(guest, left) else None
 
 
 def reading_refusals(scene: Scene, guest: Guest) -> tuple[Refusal, ...]:
@@ -100,6 +109,10 @@ def reading_refusals(scene: Scene, guest: Guest) -> tuple[Refusal, ...]:
     if left is not None and not _is_look(guest, left):
         hint = f"look at it: lvs -o +lv_tags {left.vg}/{left.name}"
         reason = f"the LV {left.vg}/{left.name} is not a snapshot of ours"
+        return (Refusal(subject=subject, reason=reason, hint=hint),)
+    if left is not None and left.opened:
+        reason = f"somebody looks into its disk through {left.vg}/{left.name}"
+        hint = "leave that `kvmkeep shell` first"
         return (Refusal(subject=subject, reason=reason, hint=hint),)
     free = scene.group.free + (left.size if left is not None else Size(0))
     free = free.minus(scene.spec.host.storage_reserve)
@@ -183,8 +196,8 @@ def _size(scene: Scene, guest: Guest) -> Size:
     return scene.rounded(min(size, max(_LEAST, Size(size.bytes // _SHARE))))
 
 
-def _create(scene: Scene, guest: Guest) -> Command:
-    tags = (*lv_tags(guest.name, guest.root.name), STATE_LOOK)
+def _create(scene: Scene, guest: Guest, tag: str) -> Command:
+    tags = (*lv_tags(guest.name, guest.root.name), STATE_LOOK, *((tag,) if tag else ()))
     return Command(
         argv=(
             "lvcreate", "--snapshot", "--permission", "r", "--chunksize", "256k",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from kvmkeep.model.command import Action, Command
 from kvmkeep.model.facts import Domain, DomainState, Facts
-from kvmkeep.model.names import TAG_REVERT, console_log
+from kvmkeep.model.names import TAG_REVERT, TAG_SHELL, console_log
 from kvmkeep.model.plan import Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, ReadyConsole, Spec
@@ -60,7 +60,7 @@ def _unfit(scene: Scene, guest: Guest) -> Refusal | None:
     refusal = young(scene, guest)
     if refusal is not None:
         return refusal
-    half = _half_reverted(scene, guest) or _lacks_mount(scene, guest)
+    half = _half_reverted(scene, guest) or _lacks_mount(scene, guest) or _entered(scene, guest)
     if half is not None:
         return half
     domain = scene.domains[guest.name]
@@ -105,6 +105,17 @@ def _half_reverted(scene: Scene, guest: Guest) -> Refusal | None:
 
 def _lacks_mount(scene: Scene, guest: Guest) -> Refusal | None:
     return unmounted(scene, guest) if _is_off(scene, guest) else None
+
+
+def _entered(scene: Scene, guest: Guest) -> Refusal | None:
+    """Refuse a guest in whose disk a shell is open: both would destroy what the other writes."""
+    volume = scene.volume(guest.root)
+    left = volume is None or not volume.opened or not tag_value(volume, TAG_SHELL)
+    if left or not _is_off(scene, guest):
+        return None
+    reason = f"a shell is open in its disk {guest.root.lv}"
+    hint = "leave that `kvmkeep shell` first"
+    return Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint)
 
 
 def _is_off(scene: Scene, guest: Guest) -> bool:

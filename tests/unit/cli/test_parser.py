@@ -18,6 +18,7 @@ SMALLEST = {
     "copy-out": ["web", "/etc/fstab", "."],
     "copy-in": ["web", "motd", "/etc"],
     "tweak": ["web"],
+    "shell": ["web"],
     "autostart": ["web", "on"],
     "completion": ["bash"],
     "snapshot create": ["web"],

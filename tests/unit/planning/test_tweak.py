@@ -212,6 +212,18 @@ def test_cloud_init_is_switched_on_again() -> None:
     assert off.tweak(Tweak(cloud_init=True), later) == ["look into its disk vm-web"]
 
 
+@pytest.mark.parametrize("keys", [True, False])
+def test_an_sshd_without_keys_is_told_of_where_nobody_will_make_them(*, keys: bool) -> None:
+    off = Off()
+    off.tree.put("/etc/ssh/sshd_config")
+    if keys:
+        off.tree.put("/etc/ssh/ssh_host_ed25519_key")
+    carry_out(off.host, off.plan(Tweak(cloud_init=False)).certain[0])
+    notes = [note.text for note in off.plan(Tweak(cloud_init=False)).notes]
+    assert [text for text in notes if "ssh-keygen -A" in text] == notes
+    assert bool(notes) is not keys
+
+
 def selinux(mode: str = "enforcing") -> FakeTree:
     tree = debian()
     tree.put("/usr/sbin/load_policy")

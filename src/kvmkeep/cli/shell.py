@@ -1,0 +1,78 @@
+"""`kvmkeep shell`: a rescue shell with a guest's tree, in libguestfs's small virtual machine."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kvmkeep.cli.console import at_terminal
+from kvmkeep.cli.goal import reach_quietly
+from kvmkeep.cli.guests import checked
+from kvmkeep.cli.moment import utc_now
+from kvmkeep.cli.plan import demand_guests
+from kvmkeep.errors import StepFailed, UsageError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.facts import Facts
+    from kvmkeep.model.plan import Plan
+    from kvmkeep.model.spec import Spec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Args:
+    """Whose disk; `read_only` for one that runs."""
+
+    guest: str
+    read_only: bool
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("guest", metavar="GUEST", help="the guest; it must be off")
+    parser.add_argument(
+        "--read-only", action="store_true",
+        help="change nothing; a guest that runs is looked at through a snapshot",
+    )  # fmt: skip
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Have the disk stand ready, give the terminal to the shell, and put the disk away again."""
+    from kvmkeep.host.console import attend  # noqa: PLC0415
+    from kvmkeep.model.names import second_stamp  # noqa: PLC0415
+    from kvmkeep.planning.shell import (  # noqa: PLC0415
+        open_disk,
+        plan_close,
+        plan_open,
+        shell_argv,
+    )
+
+    guest = checked(args.guest)
+    if not at_terminal():
+        raise UsageError("a shell needs a terminal", hint="use copy-out, copy-in or tweak")
+    spec = ctx.spec()
+    demand_guests(spec, (guest,))
+    named = f"{second_stamp(utc_now().isoformat())}-{secrets.token_hex(2)}"
+
+    def opening(spec: Spec, facts: Facts) -> Plan:
+        return plan_open(spec, facts, guest, named, read_only=args.read_only)
+
+    def closing(spec: Spec, facts: Facts) -> Plan:
+        return plan_close(spec, facts, guest, named)
+
+    try:
+        reach_quietly("shell", opening, (), ctx)
+        path = open_disk(spec, ctx.observe(spec), guest, named)
+        ctx.streams.talk(
+            f"A small virtual machine starts, without a network. The tree of {guest} is in "
+            "/sysroot; type `exit` to leave."
+        )
+        code = attend(shell_argv(path, read_only=args.read_only))
+        if code:
+            raise StepFailed(f"virt-rescue ended with {code}")
+    finally:
+        reach_quietly("shell", closing, (), ctx)
+    return 0

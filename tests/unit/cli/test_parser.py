@@ -86,7 +86,8 @@ def test_a_wrong_line_is_a_usage_error_with_a_hint(words: list[str]) -> None:
 def test_guests_are_the_words_of_the_verbs_about_guests() -> None:
     found = {verb for verb, parser in parsers().items() if takes_guests(parser)}
     life = {"start", "shutdown", "reboot", "suspend", "resume", "poweroff", "autostart"}
-    plain = {"plan", "apply", "list", "show", "console", "rename", "clone", "copy-out"} | {"remove"}
+    plain = {"plan", "apply", "list", "show", "console", "rename", "clone", "copy-out", "remove"}
+    plain |= {"shell"}
     words = ("create", "list", "revert", "delete", "watch")
     assert found == life | plain | {f"snapshot {word}" for word in words}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from kvmkeep.model.fittings import Seen
 from kvmkeep.model.tweak import Password, SshKeys
 from kvmkeep.planning.editing import Editing
 
@@ -35,15 +36,18 @@ def add_keys(editing: Editing, wanted: SshKeys) -> None:
     """Add keys to a user's authorized_keys."""
     account = editing.account(wanted.user)
     if account is None:
+        # As most have it: if it is so, one look is enough.
+        guess = "/root" if wanted.user == "root" else f"/home/{wanted.user}"
+        _places(editing, guess)
         return
-    if not account.home or editing.seen(account.home).kind == "":
-        if not editing.draft:
-            editing.refuse(f"the user {wanted.user} has no home in it", "make it in the guest")
+    home, folder, old = _places(editing, account.home)
+    if editing.draft:
+        return
+    if home.kind == "":
+        editing.refuse(f"the user {wanted.user} has no home in it", "make it in the guest")
         return
     owner = (account.uid, account.gid)
-    home = account.home.rstrip("/")
-    directory, path = f"{home}/.ssh", f"{home}/.ssh/authorized_keys"
-    folder, old = editing.seen(directory), editing.seen(path)
+    directory, path = folder.path, old.path
     if folder.kind not in {"", "directory"}:
         editing.refuse(f"{directory} in it is no directory", "look at it: kvmkeep shell")
         return
@@ -65,9 +69,25 @@ def add_keys(editing: Editing, wanted: SshKeys) -> None:
     editing.put(path, content, old.mode if old.kind else 0o600, owner)
 
 
+def _places(editing: Editing, home: str) -> tuple[Seen, Seen, Seen]:
+    """Return a home, its directory for SSH, and the keys in there."""
+    bare = home.rstrip("/")
+    if not home:
+        return Seen(path=""), Seen(path=""), Seen(path="")
+    return (
+        editing.seen(home),
+        editing.seen(f"{bare}/.ssh"),
+        editing.seen(f"{bare}/.ssh/authorized_keys"),
+    )
+
+
 def allow_sudo(editing: Editing, user: str) -> None:
     """Let a user become root without a password."""
     account = editing.account(user)
+    # sudoers(5), "@includedir": names with a dot are passed over.
+    path = f"{SUDOERS_DIR}/kvmkeep-{re.sub(r'[^A-Za-z0-9_-]', '_', user)}"
+    editing.seen(path)
+    editing.seen(SUDOERS_DIR)
     reads = editing.seen(SUDOERS).text
     if not re.search(r"^[#@]includedir[ \t]+/etc/sudoers\.d/?[ \t]*$", reads, re.MULTILINE):
         if not editing.draft:
@@ -75,7 +95,4 @@ def allow_sudo(editing: Editing, user: str) -> None:
             editing.refuse(f"no sudo in it reads {SUDOERS_DIR}", hint)
         return
     if account is not None:
-        # sudoers(5), "@includedir": names with a dot are passed over.
-        name = re.sub(r"[^A-Za-z0-9_-]", "_", user)
-        line = f"{user} ALL=(ALL:ALL) NOPASSWD: ALL\n"
-        editing.put(f"{SUDOERS_DIR}/kvmkeep-{name}", line.encode(), 0o440)
+        editing.put(path, f"{user} ALL=(ALL:ALL) NOPASSWD: ALL\n".encode(), 0o440)

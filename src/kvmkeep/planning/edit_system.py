@@ -52,7 +52,9 @@ def set_serial_console(editing: Editing) -> None:
             editing.put(path, text(old.text).encode(), old.mode, (old.uid, old.gid))
     units = [path for path in _UNITS if editing.seen(f"{path}/{_GETTY}").kind == "file"]
     link = f"{_WANTS}/serial-getty@ttyS0.service"
-    if units and editing.seen(link).kind == "":
+    wanted = editing.seen(link).kind == ""
+    editing.seen(_WANTS)
+    if units and wanted:
         editing.directory(_WANTS)
         editing.do("ln-sf", f"{units[0]}/{_GETTY}", link)
         editing.touched[link] = None
@@ -72,6 +74,9 @@ def _boot_files(editing: Editing) -> tuple[str, ...]:
 def _boot_file(editing: Editing, path: str) -> bool:
     """Change a file that names kernels; return whether it does."""
     old = editing.seen(path)
+    custom = f"{path.removesuffix('grub.cfg')}custom.cfg"
+    if custom != path:
+        editing.seen(custom)
     if old.kind != "file" or not old.text:
         return False
     if path.startswith(ENTRIES_DIR):
@@ -81,29 +86,36 @@ def _boot_file(editing: Editing, path: str) -> bool:
         new = console.grub_cfg(old.text)
         names = console.boots_linux(old.text)
         if "custom.cfg" in old.text:
-            editing.put(f"{path.removesuffix('grub.cfg')}custom.cfg", console.CUSTOM_CFG.encode())
+            editing.put(custom, console.CUSTOM_CFG.encode())
     editing.put(path, new.encode(), old.mode, (old.uid, old.gid))
     return names
 
 
 def set_network(editing: Editing, nics: tuple[Nic, ...]) -> None:
     """Set the interfaces up, for whatever the system uses; cloud-init leaves them alone then."""
+    _cloud(editing, "network", "network: {config: disabled}\n")
     if editing.known is None:
+        # Whichever it is: then one look is enough.
+        for one in Renderer:
+            _network_of(editing, one, nics)
         return
     renderer = editing.known.network
     if renderer is None:
         hint = "write the files it needs with --file, or set it up in the guest"
         editing.refuse("what sets its network up is not known", hint)
         return
+    _network_of(editing, renderer, nics)
+    if renderer is Renderer.IFUPDOWN:
+        editing.notes.append("/etc/network/interfaces.d is not read any more")
+
+
+def _network_of(editing: Editing, renderer: Renderer, nics: tuple[Nic, ...]) -> None:
     for file in network_files(renderer, nics):
         if file.path != RESOLV_CONF or _writes_resolv_conf(editing):
             editing.put(file.path, file.content.encode(), file.mode)
     for directory in directories(renderer):
         for path in in_the_way(directory, editing.names(directory)):
             editing.keep(path, move=True)
-    _cloud(editing, "network", "network: {config: disabled}\n")
-    if renderer is Renderer.IFUPDOWN:
-        editing.notes.append("/etc/network/interfaces.d is not read any more")
 
 
 def _writes_resolv_conf(editing: Editing) -> bool:
@@ -136,5 +148,5 @@ def set_cloud_init(editing: Editing, *, on: bool | None, datasources: tuple[str,
 
 
 def _cloud(editing: Editing, name: str, content: str) -> None:
-    if editing.known is not None and editing.known.cloud_init:
+    if editing.known is None or editing.known.cloud_init:
         editing.put(f"{CLOUD_DIR}/99-zz-kvmkeep-{name}.cfg", content.encode())

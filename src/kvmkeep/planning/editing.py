@@ -104,9 +104,10 @@ class Editing:
         if old.kind == "file" and same:
             return
         directory = posixpath.dirname(path)
-        self.directory(directory)
         if old.kind == "file":
             self.keep(path)
+        else:
+            self.directory(directory)
         new = f"{directory.rstrip('/')}/{NEW}"
         self.do("write", new, content)
         self.do(f"chmod 0{mode:o}", new)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.fittings import Fittings
 from kvmkeep.model.plan import Plan
@@ -63,6 +65,7 @@ def edited(tweak: Tweak, known: Fittings | None, stamp: str) -> Editing:
 def _put_file(editing: Editing, file: NewFile, *, replace: bool) -> None:
     account = editing.account(file.owner)
     old = editing.seen(file.path)
+    editing.seen(posixpath.dirname(file.path))
     if account is None:
         return
     if old.kind == "file" and old.content != file.content and not replace:

@@ -25,7 +25,7 @@ addresses:
 cloud_init: false
 datasources: [NoCloud, None]
 files:
-  /etc/motd: {content: "it's \\"quoted\\" $HOME\\n", mode: "0640"}
+  /etc/kiosk: {content: "it's \\"quoted\\" $HOME\\n", mode: "0640"}
 run: ["id -u > /root/ran"]
 """
 
@@ -99,7 +99,7 @@ def test_an_image_stays_and_its_copy_has_all_that_was_asked_for(site: Host) -> N
         return inside(site, IMAGE, f"cat {path}")
 
     assert cat("/etc/hostname") == "kiosk.example.org\n"
-    assert cat("/etc/motd") == 'it\'s "quoted" $HOME\n'
+    assert cat("/etc/kiosk") == 'it\'s "quoted" $HOME\n'
     assert "console=tty0 console=ttyS0,115200n8\n" in cat("/boot/grub/grub.cfg")
     assert "auto mac/52:54:00:12:34:56=kvmkeep0" in cat("/etc/network/interfaces")
     assert "    address 10.5.68.77/24" in cat("/etc/network/interfaces")

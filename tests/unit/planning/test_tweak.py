@@ -82,8 +82,9 @@ def planned(off: Off, spec: Spec, facts: Facts, tweak: Tweak, change: Change) ->
 def test_all_at_once_and_then_there_is_nothing_left() -> None:
     off = Off()
     done = off.tweak(ALL)
-    assert done[0] == "look into its disk vm-web"
-    assert done[-1].startswith("change its disk vm-web: set the password of root; have 1 SSH key")
+    look, change = done
+    assert look == "look into its disk vm-web"
+    assert change.startswith("change its disk vm-web: set the password of root; have 1 SSH key")
     tree = off.tree
     assert tree.text("/etc/shadow").splitlines()[0] == f"root:{HASH}:20000:0:99999:7:::"
     assert (tree.inodes["/etc/shadow"].mode, tree.inodes["/etc/shadow"].gid) == (0o640, 42)

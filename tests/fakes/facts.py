@@ -48,8 +48,9 @@ if TYPE_CHECKING:
     from fakes.virsh import FakeDomain
 
 
-def facts_of(host: FakeHost, spec: Spec) -> Facts:
+def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
     lvm = host.lvm
+    images, guests = ((), ()) if spec is None else (spec.images, spec.guests)
     interface, gateway, answers = host.management
     volumes = tuple(
         Volume(
@@ -110,13 +111,15 @@ def facts_of(host: FakeHost, spec: Spec) -> Facts:
         domains=tuple(_domain(host, one) for one in host.libvirt.domains.values()),
         libvirt="9.0.0",
         emulator="/usr/bin/qemu-system-x86_64",
-        images=tuple(_image(host, image) for image in spec.images),
+        images=tuple(_image(host, image) for image in images),
         seeds=tuple(
             SeedFile(guest=guest.name, path=seed_path(guest.name))
-            for guest in spec.guests
+            for guest in guests
             if seed_path(guest.name) in host.files
         ),
-        saved=observe_kept(Notebook(host), spec.xml_dir, host.libvirt.domains),
+        saved=()
+        if spec is None
+        else observe_kept(Notebook(host), spec.xml_dir, host.libvirt.domains),
         tools=tuple(
             Tool(name=name, path=path, package=f"{name}-package")
             for name, path in host.tools.items()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fakes.facts import facts_of
 from fakes.guestfish import FakeTree, debian
@@ -111,7 +111,7 @@ class FakeHost:
         inode = old.inode if old is not None else self._count
         self.files[path] = FakeFile(content, inode, self._count, mode)
 
-    def facts(self, spec: Spec) -> Facts:
+    def facts(self, spec: Spec | None) -> Facts:
         return facts_of(self, spec)
 
     # The door
@@ -240,14 +240,29 @@ class FakeHost:
         return 0, ""
 
     def _mv(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
-        words = take_apart(argv, flags="--no-target-directory", needs="--no-target-directory")
+        words = take_apart(
+            argv, values="--backup", flags="--no-target-directory", needs="--no-target-directory"
+        )
         source, target = words.rest
         if source not in self.files:
             return 1, "No such file or directory"
+        if target in self.files and words.values.get("--backup") == ["numbered"]:
+            self.files[f"{target}.~1~"] = self.files[target]
         moved = self.files.pop(source)
         self._count += 1
         moved.stamp = self._count  # rename(2) changes ctime
         self.files[target] = moved
+        return 0, ""
+
+    def _test(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        assert argv[:2] == ("!", "-e")
+        return int(argv[2] in self.files), ""
+
+    def _ln(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        source, target = take_apart(argv).rest
+        if source not in self.files or target in self.files:
+            return 1, "No such file, or File exists"
+        self.files[target] = replace(self.files[source])
         return 0, ""
 
     def _sed(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:

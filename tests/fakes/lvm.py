@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fakes.guestfish import FakeTree, debian
-from fakes.words import UnknownCommandError, take_apart
+from fakes.words import UnknownCommandError, Words, take_apart
 
 EXTENT = 4 << 20
 
@@ -254,8 +254,13 @@ class FakeLvm:
         volume = self._named(words.rest)
         if volume is None:
             return 5, "Failed to find logical volume"
+        if words.one("--options") == "lv_tags" and "--select" not in words.values:
+            return 0, f"  {','.join(sorted(volume.tags))}\n"
+        return self._selected(volume, words)
+
+    def _selected(self, volume: FakeVolume, words: Words) -> tuple[int, str]:
         if words.one("--options") != "lv_name":
-            raise UnknownCommandError(str(argv))
+            raise UnknownCommandError(str(words))
         if words.values.get("--select") == ["lv_merging!=merging || data_percent>=0"]:
             if volume.waits:
                 return 0, ""

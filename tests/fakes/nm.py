@@ -90,8 +90,7 @@ class FakeNm:
                 active = [one for one in self.profiles.values() if one.device == name]
                 return self._up(active[0].uuid) if active else (10, "no active connection")
             case ("--get-values", key, "connection", "show", "uuid", uuid):
-                profile = self.profiles.get(uuid)
-                return (10, "") if profile is None else (0, profile.settings.get(key, "") + "\n")
+                return self._told(uuid, key)
         raise UnknownCommandError(f"nmcli {argv}")
 
     def busctl(self, argv: tuple[str, ...], now: float) -> tuple[int, str]:
@@ -147,6 +146,13 @@ class FakeNm:
             return False
         self.profiles, self.links = saved.profiles, saved.links
         return True
+
+    def _told(self, uuid: str, key: str) -> tuple[int, str]:
+        profile = self.profiles.get(uuid)
+        if profile is None:
+            return 10, ""
+        told = {"connection.interface-name": profile.interface} | profile.settings
+        return 0, told.get(key, "") + "\n"
 
     def _add(self, kind: str, interface: str, name: str, rest: list[str]) -> tuple[int, str]:
         settings = _pairs(rest)

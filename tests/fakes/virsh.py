@@ -371,6 +371,8 @@ class FakeVirsh:
         return 0, ""
 
     def _metadata(self, rest: tuple[str, ...]) -> tuple[int, str]:
+        if "urn:kvmkeep:guest:1" in rest:
+            return self._mark(rest)
         words = take_apart(
             rest,
             values="--domain --uri --key --set",
@@ -385,6 +387,35 @@ class FakeVirsh:
         if words.one("--uri") != "urn:kvmkeep:reboot:1":
             raise UnknownCommandError(str(rest))
         domain.rebooted = ET.fromstring(words.one("--set")).get("asked", "")  # noqa: S314
+        return 0, ""
+
+    def _mark(self, rest: tuple[str, ...]) -> tuple[int, str]:
+        """Set or remove our element of the definition, and of the running domain."""
+        words = take_apart(
+            rest, values="--domain --uri --key --set", flags="--remove --config --live",
+            needs="--domain --uri --config",
+        )  # fmt: skip
+        domain = self.domains.get(words.one("--domain"))
+        if domain is None:
+            return _missing(words.one("--domain"))
+        if ("--live" in words.flags) != (domain.live is not None):
+            return 1, "error: Requested operation is not valid: domain is (not) running"
+        for tree in (domain.xml, domain.live):
+            if tree is None:
+                continue
+            metadata = tree.find("metadata")
+            if metadata is None:
+                metadata = ET.SubElement(tree, "metadata")
+            for old in metadata.findall(_OURS):
+                metadata.remove(old)
+            if "--remove" not in words.flags:
+                assert words.one("--key") == "kvmkeep"
+                inner = ET.fromstring(words.one("--set"))  # noqa: S314 - our own
+                new = ET.SubElement(metadata, _OURS)
+                for label in inner:
+                    ET.SubElement(new, "{urn:kvmkeep:guest:1}" + label.tag).text = label.text
+            elif len(metadata) == 0:
+                tree.remove(metadata)
         return 0, ""
 
     def _change_media(self, rest: tuple[str, ...]) -> tuple[int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from unit.planning.build import GIB, IMAGE, guest, network, nic, spec
 from unit.planning.rounds import reach
 from unit.planning.test_tweak import ALL
 
+from kvmkeep.cli.takeover import look_at
 from kvmkeep.model.facts import Contents, Facts
 from kvmkeep.model.fittings import parse_fittings
 from kvmkeep.model.inside import parse_inside
@@ -45,6 +47,7 @@ from kvmkeep.planning.pausing import plan_resume, plan_suspend
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.poweroff import plan_poweroff
 from kvmkeep.planning.reboot import plan_cold_reboot, plan_reboot
+from kvmkeep.planning.release import Letting, plan_release
 from kvmkeep.planning.remove import Removing, plan_remove
 from kvmkeep.planning.remove_disk import RemovingDisk, plan_remove_disk
 from kvmkeep.planning.rename import Renaming, plan_rename
@@ -55,9 +58,11 @@ from kvmkeep.planning.snapshot_delete import plan_delete, plan_delete_expired
 from kvmkeep.planning.snapshot_revert import plan_revert
 from kvmkeep.planning.snapshot_watch import Watch, plan_watch
 from kvmkeep.planning.start import plan_start
+from kvmkeep.planning.taking import Wish as Taking
 from kvmkeep.planning.trash_empty import plan_empty
 from kvmkeep.planning.trash_restore import Restoring, plan_restore
 from kvmkeep.planning.tweak import plan_tweak
+from kvmkeep.spec.load import load
 
 Planner = Callable[[Spec, Facts], Plan]
 OPENSTACK = replace(CLOUD, datasources=("OpenStack",))
@@ -87,6 +92,8 @@ class Case:
     """Whether the filesystems have all that their disks have."""
     kept: tuple[str, ...] = ()
     """LVs that are no disk of their guest any more."""
+    released: bool = False
+    """Whether nothing wears our marks in the end."""
 
 
 def first_guest() -> Case:
@@ -622,6 +629,74 @@ def switching_autostart() -> Case:
     return Case(host=host, spec=wanted, planner=lambda s, f: plan_autostart(s, f, names, on=True))
 
 
+BY_HAND = """\
+<domain type='kvm'><name>old</name><uuid>c0ffee00-0000-4000-8000-000000000002</uuid>
+<title>Of the site</title><metadata><x:i xmlns:x='urn:x'>7</x:i></metadata>
+<memory>2097152</memory><currentMemory>2097152</currentMemory><vcpu>2</vcpu>
+<cpu mode='host-model'/><devices><disk type='block' device='disk'><driver name='qemu' type='raw'/>
+<source dev='/dev/mapper/rl_build-web--root'/><target dev='vda' bus='virtio'/></disk>
+<disk type='block' device='disk'><driver name='qemu' type='raw'/>
+<source dev='/dev/rl_build/web-root-data'/><target dev='vdb' bus='virtio'/></disk>
+<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>
+<source file='/data/x.qcow2'/><target dev='vdc' bus='virtio'/></disk>
+<disk type='file' device='cdrom'><driver name='qemu' type='raw'/><target dev='sda' bus='sata'/></disk>
+<interface type='bridge'><mac address='52:54:00:00:00:0a'/><source bridge='br-guests'/></interface>
+<interface type='bridge'><mac address='52:54:00:00:00:0b'/><source bridge='br0'/></interface>
+<channel><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
+<graphics type='vnc'/></devices></domain>"""
+SPEC_DIR = "/etc/kvmkeep"
+
+
+def by_hand() -> FakeHost:
+    """Return a host with a guest and a network that somebody made by hand."""
+    host = with_foreign_things(FakeHost())
+    tree = ET.fromstring(BY_HAND)  # noqa: S314 - our own
+    host.libvirt.domains["old"] = FakeDomain(tree, live=copy.deepcopy(tree), agent=True, run=1)
+    for name, size in (("web-root", 4 * GIB), ("web-root-data", GIB)):
+        host.lvm.add(name, size).overwrite(0, size)
+    host.nm.links["br-guests"] = FakeLink(
+        "br-guests", "bridge", ageing_time=0, stp=False, forward_delay=0
+    )
+    host.nm.links["uplink0.7"] = FakeLink(
+        "uplink0.7", "vlan", master="br-guests", parent="uplink0", vlan_id=7
+    )
+    bridge = {
+        "bridge.ageing-time": "0", "bridge.stp": "no", "bridge.forward-delay": "0",
+        "connection.autoconnect-slaves": "-1 (default)", "ipv4.method": "disabled",
+        "ipv6.method": "disabled",
+    }  # fmt: skip
+    port = {"connection.master": "b0", "vlan.parent": "uplink0", "vlan.id": "7"}
+    host.nm.profiles["b0"] = FakeProfile("b0", "Guests", "bridge", "br-guests", bridge, "br-guests")
+    host.nm.profiles["p0"] = FakeProfile("p0", "port 1", "vlan", "uplink0.7", port, "uplink0.7")
+    host.put("/root/kvm/old.xml", b"<domain>by hand</domain>")
+    return host
+
+
+def taking_over() -> Case:
+    """Without a spec: one is written. The foreign domain stays foreign."""
+    host = by_hand()
+    wish = Taking(guests=("old",))
+    after = look_at(SPEC_DIR, host, host.facts, wish).spec
+    planner = lambda s, f: look_at(SPEC_DIR, host, host.facts, wish).plan  # noqa: ARG005, E731
+    return Case(host=host, spec=after, planner=planner)
+
+
+def letting_go() -> Case:
+    """All of it: the marks, the networks, the files of the spec."""
+    host = by_hand()
+    wish = Taking(guests=("old",))
+    after = look_at(SPEC_DIR, host, host.facts, wish).spec
+    reach(host, after, lambda s, f: look_at(SPEC_DIR, host, host.facts, wish).plan)  # noqa: ARG005
+    file = f"{SPEC_DIR}/host.yaml"
+
+    def planner(_: Spec, facts: Facts) -> Plan:
+        there = file in host.files
+        letting = Letting(guests=(), everything=True, host_file=file if there else "")
+        return plan_release(load(SPEC_DIR, host) if there else None, facts, letting)
+
+    return Case(host=host, spec=after, planner=planner, released=True)
+
+
 PLANS = (
     first_guest, multihomed_with_data_disk, dhcp, openstack_only, complete_image, packed_image,
     remote_packed_image, remote_image_with_detached_signature, new_network_beside_one_in_use,
@@ -636,6 +711,7 @@ PLANS = (
     growing_while_it_runs, growing_without_its_agent, growing_while_it_is_off,
     adding_disks_while_it_runs, adding_disks_while_it_is_off, taking_a_disk_away,
     rebooting, rebooting_cold, suspending, resuming, powering_off, switching_autostart,
+    taking_over, letting_go,
 )  # fmt: skip
 
 
@@ -699,12 +775,39 @@ def foreign(host: FakeHost) -> str:
     )  # fmt: skip
 
 
+def as_it_was_made(host: FakeHost, domain: FakeDomain) -> None:
+    """Demand that of a guest that others made nothing has changed but our marks."""
+    assert (domain.run, domain.boots) == (1, 0)
+    for tree in (domain.xml, domain.live):
+        bare = copy.deepcopy(tree)
+        metadata = bare.find("metadata")
+        for mark in metadata.findall("{urn:kvmkeep:guest:1}guest"):
+            metadata.remove(mark)
+        assert ET.tostring(bare) == ET.tostring(ET.fromstring(BY_HAND))  # noqa: S314 - our own
+    for name in ("web-root", "web-root-data"):
+        assert host.lvm.volumes[name].holds == b""
+    assert host.files["/root/kvm/old.by-hand.xml"].content == b"<domain>by hand</domain>"
+
+
+def nothing_is_ours(host: FakeHost) -> None:
+    """Demand that no mark is left, and no file of the spec in its place."""
+    assert ours(host) == []
+    assert not [one.name for one in host.libvirt.domains.values() if one.ours]
+    marks = [one.settings.get("connection.stable-id") for one in host.nm.profiles.values()]
+    assert "kvmkeep" not in marks
+    assert {path for path in host.files if path.startswith(SPEC_DIR)} == {
+        f"{SPEC_DIR}/host.yaml.released", f"{SPEC_DIR}/guests/old.yaml.released",
+    }  # fmt: skip
+
+
 def in_service(host: FakeHost, case: Case) -> None:
     """Demand the goal, told by the host and not by the planner."""
     for volume in ours(host):
         assert volume.stale == [], f"{volume.name} shows what was there before"
         assert not [tag for tag in volume.tags if "state" in tag], volume.tags
-    lvs = {disk.lv for one in case.spec.guests for disk in one.volumes}
+    if case.released:
+        nothing_is_ours(host)
+    lvs = {disk.lv for one in case.spec.guests for disk in one.volumes if not case.released}
     with_sets = [one for one in case.spec.guests if not case.sets_of or one.name in case.sets_of]
     sets = {f"{d.lv}-{name}" for one in with_sets for d in one.volumes for name in case.sets}
     assert {volume.name for volume in ours(host)} == lvs | sets | {*case.trash, *case.kept}
@@ -730,6 +833,9 @@ def in_service(host: FakeHost, case: Case) -> None:
         kept = host.files[f"{case.spec.xml_dir}/{one.name}.xml"].content
         assert kept.decode() == f"{xml_text(domain.xml)}\n", one.name
         assert domain.boots > 1 or one.name not in case.booted
+        if one.adopted:
+            as_it_was_made(host, domain)
+            continue
         names = [
             source.get("dev") or source.get("file", "")
             for source in domain.xml.findall("devices/disk/source")

@@ -94,6 +94,15 @@ class Context:
         run = self.stages.run_goal or run_goal
         return run(self.flow(ui, agents), verb, planner, confirm)
 
+    def reach(
+        self, ui: Ui, verb: str, look: Callable[[Door], flow.Look], confirm: Confirm
+    ) -> Report:
+        """Reach a goal of its own kind of look; see `flow.reach`."""
+        from kvmkeep.flow import reach  # noqa: PLC0415
+
+        run = self.flow(ui)
+        return reach(run, verb, lambda: look(run.door), confirm)
+
     def flow(self, ui: Ui | None = None, agents: tuple[str, ...] = ()) -> flow.Context:
         """Return what a run works with: one request to stop, shared by run and door."""
         from kvmkeep import flow  # noqa: PLC0415
@@ -152,7 +161,9 @@ class Context:
         """Return name and state of each domain: the fast look."""
         return self.libvirt().states()
 
-    def observe(self, spec: Spec | None, agents: tuple[str, ...] = ()) -> Facts:
+    def observe(
+        self, spec: Spec | None, agents: tuple[str, ...] = (), door: Door | None = None
+    ) -> Facts:
         """Return what is found on the host; `spec` names the images to look at.
 
         `agents` names the guests whose agents are asked.
@@ -161,7 +172,7 @@ class Context:
             return self.stages.observe(spec)
         from kvmkeep.observe.machine import observe  # noqa: PLC0415
 
-        return observe(self.door(), self.libvirt(), spec, agents=agents)
+        return observe(door or self.door(), self.libvirt(), spec, agents=agents)
 
     def volumes(self) -> tuple[Volume, ...]:
         """Return the logical volumes, and look at nothing else; raises Unready."""

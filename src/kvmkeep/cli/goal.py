@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from kvmkeep.cli.context import Context
     from kvmkeep.cli.streams import Streams
-    from kvmkeep.flow import Planner
+    from kvmkeep.flow import Confirm, Look, Planner
+    from kvmkeep.host.door import Door
     from kvmkeep.model.plan import Plan, Report
 
 
@@ -56,6 +57,29 @@ def reach(
     return 0
 
 
+def dry_look(look: Callable[[Door], Look], ctx: Context) -> int:
+    """Show what a goal with a look of its own would do; touch nothing."""
+    plan = look(ctx.door()).plan
+    show_plan(plan, ctx, invite=False)
+    if plan.refusals:
+        raise refusal(plan)
+    return 0
+
+
+def reach_by(verb: str, look: Callable[[Door], Look], ctx: Context, *, yes: bool) -> int:
+    """Reach a goal with a look of its own; ask first, unless `yes`."""
+    if not yes:
+        demand_terminal(verb)
+    demand_own_libvirt(verb, ctx)
+    ui = make_ui(ctx.streams)
+    try:
+        report = ctx.reach(ui, verb, look, _confirm(ctx, yes=yes, asks=ask))
+    finally:
+        ui.close()
+    _tell(report, ctx)
+    return 0
+
+
 def reach_quietly(verb: str, planner: Planner, guests: tuple[str, ...], ctx: Context) -> None:
     """Reach a goal that changes nothing that is ours, without a word unless it fails."""
     _reach(verb, planner, guests, ctx, yes=True, told=False)
@@ -77,16 +101,23 @@ def _reach(
     demand_own_libvirt(verb, ctx)
     demand_guests(ctx.spec(), guests)
 
+    ui = make_ui(ctx.streams)
+    try:
+        confirm = _confirm(ctx, yes=yes, asks=asks, told=told)
+        return ctx.run_goal(ui, verb, planner, confirm, agents)
+    finally:
+        ui.close()
+
+
+def _confirm(
+    ctx: Context, *, yes: bool, asks: Callable[[Plan, Streams], bool], told: bool = True
+) -> Confirm:
     def confirm(plan: Plan) -> bool:
         if told and not ctx.json:
             show_plan(plan, ctx, invite=False)
         return yes or asks(plan, ctx.streams)
 
-    ui = make_ui(ctx.streams)
-    try:
-        return ctx.run_goal(ui, verb, planner, confirm, agents)
-    finally:
-        ui.close()
+    return confirm
 
 
 def demand_own_libvirt(verb: str, ctx: Context) -> None:

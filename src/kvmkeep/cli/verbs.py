@@ -28,6 +28,8 @@ VERBS: dict[str, str] = {
     "poweroff": "cut the power of guests, as if their plug were pulled",
     "autostart": "have guests start with the host, or not",
     "snapshot": "take, list, watch, revert to and delete snapshots of guests",
+    "adopt": "take over what others made, or their changes into the spec",
+    "release": "let guests go: take kvmkeep's marks away",
     "rename": "give a guest that is off another name",
     "clone": "make a new guest from copies of another one's disks",
     "remove": "bring a guest into the trash; nothing of it is destroyed",

@@ -71,6 +71,13 @@ class Size:
         """Whole KiB, rounded up: libvirt's unit of memory."""
         return -(-self.bytes // 1024)
 
+    @property
+    def written(self) -> str:
+        """The size as a spec takes it, without loss: `20GiB`, `1000001KiB`."""
+        units = (unit for unit in ("TiB", "GiB", "MiB", "KiB") if not self.bytes % _UNITS[unit])
+        unit = next(units, "B")
+        return f"{self.bytes // _UNITS[unit]}{unit}"
+
     def __str__(self) -> str:
         for unit in ("TiB", "GiB", "MiB", "KiB"):
             scale = _UNITS[unit]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import assert_never
 
 from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile
@@ -30,11 +30,16 @@ def unseen(scene: Scene) -> tuple[Refusal, ...]:
 
 def missing_tools(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
     """Refuse where a program that a step runs is known to be missing."""
+    return tools_of(scene.tools, steps)
+
+
+def tools_of(tools: Mapping[str, Tool], steps: Iterable[Step]) -> tuple[Refusal, ...]:
+    """Refuse the same where there is no spec to make a scene of."""
     found: dict[str, Refusal] = {}
     for step in steps:
         for command in _commands(step):
             for program in _programs(command):
-                tool = scene.tools.get(program)
+                tool = tools.get(program)
                 if tool is not None and not tool.path:
                     found.setdefault(program, _missing(tool, step))
     return tuple(found.values())

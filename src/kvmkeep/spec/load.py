@@ -56,8 +56,9 @@ def load(directory: str, door: Door, also: Mapping[str, bytes] = _NO_FILES) -> S
     except OSError as error:
         where = Place(file=_printable(guests), line=1, column=1)
         mistakes.add(where, f"the directory can't be read: {error.strerror}")
+    new = (path for path in also if posixpath.dirname(path) == GUEST_DIR)
     return _load(
-        [*dict.fromkeys((*(f"{GUEST_DIR}/{name}" for name in names), *also))],
+        [*dict.fromkeys((*(f"{GUEST_DIR}/{name}" for name in names), *new))],
         read,
         mistakes,
         directory=posixpath.abspath(directory),

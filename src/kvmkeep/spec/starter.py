@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from kvmkeep.model.facts import Facts, Link, VolumeGroup
 from kvmkeep.model.units import Size, parse_interface
@@ -32,13 +32,35 @@ def starter(facts: Facts) -> dict[str, str]:
     uplinks = _uplinks(facts)
     networks = _networks(facts, uplinks[0] if uplinks else "")
     return {
-        HOST_FILE: _host_text(facts, uplinks, networks),
+        HOST_FILE: _host_text(
+            facts, uplinks, networks, "images:\n  example: {file: /srv/images/example.qcow2}"
+        ),
         SAMPLE_FILE: _sample_text([name for name, _ in networks]),
     }
 
 
-def _host_text(facts: Facts, uplinks: list[str], networks: list[tuple[str, str]]) -> str:
-    groups = sorted(facts.groups, key=lambda group: (-group.free.bytes, group.name))
+def host_text(facts: Facts, left_out: Mapping[str, str]) -> str:
+    """Return the host file alone, for a host that is taken over: without an image.
+
+    `left_out` are networks that stay as they are, each with the reason.
+    """
+    uplinks = _uplinks(facts)
+    networks = _networks(facts, uplinks[0] if uplinks else "")
+    comments = "".join(
+        f"# Left as it is: {name}: {_comment(left_out[name])}.\n"
+        for name, _ in networks
+        if name in left_out
+    )
+    used = [pair for pair in networks if pair[0] not in left_out]
+    return _host_text(facts, uplinks, used, f"{comments}images: {{}}")
+
+
+def _host_text(
+    facts: Facts, uplinks: list[str], networks: list[tuple[str, str]], images: str
+) -> str:
+    groups = sorted(
+        facts.groups, key=lambda group: (-_used(facts, group), -group.free.bytes, group.name)
+    )
     names = [group.name for group in groups if _valid(parse_group, group.name)]
     management = facts.management.interface if facts.management else "unknown"
     name = facts.hostname if _valid(parse_hostname, facts.hostname) else _UNKNOWN
@@ -70,8 +92,7 @@ networks:{_entries(networks)}
 
 # Local files are used where they lie; a URL needs a checksum:
 #   debian12: {{url: "https://images.example.org/debian12.qcow2", sha512: "..."}}
-images:
-  example: {{file: /srv/images/example.qcow2}}
+{images}
 """
 
 
@@ -151,9 +172,40 @@ def _network(facts: Facts, link: Link) -> str:
     bridge = facts.link(link.master)
     if bridge is not None and bridge.kind == "bridge" and _valid(parse_interface, bridge.name):
         parts.append(f"bridge: {_plain(bridge.name)}")
+        parts.extend(_settings(facts, bridge))
     if _valid(parse_interface, link.name):
         parts.append(f"vlan_interface: {_plain(link.name)}")
     return f"{{{', '.join(parts)}}}"
+
+
+def _settings(facts: Facts, bridge: Link) -> list[str]:
+    """Return how a bridge is set, where a spec would not say it by saying nothing.
+
+    What its profile says lasts; the kernel's ageing time may be one of the moment.
+    """
+    profiles = [
+        one for one in facts.nm.profiles if (one.type, one.interface) == ("bridge", bridge.name)
+    ]
+    said = dict(profiles[0].settings) if len(profiles) == 1 else {}
+    stp = said.get("bridge.stp", "yes" if bridge.stp else "no") == "yes"
+    ageing = _seconds(said.get("bridge.ageing-time", ""), bridge.ageing_time)
+    delay = _seconds(said.get("bridge.forward-delay", ""), bridge.forward_delay)
+    parts = [f"ageing_time: {ageing}"] if ageing > 0 else []
+    if not stp:
+        parts.append("stp: false")
+    if 0 <= delay <= 30 and delay != 15 and (delay >= 2 or not stp):
+        parts.append(f"forward_delay: {delay}")
+    return parts
+
+
+def _seconds(said: str, kernel: int) -> int:
+    return int(said) if said.isdecimal() and len(said) < 7 else kernel
+
+
+def _used(facts: Facts, group: VolumeGroup) -> int:
+    """Return how many disks of domains are LVs of a group."""
+    begins = (f"/dev/{group.name}/", f"/dev/mapper/{group.name.replace('-', '--')}-")
+    return sum(disk.source.startswith(begins) for domain in facts.domains for disk in domain.disks)
 
 
 def _entries(networks: list[tuple[str, str]]) -> str:

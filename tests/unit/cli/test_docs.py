@@ -132,7 +132,7 @@ def test_the_first_guest_of_the_how_to_loads(tmp_path: Path) -> None:
     assert [disk.lv for disk in guest_made.volumes] == ["vm-web", "vm-web-data"]
 
 
-@pytest.mark.parametrize("name", ["debian12.md", "rocky9.md", "first-guest.md"])
+@pytest.mark.parametrize("name", ["debian12.md", "rocky9.md", "first-guest.md", "taking-over.md"])
 def test_each_line_with_kvmkeep_in_a_how_to_parses(name: str) -> None:
     lines = [line.partition("#")[0] for block in _blocks(name) for line in block.splitlines()]
     for line in lines:

@@ -1,0 +1,68 @@
+"""`kvmkeep adopt`: take over what others made, or take changes of others into the spec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kvmkeep.cli.consent import add_consent
+from kvmkeep.cli.goal import dry_look, reach_by
+from kvmkeep.cli.guests import add_guests, checked
+from kvmkeep.cli.plan import refusal, show_plan
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.plan import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Args:
+    """Which guests, and of which networks the settings."""
+
+    guests: tuple[str, ...]
+    network: tuple[str, ...]
+    show: bool
+    yes: bool
+    dry_run: bool
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    add_guests(parser, some=False, help_text="only these domains, and the networks they use")
+    parser.add_argument(
+        "--network", action="append", default=[],
+        help="this network of the spec, and its settings as they are now",
+    )  # fmt: skip
+    parser.add_argument(
+        "--show", action="store_true", help="print the files of the spec, write nothing"
+    )
+    add_consent(parser)
+
+
+def _show(plan: Plan, ctx: Context) -> int:
+    """Print the files that would be new; those that are there may hold secrets."""
+    from kvmkeep.model.command import WriteFile  # noqa: PLC0415
+
+    actions = (action for step in plan.steps for action in step.actions)
+    files = [one for one in actions if isinstance(one, WriteFile) and not one.secret]
+    ctx.streams.script("\n".join(f"# --- {file.path}\n{file.content.decode()}" for file in files))
+    if plan.refusals:
+        show_plan(plan, ctx, invite=False)
+        raise refusal(plan)
+    return 0
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Show what was found and what the spec will say, ask, and mark it."""
+    from kvmkeep.cli.takeover import looker  # noqa: PLC0415
+    from kvmkeep.planning.taking import Wish  # noqa: PLC0415
+
+    names = tuple(checked(name) for name in args.guests)
+    look = looker(Wish(guests=names, networks=args.network), ctx)
+    if args.show:
+        return _show(look(ctx.door()).plan, ctx)
+    if args.dry_run:
+        return dry_look(look, ctx)
+    return reach_by("adopt", look, ctx, yes=args.yes)

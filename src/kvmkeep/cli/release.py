@@ -1,0 +1,71 @@
+"""`kvmkeep release`: let guests go; they and their disks stay as they are."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kvmkeep.cli.consent import add_consent
+from kvmkeep.cli.goal import dry_look, reach_by
+from kvmkeep.cli.guests import add_guests, checked
+from kvmkeep.errors import UsageError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.flow import Look
+    from kvmkeep.host.door import Door
+
+_ASIDE = ".yaml.released"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Args:
+    """Which guests, or all that is ours."""
+
+    guests: tuple[str, ...]
+    all: bool
+    yes: bool
+    dry_run: bool
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    add_guests(parser, some=False, help_text="the guests to let go")
+    parser.add_argument(
+        "--all", action="store_true", help="all guests, the networks, and the host's file"
+    )
+    add_consent(parser)
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Take the marks away, and put the files of the spec aside."""
+    names = tuple(checked(name) for name in args.guests)
+    if bool(names) == args.all:
+        raise UsageError("name the guests, or say --all", hint="`kvmkeep list` shows the names")
+
+    def look(door: Door) -> Look:
+        from kvmkeep.flow import Look  # noqa: PLC0415
+        from kvmkeep.planning.release import Letting, plan_release  # noqa: PLC0415
+        from kvmkeep.report.json import encoded  # noqa: PLC0415
+        from kvmkeep.spec.load import load  # noqa: PLC0415
+
+        host = posixpath.join(posixpath.abspath(ctx.spec_dir), "host.yaml")
+        there = door.read(host) is not None
+        spec = load(posixpath.dirname(host), door) if there else None
+        files = door.names(posixpath.join(ctx.spec_dir, "guests"))
+        letting = Letting(
+            guests=names,
+            everything=args.all,
+            released=frozenset(one.removesuffix(_ASIDE) for one in files if one.endswith(_ASIDE)),
+            host_file=host if there else "",
+        )
+        facts = ctx.observe(spec, door=door)
+        plan = plan_release(spec, facts, letting)
+        return Look(spec=encoded(spec), facts=encoded(facts), plan=plan)
+
+    if args.dry_run:
+        return dry_look(look, ctx)
+    return reach_by("release", look, ctx, yes=args.yes)

@@ -1,0 +1,246 @@
+"""A domain that others made, as a guest of a spec: what fits, what does not, what refuses it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+# Expat is given only what libvirt wrote.
+from xml.etree import ElementTree as ET
+
+from kvmkeep.model.facts import Domain, DomainDisk, Volume
+from kvmkeep.model.found import FoundGuest, FoundNic
+from kvmkeep.model.names import (
+    TAG_DISK,
+    TAG_GUEST,
+    TAG_OURS,
+    TAG_STATE,
+    TAG_TRASH,
+    lv_name,
+)
+from kvmkeep.model.snapshot import tag_value
+from kvmkeep.model.spec import ROOT_DISK, Disk, LvDisk
+from kvmkeep.model.units import (
+    GuestName,
+    Label,
+    Size,
+    check_lv_name,
+    parse_guest_name,
+    parse_label,
+    parse_mac,
+)
+from kvmkeep.planning.domain_xml import inactive_shape
+from kvmkeep.planning.scene import Scene, active, aliases
+
+_AGENT = "org.qemu.guest_agent.0"
+_LEAST_MEMORY = Size(64 << 20)
+_MIB = 1 << 20
+_MOST_VCPUS = 512
+_LONGEST = 1000
+_OURS_TO_SAY = frozenset(
+    ["name", "uuid", "description", "metadata", "memory", "currentMemory", "vcpu", "devices"]
+)
+_ORDINARY = frozenset(
+    ["os", "features", "clock", "on_poweroff", "on_reboot", "on_crash", "pm", "resource", "cpu",
+     "disk", "interface", "emulator", "controller", "input", "memballoon", "rng", "serial",
+     "console", "channel", "audio", "panic"]
+)  # fmt: skip
+"""What nearly each domain has: not worth a remark."""
+
+
+@dataclass(slots=True)
+class Finding:
+    """A domain beside the spec. `wrong` is why it can't be taken over, each with what to do."""
+
+    guest: FoundGuest | None = None
+    wrong: list[tuple[str, str]] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+def find(scene: Scene, domain: Domain) -> Finding:
+    """Return a domain as a guest of the spec, or why it can't be one."""
+    finding = Finding()
+    try:
+        name = parse_guest_name(domain.name)
+    except ValueError as error:
+        hint = f"give it another name while it is off: virsh domrename {domain.name} NAME"
+        finding.wrong.append((str(error), hint))
+        name = GuestName("")
+    root = ET.fromstring(domain.xml)  # noqa: S314 - libvirt made it
+    kib, vcpus = inactive_shape(domain.xml)
+    memory = Size(kib << 10)
+    _check_shape(finding, domain, memory, vcpus)
+    finding.remarks.extend(_remarks(root))
+    disks = _disks(scene, name, domain, root, finding)
+    nics = _nics(scene, domain, finding)
+    if not finding.wrong:
+        finding.guest = FoundGuest(
+            name=name,
+            uuid=domain.uuid,
+            description=_description(root),
+            vcpus=vcpus,
+            memory=memory,
+            disks=tuple(disks),
+            nics=tuple(nics),
+            autostart=domain.autostart,
+            ready=_ready(root, domain),
+            remarks=tuple(finding.remarks),
+        )
+    return finding
+
+
+def _check_shape(finding: Finding, domain: Domain, memory: Size, vcpus: int) -> None:
+    if not domain.persistent:
+        file = f"/root/{domain.name}.xml"
+        hint = f"define it: virsh dumpxml {domain.name} > {file} && virsh define {file}"
+        finding.wrong.append(("it is transient: libvirt forgets it once it is off", hint))
+    if memory < _LEAST_MEMORY:
+        hint = f"give it more: virsh setmaxmem {domain.name} 64M --config"
+        finding.wrong.append((f"it has {memory} of memory, a spec says {_LEAST_MEMORY}", hint))
+    if not 1 <= vcpus <= _MOST_VCPUS:
+        finding.wrong.append((f"it has {vcpus} CPUs", f"a spec says 1 to {_MOST_VCPUS}"))
+
+
+def _disks(
+    scene: Scene, name: GuestName, domain: Domain, root: ET.Element, finding: Finding
+) -> list[Disk]:
+    """Return the disks that a spec can say; the first one must be among them."""
+    found: list[Disk] = []
+    remarks = finding.remarks
+    # Those of the running guest alone come last.
+    lasting = len(root.findall("devices/disk"))
+    wanted = [disk for disk in domain.disks[:lasting] if disk.kind == "disk"]
+    remarks.extend(
+        f"disk {disk.target}: {_source(disk)}, but only until the guest is shut down"
+        for disk in domain.disks[lasting:]
+        if disk.kind == "disk"
+    )
+    for disk in wanted:
+        volume = _volume(scene, disk)
+        if volume is not None and disk.format == "raw":
+            problem = _unfit(domain, volume)
+            if problem is not None:
+                finding.wrong.append(problem)
+            found.append(_lv_disk(scene, name, disk, volume, found))
+        elif not found:
+            vg = scene.spec.storage.vg
+            reason = f"its first disk {disk.target} is not a raw LV of {vg}: {_source(disk)}"
+            hint = (
+                f"copy it to one (qemu-img convert -O raw) and change it: virsh edit {domain.name}"
+            )
+            finding.wrong.append((reason, hint))
+            return []
+        else:
+            remarks.append(f"disk {disk.target}: {_source(disk)}")
+    if not wanted:
+        finding.wrong.append(("it has no disk", "a guest of a spec has one, an LV"))
+    remarks.extend(
+        f"{disk.kind} {disk.target}: {disk.source or 'empty'}"
+        for disk in domain.disks[:lasting]
+        if disk.kind != "disk"
+    )
+    return found
+
+
+def _volume(scene: Scene, disk: DomainDisk) -> Volume | None:
+    """Return the LV of the spec's group that a disk is, under whichever of its names."""
+    vg = scene.spec.storage.vg
+    for volume in scene.volumes.values():
+        names = aliases(vg, volume.name, volume.device)
+        if disk.source in names or (disk.device and disk.device == volume.device):
+            return volume
+    return None
+
+
+def _unfit(domain: Domain, volume: Volume) -> tuple[str, str] | None:
+    lv = f"{volume.vg}/{volume.name}"
+    look = f"look at: lvs -a -o +lv_tags,origin {lv}"
+    owner = tag_value(volume, TAG_GUEST)
+    if TAG_OURS in volume.tags and owner != domain.name:
+        return f"its LV {lv} belongs to guest {owner}", look
+    if tag_value(volume, TAG_STATE) or tag_value(volume, TAG_TRASH):
+        return f"its LV {lv} is not in service: it wears {', '.join(volume.tags)}", look
+    if volume.origin or volume.merging:
+        return f"its LV {lv} is a snapshot, or on its way back to one", look
+    if volume.size.bytes % _MIB:
+        return f"its LV {lv} has {volume.size.bytes} bytes, which is no whole number of MiB", look
+    try:
+        check_lv_name(volume.name)
+    except ValueError as error:
+        return f"its LV {lv}: {error}", look
+    return None
+
+
+def _lv_disk(
+    scene: Scene, name: GuestName, disk: DomainDisk, volume: Volume, before: list[Disk]
+) -> LvDisk:
+    """Return a disk under the name that it has by its tag, its LV's name, or its device."""
+    taken = {one.name for one in before}
+    root_lv = next((one.lv for one in before if isinstance(one, LvDisk)), "")
+    names = (
+        tag_value(volume, TAG_DISK) if before else ROOT_DISK,
+        volume.name.removeprefix(f"{root_lv}-") if volume.name.startswith(f"{root_lv}-") else "",
+        disk.target,
+        f"disk{len(before)}",
+    )
+    label = next(one for one in (_label(text) for text in names) if one and one not in taken)
+    given = volume.name != lv_name(scene.spec.storage.lv_prefix, name, label)
+    return LvDisk(name=label, lv=volume.name, size=volume.size, given=given)
+
+
+def _label(text: str) -> Label | None:
+    try:
+        return parse_label(text)
+    except ValueError:
+        return None
+
+
+def _nics(scene: Scene, domain: Domain, finding: Finding) -> list[FoundNic]:
+    found: list[FoundNic] = []
+    networks = {network.bridge: network.name for network in scene.spec.networks}
+    for nic in domain.nics:
+        network = networks.get(nic.bridge)
+        if network is None:
+            where = (
+                f"on {nic.bridge}, which is no network of the spec" if nic.bridge else "elsewhere"
+            )
+            finding.remarks.append(f"NIC {nic.mac} {where}")
+        else:
+            try:
+                found.append(FoundNic(network=network, mac=parse_mac(nic.mac)))
+            except ValueError as error:
+                finding.remarks.append(f"NIC on {nic.bridge}: {error}")
+    return found
+
+
+def _description(root: ET.Element) -> str:
+    text = (root.findtext("description") or "").strip()
+    return text if text.isprintable() and len(text) <= _LONGEST else ""
+
+
+def _ready(root: ET.Element, domain: Domain) -> str:
+    """Return how it may be told that the guest is ready; an agent that is silent tells nothing."""
+    targets = root.iterfind("devices/channel/target")
+    channel = any(target.get("name") == _AGENT for target in targets)
+    return "agent" if domain.agent or (channel and not active(domain)) else "delay:30"
+
+
+def _remarks(root: ET.Element) -> list[str]:
+    """Return what else is in the XML that is not in each."""
+    found: list[str] = []
+    cpu = root.find("cpu")
+    if cpu is not None:
+        model = cpu.findtext("model") or ""
+        found.append(f"cpu {cpu.get('mode', '')} {model}".strip().replace("  ", " "))
+    parts = [*root, *root.iterfind("devices/*")]
+    for element in parts:
+        name = element.tag.rpartition("}")[2]
+        if name not in _ORDINARY and name not in _OURS_TO_SAY:
+            kind = element.get("type") or element.get("model") or ""
+            found.append(f"{name} {kind}".strip())
+    own = (one for one in root.iterfind("metadata/*") if "urn:kvmkeep" not in one.tag)
+    found.extend(f"metadata {one.tag}" for one in own)
+    return list(dict.fromkeys(found))
+
+
+def _source(disk: DomainDisk) -> str:
+    return f"{disk.format or 'unknown format'} {disk.source or 'without a file or device'}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fakes.facts import facts_of
 from fakes.guestfish import FakeTree, debian
@@ -258,13 +258,6 @@ class FakeHost:
         assert argv[:2] == ("!", "-e")
         return int(argv[2] in self.files), ""
 
-    def _ln(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
-        source, target = take_apart(argv).rest
-        if source not in self.files or target in self.files:
-            return 1, "No such file, or File exists"
-        self.files[target] = replace(self.files[source])
-        return 0, ""
-
     def _sed(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         words = take_apart(argv, values="-e", flags="--in-place", needs="--in-place -e")
         append, drop = words.values["-e"]
@@ -416,7 +409,8 @@ class FakeHost:
         if source not in self.files or target in self.files:
             return 1, "No such file, or file exists"
         self.files[target] = self.files[source]
-        self.trees[target] = self.trees[source]
+        if source in self.trees:
+            self.trees[target] = self.trees[source]
         return 0, ""
 
     def _looks(self, argv: tuple[str, ...], script: str) -> tuple[int, str]:

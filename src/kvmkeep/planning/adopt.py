@@ -208,7 +208,11 @@ def _aside_step(scene: Scene, guest: Guest, domain: Domain) -> Step | None:
         subject=f"guest {guest.name}",
         what=f"keep {path} of today as {other}",
         why="from now on the file is what libvirt has",
-        actions=(Command(argv=("ln", "--", path, other), why="give it a second name"),),
+        actions=(
+            Command(
+                argv=("ln", "--no-target-directory", "--", path, other), why="give it a second name"
+            ),
+        ),
     )
 
 

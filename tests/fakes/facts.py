@@ -129,7 +129,7 @@ def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
         mounts=tuple(sorted(host.mounts)),
         disk_files=tuple(
             found
-            for guest in spec.guests
+            for guest in guests
             for disk in guest.files
             if disk.mount in host.mounts and (found := host.look(disk.path)) is not None
         ),

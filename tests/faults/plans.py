@@ -31,6 +31,7 @@ from kvmkeep.model.spec import (
     FileDisk,
     FirstBoot,
     Format,
+    Guest,
     LvDisk,
     Packing,
     ReadyConsole,
@@ -800,6 +801,32 @@ def nothing_is_ours(host: FakeHost) -> None:
     }  # fmt: skip
 
 
+def disks_are_as_wanted(host: FakeHost, case: Case, one: Guest, domain: FakeDomain) -> None:
+    """Demand that a guest has just the disks of the spec, and what they are to hold."""
+    names = [
+        source.get("dev") or source.get("file", "")
+        for source in domain.xml.findall("devices/disk/source")
+    ]
+    paths = [disk_path("rl_build", disk) for disk in one.disks]
+    assert sorted(names) == sorted(paths)
+    if domain.live is not None:
+        assert sorted(names) == sorted(
+            source.get("dev") or source.get("file", "")
+            for source in domain.live.findall("devices/disk/source")
+        )
+    for disk in one.volumes:
+        volume = host.lvm.volumes[disk.lv]
+        assert volume.size == -(-disk.size.bytes // EXTENT) * EXTENT
+        assert volume.used == volume.size or not case.grown
+    for disk in one.files:
+        assert host.files[disk.path].size == disk.size.bytes
+        assert host.files[disk.path].used == disk.size.bytes or not case.grown
+    root = host.lvm.volumes[one.root.lv]
+    assert root.holds in host.images
+    if host.images[root.holds].contents.cloud_init:
+        assert root.instance == one.uuid
+
+
 def in_service(host: FakeHost, case: Case) -> None:
     """Demand the goal, told by the host and not by the planner."""
     for volume in ours(host):
@@ -835,29 +862,8 @@ def in_service(host: FakeHost, case: Case) -> None:
         assert domain.boots > 1 or one.name not in case.booted
         if one.adopted:
             as_it_was_made(host, domain)
-            continue
-        names = [
-            source.get("dev") or source.get("file", "")
-            for source in domain.xml.findall("devices/disk/source")
-        ]
-        paths = [disk_path("rl_build", disk) for disk in one.disks]
-        assert sorted(names) == sorted(paths)
-        if domain.live is not None:
-            assert sorted(names) == sorted(
-                source.get("dev") or source.get("file", "")
-                for source in domain.live.findall("devices/disk/source")
-            )
-        for disk in one.volumes:
-            volume = host.lvm.volumes[disk.lv]
-            assert volume.size == -(-disk.size.bytes // EXTENT) * EXTENT
-            assert volume.used == volume.size or not case.grown
-        for disk in one.files:
-            assert host.files[disk.path].size == disk.size.bytes
-            assert host.files[disk.path].used == disk.size.bytes or not case.grown
-        root = host.lvm.volumes[one.root.lv]
-        assert root.holds in host.images
-        if host.images[root.holds].contents.cloud_init:
-            assert root.instance == one.uuid
+        else:
+            disks_are_as_wanted(host, case, one, domain)
     for wanted in case.spec.networks:
         bridge = host.nm.links[wanted.bridge]
         assert (bridge.kind, bridge.ageing_time, bridge.stp) == (

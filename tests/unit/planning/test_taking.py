@@ -199,6 +199,9 @@ def test_a_disk_is_named_after_its_lv_or_its_device() -> None:
     volume = host.lvm.volumes["archive"] = host.lvm.volumes.pop("web-root-data")
     volume.name = "archive"
     edited(host, "web-root-data", "archive")
+    # The running guest has another one: apply would attach this.
+    assert "apply` would: give it /dev/rl_build/archive" in reasons(planned(host))[0]
+    host.libvirt.domains["old"].live = None
     adopt(host)
     assert "  vdb: {size: 1GiB, lv: archive}\n" in host.files[FILE].content.decode()
     assert "kvmkeep.disk=vdb" in volume.tags
@@ -211,6 +214,7 @@ def test_an_lv_that_is_named_as_the_spec_would_needs_no_name() -> None:
         volume.name = after
     edited(host, "web-root-data", "vm-old-data")
     edited(host, "/dev/mapper/rl_build-web--root", "/dev/rl_build/vm-old")
+    host.libvirt.domains["old"].live = None
     adopt(host)
     assert "  root: 4GiB\n  data: 1GiB\n" in host.files[FILE].content.decode()
     assert left(host).empty

@@ -44,6 +44,8 @@ class FakeDomain:
     """How large each disk looks to the running guest, where that was changed since its start."""
     own_files: set[str] = field(default_factory=set)
     """Files that a program in the guest has made."""
+    told: dict[str, str] = field(default_factory=dict)
+    """What its agent answers to questions about the guest."""
 
     @property
     def name(self) -> str:
@@ -137,6 +139,21 @@ class FakeVirsh:
     def _known(self, word: str) -> FakeDomain | None:
         """Return a domain by its name or UUID."""
         return next((d for d in self.domains.values() if word in {d.name, d.uuid}), None)
+
+    def several(self, line: str) -> str | None:
+        """Return what virsh prints of several questions to one agent; None if it falls silent."""
+        said = ""
+        for part in line.split("; "):
+            words = part.split(" ", 4)
+            if words[0] == "echo":
+                said += part.removeprefix("echo ") + "\n"
+                continue
+            assert words[:3] == ["qemu-agent-command", "--timeout", "2"], part
+            (domain,) = [one for one in self.domains.values() if one.uuid == words[3]]
+            if domain.name in self.silent_agents:
+                return None
+            said += domain.told.get(json.loads(words[4].strip("'"))["execute"], "") + "\n"
+        return said
 
     def _autostart(self, rest: tuple[str, ...]) -> tuple[int, str]:
         words = take_apart(rest, flags="--disable")

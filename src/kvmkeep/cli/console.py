@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
     from kvmkeep.cli.context import Context
 
-_LARGEST = 8 << 20
-"""Bytes of the log that are read; virtlogd rotates at 2 MiB by default (virtlogd.conf)."""
+_LARGEST = 16 << 20
+"""Bytes of each file that are read; virtlogd begins a new one at 2 MiB by default, and gives the
+old one the ending `.0` (virtlogd.conf)."""
+_END = 4 << 20
+"""Bytes of the end that are looked at for the last lines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,7 @@ def run(args: Args, ctx: Context) -> int:
         )
     from kvmkeep.host.console import become, console_command  # noqa: PLC0415
 
+    demand_running(guest, ctx)
     ctx.streams.talk(f"Attaching to {guest}. Ctrl-] leaves; Enter may be needed to see a prompt.")
     return become(console_command(ctx.connect, guest))
 
@@ -59,15 +63,30 @@ def at_terminal() -> bool:
     return all(s is not None and not s.closed and s.isatty() for s in (sys.stdin, sys.stdout))
 
 
+def demand_running(guest: str, ctx: Context) -> None:
+    """Refuse a guest without a QEMU: it has no serial port. One that starts has its own at once."""
+    from kvmkeep.model.facts import DomainState  # noqa: PLC0415
+
+    state = next((one.state for one in ctx.states() if one.name == guest), None)
+    if state is None:
+        raise UsageError(f"there is no guest {guest}", hint="`kvmkeep list` shows the names")
+    if state in {DomainState.SHUTOFF, DomainState.CRASHED}:
+        raise Unready(
+            f"{guest} is off: nobody is at its console",
+            hint=f"kvmkeep start {guest}; what it said last: kvmkeep console --log {guest}",
+        )
+    if state in {DomainState.PAUSED, DomainState.SUSPENDED}:
+        ctx.streams.talk(f"{guest} stands still. It says nothing until: kvmkeep resume {guest}")
+
+
 def _print_log(guest: str, lines: int, ctx: Context) -> int:
     path = console_log(guest)
-    try:
-        content = ctx.door().read(path, _LARGEST)
-    except OSError as error:
-        raise Unready(f"{path} can't be read: {error.strerror}", hint="run it as root") from error
-    if content is None:
+    content = _read(f"{path}.0", ctx) or b""
+    newest = _read(path, ctx)
+    if newest is None and not content:
         raise Unready(f"{path} is not there", hint="the log begins with the guest's first start")
-    said = clean(content)
+    content += newest or b""
+    said = clean(content[-_END:] if lines else content)
     if lines:
         said = "\n".join(said.splitlines()[-lines:])
     if said:
@@ -75,11 +94,18 @@ def _print_log(guest: str, lines: int, ctx: Context) -> int:
     return 0
 
 
+def _read(path: str, ctx: Context) -> bytes | None:
+    try:
+        return ctx.door().read(path, _LARGEST)
+    except OSError as error:
+        raise Unready(f"{path} can't be read: {error.strerror}", hint="run it as root") from error
+
+
 def clean(content: bytes) -> str:
     """Return a log without what a terminal would act upon: the guest chose every byte of it."""
     import re  # noqa: PLC0415
 
-    text = content.decode("utf-8", "replace").replace("\r\n", "\n")
+    text = re.sub("\r+\n", "\n", content.decode("utf-8", "replace")).replace("\r", "\n")
     # ECMA-48: control sequences, operating system commands, and two-character escapes.
     text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-_]", "", text)
     return re.sub(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]", "", text)

@@ -1,19 +1,25 @@
-"""`kvmkeep list`: what one types fifty times a day, so it reads names and states only."""
+"""`kvmkeep list`: what one types fifty times a day, so it reads names and states only.
+
+With `-l` it also asks the agents, for two seconds in all, and LVM for snapshots.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from kvmkeep.cli.guests import add_guests, checked, completable
 from kvmkeep.cli.table import table
+from kvmkeep.errors import Unready
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.spec import Guest
+    from kvmkeep.host.libvirt import State
+    from kvmkeep.model.spec import Guest, Spec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +45,22 @@ class Row:
     memory: int
     addresses: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    inside: Inside | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """What `-l` tells besides. `fullest` is a mountpoint, `percent` how full it is.
+
+    `ready` is empty where the guest does not run, `silent` why its agent gave no answer;
+    `snapshots` counts the sets, -1 where LVM can't be asked.
+    """
+
+    ready: str
+    silent: str
+    fullest: str
+    percent: float | None
+    snapshots: int
 
 
 ABSENT = "absent"
@@ -49,7 +71,11 @@ def add(parser: ArgumentParser) -> None:
     """Add the arguments."""
     add_guests(parser, some=False, help_text="only these guests")
     parser.add_argument(
-        "-l", "--long", action="store_true", help="addresses and labels too: reads the whole spec"
+        "-l",
+        "--long",
+        action="store_true",
+        help="readiness, addresses, the fullest filesystem, snapshots and labels: asks the "
+        "guests' agents, for two seconds in all",
     )
     parser.add_argument(
         "--label", action="append", default=[], help="only guests with this label of the spec"
@@ -74,6 +100,8 @@ def run(args: Args, ctx: Context) -> int:
         ctx.print_json({"guests": [asdict(row) for row in rows]})
     elif rows:
         ctx.streams.result(text(rows, long=args.long, width=ctx.streams.width))
+        for line in silent(rows):
+            ctx.streams.talk(line)
     else:
         ctx.streams.talk("No guests.")
     missing = sorted(wanted - {row.name for row in rows})
@@ -84,8 +112,9 @@ def run(args: Args, ctx: Context) -> int:
 
 def _rows(args: Args, ctx: Context) -> list[Row]:
     known: dict[str, Guest | None] = dict.fromkeys(ctx.guest_names())
-    if args.long or args.label:
-        known = {guest.name: guest for guest in ctx.spec().guests}
+    spec = ctx.spec() if args.long or args.label else None
+    if spec is not None:
+        known = {guest.name: guest for guest in spec.guests}
     states = {state.name: state for state in ctx.states()}
     rows = []
     for name in sorted({*known, *states}):
@@ -102,20 +131,58 @@ def _rows(args: Args, ctx: Context) -> list[Row]:
                 labels=guest.labels if guest else (),
             )
         )
-    return rows
+    if not args.long or spec is None:
+        return rows
+    shown = [row for row in rows if _chosen(row, args.guests, args)]
+    return _looked_into(shown, spec, states, ctx)
 
 
 def _addresses(guest: Guest | None) -> tuple[str, ...]:
     if guest is None:
         return ()
-    return tuple(
-        text
-        for nic in guest.nics
-        for text in (["dhcp"] if nic.dhcp else [str(address.ip) for address in nic.addresses])
-    )
+    from kvmkeep.cli.inside import addresses  # noqa: PLC0415
+
+    return addresses(guest, None)
 
 
-def _chosen(row: Row, wanted: Iterable[str], args: Args) -> bool:
+def _looked_into(rows: list[Row], spec: Spec, states: dict[str, State], ctx: Context) -> list[Row]:
+    from kvmkeep.cli.inside import addresses, fullest, look_inside, readiness  # noqa: PLC0415
+    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
+    from kvmkeep.model.facts import DomainState  # noqa: PLC0415
+
+    running = {row.name: states[row.name].uuid for row in rows if row.state == DomainState.RUNNING}
+    guests: dict[str, Guest] = {guest.name: guest for guest in spec.guests}
+    signs = look_inside(ctx.door(), ctx.connect, running, guests, utc_now())
+    counts = _snapshots(spec, ctx)
+    found: list[Row] = []
+    for row in rows:
+        guest, sign = guests.get(row.name), signs.get(row.name)
+        agent = None if sign is None else sign.agent
+        full = fullest(agent)
+        inside = Inside(
+            ready=readiness(guest, sign) if sign is not None else "",
+            silent="" if agent is None else agent.problem,
+            fullest="" if full is None else full.mountpoint,
+            percent=None if full is None or full.percent is None else round(full.percent, 1),
+            snapshots=-1 if counts is None else counts[row.name],
+        )
+        found.append(replace(row, addresses=addresses(guest, agent), inside=inside))
+    return found
+
+
+def _snapshots(spec: Spec, ctx: Context) -> Counter[str] | None:
+    """Count the sets of each guest; None where LVM can't be asked, which is said."""
+    from kvmkeep.model.snapshot import snapshot_sets  # noqa: PLC0415
+
+    try:
+        volumes = ctx.volumes()
+    except Unready as error:
+        ctx.streams.talk(f"not seen: {error.message}")
+        return None
+    return Counter(one.guest for one in snapshot_sets(volumes, spec.storage.vg))
+
+
+def _chosen(row: Row, wanted: Collection[str], args: Args) -> bool:
     return (
         (not wanted or row.name in wanted)
         and (not args.state or row.state == args.state)
@@ -127,6 +194,8 @@ def text(rows: list[Row], *, long: bool, width: int) -> str:
     """Return the table for a terminal."""
     from kvmkeep.model.units import Size  # noqa: PLC0415
 
+    if long:
+        return _long_text(rows, width)
     head = ("NAME", "STATE", "AUTOSTART", "SPEC", "VCPUS", "MEMORY")
     cells = [
         (
@@ -139,10 +208,35 @@ def text(rows: list[Row], *, long: bool, width: int) -> str:
         )
         for row in rows
     ]
-    if long:
-        head = (*head, "ADDRESSES", "LABELS")  # type: ignore[assignment]
-        cells = [
-            (*cell, " ".join(row.addresses), " ".join(row.labels))  # type: ignore[misc]
-            for cell, row in zip(cells, rows, strict=True)
-        ]
-    return table(head, list(cells), width)
+    return table(head, cells, width)
+
+
+def _long_text(rows: list[Row], width: int) -> str:
+    head = ("NAME", "STATE", "READY", "ADDRESSES", "FULLEST", "SNAPSHOTS", "LABELS")
+    cells = []
+    for row in rows:
+        inside = row.inside
+        if inside is None:
+            continue
+        full = "-" if inside.percent is None else f"{inside.percent:.0f} % {inside.fullest}"
+        cells.append(
+            (
+                row.name,
+                row.state,
+                inside.ready or "-",
+                " ".join(row.addresses) or "-",
+                full,
+                str(inside.snapshots) if inside.snapshots > 0 else "-",
+                " ".join(row.labels),
+            )
+        )
+    return table(head, cells, width)
+
+
+def silent(rows: list[Row]) -> list[str]:
+    """Return a line for each guest whose agent gave no answer, by its name."""
+    return [
+        f"agent of {row.name} {row.inside.silent}"
+        for row in rows
+        if row.inside is not None and row.inside.silent
+    ]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from kvmkeep.cli.guests import checked
+from kvmkeep.cli.inside import look_inside, readiness
+from kvmkeep.cli.moment import utc_now
 from kvmkeep.errors import UsageError
+from kvmkeep.model.facts import DomainState
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from datetime import datetime
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.agent import AgentFacts
+    from kvmkeep.cli.inside import Signs
+    from kvmkeep.model.agent import AgentFacts, AgentFilesystem
     from kvmkeep.model.facts import Domain, Facts
     from kvmkeep.model.spec import Guest, Spec
 
@@ -33,14 +38,22 @@ def run(args: Args, ctx: Context) -> int:
     """Print what the spec wants, what libvirt and LVM have, and what the agent answers."""
     name = checked(args.guest)
     spec = ctx.spec_or_none()
-    facts = ctx.observe(spec, (name,))
+    facts = ctx.observe(spec)
     guest = next((g for g in spec.guests if g.name == name), None) if spec else None
     domain = facts.domain(name)
     if guest is None and domain is None:
         raise UsageError(f"there is no guest {name}", hint="`kvmkeep list` shows the names")
-    shown = sections(name, spec, facts)
+    signs = None
+    now = utc_now()
+    if domain is not None and domain.state is DomainState.RUNNING:
+        wanted = {name: guest} if guest is not None else {}
+        running = {name: domain.uuid}
+        signs = look_inside(ctx.door(), ctx.connect, running, wanted, now)[name]
+    shown = sections(name, spec, facts, signs, now)
     if ctx.json:
-        ctx.print_json({"name": name, **{t.lower(): dict(pairs) for t, pairs in shown.items()}})
+        told = {title.lower(): dict(pairs) for title, pairs in shown.items()}
+        inside = None if signs is None else asdict(signs)
+        ctx.print_json({"name": name, **told, "inside": inside})
     else:
         ctx.streams.result(text(name, shown))
     return 0
@@ -49,24 +62,29 @@ def run(args: Args, ctx: Context) -> int:
 Pairs = list[tuple[str, str]]
 
 
-def sections(name: str, spec: Spec | None, facts: Facts) -> dict[str, Pairs]:
-    """Return titled lists of what is known of a guest."""
+def sections(
+    name: str, spec: Spec | None, facts: Facts, signs: Signs | None, now: datetime
+) -> dict[str, Pairs]:
+    """Return titled lists of what is known of a guest; `signs` only where it runs."""
     guest = next((g for g in spec.guests if g.name == name), None) if spec else None
     domain = facts.domain(name)
     shown: dict[str, Pairs] = {}
     if guest is not None:
         shown["Spec"] = _wanted(guest)
     if domain is not None:
-        shown["Domain"] = _found(domain)
+        shown["Domain"] = _found(domain, guest, signs)
         shown["Disks"] = [(d.target, f"{d.source or '(empty)'} ({d.bus})") for d in domain.disks]
         shown["Nics"] = [(nic.mac, nic.bridge) for nic in domain.nics]
     if spec is not None and guest is not None:
         shown["Volumes"] = _volumes(spec, guest, facts)
         shown["Boot"] = [("first boot", _first_boot(spec, guest, facts))]
-    agent = facts.agent(name)
-    if agent is not None:
-        shown["Agent"] = _told(agent)
-    return shown
+    if spec is not None:
+        shown["Snapshots"] = _snapshots(name, spec, facts, now)
+        shown["Pending"] = _pending(name, spec, facts) if guest is not None else []
+    if signs is not None and signs.agent is not None:
+        shown["Agent"] = _told(signs.agent)
+        shown["Filesystems"] = [_filesystem(one) for one in signs.agent.filesystems]
+    return {title: pairs for title, pairs in shown.items() if pairs}
 
 
 def _wanted(guest: Guest) -> Pairs:
@@ -86,9 +104,11 @@ def _wanted(guest: Guest) -> Pairs:
     ]
 
 
-def _found(domain: Domain) -> Pairs:
+def _found(domain: Domain, guest: Guest | None, signs: Signs | None) -> Pairs:
+    state = domain.state.value + (f" ({domain.why})" if domain.why else "")
     return [
-        ("state", domain.state.value),
+        ("state", state),
+        *([("readiness", str(readiness(guest, signs)))] if signs is not None else []),
         ("uuid", domain.uuid),
         ("ours", "yes" if domain.ours else "no: kvmkeep doesn't touch it"),
         ("size", f"{domain.vcpus} CPUs, {domain.memory}"),
@@ -108,9 +128,49 @@ def _volumes(spec: Spec, guest: Guest, facts: Facts) -> Pairs:
     return pairs
 
 
+def _snapshots(name: str, spec: Spec, facts: Facts, now: datetime) -> Pairs:
+    from kvmkeep.cli.snapshot_list import reverts, trouble  # noqa: PLC0415
+    from kvmkeep.model.snapshot import snapshot_sets  # noqa: PLC0415
+
+    vg = spec.storage.vg
+    sets = [one for one in snapshot_sets(facts.volumes, vg) if one.guest == name]
+    pairs = [
+        (one.name, f"{trouble(one, now)}, {one.level}, {one.size}, {one.filled_percent:.0f} % full")
+        for one in sets
+    ]
+    lines = reverts(facts.volumes, vg, frozenset({name}))
+    return pairs + [(f"revert {number}", line) for number, line in enumerate(lines, 1)]
+
+
+def _pending(name: str, spec: Spec, facts: Facts) -> Pairs:
+    """Return what `apply` would do to the guest, or why it can't."""
+    from kvmkeep.planning.plan import make_plan  # noqa: PLC0415
+
+    plan, subject = make_plan(spec, facts, (name,)), f"guest {name}"
+    pairs = [("refused", one.reason) for one in plan.refusals if one.subject == subject]
+    pairs += [("to do", step.what) for step in plan.steps if step.subject == subject]
+    pairs += [("note", note.text) for note in plan.notes if note.subject == subject]
+    return [(f"{number} {kind}", text) for number, (kind, text) in enumerate(pairs, 1)]
+
+
 def _told(agent: AgentFacts) -> Pairs:
-    pairs = [("problem", f"its agent {agent.problem}")] if agent.problem else []
+    pairs = [("problem", f"agent of {agent.guest} {agent.problem}")] if agent.problem else []
+    pairs += [("hostname", agent.hostname)] if agent.hostname else []
     return pairs + [(nic.name, " ".join(nic.addresses)) for nic in agent.nics if nic.addresses]
+
+
+BAR = 10
+"""Characters of a bar that shows how full something is."""
+
+
+def _filesystem(one: AgentFilesystem) -> tuple[str, str]:
+    where = " ".join(disk.serial or disk.device for disk in one.disks) or one.device
+    kind = f"{one.type} on {where}" if where else one.type
+    if one.percent is None:
+        return one.mountpoint, kind
+    filled = min(BAR, round(one.percent * BAR / 100))
+    bar = f"[{'#' * filled}{'.' * (BAR - filled)}]"
+    return one.mountpoint, f"{bar} {one.percent:3.0f} % of {one.total}, {kind}"
 
 
 def _first_boot(spec: Spec, guest: Guest, facts: Facts) -> str:

@@ -24,7 +24,6 @@ def first_boot_done(guest: Guest) -> Poll:
 def ready(guest: Guest) -> tuple[Action, ...]:
     """Wait until the guest is ready, as its spec defines that."""
     wanted = guest.run.ready
-    argv: tuple[str, ...]
     match wanted:
         case ReadyAgent():
             return (_poll(guest, agent_ping(guest), "to answer through its agent"),)
@@ -32,10 +31,7 @@ def ready(guest: Guest) -> tuple[Action, ...]:
             text = f"to take connections on port {wanted.port}"
             return (_poll(guest, tcp_try(guest, wanted), text),)
         case ReadyConsole():
-            log = console_log(guest.name)
-            argv = ("grep", "-aqsE", "-e", wanted.pattern, "--", log)
-            command = Command(argv=argv, why="look at the serial console's log")
-            return (_poll(guest, command, "to say so on its console"),)
+            return (_poll(guest, console_try(guest, wanted), "to say so on its console"),)
         case ReadyDelay():
             seconds = wanted.seconds
             return (
@@ -68,6 +64,12 @@ def tcp_try(guest: Guest, wanted: ReadyTcp) -> Command:
     )
     argv = ("nc", "-z", "-w", "3", address, str(wanted.port))
     return Command(argv=argv, why="try to connect", timeout=30.0)
+
+
+def console_try(guest: Guest, wanted: ReadyConsole) -> Command:
+    """See whether the guest has said on its console that it is ready."""
+    argv = ("grep", "-aqsE", "-e", wanted.pattern, "--", console_log(guest.name))
+    return Command(argv=argv, why="look at the serial console's log")
 
 
 def off(guest: Known, limit: int, *, agent: bool) -> Poll:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from ipaddress import IPv4Interface
 
 import pytest
 
+from kvmkeep.cli.inside import Signs
 from kvmkeep.cli.show import sections
 from kvmkeep.cli.show import text as show_text
 from kvmkeep.cli.standing import Level, stand
@@ -157,6 +159,9 @@ def test_the_worst_comes_first() -> None:
     assert document["guests"][0]["refused"] is True  # type: ignore[index]
 
 
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     "facts",
     [
@@ -196,21 +201,21 @@ def test_show_tells_how_far_the_first_boot_is(
     tags: tuple[str, ...], seeds: tuple[SeedFile, ...], said: str
 ) -> None:
     facts = replace(FACTS, volumes=(replace(FACTS.volumes[0], tags=tags),), seeds=seeds)
-    assert said in dict(sections("alpha", SPEC, facts)["Boot"])["first boot"]
+    assert said in dict(sections("alpha", SPEC, facts, None, NOW)["Boot"])["first boot"]
 
 
 def test_show_tells_everything_and_no_secret() -> None:
     nic = AgentNic(name="eth0", mac="", addresses=("10.0.0.5/24", "fe80::1/64"))
-    facts = replace(FACTS, agents=(AgentFacts(guest="alpha", nics=(nic,)),))
-    said = show_text("alpha", sections("alpha", SPEC, facts))
+    signs = Signs(agent=AgentFacts(guest="alpha", nics=(nic,)))
+    said = show_text("alpha", sections("alpha", SPEC, FACTS, signs, NOW))
     for word in ("10.0.0.5/24 fe80::1/64", "/dev/rl/vm-alpha", "running", "admin", "rl/vm-alpha"):
         assert word in said
     assert "$6$" not in said
 
 
 def test_show_of_what_is_only_in_one_place() -> None:
-    assert "Spec" not in sections("legacy", None, FACTS)
-    only = sections("beta", SPEC, FACTS)
+    assert "Spec" not in sections("legacy", None, FACTS, None, NOW)
+    only = sections("beta", SPEC, FACTS, None, NOW)
     assert "Domain" not in only
     assert dict(only["Boot"])["first boot"].startswith("not yet")
 

@@ -21,7 +21,6 @@ from kvmkeep.host.append import AppendFolder
 from kvmkeep.host.door import Result
 from kvmkeep.host.lock import Lock
 from kvmkeep.host.machine_door import MachineDoor
-from kvmkeep.model.agent import AgentFacts, AgentNic
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Report
@@ -400,19 +399,6 @@ def test_completion_knows_verbs_and_options(
     assert "--dry-run" in out
     assert "shutdown" in out
     assert re.search("@[A-Z_]+@", out) is None
-
-
-def test_show_tells_what_the_agent_claims(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    site.line("apply", "--yes")
-    capsys.readouterr()
-    nic = AgentNic(name="e1\x1b[2J", mac="52:54:00:00:00:01", addresses=("10.0.0.5/24",))
-    agent = AgentFacts(guest="web", problem="did not answer within 2 s", nics=(nic,))
-    site.change = lambda facts: replace(facts, agents=(agent,))
-    assert site.line("show", "web") == 0
-    out = capsys.readouterr().out
-    assert "10.0.0.5/24" in out
-    assert "its agent did not answer within 2 s" in out
-    assert "\x1b" not in out
 
 
 def test_labels_and_addresses_come_from_the_spec(

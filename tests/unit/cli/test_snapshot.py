@@ -212,10 +212,12 @@ def test_passes_go_on_until_interrupted_and_say_a_thing_once(
 
     def rest() -> None:
         assert "extend snapshot" in capsys.readouterr().out
-        site.host.tools["lvs"] = ""
+        volume.filled = 80.0
+        site.door.failing = "lvextend"
 
     def mend() -> None:
-        del site.host.tools["lvs"]
+        assert "lvextend" in capsys.readouterr().err
+        site.door.failing = ""
 
     door = Passes(site.stages.door, fill, rest, mend, lose, lambda: None)
     site.stages = replace(site.stages, door=door)  # type: ignore[arg-type]

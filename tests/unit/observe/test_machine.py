@@ -54,6 +54,7 @@ def test_the_labs_host() -> None:
     assert (tools["zstd"].path, tools["zstd"].package) == ("", "zstd")
     assert tools["nmcli"].package == "network-manager"
     assert (facts.images, facts.saved, facts.seeds) == ((), (), ())
+    assert facts.agent("web") is None
 
 
 def test_facts_survive_json() -> None:

@@ -28,7 +28,6 @@ from kvmkeep.model.units import (
     parse_label,
     parse_mac,
 )
-from kvmkeep.planning.domain_xml import inactive_shape
 from kvmkeep.planning.scene import Scene, active, aliases
 
 _AGENT = "org.qemu.guest_agent.0"
@@ -66,8 +65,8 @@ def find(scene: Scene, domain: Domain) -> Finding:
         finding.wrong.append((str(error), hint))
         name = GuestName("")
     root = ET.fromstring(domain.xml)  # noqa: S314 - libvirt made it
-    kib, vcpus = inactive_shape(domain.xml)
-    memory = Size(kib << 10)
+    # libvirt prints memory in KiB always.
+    memory, vcpus = Size(_number(root, "memory") << 10), _number(root, "vcpu")
     _check_shape(finding, domain, memory, vcpus)
     finding.remarks.extend(_remarks(root))
     disks = _disks(scene, name, domain, root, finding)
@@ -210,6 +209,11 @@ def _nics(scene: Scene, domain: Domain, finding: Finding) -> list[FoundNic]:
             except ValueError as error:
                 finding.remarks.append(f"NIC on {nic.bridge}: {error}")
     return found
+
+
+def _number(root: ET.Element, tag: str) -> int:
+    text = (root.findtext(tag) or "").strip()
+    return int(text) if text.isdecimal() and len(text) < 16 else 0
 
 
 def _description(root: ET.Element) -> str:

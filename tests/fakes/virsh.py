@@ -429,8 +429,9 @@ class FakeVirsh:
                 assert words.one("--key") == "kvmkeep"
                 inner = ET.fromstring(words.one("--set"))  # noqa: S314 - our own
                 new = ET.SubElement(metadata, _OURS)
-                for label in inner:
-                    ET.SubElement(new, "{urn:kvmkeep:guest:1}" + label.tag).text = label.text
+                for one in inner:
+                    made = ET.SubElement(new, "{urn:kvmkeep:guest:1}" + one.tag, one.attrib)
+                    made.text = one.text
             elif len(metadata) == 0:
                 tree.remove(metadata)
         return 0, ""

@@ -642,7 +642,6 @@ BY_HAND = """\
 <source file='/data/x.qcow2'/><target dev='vdc' bus='virtio'/></disk>
 <disk type='file' device='cdrom'><driver name='qemu' type='raw'/><target dev='sda' bus='sata'/></disk>
 <interface type='bridge'><mac address='52:54:00:00:00:0a'/><source bridge='br-guests'/></interface>
-<interface type='bridge'><mac address='52:54:00:00:00:0b'/><source bridge='br0'/></interface>
 <channel><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
 <graphics type='vnc'/></devices></domain>"""
 SPEC_DIR = "/etc/kvmkeep"

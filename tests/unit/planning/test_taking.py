@@ -10,7 +10,8 @@ import pytest
 from fakes.host import FakeHost
 from fakes.nm import FakeLink
 from fakes.virsh import FakeDomain
-from faults.plans import BY_HAND, SPEC_DIR, by_hand
+from faults.plans import BY_HAND, SPEC_DIR
+from faults.plans import by_hand as built_by_hand
 from unit.planning.rounds import carry_out
 
 from kvmkeep.cli.takeover import look_at
@@ -26,6 +27,16 @@ GIB = 1 << 30
 OLD = Wish(guests=("old",))
 FILE = f"{SPEC_DIR}/guests/old.yaml"
 HOST_FILE = f"{SPEC_DIR}/host.yaml"
+
+
+def by_hand() -> FakeHost:
+    """Return the host whose guest has a NIC more, on a bridge that is no network of a spec."""
+    host = built_by_hand()
+    domain = host.libvirt.domains["old"]
+    text = "<interface type='bridge'><mac address='52:54:00:00:00:0b'/><source bridge='br0'/></interface>"
+    for tree in (domain.xml, domain.live):
+        tree.find("devices").append(ET.fromstring(text))  # noqa: S314 - our own
+    return host
 
 
 def planned(host: FakeHost, wish: Wish = OLD, **changes: object) -> Plan:

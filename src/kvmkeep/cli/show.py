@@ -119,13 +119,37 @@ def _found(domain: Domain, guest: Guest | None, signs: Signs | None) -> Pairs:
 
 
 def _volumes(spec: Spec, guest: Guest, facts: Facts) -> Pairs:
+    from kvmkeep.model.units import Size  # noqa: PLC0415
+
     pairs = []
     for disk in guest.volumes:
         volume = facts.volume(spec.storage.vg, disk.lv)
         tags = "" if volume is None else f" [{' '.join(volume.tags)}]"
         size = "absent" if volume is None else f"{volume.size}{tags}"
         pairs.append((f"{spec.storage.vg}/{disk.lv}", size))
-    return pairs
+    files = {file.path: file.fingerprint.size for file in facts.disk_files}
+    for file in guest.files:
+        mounted = file.mount in facts.mounts
+        told = str(Size(files[file.path])) if file.path in files else "absent"
+        pairs.append((file.path, told if mounted else f"nothing is mounted at {file.mount}"))
+    return pairs + _kept(spec, guest, facts)
+
+
+def _kept(spec: Spec, guest: Guest, facts: Facts) -> Pairs:
+    """Return the LVs of disks that the spec has no more."""
+    from kvmkeep.model.names import TAG_GUEST, TAG_OURS  # noqa: PLC0415
+    from kvmkeep.model.trash import is_trash  # noqa: PLC0415
+
+    wanted = {disk.lv for disk in guest.volumes}
+    return [
+        (f"{one.vg}/{one.name}", f"{one.size}, kept: the spec does not name it")
+        for one in facts.volumes
+        if one.vg == spec.storage.vg
+        and {TAG_OURS, TAG_GUEST + guest.name} <= {*one.tags}
+        and not one.origin
+        and not is_trash(one)
+        and one.name not in wanted
+    ]
 
 
 def _snapshots(name: str, spec: Spec, facts: Facts, now: datetime) -> Pairs:

@@ -17,7 +17,7 @@ PACKAGES = [
 ]  # fmt: skip
 PROGRAMS = (
     "usr/sbin/qemu-ga", "usr/sbin/dropbear", "usr/bin/dropbearkey", "usr/bin/jq",
-    "sbin/mke2fs", "sbin/resize2fs", "sbin/sfdisk", "usr/bin/partx",
+    "sbin/mke2fs", "sbin/resize2fs", "sbin/e2fsck", "sbin/blkid", "sbin/sfdisk", "usr/bin/partx",
 )  # fmt: skip
 NAME_SERVICE = ("libnss_files.so.2", "libnss_dns.so.2")
 EARLY = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod")

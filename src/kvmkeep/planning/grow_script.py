@@ -30,7 +30,7 @@ for sys in /sys/block/*; do
   [ -z "$disk" ] || end "both $disk and $name may be the disk" bad
   disk=$name
 done
-[ -n "$disk" ] || end "no disk with the serial '$1' and of $2 bytes" bad
+[ -n "$disk" ] || end "no disk has the serial '$1'; or without one, $2 bytes" bad
 tries=0
 until [ "$(cat /sys/block/$disk/size)" -ge $(($2 / 512)) ]; do
   tries=$((tries + 1))
@@ -56,14 +56,21 @@ if [ -n "$part" ]; then
   fi
 fi
 dev=/dev/${part:-$disk}
-kind=$(blkid $dev | sed -n 's/.* TYPE="\([^"]*\)".*/\1/p')
-where=
+kind= where=
 number=$(cat /sys/class/block/${dev##*/}/dev)
 while read -r _ _ device _ point rest; do
   case "$device $rest " in
-    "$number "* | *" - btrfs $dev "*) where=$(printf %b "$point") && break ;;
+    "$number "* | *" - btrfs $dev "*)
+      where=$(printf %b "$point") kind=${rest#*- }
+      kind=${kind%% *}
+      break
+      ;;
   esac
 done </proc/self/mountinfo
+if [ -z "$where" ]; then
+  command -v blkid || end "$dev is not mounted, and there is no blkid to tell what is on it" bad
+  kind=$(blkid $dev | sed -n 's/.* TYPE="\([^"]*\)".*/\1/p')
+fi
 case $kind in
   ext2 | ext3 | ext4)
     [ -n "$where" ] || e2fsck -f -p $dev

@@ -66,7 +66,7 @@ def test_disks_grow_while_the_guest_runs(site: Host) -> None:
     process = site.qemu_pid("gamma")
     inside(
         site,
-        "mke2fs -q -t ext4 /dev/vdb && mkdir -p /mnt && mount -t ext4 /dev/vdb /mnt"
+        "/sbin/mke2fs -q -t ext4 /dev/vdb && mkdir -p /mnt && mount -t ext4 /dev/vdb /mnt"
         " && echo precious > /mnt/file && sync; sleep 3000 >/dev/null 2>&1 & echo $! > /root/pid",
     )
     before = int(inside(site, "df -P -k / | tail -n 1").split()[1])

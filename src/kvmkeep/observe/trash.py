@@ -26,14 +26,16 @@ def _folder(notebook: Notebook, name: str) -> TrashFolder:
     if content is not None:
         try:
             domain = parse_kept(content)
-        except ET.ParseError as error:
+        except (ET.ParseError, ValueError) as error:
             problem = f"{path}/{DEFINITION} can't be read: {error}"
     return TrashFolder(name=name, files=files, domain=domain, problem=problem)
 
 
 def parse_kept(content: bytes) -> KeptDomain:
-    """Return what a kept definition says; raises ET.ParseError."""
-    root = ET.fromstring(content)  # noqa: S314 - libvirt made it, and only root can write there
+    """Return what a kept definition says; raises ET.ParseError, or ValueError if it is not ours."""
+    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
+        raise ValueError("libvirt prints no document type")
+    root = ET.fromstring(content)  # noqa: S314 - no document type, so no entities
     sources = (source.get("dev", "") for source in root.iterfind("devices/disk/source"))
     return KeptDomain(
         name=root.findtext("name", ""),

@@ -147,6 +147,31 @@ def test_no_room_for_full_size_is_refused_with_a_size_that_fits() -> None:
     assert "delete old sets" in reasons(plan(host, wanted, moment="2026-11-23T07:11:00+00:00"))
 
 
+class FillingUp(Watching):
+    """A door behind which somebody takes all room once the first snapshot is there."""
+
+    def run(self, command: Command, watch: ProgressWatcher | None = None) -> Result:
+        if len(self.stood) == 1:
+            self.host.lvm.size -= self.host.lvm.free
+        return super().run(command, watch)
+
+
+def test_a_group_full_at_the_second_disk_leaves_the_guest_running_and_no_set_to_go_back_to() -> (
+    None
+):
+    host, wanted = site()
+    door, room = FillingUp(host), host.lvm.size
+    with pytest.raises(StepError, match="insufficient free space"):
+        reach(host, wanted, lambda s, f: plan_create(s, f, wish()), door=door)
+    assert door.stood == [("paused", True)] * 2
+    domain = host.libvirt.domains["web"]
+    assert (domain.state, domain.frozen, host.systemd.timers) == ("running", False, {})
+    assert sets(host, wanted) == [(SET, "frozen", "incomplete")]
+    host.lvm.size = room
+    take(host, wanted, moment=LATER)
+    assert [trouble for _, _, trouble in sets(host, wanted)] == [""]
+
+
 def test_small_snapshots_and_many_sets_are_worth_a_note() -> None:
     host, wanted = site()
     host.libvirt.domains["web"].agent = False

@@ -153,6 +153,30 @@ def test_a_removal_that_was_stopped_can_be_taken_back() -> None:
         assert restores(host, wanted) == Plan()
 
 
+def test_a_restoring_that_was_stopped_goes_on_where_it_was() -> None:
+    count = len(restores(*trashed()[:2]).steps)
+    for stop in range(1, count):
+        host, without, wanted = trashed()
+        for step in restores(host, without).steps[:stop]:
+            carry_out(host, step)
+        now = wanted if f"{GUESTS}/web.yaml" in host.files else without
+        for step in restores(host, now).steps:
+            carry_out(host, step)
+        assert restores(host, wanted) == Plan()
+        assert make_plan(wanted, host.facts(wanted)).empty
+
+
+def test_a_file_alone_comes_back_alone() -> None:
+    host, wanted = site()
+    host.lvm.volumes.clear()
+    host.libvirt.domains.clear()
+    without = removed(host, wanted)
+    for step in restores(host, without).steps:
+        carry_out(host, step)
+    assert f"{GUESTS}/web.yaml" in host.files
+    assert host.names("/var/lib/kvmkeep/trash") == ()
+
+
 def test_a_guest_that_did_not_start_with_the_host_does_not_do_so_afterwards() -> None:
     host, wanted = site()
     host.libvirt.domains["web"].autostart = False

@@ -20,7 +20,7 @@ from kvmkeep.model.names import (
     utc_stamp,
 )
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
-from kvmkeep.model.snapshot import Level, SnapshotSet, full_size
+from kvmkeep.model.snapshot import Level, SnapshotSet, full_size, is_snapshot
 from kvmkeep.model.spec import Guest, LvDisk, Spec
 from kvmkeep.model.units import GuestName, Size, check_lv_name
 from kvmkeep.planning import guards
@@ -99,10 +99,12 @@ def _taken(scene: Scene, guest: Guest, wish: Wish) -> SnapshotSet | None:
 
 
 def set_name(scene: Scene, guest: Guest, wish: Wish) -> str:
-    """Return the set's name: the minute, or the second where the minute has a set already."""
+    """Return the set's name: the minute, or the second where the minute's name is taken."""
     minute = utc_stamp(wish.moment)
     others = {one.name for one in sets_of(scene, guest) if not one.partial}
-    return minute if minute not in others else second_stamp(wish.moment)
+    named = (scene.volumes.get(f"{disk.lv}-{minute}") for disk in guest.volumes)
+    foreign = any(one is not None and not is_snapshot(one) for one in named)
+    return second_stamp(wish.moment) if foreign or minute in others else minute
 
 
 def _stands(scene: Scene, guest: Guest, domain: Domain) -> bool:

@@ -134,6 +134,14 @@ def test_second_set_of_a_minute_is_named_after_the_second() -> None:
     assert [name for name, _, _ in sets(host, wanted)] == [SET, "20261123T071050Z"]
 
 
+def test_a_name_that_a_foreign_lv_has_is_not_asked_for() -> None:
+    host, wanted = site()
+    foreign = host.lvm.add(f"vm-web-data-{SET}", GIB)
+    take(host, wanted)
+    assert [name for name, _, _ in sets(host, wanted)] == ["20261123T071034Z"]
+    assert foreign.tags == set()
+
+
 def test_no_room_for_full_size_is_refused_with_a_size_that_fits() -> None:
     host, wanted = site()
     host.lvm.size = 5 * GIB + 10 * GIB + GIB // 2

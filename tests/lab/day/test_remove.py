@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 GAMMA = "10.5.68.13"
 FILE = "/etc/kvmkeep/guests/gamma.yaml"
-YAML = TINY_YAML.replace("ADDRESS", GAMMA).replace("{root: 256MiB}", "{root: 256MiB, data: 32MiB}")
+YAML = (
+    TINY_YAML.replace("5min", "15min")
+    .replace("ADDRESS", GAMMA)
+    .replace("{root: 256MiB}", "{root: 256MiB, data: 32MiB}")
+)
 FOREIGN = {
     "vm-gamma-data-old": (),
     "trash-20200101T0000Z-vm-gamma": (),

@@ -21,7 +21,10 @@ PROGRAMS = (
 )  # fmt: skip
 NAME_SERVICE = ("libnss_files.so.2", "libnss_dns.so.2")
 EARLY = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod")
-LATE = ("virtio_net", "virtio_console", "cdrom", "sr_mod", "isofs", "evdev", "button", "virtio-rng")
+LATE = (
+    "virtio_net", "virtio_console", "virtio_balloon", "cdrom", "sr_mod", "isofs", "evdev", "button",
+    "virtio-rng",
+)  # fmt: skip
 SIZE = 80 * 2**20
 SPACE = 2**30
 

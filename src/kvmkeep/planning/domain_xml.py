@@ -56,6 +56,10 @@ PLACEHOLDER = re.compile(r"%CHANGEME-[A-Z-]+%")
 CDROM = "sda"
 """The CD-ROM for seeds. It is SCSI: Debian's cloud kernel has no AHCI, so no SATA."""
 
+_OTHER_PORTS = 5
+"""What libvirt puts behind ports besides: SCSI, USB, serial ports, balloon, random numbers."""
+_SPARE_PORTS = 8
+
 _AGENT = "org.qemu.guest_agent.0"
 _REPLACED_ON_DISKS = ("source", "target", "serial", "boot", "address", "alias", "driver")
 _REPLACED_ON_NICS = ("mac", "source", "target", "address", "alias", "boot")
@@ -79,6 +83,7 @@ def domain_xml(spec: Spec, guest: Guest, networks: dict[Label, Network], emulato
     _set_nics(devices, guest, networks)
     _set_console(devices, guest)
     _set_agent(devices)
+    _set_ports(root, devices, guest)
     ET.indent(root)
     return ET.tostring(root, encoding="unicode") + "\n"
 
@@ -244,6 +249,21 @@ def _set_agent(devices: ET.Element) -> None:
     if not any(target.get("name") == _AGENT for target in targets):
         channel = ET.SubElement(devices, "channel", type="unix")
         ET.SubElement(channel, "target", type="virtio", name=_AGENT)
+
+
+def _set_ports(root: ET.Element, devices: ET.Element, guest: Guest) -> None:
+    """Give a Q35 machine ports for devices that are added while it runs: it can't grow any.
+
+    libvirt itself leaves just one (its pci-hotplug.html). A template that has PCI controllers
+    of its own knows better.
+    """
+    machine = root.find("os/type")
+    if machine is None or "q35" not in machine.get("machine", ""):
+        return
+    if any(one.get("type") == "pci" for one in devices.findall("controller")):
+        return
+    for _ in range(len(guest.disks) + len(guest.nics) + _OTHER_PORTS + _SPARE_PORTS):
+        ET.SubElement(devices, "controller", type="pci", model="pcie-root-port")
 
 
 def _child(parent: ET.Element, tag: str, *, first: bool = False) -> ET.Element:

@@ -94,7 +94,6 @@ class FakeHost:
             "systemd-run": lambda argv: self.systemd.run(argv, self.now),
             "systemctl": self.systemd.systemctl,
             "busctl": lambda argv: self.nm.busctl(argv, self.now),
-            "virsh": self.libvirt.virsh,
         }
 
     # What a test puts there
@@ -203,6 +202,8 @@ class FakeHost:
             return 127, "not found"
         if name == "lvremove":
             return self.lvm.lvremove(rest, command.stdin)
+        if name == "virsh":
+            return self.libvirt.virsh(rest, command.stdin)
         if name in self._tools:
             return self._tools[name](rest)
         method = getattr(self, "_" + name.replace("-", "_"), None)

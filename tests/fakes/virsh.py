@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,11 +86,13 @@ class FakeVirsh:
     silent_agents: set[str] = field(default_factory=set)
     stubborn_agents: set[str] = field(default_factory=set)
     """Those that answer, but can't freeze."""
+    stiff: set[str] = field(default_factory=set)
+    """Those that don't let go of a NIC, or of memory."""
     runs: int = 0
     disk: Callable[[str], Any] = lambda _: None
     """Returns the LV or file of a path."""
 
-    def virsh(self, argv: tuple[str, ...]) -> tuple[int, str]:
+    def virsh(self, argv: tuple[str, ...], stdin: bytes = b"") -> tuple[int, str]:
         verb, rest = argv[0], argv[1:]
         simple = {
             "domuuid": lambda d: (0, d.uuid + "\n"),
@@ -110,6 +113,7 @@ class FakeVirsh:
             return simple[verb](domain) if domain is not None else _missing(rest[1])
         others = {
             "autostart": self._autostart,
+            "desc": self._desc,
             "dumpxml": self._dumpxml,
             "undefine": self._undefine,
             "domrename": self._domrename,
@@ -121,6 +125,8 @@ class FakeVirsh:
             "attach-device": self._attach,
             "detach-disk": self._detach,
         }
+        if verb in {"update-device", "detach-interface"} or "/dev/stdin" in rest:
+            return self._devices(verb, rest, stdin)
         if verb in others:
             return others[verb](rest)
         if verb in {"setmem", "setmaxmem", "setvcpus"}:
@@ -173,6 +179,7 @@ class FakeVirsh:
             "guest-fsfreeze-thaw": self._thaw,
             "guest-exec": lambda d: self._execute(d, **question["arguments"]),
             "guest-file-open": lambda d: _open(d, **question["arguments"]),
+            "guest-set-vcpus": lambda d: _use_cpus(d, question["arguments"]["vcpus"]),
         }
         question = json.loads(text)
         if not question.keys() <= {"execute", "arguments"} or question["execute"] not in answers:
@@ -308,6 +315,7 @@ class FakeVirsh:
         xml = ET.fromstring(text)  # noqa: S314 - our own
         for driver in xml.findall("devices/disk/driver"):
             assert driver.get("type") == "raw", "a disk that is not raw"
+        _plug(xml)
         new = FakeDomain(xml)
         twin = next((d for d in self.domains.values() if d.uuid == new.uuid), None)
         old = self.domains.get(new.name)
@@ -322,9 +330,17 @@ class FakeVirsh:
         return 0, ""
 
     def _dumpxml(self, rest: tuple[str, ...]) -> tuple[int, str]:
-        words = take_apart(rest, flags="--inactive --security-info", needs="--inactive")
-        domain = self._known(words.rest[0])
-        return _missing(words.rest[0]) if domain is None else (0, f"{xml_text(domain.xml)}\n")
+        words = take_apart(rest, values="--domain --xpath", flags="--inactive --security-info")
+        name = words.one("--domain") if words.values.get("--domain") else words.rest[0]
+        domain = self._known(name)
+        if domain is None:
+            return _missing(name)
+        if words.values.get("--xpath"):
+            found = _asked(domain, words.one("--xpath"))
+            return 0, f"<name>{name}</name>\n\n" if found else "\n"
+        if "--inactive" not in words.flags:
+            raise UnknownCommandError(f"dumpxml {rest}")
+        return 0, f"{xml_text(domain.xml)}\n"
 
     def _start(self, domain: FakeDomain) -> tuple[int, str]:
         if domain.live is not None:
@@ -393,17 +409,29 @@ class FakeVirsh:
         words = take_apart(
             rest,
             values="--domain --uri --key --set",
-            flags="--live",
-            needs="--domain --uri --key --set --live",
+            flags="--live --config",
+            needs="--domain --uri --key --set",
         )
         domain = self.domains.get(words.one("--domain"))
         if domain is None:
             return _missing(words.one("--domain"))
-        if domain.live is None:
-            return 1, "error: Requested operation is not valid: domain is not running"
-        if words.one("--uri") != "urn:kvmkeep:reboot:1":
+        trees = _trees(domain, words.flags)
+        if trees is None:
+            return _NOT_RUNNING
+        element = ET.fromstring(words.one("--set"))  # noqa: S314 - our own
+        if words.one("--uri") == "urn:kvmkeep:reboot:1":
+            assert trees == [domain.live]
+            domain.rebooted = element.get("asked", "")
+            return 0, ""
+        if words.one("--uri") != "urn:kvmkeep:guest:1":
             raise UnknownCommandError(str(rest))
-        domain.rebooted = ET.fromstring(words.one("--set")).get("asked", "")  # noqa: S314
+        for one in element.iter():
+            assert ":" not in one.tag, "libvirt fails to create a namespace that is there"
+            one.tag = f"{{urn:kvmkeep:guest:1}}{one.tag}"
+        for tree in trees:
+            metadata = tree.find("metadata")
+            metadata.remove(metadata.find(_OURS))
+            metadata.append(copy.deepcopy(element))
         return 0, ""
 
     def _mark(self, rest: tuple[str, ...]) -> tuple[int, str]:
@@ -475,26 +503,174 @@ class FakeVirsh:
         words = take_apart(
             rest,
             values="--domain --size --count",
-            flags="--config --maximum",
-            needs="--domain --config",
+            flags="--config --live --maximum",
+            needs="--domain",
         )
         domain = self.domains.get(words.one("--domain"))
         if domain is None:
             return _missing(words.one("--domain"))
-        xml = domain.xml
+        trees = _trees(domain, words.flags)
+        if trees is None:
+            return _NOT_RUNNING
+        number = int(words.one("--count" if verb == "setvcpus" else "--size"))
         if verb == "setvcpus":
-            vcpu = xml.find("vcpu")
-            count = int(words.one("--count"))
-            if "--maximum" in words.flags:
-                vcpu.text = str(count)
-            elif count > int(vcpu.text or 0):
-                return 1, "error: requested vcpus is greater than max allowable"
-        else:
-            size = int(words.one("--size"))
-            if verb == "setmem" and size > int(xml.findtext("memory", "0")):
+            return _set_vcpus(domain, trees, number, maximum="--maximum" in words.flags)
+        if verb == "setmaxmem":
+            assert trees == [domain.xml], "QEMU's memory can't grow"
+        for tree in trees:
+            if verb == "setmem" and number > int(tree.findtext("memory", "0")):
                 return 1, "error: cannot set memory higher than max memory"
-            xml.find("memory" if verb == "setmaxmem" else "currentMemory").text = str(size)
+        for tree in trees:
+            current = tree.find("currentMemory")
+            if verb == "setmaxmem":
+                tree.find("memory").text = str(number)
+                number = min(number, int(current.text or 0))
+            if tree is not domain.live or domain.name not in self.stiff:
+                current.text = str(number)
         return 0, ""
+
+    def _devices(self, verb: str, rest: tuple[str, ...], stdin: bytes) -> tuple[int, str]:
+        words = take_apart(
+            rest,
+            values="--domain --file --type --mac",
+            flags="--config --live",
+            needs="--domain --file" if verb != "detach-interface" else "--domain --type --mac",
+        )
+        domain = self.domains.get(words.one("--domain"))
+        if domain is None:
+            return _missing(words.one("--domain"))
+        trees = _trees(domain, words.flags)
+        if trees is None:
+            return _NOT_RUNNING
+        if verb == "detach-interface":
+            return self._detach_nic(domain, trees, words.one("--type"), words.one("--mac"))
+        assert words.one("--file") == "/dev/stdin"
+        new = ET.fromstring(stdin)  # noqa: S314 - our own
+        mac = new.find("mac").get("address")
+        found = [_nic_of(tree, mac) for tree in trees]
+        if (verb == "attach-device") == any(nic is not None for nic in found):
+            return 1, f"error: there is such a NIC, or none: {mac}"
+        for tree, old in zip(trees, found, strict=True):
+            devices = tree.find("devices")
+            if old is None and tree is domain.live and _free_ports(tree) == []:
+                return 1, "error: internal error: No more available PCI slots"
+            if old is not None:
+                assert _without_bridge(old) == _without_bridge(new), "something else is changed"
+                devices.remove(old)
+            devices.append(copy.deepcopy(new))
+            _plug(tree)
+        return 0, ""
+
+    def _detach_nic(
+        self, domain: FakeDomain, trees: list[ET.Element], kind: str, mac: str
+    ) -> tuple[int, str]:
+        for tree in trees:
+            nic = _nic_of(tree, mac)
+            if nic is None or nic.get("type") != kind:
+                return 1, f"error: No interface with MAC address {mac} was found"
+            if tree is not domain.live or (domain.awake and domain.name not in self.stiff):
+                tree.find("devices").remove(nic)
+        return 0, ""
+
+    def _desc(self, rest: tuple[str, ...]) -> tuple[int, str]:
+        words = take_apart(
+            rest,
+            values="--domain --new-desc",
+            flags="--config --live",
+            needs="--domain --new-desc --config",
+        )
+        domain = self.domains.get(words.one("--domain"))
+        trees = None if domain is None else _trees(domain, words.flags)
+        if trees is None:
+            return _missing(words.one("--domain"))
+        for tree in trees:
+            found = tree.find("description")
+            if found is None:
+                found = ET.Element("description")
+                tree.insert(2, found)
+            found.text = words.one("--new-desc")
+        return 0, ""
+
+
+_NOT_RUNNING = (1, "error: Requested operation is not valid: domain is not running")
+
+
+def _trees(domain: FakeDomain, flags: frozenset[str]) -> list[ET.Element] | None:
+    """Return what a change is made to, or None where the domain does not run."""
+    if not flags & {"--config", "--live"}:
+        raise UnknownCommandError(f"without --config or --live: {sorted(flags)}")
+    if "--live" in flags and domain.live is None:
+        return None
+    trees = [domain.xml] if "--config" in flags else []
+    return [*trees, domain.live] if "--live" in flags else trees
+
+
+def _set_vcpus(
+    domain: FakeDomain, trees: list[ET.Element], number: int, *, maximum: bool
+) -> tuple[int, str]:
+    for tree in trees:
+        vcpu = tree.find("vcpu")
+        most = int(vcpu.text or 0)
+        now = int(vcpu.get("current", most))
+        assert not (tree is domain.live and (maximum or number < now)), "that is not hot-pluggable"
+        if not maximum and number > most:
+            return 1, "error: requested vcpus is greater than max allowable"
+        most = number if maximum else most
+        now = min(now, number) if maximum else number
+        vcpu.text = str(most)
+        vcpu.attrib.pop("current", None)
+        if now != most:
+            vcpu.set("current", str(now))
+    return 0, ""
+
+
+def _use_cpus(domain: FakeDomain, cpus: list[dict[str, int]]) -> int:
+    plugged = int(domain.live.find("vcpu").get("current", domain.live.findtext("vcpu")))
+    assert all(one["online"] is True and one["logical-id"] < plugged for one in cpus)
+    return len(cpus)
+
+
+def _plug(tree: ET.Element) -> None:
+    """Number the ports of a Q35 machine, and put each disk and NIC that has none into one."""
+    ports = tree.findall("devices/controller[@model='pcie-root-port']")
+    for number, port in enumerate(ports, 1):
+        port.set("index", str(number))
+    disks = tree.findall("devices/disk[@device='disk']")
+    for device in [*disks, *tree.findall("devices/interface")]:
+        free = _free_ports(tree)
+        if device.find("address") is None and free:
+            ET.SubElement(device, "address", type="pci", bus=f"0x{free[0]:02x}")
+
+
+def _free_ports(tree: ET.Element) -> list[int] | None:
+    """Return the numbers of the free ports, or None where the machine has none at all."""
+    ports = tree.findall("devices/controller[@model='pcie-root-port']")
+    numbers = [int(one.get("index", "0")) for one in ports]
+    taken = {int(one.get("bus", "0"), 16) for one in tree.iterfind("devices/*/address")}
+    return [one for one in numbers if one not in taken] if ports else None
+
+
+def _nic_of(tree: ET.Element, mac: str) -> ET.Element | None:
+    nics = tree.findall("devices/interface")
+    return next((one for one in nics if one.find("mac").get("address") == mac), None)
+
+
+def _without_bridge(nic: ET.Element) -> str:
+    nic = copy.deepcopy(nic)
+    nic.find("source").attrib.pop("bridge", None)
+    return ET.canonicalize(ET.tostring(nic, encoding="unicode"), strip_text=True)
+
+
+def _asked(domain: FakeDomain, xpath: str) -> bool:
+    """Answer the two questions about a running domain that are asked in XPath."""
+    tree = domain.live if domain.live is not None else domain.xml
+    gone = re.fullmatch(r'/domain\[not\(devices/interface/mac/@address="(.*)"\)\]/name', xpath)
+    if gone:
+        return _nic_of(tree, gone[1]) is None
+    near = re.fullmatch(r"/domain\[currentMemory > (\d+) and currentMemory < (\d+)\]/name", xpath)
+    if near is None:
+        raise UnknownCommandError(xpath)
+    return int(near[1]) < int(tree.findtext("currentMemory", "0")) < int(near[2])
 
 
 def xml_text(tree: ET.Element) -> str:

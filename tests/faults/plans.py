@@ -37,7 +37,7 @@ from kvmkeep.model.spec import (
     ReadyConsole,
     Spec,
 )
-from kvmkeep.model.units import GuestName, Label, Size
+from kvmkeep.model.units import GuestName, Label, Mac, Size
 from kvmkeep.planning.autostart import plan_autostart
 from kvmkeep.planning.clone import Cloning, plan_clone
 from kvmkeep.planning.clone_origin import Wanted
@@ -178,6 +178,40 @@ def changes_of_what_is_there() -> Case:
     wanted = guest(memory=Size(3 * GIB), vcpus=4, autostart=False)
     networks = (network(stp=False, ageing_time=300),)
     return Case(host=host, spec=spec(wanted, networks=networks))
+
+
+def changing_a_running_guest() -> Case:
+    """All that can be changed of one at once, after somebody else changed something too."""
+    host = a_host()
+    networks = (network(), network("internal", 2368))
+    given = nic("web", 2, mac=Mac("52:54:00:0a:0b:0c"), addresses=(), dhcp=True, gateway=None)
+    before = guest(
+        nics=(nic("web"), nic("web", 1, gateway=None), given), memory_headroom=Size(2 * GIB),
+        vcpus_headroom=2, labels=("old",),
+    )  # fmt: skip
+    reach(host, spec(before, networks=networks))
+    domain = host.libvirt.domains["web"]
+    domain.agent = True
+    domain.live.find("devices").remove(domain.live.findall("devices/interface")[1])
+    ET.SubElement(domain.xml.find("devices"), "hostdev")
+    after = replace(
+        before, nics=(nic("web"), nic("web", 1, on="internal", gateway=None), nic("web", 3)),
+        memory=Size(3 * GIB), vcpus=3, memory_headroom=Size(3 * GIB), vcpus_headroom=0,
+        labels=("new",), description="the shop",
+    )  # fmt: skip
+    return Case(host=host, spec=spec(after, networks=networks))
+
+
+def lost_domain_that_is_to_be_another_one() -> Case:
+    host = a_host()
+    networks = (network(), network("internal", 2368))
+    reach(host, spec(guest(), networks=networks))
+    del host.libvirt.domains["web"]
+    wanted = guest(
+        nics=(nic("web", on="internal"), nic("web", 1)), memory=Size(3 * GIB), vcpus=1,
+        labels=("new",),
+    )  # fmt: skip
+    return Case(host=host, spec=spec(wanted, networks=networks), off=("web",))
 
 
 def domain_and_its_seed_left_behind() -> Case:
@@ -700,7 +734,8 @@ def letting_go() -> Case:
 PLANS = (
     first_guest, multihomed_with_data_disk, dhcp, openstack_only, complete_image, packed_image,
     remote_packed_image, remote_image_with_detached_signature, new_network_beside_one_in_use,
-    changes_of_what_is_there, domain_and_its_seed_left_behind, starting, shutting_down,
+    changes_of_what_is_there, changing_a_running_guest, lost_domain_that_is_to_be_another_one,
+    domain_and_its_seed_left_behind, starting, shutting_down,
     snapshot_of_frozen_guest, snapshot_of_suspended_guest, snapshot_of_guest_that_is_off,
     deleting_a_set, deleting_expired_sets, extending_snapshots_that_fill,
     reverting_a_running_guest, reverting_and_keeping_what_was, renaming,
@@ -856,6 +891,7 @@ def in_service(host: FakeHost, case: Case) -> None:
         state = "shut off" if one.name in case.off else "running"
         assert domain.state == ("paused" if one.name in case.paused else state), one.name
         assert not domain.frozen, one.name
+        as_defined(case.spec, one, domain.xml)
         kept = host.files[f"{case.spec.xml_dir}/{one.name}.xml"].content
         assert kept.decode() == f"{xml_text(domain.xml)}\n", one.name
         assert domain.boots > 1 or one.name not in case.booted
@@ -869,3 +905,18 @@ def in_service(host: FakeHost, case: Case) -> None:
             "bridge", wanted.ageing_time, wanted.stp,
         )  # fmt: skip
         assert host.nm.links[wanted.vlan_interface].master == wanted.bridge
+
+
+def as_defined(spec: Spec, one: Guest, xml: ET.Element) -> None:
+    """Demand that a definition has the NICs, memory and CPUs of the spec."""
+    bridges = {network.name: network.bridge for network in spec.networks}
+    nics = {
+        nic.find("mac").get("address"): nic.find("source").get("bridge")
+        for nic in xml.iterfind("devices/interface")
+    }
+    assert nics == {nic.mac: bridges[nic.network] for nic in one.nics}
+    sizes = [int(xml.findtext(name, "")) for name in ("currentMemory", "memory")]
+    assert sizes == [one.memory.kib, one.memory_max.kib]
+    vcpu = xml.find("vcpu")
+    assert vcpu is not None
+    assert (vcpu.get("current", vcpu.text), vcpu.text) == (str(one.vcpus), str(one.vcpus_max))

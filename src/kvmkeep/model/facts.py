@@ -171,11 +171,39 @@ class DomainDisk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DomainNic:
-    """A network interface of a domain."""
+    """A network interface of a domain. `xml` is its element in libvirt's own XML."""
 
     mac: str
     bridge: str
     model: str
+    kind: str = "bridge"
+    xml: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """Memory and CPUs of a domain, and the most it can be given of them without another start.
+
+    `balloon` tells whether its memory can be changed while it runs.
+    """
+
+    memory: Size
+    memory_max: Size
+    vcpus: int
+    vcpus_max: int
+    balloon: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenNic:
+    """What a domain's own metadata keep of a NIC that the spec named.
+
+    `settings` are the network settings that its guest was given at its first boot or later
+    (`addresses`, `gateway` ...); empty where that is not known.
+    """
+
+    mac: str
+    settings: tuple[tuple[str, str], ...] = ()
 
 
 class DomainState(StrEnum):
@@ -200,6 +228,12 @@ class Domain:
     there is none: another start gives another number. `rebooted` is when a reboot that kvmkeep
     asked for was last seen to be over, as this QEMU process keeps it. `executes` when its agent
     says that it runs programs for us; it is asked only while a disk of the guest is growing.
+
+    `defined` is the shape that its next start gives it, `live` the one of the running process;
+    None where it can't be read, or does not run. `nics` are those of its definition, `live_nics`
+    those of the running process, and `ports` the number of devices that can be added to that on
+    the bus of a Q35 machine; -1 where this is another machine. `description`, `labels` and `given`
+    are those of its definition.
     """
 
     name: str
@@ -219,6 +253,13 @@ class Domain:
     run: int = -1
     rebooted: str = ""
     executes: bool = False
+    defined: Shape | None = None
+    live: Shape | None = None
+    live_nics: tuple[DomainNic, ...] = ()
+    ports: int = -1
+    description: str = ""
+    labels: tuple[str, ...] = ()
+    given: tuple[GivenNic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,10 +72,14 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """Something the administrator should know, which changes nothing."""
+    """Something the administrator should know, which changes nothing.
+
+    `pending` when it will come about by itself, at the guest's next start.
+    """
 
     subject: str
     text: str
+    pending: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

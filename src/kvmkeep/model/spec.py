@@ -21,6 +21,8 @@ Prefix = IPv4Network | IPv6Network
 
 ROOT_DISK = Label("root")
 """The disk that is made from the image; every guest has it."""
+NO_HEADROOM = Size(0)
+"""Of memory: it can't be raised without another start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,7 +268,8 @@ class Guest:
     """A guest. UUID and MACs are derived from `identity`: its name, or the one it was born with.
 
     The first of `disks` is the root disk, which is made from the image and always an LV.
-    `user_data` is extra cloud-config as JSON text, merged over ours; may be empty. One that is
+    `user_data` is extra cloud-config as JSON text, merged over ours; may be empty. By the headroom,
+    memory and CPUs can be raised without another start. One that is
     `adopted` was not made by kvmkeep and can't be made by it: it has no image (an empty name), no
     login and no first boot, its UUID and MACs stand in the spec, and of its addresses only those
     are known that the spec tells. `protect` refuses to remove it.
@@ -290,6 +293,18 @@ class Guest:
     place: Place
     adopted: bool = False
     protect: bool = False
+    memory_headroom: Size = NO_HEADROOM
+    vcpus_headroom: int = 0
+
+    @property
+    def memory_max(self) -> Size:
+        """The most memory that it can be given while it runs: what is promised to it."""
+        return Size(self.memory.bytes + self.memory_headroom.bytes)
+
+    @property
+    def vcpus_max(self) -> int:
+        """The most CPUs that it can be given while it runs."""
+        return self.vcpus + self.vcpus_headroom
 
     @property
     def root(self) -> LvDisk:

@@ -9,11 +9,12 @@ from xml.etree import ElementTree as ET
 
 from kvmkeep.host.door import Door
 from kvmkeep.host.libvirt import Described, Hypervisor
-from kvmkeep.model.facts import Domain, DomainDisk, DomainNic
+from kvmkeep.model.facts import Domain, DomainDisk, DomainNic, GivenNic, Shape
 from kvmkeep.model.names import METADATA_URI, REBOOT_URI
 from kvmkeep.model.units import Size
 from kvmkeep.observe.notebook import Notebook
 
+_MARK = f"metadata/{{{METADATA_URI}}}guest"
 _AGENT = "org.qemu.guest_agent.0"
 
 
@@ -70,17 +71,24 @@ def parse_domain(described: Described, door: Door) -> Domain:
         state=state.state,
         persistent=state.persistent,
         autostart=state.autostart,
-        ours=root.find(f"metadata/{{{METADATA_URI}}}guest") is not None,
+        ours=root.find(_MARK) is not None,
         memory=state.memory,
         vcpus=state.vcpus,
         disks=tuple(disks),
-        nics=tuple(_nic(nic) for nic in root.iterfind("devices/interface")),
+        nics=_nics(root),
         agent=live is not None and _agent_connected(live),
         serial_log=_serial_log(root),
         xml=described.xml,
         why=state.why,
         run=state.run,
         rebooted="" if live is None else _rebooted(live),
+        defined=_shape(root),
+        live=None if live is None else _shape(live),
+        live_nics=() if live is None else _nics(live),
+        ports=-1 if live is None else _ports(live),
+        description=root.findtext("description", ""),
+        labels=tuple(label.text or "" for label in root.iterfind(f"{_MARK}/{{*}}label")),
+        given=tuple(_given(nic) for nic in root.iterfind(f"{_MARK}/{{*}}nic")),
     )
 
 
@@ -90,6 +98,44 @@ def _merged(defined: Sequence[DomainDisk], live: Sequence[DomainDisk]) -> list[D
     return here + [
         replace(disk, defined=False) for disk in live if disk.source and disk not in defined
     ]
+
+
+def _shape(root: ET.Element) -> Shape | None:
+    """Return memory and CPUs; libvirt prints memory in KiB always."""
+    vcpu = root.find("vcpu")
+    most = root.findtext("memory", "")
+    balloon = root.find("devices/memballoon")
+    try:
+        return Shape(
+            memory=Size(int(root.findtext("currentMemory", most)) * 1024),
+            memory_max=Size(int(most) * 1024),
+            vcpus=int("" if vcpu is None else vcpu.get("current") or vcpu.text or ""),
+            vcpus_max=int("" if vcpu is None else vcpu.text or ""),
+            balloon=balloon is None or balloon.get("model") != "none",
+        )
+    except ValueError:
+        return None
+
+
+def _nics(root: ET.Element) -> tuple[DomainNic, ...]:
+    return tuple(_nic(nic) for nic in root.iterfind("devices/interface"))
+
+
+def _ports(live: ET.Element) -> int:
+    """Count the free ports of a Q35 machine: each takes one device that is added."""
+    ports = {
+        int(one.get("index", "-1"))
+        for one in live.iterfind("devices/controller")
+        if one.get("model") == "pcie-root-port"
+    }
+    addresses = live.iterfind("devices/*/address")
+    taken = {int(one.get("bus", "0"), 16) for one in addresses if one.get("type") == "pci"}
+    return len(ports - taken) if ports else -1
+
+
+def _given(nic: ET.Element) -> GivenNic:
+    settings = (pair for pair in sorted(nic.attrib.items()) if pair[0] != "mac")
+    return GivenNic(mac=nic.get("mac", ""), settings=tuple(settings))
 
 
 def _disks(root: ET.Element, door: Door) -> list[DomainDisk]:
@@ -124,6 +170,8 @@ def _nic(nic: ET.Element) -> DomainNic:
         mac=_get(nic, "mac", "address"),
         bridge=_get(nic, "source", "bridge"),
         model=_get(nic, "model", "type"),
+        kind=nic.get("type", ""),
+        xml=ET.tostring(nic, encoding="unicode").strip(),
     )
 
 

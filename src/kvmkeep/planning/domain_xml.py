@@ -9,14 +9,17 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import count
 
 # Expat is given only text without a document type: no entity can be declared or expanded.
 from xml.etree import ElementTree as ET
 
+from kvmkeep.model.facts import GivenNic
 from kvmkeep.model.names import METADATA_URI, console_log, disk_path
-from kvmkeep.model.spec import Disk, FileDisk, Guest, LvDisk, Network, Spec
+from kvmkeep.model.spec import Disk, FileDisk, Guest, LvDisk, Network, Nic, Spec
 from kvmkeep.model.units import Label
+from kvmkeep.planning.mark import given_now, mark, record
 
 BASE = """\
 <domain type='kvm'>
@@ -69,13 +72,21 @@ class TemplateError(ValueError):
     """The site's base template can't be used; the message is a sentence."""
 
 
-def domain_xml(spec: Spec, guest: Guest, networks: dict[Label, Network], emulator: str = "") -> str:
+def domain_xml(
+    spec: Spec,
+    guest: Guest,
+    networks: dict[Label, Network],
+    emulator: str = "",
+    *,
+    young: bool = False,
+) -> str:
     """Return a guest's domain XML; raises TemplateError where the site's template is wrong.
 
-    `emulator` is the path of QEMU on this host; empty keeps the template's.
+    `emulator` is the path of QEMU on this host; empty keeps the template's. `young` tells that its
+    first boot is before it, which gives it the network settings of the spec.
     """
     root = _parse(_filled(spec.template or BASE, guest, networks))
-    _set_head(root, guest)
+    _set_head(root, guest, record(spec, guest, given_now(guest) if young else {}))
     devices = _child(root, "devices")
     if emulator:
         _child(devices, "emulator", first=True).text = emulator
@@ -106,29 +117,33 @@ def free_target(taken: Iterable[str]) -> str:
     return next(name for number in count() if (name := f"vd{_letters(number)}") not in names)
 
 
+def nic_xml(spec: Spec, guest: Guest, networks: dict[Label, Network], nic: Nic) -> str:
+    """Return the element of a NIC as the guest's domain XML would have it."""
+    devices = _child(_parse(_filled(spec.template or BASE, guest, networks)), "devices")
+    _set_nics(devices, replace(guest, nics=(nic,)), networks)
+    element = _child(devices, "interface")
+    ET.indent(element)
+    return ET.tostring(element, encoding="unicode").strip() + "\n"
+
+
+def moved_nic_xml(xml: str, bridge: str) -> str:
+    """Return the element of a NIC with another bridge; all else of it stays."""
+    element = ET.fromstring(xml)  # noqa: S314 - a part of what libvirt made
+    _child(element, "source").set("bridge", bridge)
+    return ET.tostring(element, encoding="unicode").strip() + "\n"
+
+
 def sha256(text: str) -> str:
     """Return the digest that observation gives for a saved XML file."""
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def inactive_shape(xml: str) -> tuple[int, int]:
-    """Return the memory in KiB and the number of CPUs of libvirt's own XML of a domain.
-
-    libvirt prints memory in KiB always. Zeros stand for what can't be read.
-    """
-    try:
-        root = _parse(xml)
-        return int(root.findtext("memory") or 0), int(root.findtext("vcpu") or 0)
-    except ValueError:
-        return 0, 0
 
 
 def _filled(template: str, guest: Guest, networks: dict[Label, Network]) -> str:
     bridge = networks[guest.nics[0].network].bridge if guest.nics else ""
     values = {
         "%CHANGEME-VM-NAME%": guest.name,
-        "%CHANGEME-RAM-SIZE%": str(guest.memory.kib),
-        "%CHANGEME-NUM-CPUS%": str(guest.vcpus),
+        "%CHANGEME-RAM-SIZE%": str(guest.memory_max.kib),
+        "%CHANGEME-NUM-CPUS%": str(guest.vcpus_max),
         "%CHANGEME-BRIDGE-NAME%": bridge,
     }
     # The header comment of a template may name placeholders of its own; it isn't kept anyway.
@@ -151,30 +166,32 @@ def _parse(text: str) -> ET.Element:
     return root
 
 
-def _set_head(root: ET.Element, guest: Guest) -> None:
+def _set_head(root: ET.Element, guest: Guest, nics: tuple[GivenNic, ...]) -> None:
     _first(root, "name").text = guest.name
     _after(root, "name", "uuid").text = guest.uuid
     if guest.description:
         _after(root, "uuid", "description").text = guest.description
-    _set_metadata(root, guest)
-    for element in (_child(root, "memory"), _after(root, "memory", "currentMemory")):
+    _set_metadata(root, guest, nics)
+    for element, size in (
+        (_child(root, "memory"), guest.memory_max),
+        (_after(root, "memory", "currentMemory"), guest.memory),
+    ):
         element.attrib.clear()
         element.set("unit", "KiB")
-        element.text = str(guest.memory.kib)
+        element.text = str(size.kib)
     vcpu = _child(root, "vcpu")
     vcpu.attrib.pop("current", None)
-    vcpu.text = str(guest.vcpus)
+    if guest.vcpus_headroom:
+        vcpu.set("current", str(guest.vcpus))
+    vcpu.text = str(guest.vcpus_max)
 
 
-def _set_metadata(root: ET.Element, guest: Guest) -> None:
+def _set_metadata(root: ET.Element, guest: Guest, nics: tuple[GivenNic, ...]) -> None:
     before = "description" if root.find("description") is not None else "uuid"
     metadata = _after(root, before, "metadata")
     for old in metadata.findall(f"{{{METADATA_URI}}}guest"):
         metadata.remove(old)
-    # libvirt keeps the element alone: it must bring the namespace itself (formatdomain).
-    ours = ET.SubElement(metadata, "kvmkeep:guest", {"xmlns:kvmkeep": METADATA_URI})
-    for label in guest.labels:
-        ET.SubElement(ours, "kvmkeep:label").text = label
+    metadata.append(mark(guest, nics))
 
 
 def _set_disks(devices: ET.Element, vg: str, guest: Guest) -> None:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from kvmkeep.model.command import Action, Command, WriteFile
 from kvmkeep.model.facts import Domain
 from kvmkeep.model.names import SEED_DIR, STATE_DIR, seed_path
-from kvmkeep.model.plan import Note, Noun, Risk, Step
+from kvmkeep.model.plan import Noun, Risk, Step
 from kvmkeep.model.spec import FirstBoot, Guest, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning.disk_files import mounted
-from kvmkeep.planning.domain_xml import CDROM, domain_xml, inactive_shape, sha256
+from kvmkeep.planning.domain_xml import CDROM, domain_xml, sha256
 from kvmkeep.planning.images import ASSUMED, Source
 from kvmkeep.planning.inside import tell_of_seed
 from kvmkeep.planning.scene import Known, Scene, active
@@ -60,17 +60,11 @@ def drop_in(scene: Scene, work: GuestWork) -> Command | None:
 
 
 def begin_steps(scene: Scene, work: GuestWork) -> tuple[Step, ...]:
-    """Return what defines a guest and begins its first boot, or keeps it as the spec says."""
+    """Return what defines a guest, and begins its first boot."""
     guest = work.guest
-    domain = scene.own_domain(guest)
     steps = [_define_step(scene, work)]
     if fresh(scene, guest):
         steps.append(_start_step(scene, work))
-    else:
-        known = domain or kept_domain(scene, guest)
-        if known is not None:
-            steps.append(_memory_step(guest, known))
-            steps.append(_vcpus_step(guest, known))
     return tuple(step for step in steps if step is not None)
 
 
@@ -84,25 +78,6 @@ def finish_steps(scene: Scene, work: GuestWork) -> tuple[Step, ...]:
     steps.append(_autostart_step(scene, work, domain))
     steps.append(_seed_removal(scene, guest))
     return tuple(step for step in steps if step is not None)
-
-
-def domain_notes(scene: Scene) -> tuple[Note, ...]:
-    """Return where guests differ from the spec in a way that is left alone."""
-    notes: list[Note] = []
-    for guest in scene.guests:
-        domain = scene.own_domain(guest)
-        if domain is None or fresh(scene, guest):
-            continue
-        subject = f"guest {guest.name}"
-        nics = [(nic.mac, scene.networks[nic.network].bridge) for nic in guest.nics]
-        if [(nic.mac.lower(), nic.bridge) for nic in domain.nics] != nics:
-            text = "its network interfaces are not as the spec says; they are left as they are"
-            notes.append(Note(subject=subject, text=text))
-        differs = (domain.memory, domain.vcpus) != (guest.memory, guest.vcpus)
-        if active(domain) and differs:
-            text = "its memory or number of CPUs changes when it is shut down and started again"
-            notes.append(Note(subject=subject, text=text))
-    return tuple(notes)
 
 
 def kept_domain(scene: Scene, guest: Guest) -> Domain | None:
@@ -200,7 +175,8 @@ def _define_anew(scene: Scene, guest: Guest) -> tuple[Action, ...]:
     """Return nothing where that is done already, or where the guest was not made here."""
     if guest.adopted:
         return ()
-    xml = domain_xml(scene.spec, guest, scene.networks, scene.facts.emulator)
+    young = fresh(scene, guest)
+    xml = domain_xml(scene.spec, guest, scene.networks, scene.facts.emulator, young=young)
     saved = scene.saved.get(guest.name)
     if scene.own_domain(guest) is not None and saved is not None and saved.sha256 == sha256(xml):
         return ()
@@ -413,38 +389,3 @@ def _autostart_step(scene: Scene, work: GuestWork, domain: Domain | None) -> Ste
         return None
     why = f"the spec says autostart: {'true' if wanted else 'false'}"
     return autostart_step(guest, on=wanted, why=why, assumes=work.assumes)
-
-
-def _memory_step(guest: Guest, domain: Domain) -> Step | None:
-    if domain.memory.kib == guest.memory.kib or inactive_shape(domain.xml)[0] == guest.memory.kib:
-        return None
-    size = str(guest.memory.kib)
-    grow = domain.memory.kib < guest.memory.kib
-    verbs = ("setmaxmem", "setmem") if grow else ("setmem", "setmaxmem")
-    return _shape_step(
-        guest,
-        f"set its memory to {guest.memory}",
-        tuple(
-            ("virsh", verb, "--domain", guest.name, "--size", size, "--config") for verb in verbs
-        ),
-    )
-
-
-def _vcpus_step(guest: Guest, domain: Domain) -> Step | None:
-    if domain.vcpus == guest.vcpus or inactive_shape(domain.xml)[1] == guest.vcpus:
-        return None
-    now = ("virsh", "setvcpus", "--domain", guest.name, "--count", str(guest.vcpus), "--config")
-    most = (*now, "--maximum")
-    order = (most, now) if domain.vcpus < guest.vcpus else (now, most)
-    return _shape_step(guest, f"set its number of CPUs to {guest.vcpus}", order)
-
-
-def _shape_step(guest: Guest, what: str, commands: tuple[tuple[str, ...], ...]) -> Step:
-    return Step(
-        noun=Noun.DOMAINS,
-        subject=f"guest {guest.name}",
-        what=f"{what}, from its next start on",
-        why="the spec says so",
-        probe=is_guest(guest),
-        actions=tuple(Command(argv=argv, why="change its definition") for argv in commands),
-    )

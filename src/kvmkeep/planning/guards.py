@@ -109,19 +109,27 @@ def capacity(scene: Scene) -> tuple[Refusal, ...]:
 def memory(scene: Scene, *, starting: Iterable[Guest]) -> tuple[Refusal, ...]:
     """Refuse to promise more memory than the host has, without its reserve.
 
-    Promised is what runs, what starts with the host, and what is to be started now.
+    Promised is what runs, what starts with the host, and what is to be started now: the most that
+    each can be given. A guest to which the spec promises more than before counts as a new one.
     """
     started = {guest.name: guest for guest in starting}
     promised: dict[str, Size] = {
-        domain.name: domain.memory
+        domain.name: _promised(domain)
         for domain in scene.facts.domains
         if active(domain) or domain.autostart
     }
-    new = [name for name in started if not _runs(scene.domains.get(name))]
+    for guest in scene.guests:
+        if guest.name in promised and promised[guest.name] < guest.memory_max:
+            started[guest.name] = guest
+    new = [
+        name
+        for name, guest in started.items()
+        if not _runs(scene.domains.get(name)) or promised[name] < guest.memory_max
+    ]
     if not new:
         return ()
     for name, guest in started.items():
-        promised[name] = max(guest.memory, promised.get(name, Size(0)))
+        promised[name] = max(guest.memory_max, promised.get(name, Size(0)))
     total = Size(sum(size.bytes for size in promised.values()))
     reserve = scene.spec.host.memory_reserve
     limit = scene.facts.memory.minus(reserve)
@@ -148,7 +156,7 @@ def identities(scene: Scene) -> tuple[Refusal, ...]:
         nic.mac.lower(): f"domain {domain.name}"
         for domain in scene.facts.domains
         if domain.uuid not in own
-        for nic in domain.nics
+        for nic in (*domain.nics, *domain.live_nics)
     }
     macs.update((link.mac.lower(), f"this host's {link.name}") for link in scene.facts.links)
     addresses = {
@@ -270,6 +278,11 @@ def _arrays_below(scene: Scene) -> tuple[Array, ...]:
         if any(pv.removeprefix("/dev/").startswith(array.name) for pv in pvs)
     )
     return below or scene.facts.arrays
+
+
+def _promised(domain: Domain) -> Size:
+    """Return the most memory that a domain can have, now or from its next start on."""
+    return max(domain.memory, domain.defined.memory_max if domain.defined else Size(0))
 
 
 def _runs(domain: Domain | None) -> bool:

@@ -12,10 +12,10 @@ from kvmkeep.model.units import GuestName, Label
 from kvmkeep.planning import guards
 from kvmkeep.planning.disk_change import attach_steps, detach_steps, disk_notes
 from kvmkeep.planning.disk_files import file_refusals, file_steps
+from kvmkeep.planning.domain_change import change_notes, change_steps
 from kvmkeep.planning.domain_xml import TemplateError
 from kvmkeep.planning.domains import (
     begin_steps,
-    domain_notes,
     drop_in,
     finish_steps,
     guest_work,
@@ -76,7 +76,7 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         *network_notes(scene, networks),
         *disk_notes(scene),
         *grow_notes(scene),
-        *domain_notes(scene),
+        *(note for guest in scene.guests for note in change_notes(scene, guest)),
         *guards.seed_notes(scene, works),
         *(() if names else unnamed_notes(scene)),
     )
@@ -140,7 +140,7 @@ def _steps_of(
     begin = (*root, *_data_steps(scene, guest, work.assumes), *begin_steps(scene, work))
     if not fresh(scene, guest):
         attached = (*detach_steps(scene, guest), *attach_steps(scene, guest))
-        begin = (*begin, *attached, *grow_steps(scene, guest))
+        begin = (*begin, *attached, *grow_steps(scene, guest), *change_steps(scene, guest))
     finish = finish_steps(scene, work)
     kept = kept_step(scene, guest, (*begin, *finish), work.assumes)
     return begin, finish if kept is None else (*finish, kept)

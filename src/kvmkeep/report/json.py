@@ -67,7 +67,10 @@ def plan_value(plan: Plan) -> Json:
             {"subject": one.subject, "reason": one.reason, "hint": one.hint}
             for one in plan.refusals
         ],
-        "notes": [{"subject": note.subject, "text": note.text} for note in plan.notes],
+        "notes": [
+            {"subject": note.subject, "text": note.text, "pending": note.pending}
+            for note in plan.notes
+        ],
     }
 
 

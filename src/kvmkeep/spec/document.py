@@ -393,6 +393,23 @@ class GuestFile(Section, frozen=True, kw_only=True):
     memory: Annotated[
         SizeText | None, Meta(description="Memory; at least 64MiB.", examples=["16GiB"])
     ]
+    vcpus_max: Annotated[
+        Annotated[int, Meta(ge=1, le=512)] | None,
+        Meta(
+            description="How far `vcpus` can be raised later while it runs. Default: not at all; "
+            "other numbers then wait for its next start.",
+            examples=[8],
+        ),
+    ] = None
+    memory_max: Annotated[
+        SizeText | None,
+        Meta(
+            description="How far `memory` can be raised later while it runs, if the guest has a "
+            "balloon driver; it is promised to the guest as a whole. Default: not at all; other "
+            "sizes then wait for its next start.",
+            examples=["32GiB"],
+        ),
+    ] = None
     disks: Annotated[
         dict[LabelText, SizeText | DiskSection | None] | None,
         Meta(

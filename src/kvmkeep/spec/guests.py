@@ -65,6 +65,8 @@ def resolve_guest(
     uuid = source.parse(("uuid",), _parse_uuid, document.uuid)
     parse_memory = _parse_exact_memory if document.adopted else _parse_memory
     memory = source.parse(("memory",), parse_memory, document.memory)
+    memory_max = source.parse(("memory_max",), parse_memory, document.memory_max)
+    _check_headroom(source, document, memory, memory_max)
     disks: tuple[Disk, ...] = ()
     if document.disks is not None:
         disks = resolve_disks(source, name, document.disks, storage, around.claims)
@@ -106,6 +108,8 @@ def resolve_guest(
         place=Place(file=source.file, line=1, column=1),
         adopted=document.adopted,
         protect=document.protect,
+        memory_headroom=(memory_max or memory).minus(memory),
+        vcpus_headroom=max((document.vcpus_max or 0) - document.vcpus, 0),
     )
 
 
@@ -159,6 +163,17 @@ def _parse_description(text: str) -> str:
     if len(text) > _LONGEST_DESCRIPTION:
         raise ValueError(f"longer than {_LONGEST_DESCRIPTION} characters")
     return text.strip()
+
+
+def _check_headroom(
+    source: Source[GuestFile], document: GuestFile, memory: Size | None, memory_max: Size | None
+) -> None:
+    """Note maxima that are less than what they are to be more than."""
+    if memory is not None and memory_max is not None and memory_max < memory:
+        source.wrong(("memory_max",), f"it is less than memory ({memory})")
+    vcpus, vcpus_max = document.vcpus, document.vcpus_max
+    if vcpus is not None and vcpus_max is not None and vcpus_max < vcpus:
+        source.wrong(("vcpus_max",), f"it is less than vcpus ({vcpus})")
 
 
 def _check_first_boot(source: Source[GuestFile], document: GuestFile) -> None:

@@ -11,7 +11,7 @@ from kvmkeep.model.command import WriteFile
 from kvmkeep.model.names import STATE_FRESH, console_log, seed_path
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import FirstBoot, Spec
-from kvmkeep.model.units import GuestName, Mac, Size
+from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning.plan import make_plan
 from tests.unit.planning.build import GIB, IMAGE, guest, nic, spec
 from tests.unit.planning.rounds import StepError, reach
@@ -60,34 +60,6 @@ def test_autostart_is_switched_on_and_off() -> None:
     run = replace(wanted.guests[0].run, autostart=False)
     reach(host, changed(wanted, run=run))
     assert not host.libvirt.domains["web"].autostart
-
-
-@pytest.mark.parametrize("live", [True, False])
-@pytest.mark.parametrize(("memory", "vcpus"), [(3 * GIB, 4), (1 * GIB, 1), (1 * GIB, 4)])
-def test_memory_and_cpus_change_from_the_next_start_on(
-    memory: int, vcpus: int, *, live: bool
-) -> None:
-    host, wanted = running()
-    if not live:
-        host.libvirt.domains["web"].live = None
-    more = changed(wanted, memory=Size(memory), vcpus=vcpus)
-    reach(host, more)
-    xml = host.libvirt.domains["web"].xml
-    assert xml.findtext("memory") == xml.findtext("currentMemory") == str(memory >> 10)
-    assert xml.findtext("vcpu") == str(vcpus)
-    notes = [note.text for note in plan(host, more).notes]
-    assert len(notes) == int(live)
-    assert all("when it is shut down and started again" in text for text in notes)
-
-
-def test_other_networks_than_the_specs_are_told_and_left_alone() -> None:
-    host, wanted = running()
-    other = changed(wanted, nics=(nic("web", mac=Mac("52:54:00:00:00:07")),))
-    found = plan(host, other)
-    assert [note.text for note in found.notes] == [
-        "its network interfaces are not as the spec says; they are left as they are"
-    ]
-    assert found.empty
 
 
 def kept(host: FakeHost) -> bytes:

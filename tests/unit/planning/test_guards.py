@@ -141,6 +141,25 @@ def test_long_lists_of_names_are_cut() -> None:
     assert all(len(one.reason) < 400 for one in found.refusals)
 
 
+def test_memory_that_a_guest_can_be_given_later_is_promised_to_it() -> None:
+    host = looked_at()
+    host.memory = 8 * GIB
+    more = spec(guest(memory_headroom=Size(2 * GIB)))
+    assert reasons(plan(host, more)) == ""
+    host.memory -= 1
+    assert "with web, guests are promised 4 GiB" in reasons(plan(host, more))
+    host.memory += 1
+    reach(host, spec(guest()))
+    assert reasons(plan(host, more)) == ""
+    host.memory -= 1
+    assert "with web, guests are promised 4 GiB" in reasons(plan(host, more))
+    assert reasons(plan(host, spec(guest()))) == ""
+    host.memory += 1
+    reach(host, more)
+    host.memory -= 1
+    assert reasons(plan(host, more)) == "", "it is promised already, though it counts later"
+
+
 def test_over_promised_memory_does_not_refuse_what_runs_already() -> None:
     host, wanted = looked_at(), spec(guest())
     running(host, wanted)
@@ -207,8 +226,9 @@ def test_lv_that_two_guests_have_under_any_name(disk: DomainDisk) -> None:
     host, wanted = looked_at(), spec(guest())
     facts = running(host, wanted)
     twin = replace(
-        facts.domains[0], name="x", uuid="y", disks=(disk,), nics=(), state=DomainState.SHUTOFF
-    )
+        facts.domains[0], name="x", uuid="y", disks=(disk,), nics=(), live_nics=(),
+        state=DomainState.SHUTOFF,
+    )  # fmt: skip
     text = reasons(plan(host, wanted, domains=(facts.domains[0], twin)))
     assert text == "guest web: its disk /dev/rl_build/vm-web is also a disk of the domain x"
 

@@ -1,0 +1,52 @@
+"""What is changed of a guest in service, so that it is as the spec says, or is told of it."""
+
+from __future__ import annotations
+
+from kvmkeep.model.facts import Domain
+from kvmkeep.model.plan import Note, Step
+from kvmkeep.model.spec import Guest
+from kvmkeep.planning.domains import kept_domain
+from kvmkeep.planning.nics import nic_notes, nic_steps
+from kvmkeep.planning.record import given_notes, record_steps
+from kvmkeep.planning.scene import Scene
+from kvmkeep.planning.shape import shape_notes, shape_steps
+from kvmkeep.planning.stage import fresh
+
+
+def change_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
+    """Return what changes a guest in service; raises TemplateError.
+
+    Its NICs are remembered after they were changed: until then the domain knows the old ones.
+    """
+    domain = _in_service(scene, guest)
+    if domain is None:
+        return ()
+    return (
+        *nic_steps(scene, guest, domain),
+        *shape_steps(guest, domain),
+        *record_steps(scene.spec, guest, domain),
+    )
+
+
+def change_notes(scene: Scene, guest: Guest) -> tuple[Note, ...]:
+    """Return what is left as it is, or comes about at the guest's next start."""
+    domain = _in_service(scene, guest)
+    if domain is None:
+        return ()
+    return (
+        *nic_notes(scene, guest, domain),
+        *shape_notes(guest, domain),
+        *given_notes(guest, domain),
+    )
+
+
+def pending(scene: Scene, guest: Guest) -> tuple[str, ...]:
+    """Return what comes about at the guest's next start."""
+    return tuple(note.text for note in change_notes(scene, guest) if note.pending)
+
+
+def _in_service(scene: Scene, guest: Guest) -> Domain | None:
+    """Return the guest's domain, or the one that it is about to be defined from again."""
+    if fresh(scene, guest):
+        return None
+    return scene.own_domain(guest) or kept_domain(scene, guest)

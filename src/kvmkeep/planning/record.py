@@ -1,0 +1,76 @@
+"""What is written into the domain of a guest in service: its labels, description and NICs."""
+
+from __future__ import annotations
+
+from kvmkeep.model.command import Command
+from kvmkeep.model.facts import Domain, GivenNic
+from kvmkeep.model.plan import Note, Noun, Step
+from kvmkeep.model.spec import Guest, Spec
+from kvmkeep.planning.domains import is_guest
+from kvmkeep.planning.mark import mark_command, record, settings_of
+
+
+def record_steps(spec: Spec, guest: Guest, domain: Domain) -> tuple[Step, ...]:
+    """Return what writes labels, NICs and description into a domain, where they differ."""
+    wanted = record(spec, guest, {nic.mac: nic.settings for nic in domain.given})
+    live = domain.live is not None
+    steps: list[Step] = []
+    if domain.labels != guest.labels:
+        what = f"label it {', '.join(guest.labels)}" if guest.labels else "take its labels away"
+        steps.append(_step(guest, what, mark_command(guest, wanted, live=live)))
+    elif not _remembered(guest, domain, wanted):
+        steps.append(_step(guest, "remember its NICs", mark_command(guest, wanted, live=live)))
+    if guest.description and domain.description.strip() != guest.description:
+        command = Command(
+            argv=(
+                "virsh", "desc", "--domain", guest.name, "--config",
+                *(("--live",) if live else ()), "--new-desc", guest.description,
+            ),
+            why="put it into the domain",
+        )  # fmt: skip
+        steps.append(_step(guest, "describe it as the spec does", command))
+    return tuple(steps)
+
+
+def _remembered(guest: Guest, domain: Domain, wanted: tuple[GivenNic, ...]) -> bool:
+    """Whether the domain remembers what it has to; of an adopted guest, less will do.
+
+    Nobody has to remember for it what its spec says until that changes.
+    """
+    known = {nic.mac: nic for nic in domain.given}
+    missing = [nic for nic in wanted if known.pop(nic.mac, None) != nic]
+    return not known and (not missing or guest.adopted)
+
+
+def given_notes(guest: Guest, domain: Domain) -> tuple[Note, ...]:
+    """Return where the spec says other network settings than the guest was given."""
+    given = {nic.mac: dict(nic.settings) for nic in domain.given if nic.settings}
+    notes: list[Note] = []
+    for nic in guest.nics:
+        if nic.mac not in given:
+            continue
+        before, now = given[nic.mac], dict(settings_of(nic))
+        told = [
+            f"{key} {before.get(key, 'none')} (the spec says {now.get(key, 'none')})"
+            for key in sorted({*before, *now})
+            if before.get(key) != now.get(key)
+        ]
+        if told:
+            text = (
+                f"its NIC {nic.mac} on network {nic.network} was given {'; '.join(told)}: what it "
+                f"has inside is its own; change it there, or while it is off with "
+                f"`kvmkeep tweak {guest.name}`"
+            )
+            notes.append(Note(subject=f"guest {guest.name}", text=text))
+    return tuple(notes)
+
+
+def _step(guest: Guest, what: str, command: Command) -> Step:
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=f"guest {guest.name}",
+        what=what,
+        why="the spec says so",
+        probe=is_guest(guest),
+        actions=(command,),
+    )

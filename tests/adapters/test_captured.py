@@ -7,7 +7,15 @@ from adapters.replay import Replay, captured, captured_files, ended, lab_host, p
 
 from kvmkeep.host import iproute, lvm, mdadm, nmcli
 from kvmkeep.host.libvirt import Described, State
-from kvmkeep.model.facts import Array, ArrayState, DomainDisk, DomainState, Nm, VolumeGroup
+from kvmkeep.model.facts import (
+    Array,
+    ArrayState,
+    DomainDisk,
+    DomainState,
+    Nm,
+    Shape,
+    VolumeGroup,
+)
 from kvmkeep.model.units import Size
 from kvmkeep.observe.domains import parse_domain
 
@@ -270,3 +278,6 @@ def test_a_domain_that_somebody_made_by_hand() -> None:
         ),
     )  # fmt: skip
     assert (found.agent, found.xml) == (False, xml)
+    size = Size(128 * MIB)
+    assert found.defined == Shape(memory=size, memory_max=size, vcpus=1, vcpus_max=1)
+    assert (found.live, found.nics, found.labels, found.given) == (None, (), (), ())

@@ -6,6 +6,7 @@ import socket
 import sys
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import libvirt as library
@@ -14,7 +15,7 @@ from adapters.replay import Replay, captured
 
 from kvmkeep.errors import Unready
 from kvmkeep.host.libvirt import Described, Hypervisor, Libvirt, State, _look, _states
-from kvmkeep.model.facts import DomainState
+from kvmkeep.model.facts import DomainState, GivenNic, Shape
 from kvmkeep.model.units import Size
 from kvmkeep.observe.domains import observe_domains, parse_domain
 from kvmkeep.observe.notebook import Notebook
@@ -275,3 +276,48 @@ def test_when_a_running_guest_was_rebooted() -> None:
     xml = "<domain><metadata>{}</metadata></domain>"
     found = parse_domain(described(xml.format(""), xml.format(mark)), Replay({}))
     assert found.rebooted == "2026-11-24T12:00:00Z"
+
+
+SHAPED = """<domain><description>the shop</description>
+<metadata><k:guest xmlns:k='urn:kvmkeep:guest:1'><k:label>prod</k:label>
+<k:nic mac='52:54:00:00:00:01' addresses='dhcp' dns='192.0.2.1'/><k:nic/></k:guest></metadata>
+<memory unit='KiB'>4096</memory><currentMemory unit='KiB'>2048</currentMemory>
+<vcpu current='2'>4</vcpu><devices>
+<controller type='pci' index='0' model='pcie-root'/>
+<controller type='pci' index='1' model='pcie-root-port'><address type='pci' bus='0x00'/></controller>
+<controller type='pci' index='2' model='pcie-root-port'><address type='pci' bus='0x00'/></controller>
+<controller type='pci' index='10' model='pcie-root-port'><address type='pci' bus='0x00'/></controller>
+<interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='b'/>
+<address type='pci' bus='0x0a'/></interface>
+<memballoon model='none'/></devices></domain>"""
+
+
+def test_the_shape_of_a_guest_and_what_its_metadata_keep() -> None:
+    found = parse_domain(described(SHAPED, SHAPED.replace("2048", "1024")), Replay({}))
+    assert found.defined == Shape(
+        memory=Size(2 * MIB), memory_max=Size(4 * MIB), vcpus=2, vcpus_max=4, balloon=False
+    )
+    assert found.live == replace(found.defined, memory=Size(MIB))
+    assert (found.description, found.labels, found.ports) == ("the shop", ("prod",), 2)
+    assert found.given == (
+        GivenNic(mac="52:54:00:00:00:01", settings=(("addresses", "dhcp"), ("dns", "192.0.2.1"))),
+        GivenNic(mac=""),
+    )
+    (nic,) = found.live_nics
+    assert found.nics == (nic,)
+    assert (nic.mac, nic.bridge, nic.kind) == ("52:54:00:00:00:01", "b", "bridge")
+    assert nic.xml.startswith("<interface")
+    assert nic.xml.endswith("</interface>")
+
+
+def test_a_shape_that_can_not_be_read_and_a_guest_that_is_off() -> None:
+    found = parse_domain(described("<domain><memory>much</memory></domain>"), Replay({}))
+    assert (found.defined, found.live, found.live_nics, found.ports) == (None, None, (), -1)
+    bare = "<domain><memory>4</memory><vcpu>1</vcpu></domain>"
+    found = parse_domain(described(bare, bare), Replay({}))
+    four = Size(4096)
+    assert found.live == Shape(memory=four, memory_max=four, vcpus=1, vcpus_max=1)
+    assert found.ports == -1
+    assert (
+        parse_domain(described("<domain><memory>4</memory></domain>"), Replay({})).defined is None
+    )

@@ -95,13 +95,19 @@ def _wanted(guest: Guest) -> Pairs:
     return [
         ("where", str(guest.place)),
         ("image", guest.image or "none: it was taken over"),
-        ("size", f"{guest.vcpus} CPUs, {guest.memory}"),
+        ("size", _size(guest)),
         ("networks", "; ".join(nics)),
         ("login", guest.login.user or "-"),
         ("autostart", "yes" if guest.run.autostart else "no"),
         ("needs", " ".join(guest.run.needs) or "-"),
         ("labels", " ".join(guest.labels) or "-"),
     ]
+
+
+def _size(guest: Guest) -> str:
+    most = f" (up to {guest.memory_max})" if guest.memory_headroom.bytes else ""
+    cpus = f" (up to {guest.vcpus_max})" if guest.vcpus_headroom else ""
+    return f"{guest.vcpus} CPUs{cpus}, {guest.memory}{most}"
 
 
 def _found(domain: Domain, guest: Guest | None, signs: Signs | None) -> Pairs:

@@ -34,12 +34,16 @@ WORDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How one thing stands: what it is like now, and what would have to be done."""
+    """How one thing stands: what it is like now, and what would have to be done.
+
+    `pending` is what comes about by itself, at a guest's next start.
+    """
 
     subject: str
     level: Level
     now: str
     todo: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +82,8 @@ def stand(spec: Spec, facts: Facts, plan: Plan) -> Status:
     def one(subject: str, now: str) -> Standing:
         bad, steps = refused.pop(subject, []), todo.pop(subject, [])
         level = Level.REFUSED if bad else Level.DIFFERS if steps else Level.AS_SPEC
-        return Standing(subject=subject, level=level, now=now, todo=(*bad, *steps))
+        later = tuple(note.text for note in plan.notes if note.pending and note.subject == subject)
+        return Standing(subject=subject, level=level, now=now, todo=(*bad, *steps), pending=later)
 
     networks = [one(f"network {n.name}", _bridge(facts, n.bridge)) for n in spec.networks]
     images = [one(f"image {i.name}", _image(facts, i.name)) for i in spec.images]
@@ -144,7 +149,7 @@ def _storage(spec: Spec, facts: Facts) -> tuple[Standing, ...]:
 
 
 def _memory(spec: Spec, facts: Facts) -> str:
-    promised = sum(guest.memory.bytes for guest in spec.guests)
+    promised = sum(guest.memory_max.bytes for guest in spec.guests)
     ours = {guest.name for guest in spec.guests}
     foreign = sum(d.memory.bytes for d in facts.domains if d.name not in ours)
     also = f", {Size(foreign)} of other domains" if foreign else ""

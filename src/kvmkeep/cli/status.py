@@ -50,6 +50,7 @@ def as_json(status: Status) -> dict[str, object]:
                 "refused": one.level == min(type(one.level)),
                 "now": one.now,
                 "todo": list(one.todo),
+                "pending": list(one.pending),
             }
             for one in standings
         ]
@@ -93,4 +94,7 @@ def _lines(one: Standing) -> list[str]:
 
     name = one.subject.removeprefix("network ").removeprefix("image ").removeprefix("guest ")
     now = f": {one.now}" if one.now else ""
-    return [f"  {WORDS[one.level]:8}{name}{now}", *(f"          - {what}" for what in one.todo)]
+    return [
+        f"  {WORDS[one.level]:8}{name}{now}",
+        *(f"          - {what}" for what in (*one.todo, *one.pending)),
+    ]

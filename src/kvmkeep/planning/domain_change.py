@@ -40,11 +40,6 @@ def change_notes(scene: Scene, guest: Guest) -> tuple[Note, ...]:
     )
 
 
-def pending(scene: Scene, guest: Guest) -> tuple[str, ...]:
-    """Return what comes about at the guest's next start."""
-    return tuple(note.text for note in change_notes(scene, guest) if note.pending)
-
-
 def _in_service(scene: Scene, guest: Guest) -> Domain | None:
     """Return the guest's domain, or the one that it is about to be defined from again."""
     if fresh(scene, guest):

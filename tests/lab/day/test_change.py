@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from day.conftest import ALPHA, GUESTS
+
+from tests.lab.day.conftest import ALPHA, GUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +86,6 @@ def test_nics_and_labels_of_a_running_guest(site: Host) -> None:
     assert nics(site)[MAC] == nics(site, "--inactive")[MAC] == "virbr1.223"
     assert "the shop" in site.must("virsh desc alpha")
     assert "prod" in site.must("virsh metadata alpha --uri urn:kvmkeep:guest:1")
-    site.until("ip netns exec campus true", limit=5, what="the campus")
     name = inside(
         site,
         f"for n in /sys/class/net/eth*; do grep -q {MAC} $n/address && echo ${{n##*/}}; done",

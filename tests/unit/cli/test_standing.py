@@ -177,6 +177,17 @@ def test_trouble_of_the_host_is_never_as_the_spec_says(facts: Facts) -> None:
     assert not stand(SPEC, facts, Plan()).as_spec
 
 
+def test_what_comes_about_at_the_next_start_is_told_beside_the_guest() -> None:
+    text_of_it = "when it is shut down and started again, it has 4 CPUs (now 2 CPUs)"
+    notes = (Note(subject="guest alpha", text=text_of_it, pending=True),
+             Note(subject="guest alpha", text="something else"))  # fmt: skip
+    status = stand(SPEC, FACTS, Plan(notes=notes))
+    assert status.as_spec
+    assert f"ok      alpha: running\n          - {text_of_it}\n" in text(status)
+    assert "something else" not in text(status)
+    assert as_json(status)["guests"][0]["pending"] == [text_of_it]  # type: ignore[index]
+
+
 def test_a_missing_bridge_is_told() -> None:
     status = stand(SPEC, replace(FACTS, links=()), Plan())
     assert status.networks[0].now == "virbr1.223 is not there"

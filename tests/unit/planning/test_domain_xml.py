@@ -105,6 +105,30 @@ def test_what_the_spec_says_is_in_it(template: str) -> None:
     assert len(xml.findall("metadata/{urn:kvmkeep:guest:1}guest")) == 1
 
 
+def test_headroom_is_more_than_what_it_has_at_first() -> None:
+    xml = made(guest(memory_headroom=Size(GIB), vcpus_headroom=2))
+    assert (xml.findtext("memory"), xml.findtext("currentMemory")) == (str(3 << 20), str(2 << 20))
+    vcpu = xml.find("vcpu")
+    assert (vcpu.text, vcpu.get("current")) == ("4", "2")
+
+
+@pytest.mark.parametrize(
+    ("template", "ports"),
+    [
+        ("", 15),
+        (SITE, 15),
+        (MINIMAL, 0),
+        (MINIMAL.replace("<type>", "<type machine='pc'>"), 0),
+        (MINIMAL.replace("<type>", "<type machine='pc-q35-7.2'>"), 15),
+        (MINIMAL.replace("<os><type>", "<devices><controller type='pci' model='pcie-root-port'/>"
+                         "</devices><os><type machine='q35'>"), 1),
+    ],
+)  # fmt: skip
+def test_a_machine_that_needs_them_has_spare_ports(template: str, ports: int) -> None:
+    xml = made(guest(data=GIB, nics=()), template)
+    assert len(xml.findall("devices/controller[@model='pcie-root-port']")) == ports
+
+
 def test_a_disk_in_a_file_is_given_as_a_file() -> None:
     file = FileDisk(name=Label("far"), path="/data/web.img", mount="/data", size=Size(GIB))
     one = guest()

@@ -148,7 +148,7 @@ def test_a_plan_holds_every_command_and_no_secret() -> None:
     assert poll["command"]["argv"] == ["p"]
     assert checkpoint["verify"][0]["command"]["argv"] == ["r"]
     assert plan["refusals"] == [{"subject": "s", "reason": "r", "hint": "h"}]
-    assert plan["notes"] == [{"subject": "s", "text": "t"}]
+    assert plan["notes"] == [{"subject": "s", "text": "t", "pending": False}]
 
 
 def test_an_empty_plan_has_no_steps() -> None:

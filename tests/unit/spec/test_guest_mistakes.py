@@ -38,6 +38,12 @@ def told_of(guests: dict[str, str], host: str = HOST) -> list[str]:
          ["3:9: memory: 63 MiB is too little for a guest (at least 64 MiB)"]),
         ("memory: 16GiB", "memory: 16GB",
          ["3:9: memory: '16GB' is not a whole number of MiB (write 16GiB, or else 15259MiB)"]),
+        ("memory: 16GiB", "memory: 16GiB\nmemory_max: 15GiB",
+         ["4:13: memory_max: it is less than memory (16 GiB)"]),
+        ("memory: 16GiB", "memory: 16GiB\nmemory_max: 17",
+         ["4:13: memory_max: a number stands here, but text is wanted (write a unit, such as 20GiB)"]),
+        ("vcpus: 4\n", "vcpus: 4\nvcpus_max: 3\n",
+         ["3:12: vcpus_max: it is less than vcpus (4)"]),
         ("memory: 16GiB", "memory: 100000.5KiB",
          ["3:9: memory: '100000.5KiB' is not a whole number of MiB (write 98MiB)"]),
         ("memory: 16GiB", "memory: -5G", [

@@ -5,8 +5,6 @@ A disk is known by what is behind it, never by its target: what comes or goes re
 
 from __future__ import annotations
 
-from xml.etree import ElementTree as ET
-
 from kvmkeep.model.command import Action, Command, WriteFile
 from kvmkeep.model.facts import Domain, DomainDisk, DomainState, Volume
 from kvmkeep.model.names import RUN_DIR, STATE_FILLING, STATE_SPARE, TAG_DISK
@@ -17,7 +15,7 @@ from kvmkeep.model.trash import is_trash
 from kvmkeep.planning.disk_files import on_mount
 from kvmkeep.planning.domain_xml import disk_xml, free_target
 from kvmkeep.planning.domains import has_state
-from kvmkeep.planning.scene import Scene, active, aliases, disk_in
+from kvmkeep.planning.scene import Scene, active, aliases, disk_in, free_ports
 from kvmkeep.planning.stage import fresh
 
 
@@ -143,26 +141,6 @@ def _detach_step(guest: Guest, lv: str, target: str) -> Step:
         ),
         risk=Risk.GUEST,
     )  # fmt: skip
-
-
-def free_ports(domain: Domain) -> int:
-    """Return how many more devices a running guest takes (libvirt's pci-hotplug.html).
-
-    On a q35 machine each needs a pcie-root-port of its own, and none can be added while it runs.
-    """
-    try:
-        root = ET.fromstring(domain.xml)  # noqa: S314 - libvirt made it
-    except ET.ParseError:
-        return 0
-    ports = {
-        int(one.get("index", "0"))
-        for one in root.iterfind("devices/controller[@type='pci']")
-        if one.get("model") == "pcie-root-port"
-    }
-    if root.find("devices/controller[@model='pcie-root']") is None:
-        return len(ET.tostring(root))  # another machine, whose buses have many slots
-    used = {int(one.get("bus", "0"), 0) for one in root.iterfind("devices/*/address[@type='pci']")}
-    return len(ports - used)
 
 
 def _attach_step(

@@ -13,7 +13,7 @@ from kvmkeep.model.plan import Note, Noun, Risk, Step
 from kvmkeep.model.spec import Guest, Nic
 from kvmkeep.planning.domain_xml import moved_nic_xml, nic_xml
 from kvmkeep.planning.domains import is_guest
-from kvmkeep.planning.scene import Scene
+from kvmkeep.planning.scene import Scene, free_ports
 from kvmkeep.planning.shape import runs
 
 _POSITIONS = 64
@@ -88,7 +88,7 @@ def _fitting(guest: Guest, domain: Domain) -> tuple[Nic, ...]:
         return ()
     live = _by_mac(domain.live_nics)
     missing = tuple(nic for nic in guest.nics if nic.mac not in live)
-    return missing if domain.ports < 0 else missing[: domain.ports]
+    return missing[: free_ports(domain)]
 
 
 def _is_ours(scene: Scene, guest: Guest, domain: Domain, mac: str) -> bool:

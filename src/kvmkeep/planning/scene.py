@@ -27,6 +27,7 @@ from kvmkeep.model.spec import Disk, FileDisk, Guest, Image, LvDisk, Network, Sp
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import GuestName, Label, Size
 
+_MANY = 1000
 INACTIVE = frozenset({DomainState.SHUTOFF, DomainState.CRASHED})
 """States without a QEMU process: only these can be started."""
 
@@ -134,6 +135,15 @@ def owned(volume: Volume, guest: Guest, disk: Disk) -> bool:
 def active(domain: Domain) -> bool:
     """Whether a domain has a QEMU process."""
     return domain.state not in INACTIVE
+
+
+def free_ports(domain: Domain) -> int:
+    """Return how many more devices a running guest takes (libvirt's pci-hotplug.html).
+
+    On a Q35 machine each needs a port of its own, and none can be added while it runs; the bus of
+    another machine has many slots.
+    """
+    return domain.ports if domain.ports >= 0 else _MANY
 
 
 def aliases(vg: str, lv: str, device: str) -> tuple[str, ...]:

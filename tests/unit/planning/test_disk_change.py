@@ -12,7 +12,6 @@ from kvmkeep.model.facts import DomainState
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Disk, FileDisk, Guest, LvDisk, Spec
 from kvmkeep.model.units import Label, Size
-from kvmkeep.planning.disk_change import free_ports
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.reboot import plan_cold_reboot
 from kvmkeep.planning.start import plan_start
@@ -144,6 +143,9 @@ def test_a_machine_without_a_free_port_gets_it_at_its_next_start() -> None:
         devices = tree.find("devices")
         for one in devices.findall("controller"):
             devices.remove(one)
+        for device in devices:
+            for address in device.findall("address"):
+                device.remove(address)
         ET.SubElement(devices, "controller", type="pci", model="pcie-root")
         for index in ("1", "2"):
             ET.SubElement(devices, "controller", type="pci", index=index, model="pcie-root-port")
@@ -156,12 +158,6 @@ def test_a_machine_without_a_free_port_gets_it_at_its_next_start() -> None:
     assert targets(host).keys() - targets(host, live=True).keys() == {"vdd"}
     assert "for more" in planned(host, wanted).notes[0].text
     assert targets(host, live=True)["vdc"] == "/dev/rl_build/vm-web-logs"
-
-
-def test_ports_of_what_can_not_be_read() -> None:
-    host = site()
-    (domain,) = host.facts(spec(guest(data=GIB))).domains
-    assert free_ports(replace(domain, xml="<domain>")) == 0
 
 
 def test_nothing_is_made_or_started_where_the_mount_is_missing() -> None:

@@ -418,20 +418,11 @@ class FakeVirsh:
         trees = _trees(domain, words.flags)
         if trees is None:
             return _NOT_RUNNING
-        element = ET.fromstring(words.one("--set"))  # noqa: S314 - our own
-        if words.one("--uri") == "urn:kvmkeep:reboot:1":
-            assert trees == [domain.live]
-            domain.rebooted = element.get("asked", "")
-            return 0, ""
-        if words.one("--uri") != "urn:kvmkeep:guest:1":
+        if words.one("--uri") != "urn:kvmkeep:reboot:1":
             raise UnknownCommandError(str(rest))
-        for one in element.iter():
-            assert ":" not in one.tag, "libvirt fails to create a namespace that is there"
-            one.tag = f"{{urn:kvmkeep:guest:1}}{one.tag}"
-        for tree in trees:
-            metadata = tree.find("metadata")
-            metadata.remove(metadata.find(_OURS))
-            metadata.append(copy.deepcopy(element))
+        assert trees == [domain.live]
+        element = ET.fromstring(words.one("--set"))  # noqa: S314 - our own
+        domain.rebooted = element.get("asked", "")
         return 0, ""
 
     def _mark(self, rest: tuple[str, ...]) -> tuple[int, str]:
@@ -456,10 +447,10 @@ class FakeVirsh:
             if "--remove" not in words.flags:
                 assert words.one("--key") == "kvmkeep"
                 inner = ET.fromstring(words.one("--set"))  # noqa: S314 - our own
-                new = ET.SubElement(metadata, _OURS)
-                for one in inner:
-                    made = ET.SubElement(new, "{urn:kvmkeep:guest:1}" + one.tag, one.attrib)
-                    made.text = one.text
+                for one in inner.iter():
+                    assert ":" not in one.tag, "libvirt fails to create a namespace that is there"
+                    one.tag = f"{{urn:kvmkeep:guest:1}}{one.tag}"
+                metadata.append(inner)
             elif len(metadata) == 0:
                 tree.remove(metadata)
         return 0, ""

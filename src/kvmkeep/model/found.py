@@ -24,7 +24,8 @@ class FoundNic:
 class FoundGuest:
     """A domain as the spec would say it. `ready` is in the spec's words.
 
-    `remarks` tells what stays as it is, since the spec has no words for it.
+    `remarks` tells what stays as it is, since the spec has no words for it. `memory_max` and
+    `vcpus_max` are told where they are more than what the guest has.
     """
 
     name: GuestName
@@ -37,6 +38,8 @@ class FoundGuest:
     autostart: bool
     ready: str
     remarks: tuple[str, ...]
+    memory_max: Size | None = None
+    vcpus_max: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

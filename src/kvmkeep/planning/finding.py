@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 # Expat is given only what libvirt wrote.
 from xml.etree import ElementTree as ET
 
-from kvmkeep.model.facts import Domain, DomainDisk, Volume
+from kvmkeep.model.facts import Domain, DomainDisk, Shape, Volume
 from kvmkeep.model.found import FoundGuest, FoundNic
 from kvmkeep.model.names import (
     TAG_DISK,
@@ -34,6 +34,7 @@ _AGENT = "org.qemu.guest_agent.0"
 _LEAST_MEMORY = Size(64 << 20)
 _MIB = 1 << 20
 _MOST_VCPUS = 512
+_NO_SHAPE = Shape(memory=Size(0), memory_max=Size(0), vcpus=0, vcpus_max=0)
 _LONGEST = 1000
 _OURS_TO_SAY = frozenset(
     ["name", "uuid", "description", "metadata", "memory", "currentMemory", "vcpu", "devices"]
@@ -65,8 +66,8 @@ def find(scene: Scene, domain: Domain) -> Finding:
         finding.wrong.append((str(error), hint))
         name = GuestName("")
     root = ET.fromstring(domain.xml)  # noqa: S314 - libvirt made it
-    # libvirt prints memory in KiB always.
-    memory, vcpus = Size(_number(root, "memory") << 10), _number(root, "vcpu")
+    shape = domain.defined or _NO_SHAPE
+    memory, vcpus = shape.memory, shape.vcpus
     _check_shape(finding, domain, memory, vcpus)
     finding.remarks.extend(_remarks(root))
     disks = _disks(scene, name, domain, root, finding)
@@ -83,6 +84,8 @@ def find(scene: Scene, domain: Domain) -> Finding:
             autostart=domain.autostart,
             ready=_ready(root, domain),
             remarks=tuple(finding.remarks),
+            memory_max=shape.memory_max if memory < shape.memory_max else None,
+            vcpus_max=shape.vcpus_max if vcpus < shape.vcpus_max else None,
         )
     return finding
 

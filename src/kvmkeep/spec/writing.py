@@ -23,6 +23,8 @@ def guest_text(found: FoundGuest) -> str:
     lines += [
         f"vcpus: {found.vcpus}",
         f"memory: {found.memory.written}",
+        *([f"vcpus_max: {found.vcpus_max}"] if found.vcpus_max else []),
+        *([f"memory_max: {found.memory_max.written}"] if found.memory_max else []),
         "disks:",
         *(f"  {quoted(disk.name)}: {value_text(disk)}" for disk in found.disks),
     ]

@@ -293,6 +293,7 @@ def test_changes_by_others_are_taken_into_the_spec() -> None:
     host.put(FILE, text.replace("vcpus: 2", "vcpus: 2  # enough").encode())
     edited(host, "<vcpu>2", "<vcpu>3")
     edited(host, "<memory>2097152", "<memory>3145728")
+    edited(host, "<currentMemory>2097152", "<currentMemory>3145728")
     host.libvirt.domains["old"].live = None
     host.libvirt.domains["old"].autostart = True
     host.lvm.volumes["web-root"].size = 5 * GIB
@@ -341,6 +342,7 @@ def test_a_file_that_can_not_be_changed_in_its_place_is_refused() -> None:
     host.put(FILE, text.replace("vcpus: 2", 'vcpus: !!int "2"').replace("!!int ", "").encode())
     host.put(FILE, text.replace("memory: 2GiB", "memory: '2\n  GiB'").encode())
     edited(host, "<memory>2097152", "<memory>3145728")
+    edited(host, "<currentMemory>2097152", "<currentMemory>3145728")
     found = reasons(planned(host))
     assert found == [f"{FILE} can't be changed in its place: memory from 2 GiB to 3 GiB"]
 

@@ -214,11 +214,6 @@ def _nics(scene: Scene, domain: Domain, finding: Finding) -> list[FoundNic]:
     return found
 
 
-def _number(root: ET.Element, tag: str) -> int:
-    text = (root.findtext(tag) or "").strip()
-    return int(text) if text.isdecimal() and len(text) < 16 else 0
-
-
 def _description(root: ET.Element) -> str:
     text = (root.findtext("description") or "").strip()
     return text if text.isprintable() and len(text) <= _LONGEST else ""

@@ -19,10 +19,22 @@ NM_DIR = "/etc/NetworkManager/system-connections"
 NETWORKD_DIR = "/etc/systemd/network"
 IFCFG_DIR = "/etc/sysconfig/network-scripts"
 INTERFACES = "/etc/network/interfaces"
+NAMES_SCRIPT = "/etc/network/kvmkeep-names"
 RESOLV_CONF = "/etc/resolv.conf"
 
 _MARK = "# Written by kvmkeep. What was here before lies in /var/lib/kvmkeep-old.\n"
 _NAMESPACE = uuid.UUID("5f0b5c5e-2f0c-5d0e-9c0d-6b766d6b6570")
+_ETHERNET = "/e*"
+_NOBODY = "kvmkeep-none"
+_NAMES = f"""\
+#!/bin/sh
+# For interfaces(5): print the name of the stanza of an interface, found by its MAC address.
+read -r address < "/sys/class/net/$1/address"
+while read -r mac name; do
+    [ "$mac" = "$address" ] && {{ echo "$name"; exit 0; }}
+done
+echo {_NOBODY}
+"""
 _PRIORITY = 999
 """nm-settings(5): the highest autoconnect-priority; cloud-init's own profiles have 120."""
 
@@ -49,7 +61,8 @@ def network_files(renderer: Renderer, nics: tuple[Nic, ...]) -> tuple[NetworkFil
             files = (_ifcfg(number, nic) for number, nic in enumerate(nics))
             return tuple(file for some in files for file in some)
         case Renderer.IFUPDOWN:
-            return (_interfaces(nics), *_resolv_conf(nics))
+            names = NetworkFile(path=NAMES_SCRIPT, content=_NAMES, mode=0o755)
+            return (names, _interfaces(nics), *_resolv_conf(nics))
         case _:  # pragma: no cover - the type checker proves it
             assert_never(renderer)
 
@@ -204,12 +217,20 @@ def _ifcfg(number: int, nic: Nic) -> tuple[NetworkFile, ...]:
 
 
 def _interfaces(nics: tuple[Nic, ...]) -> NetworkFile:
-    lines = ["auto lo", "iface lo inet loopback"]
+    # interfaces(5): a mapping finds the stanza by what its script prints. The shorter
+    # `auto mac/...=NAME` is not known to `ifup --allow=hotplug IFACE`, as udev calls it, and
+    # `ifup -a` may come before the kernel knows the interface.
+    lines = ["auto lo", "iface lo inet loopback", "", f"auto {_ETHERNET}"]
+    lines += [
+        f"allow-hotplug {_ETHERNET}",
+        f"mapping {_ETHERNET[1:]}",
+        f"    script {NAMES_SCRIPT}",
+    ]
+    lines += [f"    map {nic.mac} {_name(number)}" for number, nic in enumerate(nics)]
+    lines += ["", f"iface {_NOBODY} inet manual"]
     for number, nic in enumerate(nics):
         name = _name(number)
-        # interfaces(5), "PATTERN MATCHING INTERFACES": `auto` knows only what the kernel knows by
-        # then, and `allow-hotplug` comes with the interface.
-        lines += ["", f"auto mac/{nic.mac}={name}", f"allow-hotplug mac/{nic.mac}={name}"]
+        lines.append("")
         if nic.dhcp:
             lines.append(f"iface {name} inet dhcp")
         routes = [f"    up ip route add {r.to} via {r.via} || true" for r in nic.routes]

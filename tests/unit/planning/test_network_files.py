@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess  # noqa: TID251 - runs the script that a guest would run
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
+from pathlib import Path
 
 import pytest
 
@@ -44,7 +46,8 @@ BOTH = (FIRST, SECOND)
 def texts(renderer: Renderer, *nics: object) -> dict[str, str]:
     found = network_files(renderer, nics)  # type: ignore[arg-type]
     for file in found:
-        assert file.content.startswith("# Written by kvmkeep") or "/route" in file.path
+        marked = file.content.startswith(("# Written by kvmkeep", "#!/bin/sh"))
+        assert marked or "/route" in file.path
     return {file.path: re.sub(r"^#.*\n", "", file.content) for file in found}
 
 
@@ -134,8 +137,9 @@ def test_ifcfg() -> None:
 def test_ifupdown() -> None:
     found = texts(Renderer.IFUPDOWN, *BOTH)
     assert found["/etc/network/interfaces"] == (
-        "auto lo\niface lo inet loopback\n\n"
-        "auto mac/52:54:00:aa:bb:01=kvmkeep0\nallow-hotplug mac/52:54:00:aa:bb:01=kvmkeep0\n"
+        "auto lo\niface lo inet loopback\n\nauto /e*\nallow-hotplug /e*\nmapping e*\n"
+        "    script /etc/network/kvmkeep-names\n    map 52:54:00:aa:bb:01 kvmkeep0\n"
+        "    map 52:54:00:aa:bb:02 kvmkeep1\n\niface kvmkeep-none inet manual\n\n"
         "iface kvmkeep0 inet static\n    address 10.223.0.20/24\n    gateway 10.223.0.254\n"
         "    up ip route add 10.9.0.0/16 via 10.223.0.1 || true\n"
         "    up ip route add 2001:db8:9::/48 via 2001:db8::1 || true\n"
@@ -143,14 +147,33 @@ def test_ifupdown() -> None:
         "iface kvmkeep0 inet6 static\n    address 2001:db8::20/64\n"
         "iface kvmkeep0 inet static\n    address 10.223.0.21/24\n"
         "iface kvmkeep0 inet6 static\n    address 2001:db8::21/64\n\n"
-        "auto mac/52:54:00:aa:bb:02=kvmkeep1\nallow-hotplug mac/52:54:00:aa:bb:02=kvmkeep1\n"
         "iface kvmkeep1 inet dhcp\n"
     )
     assert found["/etc/resolv.conf"] == (
         "search example.org example.net\nnameserver 192.0.2.53\nnameserver 2001:db8::53\n"
     )
     assert texts(Renderer.IFUPDOWN, SIX)["/etc/resolv.conf"] == "nameserver 2001:db8::53\n"
-    assert texts(Renderer.IFUPDOWN, SECOND).keys() == {"/etc/network/interfaces"}
+    assert texts(Renderer.IFUPDOWN, SECOND).keys() == {
+        "/etc/network/kvmkeep-names", "/etc/network/interfaces",
+    }  # fmt: skip
+
+
+def test_the_script_that_finds_an_interface_by_its_mac_address(tmp_path: Path) -> None:
+    script = network_files(Renderer.IFUPDOWN, BOTH)[0]
+    assert script.mode == 0o755
+    (tmp_path / "eth7").mkdir()
+    (tmp_path / "eth7/address").write_text("52:54:00:aa:bb:02\n")
+    text = script.content.replace("/sys/class/net", str(tmp_path))
+
+    def name(maps: str) -> str:
+        done = subprocess.run(
+            ["/bin/sh", "-c", text, "names", "eth7"], input=maps, text=True,
+            capture_output=True, check=True, timeout=20,
+        )  # fmt: skip
+        return done.stdout
+
+    assert name("52:54:00:aa:bb:01 kvmkeep0\n52:54:00:aa:bb:02 kvmkeep1\n") == "kvmkeep1\n"
+    assert name("52:54:00:aa:bb:01 kvmkeep0\n") == "kvmkeep-none\n"
 
 
 def test_what_would_work_against_them_goes_and_ours_stays() -> None:

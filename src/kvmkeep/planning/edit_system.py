@@ -31,8 +31,11 @@ def set_hostname(editing: Editing, name: str) -> None:
     hosts = editing.seen("/etc/hosts")
     # hostname(5) of Debian: 127.0.1.1 is the line of a host's own name.
     names = f"{name} {name.partition('.')[0]}" if "." in name else name
-    text = re.sub(r"^127\.0\.1\.1[ \t].*$", f"127.0.1.1\t{names}", hosts.text, flags=re.MULTILINE)
-    if text != hosts.text:
+    own = re.compile(r"^127\.0\.1\.1[ \t].*$", re.MULTILINE)
+    text = own.sub(f"127.0.1.1\t{names}", hosts.text)
+    if own.search(text) is None and name not in text.split():
+        text = text.rstrip("\n") + f"\n127.0.1.1\t{names}\n"
+    if hosts.kind == "file" and hosts.content is not None:
         editing.put("/etc/hosts", text.encode(), hosts.mode, (hosts.uid, hosts.gid))
     _cloud(editing, "hostname", "preserve_hostname: true\n")
 

@@ -147,6 +147,21 @@ def test_nobody_is_asked_before_a_look_and_the_change_is_only_assumed() -> None:
     assert not edit.looks
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("127.0.0.1\tlocalhost\n", "127.0.0.1\tlocalhost\n127.0.1.1\tshop\n"),
+        ("192.0.2.7 shop\n", "192.0.2.7 shop\n"),
+        ("127.0.1.1 old\n::1 x", "127.0.1.1\tshop\n::1 x"),
+    ],
+)
+def test_the_name_is_found_without_a_name_server(before: str, after: str) -> None:
+    off = Off()
+    off.tree.put("/etc/hosts", before)
+    off.tweak(Tweak(hostname="shop"))
+    assert off.tree.text("/etc/hosts") == after
+
+
 def test_a_new_key_comes_before_the_same_one_with_a_forced_command() -> None:
     off = Off()
     path = "/root/.ssh/authorized_keys"

@@ -27,19 +27,6 @@ HEAR_AGAIN = """
 mv /sbin/shutdown.kept /sbin/shutdown; mv /sbin/tiny-acpid.kept /sbin/tiny-acpid; sync
 killall sleep
 """
-LIE = """
-cat > /tmp/liar <<'END'
-exec 3<>/dev/virtio-ports/org.qemu.guest_agent.0
-while read -r line <&3; do
-    printf '{"return": [{"name": "\\\\u001b[2J\\033]0;owned\\007", "ip-addresses": [' >&3
-    head -c 20000000 /dev/zero | tr '\\0' 'A' >&3
-done
-END
-mv /usr/sbin/qemu-ga /usr/sbin/qemu-ga.kept
-printf '#!/bin/sh\\nexec sh /tmp/liar\\n' > /usr/sbin/qemu-ga; chmod 755 /usr/sbin/qemu-ga
-killall qemu-ga
-"""
-TELL_THE_TRUTH = "mv /usr/sbin/qemu-ga.kept /usr/sbin/qemu-ga; sync; killall sh"
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +81,7 @@ def test_a_guest_is_renamed_twice_and_stays_the_machine_it_is(site: Host) -> Non
     assert site.must("virsh domuuid gamma").strip() == uuid
     did(site, "start", "gamma")
     assert site.ssh("root", ALPHA, "cat /root/mark").strip() == "of-alpha"
-    assert site.plan()["steps"] == []
+    assert site.plan()["plan"]["steps"] == []
     did(site, "shutdown", *RED)
     did(site, "rename", "--yes", "gamma", "alpha")
     did(site, "start", *RED)
@@ -102,45 +89,21 @@ def test_a_guest_is_renamed_twice_and_stays_the_machine_it_is(site: Host) -> Non
 
 
 def test_a_guest_that_hears_nothing_runs_until_its_plug_is_pulled(site: Host) -> None:
+    """Meanwhile another administrator comes, and libvirt is restarted."""
     process = site.qemu_pid("alpha")
     site.ssh("root", ALPHA, MAKE_DEAF)
-    deaf = site.kvmkeep("shutdown", "--limit", "15", "alpha")
-    assert deaf.returncode == 7
-    assert "it goes on running" in deaf.stderr
-    assert "kvmkeep poweroff alpha" in deaf.stderr
+    told = site.must(
+        "kvmkeep shutdown --limit 60 alpha > /root/first 2>&1 & first=$!;"
+        "until grep -q 'shut it down' /root/first; do kill -0 $first || exit 1; sleep 1; done;"
+        "kvmkeep start alpha 2>&1; echo second $?;"
+        "systemctl restart libvirtd; wait $first; echo first $?; cat /root/first"
+    )
+    assert "second 6" in told
+    assert "first 7" in told
+    assert "it goes on running" in told
+    assert "kvmkeep poweroff alpha" in told
     assert (state(site), site.qemu_pid("alpha")) == ("running", process)
     did(site, "poweroff", "--yes", "alpha")
     assert state(site) == "shut off"
     did(site, "start", *RED)
     site.ssh("root", ALPHA, HEAR_AGAIN)
-
-
-def test_libvirt_is_restarted_and_another_administrator_comes_in_the_middle(site: Host) -> None:
-    told = site.must(
-        "kvmkeep shutdown alpha > /root/first 2>&1 & first=$!;"
-        "until virsh domstate alpha | grep -q 'in shutdown\\|shut off'"
-        " || grep -q 'shut it down' /root/first; do kill -0 $first || exit 1; done;"
-        "kvmkeep start alpha 2>&1; echo second $?;"
-        "systemctl restart libvirtd;"
-        "wait $first; echo first $?"
-    )
-    assert "second 6" in told
-    assert "kvmkeep shutdown alpha" in told
-    assert "first 0" in told, site.must("cat /root/first")
-    assert state(site) == "shut off"
-    did(site, "start", *RED)
-
-
-def test_an_agent_that_lies_is_not_believed_and_holds_nothing_up(site: Host) -> None:
-    site.ssh("root", ALPHA, LIE)
-    for words in (("show", "alpha"), ("list",)):
-        told = did(site, *words)
-        assert "owned" not in told.stdout
-        assert "\033" not in told.stdout + told.stderr
-    site.must("timeout 20 kvmkeep list")
-    done = site.kvmkeep("shutdown", "--limit", "120", "alpha")
-    assert "\033" not in done.stdout + done.stderr
-    assert (done.returncode, state(site)) in {(0, "shut off"), (7, "running")}
-    site.run("kvmkeep poweroff --yes alpha; virsh start alpha")
-    site.until(f"ip netns exec campus nc -z -w 3 {ALPHA} 22", limit=180, what="alpha to boot again")
-    site.ssh("root", ALPHA, TELL_THE_TRUTH)

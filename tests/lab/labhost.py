@@ -92,7 +92,7 @@ class Host:
         """Return the plan as JSON."""
         done = self.kvmkeep("plan", "--json")
         assert done.returncode == 0, done.stderr
-        plan: dict[str, Any] = json.loads(done.stdout)
+        plan: dict[str, Any] = json.loads(done.stdout)["plan"]
         return plan
 
     def ssh(self, user: str, address: str, command: str, *, limit: float = 120) -> str:

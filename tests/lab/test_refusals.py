@@ -155,7 +155,7 @@ def test_two_runs_at_once_name_each_other(host: Host) -> None:
 
 
 def test_a_second_apply_has_nothing_to_do(host: Host) -> None:
-    assert host.plan()["plan"]["steps"] == []
+    assert host.plan()["steps"] == []
 
 
 @pytest.mark.parametrize(

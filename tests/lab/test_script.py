@@ -19,5 +19,5 @@ def test_the_script_on_a_bare_host_leaves_an_empty_plan(host: Host) -> None:
         limit=900,
     )
     assert host.ssh("root", "10.5.68.5", "hostname").strip() == "tiny"
-    assert host.plan()["plan"]["steps"] == []
+    assert host.plan()["steps"] == []
     assert host.kvmkeep("plan", "--exit-code").returncode == 0

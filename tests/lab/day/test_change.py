@@ -128,12 +128,12 @@ def test_memory_and_cpus_within_their_headroom(site: Host) -> None:
     assert memory(site) < before
     assert site.qemu_pid("alpha") == process
 
-    assert site.kvmkeep("shutdown", "--yes", "alpha").returncode == 0
+    assert site.kvmkeep("shutdown", "alpha").returncode == 0
     site.must("virsh undefine alpha")
     site.apply()
     assert "mine" in site.must("virsh dumpxml alpha")
     settled(site)
-    started = site.kvmkeep("start", "--yes", "alpha")
+    started = site.kvmkeep("start", "alpha")
     assert started.returncode == 0, started.stderr
     process = site.qemu_pid("alpha")
     assert not [note for note in settled(site)["notes"] if note["pending"]]
@@ -151,7 +151,7 @@ def test_memory_and_cpus_within_their_headroom(site: Host) -> None:
 
     want(site)
     site.apply()
-    assert site.kvmkeep("shutdown", "--yes", "alpha").returncode == 0
-    started = site.kvmkeep("start", "--yes", "alpha")
+    assert site.kvmkeep("shutdown", "alpha").returncode == 0
+    started = site.kvmkeep("start", "alpha")
     assert started.returncode == 0, started.stderr
     assert not [note for note in settled(site)["notes"] if note["pending"]]

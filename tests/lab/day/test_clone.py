@@ -58,7 +58,7 @@ def test_a_running_guest_is_cloned_and_goes_on_running(site: Host) -> None:
     assert site.must("virsh domuuid delta") != site.must("virsh domuuid alpha")
     assert "10.5.68.11" not in site.ssh("root", DELTA, "ip address")
 
-    plan = site.plan()["plan"]
+    plan = site.plan()
     assert plan["steps"] == []
     again = site.kvmkeep(*words, "--address", f"internal={DELTA}/24")
     assert (again.returncode, again.stdout.strip()) == (0, "Nothing to do.")

@@ -40,14 +40,13 @@ class GuestWork:
 
 def guest_work(scene: Scene, guest: Guest, source: Source | None) -> GuestWork:
     """Return a guest beside its image, if it still matters, and the seed made for it."""
-    if not needs_seed(scene, guest):
-        return GuestWork(guest=guest, source=source, seed=None)
-    if cloned_from(scene, guest):
+    seeded = needs_seed(scene, guest)
+    if seeded and cloned_from(scene, guest):
         # Any image does: cloud-init of the copy was told where to look for a seed.
         seed = make_seed(as_clone(guest), ASSUMED, scene.networks)
         return GuestWork(guest=guest, source=None, seed=seed)
-    if source is None:
-        return GuestWork(guest=guest, source=None, seed=None)
+    if source is None or not seeded:
+        return GuestWork(guest=guest, source=source, seed=None)
     seed = make_seed(guest, source.contents, scene.networks)
     return GuestWork(guest=guest, source=source, seed=seed)
 

@@ -19,6 +19,7 @@ from kvmkeep.planning.seed import DROP_IN_FILE
 CLOUD_DIR = "/etc/cloud/cloud.cfg.d"
 CLOUD_OFF = "/etc/cloud/cloud-init.disabled"
 ENTRIES_DIR = "/boot/loader/entries"
+_GRUB = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg")
 _HOST_KEY = re.compile(r"ssh_host_[a-z0-9]+_key")
 _GETTY = "serial-getty@.service"
 _UNITS = ("/usr/lib/systemd/system", "/lib/systemd/system")
@@ -42,7 +43,9 @@ def set_hostname(editing: Editing, name: str) -> None:
 
 def set_serial_console(editing: Editing) -> None:
     """Have the kernel, GRUB and a login on the first serial port."""
-    changed = [_boot_file(editing, path) for path in _boot_files(editing)]
+    entries = [one for one in editing.names(ENTRIES_DIR) if one.endswith(".conf")]
+    changed = [_grub_cfg(editing, path) for path in _GRUB]
+    changed += [_boot_entry(editing, f"{ENTRIES_DIR}/{name}") for name in entries]
     if not any(changed) and not editing.draft:
         hint = "its kernel's command line must be changed in the guest itself"
         editing.refuse("no configuration of a boot loader that is known was found in it", hint)
@@ -65,33 +68,26 @@ def set_serial_console(editing: Editing) -> None:
         editing.notes.append("it has no systemd: a login on the serial port is up to its own init")
 
 
-def _boot_files(editing: Editing) -> tuple[str, ...]:
-    entries = [one for one in editing.names(ENTRIES_DIR) if one.endswith(".conf")]
-    return (
-        "/boot/grub/grub.cfg",
-        "/boot/grub2/grub.cfg",
-        *(f"{ENTRIES_DIR}/{name}" for name in entries),
-    )
-
-
-def _boot_file(editing: Editing, path: str) -> bool:
-    """Change a file that names kernels; return whether it does."""
+def _grub_cfg(editing: Editing, path: str) -> bool:
+    """Change GRUB's configuration; return whether it names kernels."""
     old = editing.seen(path)
     custom = f"{path.removesuffix('grub.cfg')}custom.cfg"
-    if custom != path:
-        editing.seen(custom)
+    editing.seen(custom)
     if old.kind != "file" or not old.text:
         return False
-    if path.startswith(ENTRIES_DIR):
-        new = console.bls_entry(old.text)
-        names = "\noptions" in f"\n{old.text}"
-    else:
-        new = console.grub_cfg(old.text)
-        names = console.boots_linux(old.text)
-        if "custom.cfg" in old.text:
-            editing.put(custom, console.CUSTOM_CFG.encode())
-    editing.put(path, new.encode(), old.mode, (old.uid, old.gid))
-    return names
+    if "custom.cfg" in old.text:
+        editing.put(custom, console.CUSTOM_CFG.encode())
+    editing.put(path, console.grub_cfg(old.text).encode(), old.mode, (old.uid, old.gid))
+    return console.boots_linux(old.text)
+
+
+def _boot_entry(editing: Editing, path: str) -> bool:
+    """Change an entry of the Boot Loader Specification; return whether it names a kernel."""
+    old = editing.seen(path)
+    if old.kind != "file" or not old.text:
+        return False
+    editing.put(path, console.bls_entry(old.text).encode(), old.mode, (old.uid, old.gid))
+    return "\noptions" in f"\n{old.text}"
 
 
 def set_network(editing: Editing, nics: tuple[Nic, ...]) -> None:

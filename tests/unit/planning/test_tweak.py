@@ -219,6 +219,14 @@ def test_ifupdown_gets_its_one_file_and_name_servers(*, resolvconf: bool) -> Non
     assert ("/etc/resolv.conf" in off.tree.inodes) is not resolvconf
 
 
+def test_without_cloud_init_nothing_is_written_for_it() -> None:
+    off = Off()
+    del off.tree.inodes["/usr/bin/cloud-init"]
+    off.tweak(Tweak(hostname="new"))
+    assert off.tree.text("/etc/hostname") == "new\n"
+    assert off.tree.below("/etc/cloud/cloud.cfg.d")[1:] == []
+
+
 def test_cloud_init_is_switched_on_again() -> None:
     off = Off()
     off.tree.put("/etc/cloud/cloud-init.disabled")

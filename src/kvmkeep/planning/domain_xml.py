@@ -279,6 +279,8 @@ def _set_ports(root: ET.Element, devices: ET.Element, guest: Guest) -> None:
         return
     if any(one.get("type") == "pci" for one in devices.findall("controller")):
         return
+    # libvirt takes the first PCI controller for the root, and refuses a port there.
+    ET.SubElement(devices, "controller", type="pci", index="0", model="pcie-root")
     for _ in range(len(guest.disks) + len(guest.nics) + _OTHER_PORTS + _SPARE_PORTS):
         ET.SubElement(devices, "controller", type="pci", model="pcie-root-port")
 

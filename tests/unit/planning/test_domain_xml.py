@@ -202,3 +202,11 @@ def test_same_spec_gives_the_same_text() -> None:
     networks = {n.name: n for n in site.networks}
     assert domain_xml(site, one, networks) == domain_xml(site, one, networks)
     assert f">{(1 << 20) + 1}<" in domain_xml(site, one, networks)
+
+
+def test_the_root_of_pci_comes_before_its_ports() -> None:
+    root = made(guest())
+    first, *ports = root.findall("devices/controller[@type='pci']")
+    assert (first.get("index"), first.get("model")) == ("0", "pcie-root")
+    assert {one.get("model") for one in ports} == {"pcie-root-port"}
+    assert all(one.get("index") is None for one in ports)

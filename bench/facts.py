@@ -6,15 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kvmkeep.model.command import WriteFile
+from kvmkeep.model.domain_facts import Domain, DomainDisk, DomainNic, DomainState
 from kvmkeep.model.facts import (
     FACTS_VERSION,
     Array,
     ArrayState,
     Contents,
-    Domain,
-    DomainDisk,
-    DomainNic,
-    DomainState,
     Facts,
     Fingerprint,
     Header,

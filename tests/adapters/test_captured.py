@@ -7,15 +7,8 @@ from adapters.replay import Replay, captured, captured_files, ended, lab_host, p
 
 from kvmkeep.host import iproute, lvm, mdadm, nmcli
 from kvmkeep.host.libvirt import Described, State
-from kvmkeep.model.facts import (
-    Array,
-    ArrayState,
-    DomainDisk,
-    DomainState,
-    Nm,
-    Shape,
-    VolumeGroup,
-)
+from kvmkeep.model.domain_facts import DomainDisk, DomainState, Shape
+from kvmkeep.model.facts import Array, ArrayState, Nm, VolumeGroup
 from kvmkeep.model.units import Size
 from kvmkeep.observe.domains import parse_domain
 

@@ -9,12 +9,11 @@ from fakes.lvm import EXTENT
 from fakes.virsh import xml_text
 
 from kvmkeep.host.libvirt import Described, State
+from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.facts import (
     FACTS_VERSION,
     Array,
     ArrayState,
-    Domain,
-    DomainState,
     Facts,
     Header,
     ImageFacts,

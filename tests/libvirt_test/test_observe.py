@@ -15,7 +15,7 @@ from adapters.replay import Replay, captured
 
 from kvmkeep.errors import Unready
 from kvmkeep.host.libvirt import Described, Hypervisor, Libvirt, State, _look, _states
-from kvmkeep.model.facts import DomainState, GivenNic, Shape
+from kvmkeep.model.domain_facts import DomainState, GivenNic, Shape
 from kvmkeep.model.units import Size
 from kvmkeep.observe.domains import observe_domains, parse_domain
 from kvmkeep.observe.notebook import Notebook

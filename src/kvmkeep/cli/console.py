@@ -65,7 +65,7 @@ def at_terminal() -> bool:
 
 def demand_running(guest: str, ctx: Context) -> None:
     """Refuse a guest without a QEMU: it has no serial port. One that starts has its own at once."""
-    from kvmkeep.model.facts import DomainState  # noqa: PLC0415
+    from kvmkeep.model.domain_facts import DomainState  # noqa: PLC0415
 
     state = next((one.state for one in ctx.states() if one.name == guest), None)
     if state is None:

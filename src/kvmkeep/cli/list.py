@@ -148,7 +148,7 @@ def _addresses(guest: Guest | None) -> tuple[str, ...]:
 def _looked_into(rows: list[Row], spec: Spec, states: dict[str, State], ctx: Context) -> list[Row]:
     from kvmkeep.cli.inside import addresses, fullest, look_inside, readiness  # noqa: PLC0415
     from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
-    from kvmkeep.model.facts import DomainState  # noqa: PLC0415
+    from kvmkeep.model.domain_facts import DomainState  # noqa: PLC0415
 
     running = {row.name: states[row.name].uuid for row in rows if row.state == DomainState.RUNNING}
     guests: dict[str, Guest] = {guest.name: guest for guest in spec.guests}

@@ -9,7 +9,7 @@ from kvmkeep.cli.guests import checked
 from kvmkeep.cli.inside import look_inside, readiness
 from kvmkeep.cli.moment import utc_now
 from kvmkeep.errors import UsageError
-from kvmkeep.model.facts import DomainState
+from kvmkeep.model.domain_facts import DomainState
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from kvmkeep.cli.context import Context
     from kvmkeep.cli.inside import Signs
     from kvmkeep.model.agent import AgentFacts, AgentFilesystem
-    from kvmkeep.model.facts import Domain, Facts
+    from kvmkeep.model.domain_facts import Domain
+    from kvmkeep.model.facts import Facts
     from kvmkeep.model.spec import Guest, Spec
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from kvmkeep.errors import Unready
 from kvmkeep.host.tools import clean
-from kvmkeep.model.facts import DomainState
+from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.units import Size
 
 if TYPE_CHECKING:

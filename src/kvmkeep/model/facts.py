@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from kvmkeep.model.agent import AgentFacts
+from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.units import Size
 
 FACTS_VERSION = 1
@@ -149,117 +150,6 @@ class Management:
     interface: str
     gateway: str
     answers: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DomainDisk:
-    """A disk or CD-ROM of a domain. `device` is the source's major:minor, if it has one.
-
-    `defined` when the domain's next start will have it, `attached` when it has it now, running.
-    """
-
-    target: str
-    bus: str
-    kind: str
-    source: str
-    device: str
-    format: str
-    serial: str = ""
-    defined: bool = True
-    attached: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DomainNic:
-    """A network interface of a domain. `xml` is its element in libvirt's own XML."""
-
-    mac: str
-    bridge: str
-    model: str
-    kind: str = "bridge"
-    xml: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """Memory and CPUs of a domain, and the most it can be given of them without another start.
-
-    `balloon` tells whether its memory can be changed while it runs.
-    """
-
-    memory: Size
-    memory_max: Size
-    vcpus: int
-    vcpus_max: int
-    balloon: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GivenNic:
-    """What a domain's own metadata keep of a NIC that the spec named.
-
-    `settings` are the network settings that its guest was given at its first boot or later
-    (`addresses`, `gateway` ...); empty where that is not known.
-    """
-
-    mac: str
-    settings: tuple[tuple[str, str], ...] = ()
-
-
-class DomainState(StrEnum):
-    """States of a domain: virDomainState of libvirt-domain.h."""
-
-    NOSTATE = "no state"
-    RUNNING = "running"
-    BLOCKED = "blocked"
-    PAUSED = "paused"
-    SHUTDOWN = "shutting down"
-    SHUTOFF = "shut off"
-    CRASHED = "crashed"
-    SUSPENDED = "suspended"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Domain:
-    """A domain of libvirt; `ours` when it carries our metadata. `xml` is the inactive XML.
-
-    `agent` tells whether the guest agent's channel is connected. `why` is the reason of a pause,
-    in the words of virsh(1), "domstate". `run` is libvirt's number of the QEMU process, -1 while
-    there is none: another start gives another number. `rebooted` is when a reboot that kvmkeep
-    asked for was last seen to be over, as this QEMU process keeps it. `executes` when its agent
-    says that it runs programs for us; it is asked only while a disk of the guest is growing.
-
-    `defined` is the shape that its next start gives it, `live` the one of the running process;
-    None where it can't be read, or does not run. `nics` are those of its definition, `live_nics`
-    those of the running process, and `ports` the number of devices that can be added to that on
-    the bus of a Q35 machine; -1 where this is another machine. `description`, `labels` and `given`
-    are those of its definition.
-    """
-
-    name: str
-    uuid: str
-    state: DomainState
-    persistent: bool
-    autostart: bool
-    ours: bool
-    memory: Size
-    vcpus: int
-    disks: tuple[DomainDisk, ...]
-    nics: tuple[DomainNic, ...]
-    agent: bool
-    serial_log: str
-    xml: str
-    why: str = ""
-    run: int = -1
-    rebooted: str = ""
-    executes: bool = False
-    defined: Shape | None = None
-    live: Shape | None = None
-    live_nics: tuple[DomainNic, ...] = ()
-    ports: int = -1
-    description: str = ""
-    labels: tuple[str, ...] = ()
-    given: tuple[GivenNic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,8 @@ import msgspec
 
 from kvmkeep.host import lvm
 from kvmkeep.model.command import Command
-from kvmkeep.model.facts import Domain, DomainState, ImageFile, Volume
+from kvmkeep.model.domain_facts import Domain, DomainState
+from kvmkeep.model.facts import ImageFile, Volume
 from kvmkeep.model.names import STATE_SPARE, TAG_GROW
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.observe.notebook import Notebook

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 from kvmkeep.host.door import Door
 from kvmkeep.host.libvirt import Described, Hypervisor
-from kvmkeep.model.facts import Domain, DomainDisk, DomainNic, GivenNic, Shape
+from kvmkeep.model.domain_facts import Domain, DomainDisk, DomainNic, GivenNic, Shape
 from kvmkeep.model.names import METADATA_URI, REBOOT_URI
 from kvmkeep.model.units import Size
 from kvmkeep.observe.notebook import Notebook

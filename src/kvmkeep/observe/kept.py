@@ -7,7 +7,8 @@ from collections.abc import Collection
 from xml.etree import ElementTree as ET
 
 from kvmkeep.host.libvirt import Described, State
-from kvmkeep.model.facts import Domain, DomainState, SavedXml
+from kvmkeep.model.domain_facts import Domain, DomainState
+from kvmkeep.model.facts import SavedXml
 from kvmkeep.model.store import part_path
 from kvmkeep.model.units import Size
 from kvmkeep.observe.domains import parse_domain

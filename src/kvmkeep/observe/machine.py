@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 from kvmkeep.host.door import Door
 from kvmkeep.model.agent import AgentFacts
-from kvmkeep.model.facts import FACTS_VERSION, Domain, DomainState, Facts, SeedFile
+from kvmkeep.model.domain_facts import Domain, DomainState
+from kvmkeep.model.facts import FACTS_VERSION, Facts, SeedFile
 from kvmkeep.model.names import SEED_DIR
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kvmkeep.model.command import Action, Command, WriteFile
-from kvmkeep.model.facts import Domain, Facts, Profile, Volume
+from kvmkeep.model.domain_facts import Domain
+from kvmkeep.model.facts import Facts, Profile, Volume
 from kvmkeep.model.found import Found, SpecFile
 from kvmkeep.model.names import METADATA_URI, NM_MARK, lv_tags
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step

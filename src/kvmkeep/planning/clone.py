@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from kvmkeep.model.command import WriteFile
-from kvmkeep.model.facts import Domain, Facts, Volume
+from kvmkeep.model.domain_facts import Domain
+from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.names import (
     STATE_FILLING,
     STATE_FRESH,

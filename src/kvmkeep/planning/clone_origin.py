@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kvmkeep.model.command import Command
-from kvmkeep.model.facts import DomainState, Facts, Volume
+from kvmkeep.model.domain_facts import DomainState
+from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.names import TAG_FOR, TAG_OURS, TAG_SET, lv_path, second_stamp
 from kvmkeep.model.plan import Note, Refusal, Step
 from kvmkeep.model.snapshot import Level

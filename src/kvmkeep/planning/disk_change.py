@@ -6,7 +6,8 @@ A disk is known by what is behind it, never by its target: what comes or goes re
 from __future__ import annotations
 
 from kvmkeep.model.command import Action, Command, WriteFile
-from kvmkeep.model.facts import Domain, DomainDisk, DomainState, Volume
+from kvmkeep.model.domain_facts import Domain, DomainDisk, DomainState
+from kvmkeep.model.facts import Volume
 from kvmkeep.model.names import RUN_DIR, STATE_FILLING, STATE_SPARE, TAG_DISK
 from kvmkeep.model.plan import Note, Noun, Risk, Step
 from kvmkeep.model.snapshot import tag_value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvmkeep.model.facts import Domain
+from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.plan import Note, Step
 from kvmkeep.model.spec import Guest
 from kvmkeep.planning.domains import kept_domain

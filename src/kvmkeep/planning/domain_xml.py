@@ -15,7 +15,7 @@ from itertools import count
 # Expat is given only text without a document type: no entity can be declared or expanded.
 from xml.etree import ElementTree as ET
 
-from kvmkeep.model.facts import GivenNic
+from kvmkeep.model.domain_facts import GivenNic
 from kvmkeep.model.names import METADATA_URI, console_log, disk_path
 from kvmkeep.model.spec import Disk, FileDisk, Guest, LvDisk, Network, Nic, Spec
 from kvmkeep.model.units import Label

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kvmkeep.model.command import Action, Command, WriteFile
-from kvmkeep.model.facts import Domain
+from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.names import SEED_DIR, STATE_DIR, seed_path
 from kvmkeep.model.plan import Noun, Risk, Step
 from kvmkeep.model.spec import FirstBoot, Guest, Spec

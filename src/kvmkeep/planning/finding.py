@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 # Expat is given only what libvirt wrote.
 from xml.etree import ElementTree as ET
 
-from kvmkeep.model.facts import Domain, DomainDisk, Shape, Volume
+from kvmkeep.model.domain_facts import Domain, DomainDisk, Shape
+from kvmkeep.model.facts import Volume
 from kvmkeep.model.found import FoundGuest, FoundNic
 from kvmkeep.model.names import (
     TAG_DISK,

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from kvmkeep.model.command import Action, Command
-from kvmkeep.model.facts import DomainState, Volume
+from kvmkeep.model.domain_facts import DomainState
+from kvmkeep.model.facts import Volume
 from kvmkeep.model.names import (
     TAG_GROW,
     TAG_SET,

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import assert_never
 
 from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile
-from kvmkeep.model.facts import Array, ArrayState, Domain, Tool
+from kvmkeep.model.domain_facts import Domain
+from kvmkeep.model.facts import Array, ArrayState, Tool
 from kvmkeep.model.plan import Note, Noun, Refusal, Step
 from kvmkeep.model.spec import Disk, FirstBoot, Guest
 from kvmkeep.model.trash import is_trash

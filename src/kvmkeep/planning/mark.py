@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 
 from kvmkeep.model.command import Command
-from kvmkeep.model.facts import GivenNic
+from kvmkeep.model.domain_facts import GivenNic
 from kvmkeep.model.names import METADATA_URI, guest_mac
 from kvmkeep.model.spec import FirstBoot, Guest, Nic, Spec
 

@@ -6,13 +6,14 @@ bridge up with it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from kvmkeep.model.command import Checkpoint, Command, Poll
+from kvmkeep.model.command import Checkpoint, Command
 from kvmkeep.model.facts import Link, Profile
 from kvmkeep.model.names import NM_MARK, profile_uuid
 from kvmkeep.model.plan import Note, Noun, Refusal, Risk, Step
 from kvmkeep.model.spec import Network
+from kvmkeep.planning.network_proof import network_proof
 from kvmkeep.planning.scene import Scene
 
 ROLLBACK_AFTER = 120
@@ -201,7 +202,7 @@ def _step(scene: Scene, network: Network) -> Step | None:
         devices=_checkpoint_devices(scene, network),
         timeout=ROLLBACK_AFTER,
         body=tuple(body),
-        verify=_verify(scene, network),
+        verify=network_proof(scene, network),
         why=f"have NetworkManager undo it after {ROLLBACK_AFTER} s unless it proves good",
     )
     return Step(
@@ -265,56 +266,6 @@ def _probe(bridge: _Wanted) -> Command:
         return Command(argv=(*argv, bridge.uuid), why=why, ok=(_NOT_FOUND,))
     why = f"see that the profile of {bridge.interface} is still ours"
     return Command(argv=(*argv, bridge.uuid), why=why, expect=NM_MARK)
-
-
-def _verify(scene: Scene, network: Network) -> tuple[Poll, ...]:
-    at = f"/sys/class/net/{network.bridge}/bridge"
-    # The kernel counts in hundredths of a second (USER_HZ).
-    polls = [
-        _ageing(network, f"{at}/ageing_time"),
-        _reads(f"{at}/stp_state", "1" if network.stp else "0", "the bridge's STP"),
-    ]
-    if network.stp:
-        delay = str(network.forward_delay * 100)
-        polls.append(_reads(f"{at}/forward_delay", delay, "the bridge's forward delay"))
-    master = f"/sys/class/net/{network.vlan_interface}/master"
-    polls.append(
-        _poll(
-            ("readlink", "--canonicalize-existing", master),
-            f"/sys/devices/virtual/net/{network.bridge}",
-            f"{network.vlan_interface} to be a port of {network.bridge}",
-        )
-    )
-    uplink = scene.links.get(scene.spec.uplink)
-    if uplink is not None and uplink.carrier:
-        state = f"/sys/class/net/{network.vlan_interface}/operstate"
-        polls.append(_reads(state, "up", f"{network.vlan_interface}'s state"))
-    management = scene.facts.management
-    if management is not None and management.answers:
-        ping = ("ping", "-c", "1", "-W", "2", "-I", management.interface, management.gateway)
-        polls.append(_poll(ping, "", f"the gateway {management.gateway} to answer"))
-    return tuple(polls)
-
-
-def _ageing(network: Network, path: str) -> Poll:
-    wanted = str(network.ageing_time * 100)
-    poll = _reads(path, wanted, "the bridge's ageing time")
-    # A topology change of STP lasts its maximum age (20 s) and the forward delay.
-    return replace(poll, limit=poll.limit + 20 + network.forward_delay) if network.stp else poll
-
-
-def _reads(path: str, text: str, thing: str) -> Poll:
-    return _poll(("cat", path), text, f"{thing} to be {text}")
-
-
-def _poll(argv: tuple[str, ...], expect: str, message: str) -> Poll:
-    return Poll(
-        command=Command(argv=argv, why=f"wait for {message}", expect=expect, timeout=10.0),
-        limit=20.0,
-        every=1.0,
-        message=message,
-        otherwise="look at `nmcli device` and `journalctl -u NetworkManager`",
-    )
 
 
 def _bridge_activation(network: Network, bridge: _Wanted) -> tuple[Command, ...]:

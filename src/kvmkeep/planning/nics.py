@@ -7,7 +7,7 @@ derive for this guest, and those that its domain remembers; any other one is lef
 from __future__ import annotations
 
 from kvmkeep.model.command import Action, Command, Poll
-from kvmkeep.model.facts import Domain, DomainNic
+from kvmkeep.model.domain_facts import Domain, DomainNic
 from kvmkeep.model.names import guest_mac
 from kvmkeep.model.plan import Note, Noun, Risk, Step
 from kvmkeep.model.spec import Guest, Nic

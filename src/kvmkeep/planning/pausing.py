@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kvmkeep.model.command import Action, Command, Poll
-from kvmkeep.model.facts import Domain, DomainState, Facts
+from kvmkeep.model.domain_facts import Domain, DomainState
+from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName

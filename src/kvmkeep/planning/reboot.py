@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from kvmkeep.model.command import Action, Command, Poll
-from kvmkeep.model.facts import DomainState, Facts
+from kvmkeep.model.domain_facts import DomainState
+from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import REBOOT_KEY, REBOOT_URI, console_log
 from kvmkeep.model.plan import Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.spec import Guest, ReadyAgent, ReadyConsole, ReadyTcp, Spec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvmkeep.model.command import Command
-from kvmkeep.model.facts import Domain, GivenNic
+from kvmkeep.model.domain_facts import Domain, GivenNic
 from kvmkeep.model.plan import Note, Noun, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.planning.domains import is_guest

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from kvmkeep.model.command import Command
-from kvmkeep.model.facts import Domain, Facts, Profile, Volume
+from kvmkeep.model.domain_facts import Domain
+from kvmkeep.model.facts import Facts, Profile, Volume
 from kvmkeep.model.names import (
     METADATA_URI,
     NM_MARK,

@@ -12,7 +12,8 @@ import posixpath
 from dataclasses import dataclass
 
 from kvmkeep.model.command import Action, Command, WriteFile
-from kvmkeep.model.facts import Domain, DomainState, Facts, Volume
+from kvmkeep.model.domain_facts import Domain, DomainState
+from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.names import (
     STATE_DIR,
     TAG_DISK,

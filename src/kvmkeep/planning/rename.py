@@ -12,7 +12,8 @@ import re
 from dataclasses import dataclass, replace
 
 from kvmkeep.model.command import Action, Command, WriteFile
-from kvmkeep.model.facts import Domain, Facts, Volume
+from kvmkeep.model.domain_facts import Domain
+from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.names import (
     RUN_DIR,
     TAG_DISK,

@@ -6,10 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from kvmkeep.model.domain_facts import Domain, DomainDisk, DomainState
 from kvmkeep.model.facts import (
-    Domain,
-    DomainDisk,
-    DomainState,
     Facts,
     ImageFacts,
     ImageFile,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 
 from kvmkeep.model.command import Action, Command, Poll
-from kvmkeep.model.facts import Domain, DomainState, Shape
+from kvmkeep.model.domain_facts import Domain, DomainState, Shape
 from kvmkeep.model.plan import Note, Noun, Risk, Step
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.units import Size

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kvmkeep.model.command import Action, Command
-from kvmkeep.model.facts import Domain, DomainState, Facts, Volume
+from kvmkeep.model.domain_facts import Domain, DomainState
+from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.names import (
     STATE_PARTIAL,
     TAG_EXPIRES,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kvmkeep.model.facts import DomainState
+from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.names import TAG_KEPT
 from kvmkeep.model.plan import Note, Refusal, Step
 from kvmkeep.model.snapshot import SnapshotSet

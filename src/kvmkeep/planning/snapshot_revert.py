@@ -9,7 +9,8 @@ will be (lvmraid and lvconvert(8), "Merge snapshot").
 from __future__ import annotations
 
 from kvmkeep.model.command import Command, Poll
-from kvmkeep.model.facts import DomainState, Facts, Volume
+from kvmkeep.model.domain_facts import DomainState
+from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.names import TAG_REVERT, TAG_START
 from kvmkeep.model.plan import Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.snapshot import SnapshotSet, tag_value

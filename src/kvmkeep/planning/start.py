@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kvmkeep.model.command import Action, Command
-from kvmkeep.model.facts import Domain, DomainState, Facts
+from kvmkeep.model.domain_facts import Domain, DomainState
+from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import TAG_REVERT, TAG_SHELL, console_log
 from kvmkeep.model.plan import Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.snapshot import tag_value

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kvmkeep.model.facts import Domain, Facts, Profile
+from kvmkeep.model.domain_facts import Domain
+from kvmkeep.model.facts import Facts, Profile
 from kvmkeep.model.found import Change, Found, FoundGuest
 from kvmkeep.model.plan import Note, Refusal
 from kvmkeep.model.spec import Network, Spec

@@ -9,7 +9,8 @@ from kvmkeep.model.names import LONGEST_MAPPED_NAME, lv_name, mapped_name
 from kvmkeep.model.spec import ROOT_DISK, Disk, FileDisk, LvDisk, Storage
 from kvmkeep.model.units import GuestName, Size, check_lv_name, parse_size, printable
 from kvmkeep.spec.claims import Claims
-from kvmkeep.spec.document import DiskSection, GuestFile, HostFile, StorageSection
+from kvmkeep.spec.guest_document import DiskSection, GuestFile
+from kvmkeep.spec.host_document import HostFile, StorageSection
 from kvmkeep.spec.source import Path, Source
 from kvmkeep.spec.sources import parse_directory, parse_path
 

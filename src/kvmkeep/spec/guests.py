@@ -19,7 +19,7 @@ from kvmkeep.model.units import (
 )
 from kvmkeep.spec.addresses import parse_hostname
 from kvmkeep.spec.disks import parse_amount, resolve_disks
-from kvmkeep.spec.document import GuestFile
+from kvmkeep.spec.guest_document import GuestFile
 from kvmkeep.spec.login import NO_LOGIN, resolve_login
 from kvmkeep.spec.nics import Surroundings, resolve_nics
 from kvmkeep.spec.run import resolve_run

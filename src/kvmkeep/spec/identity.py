@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from kvmkeep.spec.convert import convert
-from kvmkeep.spec.document import GuestFile
+from kvmkeep.spec.guest_document import GuestFile
 from kvmkeep.spec.mistakes import Mistakes
 from kvmkeep.spec.nodes import decode, read_tree
 

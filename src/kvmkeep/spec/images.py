@@ -6,7 +6,7 @@ from functools import partial
 
 from kvmkeep.model.spec import Algorithm, Checksum, ChecksumList, Image
 from kvmkeep.model.units import Label, parse_size
-from kvmkeep.spec.document import ChecksumsSection, HostFile, ImageSection
+from kvmkeep.spec.host_document import ChecksumsSection, HostFile, ImageSection
 from kvmkeep.spec.source import Path, Source
 from kvmkeep.spec.sources import parse_digest, parse_path, parse_place, parse_url, told_by_name
 

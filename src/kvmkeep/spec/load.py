@@ -12,7 +12,9 @@ from kvmkeep.errors import Unready
 from kvmkeep.host.door import Door
 from kvmkeep.model.spec import Place, Spec
 from kvmkeep.spec.convert import convert
-from kvmkeep.spec.document import GuestFile, HostFile, Section
+from kvmkeep.spec.document import Section
+from kvmkeep.spec.guest_document import GuestFile
+from kvmkeep.spec.host_document import HostFile
 from kvmkeep.spec.mistakes import Mistakes
 from kvmkeep.spec.nodes import LARGEST_FILE, decode, read_tree
 from kvmkeep.spec.resolve import resolve

@@ -8,7 +8,7 @@ import re
 
 from kvmkeep.model.spec import Login
 from kvmkeep.model.units import printable
-from kvmkeep.spec.document import GuestFile, LoginSection
+from kvmkeep.spec.guest_document import GuestFile, LoginSection
 from kvmkeep.spec.source import Source
 
 NO_LOGIN = Login(user="", ssh_keys=(), password_hash="", sudo=False)

@@ -8,7 +8,7 @@ from kvmkeep.model.spec import Address, Network, Prefix
 from kvmkeep.model.units import Label, parse_interface
 from kvmkeep.spec.addresses import parse_address, parse_domain, parse_prefix, unusable
 from kvmkeep.spec.claims import Claims
-from kvmkeep.spec.document import HostFile, NetworkSection
+from kvmkeep.spec.host_document import HostFile, NetworkSection
 from kvmkeep.spec.source import Path, Source
 
 

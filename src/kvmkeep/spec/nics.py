@@ -11,7 +11,7 @@ from kvmkeep.model.spec import Address, Interface, Network, Nic, Prefix, Route
 from kvmkeep.model.units import GuestName, Mac, parse_label, parse_mac, printable
 from kvmkeep.spec.addresses import parse_address, parse_interface_address, parse_prefix
 from kvmkeep.spec.claims import Claims
-from kvmkeep.spec.document import GuestFile, NicSection, RouteSection
+from kvmkeep.spec.guest_document import GuestFile, NicSection, RouteSection
 from kvmkeep.spec.networks import resolve_dns, resolve_search
 from kvmkeep.spec.source import Path, Source
 

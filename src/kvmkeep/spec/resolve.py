@@ -11,8 +11,9 @@ from kvmkeep.model.units import GuestName
 from kvmkeep.spec.addresses import parse_hostname
 from kvmkeep.spec.claims import Claims
 from kvmkeep.spec.disks import parse_amount, resolve_storage
-from kvmkeep.spec.document import GuestFile, HostFile, HostSection, RunSection
+from kvmkeep.spec.guest_document import GuestFile, RunSection
 from kvmkeep.spec.guests import guest_name, resolve_guest, stem
+from kvmkeep.spec.host_document import HostFile, HostSection
 from kvmkeep.spec.images import resolve_images
 from kvmkeep.spec.mistakes import Mistakes
 from kvmkeep.spec.networks import resolve_networks

@@ -14,7 +14,7 @@ from kvmkeep.model.spec import (
     Run,
 )
 from kvmkeep.model.units import GuestName, parse_guest_name, printable
-from kvmkeep.spec.document import GuestFile, RunSection
+from kvmkeep.spec.guest_document import GuestFile, RunSection
 from kvmkeep.spec.source import Source
 
 DEFAULT_TIMEOUT = 600

@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from kvmkeep.spec.document import GuestFile, HostFile
+from kvmkeep.spec.guest_document import GuestFile
+from kvmkeep.spec.host_document import HostFile
 
 _DEFINITIONS = "$defs"
 

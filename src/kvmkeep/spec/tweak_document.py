@@ -6,7 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from kvmkeep.spec.document import MacText, RouteSection, Section, Texts
+from kvmkeep.spec.document import MacText, Section, Texts
+from kvmkeep.spec.guest_document import RouteSection
 
 _QUOTED = {"number": 'put it in quotes, such as "0644"'}
 ModeText = Annotated[str, Meta(title="mode", pattern="^[0-7]{3,4}$", extra=_QUOTED)]

@@ -12,7 +12,7 @@ from kvmkeep.cli.context import Context, Stages
 from kvmkeep.cli.streams import Streams
 from kvmkeep.errors import KvmkeepError, Unready, UsageError
 from kvmkeep.host.console import become, console_command
-from kvmkeep.model.facts import DomainState
+from kvmkeep.model.domain_facts import DomainState
 
 
 def test_a_guests_log_can_do_nothing_to_the_terminal() -> None:

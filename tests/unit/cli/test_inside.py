@@ -24,7 +24,7 @@ from kvmkeep.cli.inside import (
 )
 from kvmkeep.host.libvirt import State
 from kvmkeep.model.agent import AgentFacts, AgentFilesystem, AgentNic
-from kvmkeep.model.facts import DomainState
+from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.names import console_log
 from kvmkeep.model.spec import ReadyAgent, ReadyConsole, ReadyDelay, ReadyTcp
 from kvmkeep.model.units import Size

@@ -9,7 +9,7 @@ import pytest
 from kvmkeep.cli.context import Stages
 from kvmkeep.cli.guests import named_in
 from kvmkeep.cli.main import main
-from kvmkeep.model.facts import DomainState
+from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.units import Size
 
 

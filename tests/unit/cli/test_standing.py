@@ -14,14 +14,11 @@ from kvmkeep.cli.status import as_json, text
 from kvmkeep.cli.summary import facts_text
 from kvmkeep.cli.table import table
 from kvmkeep.model.agent import AgentFacts, AgentNic
+from kvmkeep.model.domain_facts import Domain, DomainDisk, DomainNic, DomainState
 from kvmkeep.model.facts import (
     FACTS_VERSION,
     Array,
     ArrayState,
-    Domain,
-    DomainDisk,
-    DomainNic,
-    DomainState,
     Facts,
     Link,
     Nm,

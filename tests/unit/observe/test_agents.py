@@ -11,7 +11,7 @@ from adapters.replay import Replay, ended
 from kvmkeep.host.door import Result
 from kvmkeep.model.agent import AgentDisk, AgentFacts, AgentFilesystem, AgentNic
 from kvmkeep.model.command import Command
-from kvmkeep.model.facts import Domain, DomainState
+from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.units import Size
 from kvmkeep.observe.agents import agent_questions, observe_agents, parse_answers
 from kvmkeep.observe.machine import asked

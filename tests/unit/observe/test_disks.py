@@ -13,7 +13,8 @@ from unit.planning.rounds import reach
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.libvirt import Described, State
 from kvmkeep.model.command import Command
-from kvmkeep.model.facts import Domain, DomainState, Facts
+from kvmkeep.model.domain_facts import Domain, DomainState
+from kvmkeep.model.facts import Facts
 from kvmkeep.model.spec import FileDisk, Spec
 from kvmkeep.model.units import Label, Size
 from kvmkeep.observe.disks import disk_files, mounts, with_executing_agents, with_extents

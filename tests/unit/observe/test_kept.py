@@ -7,7 +7,8 @@ import hashlib
 import pytest
 from adapters.replay import lab_host
 
-from kvmkeep.model.facts import DomainState, SavedXml
+from kvmkeep.model.domain_facts import DomainState
+from kvmkeep.model.facts import SavedXml
 from kvmkeep.model.units import Size
 from kvmkeep.observe.kept import observe_kept
 from kvmkeep.observe.notebook import Notebook

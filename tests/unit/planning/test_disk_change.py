@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
 
-from kvmkeep.model.facts import DomainState
+from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Disk, FileDisk, Guest, LvDisk, Spec
 from kvmkeep.model.units import Label, Size

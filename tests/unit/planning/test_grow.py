@@ -12,7 +12,7 @@ from fakes.lvm import EXTENT
 
 from kvmkeep.host.machine_door import MachineDoor
 from kvmkeep.model.command import Command
-from kvmkeep.model.facts import DomainState
+from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import FileDisk, Guest, Spec
 from kvmkeep.model.units import Label, Size

@@ -7,7 +7,8 @@ import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
 from fakes.nm import FakeLink
 
-from kvmkeep.model.facts import ArrayState, DomainDisk, DomainState, Facts, Problem
+from kvmkeep.model.domain_facts import DomainDisk, DomainState
+from kvmkeep.model.facts import ArrayState, Facts, Problem
 from kvmkeep.model.names import STATE_FILLING, lv_tags
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import FirstBoot, Packing, Spec

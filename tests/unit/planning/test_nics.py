@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from fakes.host import FakeHost
 
-from kvmkeep.model.facts import DomainState
+from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.plan import Risk
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.units import Mac

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from kvmkeep.model.facts import GivenNic
+from kvmkeep.model.domain_facts import GivenNic
 from kvmkeep.model.spec import FirstBoot, Route
 from kvmkeep.model.units import Mac
 from kvmkeep.planning.mark import settings_of

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
 
-from kvmkeep.model.facts import DomainDisk, DomainState, Facts, Problem, TrashFolder
+from kvmkeep.model.domain_facts import DomainDisk, DomainState
+from kvmkeep.model.facts import Facts, Problem, TrashFolder
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName

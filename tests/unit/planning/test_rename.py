@@ -7,7 +7,8 @@ from fakes.host import CLOUD, FakeHost, FakeImage
 from fakes.virsh import xml_text
 
 from kvmkeep.model.command import WriteFile
-from kvmkeep.model.facts import DomainState, Facts, Problem
+from kvmkeep.model.domain_facts import DomainState
+from kvmkeep.model.facts import Facts, Problem
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import FileDisk, Guest, Spec
 from kvmkeep.model.units import GuestName, Label, Size

@@ -8,7 +8,7 @@ import pytest
 from fakes.host import FakeHost
 
 from kvmkeep.model.command import Poll
-from kvmkeep.model.facts import DomainState
+from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.plan import Risk
 from kvmkeep.model.units import Size
 from tests.unit.planning.build import GIB

@@ -7,7 +7,8 @@ from fakes.host import CLOUD, FakeHost, FakeImage
 
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.model.command import Command
-from kvmkeep.model.facts import DomainState, Volume
+from kvmkeep.model.domain_facts import DomainState
+from kvmkeep.model.facts import Volume
 from kvmkeep.model.names import second_stamp, stamped_time
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.snapshot import Level, disk_of, snapshot_sets

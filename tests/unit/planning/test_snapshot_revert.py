@@ -6,7 +6,8 @@ import pytest
 from fakes.host import FakeHost
 from fakes.virsh import FakeDomain
 
-from kvmkeep.model.facts import DomainState, Facts
+from kvmkeep.model.domain_facts import DomainState
+from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
 from kvmkeep.planning.snapshot_revert import plan_revert

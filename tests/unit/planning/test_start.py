@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
 
-from kvmkeep.model.facts import DomainState
+from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.names import console_log
 from kvmkeep.model.spec import ReadyConsole, ReadyTcp, Spec
 from kvmkeep.model.units import GuestName

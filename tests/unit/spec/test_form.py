@@ -8,7 +8,8 @@ from unit.spec.texts import BARE, HASH, HOST, WEB, changed, mistakes
 from kvmkeep.errors import SpecError
 from kvmkeep.model.spec import Place
 from kvmkeep.spec.convert import convert
-from kvmkeep.spec.document import GuestFile, Section
+from kvmkeep.spec.document import Section
+from kvmkeep.spec.guest_document import GuestFile
 from kvmkeep.spec.mistakes import Mistakes
 from kvmkeep.spec.nodes import Kind, decode, plain_kind, read_tree
 

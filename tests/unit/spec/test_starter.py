@@ -7,14 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvmkeep.model.facts import (
-    FACTS_VERSION,
-    Facts,
-    Link,
-    Management,
-    Nm,
-    VolumeGroup,
-)
+from kvmkeep.model.facts import FACTS_VERSION, Facts, Link, Management, Nm, VolumeGroup
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
 from kvmkeep.spec.load import load_text

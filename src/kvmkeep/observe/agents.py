@@ -1,4 +1,4 @@
-"""Guest agents (qemu-ga-ref(7)): many asked at once, for two seconds in all, and none believed.
+"""Guest agents (qemu-ga-ref(7)): many asked at once, for two seconds, and none believed.
 
 The questions are virsh's `qemu-agent-command`, with a time limit of libvirt's own: `guestinfo`
 has none, so that an agent which answers the greeting and then falls silent would hold one of
@@ -25,7 +25,9 @@ from kvmkeep.model.command import Command
 from kvmkeep.model.units import Size
 
 LIMIT = 2
-"""Seconds that all agents together get to answer."""
+"""Seconds that an agent gets to answer."""
+STARTING = 1
+"""Seconds more that all of them together get, in which virsh is started once for each."""
 AT_ONCE = 16
 """Agents asked at the same time: a silent one holds one of libvirtd's 20 workers (max_workers)."""
 
@@ -62,12 +64,12 @@ def observe_agents(
 ) -> Answers:
     """Ask the agents of running guests, given by name with their UUIDs; sorted by name.
 
-    `others` are harmless commands that are to be asked within the same two seconds.
+    `others` are harmless commands that are to be asked within the same time.
     """
     names = sorted(guests)
     more = tuple(others)
     commands = [agent_questions(guests[name], uri) for name in names]
-    results = door.run_all((*more, *commands), limit=LIMIT, at_once=AT_ONCE)
+    results = door.run_all((*more, *commands), limit=LIMIT + STARTING, at_once=AT_ONCE)
     return Answers(
         agents=tuple(
             parse_answers(name, result)
@@ -84,7 +86,7 @@ def agent_questions(uuid: str, uri: str = URI) -> Command:
     ask = 'qemu-agent-command --timeout {} {} \'{{"execute":"{}"}}\''
     lines = (f"echo {_MARK}{one}; {ask.format(LIMIT, uuid, one)}" for one in _QUESTIONS)
     argv = ("virsh", "--connect", uri, "--quiet", "; ".join(lines))
-    return Command(argv=argv, why="ask the guest agent", timeout=float(LIMIT))
+    return Command(argv=argv, why="ask the guest agent", timeout=float(LIMIT + STARTING))
 
 
 def parse_answers(guest: str, result: Result) -> AgentFacts:
@@ -92,9 +94,12 @@ def parse_answers(guest: str, result: Result) -> AgentFacts:
     answers: dict[str, str] = {}
     question = ""
     for line in result.text.splitlines():
-        if line.startswith(_MARK):
-            question = line.removeprefix(_MARK)
-        elif line.strip():
+        # `virsh --quiet` ends what its `echo` says with no newline: what follows a mark is the
+        # answer, or the next mark where there was none.
+        while line.startswith(_MARK):
+            question = next((one for one in _QUESTIONS if line.startswith(_MARK + one)), "")
+            line = line.removeprefix(_MARK + question)  # noqa: PLW2901 - what is left of it
+        if line.strip():
             answers[question] = line
     said = [answers.get(question, "") for question in _QUESTIONS]
     hostname, nics, filesystems = _hostname(said[0]), _list(said[1]), _list(said[2])

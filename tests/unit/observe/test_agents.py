@@ -47,11 +47,14 @@ FILESYSTEM = {
 def said(
     host: object = None, nics: object = None, filesystems: object = None, *, returned: bool = True
 ) -> bytes:
-    """Return what virsh prints of the answers; None stands for an error of the agent."""
+    """Return what virsh 9.0 prints of the answers, with no newline after what `echo` says.
+
+    None stands for an error of the agent.
+    """
     questions = ("guest-get-host-name", "guest-network-get-interfaces", "guest-get-fsinfo")
     text = ""
     for question, answer in zip(questions, (host, nics, filesystems), strict=True):
-        text += f"@{question}\n"
+        text += f"@{question}"
         if answer is not None:
             text += json.dumps({"return": answer} if returned else answer) + "\n"
     return text.encode()
@@ -126,6 +129,11 @@ def test_why_there_is_no_answer(result: Result, problem: str) -> None:
     told = parse_answers("web", result)
     assert told.problem == problem
     assert not told.answers
+
+
+def test_a_newline_after_what_echo_says_does_no_harm() -> None:
+    told = facts(said({"host-name": "web"}).replace(b"name{", b"name\n{"))
+    assert told.hostname == "web"
 
 
 def test_what_was_answered_before_it_fell_silent_is_kept() -> None:

@@ -29,13 +29,21 @@ killall sleep
 """
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def red(site: Host) -> Iterator[None]:
-    """Give alpha a label, and let it run again in the end."""
+    """Give alpha a label while these tests run."""
     site.put_spec({**GUESTS, "alpha": f"{GUESTS['alpha']}labels: [red]\n"})
+    site.apply()
+    yield
+    site.put_spec(GUESTS)
+    site.apply()
+
+
+@pytest.fixture(autouse=True)
+def runs(site: Host) -> Iterator[None]:
+    """Let alpha run again in the end."""
     yield
     site.run("virsh resume alpha; virsh start alpha")
-    site.put_spec(GUESTS)
 
 
 def did(site: Host, *words: str) -> Result:

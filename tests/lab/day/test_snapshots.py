@@ -105,7 +105,7 @@ def test_snapshots_grow_in_time_and_what_a_revert_takes_away_is_kept(site: Host)
     logs = f"rl_build/vm-alpha-logs-{name}"
     for seek in (0, 6, 12, 18):
         site.ssh("root", ALPHA, write.format(6, seek))
-        ours(site, "snapshot", "watch", "alpha")
+        ours(site, "snapshot", "watch", "--by", "100", "alpha")
     size = int(site.must(f"lvs --noheadings --units b --nosuffix -o lv_size {logs}"))
     assert size > 24 << 20
     assert sets(site)[name] == ""

@@ -16,8 +16,10 @@ trap 'udevadm control --start-exec-queue' EXIT
 truncate -s 24M /root/pv
 loop=$(losetup --find --show /root/pv)
 quiet='backup{backup=0 archive=0}'
+# A group is refused where /dev has its name already: this one's is looked for elsewhere.
+mkdir -p /run/elsewhere
 pvcreate -q --config "$quiet" --devices $loop $loop
-vgcreate -q --config "$quiet" --devices $loop rl_build $loop
+vgcreate -q --config "$quiet devices{dir=\"/run/elsewhere\"}" --devices $loop rl_build $loop
 lvcreate -q --config "$quiet" --devices $loop -an -Zn -Wn -n root -l 1 rl_build
 losetup -d $loop
 """

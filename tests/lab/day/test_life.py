@@ -102,7 +102,7 @@ def test_a_guest_that_hears_nothing_runs_until_its_plug_is_pulled(site: Host) ->
     site.ssh("root", ALPHA, MAKE_DEAF)
     told = site.must(
         "kvmkeep shutdown --limit 60 alpha > /root/first 2>&1 & first=$!;"
-        "until grep -q 'shut it down' /root/first; do kill -0 $first || exit 1; sleep 1; done;"
+        "until grep -q 'waiting for guest alpha to shut down' /root/first; do kill -0 $first || exit 1; sleep 1; done;"
         "kvmkeep start alpha 2>&1; echo second $?;"
         "systemctl restart libvirtd; wait $first; echo first $?; cat /root/first"
     )

@@ -21,6 +21,7 @@ from kvmkeep.planning import guards
 from kvmkeep.planning.domain_xml import sha256
 from kvmkeep.planning.domains import is_guest, kept_path
 from kvmkeep.planning.kept import kept_step
+from kvmkeep.planning.marks import full_name, retag, same_tags
 from kvmkeep.planning.network import network_refusals, network_steps
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.scene import Scene, active, make_scene, owned
@@ -154,24 +155,15 @@ def _guest_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
 
 
 def _volume_step(guest: Guest, disk: LvDisk, volume: Volume) -> Step:
-    lv = f"{volume.vg}/{volume.name}"
+    lv = full_name(volume)
     tags = lv_tags(guest.name, disk.name)
     return Step(
         noun=Noun.STORAGE,
         subject=f"guest {guest.name}",
         what=f"mark LV {lv} as its disk {disk.name}",
         why="only what wears our mark is changed later",
-        probe=Command(
-            argv=("lvs", "--noheadings", "--options", "lv_tags", lv),
-            why="see that it wears the same tags as before",
-            expect=",".join(volume.tags),
-        ),
-        actions=(
-            Command(
-                argv=("lvchange", *(word for tag in tags for word in ("--addtag", tag)), lv),
-                why="tags change nothing but LVM's own notes",
-            ),
-        ),
+        probe=same_tags(volume),
+        actions=(retag(volume, "--addtag", tags, "tags change nothing but LVM's own notes"),),
     )
 
 

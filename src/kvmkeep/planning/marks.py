@@ -37,6 +37,21 @@ def wears(volume: Volume, tags: Iterable[str], why: str, *, unused: bool = False
     )  # fmt: skip
 
 
+def same_tags(volume: Volume) -> Command:
+    """Succeed only while the LV has just the tags that it was seen with, in their order."""
+    return Command(
+        argv=("lvs", "--noheadings", "--options", "lv_tags", full_name(volume)),
+        why="see that it wears the same tags as before",
+        expect=",".join(volume.tags),
+    )
+
+
+def retag(volume: Volume, option: str, tags: Iterable[str], why: str) -> Command:
+    """Return what gives an LV tags (`--addtag`) or takes them away (`--deltag`); lvchange(8)."""
+    words = (word for tag in tags for word in (option, tag))
+    return Command(argv=("lvchange", *words, full_name(volume)), why=why)
+
+
 def removal(lv: str, tags: Iterable[str], why: str) -> tuple[Command, Command]:
     """Return what removes an LV if it has these tags, and sees that it is gone.
 

@@ -30,6 +30,7 @@ from kvmkeep.planning.domain_xml import sha256
 from kvmkeep.planning.domains import kept_path
 from kvmkeep.planning.guards import tools_of
 from kvmkeep.planning.kept import keep_definition
+from kvmkeep.planning.marks import full_name, retag, same_tags
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import active
 
@@ -180,24 +181,15 @@ def _domain_step(domain: Domain) -> Step:
 
 
 def _volume_step(name: str, volume: Volume) -> Step:
-    lv = f"{volume.vg}/{volume.name}"
+    lv = full_name(volume)
     tags = [tag for tag in volume.tags if tag == TAG_OURS or tag.startswith(f"{TAG_OURS}.")]
     return Step(
         noun=Noun.STORAGE,
         subject=f"guest {name}",
         what=f"take our marks from LV {lv}",
         why="you asked for it; tags are only LVM's own notes",
-        probe=Command(
-            argv=("lvs", "--noheadings", "--options", "lv_tags", lv),
-            why="see that it wears the same tags as before",
-            expect=",".join(volume.tags),
-        ),
-        actions=(
-            Command(
-                argv=("lvchange", *(word for tag in tags for word in ("--deltag", tag)), lv),
-                why="take our tags away",
-            ),
-        ),
+        probe=same_tags(volume),
+        actions=(retag(volume, "--deltag", tags, "take our tags away"),),
     )
 
 

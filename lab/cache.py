@@ -203,7 +203,8 @@ def prune(kind: str, keep: Path) -> None:
 
 def used_paths() -> set[str]:
     """Return what labs and other entries are based on, and the files that processes hold open."""
-    links = ("running/*/base", "running/*/guest-images", ".building-*/base", "*/base")
+    places = ("running/*", ".building-*", "*")
+    links = [f"{place}/{link}" for place in places for link in ("base", "below", "guest-images")]
     found = {f"{link.resolve()}/" for pattern in links for link in cache_root().glob(pattern)}
     for link in Path("/proc").glob("[0-9]*/fd/*"):
         with contextlib.suppress(OSError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lab import ssh
 from lab.errors import LabError
-from lab.guest_images import DISK
+from lab.qemu import IMAGES_DEVICE, images_drive
 from lab.qmp import Qmp
 
 if TYPE_CHECKING:
@@ -28,16 +28,8 @@ def plug_in(state: State, images: Path) -> None:
     with Qmp(state.place / "qmp.sock") as qmp:
         attached = any(block["device"] == "images" for block in qmp.call("query-block"))
         if not attached:
-            drive = f"file={images / DISK},if=none,id=images,format=raw,cache=unsafe,readonly=on"
-            qmp.human(f"drive_add 0 {drive}")
-            qmp.call(
-                "device_add",
-                driver="virtio-blk-pci",
-                drive="images",
-                serial="images",
-                bus="spare",
-                id="imagedisk",
-            )
+            qmp.human(f"drive_add 0 {images_drive(images)}")
+            qmp.call("device_add", **IMAGES_DEVICE)
     done = ssh.run_captured(state, ["sh", "-c", MOUNT], limit=120)
     if done.returncode:
         message = f"the guest images can't be mounted in the lab: {done.stderr.decode(errors='replace').strip()}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -86,6 +87,42 @@ class Lab:
             state = self._start_afresh()
             if images:
                 plug_in(state, guest_images())
+        return self
+
+    def save(self, place: Path) -> None:
+        """Write the running lab into a directory, its disks and its memory; it is gone then.
+
+        A lab that goes on from there is where this one was: its guests run on, and their disks
+        are as they were.
+        """
+        with self._locked():
+            state = self.demand_running()
+            base = Path(state.disks, "base").resolve()
+            links = {"below": base, "base": (base / "base").resolve()}
+            if state.images:
+                links["guest-images"] = Path(state.images)
+            for name, target in links.items():
+                (place / name).symlink_to(target)
+            with step("saving the running machine"):
+                # What is only cached costs time twice: when saved, and when read again.
+                demand(state, ["sh", "-c", "sync; echo 3 > /proc/sys/vm/drop_caches"], limit=120)
+                ssh.close_master(state)
+                qemu.save_machine(state, place / SAVED)
+                wait_for("QEMU to end", lambda: not qemu.is_there(state), limit=60)
+                for disk in qemu.DISKS:
+                    shutil.move(Path(state.disks, f"{disk}.qcow2"), place)
+            self._remove(state)
+
+    def go_on_from(self, place: Path) -> Lab:
+        """Throw away what this lab is, and go on where the saved one was."""
+        with self._locked():
+            state = load_state(self.name)
+            if state:
+                self.ssh_port = self.ssh_port or state.port
+                self._remove(state)
+            if self._resumed(place) is None:
+                message = f"the lab {self.name!r} can't go on from {place}"
+                raise LabError(message, f"remove {place}, and it is made again")
         return self
 
     def cut(self) -> None:
@@ -210,6 +247,7 @@ class Lab:
         if resumed:
             say(f"the lab {self.name!r} is up (resumed in {time.monotonic() - begin:.0f} s)")
             return resumed
+        say("it boots instead")
         state = self._new(base)
         try:
             self._cold_boot(state, base)
@@ -223,6 +261,9 @@ class Lab:
         state = new_state(self.name)
         state.port = self.ssh_port
         state.accelerator = accelerator()
+        if (images := base / "guest-images").exists():
+            state.images = str(images.resolve())
+            Path(state.disks, "guest-images").symlink_to(state.images)
         Path(state.disks, "base").symlink_to(base)
         for disk in qemu.DISKS:
             qemu.make_overlay(Path(state.disks, f"{disk}.qcow2"), base / f"{disk}.qcow2", "qcow2")
@@ -242,7 +283,7 @@ class Lab:
                 demand(state, ["date", "-u", "-s", f"@{time.time() + 0.3:.2f}"], limit=60)
                 self._settle(state)
         except LabError as error:
-            say(f"resuming failed, so it boots instead: {error}")
+            say(f"resuming failed: {error}")
             self._remove(state)
             return None
         except BaseException:

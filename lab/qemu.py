@@ -10,16 +10,16 @@ import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.accel import QEMU
 from lab.errors import LabError
+from lab.guest_images import DISK
 from lab.qmp import Qmp
 from lab.tools import Guard, output_of, tail, tool_environment, wait_for
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from lab.state import State
 
 MEMORY = 6144
@@ -34,6 +34,13 @@ KERNEL_ARGUMENTS = (
 )
 LOCALHOST = "127.0.0.1"
 PORT_TRIES = 5
+IMAGES_DEVICE = {
+    "driver": "virtio-blk-pci",
+    "drive": "images",
+    "serial": "images",
+    "bus": "spare",
+    "id": "imagedisk",
+}
 # They outlive us on purpose: `down` ends them, not Python.
 MACHINES: list[subprocess.Popen[bytes]] = []
 
@@ -141,6 +148,20 @@ def make_overlay(overlay: Path, base: Path, base_format: str) -> None:
     output_of(argv)
 
 
+def images_drive(images: Path) -> str:
+    """Return the drive with the guest images, for `IMAGES_DEVICE`."""
+    return f"file={images / DISK},if=none,id=images,format=raw,cache=unsafe,readonly=on"
+
+
+def saved_arguments(state: State, saved: Path) -> list[str]:
+    """Return what QEMU needs more to go on with a saved machine: its memory, and what was plugged in."""
+    argv = ["-incoming", f"exec:exec zstd -dcq '{saved}'"]
+    if state.images:
+        device = ",".join(f"{name}={value}" for name, value in IMAGES_DEVICE.items())
+        argv += ["-drive", images_drive(Path(state.images)), "-device", device]
+    return argv
+
+
 def launch(state: State, host: Path, *, saved: Path | None) -> Guard:
     """Start QEMU; give the guard that stops it, should this process die before the lab is up."""
     wanted = state.port
@@ -150,7 +171,7 @@ def launch(state: State, host: Path, *, saved: Path | None) -> Guard:
             demand_port(wanted)
         argv = command_line(state, host)
         if saved:
-            argv += ["-incoming", f"exec:exec zstd -dcq '{saved}'"]
+            argv += saved_arguments(state, saved)
         log = state.place / "qemu.log"
         with log.open("wb") as sink:
             process = subprocess.Popen(
@@ -212,7 +233,7 @@ def resume(state: State, *, limit: float = 60) -> None:
         qmp.wait_for_status("running", limit=10)
 
 
-def save_machine(state: State, target: Path, *, limit: float = 120) -> None:
+def save_machine(state: State, target: Path, *, limit: float = 300) -> None:
     """Write the state of the running machine to a file; the machine stays stopped."""
     with Qmp(state.place / "qmp.sock", limit=limit) as qmp:
         qmp.call("stop")

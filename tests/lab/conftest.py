@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from labhost import Host
+from sites import site
 
-from lab.install import install
 from lab.machine import Lab
 
 if TYPE_CHECKING:
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def the_lab() -> Iterator[Lab]:
-    """Bring up one lab, and take it away whatever happens."""
+    """Name one lab, and take it away whatever happens."""
     lab = Lab(f"test-{os.getpid()}")
-    lab.up()
     try:
         yield lab
     finally:
@@ -32,10 +31,7 @@ def host(the_lab: Lab) -> Iterator[Host]:
 
     At the end of each module the foreign things must be just as they were.
     """
-    the_lab.reset()
-    install(the_lab)
-    host = Host(the_lab)
-    host.plant_foreign_things()
+    host = site(the_lab, "host", Host.plant_foreign_things)
     before = host.foreign_things()
     yield host
     assert host.foreign_things() == before

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from labhost import Host
 
+NIC = '{network: public, mac: "52:54:00:0a:0b:0c", address: 132.230.223.50/24}'
+MOVED = '{network: internal, mac: "52:54:00:0a:0b:0c", address: 10.5.68.50/24}'
+MAC = "52:54:00:0a:0b:0c"
 FOREIGN_MAC = "52:54:00:66:66:66"
 
 
@@ -25,12 +28,23 @@ def want(site: Host, *changes: tuple[str, str], more: str = "") -> None:
     site.put_spec({**GUESTS, "alpha": text + more})
 
 
+def second_nic(nic: str) -> tuple[str, str]:
+    first = f"address: {ALPHA}/24}}"
+    return f"nics: [{{network: internal, {first}]", f"nics: [{{network: internal, {first}, {nic}]"
+
+
 def settled(site: Host) -> dict[str, Any]:
     """Demand that nothing is left to do, and that what is kept is what libvirt has."""
     plan = site.plan()
     assert plan["steps"] == [], plan
     site.must("virsh dumpxml --inactive alpha | cmp - /root/kvm/alpha.xml")
     return plan
+
+
+def nics(site: Host, *words: str) -> dict[str, str]:
+    """Return the bridge of each NIC as virsh shows it."""
+    lines = site.must(f"virsh domiflist {' '.join(words)} alpha").splitlines()[2:]
+    return {line.split()[4]: line.split()[2] for line in lines if line.strip()}
 
 
 def inside(site: Host, command: str) -> str:
@@ -62,6 +76,43 @@ def as_it_was(site: Host) -> Iterator[None]:
     site.put_spec(GUESTS)
     site.apply()
     settled(site)
+
+
+def test_nics_and_labels_of_a_running_guest(site: Host) -> None:
+    process = site.qemu_pid("alpha")
+    want(site, second_nic(NIC), more="labels: [prod]\ndescription: the shop\n")
+    site.apply()
+    plan = settled(site)
+    assert any(FOREIGN_MAC in note["text"] for note in plan["notes"])
+    assert nics(site)[MAC] == nics(site, "--inactive")[MAC] == "virbr1.223"
+    assert "the shop" in site.must("virsh desc alpha")
+    assert "prod" in site.must("virsh metadata alpha --uri urn:kvmkeep:guest:1")
+    name = inside(
+        site,
+        f"for n in /sys/class/net/eth*; do grep -q {MAC} $n/address && echo ${{n##*/}}; done",
+    )
+    inside(site, f"ip link set {name} up && ip address add 132.230.223.50/24 dev {name}")
+    site.until(
+        "ip netns exec campus ping -c 1 -W 5 132.230.223.50", limit=90, what="the new NIC to answer"
+    )
+
+    want(site, second_nic(MOVED), more="labels: [prod]\ndescription: the shop\n")
+    site.apply()
+    settled(site)
+    assert nics(site)[MAC] == nics(site, "--inactive")[MAC] == "virbr1.2368"
+
+    # Drift: somebody takes it out of the definition, and moves the running one.
+    site.must(f"virsh detach-interface alpha bridge --mac {MAC} --config")
+    whats = [step["what"] for step in site.plan()["steps"]]
+    assert whats[0].startswith(f"give it the NIC {MAC} on network internal")
+
+    want(site)
+    site.apply()
+    settled(site)
+    assert MAC not in {**nics(site), **nics(site, "--inactive")}
+    assert FOREIGN_MAC in nics(site, "--inactive")
+    inside(site, f"! grep -q {MAC} /sys/class/net/*/address")
+    assert site.qemu_pid("alpha") == process
 
 
 def test_memory_and_cpus_within_their_headroom(site: Host) -> None:

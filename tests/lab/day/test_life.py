@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 
 ALPHA = "10.5.68.11"
 RED = ("--label", "red")
+MAKE_DEAF = """
+mv /sbin/shutdown /sbin/shutdown.kept; mv /sbin/tiny-acpid /sbin/tiny-acpid.kept
+printf '#!/bin/sh\\nexit 0\\n' > /sbin/shutdown
+printf '#!/bin/sh\\nexec sleep 9999\\n' > /sbin/tiny-acpid
+chmod 755 /sbin/shutdown /sbin/tiny-acpid; sync; killall acpid
+"""
+HEAR_AGAIN = """
+mv /sbin/shutdown.kept /sbin/shutdown; mv /sbin/tiny-acpid.kept /sbin/tiny-acpid; sync
+killall sleep
+"""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -84,3 +94,24 @@ def test_a_guest_is_renamed_twice_and_stays_the_machine_it_is(site: Host) -> Non
     did(site, "rename", "--yes", "gamma", "alpha")
     did(site, "start", *RED)
     assert site.ssh("root", ALPHA, "cat /root/mark").strip() == "of-alpha"
+
+
+def test_a_guest_that_hears_nothing_runs_until_its_plug_is_pulled(site: Host) -> None:
+    """Meanwhile another administrator comes, and libvirt is restarted."""
+    process = site.qemu_pid("alpha")
+    site.ssh("root", ALPHA, MAKE_DEAF)
+    told = site.must(
+        "kvmkeep shutdown --limit 60 alpha > /root/first 2>&1 & first=$!;"
+        "until grep -q 'waiting for guest alpha to shut down' /root/first; do kill -0 $first || exit 1; sleep 1; done;"
+        "kvmkeep start alpha 2>&1; echo second $?;"
+        "systemctl restart libvirtd; wait $first; echo first $?; cat /root/first"
+    )
+    assert "second 6" in told
+    assert "first 7" in told
+    assert "it goes on running" in told
+    assert "kvmkeep poweroff alpha" in told
+    assert (state(site), site.qemu_pid("alpha")) == ("running", process)
+    did(site, "poweroff", "--yes", "alpha")
+    assert state(site) == "shut off"
+    did(site, "start", *RED)
+    site.ssh("root", ALPHA, HEAR_AGAIN)

@@ -95,3 +95,35 @@ def test_a_guest_runs_on_when_kvmkeep_is_killed_while_it_stands_still(site: Host
     assert site.qemu_pid("alpha") == process
     take(site)
     assert set(sets(site).values()) == {""}
+
+
+def test_snapshots_grow_in_time_and_what_a_revert_takes_away_is_kept(site: Host) -> None:
+    process = site.qemu_pid("alpha")
+    write = "dd if=/dev/urandom of=/dev/vdc bs=1M count={} seek={} conv=fsync 2>/dev/null; sync"
+    site.ssh("root", ALPHA, "echo old > /root/state; sync; echo OLD | dd of=/dev/vdc conv=fsync")
+    name = take(site, "--size", "8MiB")
+    logs = f"rl_build/vm-alpha-logs-{name}"
+    for seek in (0, 6, 12, 18):
+        site.ssh("root", ALPHA, write.format(6, seek))
+        ours(site, "snapshot", "watch", "--by", "100", "alpha")
+    size = int(site.must(f"lvs --noheadings --units b --nosuffix -o lv_size {logs}"))
+    assert size > 24 << 20
+    assert sets(site)[name] == ""
+    assert site.qemu_pid("alpha") == process
+    site.ssh("root", ALPHA, "echo new > /root/state; sync; echo NEW | dd of=/dev/vdc conv=fsync")
+    ours(site, "snapshot", "revert", "--yes", "--shutdown", "--keep", "alpha", name)
+    assert site.ssh("root", ALPHA, "cat /root/state; head -c 3 /dev/vdc").split() == ["old", "OLD"]
+    site.until(
+        "! lvs --noheadings -o lv_name --select lv_merging=merging rl_build | grep .",
+        limit=120,
+        what="the merge to end",
+    )
+    ((kept, trouble),) = sets(site).items()
+    assert trouble == ""
+    ours(site, "snapshot", "revert", "--yes", "--shutdown", "alpha", kept)
+    assert site.ssh("root", ALPHA, "cat /root/state; head -c 3 /dev/vdc").split() == ["new", "NEW"]
+    site.until(
+        "! lvs --noheadings -o lv_name --select lv_merging=merging rl_build | grep .",
+        limit=120,
+        what="the merge to end",
+    )

@@ -135,7 +135,7 @@ class FakeHost:
     def run_all(
         self, commands: Sequence[Command], *, limit: float, at_once: int
     ) -> tuple[Result, ...]:
-        assert limit <= 3
+        assert limit <= 2
         assert at_once <= 16, "libvirtd has 20 workers"
         return tuple(self._asks(one) or self.run(one) for one in commands)
 

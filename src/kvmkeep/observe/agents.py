@@ -1,4 +1,4 @@
-"""Guest agents (qemu-ga-ref(7)): many asked at once, for two seconds, and none believed.
+"""Guest agents (qemu-ga-ref(7)): many asked at once, for two seconds in all, and none believed.
 
 The questions are virsh's `qemu-agent-command`, with a time limit of libvirt's own: `guestinfo`
 has none, so that an agent which answers the greeting and then falls silent would hold one of
@@ -25,9 +25,7 @@ from kvmkeep.model.command import Command
 from kvmkeep.model.units import Size
 
 LIMIT = 2
-"""Seconds that an agent gets to answer."""
-STARTING = 1
-"""Seconds more that all of them together get, in which virsh is started once for each."""
+"""Seconds that all agents together get to answer."""
 AT_ONCE = 16
 """Agents asked at the same time: a silent one holds one of libvirtd's 20 workers (max_workers)."""
 
@@ -69,7 +67,7 @@ def observe_agents(
     names = sorted(guests)
     more = tuple(others)
     commands = [agent_questions(guests[name], uri) for name in names]
-    results = door.run_all((*more, *commands), limit=LIMIT + STARTING, at_once=AT_ONCE)
+    results = door.run_all((*more, *commands), limit=LIMIT, at_once=AT_ONCE)
     return Answers(
         agents=tuple(
             parse_answers(name, result)
@@ -86,7 +84,7 @@ def agent_questions(uuid: str, uri: str = URI) -> Command:
     ask = 'qemu-agent-command --timeout {} {} \'{{"execute":"{}"}}\''
     lines = (f"echo {_MARK}{one}; {ask.format(LIMIT, uuid, one)}" for one in _QUESTIONS)
     argv = ("virsh", "--connect", uri, "--quiet", "; ".join(lines))
-    return Command(argv=argv, why="ask the guest agent", timeout=float(LIMIT + STARTING))
+    return Command(argv=argv, why="ask the guest agent", timeout=float(LIMIT))
 
 
 def parse_answers(guest: str, result: Result) -> AgentFacts:

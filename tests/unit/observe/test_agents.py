@@ -217,7 +217,7 @@ def test_all_are_asked_at_once_through_one_door() -> None:
     assert [one.guest for one in answers.agents] == ["db", "web"]
     assert answers.others == (False,)
     assert door.ran[0] == other.argv
-    assert max(door.timeouts[1:]) <= 3
+    assert max(door.timeouts[1:]) <= 2
     assert all(
         argv[:4] == ("virsh", "--connect", "qemu:///system", "--quiet") for argv in door.ran[1:]
     )

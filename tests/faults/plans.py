@@ -37,6 +37,7 @@ from kvmkeep.model.spec import (
     ReadyConsole,
     Spec,
 )
+from kvmkeep.model.tweak import Tweak
 from kvmkeep.model.units import GuestName, Label, Mac, Size
 from kvmkeep.planning.autostart import plan_autostart
 from kvmkeep.planning.clone import Cloning, plan_clone
@@ -93,6 +94,8 @@ class Case:
     """Whether the filesystems have all that their disks have."""
     kept: tuple[str, ...] = ()
     """LVs that are no disk of their guest any more."""
+    addresses: str = ""
+    """What web has inside in the end, in its disk, and as its domain remembers it."""
     released: bool = False
     """Whether nothing wears our marks in the end."""
 
@@ -401,6 +404,23 @@ def tweaking_a_guest() -> Case:
 
 def tweaking_a_copy_of_an_image() -> Case:
     return tweaking(image=True)
+
+
+def tweaking_addresses() -> Case:
+    """The spec says another address than the guest was given at its first boot."""
+    host, before = running_with_two_disks()
+    host.libvirt.domains["web"].live = None
+    (web,) = before.guests
+    moved = nic("web", addresses=(ip_interface("10.223.0.99/24"),))
+    wanted = spec(replace(web, nics=(moved,)))
+    change, wish = Change(name="web", asked="20261123T071034Z"), Tweak(nics=(moved,))
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        answer = host.read(change.answer, 1 << 20)
+        known = parse_fittings(answer.decode()) if answer is not None else None
+        return plan_tweak(spec, facts, change, wish, known)
+
+    return Case(host=host, spec=wanted, planner=planner, off=("web",), addresses="10.223.0.99/24")
 
 
 def copying_in() -> Case:
@@ -741,7 +761,7 @@ PLANS = (
     reverting_a_running_guest, reverting_and_keeping_what_was, renaming,
     inspecting_a_running_guest, copying_out_of_a_running_guest, copying_out_of_a_guest_that_is_off,
     cloning_a_running_guest, cloning_a_guest_that_is_off, cloning_a_set,
-    tweaking_a_guest, tweaking_a_copy_of_an_image, copying_in,
+    tweaking_a_guest, tweaking_addresses, tweaking_a_copy_of_an_image, copying_in,
     removing, restoring, emptying, removing_a_disk,
     growing_while_it_runs, growing_without_its_agent, growing_while_it_is_off,
     adding_disks_while_it_runs, adding_disks_while_it_is_off, taking_a_disk_away,
@@ -895,6 +915,8 @@ def in_service(host: FakeHost, case: Case) -> None:
         kept = host.files[f"{case.spec.xml_dir}/{one.name}.xml"].content
         assert kept.decode() == f"{xml_text(domain.xml)}\n", one.name
         assert domain.boots > 1 or one.name not in case.booted
+        if case.addresses:
+            has_inside(host, domain, case.addresses)
         if one.adopted:
             as_it_was_made(host, domain)
         else:
@@ -905,6 +927,16 @@ def in_service(host: FakeHost, case: Case) -> None:
             "bridge", wanted.ageing_time, wanted.stp,
         )  # fmt: skip
         assert host.nm.links[wanted.vlan_interface].master == wanted.bridge
+
+
+def has_inside(host: FakeHost, domain: FakeDomain, address: str) -> None:
+    """Demand that a guest's disk sets an address up, and that its domain remembers just that."""
+    mark = "{urn:kvmkeep:guest:1}"
+    nics = domain.xml.findall(f"metadata/{mark}guest/{mark}nic")
+    assert [nic.get("addresses") for nic in nics] == [address]
+    tree = host.lvm.volumes["vm-web"].tree
+    folder = "/etc/NetworkManager/system-connections"
+    assert address in tree.text(f"{folder}/kvmkeep0.nmconnection")
 
 
 def as_defined(spec: Spec, one: Guest, xml: ET.Element) -> None:

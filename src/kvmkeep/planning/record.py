@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kvmkeep.model.command import Command
 from kvmkeep.model.domain_facts import Domain, GivenNic
 from kvmkeep.model.plan import Note, Noun, Step
-from kvmkeep.model.spec import Guest, Spec
+from kvmkeep.model.spec import Guest, Nic, Spec
 from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.mark import mark_command, record, settings_of
 
@@ -42,6 +44,24 @@ def _remembered(guest: Guest, domain: Domain, wanted: tuple[GivenNic, ...]) -> b
     return not known and (not missing or guest.adopted)
 
 
+def given_steps(
+    spec: Spec, guest: Guest, domain: Domain, nics: tuple[Nic, ...]
+) -> tuple[Step, ...]:
+    """Return what has a domain remember that just these NICs were set up inside, and how.
+
+    NICs that the spec does not name any more stay remembered, since they are still to go.
+    """
+    named = {nic.mac for nic in guest.nics}
+    to_go = tuple(one for one in domain.given if one.mac not in named)
+    wanted = (*record(spec, guest, {nic.mac: settings_of(nic) for nic in nics}), *to_go)
+    if {*wanted} == {*domain.given}:
+        return ()
+    as_it_is = replace(guest, labels=domain.labels)
+    command = mark_command(as_it_is, wanted, live=domain.live is not None)
+    step = _step(guest, "remember what its NICs have inside", command)
+    return (replace(step, why="where the spec says otherwise later on, that is told"),)
+
+
 def given_notes(guest: Guest, domain: Domain) -> tuple[Note, ...]:
     """Return where the spec says other network settings than the guest was given."""
     given = {nic.mac: dict(nic.settings) for nic in domain.given if nic.settings}
@@ -59,7 +79,7 @@ def given_notes(guest: Guest, domain: Domain) -> tuple[Note, ...]:
             text = (
                 f"its NIC {nic.mac} on network {nic.network} was given {'; '.join(told)}: what it "
                 f"has inside is its own; change it there, or while it is off with "
-                f"`kvmkeep tweak {guest.name}`"
+                f"`kvmkeep tweak {guest.name} --addresses`"
             )
             notes.append(Note(subject=f"guest {guest.name}", text=text))
     return tuple(notes)

@@ -8,7 +8,7 @@ last, so the same run finds nothing left to do. An image is never changed: a cop
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kvmkeep.model.command import Action, Command
 from kvmkeep.model.fittings import fittings_argv, fittings_script
@@ -48,7 +48,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """How a change is carried out: what it `says`, around the lines that were collected."""
+    """How a change is carried out: what it `says`, around the lines that were collected.
+
+    `then` is what the host has to remember of it afterwards; nothing where it does already.
+    """
 
     says: str
     why: str
@@ -56,6 +59,7 @@ class Work:
     secret: bool = False
     before: tuple[Action, ...] = ()
     after: tuple[Command, ...] = ()
+    then: tuple[Step, ...] = ()
 
 
 def plan_for_guest(scene: Scene, guest: Guest, change: Change, work: Work) -> Plan:
@@ -63,7 +67,7 @@ def plan_for_guest(scene: Scene, guest: Guest, change: Change, work: Work) -> Pl
     volume = scene.volume(guest.root)
     subject = f"guest {guest.name}"
     if volume is not None and TAG_TWEAK + change.asked in volume.tags:
-        return Plan()
+        return Plan(steps=work.then)
     refusals = writing_refusals(scene, guest)
     if refusals or volume is None:
         return Plan(refusals=(*guards.unseen(scene), *refusals))
@@ -99,7 +103,8 @@ def plan_for_guest(scene: Scene, guest: Guest, change: Change, work: Work) -> Pl
         risk=Risk.GUEST,
         assumes=_assumes(work, "its disk"),
     )  # fmt: skip
-    return _plan(scene, subject, work, (look, edit))
+    then = tuple(replace(step, assumes=edit.assumes) for step in work.then)
+    return _plan(scene, subject, work, (look, edit, *then))
 
 
 def plan_for_image(scene: Scene, image: Image, change: Change, work: Work) -> Plan:
@@ -149,7 +154,8 @@ def plan_for_image(scene: Scene, image: Image, change: Change, work: Work) -> Pl
     return _plan(scene, subject, work, (look, edit))
 
 
-def _plan(scene: Scene, subject: str, work: Work, steps: tuple[Step, Step]) -> Plan:
+def _plan(scene: Scene, subject: str, work: Work, steps: tuple[Step, ...]) -> Plan:
+    """Return the plan of a look, the change, and what is remembered of it."""
     editing = work.editing
     looked = not editing.draft
     refusals = tuple(
@@ -161,8 +167,10 @@ def _plan(scene: Scene, subject: str, work: Work, steps: tuple[Step, Step]) -> P
     steps_left: tuple[Step, ...] = steps
     if not looked:
         refusals = ()
-    elif refusals or not editing.lines:
+    elif refusals:
         steps_left = ()
+    elif not editing.lines:
+        steps_left = steps[2:]
     else:
         steps_left = steps[1:]
     return Plan(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import posixpath
+from dataclasses import replace
 
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.fittings import Fittings
-from kvmkeep.model.plan import Plan
-from kvmkeep.model.spec import Spec
+from kvmkeep.model.plan import Plan, Step
+from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.tweak import NewFile, Tweak
 from kvmkeep.planning.edit_accounts import add_keys, allow_sudo, set_passwords
 from kvmkeep.planning.edit_system import (
@@ -17,8 +18,10 @@ from kvmkeep.planning.edit_system import (
     set_serial_console,
 )
 from kvmkeep.planning.editing import Editing
+from kvmkeep.planning.kept import kept_step
+from kvmkeep.planning.record import given_steps
 from kvmkeep.planning.rewriting import Change, Work, plan_for_guest, plan_for_image
-from kvmkeep.planning.scene import make_scene
+from kvmkeep.planning.scene import Scene, make_scene
 
 
 def plan_tweak(
@@ -34,9 +37,21 @@ def plan_tweak(
     )
     guest = next((one for one in spec.guests if one.name == change.name), None)
     if guest is not None:
-        return plan_for_guest(make_scene(spec, facts, (guest,)), guest, change, work)
+        scene = make_scene(spec, facts, (guest,))
+        work = replace(work, then=_remembered(scene, guest, tweak))
+        return plan_for_guest(scene, guest, change, work)
     image = next(one for one in spec.images if one.name == change.name)
     return plan_for_image(make_scene(spec, facts, ()), image, change, work)
+
+
+def _remembered(scene: Scene, guest: Guest, tweak: Tweak) -> tuple[Step, ...]:
+    """Return what has the guest's domain, and its kept XML, remember its addresses."""
+    domain = scene.own_domain(guest)
+    if domain is None or not tweak.nics:
+        return ()
+    steps = given_steps(scene.spec, guest, domain, tweak.nics)
+    kept = kept_step(scene, guest, steps, "")
+    return steps if kept is None else (*steps, kept)
 
 
 def edited(tweak: Tweak, known: Fittings | None, stamp: str) -> Editing:

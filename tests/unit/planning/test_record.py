@@ -64,7 +64,7 @@ def test_what_the_guest_was_given_at_its_first_boot_is_remembered() -> None:
         "addresses 10.223.0.20/24 (the spec says 10.223.0.99/24); "
         "gateway 10.223.0.254 (the spec says none); "
         "routes 10.0.0.0/8 via 10.223.0.1 (the spec says none): what it has inside is its own; "
-        "change it there, or while it is off with `kvmkeep tweak web`"
+        "change it there, or while it is off with `kvmkeep tweak web --addresses`"
     )
     assert not note.pending
     assert planned(host, replace(web, nics=(moved, web.nics[1]))).empty

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_interface
 
 import pytest
 from fakes.guestfish import FakeTree, debian
 from fakes.host import FakeHost
 
+from kvmkeep.model.domain_facts import GivenNic
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.fittings import Fittings, parse_fittings
-from kvmkeep.model.plan import Plan
-from kvmkeep.model.spec import Spec
+from kvmkeep.model.plan import Noun, Plan, Step
+from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.tweak import NewFile, Password, SshKeys, Tweak
+from kvmkeep.model.units import Mac
+from kvmkeep.planning.mark import mark_command, settings_of
+from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.rewriting import Change
 from kvmkeep.planning.tweak import plan_tweak, sentences
-from tests.unit.planning.build import IMAGE, nic
+from tests.unit.planning.build import IMAGE, nic, spec
 from tests.unit.planning.rounds import carry_out, reach
 from tests.unit.planning.test_inspect import site
 
@@ -371,6 +376,61 @@ def test_an_image_that_is_not_there_is_refused() -> None:
     off = Off()
     del off.host.files[IMAGE.source]
     assert "not on this host" in off.refusals(ALL, COPY)[0]
+
+
+def test_addresses_are_remembered_so_that_nothing_is_told_of_them_any_more() -> None:
+    off = Off()
+    (web,) = off.wanted.guests
+    gone = GivenNic(mac="52:54:00:0a:0b:0c")
+    moved = nic("web", addresses=(ip_interface("10.223.0.99/24"),))
+    off.wanted = spec(replace(web, nics=(moved,), labels=("new",)))
+
+    def notes() -> list[str]:
+        return [note.text for note in make_plan(off.wanted, off.host.facts(off.wanted)).notes]
+
+    carry_out(off.host, remembering(web, gone))
+    assert [text for text in notes() if "`kvmkeep tweak web --addresses`" in text] == notes()
+    assert len(notes()) == 1
+    done = off.tweak(Tweak(nics=(moved,)))
+    assert done[2:] == [
+        "remember what its NICs have inside", "keep its definition in /root/kvm/web.xml",
+    ]  # fmt: skip
+    assert notes() == []
+    (domain,) = off.host.facts(off.wanted).domains
+    assert domain.given == (GivenNic(mac=moved.mac, settings=settings_of(moved)), gone)
+    assert domain.labels == ()
+    later = replace(CHANGE, asked="20261123T081034Z")
+    assert off.tweak(Tweak(nics=(moved,)), later) == ["look into its disk vm-web"]
+
+
+def test_what_a_list_says_otherwise_than_the_spec_is_told_afterwards() -> None:
+    off = Off()
+    other = nic("web", addresses=(ip_interface("10.223.0.98/24"),))
+    off.tweak(Tweak(nics=(other, nic("web", mac=Mac("52:54:00:0a:0b:0c")))))
+    (note,) = make_plan(off.wanted, off.host.facts(off.wanted)).notes
+    assert "was given addresses 10.223.0.98/24 (the spec says 10.223.0.20/24)" in note.text
+
+
+def test_what_a_killed_run_did_not_remember_the_next_one_does() -> None:
+    off = Off()
+    other = Tweak(nics=(nic("web", addresses=(ip_interface("10.223.0.98/24"),)),))
+    for _ in range(3):
+        step = off.plan(other).certain[0]
+        carry_out(off.host, step)
+        if step.what.startswith("change"):
+            break
+    later = replace(CHANGE, asked="20261123T081034Z")
+    done = off.tweak(other, later)
+    assert [what.partition(" ")[0] for what in done] == ["look", "remember", "keep"]
+
+
+def remembering(web: Guest, *more: GivenNic) -> Step:
+    """Return what has web's domain remember its NICs, and others."""
+    given = tuple(GivenNic(mac=one.mac, settings=settings_of(one)) for one in web.nics)
+    return Step(
+        noun=Noun.DOMAINS, subject="guest web", what="", why="",
+        actions=(mark_command(web, (*given, *more), live=False),),
+    )  # fmt: skip
 
 
 def test_each_wish_is_told_in_words() -> None:

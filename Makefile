@@ -28,7 +28,7 @@ check: $(STAMP)
 
 # Each worker has a lab of its own, which takes one core; a module is never divided.
 lab-test: $(STAMP)
-	$(PYTHON) -m pytest tests/lab -n 2 --dist loadfile -v
+	$(PYTHON) -m pytest tests/lab -n 2 --dist loadfile --no-loadscope-reorder -v
 
 bench: $(STAMP)
 	$(PYTHON) -m bench

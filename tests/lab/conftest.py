@@ -14,6 +14,15 @@ from lab.machine import Lab
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+LONGEST = ("main_job", "faults", "refusals", "change", "disks", "snapshots", "remove")
+"""Modules that begin first, so that no worker is left with a long one in the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the long modules run first."""
+    rank = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(LONGEST)))
+
 
 @pytest.fixture(scope="session")
 def the_lab() -> Iterator[Lab]:

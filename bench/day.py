@@ -1,4 +1,4 @@
-"""An administrator's day, in the lab: snapshot, revert and clone of a guest with three disks.
+"""An administrator's day, in the lab: snapshot, revert, clone and growth of a guest's three disks.
 
 The other side is what one would type, without any look before or after. Both begin with the
 same running guest, and where it has to be back in the end, it is waited for in the same way.
@@ -72,6 +72,21 @@ virsh -q shutdown {_NAME}; {_OFF}
 {_each(f"dd if={_PLACE}/disk@.img of=/dev/rl_build/vm-{_NAME}@ bs=4M conv=fsync status=none")}
 virsh -q start {_NAME}; {_ready(_NAME)}
 """
+_DATA = f"/dev/rl_build/vm-{_NAME}-data"
+
+
+def _inside(command: str) -> str:
+    """Return what runs a command in the guest, over its VLAN."""
+    options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
+    there = f"ip netns exec campus ssh -i {_PLACE}/key {options} root@10.5.68.7"
+    return f"{there} 'export PATH=/sbin:/bin:/usr/sbin:/usr/bin; {command}'"
+
+
+_BARE_GROWTH = f"""
+lvextend -q -L +32m rl_build/vm-{_NAME}-data
+virsh -q blockresize {_NAME} {_DATA} $(blockdev --getsize64 {_DATA})b
+{_inside("resize2fs /dev/vdb")}
+"""
 _SYSPREP = "machine-id,ssh-hostkeys,net-nmconn,dhcp-client-state,logfiles"
 _BARE_CLONE = f"""
 virsh -q suspend {_NAME}
@@ -117,7 +132,8 @@ def measure(host: LabHost, repetitions: int) -> list[Figure]:
     most = max(1, min(_MOST, repetitions))
     try:
         _prepare(host)
-        return [*_snapshots(host, most), *_reverts(host, most), *_clones(host, most)]
+        figures = [*_snapshots(host, most), *_reverts(host, most), *_clones(host, most)]
+        return [*figures, *_growths(host, most)]
     finally:
         _quietly(host, _UNDO)
 
@@ -185,6 +201,29 @@ def _clones(host: LabHost, repetitions: int) -> list[Figure]:
             "guest while its disks are copied. Its clone has the guest's addresses",
         ),
         _pause("of it the guest stood still", against, still),
+    ]
+
+
+def _growths(host: LabHost, repetitions: int) -> list[Figure]:
+    def ours() -> float:
+        size = int(host.must(f"blockdev --getsize64 {_DATA}")) >> 20
+        host.must(f"sed -i 's/data: [0-9]*MiB/data: {size + 32}MiB/' {_SPEC}/guests/{_NAME}.yaml")
+        return _timed(host, _ours("apply --yes"), "true")
+
+    host.must(_inside("/sbin/mke2fs -q -t ext4 /dev/vdb && mount -t ext4 /dev/vdb /mnt"))
+    times = interleaved(
+        {"ours": ours, "theirs": lambda: _timed(host, _BARE_GROWTH, "true")}, repetitions
+    )
+    return [
+        compared(
+            PART,
+            "growth of a mounted disk of a running guest",
+            "lvextend, virsh blockresize, ssh resize2fs",
+            times["ours"],
+            times["theirs"],
+            remark="kvmkeep's side looks at the host before and after, zeroes what the LV gets, "
+            "and looks in the guest whether the room is there",
+        )
     ]
 
 

@@ -25,7 +25,7 @@ class Args:
 
     guests: tuple[str, ...]
     label: tuple[str, ...]
-    limit: int
+    limit: int | None
     cold: bool
     dry_run: bool
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.spec import Spec
 
 LIMIT = 300
-"""Seconds that a guest gets to shut down."""
+"""Seconds that a guest gets to shut down as a part of another verb."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Args:
 
     guests: tuple[str, ...]
     label: tuple[str, ...]
-    limit: int
+    limit: int | None
     dry_run: bool
 
 
@@ -42,13 +42,15 @@ def add(parser: ArgumentParser) -> None:
 def add_limit(parser: ArgumentParser) -> None:
     """Add how long a guest may take to go down."""
     parser.add_argument(
-        "--limit", metavar="SECONDS", type=int, default=LIMIT,
-        help=f"how long to wait for each to go down (default {LIMIT})",
+        "--limit", metavar="SECONDS", type=int,
+        help="how long to wait for each to go down (default: its stop_timeout)",
     )  # fmt: skip
 
 
-def checked_limit(seconds: int) -> int:
-    """Return the limit, or refuse what is none."""
+def checked_limit(seconds: int | None) -> int:
+    """Return the limit, or refuse what is none; 0 stands for that of the spec."""
+    if seconds is None:
+        return 0
     if seconds < 1:
         raise UsageError("--limit takes a number of seconds, at least 1")
     return seconds

@@ -297,8 +297,8 @@ class Facts:
     """The host at one moment. `time` is UTC in ISO 8601. `problems` is what could not be seen.
 
     `agents` are the answers of those guests' agents that were asked, in the order of their names.
-    `mounts` are the mount points that disks in files lie under, of those where something is
-    mounted; `disk_files` are these disks, as far as they are there.
+    `mounts` are the mount points that guests need, for disks in files or else, of those where
+    something is mounted; `disk_files` are these disks, as far as they are there.
     """
 
     version: int

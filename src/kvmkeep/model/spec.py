@@ -238,10 +238,24 @@ class ReadyDelay:
 Ready = ReadyAgent | ReadyTcp | ReadyConsole | ReadyDelay
 
 
+class OnFail(StrEnum):
+    """What becomes of the guests that need one which is not ready in time."""
+
+    HOLD = "hold"
+    """They stay off."""
+    CONTINUE = "continue"
+    """They start all the same."""
+
+
+DEFAULT_STOP = 300
+"""Seconds that a guest gets to shut down."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """How a guest is to run. `start_timeout` is in seconds, until ready.
+    """How a guest is to run. Both limits are in seconds: until it is ready, and until it is off.
 
+    `needs` are guests, `mounts` mount points that must be there before it starts.
     `autostart_place` is where autostart stands, or what is nearest to it.
     """
 
@@ -249,6 +263,9 @@ class Run:
     needs: tuple[GuestName, ...]
     ready: Ready
     start_timeout: int
+    stop_timeout: int = DEFAULT_STOP
+    on_fail: OnFail = OnFail.HOLD
+    mounts: tuple[str, ...] = ()
     autostart_place: Place | None = field(default=None, compare=False)
 
 

@@ -67,8 +67,9 @@ def with_executing_agents(
 
 
 def mounts(notebook: Notebook, spec: Spec) -> tuple[str, ...]:
-    """Return the mount points of disks in files at which something is mounted."""
+    """Return the mount points that guests need at which something is mounted."""
     wanted = {disk.mount for guest in spec.guests for disk in guest.files}
+    wanted.update(mount for guest in spec.guests for mount in guest.run.mounts)
     if not wanted:
         return ()
     text = (notebook.read("/proc/self/mountinfo", 1 << 22) or b"").decode("utf-8", "replace")

@@ -11,21 +11,23 @@ from kvmkeep.model.command import Command
 from kvmkeep.model.plan import Noun, Refusal, Step
 from kvmkeep.model.spec import FileDisk, Guest
 from kvmkeep.planning.commands import HOUR, long_enough
-from kvmkeep.planning.scene import Scene, users
+from kvmkeep.planning.scene import Scene, is_on, users
+from kvmkeep.planning.stage import fresh
 
 
 def on_mount(disk: FileDisk) -> Command:
     """Succeed only while something is mounted where a disk's file lies (mountpoint(1))."""
-    return Command(
-        argv=("mountpoint", "--quiet", disk.mount),
-        why=f"see that {disk.mount} is mounted: disk {disk.name} lies there",
-    )
+    return _mounted(disk.mount, f"disk {disk.name} lies there")
 
 
 def mounted(guest: Guest) -> tuple[Command, ...]:
-    """Return what sees, before a guest starts, that the mounts of its disks are there."""
+    """Return what sees, before a guest starts, that its mounts are there."""
     first = {disk.mount: disk for disk in reversed(guest.files)}
-    return tuple(on_mount(disk) for disk in first.values())
+    others = (mount for mount in guest.run.mounts if mount not in first)
+    return (
+        *(on_mount(disk) for disk in first.values()),
+        *(_mounted(mount, "the guest needs it") for mount in others),
+    )
 
 
 def file_steps(scene: Scene, guest: Guest, assumes: str) -> tuple[Step, ...]:
@@ -38,7 +40,17 @@ def file_steps(scene: Scene, guest: Guest, assumes: str) -> tuple[Step, ...]:
 
 
 def file_refusals(scene: Scene) -> tuple[Refusal, ...]:
-    """Return why disks in files can't be used."""
+    """Return why disks in files can't be used, and which mounts a first boot lacks."""
+    lacking = tuple(
+        refusal
+        for guest in scene.guests
+        if fresh(scene, guest) and not is_on(scene, guest)
+        if (refusal := _lacking(scene, guest)) is not None
+    )
+    return (*lacking, *_unusable(scene))
+
+
+def _unusable(scene: Scene) -> tuple[Refusal, ...]:
     return tuple(
         Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint)
         for guest in scene.guests
@@ -48,10 +60,18 @@ def file_refusals(scene: Scene) -> tuple[Refusal, ...]:
 
 
 def unmounted(scene: Scene, guest: Guest) -> Refusal | None:
-    """Return why a guest can't start, if the mount of one of its disks is not there."""
+    """Return why a guest can't start, if one of its mounts is not there."""
     for disk in guest.files:
         if disk.mount not in scene.facts.mounts:
             reason, hint = _not_mounted(disk)
+            return Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint)
+    return _lacking(scene, guest)
+
+
+def _lacking(scene: Scene, guest: Guest) -> Refusal | None:
+    for mount in guest.run.mounts:
+        if mount not in scene.facts.mounts:
+            reason, hint = f"it needs {mount}, where nothing is mounted", _mount_hint(mount)
             return Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint)
     return None
 
@@ -71,8 +91,17 @@ def _wrong(scene: Scene, guest: Guest, disk: FileDisk) -> list[tuple[str, str]]:
 
 
 def _not_mounted(disk: FileDisk) -> tuple[str, str]:
-    hint = f"mount it: mount {disk.mount}; see: findmnt {disk.mount}; systemctl --failed"
-    return f"nothing is mounted at {disk.mount}, where its disk {disk.name} lies", hint
+    reason = f"nothing is mounted at {disk.mount}, where its disk {disk.name} lies"
+    return reason, _mount_hint(disk.mount)
+
+
+def _mount_hint(mount: str) -> str:
+    return f"mount it: mount {mount}; see: findmnt {mount}; systemctl --failed"
+
+
+def _mounted(mount: str, why: str) -> Command:
+    argv = ("mountpoint", "--quiet", mount)
+    return Command(argv=argv, why=f"see that {mount} is mounted: {why}")
 
 
 def _make_step(guest: Guest, disk: FileDisk, assumes: str) -> Step:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kvmkeep.model.plan import Refusal
+from kvmkeep.model.plan import Note, Refusal
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
 
@@ -52,6 +52,22 @@ def in_order(spec: Spec, names: Iterable[GuestName], *, with_needs: bool = False
             stack.extend((need, False) for need in reversed(known))
     chosen = placed if with_needs else [guest for guest in placed if guest.name in wanted]
     return Order(guests=tuple(chosen), refusals=tuple(refusals))
+
+
+def unwilling_needs(spec: Spec, guests: Iterable[Guest]) -> tuple[Note, ...]:
+    """Tell which guests start with the host and need one that does not do so by itself."""
+    willing = {guest.name for guest in spec.guests if guest.run.autostart}
+    return tuple(
+        Note(
+            subject=f"guest {guest.name}",
+            text=f"it starts with the host and needs {need}, which has autostart: false "
+            f"(write autostart: true for {need}, or take it out of run.needs)",
+        )
+        for guest in guests
+        if guest.run.autostart
+        for need in guest.run.needs
+        if need not in willing
+    )
 
 
 def _needs(

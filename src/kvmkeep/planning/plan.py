@@ -24,7 +24,7 @@ from kvmkeep.planning.grow import grow_notes, grow_refusals, grow_steps, later_g
 from kvmkeep.planning.images import ImageWork, image_notes, image_refusals, image_works
 from kvmkeep.planning.kept import kept_step
 from kvmkeep.planning.network import network_notes, network_refusals, network_steps
-from kvmkeep.planning.order import in_order
+from kvmkeep.planning.order import in_order, unwilling_needs
 from kvmkeep.planning.scene import Scene, make_scene
 from kvmkeep.planning.stage import fresh
 from kvmkeep.planning.storage import data_steps, root_steps, storage_refusals
@@ -78,6 +78,7 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         *grow_notes(scene),
         *(note for guest in scene.guests for note in change_notes(scene, guest)),
         *guards.seed_notes(scene, works),
+        *unwilling_needs(spec, scene.guests),
         *(() if names else unnamed_notes(scene)),
     )
     return Plan(steps=steps, refusals=tuple(dict.fromkeys(refusals)), notes=notes)

@@ -12,8 +12,8 @@ from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
 from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.order import in_order
-from kvmkeep.planning.scene import make_scene
-from kvmkeep.planning.shutdown import is_on, left_alone
+from kvmkeep.planning.scene import is_on, make_scene
+from kvmkeep.planning.shutdown import left_alone
 from kvmkeep.planning.stage import fresh
 from kvmkeep.planning.start import not_a_guest
 

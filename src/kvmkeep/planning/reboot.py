@@ -21,8 +21,8 @@ from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
 from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.order import in_order
-from kvmkeep.planning.scene import Scene, make_scene
-from kvmkeep.planning.shutdown import ASKING, deaf, is_on, left_alone, shutdown_step
+from kvmkeep.planning.scene import Scene, is_on, make_scene
+from kvmkeep.planning.shutdown import ASKING, deaf, left_alone, shutdown_step
 from kvmkeep.planning.start import plan_start, young
 from kvmkeep.planning.waiting import agent_ping, ready, tcp_try, up
 
@@ -35,11 +35,13 @@ _ANSWERING = 60.0
 """Seconds to wait for the first answer: the guest may still boot after a run that was killed."""
 
 
-def plan_reboot(spec: Spec, facts: Facts, before: Facts, names: Iterable[str], limit: int) -> Plan:
+def plan_reboot(
+    spec: Spec, facts: Facts, before: Facts, names: Iterable[str], limit: int = 0
+) -> Plan:
     """Plan to reboot guests, those first that others need.
 
     `before` are the facts of the first look: guests that rebooted since are done. `limit` is how
-    many seconds each gets to go down.
+    many seconds each gets to go down; 0 leaves that to the spec.
     """
     order = in_order(spec, (GuestName(name) for name in names))
     scene = make_scene(spec, facts, order.guests)
@@ -55,7 +57,7 @@ def plan_reboot(spec: Spec, facts: Facts, before: Facts, names: Iterable[str], l
 
 
 def plan_cold_reboot(
-    spec: Spec, facts: Facts, before: Facts, names: Iterable[str], limit: int
+    spec: Spec, facts: Facts, before: Facts, names: Iterable[str], limit: int = 0
 ) -> Plan:
     """Plan to shut guests down and start them again: each then has a new QEMU process.
 
@@ -175,7 +177,7 @@ def _answers(guest: Guest, witness: Command) -> Poll:
 def _falls_silent(guest: Guest, witness: Command, limit: int) -> Poll:
     return Poll(
         command=replace(witness, ok=(1,), why="see that it went down: it no longer answers"),
-        limit=float(limit),
+        limit=float(limit or guest.run.stop_timeout),
         message=f"guest {guest.name} to go down",
         otherwise=(
             f"the guest was asked, has not gone down and goes on running; see why: "

@@ -135,6 +135,12 @@ def active(domain: Domain) -> bool:
     return domain.state not in INACTIVE
 
 
+def is_on(scene: Scene, guest: Guest) -> bool:
+    """Whether a guest of ours has a QEMU process."""
+    domain = scene.own_domain(guest)
+    return domain is not None and active(domain)
+
+
 def free_ports(domain: Domain) -> int:
     """Return how many more devices a running guest takes (libvirt's pci-hotplug.html).
 

@@ -13,7 +13,7 @@ from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
 from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.order import in_order
-from kvmkeep.planning.scene import Known, Scene, active, make_scene
+from kvmkeep.planning.scene import Known, Scene, is_on, make_scene
 from kvmkeep.planning.start import not_a_guest, paused_text
 from kvmkeep.planning.waiting import off
 
@@ -22,8 +22,11 @@ ASKING = 150.0
 (QEMU_AGENT_SHUTDOWN in its qemu_agent.c), then presses the ACPI button instead."""
 
 
-def plan_shutdown(spec: Spec, facts: Facts, names: Iterable[str], limit: int) -> Plan:
-    """Plan to shut guests down, and wait up to `limit` seconds for each. None is forced."""
+def plan_shutdown(spec: Spec, facts: Facts, names: Iterable[str], limit: int = 0) -> Plan:
+    """Plan to shut guests down, and wait up to `limit` seconds for each. None is forced.
+
+    Without a limit, each has the time that the spec gives it.
+    """
     order = in_order(spec, (GuestName(name) for name in names))
     scene = make_scene(spec, facts, order.guests)
     refusals = tuple(
@@ -36,12 +39,6 @@ def plan_shutdown(spec: Spec, facts: Facts, names: Iterable[str], limit: int) ->
         refusals=(*order.refusals, *guards.missing_tools(scene, steps), *refusals),
         notes=left_alone(scene, running),
     )
-
-
-def is_on(scene: Scene, guest: Guest) -> bool:
-    """Whether a guest of ours has a QEMU process."""
-    domain = scene.own_domain(guest)
-    return domain is not None and active(domain)
 
 
 def deaf(scene: Scene, guest: Guest) -> Refusal | None:
@@ -60,14 +57,17 @@ def deaf(scene: Scene, guest: Guest) -> Refusal | None:
 
 
 def shutdown_step(scene: Scene, guest: Guest, limit: int) -> Step:
-    """Return the step that asks a guest to shut down and waits up to `limit` seconds."""
+    """Return the step that asks a guest to shut down and waits up to `limit` seconds.
+
+    A limit of 0 is the one of the spec.
+    """
     return Step(
         noun=Noun.DOMAINS,
         subject=f"guest {guest.name}",
         what="shut it down, and wait until it is off",
         why="you asked for it",
         probe=is_guest(guest),
-        actions=shutdown_actions(scene, guest, limit),
+        actions=shutdown_actions(scene, guest, limit or guest.run.stop_timeout),
         risk=Risk.GUEST,
     )
 

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 _SIZE = r"^[0-9]+(\.[0-9]+)?\s*(B|KiB|MiB|GiB|TiB|KB|MB|GB|TB)$"
 _LABEL = r"^[a-z0-9]([a-z0-9._-]{0,30}[a-z0-9])?$"
 _GUEST = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+_NEED = rf"^(/.*|{_GUEST[1:-1]})$"
 _INTERFACE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$"
 _UUID = r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
 _MAC = r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$"
@@ -24,6 +25,7 @@ SizeText = Annotated[str, Meta(title="size", pattern=_SIZE, extra=_WRITE_A_UNIT)
 RateText = Annotated[str, Meta(title="size", pattern=_SIZE[:-1] + "(/s)?$", extra=_WRITE_A_UNIT)]
 LabelText = Annotated[str, Meta(title="name", pattern=_LABEL)]
 GuestText = Annotated[str, Meta(title="name", pattern=_GUEST)]
+NeedText = Annotated[str, Meta(title="name or path", pattern=_NEED)]
 InterfaceText = Annotated[str, Meta(title="interface name", pattern=_INTERFACE)]
 UuidText = Annotated[str, Meta(title="UUID", pattern=_UUID)]
 MacText = Annotated[str, Meta(title="MAC address", pattern=_MAC)]

@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from kvmkeep.model.spec import FirstBoot
+from kvmkeep.model.spec import FirstBoot, OnFail
 from kvmkeep.spec.document import (
     GuestText,
     LabelText,
     MacText,
+    NeedText,
     Section,
     SizeText,
     Texts,
@@ -125,8 +126,12 @@ class RunSection(Section, frozen=True, kw_only=True):
 
     autostart: Annotated[bool, Meta(description="Whether it starts when the host starts.")] = True
     needs: Annotated[
-        tuple[GuestText | None, ...],
-        Meta(description="Guests that must be ready before this one starts.", examples=[["dns"]]),
+        tuple[NeedText | None, ...],
+        Meta(
+            description="What must be there before this one starts: guests that are ready, by "
+            "their names, and mounts of the host, by their absolute paths.",
+            examples=[["dns", "/data"]],
+        ),
     ] = ()
     ready: Annotated[
         str,
@@ -145,6 +150,21 @@ class RunSection(Section, frozen=True, kw_only=True):
             examples=["10min"],
         ),
     ] = None
+    stop_timeout: Annotated[
+        int | str | None,
+        Meta(
+            description="How long it may take to shut down; its power is not cut then. "
+            "Default: 5min.",
+            examples=["5min"],
+        ),
+    ] = None
+    on_fail: Annotated[
+        OnFail,
+        Meta(
+            description="What becomes of the guests that need this one, if it is not ready in "
+            "time when the host starts: `hold` keeps them off, `continue` starts them all the same."
+        ),
+    ] = OnFail.HOLD
 
 
 class GuestFile(Section, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from kvmkeep.model.spec import (
+    DEFAULT_STOP,
     Ready,
     ReadyAgent,
     ReadyConsole,
@@ -16,6 +17,7 @@ from kvmkeep.model.spec import (
 from kvmkeep.model.units import GuestName, parse_guest_name, printable
 from kvmkeep.spec.guest_document import GuestFile, RunSection
 from kvmkeep.spec.source import Source
+from kvmkeep.spec.sources import parse_directory
 
 DEFAULT_TIMEOUT = 600
 LONGEST = 86400
@@ -38,15 +40,25 @@ def resolve_run(source: Source[GuestFile], section: RunSection, *, static: bool)
     limit = DEFAULT_TIMEOUT if timeout is None else timeout
     if isinstance(ready, ReadyDelay) and ready.seconds >= limit and path not in source.broken:
         source.wrong(("run", "ready"), f"the delay is not shorter than start_timeout, {limit} s")
-    found = [
+    needs = [
         source.parse(("run", "needs", position), parse_guest_name, name)
         for position, name in enumerate(section.needs)
+        if not _is_mount(name)
     ]
+    mounts = [
+        source.parse(("run", "needs", position), parse_directory, name)
+        for position, name in enumerate(section.needs)
+        if _is_mount(name)
+    ]
+    stop = source.parse(("run", "stop_timeout"), parse_duration, section.stop_timeout)
     return Run(
         autostart=section.autostart,
-        needs=tuple(dict.fromkeys(name for name in found if name is not None)),
+        needs=tuple(dict.fromkeys(name for name in needs if name is not None)),
         ready=ready or ReadyAgent(),
         start_timeout=limit,
+        stop_timeout=DEFAULT_STOP if stop is None else stop,
+        on_fail=section.on_fail,
+        mounts=tuple(dict.fromkeys(path for path in mounts if path is not None)),
         autostart_place=source.key("run", "autostart"),
     )
 
@@ -91,12 +103,13 @@ def check_needs(
     for guest, (source, section) in guests.items():
         for position, name in enumerate(section.needs):
             path = ("run", "needs", position)
-            if name is None or path in source.broken:
+            if name is None or _is_mount(name) or path in source.broken:
                 continue
             if name == guest:
                 source.wrong(path, "a guest can't need itself")
             elif name not in known:
-                source.wrong(path, f"there is no guest {printable(name)} (see guests/*.yaml)")
+                hint = "see guests/*.yaml; a mount is named by its absolute path"
+                source.wrong(path, f"there is no guest {printable(name)} ({hint})")
     _check_circles(guests)
 
 
@@ -122,7 +135,9 @@ def _check_circles(
             if name in on_way:
                 circle = [*way[on_way[name] :], name]
                 source = guests[guest][0]
-                source.wrong(("run", "needs", position), f"needs go in a circle: {_show(circle)}")
+                hint = "take one of them out"
+                text = f"needs go in a circle: {_show(circle)} ({hint})"
+                source.wrong(("run", "needs", position), text)
                 continue
             on_way[name] = len(way)
             way.append(name)
@@ -133,6 +148,10 @@ def _show(circle: list[str]) -> str:
     if len(circle) > _SHOWN_IN_CIRCLE:
         circle = [*circle[:4], "...", *circle[-3:]]
     return " -> ".join(circle)
+
+
+def _is_mount(need: str | None) -> bool:
+    return need is not None and need.startswith("/")
 
 
 def _parse_port(text: str) -> int:

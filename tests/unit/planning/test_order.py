@@ -7,7 +7,7 @@ from fakes.host import CLOUD, FakeHost, FakeImage
 
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.units import GuestName
-from kvmkeep.planning.order import in_order
+from kvmkeep.planning.order import in_order, unwilling_needs
 from kvmkeep.planning.plan import make_plan
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
 
@@ -74,6 +74,14 @@ def test_first_boots_overlap_as_many_as_there_are_cpus() -> None:
     three = (guest("a"), guest("b"), guest("c"))
     assert acts(8, *three) == ["a+", "b+", "c+", "a.", "b.", "c."]
     assert acts(2, *three) == ["a+", "b+", "a.", "c+", "b.", "c."]
+
+
+def test_needing_a_guest_that_does_not_start_with_the_host_is_told() -> None:
+    lazy = guest("c", autostart=False)
+    wanted = spec(guest("a", needs=(GuestName("c"),)), guest("b"), lazy)
+    assert [note.subject for note in unwilling_needs(wanted, wanted.guests)] == ["guest a"]
+    wanted = spec(guest("a", needs=(GuestName("c"),), autostart=False), lazy)
+    assert unwilling_needs(wanted, wanted.guests) == ()
 
 
 def test_a_guest_is_ready_before_one_that_needs_it_starts() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
 
+from kvmkeep.model.command import Poll
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.names import console_log
 from kvmkeep.model.spec import ReadyConsole, ReadyTcp, Spec
@@ -25,8 +26,10 @@ def site(**changes: object) -> tuple[FakeHost, Spec]:
         guest("db", needs=(GuestName("dns"),)),
         guest("dns"),
     )
+    host.mounts.update(mount for one in wanted.guests for mount in one.run.mounts)
     reach(host, wanted)
     host.calls.clear()
+    host.mounts.clear()
     return host, wanted
 
 
@@ -121,6 +124,31 @@ def test_names_that_can_not_be_started_are_refused_all_at_once() -> None:
         assert one in text
 
 
+def test_a_guest_waits_for_a_mount_that_it_needs() -> None:
+    host, wanted = site(mounts=("/data",))
+    off(host, "web")
+    assert refusals(wanted, host, "web") == "it needs /data, where nothing is mounted"
+    host.mounts.add("/data")
+    assert start(host, wanted, "web") == ["web"]
+    assert ("mountpoint", "--quiet", "/data") in [call.argv for call in host.calls]
+
+
+def test_a_first_boot_is_refused_without_its_mount() -> None:
+    host, wanted = site()
+    more = spec(*wanted.guests, guest("new", mounts=("/data",)))
+    assert "needs /data" in "\n".join(
+        one.reason for one in make_plan(more, host.facts(more)).refusals
+    )
+    host.mounts.add("/data")
+    assert not make_plan(more, host.facts(more)).refusals
+
+
+def test_a_running_guest_is_left_alone_when_its_mount_goes() -> None:
+    host, wanted = site(mounts=())
+    needy = spec(guest("web", mounts=("/data",), needs=(GuestName("db"),)), *wanted.guests[1:])
+    assert make_plan(needy, host.facts(needy)).empty
+
+
 def test_memory_is_counted() -> None:
     host, wanted = site()
     off(host)
@@ -137,6 +165,14 @@ def test_shutdown_goes_the_other_way_and_waits() -> None:
     asked = [call.argv[-1] for call in host.calls if call.argv[:2] == ("virsh", "shutdown")]
     assert asked == ["web", "db", "dns"]
     assert {domain.state for domain in host.libvirt.domains.values()} == {"shut off"}
+
+
+def test_each_guest_has_its_own_time_to_shut_down() -> None:
+    host, wanted = site(stop_timeout=42)
+    (step,) = plan_shutdown(wanted, host.facts(wanted), ("web",)).steps
+    assert [action.limit for action in step.actions if isinstance(action, Poll)] == [42.0]
+    (step,) = plan_shutdown(wanted, host.facts(wanted), ("web",), 7).steps
+    assert [action.limit for action in step.actions if isinstance(action, Poll)] == [7.0]
 
 
 def test_guest_that_does_not_listen_is_not_forced() -> None:

@@ -108,9 +108,15 @@ def told_of(guests: dict[str, str], host: str = HOST) -> list[str]:
         ("vcpus: 4\n", "vcpus: 4\nrun: {needs: [web]}\n",
          ["3:15: needs: a guest can't need itself"]),
         ("vcpus: 4\n", "vcpus: 4\nrun: {needs: [dns, -x, 5]}\n", [
-            "3:15: needs: there is no guest 'dns' (see guests/*.yaml)",
+            "3:15: needs: there is no guest 'dns' "
+            "(see guests/*.yaml; a mount is named by its absolute path)",
             f"3:20: needs: '-x' can't be a guest's name {GUEST})",
             "3:24: needs: a number stands here, but text is wanted (put it in quotes)"]),
+        ("vcpus: 4\n", "vcpus: 4\nrun: {needs: [/, /data]}\n",
+         ["3:15: needs: the root directory can't be used here"]),
+        ("vcpus: 4\n", "vcpus: 4\nrun: {stop_timeout: never, on_fail: stop}\n", [
+            "3:21: stop_timeout: 'never' is not a duration (seconds, or text such as 10min)",
+            "3:37: on_fail: not a known word (one of hold, continue)"]),
         ("vcpus: 4\n", "vcpus: 4\nlabels: [a b]\n",
          [f"3:10: labels: 'a b' can't be a name here {LABEL}"]),
     ],
@@ -356,10 +362,11 @@ def needs(*names: str) -> str:
 def test_needs_that_go_in_a_circle() -> None:
     assert told_of({
         "a.yaml": needs("b"), "b.yaml": needs("d", "c"), "c.yaml": needs("a"), "d.yaml": needs(),
-    }) == ["guests/c.yaml:6:15: needs: needs go in a circle: a -> b -> c -> a"]  # fmt: skip
+    }) == ["guests/c.yaml:6:15: needs: needs go in a circle: a -> b -> c -> a "
+        "(take one of them out)"]  # fmt: skip
     assert told_of({"a.yaml": needs("a", "b"), "b.yaml": needs("c"), "c.yaml": needs("b")}) == [
         "guests/a.yaml:6:15: needs: a guest can't need itself",
-        "guests/c.yaml:6:15: needs: needs go in a circle: b -> c -> b",
+        "guests/c.yaml:6:15: needs: needs go in a circle: b -> c -> b (take one of them out)",
     ]
 
 
@@ -367,7 +374,8 @@ def test_a_long_circle_is_shown_short() -> None:
     guests = {f"g{n:04}.yaml": needs(f"g{(n + 1) % 300:04}") for n in range(300)}
     assert told_of(guests) == [
         "guests/g0299.yaml:6:15: needs: needs go in a circle: "
-        "g0000 -> g0001 -> g0002 -> g0003 -> ... -> g0298 -> g0299 -> g0000"
+        "g0000 -> g0001 -> g0002 -> g0003 -> ... -> g0298 -> g0299 -> g0000 "
+        "(take one of them out)"
     ]
 
 

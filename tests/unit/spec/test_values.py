@@ -20,6 +20,7 @@ from kvmkeep.model.spec import (
     Image,
     Login,
     Network,
+    OnFail,
     Packing,
     Place,
     Ready,
@@ -303,6 +304,13 @@ def test_ready(ready: str, wanted: Ready) -> None:
 )
 def test_a_timeout_is_in_seconds(text: str, seconds: int) -> None:
     assert web(f"{WEB}run: {{start_timeout: {text}}}\n").run.start_timeout == seconds
+
+
+def test_mounts_are_needed_by_their_paths() -> None:
+    text = f"{WEB}run: {{needs: [/data/, /data, /srv], on_fail: continue, stop_timeout: 2min}}\n"
+    run = web(text).run
+    assert (run.needs, run.mounts) == ((), ("/data", "/srv"))
+    assert (run.on_fail, run.stop_timeout) == (OnFail.CONTINUE, 120)
 
 
 def test_a_need_given_twice_counts_once() -> None:

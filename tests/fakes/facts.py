@@ -9,6 +9,7 @@ from fakes.lvm import EXTENT
 from fakes.virsh import xml_text
 
 from kvmkeep.host.libvirt import Described, State
+from kvmkeep.model.agent import AgentDisk, AgentFacts, AgentFilesystem
 from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.facts import (
     FACTS_VERSION,
@@ -124,6 +125,11 @@ def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
             for name, path in host.tools.items()
         ),
         problems=(),
+        agents=tuple(
+            _agent(one)
+            for one in host.libvirt.domains.values()
+            if one.agent and one.awake and one.mounted
+        ),
         trash=observe_trash(Notebook(host)),
         mounts=tuple(sorted(host.mounts)),
         disk_files=tuple(
@@ -155,6 +161,19 @@ def _domain(host: FakeHost, domain: FakeDomain) -> Domain:
     agent = domain.agent and domain.live is not None
     executes = agent and domain.awake and domain.executes
     return replace(found, agent=agent, executes=executes, rebooted=domain.rebooted)
+
+
+def _agent(domain: FakeDomain) -> AgentFacts:
+    return AgentFacts(
+        guest=domain.name,
+        filesystems=tuple(
+            AgentFilesystem(
+                mountpoint=point, type="ext4", device="", used=None, total=None,
+                disks=(AgentDisk(serial=serial, device=""),),
+            )
+            for point, serial in domain.mounted.items()
+        ),
+    )  # fmt: skip
 
 
 def _image(host: FakeHost, image: Image) -> ImageFacts:

@@ -45,6 +45,10 @@ class FakeDomain:
     """How large each disk looks to the running guest, where that was changed since its start."""
     own_files: set[str] = field(default_factory=set)
     """Files that a program in the guest has made."""
+    uses: set[str] = field(default_factory=set)
+    """Serials of disks that something in it uses."""
+    mounted: dict[str, str] = field(default_factory=dict)
+    """What its agent tells of its mount points: the serial of the disk below each."""
     told: dict[str, str] = field(default_factory=dict)
     """What its agent answers to questions about the guest."""
 
@@ -206,8 +210,10 @@ class FakeVirsh:
         return int(was)
 
     def _execute(self, domain: FakeDomain, path: str, arg: list[str]) -> object | None:
-        """Run the script of a growth, which ends at once."""
+        """Run the script of a growth, or of a look who uses a disk; both end at once."""
         assert (path, arg[0], arg[2]) == ("/bin/sh", "-c", "kvmkeep")
+        if "holders" in arg[1]:
+            return self._look_who_uses(domain, arg[3])
         assert "resize2fs" in arg[1]
         serial, size, stamp = arg[3:]
         if not domain.executes or domain.live is None:
@@ -221,6 +227,16 @@ class FakeVirsh:
             disk = self.disk(source(found[0]))
             disk.used = disk.size
         return {"pid": 7}
+
+    def _look_who_uses(self, domain: FakeDomain, serial: str) -> object | None:
+        place = f"/run/kvmkeep-free.{serial}"
+        domain.own_files.discard(place)
+        if not domain.executes or domain.live is None:
+            return None
+        there = [disk.findtext("serial") for disk in domain.live.findall("devices/disk")]
+        if there.count(serial) == 1 and not {serial} & {*domain.uses, *domain.mounted.values()}:
+            domain.own_files.add(place)
+        return {"pid": 8}
 
     def _blockresize(self, rest: tuple[str, ...]) -> tuple[int, str]:
         words = take_apart(rest, values="--domain --path --size", needs="--domain --path --size")
@@ -286,7 +302,11 @@ class FakeVirsh:
             found = [d for d in devices.findall("disk") if target(d) == words.one("--target")]
             if not found:
                 return 1, "error: No disk found whose source path or target is that"
-            devices.remove(found[0])
+            serial = found[0].findtext("serial")
+            if tree is domain.live:
+                assert serial not in {*domain.uses, *domain.mounted.values()}, "it was in use"
+            if tree is not domain.live or domain.name not in self.stiff:
+                devices.remove(found[0])
         return 0, ""
 
     def _trees(self, domain: FakeDomain, flags: frozenset[str]) -> list[ET.Element] | None:
@@ -653,11 +673,14 @@ def _without_bridge(nic: ET.Element) -> str:
 
 
 def _asked(domain: FakeDomain, xpath: str) -> bool:
-    """Answer the two questions about a running domain that are asked in XPath."""
+    """Answer the three questions about a running domain that are asked in XPath."""
     tree = domain.live if domain.live is not None else domain.xml
     gone = re.fullmatch(r'/domain\[not\(devices/interface/mac/@address="(.*)"\)\]/name', xpath)
     if gone:
         return _nic_of(tree, gone[1]) is None
+    away = re.fullmatch(r'/domain\[not\(devices/disk/target/@dev="(.*)"\)\]/name', xpath)
+    if away:
+        return away[1] not in [target(disk) for disk in tree.findall("devices/disk")]
     near = re.fullmatch(r"/domain\[currentMemory > (\d+) and currentMemory < (\d+)\]/name", xpath)
     if near is None:
         raise UnknownCommandError(xpath)

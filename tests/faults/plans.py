@@ -94,6 +94,8 @@ class Case:
     """Whether the filesystems have all that their disks have."""
     kept: tuple[str, ...] = ()
     """LVs that are no disk of their guest any more."""
+    still: tuple[str, ...] = ()
+    """Disks that a running guest has in the end beyond its definition."""
     addresses: str = ""
     """What web has inside in the end, in its disk, and as its domain remembers it."""
     released: bool = False
@@ -501,6 +503,22 @@ def taking_a_disk_away() -> Case:
     return Case(host=host, spec=left, off=("web",), kept=("vm-web-data",))
 
 
+def unplugging_a_disk() -> Case:
+    """The spec drops two disks of a running guest; it uses one of them."""
+    host, _ = running_with_two_disks()
+    one = guest("web", data=GIB)
+    logs = LvDisk(name=Label("logs"), lv="vm-web-logs", size=Size(GIB))
+    reach(host, spec(replace(one, disks=(*one.disks, logs))))
+    host.libvirt.domains["web"].mounted["/srv"] = "vm-web-logs"
+    left = spec(replace(one, disks=(one.disks[0],)))
+    return Case(
+        host=host,
+        spec=left,
+        kept=("vm-web-data", "vm-web-logs"),
+        still=("/dev/rl_build/vm-web-logs",),
+    )
+
+
 def renaming() -> Case:
     """The spec's file is renamed last: until then the planner is given the old spec."""
     host = a_host()
@@ -765,6 +783,7 @@ PLANS = (
     removing, restoring, emptying, removing_a_disk,
     growing_while_it_runs, growing_without_its_agent, growing_while_it_is_off,
     adding_disks_while_it_runs, adding_disks_while_it_is_off, taking_a_disk_away,
+    unplugging_a_disk,
     rebooting, rebooting_cold, suspending, resuming, powering_off, switching_autostart,
     taking_over, letting_go,
 )  # fmt: skip
@@ -864,7 +883,7 @@ def disks_are_as_wanted(host: FakeHost, case: Case, one: Guest, domain: FakeDoma
     paths = [disk_path("rl_build", disk) for disk in one.disks]
     assert sorted(names) == sorted(paths)
     if domain.live is not None:
-        assert sorted(names) == sorted(
+        assert sorted((*names, *case.still)) == sorted(
             source.get("dev") or source.get("file", "")
             for source in domain.live.findall("devices/disk/source")
         )

@@ -84,7 +84,7 @@ class Domain:
     in the words of virsh(1), "domstate". `run` is libvirt's number of the QEMU process, -1 while
     there is none: another start gives another number. `rebooted` is when a reboot that kvmkeep
     asked for was last seen to be over, as this QEMU process keeps it. `executes` when its agent
-    says that it runs programs for us; it is asked only while a disk of the guest is growing.
+    says that it runs programs for us; it is asked only while a disk of the guest grows or is to go.
 
     `defined` is the shape that its next start gives it, `live` the one of the running process;
     None where it can't be read, or does not run. `nics` are those of its definition, `live_nics`

@@ -11,7 +11,8 @@ from kvmkeep.host import lvm
 from kvmkeep.model.command import Command
 from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.facts import ImageFile, Volume
-from kvmkeep.model.names import STATE_SPARE, TAG_GROW
+from kvmkeep.model.names import STATE_SPARE, TAG_GROW, TAG_GUEST
+from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.observe.notebook import Notebook
 
@@ -54,15 +55,35 @@ def with_executing_agents(
     volumes: tuple[Volume, ...],
     files: tuple[ImageFile, ...],
 ) -> tuple[Domain, ...]:
-    """Ask the agents of the guests whose disks grow whether they run programs for us."""
+    """Ask the agents of the guests whose disks grow, or go, whether they run programs for us."""
     there = {volume.name: volume for volume in volumes if volume.vg == spec.storage.vg}
     sizes = {file.path: file.fingerprint.size for file in files}
-    growing = {guest.name for guest in spec.guests if _grows(guest, there, sizes)}
+    changing = {
+        *(guest.name for guest in spec.guests if _grows(guest, there, sizes)),
+        *with_disks_to_go(spec, domains, volumes),
+    }
     return tuple(
         replace(domain, executes=_executes(notebook, domain.name))
-        if domain.name in growing and domain.agent and domain.state is DomainState.RUNNING
+        if domain.name in changing and domain.agent and domain.state is DomainState.RUNNING
         else domain
         for domain in domains
+    )
+
+
+def with_disks_to_go(
+    spec: Spec, domains: tuple[Domain, ...], volumes: tuple[Volume, ...]
+) -> frozenset[str]:
+    """Return the guests that run with an LV that wears their mark and is not in the spec."""
+    wanted = {str(guest.name): {disk.lv for disk in guest.volumes} for guest in spec.guests}
+    attached = {one.name: {d.device for d in one.disks if d.attached} for one in domains}
+    owners = ((tag_value(volume, TAG_GUEST), volume) for volume in volumes)
+    return frozenset(
+        name
+        for name, volume in owners
+        if volume.vg == spec.storage.vg
+        and volume.name not in wanted.get(name, {volume.name})
+        and volume.device
+        and volume.device in attached.get(name, ())
     )
 
 

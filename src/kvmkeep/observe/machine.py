@@ -14,7 +14,13 @@ from kvmkeep.model.names import SEED_DIR
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
 from kvmkeep.observe.agents import NOT_CONNECTED, observe_agents
-from kvmkeep.observe.disks import disk_files, mounts, with_executing_agents, with_extents
+from kvmkeep.observe.disks import (
+    disk_files,
+    mounts,
+    with_disks_to_go,
+    with_executing_agents,
+    with_extents,
+)
 from kvmkeep.observe.domains import Looks, observe_domains
 from kvmkeep.observe.images import observe_images
 from kvmkeep.observe.kept import observe_kept
@@ -37,8 +43,9 @@ def observe(
 ) -> Facts:
     """Return the host as it is. `spec` names the images and the place of saved XML to look at.
 
-    `agents` names the guests whose agents are asked too, in two seconds for all of them. What
-    can't be read is left empty and told in `problems`.
+    `agents` names the guests whose agents are asked too, in two seconds for all of them; so are
+    those of guests with a disk that is to go. What can't be read is left empty and told in
+    `problems`.
     """
     notebook = Notebook(door)
     storage = observe_storage(notebook)
@@ -53,8 +60,9 @@ def observe(
     volumes = with_extents(notebook, storage.volumes)
     there = mounts(notebook, spec) if spec is not None else ()
     files = disk_files(notebook, spec, there) if spec is not None else ()
-    guests = domains.domains
+    guests, asking = domains.domains, frozenset(agents)
     if spec is not None:
+        asking |= with_disks_to_go(spec, guests, volumes)
         guests = with_executing_agents(notebook, spec, guests, volumes, files)
     memory = _memory(_text(notebook, "/proc/meminfo")) or domains.memory
     return Facts(
@@ -77,7 +85,7 @@ def observe(
         saved=saved,
         tools=observe_tools(door, _text(notebook, "/etc/os-release")),
         problems=notebook.problems,
-        agents=asked(door, domains.domains, frozenset(agents)),
+        agents=asked(door, domains.domains, asking),
         trash=trash,
         mounts=there,
         disk_files=files,

@@ -1,4 +1,4 @@
-"""Disks of a guest in service that the spec has and the guest has not, or the other way round.
+"""Disks of a guest in service that the spec has and the guest has not.
 
 A disk is known by what is behind it, never by its target: what comes or goes renames no other.
 """
@@ -6,17 +6,15 @@ A disk is known by what is behind it, never by its target: what comes or goes re
 from __future__ import annotations
 
 from kvmkeep.model.command import Action, Command, WriteFile
-from kvmkeep.model.domain_facts import Domain, DomainDisk, DomainState
-from kvmkeep.model.facts import Volume
-from kvmkeep.model.names import RUN_DIR, STATE_FILLING, STATE_SPARE, TAG_DISK
+from kvmkeep.model.domain_facts import Domain, DomainState
+from kvmkeep.model.names import RUN_DIR
 from kvmkeep.model.plan import Note, Noun, Risk, Step
-from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Disk, FileDisk, Guest
-from kvmkeep.model.trash import is_trash
 from kvmkeep.planning.disk_files import on_mount
+from kvmkeep.planning.disk_leaving import leaving_notes
 from kvmkeep.planning.domain_xml import disk_xml, free_target
 from kvmkeep.planning.domains import has_state
-from kvmkeep.planning.scene import Scene, active, aliases, disk_in, free_ports
+from kvmkeep.planning.scene import Scene, active, disk_in, free_ports
 from kvmkeep.planning.stage import fresh
 
 
@@ -46,18 +44,6 @@ def attach_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def detach_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
-    """Return what takes the disks from a guest that is off which the spec no longer has."""
-    domain = scene.own_domain(guest)
-    if domain is None or active(domain):
-        return ()
-    return tuple(
-        _detach_step(guest, f"{volume.vg}/{volume.name}", found.target)
-        for volume in dropped(scene, guest)
-        if (found := _as_in(scene, domain, volume)) is not None and found.defined
-    )
-
-
 def disk_notes(scene: Scene) -> tuple[Note, ...]:
     """Return what becomes of disks that the spec no longer has, and what waits for a start."""
     notes: list[Note] = []
@@ -65,48 +51,12 @@ def disk_notes(scene: Scene) -> tuple[Note, ...]:
         domain = scene.own_domain(guest)
         if domain is None:
             continue
-        subject = f"guest {guest.name}"
+        notes += leaving_notes(scene, guest, domain)
         notes += [
-            Note(subject=subject, text=_kept(scene, guest, domain, volume))
-            for volume in dropped(scene, guest)
+            Note(subject=f"guest {guest.name}", text=text, pending=True)
+            for text in _late(scene, guest, domain)
         ]
-        notes += [Note(subject=subject, text=text) for text in _late(scene, guest, domain)]
     return tuple(notes)
-
-
-def dropped(scene: Scene, guest: Guest) -> tuple[Volume, ...]:
-    """Return the LVs that are a guest's disks by their marks, and that its spec has not."""
-    wanted = {disk.lv for disk in guest.volumes}
-    return tuple(
-        volume
-        for volume in scene.tagged.get(guest.name, ())
-        if volume.name not in wanted
-        and not volume.origin
-        and not is_trash(volume)
-        and STATE_SPARE not in volume.tags
-        and STATE_FILLING not in volume.tags
-    )
-
-
-def _as_in(scene: Scene, domain: Domain, volume: Volume) -> DomainDisk | None:
-    """Return an LV as the domain has it."""
-    names = {*aliases(scene.spec.storage.vg, volume.name, volume.device)}
-    return next((one for one in domain.disks if {one.source, one.device} & names), None)
-
-
-def _kept(scene: Scene, guest: Guest, domain: Domain, volume: Volume) -> str:
-    name, lv = tag_value(volume, TAG_DISK) or volume.name, f"{volume.vg}/{volume.name}"
-    found = _as_in(scene, domain, volume)
-    if found is not None and active(domain):
-        return (
-            f"disk {name} is no longer in the spec, and the guest runs with it; it is taken away "
-            f"by the first apply while the guest is off: kvmkeep shutdown {guest.name}"
-        )
-    return (
-        f"the content of disk {name} is kept in {lv}, which goes on taking {volume.size}; "
-        f"to give it to the guest again, put it back into the spec; to give it up: "
-        f"kvmkeep remove {guest.name} --disk {name}"
-    )
 
 
 def _late(scene: Scene, guest: Guest, domain: Domain) -> list[str]:
@@ -123,25 +73,6 @@ def _late(scene: Scene, guest: Guest, domain: Domain) -> list[str]:
         "when it is shut down and started again"
     )
     return [text]
-
-
-def _detach_step(guest: Guest, lv: str, target: str) -> Step:
-    return Step(
-        noun=Noun.DOMAINS,
-        subject=f"guest {guest.name}",
-        what=f"take disk {target} ({lv}) from it; the LV stays as it is",
-        why="the spec no longer has it",
-        probe=has_state(guest, str(DomainState.SHUTOFF)),
-        actions=(
-            Command(
-                argv=(
-                    "virsh", "detach-disk", "--domain", guest.name, "--target", target, "--config",
-                ),
-                why="take it out of the definition",
-            ),
-        ),
-        risk=Risk.GUEST,
-    )  # fmt: skip
 
 
 def _attach_step(

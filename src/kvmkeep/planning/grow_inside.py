@@ -7,9 +7,6 @@ they are there. A line on the console would be torn by the kernel's own message 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-
 from kvmkeep.model.command import Action, Command, Poll
 from kvmkeep.model.names import TAG_GROW, second_stamp
 from kvmkeep.model.plan import Noun, Risk, Step
@@ -17,6 +14,7 @@ from kvmkeep.model.spec import Disk, Guest
 from kvmkeep.model.units import Size
 from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.grow_script import GROW_SCRIPT
+from kvmkeep.planning.in_guest import opens, runs_script
 from kvmkeep.planning.scene import Scene, active, disk_in
 
 _PATIENCE = 900.0
@@ -76,33 +74,21 @@ def forget_step(scene: Scene, guest: Guest, name: str) -> Step:
 def _ask(scene: Scene, guest: Guest, name: str, serial: str, size: Size) -> tuple[Action, ...]:
     stamp = f"{second_stamp(scene.facts.time)}-{name}"
     place = f"/run/kvmkeep-grow.{stamp}"
-    words = ["-c", GROW_SCRIPT, "kvmkeep", serial, str(size.bytes), stamp]
-    script = {"path": "/bin/sh", "arg": words}
+    words = (GROW_SCRIPT, "kvmkeep", serial, str(size.bytes), stamp)
     return (
-        _agent(guest, "guest-exec", script, "ask it to have partition and filesystem grow"),
+        runs_script(guest, words, "ask it to have partition and filesystem grow"),
         Poll(
-            command=_opens(guest, f"{place}.ended", "see whether the guest is done with it"),
+            command=opens(guest, f"{place}.ended", "see whether the guest is done with it"),
             limit=_PATIENCE,
             message=f"guest {guest.name} to use the new size of disk {name}",
             otherwise=f"see inside the guest what it does: cat {place}.log",
         ),
-        _opens(
+        opens(
             guest,
             f"{place}.grown",
             f"see that the room is there; else {place}.log in the guest tells why not",
         ),
     )
-
-
-def _opens(guest: Guest, path: str, why: str) -> Command:
-    """Succeed only where the guest has that file: the agent opens it for reading."""
-    return _agent(guest, "guest-file-open", {"path": path, "mode": "r"}, why)
-
-
-def _agent(guest: Guest, execute: str, arguments: Mapping[str, object], why: str) -> Command:
-    text = json.dumps({"execute": execute, "arguments": arguments}, separators=(",", ":"))
-    argv = ("virsh", "qemu-agent-command", "--timeout", "10", "--", guest.name, text)
-    return Command(argv=argv, why=why, timeout=30.0)
 
 
 def _forget(scene: Scene, guest: Guest, name: str) -> Command:

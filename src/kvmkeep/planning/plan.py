@@ -10,8 +10,9 @@ from kvmkeep.model.plan import Plan, Refusal, Step
 from kvmkeep.model.spec import Guest, Network, Spec
 from kvmkeep.model.units import GuestName, Label
 from kvmkeep.planning import guards
-from kvmkeep.planning.disk_change import attach_steps, detach_steps, disk_notes
+from kvmkeep.planning.disk_change import attach_steps, disk_notes
 from kvmkeep.planning.disk_files import file_refusals, file_steps
+from kvmkeep.planning.disk_leaving import undefine_disk_steps, unplug_disk_steps
 from kvmkeep.planning.domain_change import change_notes, change_steps
 from kvmkeep.planning.domain_xml import TemplateError
 from kvmkeep.planning.domains import (
@@ -53,6 +54,7 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         *(step for step in first if step.assumes),
         *rest,
         *(step for guest in scene.guests for step in later_grow_steps(scene, guest)),
+        *(step for guest in scene.guests for step in unplug_disk_steps(scene, guest)),
     )
     refusals = (
         *order.refusals,
@@ -140,7 +142,7 @@ def _steps_of(
     root = root_steps(scene, guest, source, drop_in(scene, work)) if source is not None else ()
     begin = (*root, *_data_steps(scene, guest, work.assumes), *begin_steps(scene, work))
     if not fresh(scene, guest):
-        attached = (*detach_steps(scene, guest), *attach_steps(scene, guest))
+        attached = (*undefine_disk_steps(scene, guest), *attach_steps(scene, guest))
         begin = (*begin, *attached, *grow_steps(scene, guest), *change_steps(scene, guest))
     finish = finish_steps(scene, work)
     kept = kept_step(scene, guest, (*begin, *finish), work.assumes)

@@ -155,6 +155,41 @@ def test_what_can_not_be_done_is_refused_with_the_way_out(site: Host) -> None:
     assert site.plan()["steps"] == []
 
 
+def test_a_disk_goes_from_the_running_guest_once_nothing_in_it_uses_it(site: Host) -> None:
+    process = site.qemu_pid("gamma")
+    more = device(site, "gamma-by-name")
+    inside(site, "umount /mnt")
+    inside(site, f"sleep 3000 <{more} >/dev/null 2>&1 & echo $! > /root/pid")
+    less = MORE.replace("data: 128MiB, ", "").replace(
+        "more: {lv: gamma-by-name, size: 32MiB}, ", ""
+    )
+    want(site, less)
+    done = site.kvmkeep("apply", "--yes")
+    assert done.returncode == 7, f"{done.stdout}\n{done.stderr}"
+    log = "/run/kvmkeep-free.gamma-by-name.log"
+    assert f"cat {log}" in done.stderr
+    assert f"the program sleep has {more.removeprefix('/dev/')} open" in inside(site, f"cat {log}")
+    inside(site, "kill $(cat /root/pid)")
+    site.apply()
+    assert site.qemu_pid("gamma") == process
+    serials = inside(site, "cat /sys/block/vd*/serial").split()
+    assert sorted(serials) == ["gamma-far", "vm-gamma", "vm-gamma-logs"]
+    for how in ("", "--inactive"):
+        listed = site.must(f"virsh domblklist gamma {how}")
+        assert "by-name" not in listed
+        assert "vm-gamma-data" not in listed
+    plan = site.plan()
+    assert plan["steps"] == []
+    told = " ".join(note["text"] for note in plan["notes"])
+    assert "kept in rl_build/vm-gamma-data" in told
+    assert "kvmkeep remove gamma --disk more" in told
+    want(site, MORE)
+    site.apply()
+    data = device(site, "vm-gamma-data")
+    assert inside(site, f"mount -t ext4 {data} /mnt && cat /mnt/file").strip() == "precious"
+    assert site.qemu_pid("gamma") == process
+
+
 def test_no_guest_starts_without_the_mount_of_its_disk(site: Host) -> None:
     site.must("kvmkeep shutdown gamma")
     site.must("umount /data")

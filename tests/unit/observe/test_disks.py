@@ -17,7 +17,13 @@ from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.spec import FileDisk, Spec
 from kvmkeep.model.units import Label, Size
-from kvmkeep.observe.disks import disk_files, mounts, with_executing_agents, with_extents
+from kvmkeep.observe.disks import (
+    disk_files,
+    mounts,
+    with_disks_to_go,
+    with_executing_agents,
+    with_extents,
+)
 from kvmkeep.observe.domains import parse_domain
 from kvmkeep.observe.notebook import Notebook
 
@@ -85,6 +91,22 @@ def test_an_agent_is_asked_only_while_a_disk_grows(quiet: Facts) -> None:
         for one in quiet.volumes
     )
     assert executes(door, spec(WEB), replace(quiet, volumes=marked))
+
+
+def test_an_agent_is_asked_where_a_disk_is_to_go(quiet: Facts) -> None:
+    door = Answering(ALLOWED)
+    less = spec(replace(WEB, disks=WEB.disks[:1]))
+    assert executes(door, less, quiet)
+    assert with_disks_to_go(less, quiet.domains, quiet.volumes) == {"web"}
+    assert with_disks_to_go(spec(), quiet.domains, quiet.volumes) == frozenset()
+    assert with_disks_to_go(spec(WEB), quiet.domains, quiet.volumes) == frozenset()
+    off = tuple(
+        replace(one, disks=tuple(replace(disk, attached=False) for disk in one.disks))
+        for one in quiet.domains
+    )
+    assert with_disks_to_go(less, off, quiet.volumes) == frozenset()
+    elsewhere = tuple(replace(one, vg="other") for one in quiet.volumes)
+    assert with_disks_to_go(less, quiet.domains, elsewhere) == frozenset()
 
 
 @pytest.mark.parametrize("change", [{"agent": False}, {"state": DomainState.PAUSED}])

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
 
+from kvmkeep.model.command import Poll
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Disk, FileDisk, Guest, LvDisk, Spec
@@ -95,10 +96,6 @@ def test_a_disk_that_goes_from_the_middle_renames_no_other() -> None:
     one = with_disks(LOGS)
     host = site(one)
     without = replace(one, disks=(one.disks[0], one.disks[2]))
-    plan = planned(host, spec(without))
-    assert plan.empty
-    (note,) = plan.notes
-    assert "taken away by the first apply while the guest is off" in note.text
     host.libvirt.domains["web"].end()
     reach(host, spec(without))
     assert targets(host) == {"vda": ALL["vda"], "vdc": ALL["vdc"]}
@@ -108,6 +105,118 @@ def test_a_disk_that_goes_from_the_middle_renames_no_other() -> None:
     reach(host, spec(one))
     assert targets(host) == {key: ALL[key] for key in ("vda", "vdb", "vdc")}
     assert planned(host, spec(one)).notes == ()
+
+
+LESS = spec(guest())
+UNPLUGGED = (
+    "take disk vdb (rl_build/vm-web-data) from the running guest, once it tells that nothing uses "
+    "it; the LV stays as it is"
+)
+
+
+def running(**changes: object) -> FakeHost:
+    """Return a host with a guest that runs, and whose agent answers."""
+    host = site()
+    domain = host.libvirt.domains["web"]
+    domain.agent = True
+    for name, value in changes.items():
+        setattr(domain, name, value)
+    return host
+
+
+def pending(host: FakeHost) -> str:
+    """Return what is told of the disk that waits; nothing else is left to be done."""
+    reach(host, LESS)
+    assert targets(host) == {"vda": ALL["vda"]}
+    assert targets(host, live=True).keys() == {"vda", "vdb"}
+    assert b"vm-web-data" not in host.files["/root/kvm/web.xml"].content
+    (note,) = planned(host, LESS).notes
+    assert note.pending
+    return note.text
+
+
+def test_a_disk_that_nothing_uses_is_taken_from_the_running_guest() -> None:
+    host = running()
+    plan = planned(host, LESS)
+    assert [step.what for step in plan.steps] == [
+        "take disk vdb (rl_build/vm-web-data) from its definition; the LV stays as it is",
+        "keep its definition in /root/kvm/web.xml",
+        UNPLUGGED,
+    ]
+    reach(host, LESS)
+    assert targets(host) == targets(host, live=True) == {"vda": ALL["vda"]}
+    (note,) = planned(host, LESS).notes
+    assert "is kept in rl_build/vm-web-data" in note.text
+    assert "kvmkeep remove web --disk data" in note.text
+    assert not note.pending
+    assert "kvmkeep.guest=web" in host.lvm.volumes["vm-web-data"].tags
+    reach(host, spec(guest(data=GIB)))
+    assert targets(host, live=True) == {"vda": ALL["vda"], "vdb": ALL["vdb"]}
+
+
+def test_a_disk_that_is_mounted_waits_and_comes_back_from_there() -> None:
+    host = running(mounted={"/srv/a": "vm-web-data", "/": "vm-web", "/srv/b": "vm-web-data"})
+    told = pending(host)
+    assert "it has no disk data any more" in told
+    assert "keeps it, since /srv/a, /srv/b in it lies on that disk" in told
+    reach(host, spec(guest(data=GIB)))
+    assert targets(host) == targets(host, live=True)
+    assert planned(host, spec(guest(data=GIB))).notes == ()
+    pending(host)
+    domain = host.libvirt.domains["web"]
+    domain.mounted.clear()
+    reach(host, LESS)
+    assert targets(host, live=True).keys() == {"vda"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"agent": False}, "its agent does not tell"),
+        ({"executes": False}, "guest-exec is needed"),
+        ({"paused": True}, "the guest is paused"),
+    ],
+)
+def test_a_guest_that_can_not_tell_keeps_the_disk_until_it_is_off(
+    changes: dict[str, object], why: str
+) -> None:
+    host = running(**changes)
+    assert why in pending(host)
+    host.libvirt.domains["web"].end()
+    (note,) = planned(host, LESS).notes
+    assert "is kept in rl_build/vm-web-data" in note.text
+
+
+@pytest.mark.parametrize("serial", ["", "a b", "../x", "x" * 65])
+def test_a_disk_that_could_not_be_known_inside_is_not_asked_for(serial: str) -> None:
+    host = running()
+    for tree in (host.libvirt.domains["web"].xml, host.libvirt.domains["web"].live):
+        tree.findall("devices/disk/serial")[-1].text = serial
+    assert "no serial" in pending(host)
+
+
+def test_what_uses_a_disk_beyond_mounts_stops_only_what_comes_last() -> None:
+    host = running(uses={"vm-web-data"})
+    wanted = replace(LESS, guests=(replace(LESS.guests[0], vcpus=3),))
+    steps = planned(host, wanted).steps
+    assert steps[-1].what == UNPLUGGED
+    for step in steps[:-1]:
+        carry_out(host, step)
+    with pytest.raises(StepError, match="to find that nothing in it uses disk vdb"):
+        carry_out(host, steps[-1])
+    assert targets(host, live=True).keys() == {"vda", "vdb"}
+    (poll, _) = (one for one in steps[-1].actions if isinstance(one, Poll))
+    assert "cat /run/kvmkeep-free.vm-web-data.log" in poll.otherwise
+
+
+def test_a_guest_that_does_not_let_go_is_waited_for_and_told_of() -> None:
+    host = running()
+    host.libvirt.stiff.add("web")
+    with pytest.raises(StepError, match="to let go of disk vdb"):
+        reach(host, LESS)
+    host.libvirt.stiff.clear()
+    reach(host, LESS)
+    assert targets(host, live=True).keys() == {"vda"}
 
 
 def test_an_inactive_lv_is_activated_before_it_is_given() -> None:

@@ -38,6 +38,7 @@ from kvmkeep.model.store import (
     verified_path,
 )
 from kvmkeep.model.units import Size
+from kvmkeep.observe.disks import disk_files, raw_files
 from kvmkeep.observe.domains import parse_domain
 from kvmkeep.observe.kept import observe_kept
 from kvmkeep.observe.notebook import Notebook
@@ -132,12 +133,14 @@ def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
         ),
         trash=observe_trash(Notebook(host)),
         mounts=tuple(sorted(host.mounts)),
-        disk_files=tuple(
-            found
-            for guest in guests
-            for disk in guest.files
-            if disk.mount in host.mounts and (found := host.look(disk.path)) is not None
-        ),
+        disk_files=disk_files(
+            Notebook(host),
+            spec,
+            tuple(sorted(host.mounts)),
+            raw_files(tuple(_domain(host, one) for one in host.libvirt.domains.values())),
+        )
+        if spec is not None
+        else (),
     )  # fmt: skip
 
 

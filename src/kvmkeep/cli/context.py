@@ -162,17 +162,25 @@ class Context:
         return self.libvirt().states()
 
     def observe(
-        self, spec: Spec | None, agents: tuple[str, ...] = (), door: Door | None = None
+        self,
+        spec: Spec | None,
+        agents: tuple[str, ...] = (),
+        door: Door | None = None,
+        *,
+        others_files: bool = False,
     ) -> Facts:
         """Return what is found on the host; `spec` names the images to look at.
 
-        `agents` names the guests whose agents are asked.
+        `agents` names the guests whose agents are asked. `others_files`: files that are disks of
+        guests beside the spec are looked at as well.
         """
         if self.stages.observe is not None:
             return self.stages.observe(spec)
         from kvmkeep.observe.machine import observe  # noqa: PLC0415
 
-        return observe(door or self.door(), self.libvirt(), spec, agents=agents)
+        return observe(
+            door or self.door(), self.libvirt(), spec, agents=agents, others_files=others_files
+        )
 
     def volumes(self) -> tuple[Volume, ...]:
         """Return the logical volumes, and look at nothing else; raises Unready."""

@@ -40,7 +40,11 @@ def looker(wish: Wish, ctx: Context) -> Callable[[Door], Look]:
         from kvmkeep.report.json import encoded  # noqa: PLC0415
 
         directory = posixpath.abspath(ctx.spec_dir)
-        found = look_at(directory, door, lambda spec: ctx.observe(spec, door=door), wish)
+
+        def observe(spec: Spec | None) -> Facts:
+            return ctx.observe(spec, door=door, others_files=True)
+
+        found = look_at(directory, door, observe, wish)
         return Look(spec=encoded(found.spec), facts=encoded(found.facts), plan=found.plan)
 
     return look

@@ -87,21 +87,48 @@ def with_disks_to_go(
     )
 
 
-def mounts(notebook: Notebook, spec: Spec) -> tuple[str, ...]:
-    """Return the mount points that guests need at which something is mounted."""
+def raw_files(domains: tuple[Domain, ...]) -> tuple[str, ...]:
+    """Return the paths of the raw files that are disks of any domain, ours or not."""
+    return tuple(
+        disk.source
+        for domain in domains
+        for disk in domain.disks
+        if (disk.kind, disk.format) == ("disk", "raw")
+        and disk.source.startswith("/")
+        and not disk.source.startswith("/dev/")
+    )
+
+
+def mounts(notebook: Notebook, spec: Spec, files: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return the mount points that guests need at which something is mounted.
+
+    `files` are further disks, on whichever mount but that of the root they lie.
+    """
     wanted = {disk.mount for guest in spec.guests for disk in guest.files}
     wanted.update(mount for guest in spec.guests for mount in guest.run.mounts)
-    if not wanted:
+    if not wanted and not files:
         return ()
     text = (notebook.read("/proc/self/mountinfo", 1 << 22) or b"").decode("utf-8", "replace")
     points = {_unescaped(words[4]) for line in text.splitlines() if len(words := line.split()) > 4}
-    return tuple(sorted(wanted & points))
+    above = (
+        max((one for one in points if path.startswith(f"{one}/")), key=len, default="")
+        for path in files
+    )
+    return tuple(sorted((wanted & points) | {one for one in above if one}))
 
 
-def disk_files(notebook: Notebook, spec: Spec, there: tuple[str, ...]) -> tuple[ImageFile, ...]:
-    """Return the files that are disks, of those whose mount is there."""
-    disks = [disk for guest in spec.guests for disk in guest.files if disk.mount in there]
-    found = (notebook.look(posixpath.normpath(disk.path)) for disk in disks)
+def disk_files(
+    notebook: Notebook, spec: Spec, there: tuple[str, ...], files: tuple[str, ...] = ()
+) -> tuple[ImageFile, ...]:
+    """Return the files that are disks, of those whose mount is there; `files` are further ones."""
+    paths = [
+        posixpath.normpath(disk.path)
+        for guest in spec.guests
+        for disk in guest.files
+        if disk.mount in there
+    ]
+    paths += [path for path in files if any(path.startswith(f"{mount}/") for mount in there)]
+    found = (notebook.look(path) for path in dict.fromkeys(paths))
     return tuple(file for file in found if file is not None)
 
 

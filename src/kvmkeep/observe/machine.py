@@ -17,6 +17,7 @@ from kvmkeep.observe.agents import NOT_CONNECTED, observe_agents
 from kvmkeep.observe.disks import (
     disk_files,
     mounts,
+    raw_files,
     with_disks_to_go,
     with_executing_agents,
     with_extents,
@@ -40,11 +41,13 @@ def observe(
     now: datetime | None = None,
     *,
     agents: Iterable[str] = (),
+    others_files: bool = False,
 ) -> Facts:
     """Return the host as it is. `spec` names the images and the place of saved XML to look at.
 
     `agents` names the guests whose agents are asked too, in two seconds for all of them; so are
-    those of guests with a disk that is to go. What can't be read is left empty and told in
+    those of guests with a disk that is to go. `others_files`: the raw files that are disks of
+    guests beside the spec are looked at as well. What can't be read is left empty and told in
     `problems`.
     """
     notebook = Notebook(door)
@@ -58,8 +61,9 @@ def observe(
     seeds = _seeds(notebook)
     trash = observe_trash(notebook)
     volumes = with_extents(notebook, storage.volumes)
-    there = mounts(notebook, spec) if spec is not None else ()
-    files = disk_files(notebook, spec, there) if spec is not None else ()
+    others = raw_files(domains.domains) if others_files else ()
+    there = mounts(notebook, spec, others) if spec is not None else ()
+    files = disk_files(notebook, spec, there, others) if spec is not None else ()
     guests, asking = domains.domains, frozenset(agents)
     if spec is not None:
         asking |= with_disks_to_go(spec, guests, volumes)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from kvmkeep.model.facts import Profile
 from kvmkeep.model.found import Change, FoundGuest, Key
-from kvmkeep.model.spec import Guest, LvDisk, Network
+from kvmkeep.model.spec import NO_HEADROOM, Disk, FileDisk, Guest, LvDisk, Network
 from kvmkeep.model.units import Size
 
 
@@ -27,28 +27,59 @@ def differences(
         for key, was, now in pairs
         if was != now
     )
-    return (*changes, *_disk_changes(guest, found, rounded), *_nic_changes(guest, found))
+    return (
+        *changes,
+        *_shape_changes(guest, found),
+        *_disk_changes(guest, found, rounded),
+        *_nic_changes(guest, found),
+    )
+
+
+def _shape_changes(guest: Guest, found: FoundGuest) -> list[Change]:
+    """Return what the most says otherwise that a guest may be given without another start."""
+    most: tuple[tuple[str, int | Size, bool, int | Size | None, int | Size], ...] = (
+        ("vcpus_max", guest.vcpus_max, guest.vcpus_headroom > 0, found.vcpus_max, found.vcpus),
+        (
+            "memory_max", guest.memory_max, guest.memory_headroom != NO_HEADROOM,
+            found.memory_max, found.memory,
+        ),
+    )  # fmt: skip
+    changes: list[Change] = []
+    for key, was, said, now, least in most:
+        if now is None and said:
+            what = f"{key} is gone: it is the {least} that it has"
+            changes.append(Change(key=(key,), value=None, what=what))
+        elif now is not None and now != was:
+            what = f"{key} from {was} to {now}"
+            changes.append(Change(key=(key,), value=now, what=what))
+    return changes
 
 
 def _disk_changes(guest: Guest, found: FoundGuest, rounded: Callable[[Size], Size]) -> list[Change]:
     changes: list[Change] = []
-    known = {disk.lv: disk for disk in guest.volumes}
-    there = {disk.lv: disk for disk in found.disks if isinstance(disk, LvDisk)}
-    for lv, disk in there.items():
-        old = known.get(lv)
+    known = {_place(disk): disk for disk in guest.disks}
+    there = {_place(disk): disk for disk in found.disks}
+    for place, disk in there.items():
+        old = known.get(place)
         if old is None:
-            what = f"disk {disk.name} ({lv}) is new"
+            what = f"disk {disk.name} ({place}) is new"
             changes.append(Change(key=("disks", disk.name), value=disk, what=what))
-        elif rounded(old.size) != disk.size:
-            key: Key = ("disks", old.name, *(("size",) if old.given else ()))
+        elif disk.size != (rounded(old.size) if isinstance(old, LvDisk) else old.size):
+            long = isinstance(old, FileDisk) or old.given
+            key: Key = ("disks", old.name, *(("size",) if long else ()))
             what = f"disk {old.name} from {old.size} to {disk.size}"
             changes.append(Change(key=key, value=disk.size, what=what))
     changes.extend(
-        Change(key=("disks", disk.name), value=None, what=f"disk {disk.name} ({lv}) is gone")
-        for lv, disk in known.items()
-        if lv not in there
+        Change(key=("disks", disk.name), value=None, what=f"disk {disk.name} ({place}) is gone")
+        for place, disk in known.items()
+        if place not in there
     )
     return changes
+
+
+def _place(disk: Disk) -> str:
+    """Return the LV or the file that a disk is."""
+    return disk.lv if isinstance(disk, LvDisk) else disk.path
 
 
 def _nic_changes(guest: Guest, found: FoundGuest) -> list[Change]:

@@ -19,16 +19,15 @@ from kvmkeep.model.names import (
     lv_name,
 )
 from kvmkeep.model.snapshot import tag_value
-from kvmkeep.model.spec import ROOT_DISK, Disk, LvDisk
+from kvmkeep.model.spec import ROOT_DISK, Disk, FileDisk, LvDisk
 from kvmkeep.model.units import (
     GuestName,
-    Label,
     Size,
     check_lv_name,
     parse_guest_name,
-    parse_label,
     parse_mac,
 )
+from kvmkeep.planning.finding_disks import file_disk, free_label
 from kvmkeep.planning.scene import Scene, active, aliases
 
 _AGENT = "org.qemu.guest_agent.0"
@@ -124,6 +123,8 @@ def _disks(
             if problem is not None:
                 finding.wrong.append(problem)
             found.append(_lv_disk(scene, name, disk, volume, found))
+        elif found and isinstance(file := file_disk(scene, name, disk, found), FileDisk):
+            found.append(file)
         elif not found:
             vg = scene.spec.storage.vg
             reason = f"its first disk {disk.target} is not a raw LV of {vg}: {_source(disk)}"
@@ -133,7 +134,8 @@ def _disks(
             finding.wrong.append((reason, hint))
             return []
         else:
-            remarks.append(f"disk {disk.target}: {_source(disk)}")
+            why = f" ({file})" if file else ""
+            remarks.append(f"disk {disk.target}: {_source(disk)}{why}")
     if not wanted:
         finding.wrong.append(("it has no disk", "a guest of a spec has one, an LV"))
     remarks.extend(
@@ -177,24 +179,15 @@ def _lv_disk(
     scene: Scene, name: GuestName, disk: DomainDisk, volume: Volume, before: list[Disk]
 ) -> LvDisk:
     """Return a disk under the name that it has by its tag, its LV's name, or its device."""
-    taken = {one.name for one in before}
     root_lv = next((one.lv for one in before if isinstance(one, LvDisk)), "")
     names = (
         tag_value(volume, TAG_DISK) if before else ROOT_DISK,
         volume.name.removeprefix(f"{root_lv}-") if volume.name.startswith(f"{root_lv}-") else "",
         disk.target,
-        f"disk{len(before)}",
     )
-    label = next(one for one in (_label(text) for text in names) if one and one not in taken)
+    label = free_label(names, before)
     given = volume.name != lv_name(scene.spec.storage.lv_prefix, name, label)
     return LvDisk(name=label, lv=volume.name, size=volume.size, given=given)
-
-
-def _label(text: str) -> Label | None:
-    try:
-        return parse_label(text)
-    except ValueError:
-        return None
 
 
 def _nics(scene: Scene, domain: Domain, finding: Finding) -> list[FoundNic]:

@@ -20,6 +20,7 @@ from kvmkeep.model.units import Label, Size
 from kvmkeep.observe.disks import (
     disk_files,
     mounts,
+    raw_files,
     with_disks_to_go,
     with_executing_agents,
     with_extents,
@@ -170,6 +171,28 @@ def test_files_are_looked_at_only_on_their_mount() -> None:
     assert mounts(Notebook(host), wanted) == ()
     assert disk_files(Notebook(host), wanted, ("/data and",)) == ()
     assert mounts(Notebook(host), spec(guest())) == ()
+
+
+def test_files_of_guests_beside_the_spec_are_looked_at_where_that_is_asked_for() -> None:
+    host = FakeHost()
+    lines = "22 1 8:1 / / rw - ext4 a rw\n25 22 0:9 / /a rw - nfs b rw\n26 25 0:8 / /a/b rw - c d\n"
+    host.put("/proc/self/mountinfo", lines.encode())
+    files = ("/a/b/x", "/a/y", "/z")
+    for path in files:
+        host.put(path, b"disk")
+    there = mounts(Notebook(host), spec(), files)
+    assert there == ("/a", "/a/b")
+    found = disk_files(Notebook(host), spec(), there, files)
+    assert [file.path for file in found] == ["/a/b/x", "/a/y"]
+    xml = (
+        "<domain><devices>"
+        "<disk device='disk'><driver type='raw'/><source file='/a/y'/><target dev='vda'/></disk>"
+        "<disk device='disk'><driver type='raw'/><source dev='/dev/x/y'/><target dev='vdb'/></disk>"
+        "<disk device='disk'><driver type='qcow2'/><source file='/q'/><target dev='vdc'/></disk>"
+        "<disk device='cdrom'><driver type='raw'/><source file='/i'/><target dev='sda'/></disk>"
+        "</devices></domain>"
+    )
+    assert raw_files((described(xml, ""),)) == ("/a/y",)
 
 
 def described(xml: str, live: str) -> Domain:

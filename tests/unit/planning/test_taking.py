@@ -231,6 +231,83 @@ def test_an_lv_that_is_named_as_the_spec_would_needs_no_name() -> None:
     assert left(host).empty
 
 
+LOGS = "/data/vm/old-logs.img"
+
+
+def with_file(path: str = LOGS, size: int = GIB, *, there: bool = True) -> FakeHost:
+    """Return the host whose guest has a raw file as its third disk, on a mount or not."""
+    host = by_hand()
+    host.mounts |= {"/data", "/data/vm"}
+    if there:
+        host.put(path, b"precious" if size else b"")
+        host.files[path].size = size
+    edited(host, "qcow2", "raw")
+    edited(host, "/data/x.raw", path)
+    domain = host.libvirt.domains["old"]
+    domain.live = copy.deepcopy(domain.xml)
+    return host
+
+
+def test_a_disk_in_a_file_on_a_mount_is_written_down() -> None:
+    host = with_file()
+    adopt(host)
+    text = host.files[FILE].content.decode()
+    assert f'  logs: {{file: "{LOGS}", size: 1GiB, mount: "/data/vm"}}\n' in text
+    assert left(host).empty
+    assert host.files[LOGS].content == b"precious"
+    assert planned(host).empty
+    host.files[LOGS].size = 2 * GIB
+    (change,) = [one for one in adopt(host) if one.startswith("change")]
+    assert change == f"change {FILE}: disk logs from 1 GiB to 2 GiB"
+    assert 'size: 2GiB, mount: "/data/vm"' in host.files[FILE].content.decode()
+    host.mounts.clear()
+    assert not [step for step in planned(host).steps if step.what.startswith("change")]
+
+
+def test_a_disk_in_a_file_that_came_or_went_is_taken_into_the_spec() -> None:
+    host = with_file()
+    adopt(host)
+    host.put("/data/more.img", b"x")
+    host.files["/data/more.img"].size = GIB
+    edited(host, LOGS, "/data/more.img")
+    domain = host.libvirt.domains["old"]
+    domain.live = copy.deepcopy(domain.xml)
+    (change,) = [one for one in adopt(host) if one.startswith("change")]
+    assert f"disk more (/data/more.img) is new, disk logs ({LOGS}) is gone" in change
+    (guest,) = load(SPEC_DIR, host).guests
+    assert [(disk.name, disk.mount) for disk in guest.files] == [("more", "/data")]
+    assert left(host).empty
+
+
+@pytest.mark.parametrize(
+    ("path", "size", "why"),
+    [
+        ("/srv/old.img", GIB, "it lies on no mount of its own"),
+        (LOGS, GIB, "there is no such file"),
+        (LOGS, GIB + 512, "it has 1073742336 bytes, which is no whole number of MiB"),
+        (LOGS, 0, "it has 0 bytes"),
+        ("/data/../data/x.img", GIB, "a spec can't say its path"),
+    ],
+)
+def test_files_that_a_spec_can_not_say_stay_as_they_are(path: str, size: int, why: str) -> None:
+    host = with_file(path, size, there=why != "there is no such file")
+    assert f"stays as it is: disk vdc: raw {path} ({why}" in texts(planned(host))
+    adopt(host)
+    assert path not in host.files[FILE].content.decode().partition("adopted:")[2]
+
+
+def test_a_file_that_is_none_stays_as_it_is() -> None:
+    host = with_file()
+    host.files[LOGS].kind = "symlink"
+    assert f"raw {LOGS} (it is no plain file, but: symlink)" in texts(planned(host))
+
+
+def test_a_file_alone_is_no_root_disk() -> None:
+    host = with_file()
+    edited(host, "/dev/mapper/rl_build-web--root", "/data/root.img")
+    assert "its first disk vda is not a raw LV" in reasons(planned(host))[0]
+
+
 def test_a_disk_that_is_only_there_until_the_guest_is_off() -> None:
     host = by_hand()
     domain = host.libvirt.domains["old"]
@@ -306,6 +383,30 @@ def test_changes_by_others_are_taken_into_the_spec() -> None:
     assert "vcpus: 3  # enough\nmemory: 3GiB\n" in text
     assert "autostart: true" in text
     assert "root: {size: 5GiB, lv: web-root}" in text
+
+
+def test_the_most_that_a_guest_may_be_given_is_taken_into_the_spec() -> None:
+    host = taken()
+    host.libvirt.domains["old"].live = None
+    edited(host, "<vcpu>2", '<vcpu current="2">8')
+    edited(host, "<memory>2097152", "<memory>4194304")
+    (what,) = [one for one in adopt(host) if one.startswith("change")]
+    assert what == f"change {FILE}: vcpus_max from 2 to 8, memory_max from 2 GiB to 4 GiB"
+    (guest,) = load(SPEC_DIR, host).guests
+    assert (guest.vcpus, guest.vcpus_max) == (2, 8)
+    assert (guest.memory, guest.memory_max) == (Size(2 * GIB), Size(4 * GIB))
+    assert left(host).empty
+    edited(host, '<vcpu current="2">8', '<vcpu current="3">4')
+    edited(host, "<currentMemory>2097152", "<currentMemory>4194304")
+    (what,) = [one for one in adopt(host) if one.startswith("change")]
+    assert what == (
+        f"change {FILE}: vcpus from 2 to 3, memory from 2 GiB to 4 GiB, vcpus_max from 8 to 4, "
+        "memory_max is gone: it is the 4 GiB that it has"
+    )
+    text = host.files[FILE].content.decode()
+    assert "vcpus_max: 4\n" in text
+    assert "memory_max" not in text
+    assert left(host).empty
 
 
 def test_disks_and_nics_that_came_and_went_are_taken_into_the_spec() -> None:

@@ -16,19 +16,40 @@ import subprocess  # noqa: TID251 - the lab's own program is run
 import sys
 from pathlib import Path
 
-from kvmkeep.host import iproute, lvm, nmcli
+from kvmkeep.host import iproute, lvm, nmcli, space, upkeep
 
 CAPTURED = Path(__file__).parent / "captured"
 TOP = Path(__file__).parents[2]
 
 MD_FILES = (
     "grep -H '' /sys/block/md*/md/array_state /sys/block/md*/md/level /sys/block/md*/md/raid_disks "
-    "/sys/block/md*/md/degraded /sys/block/md*/md/sync_action /sys/block/md*/md/dev-*/state"
+    "/sys/block/md*/md/degraded /sys/block/md*/md/sync_action /sys/block/md*/md/dev-*/state "
+    "/sys/block/md*/md/mismatch_cnt /sys/block/md*/md/last_sync_action"
 )
 HOST_FILES = (
     "grep -H '' /proc/meminfo /proc/sys/kernel/hostname /sys/devices/system/cpu/online "
     "/etc/os-release"
 )
+STATE_FILES = "grep -H '' /etc/lvm/backup/* /proc/self/mountinfo"
+# A member of the array fails, and comes back at once.
+FAILED = f"""\
+mdadm --quiet /dev/md0 --fail /dev/vdc
+{MD_FILES}
+mdadm --quiet /dev/md0 --remove /dev/vdc
+mdadm --quiet /dev/md0 --re-add /dev/vdc
+"""
+FILTERS = "modprobe br_netfilter; grep -rH '' /proc/sys/net/bridge; rmmod br_netfilter"
+# Spares the lab's own groups: a group in a disk of a guest, while LVM looks into LVs.
+NESTED = f"""\
+config=devices{{scan_lvs=1}}
+lvcreate -qq -y -n t -L 16m rl_build
+pvcreate -qq --config $config /dev/rl_build/t
+vgcreate -qq --config $config guestvg /dev/rl_build/t
+{shlex.join(lvm.VGS)} --config $config
+vgremove -qq --config $config guestvg
+lvchange -a n rl_build/t
+echo y | lvremove -q rl_build/t >&2
+"""
 PROFILES = "$(nmcli -t -f UUID connection show | sed 's/^/uuid /')"
 
 # Name, where the tool's version is told, question.
@@ -46,6 +67,14 @@ QUESTIONS = (
      "virsh dumpxml --inactive $(virsh list --all --name | grep . | sort | head -n 1)", "xml"),
     ("md", "uname -r", MD_FILES, "txt"),
     ("host", "uname -r", HOST_FILES, "txt"),
+    ("state", "uname -r", STATE_FILES, "txt"),
+    ("df", "df --version", shlex.join((*space.DF, *space.PLACES)), "txt"),
+    ("timedatectl", "systemctl --version", shlex.join(upkeep.CLOCK), "txt"),
+    ("systemctl", "systemctl --version", shlex.join(upkeep.UNITS), "txt"),
+    ("vgs-state", "lvs --version", shlex.join(lvm.STATES), "json"),
+    ("vgs-nested", "lvs --version", NESTED, "json"),
+    ("md-failed", "uname -r", FAILED, "txt"),
+    ("bridge-filters", "uname -r", FILTERS, "txt"),
     ("lvs-as-nobody", "lvs --version",
      f"runuser -u nobody -- {shlex.join(lvm.LVS)} 2>&1; echo exit code $?", "txt"),
 )  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kvmkeep.host import iproute, lvm, nmcli
+from kvmkeep.host import iproute, lvm, nmcli, space, upkeep
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.tools import Unanswered
 from kvmkeep.model.command import Command, WriteFile
@@ -24,6 +24,10 @@ TOOLS = {
     "nmcli-profiles": nmcli.PROFILES,
     "nmcli-settings": nmcli.SETTINGS,
     "nmcli-devices": nmcli.DEVICES,
+    "df": space.DF,
+    "timedatectl": upkeep.CLOCK,
+    "systemctl": upkeep.UNITS,
+    "vgs-state": lvm.STATES,
 }
 
 FILE = Fingerprint(device=1, inode=2, size=4096, mtime_ns=3, ctime_ns=4)

@@ -10,7 +10,7 @@ from adapters.replay import TOOLS, Replay, captured, ended, lab_host, problem
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvmkeep.host import iproute, lvm, nmcli
+from kvmkeep.host import iproute, lvm, nmcli, space, upkeep
 from kvmkeep.host.tools import Unanswered
 from kvmkeep.model.facts import Problem
 
@@ -23,8 +23,12 @@ QUESTIONS: dict[str, Callable[[Replay], object]] = {
     "nmcli-profiles": nmcli.network_manager,
     "nmcli-settings": nmcli.network_manager,
     "nmcli-devices": nmcli.network_manager,
+    "df": space.spaces,
+    "timedatectl": upkeep.synchronized,
+    "systemctl": upkeep.schedules,
+    "vgs-state": lvm.backups,
 }
-JSON = ("lvs", "vgs", "ip-address", "ip-route", "ip-route6")
+JSON = ("lvs", "vgs", "vgs-state", "ip-address", "ip-route", "ip-route6")
 HUGE = "9" * 400
 
 
@@ -141,8 +145,11 @@ def test_every_question_has_a_time_limit_and_changes_nothing() -> None:
     for ask in QUESTIONS.values():
         ask(host)
     assert max(host.timeouts) <= 30
-    assert {argv[0] for argv in host.ran} == {"lvs", "vgs", "ip", "nmcli"}
+    assert {argv[0] for argv in host.ran} == {
+        "lvs", "vgs", "ip", "nmcli", "df", "timedatectl", "systemctl",
+    }  # fmt: skip
     words = {word for argv in host.ran for word in argv}
+    assert {argv[1] for argv in host.ran if argv[0] in {"systemctl", "timedatectl"}} == {"show"}
     assert not words & {"add", "delete", "set", "modify", "up", "down", "flush", "replace"}
 
 

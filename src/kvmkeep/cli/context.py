@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.plan import Report
     from kvmkeep.model.spec import Spec
     from kvmkeep.model.trash import TrashEntry
+    from kvmkeep.model.vitals import Vitals
 
     RunGoal = Callable[[flow.Context, str, flow.Planner, flow.Confirm | None], Report]
 
@@ -36,7 +37,8 @@ JSON_VERSION = 1
 class Stages:
     """What stands between a verb and the machine; a test puts its own things here.
 
-    `observe` and `run_goal` stand in for those of `observe.machine` and `flow`.
+    `observe`, `vitals` and `run_goal` stand in for those of `observe.machine`, `observe.vitals`
+    and `flow`.
     """
 
     door: Door | None = None
@@ -44,6 +46,7 @@ class Stages:
     lock: Lock | None = None
     journals: Journals | None = None
     observe: Callable[[Spec | None], Facts] | None = None
+    vitals: Callable[[], Vitals] | None = None
     run_goal: RunGoal | None = None
 
 
@@ -181,6 +184,14 @@ class Context:
         return observe(
             door or self.door(), self.libvirt(), spec, agents=agents, others_files=others_files
         )
+
+    def vitals(self) -> Vitals:
+        """Return the signs of the host's health, without its runs and its guests' answers."""
+        if self.stages.vitals is not None:
+            return self.stages.vitals()
+        from kvmkeep.observe.vitals import observe_vitals  # noqa: PLC0415
+
+        return observe_vitals(self.door())
 
     def volumes(self) -> tuple[Volume, ...]:
         """Return the logical volumes, and look at nothing else; raises Unready."""

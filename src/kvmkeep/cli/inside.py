@@ -79,7 +79,12 @@ def question(guest: Guest) -> Command | None:
 def _up(door: Door, guest: Guest | None, now: datetime) -> float | None:
     if guest is None or not isinstance(guest.run.ready, ReadyDelay):
         return None
-    file = door.look(_PID_FILE.format(guest.name))
+    return up_for(door, guest.name, now)
+
+
+def up_for(door: Door, guest: str, now: datetime) -> float | None:
+    """Return for how many seconds a guest has been running, None where that is not known."""
+    file = door.look(_PID_FILE.format(guest))
     return None if file is None else now.timestamp() - file.fingerprint.mtime_ns / 10**9
 
 

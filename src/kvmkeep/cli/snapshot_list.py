@@ -54,15 +54,12 @@ def trouble(one: SnapshotSet, now: datetime) -> str:
     """Return what is to be known of a set: that it is no good, filling, or no longer wanted."""
     if one.trouble:
         return one.trouble.upper()
+    from kvmkeep.model.snapshot import FILLING, expired  # noqa: PLC0415
+
     if one.can_overflow and one.filled_percent >= FILLING:
         return "filling"
-    from kvmkeep.model.snapshot import expired  # noqa: PLC0415
 
     return "expired" if expired(one, now) else "good"
-
-
-FILLING = 70.0
-"""From so many percent on, a snapshot that can overflow is told as filling."""
 
 
 def value(one: SnapshotSet, now: datetime) -> dict[str, object]:

@@ -13,6 +13,7 @@ from kvmkeep.model.units import Size
 
 if TYPE_CHECKING:
     from kvmkeep.model.facts import Facts
+    from kvmkeep.model.health import Finding
     from kvmkeep.model.plan import Plan
     from kvmkeep.model.spec import Spec
 
@@ -48,7 +49,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The whole screen. `storage` and `memory` are sentences."""
+    """The whole screen. `memory` is a sentence.
+
+    `trouble` is what is wrong whatever the spec says, the worst first.
+    """
 
     host: str
     storage: tuple[Standing, ...]
@@ -58,6 +62,7 @@ class Status:
     images: tuple[Standing, ...]
     guests: tuple[Standing, ...]
     notes: tuple[str, ...]
+    trouble: tuple[Finding, ...] = ()
 
     @property
     def all(self) -> tuple[Standing, ...]:

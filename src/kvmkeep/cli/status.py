@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from kvmkeep.cli.context import Context
     from kvmkeep.cli.standing import Standing, Status
+    from kvmkeep.model.health import Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +26,19 @@ def add(_parser: ArgumentParser) -> None:
 
 def run(_args: Args, ctx: Context) -> int:
     """Observe, plan, and tell how each thing stands."""
+    from dataclasses import replace  # noqa: PLC0415
+
+    from kvmkeep.cli.examine import examine  # noqa: PLC0415
     from kvmkeep.cli.standing import stand  # noqa: PLC0415
+    from kvmkeep.health.judge import judge  # noqa: PLC0415
     from kvmkeep.planning.plan import make_plan  # noqa: PLC0415
 
     spec = ctx.spec()
     facts = ctx.observe(spec)
-    status = stand(spec, facts, make_plan(spec, facts, ()))
+    plan = make_plan(spec, facts, ())
+    # Guests are not asked: `check` does that, and it takes two seconds.
+    found = judge(spec, facts, plan, examine(ctx, spec, facts, answers=False))
+    status = replace(stand(spec, facts, plan), trouble=trouble(found))
     ctx.tell_problems(facts)
     if ctx.json:
         ctx.print_json(as_json(status))
@@ -39,8 +47,23 @@ def run(_args: Args, ctx: Context) -> int:
     return 0 if status.as_spec else DIFFERENCES_FOUND
 
 
+def trouble(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Return what is not told by the rest of the screen."""
+    from kvmkeep.model.health import Severity  # noqa: PLC0415
+
+    return tuple(
+        one
+        for one in findings
+        if one.severity is not Severity.OK and one.name not in _TOLD_ELSEWHERE
+    )
+
+
+_TOLD_ELSEWHERE = frozenset({"spec-differs", "spec-refused", "not-seen"})
+
+
 def as_json(status: Status) -> dict[str, object]:
     """Return the screen as a document."""
+    from kvmkeep.report.health import findings_value  # noqa: PLC0415
 
     def some(standings: tuple[Standing, ...]) -> list[dict[str, object]]:
         return [
@@ -65,13 +88,17 @@ def as_json(status: Status) -> dict[str, object]:
         "guests": some(status.guests),
         "others": some(status.others),
         "notes": list(status.notes),
+        "trouble": findings_value(status.trouble),
     }
 
 
 def text(status: Status, *, verbose: bool = False) -> str:
     """Return the screen."""
     summary = "as the spec says" if status.as_spec else "NOT as the spec says"
-    lines = [f"{status.host}: {summary}", "", "Host"]
+    lines = [f"{status.host}: {summary}", ""]
+    if status.trouble:
+        lines += ["Trouble", *map(_trouble_line, status.trouble), ""]
+    lines.append("Host")
     lines += [line for one in (*status.storage, *status.others) for line in _lines(one)]
     lines.append(f"  {'':8}memory: {status.memory}")
     for title, standings in (
@@ -84,9 +111,15 @@ def text(status: Status, *, verbose: bool = False) -> str:
             lines += [line for one in standings for line in _lines(one)]
     if status.notes and verbose:
         lines += ["", "Notes", *(f"  {note}" for note in status.notes)]
+    if status.trouble:
+        lines += ["", "See: kvmkeep check"]
     if not status.as_spec:
         lines += ["", "See: kvmkeep plan"]
     return "\n".join(lines)
+
+
+def _trouble_line(one: Finding) -> str:
+    return f"  {one.severity.upper():8} {one.subject}: {one.what}"
 
 
 def _lines(one: Standing) -> list[str]:

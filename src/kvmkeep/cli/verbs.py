@@ -17,6 +17,7 @@ VERBS: dict[str, str] = {
     "plan": "show what apply would do, and touch nothing",
     "apply": "make the host as the spec says",
     "status": "tell whether the host is as the spec says",
+    "check": "tell what is wrong with this host, as a monitoring plugin",
     "list": "list the guests",
     "show": "show one guest",
     "console": "attach to a guest's serial console, or print its log",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import msgspec
@@ -11,6 +12,7 @@ from kvmkeep.host.tools import ask, decode
 from kvmkeep.model.facts import Volume, VolumeGroup
 from kvmkeep.model.names import STATE_SPARE
 from kvmkeep.model.units import Size
+from kvmkeep.model.vitals import MetadataBackup
 
 _FORM = ("--reportformat", "json", "--units", "b", "--nosuffix", "--options")
 _AS_ROOT = "run it as root; `{}` says more"
@@ -84,8 +86,26 @@ class _SegmentReport(msgspec.Struct):
     report: list[_Segments]
 
 
+class _State(msgspec.Struct):
+    vg_name: str
+    vg_seqno: _Number
+
+
+class _States(msgspec.Struct):
+    vg: list[_State]
+
+
+class _StateReport(msgspec.Struct):
+    report: list[_States]
+
+
 LVS = _argv("lvs", _Lv)
 VGS = _argv("vgs", _Vg)
+STATES = _argv("vgs", _State)
+
+BACKUPS = "/etc/lvm/backup"
+"""Where LVM keeps the newest state of each group (lvm.conf(5), `backup/backup_dir`)."""
+_SEQNO = re.compile(r"^\tseqno = ([0-9]{1,9})$", re.MULTILINE)
 
 
 def volumes(door: Door) -> tuple[Volume, ...]:
@@ -156,3 +176,21 @@ def groups(door: Door) -> tuple[VolumeGroup, ...]:
         )
         for row in {one.vg_name: one for one in rows}.values()
     )
+
+
+def backups(door: Door) -> tuple[MetadataBackup, ...]:
+    """Return how old the file of each volume group's state is; raises Unanswered or OSError."""
+    what = "states of volume groups"
+    text = ask(door, what, STATES, hint=_AS_ROOT.format("vgs"))
+    rows = [row for part in decode(text, _StateReport, what, "vgs").report for row in part.vg]
+    return tuple(
+        MetadataBackup(vg=row.vg_name, seqno=row.vg_seqno, saved=_saved(door, row.vg_name))
+        for row in rows
+    )
+
+
+def _saved(door: Door, vg: str) -> int:
+    content = door.read(f"{BACKUPS}/{vg}", 1 << 16) if "/" not in vg else None
+    # The group's own number comes first; LVs have none.
+    found = _SEQNO.search((content or b"").decode("utf-8", "replace"))
+    return -1 if found is None else int(found[1])

@@ -9,6 +9,7 @@ import re
 
 from kvmkeep.host.door import Door
 from kvmkeep.model.facts import Array, ArrayState
+from kvmkeep.model.vitals import Mismatches
 
 _ARRAY = re.compile(r"md(?:\d+|_d\d+|_[A-Za-z0-9_.-]+)")
 _STOPPED = frozenset({"clear", "inactive", "broken", "suspended"})
@@ -19,6 +20,21 @@ def arrays(door: Door) -> tuple[Array, ...]:
     """Return all arrays; none where the kernel has no MD. Raises OSError."""
     found = (_array(door, name) for name in door.names("/sys/block") if _ARRAY.fullmatch(name))
     return tuple(array for array in found if array is not None)
+
+
+def mismatches(door: Door) -> tuple[Mismatches, ...]:
+    """Return what the last check of each array counted; none of those that can't be checked.
+
+    Raises OSError.
+    """
+    found: list[Mismatches] = []
+    for name in door.names("/sys/block"):
+        place = f"/sys/block/{name}/md"
+        count = _read(door, f"{place}/mismatch_cnt") if _ARRAY.fullmatch(name) else ""
+        if count.isdecimal() and len(count) < 20:
+            action = _read(door, f"{place}/last_sync_action")
+            found.append(Mismatches(array=name, sectors=int(count), action=action))
+    return tuple(found)
 
 
 def _array(door: Door, name: str) -> Array | None:
@@ -39,7 +55,8 @@ def _array(door: Door, name: str) -> Array | None:
     detail = [f"{max(0, wanted - degraded)} of {wanted} run"]
     if action not in _QUIET:
         detail.append(f"{action} goes on")
-    detail += [f"{member} is {said}" for member, said in members.items() if "faulty" in said]
+    faulty = tuple(member for member, said in members.items() if "faulty" in said)
+    detail += [f"{member} is {members[member]}" for member in faulty]
     if state in _STOPPED:
         detail.append(f"it is {state}")
     return Array(
@@ -48,6 +65,9 @@ def _array(door: Door, name: str) -> Array | None:
         state=_state(state, degraded, action),
         members=tuple(members),
         detail=", ".join(detail),
+        missing=degraded,
+        action="" if action in _QUIET else action,
+        faulty=faulty,
     )
 
 

@@ -27,13 +27,21 @@ class ArrayState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Array:
-    """An MD array. `name` is the kernel's (`md0`); `detail` says what runs or misses."""
+    """An MD array. `name` is the kernel's (`md0`); `detail` says what runs or misses.
+
+    `missing` counts the members that it runs without, also while one of them is being filled.
+    `action` is what goes on, as in `sync_action` of md(4); empty while nothing does. `faulty` are
+    the members that failed.
+    """
 
     name: str
     level: str
     state: ArrayState
     members: tuple[str, ...]
     detail: str
+    missing: int = 0
+    action: str = ""
+    faulty: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

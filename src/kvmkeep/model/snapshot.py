@@ -23,6 +23,9 @@ from kvmkeep.model.names import (
 )
 from kvmkeep.model.units import Size
 
+FILLING = 70.0
+"""From so many percent on, a snapshot that can overflow is told as filling."""
+
 
 class Level(StrEnum):
     """How consistent a set is."""

@@ -107,6 +107,11 @@ def capacity(scene: Scene) -> tuple[Refusal, ...]:
     )
 
 
+def promised(domains: Iterable[Domain]) -> dict[str, Size]:
+    """Return the most memory that each domain can have which runs or starts with the host."""
+    return {one.name: _promised(one) for one in domains if active(one) or one.autostart}
+
+
 def memory(scene: Scene, *, starting: Iterable[Guest]) -> tuple[Refusal, ...]:
     """Refuse to promise more memory than the host has, without its reserve.
 
@@ -114,24 +119,20 @@ def memory(scene: Scene, *, starting: Iterable[Guest]) -> tuple[Refusal, ...]:
     each can be given. A guest to which the spec promises more than before counts as a new one.
     """
     started = {guest.name: guest for guest in starting}
-    promised: dict[str, Size] = {
-        domain.name: _promised(domain)
-        for domain in scene.facts.domains
-        if active(domain) or domain.autostart
-    }
+    sizes = promised(scene.facts.domains)
     for guest in scene.guests:
-        if guest.name in promised and promised[guest.name] < guest.memory_max:
+        if guest.name in sizes and sizes[guest.name] < guest.memory_max:
             started[guest.name] = guest
     new = [
         name
         for name, guest in started.items()
-        if not _runs(scene.domains.get(name)) or promised[name] < guest.memory_max
+        if not _runs(scene.domains.get(name)) or sizes[name] < guest.memory_max
     ]
     if not new:
         return ()
     for name, guest in started.items():
-        promised[name] = max(guest.memory_max, promised.get(name, Size(0)))
-    total = Size(sum(size.bytes for size in promised.values()))
+        sizes[name] = max(guest.memory_max, sizes.get(name, Size(0)))
+    total = Size(sum(size.bytes for size in sizes.values()))
     reserve = scene.spec.host.memory_reserve
     limit = scene.facts.memory.minus(reserve)
     if total.bytes <= limit.bytes:

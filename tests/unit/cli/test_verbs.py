@@ -25,6 +25,8 @@ from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Report
 from kvmkeep.model.spec import Spec
+from kvmkeep.model.units import Size
+from kvmkeep.model.vitals import MetadataBackup, Schedule, Space, Vitals
 from kvmkeep.report.json import facts_json
 from kvmkeep.spec.load import load
 
@@ -49,6 +51,14 @@ login: {user: admin, password_hash: "HASH"}
 HASH = "$6$abcdefgh$" + "CANARY" + "0" * 80
 
 Line = Callable[..., int]
+WELL = Vitals(
+    schedules=(Schedule(name="mdcheck_start.timer"),),
+    spaces=(
+        Space(mount="/", size=Size(20 * GIB), free=Size(15 * GIB), inodes=1000, inodes_free=900),
+    ),
+    synchronized=True,
+    backups=(MetadataBackup(vg="rl_build", seqno=4, saved=4),),
+)
 
 
 class Door:
@@ -106,6 +116,7 @@ class Site:
         self.host = FakeHost()
         self.host.add_image("/srv/debian.raw", FakeImage("raw", 2 * GIB, CLOUD))
         self.door = Door(self.host, str(directory))
+        self.vitals = WELL
         self.change: Callable[[Facts], Facts] = lambda facts: facts
         self.stages = Stages(
             door=self.door,  # type: ignore[arg-type]
@@ -113,6 +124,7 @@ class Site:
             lock=Lock(str(directory / "lock")),
             journals=Journals(AppendFolder(str(directory / "journal"))),
             observe=self.observe,
+            vitals=lambda: self.vitals,
             run_goal=self.run_goal,
         )
 

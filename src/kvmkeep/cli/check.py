@@ -1,0 +1,102 @@
+"""`kvmkeep check`: what is wrong with this host, for a person, a monitoring system, or a graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kvmkeep.errors import KvmkeepError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.health import Finding, Measure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Args:
+    """Where the metrics go; empty for nowhere."""
+
+    prometheus: str
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "--prometheus",
+        metavar="FILE",
+        default="",
+        help="also write the metrics to this file, for node_exporter's textfile collector",
+    )
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Look, judge, and end with the exit code of a monitoring plugin: 0, 1, 2 or 3."""
+    from kvmkeep.model.health import worst, worst_first  # noqa: PLC0415
+    from kvmkeep.report.health import findings_value, plugin_text  # noqa: PLC0415
+
+    host, findings, figures = _looked(ctx)
+    if args.prometheus:
+        trouble = _write(args.prometheus, findings, figures, ctx)
+        findings = worst_first((*findings, *trouble))
+    if ctx.json:
+        value = {"host": host, "status": worst(findings).value}
+        ctx.print_json({**value, "findings": findings_value(findings)})
+    else:
+        ctx.streams.result(plugin_text(host, findings))
+    return worst(findings).code
+
+
+def _looked(ctx: Context) -> tuple[str, tuple[Finding, ...], tuple[Measure, ...]]:
+    """Return the host's name, the findings and the figures.
+
+    A plugin that can't look says unknown (3), which no other exit code of ours would tell.
+    """
+    from kvmkeep.cli.examine import examine  # noqa: PLC0415
+    from kvmkeep.health.judge import judge  # noqa: PLC0415
+    from kvmkeep.health.measures import measures  # noqa: PLC0415
+    from kvmkeep.planning.plan import make_plan  # noqa: PLC0415
+
+    try:
+        spec = ctx.spec()
+        facts = ctx.observe(spec)
+        vitals = examine(ctx, spec, facts, answers=True)
+        findings = judge(spec, facts, make_plan(spec, facts, ()), vitals)
+        return spec.host.name, findings, measures(spec, facts, vitals)
+    except KvmkeepError as error:
+        return "this host", (_unknown("check", error.message, error.hint),), ()
+
+
+def _write(
+    path: str, findings: tuple[Finding, ...], figures: tuple[Measure, ...], ctx: Context
+) -> tuple[Finding, ...]:
+    """Write the metrics whole, beside the file and then over it; return what went wrong."""
+    from pathlib import Path  # noqa: PLC0415
+
+    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
+    from kvmkeep.model.command import WriteFile  # noqa: PLC0415
+    from kvmkeep.report.metrics import metrics_text  # noqa: PLC0415
+
+    content = metrics_text(findings, figures, utc_now())
+    path = str(Path(path).absolute())
+    try:
+        # node_exporter is not root.
+        ctx.door().write(WriteFile(path=path, content=content, why="tell metrics", mode=0o644))
+    except OSError as error:
+        reason = f"it can't be written: {error.strerror or error}"
+        return (_unknown(f"metrics {path}", reason, "look at the directory's owner and room"),)
+    return ()
+
+
+def _unknown(subject: str, reason: str, hint: str) -> Finding:
+    from kvmkeep.model.health import Finding, Severity  # noqa: PLC0415
+
+    return Finding(
+        name="check-failed",
+        severity=Severity.UNKNOWN,
+        subject=subject,
+        what=reason,
+        why="what is not seen may be well or not",
+        todo=hint or "kvmkeep --debug check",
+    )

@@ -1,0 +1,140 @@
+"""MD arrays: members, rebuilding, and whether anybody reads the other copy now and then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from kvmkeep.health.patient import Patient
+from kvmkeep.model.facts import Array, ArrayState
+from kvmkeep.model.health import Finding, Severity
+
+_SCRUBBED_WITHIN = timedelta(days=45)
+"""Distributions check once a week (EL) or a month (Debian)."""
+
+_MIRRORS = frozenset({"raid1", "raid10"})
+_REDUNDANT = _MIRRORS | {"raid4", "raid5", "raid6"}
+_CHECKS = frozenset({"check", "repair"})
+
+
+def array_findings(patient: Patient) -> Iterator[Finding]:
+    """Return what is wrong with arrays."""
+    for array in patient.facts.arrays:
+        yield from _members(array)
+    yield from _mismatches(patient)
+    yield from _scrubs(patient)
+
+
+def _members(array: Array) -> Iterator[Finding]:
+    subject = f"array {array.name}"
+    look = f"mdadm --detail /dev/{array.name}"
+    if array.state is ArrayState.FAILED:
+        yield Finding(
+            name="array-failed",
+            severity=Severity.CRITICAL,
+            subject=subject,
+            what=f"it does not run: {array.detail}",
+            why="nothing on it can be read or written",
+            todo=f"{look}; cat /proc/mdstat; dmesg",
+        )
+        return
+    if array.missing and array.action:
+        yield Finding(
+            name="array-rebuilding",
+            severity=Severity.WARNING,
+            subject=subject,
+            what=f"it is being rebuilt: {array.detail}",
+            why="until that is done, one more disk that fails may take everything with it",
+            todo="wait, and leave heavy work for later: cat /proc/mdstat",
+        )
+    elif array.missing:
+        yield Finding(
+            name="array-degraded",
+            severity=Severity.CRITICAL,
+            subject=subject,
+            what=f"it is degraded: {array.detail}",
+            why="one more disk that fails may take all guests with it",
+            todo=f"{look}; replace the disk, then: {_replace(array)}",
+        )
+    elif array.faulty:
+        yield Finding(
+            name="array-spare-failed",
+            severity=Severity.WARNING,
+            subject=subject,
+            what=f"{', '.join(array.faulty)} failed, and nothing depends on it yet",
+            why="a spare that failed can't step in",
+            todo=f"{look}; replace the disk, then: {_replace(array)}",
+        )
+    elif array.action and array.action not in _CHECKS:
+        yield Finding(
+            name="array-resyncing",
+            severity=Severity.WARNING,
+            subject=subject,
+            what=f"its members are being made equal: {array.detail}",
+            why="a disk that fails meanwhile may hold the only good copy; disks are slower as well",
+            todo="wait: cat /proc/mdstat",
+        )
+
+
+def _replace(array: Array) -> str:
+    """Return what takes a failed member out and a new one in."""
+    device = f"/dev/{array.name}"
+    removals = "".join(f"mdadm {device} --remove /dev/{one}; " for one in array.faulty)
+    return f"{removals}mdadm {device} --add /dev/DISK"
+
+
+def _mismatches(patient: Patient) -> Iterator[Finding]:
+    levels = {array.name: array.level for array in patient.facts.arrays}
+    for one in patient.vitals.mismatches:
+        level = levels.get(one.array, "")
+        if not one.sectors or level not in _REDUNDANT:
+            continue
+        mirror = level in _MIRRORS
+        yield Finding(
+            name="array-mismatches",
+            severity=Severity.OK if mirror else Severity.WARNING,
+            subject=f"array {one.array}",
+            what=f"the last {one.action} found {one.sectors} sectors that differ between members",
+            why=(
+                "a guest that changes memory while it is being written makes mirrors differ, "
+                "which does no harm; a count that grows from check to check is a disk that lies"
+                if mirror
+                else "its parity does not fit its data: a rebuild would restore wrong data"
+            ),
+            todo=f"note it, and compare with the next check of {one.array}; "
+            "smartctl --all on each member",
+        )
+
+
+def _scrubs(patient: Patient) -> Iterator[Finding]:
+    names = [array.name for array in patient.facts.arrays if array.level in _REDUNDANT]
+    if not names or patient.unseen("timers of array checks"):
+        return
+    subject = f"array {', '.join(names)}"
+    why = "sectors that nobody reads go bad unseen, and are found when the other disk has failed"
+    check = "; ".join(f"echo check > /sys/block/{name}/md/sync_action" for name in names)
+    schedules = patient.vitals.schedules
+    if not schedules:
+        yield Finding(
+            name="array-never-checked",
+            severity=Severity.WARNING,
+            subject=subject,
+            what="nothing has it checked regularly",
+            why=why,
+            todo="systemctl enable --now mdcheck_start.timer (Debian) or raid-check.timer (EL); "
+            f"now: {check}",
+        )
+        return
+    times = [one.last for one in schedules if one.last is not None]
+    limit = patient.now - _SCRUBBED_WITHIN
+    # Where no time is known, nothing is: the kernel keeps none, and units forget it at a boot.
+    if times and max(times) < limit.timestamp():
+        days = int((patient.now.timestamp() - max(times)) // 86400)
+        yield Finding(
+            name="array-not-checked-lately",
+            severity=Severity.WARNING,
+            subject=subject,
+            what=f"its last check was begun {days} days ago",
+            why=why,
+            todo=f"systemctl list-timers {schedules[0].name}; now: {check}",
+        )

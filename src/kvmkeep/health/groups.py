@@ -1,0 +1,139 @@
+"""Volume groups and logical volumes: lost disks, room, the copy of their state, odd users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kvmkeep.health.patient import Patient
+from kvmkeep.model.facts import Volume, VolumeGroup
+from kvmkeep.model.health import Finding, Severity
+from kvmkeep.model.names import TAG_GUEST, TAG_OURS
+from kvmkeep.model.snapshot import tag_value
+from kvmkeep.planning.scene import aliases, users_of
+
+
+def group_findings(patient: Patient) -> Iterator[Finding]:
+    """Return what is wrong with volume groups and what lies in them."""
+    facts, vg = patient.facts, patient.spec.storage.vg
+    if patient.scene.group is None and not patient.unseen("volume groups"):
+        yield Finding(
+            name="group-absent",
+            severity=Severity.CRITICAL,
+            subject=f"group {vg}",
+            what="there is no such volume group",
+            why="all disks of guests lie in it",
+            todo="pvs; vgs; cat /proc/mdstat; or correct storage.vg in host.yaml",
+        )
+    for group in facts.groups:
+        yield from _group(group)
+        yield from _nested(patient, group)
+    if patient.scene.group is not None:
+        yield from _room(patient, patient.scene.group)
+    yield from _backups(patient)
+    for volume in patient.scene.volumes.values():
+        yield from _volume(patient, volume)
+
+
+def _group(group: VolumeGroup) -> Iterator[Finding]:
+    if group.missing_pvs:
+        yield Finding(
+            name="group-disk-missing",
+            severity=Severity.CRITICAL,
+            subject=f"group {group.name}",
+            what=f"{group.missing_pvs} of its physical volumes are missing",
+            why="logical volumes on them are gone for now, and the group can't be changed",
+            todo=f"bring the disk back: pvs; vgs --options +vg_missing_pv_count {group.name}; "
+            "cat /proc/mdstat. Do not run vgreduce --removemissing",
+        )
+
+
+def _room(patient: Patient, group: VolumeGroup) -> Iterator[Finding]:
+    reserve = patient.spec.host.storage_reserve
+    if group.free < reserve:
+        yield Finding(
+            name="group-full",
+            severity=Severity.WARNING,
+            subject=f"group {group.name}",
+            what=f"only {group.free} are free, less than the reserve of {reserve}",
+            why="snapshots can't grow and are lost when they are full; disks can't grow either",
+            todo="kvmkeep snapshot list; kvmkeep trash list; or extend the group: vgextend",
+        )
+
+
+def _nested(patient: Patient, group: VolumeGroup) -> Iterator[Finding]:
+    """Tell of a group that lies in a guest's disk; its PVs bear the names of LVs."""
+    names = {
+        name: volume
+        for volume in patient.facts.volumes
+        for name in aliases(volume.vg, volume.name, "")
+    }
+    inside = [f"{names[pv].vg}/{names[pv].name}" for pv in group.pvs if pv in names]
+    if inside:
+        yield Finding(
+            name="group-of-guest-visible",
+            severity=Severity.WARNING,
+            subject=f"group {group.name}",
+            what=f"it lies inside {', '.join(inside)}, and the host's LVM sees it",
+            why="the host may write to a guest's disk behind its back, and keeps it from going",
+            todo=f"vgchange --activate n {group.name}; set devices/scan_lvs=0 in "
+            "/etc/lvm/lvm.conf, or take it out of the devices file: lvmdevices --deldev "
+            f"{group.pvs[0]}",
+        )
+
+
+def _backups(patient: Patient) -> Iterator[Finding]:
+    for one in patient.vitals.backups:
+        if one.saved == one.seqno:
+            continue
+        kept = "is not there" if one.saved < 0 else f"is of state {one.saved}, not {one.seqno}"
+        yield Finding(
+            name="group-state-not-saved",
+            severity=Severity.WARNING,
+            subject=f"group {one.vg}",
+            what=f"the copy of its state in /etc/lvm/backup/{one.vg} {kept}",
+            why="it is what brings logical volumes back after an accident (vgcfgrestore)",
+            todo=f"vgcfgbackup {one.vg}; and see why LVM did not: df /etc; lvmconfig backup/backup",
+        )
+
+
+def _volume(patient: Patient, volume: Volume) -> Iterator[Finding]:
+    subject = f"volume {volume.vg}/{volume.name}"
+    users = users_of(patient.scene, volume.name, volume.device)
+    if len(users) > 1:
+        yield Finding(
+            name="volume-shared",
+            severity=Severity.CRITICAL,
+            subject=subject,
+            what=f"it is a disk of {len(users)} domains: {', '.join(users)}",
+            why="two guests that write to one disk destroy it",
+            todo=f"keep one of them off, and take the disk out of it: virsh edit {users[-1]}",
+        )
+    if users and not volume.active and not volume.merging:
+        yield Finding(
+            name="volume-inactive",
+            severity=Severity.WARNING,
+            subject=subject,
+            what=f"it is not active, but a disk of {users[0]}",
+            why="the guest can't be started without it",
+            todo=f"lvchange --activate y {volume.vg}/{volume.name}",
+        )
+    guest = tag_value(volume, TAG_GUEST) if TAG_OURS in volume.tags else ""
+    if volume.merge_failed:
+        yield Finding(
+            name="merge-failed",
+            severity=Severity.CRITICAL,
+            subject=subject,
+            what="the kernel gave up taking it back to a snapshot",
+            why="its content is neither the old nor the new one",
+            todo="dmesg; keep the guest off, and ask somebody who knows LVM",
+        )
+    elif volume.merge_waits:
+        yield Finding(
+            name="merge-waits",
+            severity=Severity.WARNING,
+            subject=subject,
+            what="it is to be taken back to a snapshot, which has not begun",
+            why="it will be, without a word, when it is activated next: at the latest at a reboot",
+            todo=f"shut {guest or 'its guest'} down, then: "
+            f"lvchange --refresh {volume.vg}/{volume.name}",
+        )

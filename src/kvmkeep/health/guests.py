@@ -1,0 +1,131 @@
+"""Guests: those that should run and don't, that stand still, or that don't answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kvmkeep.health.patient import Patient
+from kvmkeep.model.domain_facts import Domain, DomainState
+from kvmkeep.model.health import Finding, Severity
+from kvmkeep.model.names import TAG_HELD, TAG_START
+from kvmkeep.model.snapshot import tag_value
+from kvmkeep.model.spec import Guest, ReadyAgent
+from kvmkeep.model.vitals import Inside
+from kvmkeep.planning.scene import active
+
+_IO_ERROR = "I/O error"
+
+
+def guest_findings(patient: Patient) -> Iterator[Finding]:
+    """Return what is wrong with guests, and with domains that nobody wrote a spec for."""
+    for domain in patient.facts.domains:
+        yield from _state(domain)
+    inside = {one.guest: one for one in patient.vitals.inside}
+    for guest in patient.spec.guests:
+        own = patient.scene.own_domain(guest)
+        if own is None:
+            continue
+        yield from _off(guest, own)
+        yield from _left(patient, guest, own)
+        if guest.name in inside and own.state is DomainState.RUNNING:
+            yield from _answers(guest, inside[guest.name])
+
+
+def _state(domain: Domain) -> Iterator[Finding]:
+    subject = f"guest {domain.name}"
+    if domain.state is DomainState.PAUSED and domain.why == _IO_ERROR:
+        yield Finding(
+            name="guest-io-error",
+            severity=Severity.CRITICAL,
+            subject=subject,
+            what="it stands still since one of its disks gave an error",
+            why="it goes on where it stopped once the disk is well again; nothing is lost by that",
+            todo=f"virsh domblkerror {domain.name}; dmesg; df; mend it, then: "
+            f"virsh resume {domain.name}",
+        )
+    elif domain.state is DomainState.PAUSED:
+        yield Finding(
+            name="guest-paused",
+            severity=Severity.WARNING,
+            subject=subject,
+            what=f"it stands still{f' ({domain.why})' if domain.why else ''}",
+            why="it answers nobody, and its clock falls behind",
+            todo=f"kvmkeep journal, for who did it; then: virsh resume {domain.name}",
+        )
+    elif domain.state is DomainState.CRASHED:
+        yield Finding(
+            name="guest-crashed",
+            severity=Severity.CRITICAL,
+            subject=subject,
+            what="it crashed",
+            why="it does nothing until it is started again",
+            todo=f"less /var/log/libvirt/qemu/{domain.name}.log; virsh start {domain.name}",
+        )
+
+
+def _off(guest: Guest, domain: Domain) -> Iterator[Finding]:
+    if guest.run.autostart and not active(domain) and domain.state is not DomainState.CRASHED:
+        yield Finding(
+            name="guest-off",
+            severity=Severity.CRITICAL,
+            subject=f"guest {guest.name}",
+            what="it is off, though it starts with the host",
+            why="what it does for others is not done",
+            todo=f"kvmkeep start {guest.name}; if it is to stay off: "
+            f"kvmkeep autostart {guest.name} off",
+        )
+
+
+def _left(patient: Patient, guest: Guest, domain: Domain) -> Iterator[Finding]:
+    """Tell of marks that a killed run left: the next run of the same verb takes them away."""
+    volume = patient.scene.volume(guest.root)
+    run = patient.vitals.last_run
+    if volume is None or (run is not None and run.alive):
+        return
+    if tag_value(volume, TAG_HELD):
+        yield Finding(
+            name="guest-held",
+            severity=Severity.CRITICAL,
+            subject=f"guest {guest.name}",
+            what="a run that was stopped may have left it frozen or suspended",
+            why="a frozen guest writes nothing, and stands still before long",
+            todo=f"kvmkeep snapshot create {guest.name} lets it go first; at once: "
+            f"virsh domfsthaw {guest.name}; virsh resume {guest.name}",
+        )
+    if tag_value(volume, TAG_START) and not active(domain):
+        yield Finding(
+            name="guest-not-started-again",
+            severity=Severity.CRITICAL,
+            subject=f"guest {guest.name}",
+            what="a run that was stopped had shut it down, to start it again afterwards",
+            why="nobody else will start it",
+            todo="run the same line again, as `kvmkeep journal last` tells it",
+        )
+
+
+def _answers(guest: Guest, inside: Inside) -> Iterator[Finding]:
+    subject = f"guest {guest.name}"
+    if inside.up is not None and inside.up < guest.run.start_timeout:
+        return  # it may still be starting
+    if inside.ready is False:
+        wanted = guest.run.ready
+        yield Finding(
+            name="guest-not-ready",
+            severity=Severity.CRITICAL,
+            subject=subject,
+            what=f"it runs, but its agent {inside.silent}"
+            if isinstance(wanted, ReadyAgent)
+            else "it runs, but is not ready as its spec defines that",
+            why="what it does for others is perhaps not done",
+            todo=f"kvmkeep console {guest.name}; kvmkeep show {guest.name}",
+        )
+    elif inside.silent:
+        yield Finding(
+            name="agent-silent",
+            severity=Severity.WARNING,
+            subject=subject,
+            what=f"its agent {inside.silent}",
+            why="snapshots of it are as after a power cut, and its disks don't grow to the end",
+            todo=f"in the guest: systemctl enable --now qemu-guest-agent; "
+            f"kvmkeep console {guest.name}",
+        )

@@ -1,0 +1,37 @@
+"""All findings about a host, the worst first: the one judgement behind `check` and `status`."""
+
+from __future__ import annotations
+
+from kvmkeep.health.arrays import array_findings
+from kvmkeep.health.differences import difference_findings
+from kvmkeep.health.groups import group_findings
+from kvmkeep.health.guests import guest_findings
+from kvmkeep.health.host import host_findings
+from kvmkeep.health.leftovers import leftover_findings
+from kvmkeep.health.memory import memory_findings
+from kvmkeep.health.networks import network_findings
+from kvmkeep.health.patient import make_patient
+from kvmkeep.health.snapshots import snapshot_findings
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.health import Finding, worst_first
+from kvmkeep.model.plan import Plan
+from kvmkeep.model.spec import Spec
+from kvmkeep.model.vitals import Vitals
+
+_JUDGES = (
+    array_findings,
+    group_findings,
+    snapshot_findings,
+    network_findings,
+    memory_findings,
+    guest_findings,
+    host_findings,
+    leftover_findings,
+    difference_findings,
+)
+
+
+def judge(spec: Spec, facts: Facts, plan: Plan, vitals: Vitals) -> tuple[Finding, ...]:
+    """Return what is wrong, and what should be known; `plan` is the one of `apply`."""
+    patient = make_patient(spec, facts, plan, vitals)
+    return worst_first(dict.fromkeys(one for judge in _JUDGES for one in judge(patient)))

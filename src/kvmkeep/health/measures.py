@@ -1,0 +1,101 @@
+"""The figures that are worth a graph, or an alert on how they change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.health import Measure, Sample
+from kvmkeep.model.snapshot import snapshot_sets
+from kvmkeep.model.spec import Spec
+from kvmkeep.model.trash import is_trash
+from kvmkeep.model.vitals import Vitals
+from kvmkeep.planning.guards import promised
+from kvmkeep.planning.scene import active
+
+
+def measures(spec: Spec, facts: Facts, vitals: Vitals) -> tuple[Measure, ...]:
+    """Return all figures; one whose thing is not there, or was not seen, has no samples."""
+    vg = spec.storage.vg
+    sets = snapshot_sets(facts.volumes, vg)
+    guests = {guest.name: guest for guest in spec.guests}
+    domains = [domain for domain in facts.domains if domain.name in guests]
+    total = sum(size.bytes for size in promised(facts.domains).values())
+    trash = sum(one.size.bytes for one in facts.volumes if one.vg == vg and is_trash(one))
+    clock = () if vitals.synchronized is None else (Sample(value=vitals.synchronized),)
+    return (
+        _each(
+            "array_missing_members",
+            "Members that an MD array runs without",
+            ((one.missing, ("array", one.name)) for one in facts.arrays),
+        ),
+        _each(
+            "array_mismatched_sectors",
+            "Sectors that the last check found to differ between members",
+            ((one.sectors, ("array", one.array)) for one in vitals.mismatches),
+        ),
+        _each(
+            "group_size_bytes",
+            "Size of a volume group",
+            ((one.size.bytes, ("group", one.name)) for one in facts.groups),
+        ),
+        _each(
+            "group_free_bytes",
+            "What no logical volume takes of a volume group",
+            ((one.free.bytes, ("group", one.name)) for one in facts.groups),
+        ),
+        Measure(
+            name="snapshot_filled_ratio",
+            help="How full the fullest snapshot of a set is",
+            samples=tuple(
+                Sample(
+                    value=one.filled_percent / 100, labels=(("guest", one.guest), ("set", one.name))
+                )
+                for one in sets
+            ),
+        ),
+        _each(
+            "guest_running",
+            "Whether a guest of the spec has a QEMU process",
+            ((active(one), ("guest", one.name)) for one in domains),
+        ),
+        _each(
+            "guest_autostart",
+            "Whether a guest of the spec is to run whenever the host does",
+            ((one.run.autostart, ("guest", one.name)) for one in spec.guests),
+        ),
+        _each(
+            "guest_ready",
+            "Whether a running guest is ready, as its spec defines that",
+            ((one.ready, ("guest", one.guest)) for one in vitals.inside if one.ready is not None),
+        ),
+        Measure(
+            name="memory_bytes",
+            help="Memory of the host",
+            samples=(Sample(value=facts.memory.bytes),),
+        ),
+        Measure(
+            name="memory_promised_bytes",
+            help="Memory promised to domains that run or start with the host",
+            samples=(Sample(value=total),),
+        ),
+        Measure(
+            name="trash_bytes",
+            help="What the trash takes of the volume group",
+            samples=(Sample(value=trash),),
+        ),
+        Measure(
+            name="clock_synchronized",
+            help="Whether somebody keeps the host's clock right",
+            samples=clock,
+        ),
+    )
+
+
+def _each(name: str, text: str, pairs: Iterable[tuple[float, tuple[str, str]]]) -> Measure:
+    """Return a measure with a sample for each thing; of two with one name, the first counts."""
+    found: dict[tuple[str, str], float] = {}
+    for value, label in pairs:
+        found.setdefault(label, value)
+    samples = (Sample(value=value, labels=(label,)) for label, value in found.items())
+    return Measure(name=name, help=text, samples=tuple(samples))

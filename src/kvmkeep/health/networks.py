@@ -1,0 +1,230 @@
+"""Networks as the kernel has them: bridge, port, carrier, and who else touches the frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kvmkeep.health.patient import Patient
+from kvmkeep.model.domain_facts import Domain, DomainState
+from kvmkeep.model.facts import Link
+from kvmkeep.model.health import Finding, Severity
+from kvmkeep.model.spec import Network
+
+_REPAIR = "kvmkeep plan; kvmkeep apply"
+
+
+def network_findings(patient: Patient) -> Iterator[Finding]:
+    """Return what is wrong with the uplink, the networks and the way to the host."""
+    if patient.unseen("network interfaces"):
+        return
+    if patient.spec.networks:
+        yield from _uplink(patient)
+    for network in patient.spec.networks:
+        yield from _network(patient, network)
+    for domain in patient.facts.domains:
+        if domain.state in _WITH_TAPS:
+            yield from _taps(patient, domain)
+    yield from _filters(patient)
+    yield from _management(patient)
+
+
+_WITH_TAPS = frozenset({DomainState.RUNNING, DomainState.PAUSED})
+
+
+def _uplink(patient: Patient) -> Iterator[Finding]:
+    name = patient.spec.uplink
+    link = patient.scene.links.get(name)
+    subject = f"uplink {name}"
+    why = "no guest reaches its network"
+    if link is None:
+        yield Finding(
+            name="uplink-absent",
+            severity=Severity.CRITICAL,
+            subject=subject,
+            what="there is no such interface",
+            why=why,
+            todo="ip link; a new kernel or another slot may have renamed it: correct `uplink`",
+        )
+    elif not link.up:
+        yield Finding(
+            name="uplink-down",
+            severity=Severity.CRITICAL,
+            subject=subject,
+            what="it is switched off",
+            why=why,
+            todo=f"ip link set {name} up; nmcli device status",
+        )
+    elif not link.carrier:
+        yield Finding(
+            name="uplink-no-carrier",
+            severity=Severity.CRITICAL,
+            subject=subject,
+            what="it has no carrier",
+            why=why,
+            todo=f"look at cable, transceiver and switch port; ethtool {name}",
+        )
+
+
+def _network(patient: Patient, network: Network) -> Iterator[Finding]:
+    bridge = patient.scene.links.get(network.bridge)
+    port = patient.scene.links.get(network.vlan_interface)
+    subject = f"network {network.name}"
+    if bridge is None or bridge.kind != "bridge" or not bridge.up:
+        state = "is not there" if bridge is None else "is down"
+        if bridge is not None and bridge.kind != "bridge":
+            state = f"is a {bridge.kind or 'device'}, not a bridge"
+        yield Finding(
+            name="bridge-absent",
+            severity=Severity.CRITICAL,
+            subject=subject,
+            what=f"its bridge {network.bridge} {state}",
+            why="guests on it have no network, and can't be started",
+            todo=_REPAIR,
+        )
+        return
+    yield from _port(patient, network, port)
+    yield from _settings(network, bridge, port)
+    yield from _truths(network)
+
+
+def _port(patient: Patient, network: Network, port: Link | None) -> Iterator[Finding]:
+    name = network.vlan_interface
+    state = ""
+    if port is None:
+        state = f"{name} is not there"
+    elif port.master != network.bridge:
+        state = f"{name} is a port of {port.master or 'no bridge'}, not of {network.bridge}"
+    elif (port.vlan_id, port.parent) != (network.vlan, patient.spec.uplink):
+        state = f"{name} is VLAN {port.vlan_id} of {port.parent}, not {network.vlan} of "
+        state += patient.spec.uplink
+    elif not port.up:
+        state = f"{name} is down"
+    if state:
+        yield Finding(
+            name="bridge-port-missing",
+            severity=Severity.CRITICAL,
+            subject=f"network {network.name}",
+            what=state,
+            why="guests on it reach each other, but nobody else",
+            todo=_REPAIR,
+        )
+
+
+def _settings(network: Network, bridge: Link, port: Link | None) -> Iterator[Finding]:
+    """Compare with what was asked for: NetworkManager's profile may be right all the same."""
+    wrong: list[str] = []
+    if bridge.ageing_time != network.ageing_time and not bridge.topology_change:
+        wrong.append(f"its ageing time is {bridge.ageing_time} s, not {network.ageing_time} s")
+    if bridge.stp != network.stp:
+        wrong.append(f"STP is {_on(on=bridge.stp)}, not {_on(on=network.stp)}")
+    elif network.stp and bridge.forward_delay != network.forward_delay:
+        delay = bridge.forward_delay
+        wrong.append(f"its forward delay is {delay} s, not {network.forward_delay} s")
+    if network.mtu and bridge.mtu != network.mtu:
+        wrong.append(f"its MTU is {bridge.mtu}, not {network.mtu}")
+    if wrong:
+        yield Finding(
+            name="bridge-differs",
+            severity=Severity.WARNING,
+            subject=f"network {network.name}",
+            what=f"{network.bridge} is not as the spec says: {'; '.join(wrong)}",
+            why="somebody changed it, and it is lost at the next reboot",
+            todo=f"nmcli connection up {network.bridge}; if that does not help: {_REPAIR}",
+        )
+    if port is not None and port.master == bridge.name and port.mtu != bridge.mtu:
+        yield Finding(
+            name="bridge-mtu",
+            severity=Severity.WARNING,
+            subject=f"network {network.name}",
+            what=f"the MTU of {bridge.name} is {bridge.mtu}, that of {port.name} {port.mtu}",
+            why="large packets are lost without a word; small ones, such as ping's, pass",
+            todo=f"ip link show {port.name}; say `mtu` of the network in host.yaml; {_REPAIR}",
+        )
+
+
+def _truths(network: Network) -> Iterator[Finding]:
+    """Tell what the wanted settings mean, since their names do not."""
+    if network.ageing_time == 0:
+        yield Finding(
+            name="bridge-floods",
+            severity=Severity.OK,
+            subject=f"network {network.name}",
+            what="with an ageing time of 0, its bridge learns no address and floods like a hub",
+            why="each guest on it sees the others' frames",
+            todo="if that is not meant: `ageing_time: 300` of the network in host.yaml",
+        )
+    if network.stp:
+        silent = 2 * network.forward_delay
+        yield Finding(
+            name="bridge-slow-start",
+            severity=Severity.OK,
+            subject=f"network {network.name}",
+            what=f"with STP, a guest's network is silent for {silent} s after its start",
+            why="the new port listens and learns first",
+            todo="if there is no loop to fear: `stp: false` of the network in host.yaml",
+        )
+
+
+def _on(*, on: bool) -> str:
+    return "on" if on else "off"
+
+
+def _taps(patient: Patient, domain: Domain) -> Iterator[Finding]:
+    """Find each NIC's tap device, which has the NIC's MAC with another first byte.
+
+    libvirt gives it 0xFE, so that the bridge never takes it for its own address
+    (virNetDevTapCreateInBridgePort() of its src/util/virnetdevtap.c).
+    """
+    masters = {link.mac.lower()[2:]: link.master for link in patient.facts.links if _tap(link)}
+    for nic in domain.live_nics:
+        mac = nic.mac.lower()
+        if nic.kind != "bridge" or masters.get(mac[2:], "") == nic.bridge:
+            continue
+        yield Finding(
+            name="guest-cut-off",
+            severity=Severity.CRITICAL,
+            subject=f"guest {domain.name}",
+            what=f"its NIC {mac} is not a port of {nic.bridge}",
+            why="the guest runs, and nobody reaches it there",
+            todo=f"virsh domiflist {domain.name}; ip link set IFACE master {nic.bridge}",
+        )
+
+
+def _tap(link: Link) -> bool:
+    return link.kind == "tun"
+
+
+def _filters(patient: Patient) -> Iterator[Finding]:
+    filters = patient.vitals.bridge_filters
+    if filters:
+        names = " ".join(f"net.bridge.{name}=0" for name in filters)
+        yield Finding(
+            name="bridge-filtered",
+            severity=Severity.WARNING,
+            subject="bridges",
+            what=f"the host's packet filter sees guests' frames: {', '.join(filters)}",
+            why="a rule made for the host, such as Docker's, drops what guests send each other",
+            todo=f"sysctl --write {names}; to keep it so: a file in /etc/sysctl.d",
+        )
+
+
+def _management(patient: Patient) -> Iterator[Finding]:
+    way = patient.facts.management
+    if way is not None and not way.answers:
+        yield Finding(
+            name="gateway-silent",
+            severity=Severity.WARNING,
+            subject=f"gateway {way.gateway}",
+            what=f"it does not answer over {way.interface}",
+            why="the host may not be reached from elsewhere",
+            todo=f"ping -I {way.interface} {way.gateway}; ip neighbour; ip route",
+        )
+    if not patient.facts.nm.running and not patient.unseen("NetworkManager"):
+        yield Finding(
+            name="networkmanager-off",
+            severity=Severity.WARNING,
+            subject="NetworkManager",
+            what="it is not running",
+            why="networks go on, but are not there after a reboot and can't be changed",
+            todo="systemctl enable --now NetworkManager; journalctl -u NetworkManager",
+        )

@@ -1,0 +1,44 @@
+"""What judging looks at: the spec and the facts indexed, the vital signs, and the plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.plan import Plan
+from kvmkeep.model.spec import Spec
+from kvmkeep.model.vitals import Vitals
+from kvmkeep.planning.scene import Scene, make_scene
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patient:
+    """A host to be judged. `now` is when it was observed."""
+
+    scene: Scene
+    vitals: Vitals
+    plan: Plan
+    now: datetime
+
+    @property
+    def spec(self) -> Spec:
+        """What is wanted."""
+        return self.scene.spec
+
+    @property
+    def facts(self) -> Facts:
+        """What is."""
+        return self.scene.facts
+
+    def unseen(self, what: str) -> bool:
+        """Whether something could not be looked at: then its absence means nothing."""
+        problems = (*self.facts.problems, *self.vitals.problems)
+        return any(problem.what == what for problem in problems)
+
+
+def make_patient(spec: Spec, facts: Facts, plan: Plan, vitals: Vitals) -> Patient:
+    """Index what is known of a host."""
+    now = datetime.fromisoformat(facts.time).astimezone(UTC)
+    scene = make_scene(spec, facts, spec.guests)
+    return Patient(scene=scene, vitals=vitals, plan=plan, now=now)

@@ -1,0 +1,31 @@
+"""The look at a host's health: read-only, in few commands, and with the guests' answers apart."""
+
+from __future__ import annotations
+
+from kvmkeep.host import lvm, mdadm, space, upkeep
+from kvmkeep.host.door import Door
+from kvmkeep.model.vitals import Vitals
+from kvmkeep.observe.notebook import Notebook
+
+_FILTERS = ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables")
+_FILTER_DIR = "/proc/sys/net/bridge"
+"""There only while the kernel's module br_netfilter is."""
+
+
+def observe_vitals(door: Door) -> Vitals:
+    """Return the signs that tell of a host's health; what can't be seen is in `problems`."""
+    notebook = Notebook(door)
+    unseen: bool | None = None
+    return Vitals(
+        mismatches=notebook.ask("mismatches of MD arrays", mdadm.mismatches, ()),
+        schedules=notebook.ask("timers of array checks", upkeep.schedules, ()),
+        spaces=notebook.ask("filesystems", space.spaces, ()),
+        synchronized=notebook.ask("the clock", upkeep.synchronized, unseen),
+        backups=notebook.ask("states of volume groups", lvm.backups, ()),
+        bridge_filters=tuple(
+            name
+            for name in _FILTERS
+            if (notebook.read(f"{_FILTER_DIR}/{name}", 16) or b"").strip() == b"1"
+        ),
+        problems=notebook.problems,
+    )

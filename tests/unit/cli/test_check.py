@@ -1,0 +1,212 @@
+"""The verb that tells what is wrong, from the command line down to a host in memory."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from unit.cli.test_inside import ANSWERS
+from unit.cli.test_verbs import Site
+
+from kvmkeep.model.domain_facts import DomainState
+from kvmkeep.model.facts import ArrayState, Facts, Problem
+from kvmkeep.model.health import worst_first
+
+
+@pytest.fixture
+def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Site:
+    """Return a host with a running guest that is well."""
+    made = Site(tmp_path)
+    assert made.line("apply", "--yes") == 0
+    made.host.libvirt.domains["web"].agent = True
+    made.host.libvirt.domains["web"].told = dict(ANSWERS)
+    made.change = with_taps
+    capsys.readouterr()
+    return made
+
+
+def with_taps(facts: Facts) -> Facts:
+    """Add what the kernel has of a running guest: its tap device in the bridge."""
+    bridge = facts.link("virbr1.223")
+    assert bridge is not None
+    taps = [
+        replace(bridge, name=f"vnet{number}", kind="tun", mac="fe" + nic.mac[2:], master=nic.bridge)
+        for domain in facts.domains
+        for number, nic in enumerate(domain.live_nics)
+    ]
+    return replace(facts, links=(*facts.links, *taps))
+
+
+def degraded(facts: Facts) -> Facts:
+    array = replace(
+        facts.arrays[0], state=ArrayState.DEGRADED, missing=1, faulty=("vdc",),
+        detail="1 of 2 run, vdc is faulty",
+    )  # fmt: skip
+    return replace(with_taps(facts), arrays=(array,))
+
+
+def test_a_host_that_is_well(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert site.line("check") == 0
+    said = capsys.readouterr().out
+    first, _, rest = said.partition("\n")
+    assert first == "OK: build.example.org is well | warning=0 critical=0 unknown=0"
+    # What its settings mean is told all the same.
+    assert "floods like a hub" in rest
+
+
+def test_the_worst_comes_first_with_its_exit_code(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.vitals = replace(site.vitals, synchronized=False)
+    assert site.line("check") == 1
+    site.change = degraded
+    capsys.readouterr()
+    assert site.line("check") == 2
+    said = capsys.readouterr().out
+    assert said.startswith(
+        "CRITICAL: array md0: it is degraded: 1 of 2 run, vdc is faulty (and 1 more) "
+        "| warning=1 critical=1 unknown=0\n"
+    )
+    assert "do:  mdadm --detail /dev/md0; replace the disk, then: mdadm /dev/md0 --remove" in said
+    assert said.index("CRITICAL  array") < said.index("WARNING   clock")
+
+
+def test_json(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.change = degraded
+    assert site.line("check", "--json") == 2
+    told = json.loads(capsys.readouterr().out)
+    assert (told["version"], told["host"], told["status"]) == (1, "build.example.org", "critical")
+    assert set(told["findings"][0]) == {"name", "severity", "subject", "what", "why", "todo"}
+    assert told["findings"][0]["name"] == "array-degraded"
+
+
+@pytest.mark.parametrize("json_too", [True, False])
+def test_what_could_not_be_looked_at_is_unknown(
+    site: Site, capsys: pytest.CaptureFixture[str], *, json_too: bool
+) -> None:
+    Path(site.spec_dir, "host.yaml").write_text("uplink: [")
+    assert site.line("check", *(["--json"] if json_too else [])) == 3
+    said = capsys.readouterr().out
+    assert "host.yaml" in said
+    assert ('"status": "unknown"' if json_too else "UNKNOWN: check: ") in said
+
+
+def test_a_hole_in_the_facts_is_worse_than_a_warning(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hole = Problem(what="libvirt", reason="it is\nsilent | as ever", hint="start it")
+    site.vitals = replace(site.vitals, problems=(hole,), synchronized=False)
+    assert site.line("check") == 3
+    first = capsys.readouterr().out.partition("\n")[0]
+    # A bar would begin performance data.
+    assert first.count("|") == 1
+    assert "libvirt: it can't be looked at: it is silent / as ever" in first
+
+
+def test_guests_are_asked(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.host.libvirt.silent_agents.add("web")
+    assert site.line("check") == 2
+    assert "guest web: it runs, but its agent did not answer within 2 s" in capsys.readouterr().out
+
+
+def test_a_run_that_was_killed_is_told(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    journals = site.stages.journals
+    assert journals is not None
+    name = journals.names()[-1]
+    folder = Path(site.spec_dir).parent / "journal"
+    lines = (folder / name).read_text().splitlines(keepends=True)
+    (folder / name).write_text("".join(lines[:-1]))
+    assert site.line("check") == 1
+    assert "the last run of kvmkeep was killed" in capsys.readouterr().out
+    site.host.put(f"/proc/{os.getpid()}", b"")
+    assert site.line("check") == 0
+
+
+def test_a_journal_that_cannot_be_read(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(site.spec_dir).parent / "journal"
+    folder.rename(folder.with_name("elsewhere"))
+    assert site.line("check") == 0
+    folder.symlink_to(folder)
+    assert site.line("check") == 3
+    assert "the journal: it can't be looked at" in capsys.readouterr().out
+
+
+def test_metrics_are_written_whole_and_understood(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.change = degraded
+    assert site.line("check", "--prometheus", "/var/lib/prom/kvmkeep.prom") == 2
+    file = site.host.files["/var/lib/prom/kvmkeep.prom"]
+    assert file.mode == 0o644
+    families = {f.name: f for f in text_string_to_metric_families(file.content.decode())}
+    assert families["kvmkeep_check_status"].samples[0].value == 2
+    assert families["kvmkeep_guest_ready"].samples[0].labels == {"guest": "web"}
+    assert families["kvmkeep_group_free_bytes"].samples[0].value > 1 << 30
+    capsys.readouterr()
+
+
+def test_metrics_of_a_check_that_failed_say_so(site: Site) -> None:
+    Path(site.spec_dir, "host.yaml").write_text("uplink: [")
+    assert site.line("check", "--prometheus", "/x.prom") == 3
+    text = site.host.files["/x.prom"].content.decode()
+    assert "kvmkeep_check_status 3\n" in text
+
+
+def test_metrics_that_cannot_be_written(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    def full(_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    site.door.write = full  # type: ignore[attr-defined]
+    assert site.line("check", "--prometheus", "/x.prom") == 3
+    said = capsys.readouterr().out
+    assert "UNKNOWN: metrics /x.prom: it can't be written: No space left on device" in said
+
+
+def test_status_begins_with_the_trouble(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert site.line("status") == 0
+    assert "Trouble" not in capsys.readouterr().out
+    site.vitals = replace(site.vitals, synchronized=False)
+    site.change = degraded
+    assert site.line("status") == 9
+    said = capsys.readouterr().out
+    head = said.partition("\nHost\n")[0].splitlines()
+    assert head == [
+        "build.example.org: NOT as the spec says",
+        "",
+        "Trouble",
+        "  CRITICAL array md0: it is degraded: 1 of 2 run, vdc is faulty",
+        "  WARNING  clock: nobody keeps the host's clock right",
+    ]
+    assert "See: kvmkeep check" in said
+    assert site.line("status", "--json") == 9
+    told = json.loads(capsys.readouterr().out)
+    assert [one["name"] for one in told["trouble"]] == ["array-degraded", "clock-not-synchronized"]
+
+
+def test_status_does_not_ask_guests(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.host.libvirt.silent_agents.add("web")
+    assert site.line("status") == 0
+    assert "agent" not in capsys.readouterr().out
+
+
+def test_what_check_and_status_find_is_the_same(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def off(facts: Facts) -> Facts:
+        domains = tuple(replace(one, state=DomainState.SHUTOFF) for one in facts.domains)
+        return replace(degraded(facts), domains=domains)
+
+    site.change = off
+    assert site.line("check", "--json") == 2
+    found = json.loads(capsys.readouterr().out)["findings"]
+    assert site.line("status", "--json") == 9
+    trouble = json.loads(capsys.readouterr().out)["trouble"]
+    assert trouble
+    assert [
+        one for one in found if one["severity"] != "ok" and "spec" not in one["name"]
+    ] == trouble
+    assert worst_first(()) == ()

@@ -1,0 +1,166 @@
+"""Guests, memory, and the host itself with what lies about on it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from kvmkeep.model.domain_facts import Domain, DomainState
+from kvmkeep.model.facts import SeedFile, TrashFolder
+from kvmkeep.model.health import Severity
+from kvmkeep.model.names import STATE_EMPTYING, STATE_FRESH, TAG_HELD, TAG_START
+from kvmkeep.model.spec import ReadyTcp
+from kvmkeep.model.units import Size
+from kvmkeep.model.vitals import Inside, LastRun, Space
+from tests.unit.health.build import DISK, GIB, ROOT, SPEC, domain, findings, only, volume
+from tests.unit.planning.build import guest, network, spec
+
+WARNING, CRITICAL = Severity.WARNING, Severity.CRITICAL
+OFF = domain(state=DomainState.SHUTOFF, live_nics=())
+TCP = spec(guest(ready=ReadyTcp(port=22)), networks=(network(ageing_time=300, stp=False),))
+RUN = LastRun(name="20261124-x", command_line="kvmkeep apply", outcome="", alive=False)
+
+
+@pytest.mark.parametrize(
+    ("one", "severity", "name"),
+    [
+        (OFF, CRITICAL, "guest-off"),
+        (replace(OFF, state=DomainState.CRASHED), CRITICAL, "guest-crashed"),
+        (domain(state=DomainState.PAUSED, why="I/O error"), CRITICAL, "guest-io-error"),
+        (domain(state=DomainState.PAUSED, why="user"), WARNING, "guest-paused"),
+        (domain(state=DomainState.PAUSED), WARNING, "guest-paused"),
+    ],
+)
+def test_guests_that_do_not_run(one: Domain, severity: Severity, name: str) -> None:
+    assert only(severity, name, domains=(one,)).subject == "guest web"
+
+
+def test_guests_that_need_not_run() -> None:
+    wanted = spec(guest(autostart=False), networks=SPEC.networks)
+    assert findings(wanted, domains=(OFF,)) == ()
+    # What is of others, or not made yet, is not ours to judge; the plan tells of the latter.
+    assert findings(domains=(replace(OFF, ours=False),)) == ()
+    assert findings(domains=()) == ()
+
+
+def inside(*, ready: bool | None = True, silent: str = "", up: float | None = 999.0) -> Inside:
+    return Inside(guest="web", ready=ready, silent=silent, up=up)
+
+
+def test_guests_that_do_not_answer() -> None:
+    mute = "did not answer within 2 s"
+    found = only(CRITICAL, "guest-not-ready", inside=(inside(ready=False, silent=mute),))
+    assert found.what == f"it runs, but its agent {mute}"
+    found = only(CRITICAL, "guest-not-ready", wanted=TCP, inside=(inside(ready=False),))
+    assert found.what == "it runs, but is not ready as its spec defines that"
+    found = only(WARNING, "agent-silent", wanted=TCP, inside=(inside(silent=mute),))
+    assert found.what == f"its agent {mute}"
+    assert findings(inside=(inside(),)) == ()
+
+
+@pytest.mark.parametrize(("up", "count"), [(None, 1), (299.0, 0), (300.0, 1)])
+def test_guests_are_given_the_time_that_they_may_take(up: float | None, count: int) -> None:
+    assert len(findings(inside=(inside(ready=False, silent="x", up=up),))) == count
+
+
+def test_a_guest_that_was_just_shut_down_is_not_blamed_for_its_silence() -> None:
+    only(CRITICAL, "guest-off", domains=(OFF,), inside=(inside(ready=False, silent="x"),))
+
+
+def test_what_a_killed_run_left_on_a_guest() -> None:
+    held = replace(DISK, tags=(*DISK.tags, TAG_HELD + "frozen"))
+    only(CRITICAL, "guest-held", volumes=(held,))
+    assert findings(volumes=(held,), last_run=replace(RUN, alive=True)) == ()
+    due = replace(DISK, tags=(*DISK.tags, TAG_START + "after-revert"))
+    names = [one.name for one in findings(volumes=(due,), domains=(OFF,))]
+    assert names == ["guest-not-started-again", "guest-off"]
+    assert findings(volumes=(due,)) == ()
+    assert findings(volumes=()) == ()
+
+
+def test_memory() -> None:
+    found = only(WARNING, "memory-promised", memory=Size(5 * GIB))
+    assert found.what == "2 GiB are promised to guests; the host has 5 GiB, its reserve is 4 GiB"
+    assert "kills" in only(CRITICAL, "memory-promised", memory=Size(GIB)).why
+    assert findings(memory=Size(0)) == ()
+    assert findings(memory=Size(6 * GIB)) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "severity", "what"),
+    [
+        ({"free": Size(GIB)}, WARNING, "1 GiB of 20 GiB are left"),
+        ({"free": Size(GIB // 2)}, CRITICAL, "512 MiB of 20 GiB are left"),
+        (
+            {"inodes_free": 0}, CRITICAL,
+            "9 GiB of 20 GiB are left, and 0 of 1048576 inodes",
+        ),
+        ({"mount": "/boot", "free": Size(GIB)}, WARNING, "1 GiB of 20 GiB are left"),
+    ],
+)  # fmt: skip
+def test_full_filesystems(changes: dict[str, object], severity: Severity, what: str) -> None:
+    found = only(severity, "filesystem-full", spaces=(replace(ROOT, **changes),))
+    assert found.what == what
+
+
+def test_filesystems_with_room() -> None:
+    large = replace(ROOT, size=Size(4096 * GIB), free=Size(100 * GIB))
+    # Some filesystems count no inodes, and some are read-only for good.
+    uncounted = replace(ROOT, inodes=0, inodes_free=0)
+    optical = Space(
+        mount="/boot", size=Size(GIB), free=Size(GIB), inodes=0, inodes_free=0, read_only=True
+    )
+    empty = replace(optical, size=Size(0), free=Size(0))
+    assert findings(spaces=(large, uncounted, optical, empty)) == ()
+
+
+def test_a_root_that_is_read_only() -> None:
+    only(CRITICAL, "filesystem-read-only", spaces=(replace(ROOT, read_only=True),))
+
+
+def test_the_clock() -> None:
+    only(WARNING, "clock-not-synchronized", synchronized=False)
+    assert findings(synchronized=None) == ()
+
+
+def test_seeds() -> None:
+    seed = (SeedFile(guest="web", path="/var/lib/kvmkeep/seed/web.iso"),)
+    assert only(WARNING, "seed-left", seeds=seed).todo == "kvmkeep apply web"
+    fresh = replace(DISK, tags=(*DISK.tags, STATE_FRESH))
+    assert findings(seeds=seed, volumes=(fresh,)) == ()
+    other = (SeedFile(guest="old", path="/var/lib/kvmkeep/seed/old.iso"),)
+    assert only(WARNING, "seed-left", seeds=other).todo == "rm /var/lib/kvmkeep/seed/old.iso"
+
+
+def folder(stamp: str) -> TrashFolder:
+    return TrashFolder(name=f"old-{stamp}", files=(), domain=None)
+
+
+def test_trash() -> None:
+    found = only(WARNING, "trash-old", trash=(folder("20261020T0700Z"),))
+    assert found.what == "it lies there for 35 days and takes 0 B"
+    assert findings(trash=(folder("20261120T0700Z"),)) == ()
+
+
+def test_trash_that_is_half_done() -> None:
+    marks = ("kvmkeep", "kvmkeep.guest=old", "kvmkeep.trash=20261120T0700Z")
+    moved = volume("trash-x", tags=(*marks, "kvmkeep.was=vm-old"))
+    moving = volume("vm-old", tags=marks)
+    found = only(WARNING, "trash-unfinished", volumes=(DISK, moving))
+    assert "moved" in found.what
+    emptying = replace(moved, tags=(*moved.tags, STATE_EMPTYING))
+    found = only(WARNING, "trash-unfinished", volumes=(DISK, emptying))
+    assert found.todo == "kvmkeep trash empty old-20261120T0700Z"
+    assert findings(volumes=(DISK, emptying), last_run=replace(RUN, alive=True)) == ()
+    assert findings(volumes=(DISK, moved)) == ()
+
+
+def test_the_last_run() -> None:
+    assert "was killed" in only(WARNING, "run-unfinished", last_run=RUN).what
+    failed = replace(RUN, outcome="StepFailed: stopped at step 2 of 5")
+    found = only(WARNING, "run-unfinished", last_run=failed)
+    assert found.what == "the last run of kvmkeep ended with: StepFailed: stopped at step 2 of 5"
+    assert found.todo == "kvmkeep journal last; then run it again: kvmkeep apply"
+    assert findings(last_run=replace(RUN, outcome="done")) == ()
+    assert findings(last_run=replace(RUN, alive=True)) == ()

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from kvmkeep.model.domain_facts import DomainNic, DomainState
+from kvmkeep.model.facts import Link, Management, Nm, Problem
+from kvmkeep.model.health import Severity
+from tests.unit.health.build import BRIDGE, MAC, PORT, SPEC, TAP, domain, findings, link, only
+from tests.unit.planning.build import guest, network, spec
+
+WARNING, CRITICAL = Severity.WARNING, Severity.CRITICAL
+UPLINK = link("uplink0")
+NO_NM = Nm(running=False, profiles=(), device_paths=())
+
+
+def links(*changed: Link, without: str = "") -> tuple[Link, ...]:
+    found = {one.name: one for one in (UPLINK, BRIDGE, PORT, TAP, *changed)}
+    return tuple(one for one in found.values() if one.name != without)
+
+
+@pytest.mark.parametrize(
+    ("uplink", "name"),
+    [
+        (replace(UPLINK, up=False), "uplink-down"),
+        (replace(UPLINK, carrier=False), "uplink-no-carrier"),
+    ],
+)
+def test_an_uplink_in_trouble(uplink: Link, name: str) -> None:
+    assert only(CRITICAL, name, links=links(uplink)).subject == "uplink uplink0"
+
+
+def test_an_uplink_that_is_gone() -> None:
+    only(CRITICAL, "uplink-absent", links=links(without="uplink0"))
+    assert findings(replace(SPEC, networks=()), links=links(without="uplink0")) == ()
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        (links(without="virbr1.223"), "its bridge virbr1.223 is not there"),
+        (links(replace(BRIDGE, up=False)), "its bridge virbr1.223 is down"),
+        (links(replace(BRIDGE, kind="")), "its bridge virbr1.223 is a device, not a bridge"),
+        (links(replace(BRIDGE, kind="bond")), "its bridge virbr1.223 is a bond, not a bridge"),
+    ],
+)
+def test_a_bridge_that_is_none(changed: tuple[Link, ...], what: str) -> None:
+    assert only(CRITICAL, "bridge-absent", links=changed).what == what
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        (links(without="uplink0.223"), "uplink0.223 is not there"),
+        (
+            links(replace(PORT, master="")),
+            "uplink0.223 is a port of no bridge, not of virbr1.223",
+        ),
+        (
+            links(replace(PORT, vlan_id=224)),
+            "uplink0.223 is VLAN 224 of uplink0, not 223 of uplink0",
+        ),
+        (links(replace(PORT, up=False)), "uplink0.223 is down"),
+    ],
+)
+def test_a_port_that_is_not_there(changed: tuple[Link, ...], what: str) -> None:
+    assert only(CRITICAL, "bridge-port-missing", links=changed).what == what
+
+
+@pytest.mark.parametrize(
+    ("bridge", "what"),
+    [
+        (replace(BRIDGE, ageing_time=0), "its ageing time is 0 s, not 300 s"),
+        (replace(BRIDGE, stp=True), "STP is on, not off"),
+    ],
+)
+def test_a_bridge_that_somebody_changed(bridge: Link, what: str) -> None:
+    found = only(WARNING, "bridge-differs", links=links(bridge))
+    assert found.what == f"virbr1.223 is not as the spec says: {what}"
+    assert found.todo.startswith("nmcli connection up virbr1.223")
+
+
+def test_during_a_topology_change_the_kernel_lies_about_the_ageing_time() -> None:
+    bridge = replace(BRIDGE, ageing_time=30, topology_change=True)
+    assert findings(links=links(bridge)) == ()
+
+
+def test_what_the_defaults_mean_is_told_without_alarm() -> None:
+    wanted = spec(guest(), networks=(network(),))
+    bridge = replace(BRIDGE, ageing_time=0, stp=True)
+    found = findings(wanted, links=links(bridge))
+    assert [(one.severity, one.name) for one in found] == [
+        (Severity.OK, "bridge-floods"),
+        (Severity.OK, "bridge-slow-start"),
+    ]
+    assert "silent for 30 s" in found[1].what
+    late = findings(wanted, links=links(replace(bridge, forward_delay=4)))
+    assert late[0].what.endswith("its forward delay is 4 s, not 15 s")
+
+
+def test_mtus() -> None:
+    wanted = spec(guest(), networks=(network(ageing_time=300, stp=False, mtu=9000),))
+    found = findings(wanted)
+    assert found[0].what.endswith("its MTU is 1500, not 9000")
+    big = links(replace(BRIDGE, mtu=9000), replace(PORT, mtu=9000))
+    assert findings(wanted, links=big) == ()
+    found = findings(wanted, links=links(replace(BRIDGE, mtu=9000)))
+    assert [one.name for one in found] == ["bridge-mtu"]
+    assert found[0].what == "the MTU of virbr1.223 is 9000, that of uplink0.223 1500"
+
+
+def test_a_guest_whose_nic_is_no_port() -> None:
+    for changed in (links(without="vnet0"), links(replace(TAP, master=""))):
+        found = only(CRITICAL, "guest-cut-off", links=changed)
+        assert found.what == f"its NIC {MAC} is not a port of virbr1.223"
+        off = domain(state=DomainState.SHUTOFF)
+        assert "guest-cut-off" not in [one.name for one in findings(links=changed, domains=(off,))]
+
+
+def test_a_nic_that_is_in_no_bridge_by_its_kind() -> None:
+    nic = DomainNic(mac="52:54:00:00:00:09", bridge="", model="virtio", kind="user")
+    assert findings(domains=(domain(live_nics=(nic,)),)) == ()
+
+
+def test_frames_that_the_host_filters() -> None:
+    found = only(WARNING, "bridge-filtered", bridge_filters=("bridge-nf-call-iptables",))
+    assert found.todo.startswith("sysctl --write net.bridge.bridge-nf-call-iptables=0;")
+
+
+def test_the_way_to_the_host() -> None:
+    silent = Management(interface="mgmt0", gateway="192.0.2.1", answers=False)
+    only(WARNING, "gateway-silent", management=silent)
+    assert findings(management=None) == ()
+    only(WARNING, "networkmanager-off", nm=NO_NM)
+    hole = Problem(what="NetworkManager", reason="nmcli failed", hint="try: nmcli")
+    only(Severity.UNKNOWN, "not-seen", nm=NO_NM, problems=(hole,))
+
+
+def test_interfaces_that_were_not_seen_are_not_absent() -> None:
+    hole = Problem(what="network interfaces", reason="ip failed", hint="try: ip")
+    only(Severity.UNKNOWN, "not-seen", links=(), problems=(hole,))

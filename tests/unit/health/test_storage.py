@@ -1,0 +1,205 @@
+"""Arrays, volume groups, volumes and snapshots."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from kvmkeep.model.domain_facts import DomainDisk
+from kvmkeep.model.facts import Array, ArrayState, Problem, Volume
+from kvmkeep.model.health import Severity
+from kvmkeep.model.names import STATE_PARTIAL
+from kvmkeep.model.units import Size
+from kvmkeep.model.vitals import MetadataBackup, Mismatches, Schedule
+from tests.unit.health.build import (
+    ARRAY,
+    DISK,
+    GIB,
+    GROUP,
+    VITALS,
+    domain,
+    findings,
+    only,
+    volume,
+)
+
+WARNING, CRITICAL = Severity.WARNING, Severity.CRITICAL
+REBUILT = replace(
+    ARRAY, state=ArrayState.RESYNCING, missing=1, action="recover", detail="1 of 2 run, recover"
+)
+
+
+@pytest.mark.parametrize(
+    ("array", "severity", "name"),
+    [
+        (replace(ARRAY, state=ArrayState.FAILED), CRITICAL, "array-failed"),
+        (replace(ARRAY, state=ArrayState.DEGRADED, missing=1), CRITICAL, "array-degraded"),
+        (REBUILT, WARNING, "array-rebuilding"),
+        (replace(ARRAY, faulty=("sdc",)), WARNING, "array-spare-failed"),
+        (replace(REBUILT, missing=0, action="resync"), WARNING, "array-resyncing"),
+    ],
+)
+def test_arrays_in_trouble(array: Array, severity: Severity, name: str) -> None:
+    found = only(severity, name, arrays=(array,))
+    assert found.subject == "array md0"
+
+
+def test_how_a_failed_member_is_replaced() -> None:
+    array = replace(ARRAY, state=ArrayState.DEGRADED, missing=1, faulty=("sdb",))
+    assert only(CRITICAL, "array-degraded", arrays=(array,)).todo == (
+        "mdadm --detail /dev/md0; replace the disk, then: "
+        "mdadm /dev/md0 --remove /dev/sdb; mdadm /dev/md0 --add /dev/DISK"
+    )
+
+
+def test_a_check_that_runs_is_no_trouble() -> None:
+    checked = replace(ARRAY, state=ArrayState.RESYNCING, action="check")
+    assert findings(arrays=(checked,)) == ()
+
+
+def test_mismatches_of_a_mirror_are_told_without_alarm() -> None:
+    told = (Mismatches(array="md0", sectors=256, action="check"),)
+    found = only(Severity.OK, "array-mismatches", mismatches=told)
+    assert found.what == "the last check found 256 sectors that differ between members"
+    assert "memory" in found.why
+    six = replace(ARRAY, level="raid6")
+    assert "parity" in only(WARNING, "array-mismatches", mismatches=told, arrays=(six,)).why
+    assert findings(mismatches=told, arrays=(replace(ARRAY, level="raid0"),)) == ()
+
+
+def test_arrays_that_nobody_checks() -> None:
+    found = only(WARNING, "array-never-checked", schedules=())
+    assert found.todo.endswith("now: echo check > /sys/block/md0/md/sync_action")
+    assert findings(schedules=(), arrays=(replace(ARRAY, level="raid0"),)) == ()
+
+
+def test_a_schedule_that_was_not_seen_is_not_missing() -> None:
+    hole = Problem(what="timers of array checks", reason="no systemctl", hint="install it")
+    only(
+        Severity.UNKNOWN, "not-seen", vitals=replace(VITALS, problems=(hole,)), schedules=()
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("days", "names"), [(None, []), (44, []), (46, ["array-not-checked-lately"])]
+)
+def test_a_schedule_that_did_not_come_up(days: int | None, names: list[str]) -> None:
+    now = 1795503600  # 2026-11-24T07:00:00Z
+    last = None if days is None else now - days * 86400
+    found = findings(schedules=(Schedule(name="raid-check.timer", last=last),))
+    assert [one.name for one in found] == names
+
+
+def test_groups_in_trouble() -> None:
+    found = only(CRITICAL, "group-disk-missing", groups=(replace(GROUP, missing_pvs=1),))
+    assert "1 of its physical volumes" in found.what
+    found = only(WARNING, "group-full", groups=(replace(GROUP, free=Size(9 * GIB)),))
+    assert found.what == "only 9 GiB are free, less than the reserve of 10 GiB"
+    only(CRITICAL, "group-absent", groups=())
+
+
+def test_groups_that_were_not_seen_are_not_absent() -> None:
+    hole = Problem(what="volume groups", reason="vgs failed", hint="run it as root")
+    only(Severity.UNKNOWN, "not-seen", groups=(), problems=(hole,))
+
+
+@pytest.mark.parametrize("pv", ["/dev/rl_build/vm-web", "/dev/mapper/rl_build-vm--web"])
+def test_a_group_inside_a_guest(pv: str) -> None:
+    inner = replace(GROUP, name="guestvg", pvs=(pv,))
+    found = only(WARNING, "group-of-guest-visible", groups=(GROUP, inner))
+    assert found.subject == "group guestvg"
+    assert "rl_build/vm-web" in found.what
+    assert pv in found.todo
+
+
+@pytest.mark.parametrize(
+    ("saved", "what"), [(-1, "is not there"), (5, "is of state 5, not 7"), (8, "is of state 8")]
+)
+def test_a_state_that_was_not_saved(saved: int, what: str) -> None:
+    told = (MetadataBackup(vg="rl_build", seqno=7, saved=saved),)
+    assert what in only(WARNING, "group-state-not-saved", backups=told).what
+
+
+def disk(source: str, device: str = "") -> DomainDisk:
+    return DomainDisk(
+        target="vda", bus="virtio", kind="disk", source=source, device=device, format="raw"
+    )
+
+
+def test_a_volume_that_two_domains_have() -> None:
+    one = domain(disks=(disk("/dev/rl_build/vm-web"),))
+    other = domain("old", uuid="o", live_nics=(), disks=(disk("/dev/dm-9", DISK.device),))
+    found = only(CRITICAL, "volume-shared", domains=(one, other))
+    assert found.what == "it is a disk of 2 domains: old, web"
+    assert "virsh edit web" in found.todo
+
+
+def test_a_disk_that_is_not_active() -> None:
+    one = domain(disks=(disk("/dev/rl_build/vm-web"),))
+    asleep = replace(DISK, active=False, opened=False, device="")
+    found = only(WARNING, "volume-inactive", domains=(one,), volumes=(asleep,))
+    assert found.todo == "lvchange --activate y rl_build/vm-web"
+    assert findings(domains=(domain(),), volumes=(asleep,)) == ()
+
+
+def test_merges() -> None:
+    only(CRITICAL, "merge-failed", volumes=(replace(DISK, merging=True, merge_failed=True),))
+    found = only(WARNING, "merge-waits", volumes=(replace(DISK, merging=True, merge_waits=True),))
+    assert "shut web down" in found.todo
+    foreign = volume("data", merging=True, merge_waits=True)
+    assert "shut its guest down" in only(WARNING, "merge-waits", volumes=(foreign,)).todo
+    assert findings(volumes=(replace(DISK, merging=True),)) == ()
+
+
+STAMP = "20261123T0710Z"
+
+
+def snapshot(*more: str, taken: str = "20261123T071000Z", **changes: object) -> Volume:
+    marks = (f"kvmkeep.set={STAMP}", f"kvmkeep.taken={taken}", "kvmkeep.members=1")
+    tags = (*DISK.tags, *marks, "kvmkeep.level=crash", *more)
+    made = volume("vm-web-s", tags=tags, origin="vm-web", size=Size(GIB), device="253:10")
+    return replace(made, **changes)
+
+
+@pytest.mark.parametrize(
+    ("one", "severity", "name", "what"),
+    [
+        (snapshot(invalid=True), WARNING, "snapshot-lost", "it is no good: invalid"),
+        (snapshot(STATE_PARTIAL), WARNING, "snapshot-lost", "it is no good: incomplete"),
+        (snapshot(filled_percent=70.0), WARNING, "snapshot-filling", "it is 70 % full"),
+        (snapshot(filled_percent=90.0), CRITICAL, "snapshot-filling", "it is 90 % full"),
+        (
+            snapshot("kvmkeep.expires=20261124T065959Z"), WARNING, "snapshot-expired",
+            "it is past its date",
+        ),
+        (
+            snapshot(taken="20261101T000000Z"), WARNING, "snapshot-old",
+            "it is 23 days old and has no date to go",
+        ),
+    ],
+)  # fmt: skip
+def test_snapshots_in_trouble(one: Volume, severity: Severity, name: str, what: str) -> None:
+    found = only(severity, name, volumes=(DISK, one))
+    assert (found.subject, found.what) == (f"snapshot {STAMP} of web", what)
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        snapshot(filled_percent=69.9),
+        snapshot(filled_percent=99.0, size=DISK.size),
+        snapshot("kvmkeep.expires=20270101T000000Z", taken="20261001T000000Z"),
+        snapshot(taken="nonsense"),
+    ],
+)
+def test_snapshots_that_are_well(one: Volume) -> None:
+    assert findings(volumes=(DISK, one)) == ()
+
+
+def test_snapshots_of_others() -> None:
+    other = volume("hand", origin="vm-web", size=Size(GIB), filled_percent=95.0)
+    found = only(WARNING, "snapshot-filling", volumes=(DISK, other))
+    assert "kvmkeep did not make it" in found.todo
+    only(WARNING, "snapshot-lost", volumes=(DISK, replace(other, invalid=True)))
+    assert findings(volumes=(DISK, replace(other, size=DISK.size))) == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ TOOLS = {
 FILE = Fingerprint(device=1, inode=2, size=4096, mtime_ns=3, ctime_ns=4)
 
 
+@cache
 def captured(name: str, kind: str = "lab") -> str:
     """Return the newest capture of that name."""
     found = sorted(CAPTURED.glob(f"{name}-[0-9]*-{kind}.*"))

@@ -2,46 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kvmkeep.cli.consent import add_dry_run
-from kvmkeep.cli.goal import dry_run, reach
-from kvmkeep.cli.guests import add_choice, chosen
+from kvmkeep.cli.of_guests import Args, OfGuests
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
-
-    from kvmkeep.cli.context import Context
     from kvmkeep.model.facts import Facts
     from kvmkeep.model.plan import Plan
     from kvmkeep.model.spec import Spec
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Args:
-    """Which guests."""
-
-    guests: tuple[str, ...]
-    label: tuple[str, ...]
-    dry_run: bool
+__all__ = ["Args", "add", "run"]
 
 
-def add(parser: ArgumentParser) -> None:
-    """Add the arguments."""
-    add_choice(parser, "suspend")
-    add_dry_run(parser)
+def _plan(spec: Spec, facts: Facts, names: tuple[str, ...]) -> Plan:
+    from kvmkeep.planning.pausing import plan_suspend  # noqa: PLC0415
+
+    return plan_suspend(spec, facts, names)
 
 
-def run(args: Args, ctx: Context) -> int:
-    """Suspend them; typing their names is consent enough, since nothing is lost."""
-    names = chosen(args.guests, args.label, ctx)
-
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        from kvmkeep.planning.pausing import plan_suspend  # noqa: PLC0415
-
-        return plan_suspend(spec, facts, names)
-
-    if args.dry_run:
-        return dry_run(planner, names, ctx)
-    return reach("suspend", planner, names, ctx, yes=True)
+_VERB = OfGuests(verb="suspend", what="suspend", plan=_plan)
+add, run = _VERB.add, _VERB.run

@@ -213,7 +213,7 @@ def lost_domain_that_is_to_be_another_one() -> Case:
     reach(host, spec(guest(), networks=networks))
     del host.libvirt.domains["web"]
     wanted = guest(
-        nics=(nic("web", on="internal"), nic("web", 1)), memory=Size(3 * GIB), vcpus=1,
+        nics=(nic("web", on="internal"), nic("web", 1, given=True)), memory=Size(3 * GIB), vcpus=1,
         labels=("new",),
     )  # fmt: skip
     return Case(host=host, spec=spec(wanted, networks=networks), off=("web",))

@@ -186,7 +186,8 @@ class Nic:
 
     `addresses` empty means DHCP, if `dhcp` says so; else they are not known. `gateway` is the
     default route over this NIC, if it has one: the first NIC whose network has a gateway gets it,
-    unless the spec says otherwise.
+    unless the spec says otherwise. `given` when the spec names the MAC itself; else it is derived
+    from the NIC's place in the list.
     """
 
     network: Label
@@ -197,6 +198,7 @@ class Nic:
     routes: tuple[Route, ...]
     dns: tuple[Address, ...]
     search: tuple[str, ...]
+    given: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

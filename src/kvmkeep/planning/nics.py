@@ -25,7 +25,7 @@ def nic_steps(scene: Scene, guest: Guest, domain: Domain) -> tuple[Step, ...]:
 
     A live one is added last of all: only so many fit into the running machine.
     """
-    defined, live = _by_mac(domain.nics), _by_mac(domain.live_nics)
+    defined, live = nics_by_mac(domain.nics), nics_by_mac(domain.live_nics)
     steps = [
         _removal(guest, domain, mac, defined.get(mac), live.get(mac))
         for mac in sorted({*defined, *live})
@@ -53,14 +53,14 @@ def nic_notes(scene: Scene, guest: Guest, domain: Domain) -> tuple[Note, ...]:
     """Return which NICs are left alone, or wait for the guest's next start."""
     notes: list[Note] = []
     subject = f"guest {guest.name}"
-    defined, live = _by_mac(domain.nics), _by_mac(domain.live_nics)
+    defined, live = nics_by_mac(domain.nics), nics_by_mac(domain.live_nics)
     wanted, fits = {nic.mac for nic in guest.nics}, _fitting(guest, domain)
     for mac, found in sorted({**live, **defined}.items()):
         if mac in wanted:
             if found.kind != "bridge":
                 text = f"its NIC {mac} is not on a bridge, but of type {found.kind}: it is left so"
                 notes.append(Note(subject=subject, text=text))
-        elif not _is_ours(scene, guest, domain, mac):
+        elif not is_ours(scene, guest, domain, mac):
             where = f" (on {found.bridge})" if found.bridge else ""
             text = f"its NIC {mac}{where} is not in the spec, and not ours: it is left alone"
             notes.append(Note(subject=subject, text=text))
@@ -78,7 +78,8 @@ def nic_notes(scene: Scene, guest: Guest, domain: Domain) -> tuple[Note, ...]:
     return tuple(notes)
 
 
-def _by_mac(nics: tuple[DomainNic, ...]) -> dict[str, DomainNic]:
+def nics_by_mac(nics: tuple[DomainNic, ...]) -> dict[str, DomainNic]:
+    """Return a domain's NICs by their MAC addresses."""
     return {nic.mac.lower(): nic for nic in nics}
 
 
@@ -86,12 +87,13 @@ def _fitting(guest: Guest, domain: Domain) -> tuple[Nic, ...]:
     """Return the NICs that the running guest lacks, as far as it has ports for them."""
     if domain.live is None:
         return ()
-    live = _by_mac(domain.live_nics)
+    live = nics_by_mac(domain.live_nics)
     missing = tuple(nic for nic in guest.nics if nic.mac not in live)
     return missing[: free_ports(domain)]
 
 
-def _is_ours(scene: Scene, guest: Guest, domain: Domain, mac: str) -> bool:
+def is_ours(scene: Scene, guest: Guest, domain: Domain, mac: str) -> bool:
+    """Whether a NIC was given to a guest by kvmkeep."""
     host = scene.spec.host.name
     return mac in {nic.mac for nic in domain.given} or any(
         mac == guest_mac(host, guest.identity, position) for position in range(_POSITIONS)
@@ -100,9 +102,9 @@ def _is_ours(scene: Scene, guest: Guest, domain: Domain, mac: str) -> bool:
 
 def _to_go(scene: Scene, guest: Guest, domain: Domain, mac: str) -> bool:
     """Whether a NIC is ours and not wanted any more, and can be taken out of something now."""
-    if any(nic.mac == mac for nic in guest.nics) or not _is_ours(scene, guest, domain, mac):
+    if any(nic.mac == mac for nic in guest.nics) or not is_ours(scene, guest, domain, mac):
         return False
-    return mac in _by_mac(domain.nics) or runs(domain)
+    return mac in nics_by_mac(domain.nics) or runs(domain)
 
 
 def _removal(

@@ -25,6 +25,7 @@ from kvmkeep.planning.grow import grow_notes, grow_refusals, grow_steps, later_g
 from kvmkeep.planning.images import ImageWork, image_notes, image_refusals, image_works
 from kvmkeep.planning.kept import kept_step
 from kvmkeep.planning.network import network_notes, network_refusals, network_steps
+from kvmkeep.planning.nic_places import place_refusals
 from kvmkeep.planning.order import in_order, unwilling_needs
 from kvmkeep.planning.scene import Scene, make_scene
 from kvmkeep.planning.stage import fresh
@@ -67,6 +68,7 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         *file_refusals(scene),
         *grow_refusals(scene),
         *guards.identities(scene),
+        *place_refusals(scene),
         *guards.shared_disks(scene),
         *guards.capacity(scene),
         *guards.memory(scene, starting=[one for one in scene.guests if fresh(scene, one)]),

@@ -46,7 +46,8 @@ class NicSection(Section, frozen=True, kw_only=True):
     mac: Annotated[
         MacText | None,
         Meta(
-            description="MAC address. Default: derived from the names of host and guest. "
+            description="MAC address. Default: derived from the names of host and guest, and from "
+            "the place in the list: write it before one in the middle is taken out. "
             "Required if the guest is `adopted`.",
             examples=["52:54:00:12:34:56"],
         ),

@@ -30,12 +30,9 @@ killall sleep
 
 
 @pytest.fixture(autouse=True, scope="module")
-def red(site: Host) -> Iterator[None]:
-    """Give alpha a label while these tests run."""
+def red(site: Host) -> None:
+    """Give alpha a label."""
     site.put_spec({**GUESTS, "alpha": f"{GUESTS['alpha']}labels: [red]\n"})
-    site.apply()
-    yield
-    site.put_spec(GUESTS)
     site.apply()
 
 

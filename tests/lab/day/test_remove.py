@@ -143,8 +143,14 @@ def destroy(site: Host, name: str) -> None:
     site.must("dmsetup remove --retry held")
 
     def typed(text: str) -> int:
-        line = f"script -qec 'kvmkeep trash empty {name}' /dev/null"
-        return site.run(f"{{ sleep 8; echo {text}; }} | {line}", limit=900).returncode
+        """Type this at a terminal once it is asked for."""
+        line = f"script -qefc 'kvmkeep trash empty {name}' /run/said"
+        asked = "until grep -qs 'type the name' /run/said; do kill -0 $run || exit 1; sleep 1; done"
+        return site.run(
+            f"rm -f /run/said /run/typed; mkfifo /run/typed; {line} < /run/typed & run=$!;"
+            f" exec 9> /run/typed; {asked}; echo {text} >&9; wait $run",
+            limit=900,
+        ).returncode
 
     assert typed("beta") == 130
     assert lvs(site) == names

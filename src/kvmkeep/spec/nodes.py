@@ -98,10 +98,11 @@ _NUMBER = re.compile(
 
 # Control characters, line separators that editors don't count, and characters that turn the
 # direction of text, so that it reads otherwise than it is.
-_UNWANTED = re.compile(
+_UNWANTED = (
     "[^\t\n\r\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufefe\uff00-\ufffd"
     "\U00010000-\U0010ffff]"
 )
+_LINES_AND_TABS = str.maketrans(dict.fromkeys("\t\n\r"))
 
 _HINTS = (
     ("mapping values are not allowed", "a ':' too many, or wrong indentation; quote such text"),
@@ -166,7 +167,9 @@ class _Reader:
         return Broken(mark)
 
     def read(self) -> Node | None:
-        unwanted = _UNWANTED.search(self.text)
+        # Text that Python can print holds none of them, and the expression is slow to compile.
+        printable = self.text.translate(_LINES_AND_TABS).isprintable()
+        unwanted = None if printable else re.search(_UNWANTED, self.text)
         if unwanted:
             before = self.text[: unwanted.start()]
             mark = Mark(before.count("\n") + 1, len(before.rpartition("\n")[2]) + 1)

@@ -25,11 +25,11 @@ from kvmkeep.host.environment import invoker
 from kvmkeep.host.lock import Lock
 from kvmkeep.host.machine_door import host_name
 from kvmkeep.host.stop import Stop
-from kvmkeep.model.plan import Outcome, Plan, Report
+from kvmkeep.model.plan import Outcome, Plan, Report, strands
 from kvmkeep.observe.machine import observe
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.report.json import encoded
-from kvmkeep.report.outcome import failure_text, leftover_text, refusal_text
+from kvmkeep.report.outcome import failure_text, leftover_text, refusal_text, unfinished_text
 from kvmkeep.spec.load import load
 
 if TYPE_CHECKING:
@@ -42,6 +42,11 @@ if TYPE_CHECKING:
 
 ROUNDS = 6
 """How often a run plans: more than once only when a plan rests on an assumption."""
+
+TRIES = 3
+"""How often a step that is `alone` is tried."""
+PAUSE = 5.0
+"""Seconds before it is tried again; more after each try."""
 
 Planner = Callable[["Spec", "Facts"], Plan]
 """From what is wanted and what is to the steps: a goal, such as apply, start or shutdown."""
@@ -157,9 +162,13 @@ class _Goal:
             if not plan.certain:
                 raise self._not_converged(plan)
             self._agree(plan)
-            self._run(look)
-            if len(plan.certain) == len(plan.steps):
+            report = self._run(look)
+            if report.ok and len(plan.certain) == len(plan.steps):
                 return self._verified(number + 1)
+            if not report.ok and number >= TRIES:
+                raise StepFailed(unfinished_text(report, self._verb))
+            if not report.ok:
+                self._ctx.door.sleep(PAUSE * number)
         raise self._not_converged(self._look(ROUNDS + 1).plan)
 
     @contextmanager
@@ -218,7 +227,8 @@ class _Goal:
             raise self._stopped()
         self._agreed |= steps
 
-    def _run(self, look: Look) -> None:
+    def _run(self, look: Look) -> Report:
+        """Return what was done in this round; raises where a step strands the others."""
         plan = look.plan
         if self._journal is None:
             self._journal = self._ctx.journals.begin(
@@ -236,13 +246,14 @@ class _Goal:
         )
         total = len(done) + len(plan.steps)
         self._report = replace(report, steps=done + report.steps, total=total)
-        if not report.ok:
+        if report.steps and strands(report.steps[-1]):
             text = failure_text(self._report, self._verb)
             if report.steps[-1].outcome is Outcome.INTERRUPTED:
                 raise Interrupted(text) if self._touched else Declined(text)
             failure = report.steps[-1].failure
             command = failure.command if failure is not None else None
             raise StepFailed(text, argv=command.argv if command is not None else ())
+        return report
 
     @property
     def _touched(self) -> bool:

@@ -163,7 +163,8 @@ def _domain(host: FakeHost, domain: FakeDomain) -> Domain:
     found = parse_domain(Described(state=state, xml=xml_text(domain.xml), live=live), host)
     agent = domain.agent and domain.live is not None
     executes = agent and domain.awake and domain.executes
-    return replace(found, agent=agent, executes=executes, rebooted=domain.rebooted)
+    ready = domain.was_ready and domain.live is not None
+    return replace(found, agent=agent, executes=executes, rebooted=domain.rebooted, was_ready=ready)
 
 
 def _agent(domain: FakeDomain) -> AgentFacts:

@@ -36,6 +36,7 @@ class FakeDomain:
     silent_for: int = 0
     """How many questions its agent leaves without an answer: it boots."""
     rebooted: str = ""
+    was_ready: bool = False
     boots: int = 0
     executes: bool = True
     """Whether its agent runs programs when it is asked to."""
@@ -372,6 +373,7 @@ class FakeVirsh:
         self.runs += 1
         domain.run = self.runs
         domain.boots += 1
+        domain.was_ready = False
         return 0, ""
 
     def _shutdown(self, domain: FakeDomain) -> tuple[int, str]:
@@ -438,9 +440,12 @@ class FakeVirsh:
         trees = _trees(domain, words.flags)
         if trees is None:
             return _NOT_RUNNING
+        assert trees == [domain.live]
+        if words.one("--uri") == "urn:kvmkeep:ready:1":
+            domain.was_ready = True
+            return 0, ""
         if words.one("--uri") != "urn:kvmkeep:reboot:1":
             raise UnknownCommandError(str(rest))
-        assert trees == [domain.live]
         element = ET.fromstring(words.one("--set"))  # noqa: S314 - our own
         domain.rebooted = element.get("asked", "")
         return 0, ""

@@ -49,6 +49,7 @@ from kvmkeep.planning.pausing import plan_resume, plan_suspend
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.poweroff import plan_poweroff
 from kvmkeep.planning.reboot import plan_cold_reboot, plan_reboot
+from kvmkeep.planning.recover import plan_recover
 from kvmkeep.planning.release import Letting, plan_release
 from kvmkeep.planning.remove import Removing, plan_remove
 from kvmkeep.planning.remove_disk import RemovingDisk, plan_remove_disk
@@ -243,6 +244,27 @@ def starting() -> Case:
     with_talking_guests(host)
     names = ("web",)
     return Case(host=host, spec=wanted, planner=lambda s, f: plan_start(s, f, names))
+
+
+def recovering() -> Case:
+    """Return a host after a power cut: web and mail need db, which needs dns; one runs already."""
+    host = a_host()
+    names = ("web", "mail", "db", "dns")
+    db = (GuestName("db"),)
+    wanted = spec(
+        guest("web", needs=db, mounts=("/data",)),
+        guest("mail", needs=db, ready=ReadyConsole(pattern="first boot d.ne")),
+        guest("db", needs=(GuestName("dns"),), data=GIB),
+        guest("dns"),
+    )
+    host.mounts.add("/data")
+    reach(host, wanted)
+    for name in names[:3]:
+        host.libvirt.domains[name].end()
+    for volume in ours(host):
+        volume.active = False
+    with_talking_guests(host)
+    return Case(host=host, spec=wanted, planner=plan_recover)
 
 
 def shutting_down() -> Case:
@@ -773,7 +795,7 @@ PLANS = (
     first_guest, multihomed_with_data_disk, dhcp, openstack_only, complete_image, packed_image,
     remote_packed_image, remote_image_with_detached_signature, new_network_beside_one_in_use,
     changes_of_what_is_there, changing_a_running_guest, lost_domain_that_is_to_be_another_one,
-    domain_and_its_seed_left_behind, starting, shutting_down,
+    domain_and_its_seed_left_behind, starting, shutting_down, recovering,
     snapshot_of_frozen_guest, snapshot_of_suspended_guest, snapshot_of_guest_that_is_off,
     deleting_a_set, deleting_expired_sets, extending_snapshots_that_fill,
     reverting_a_running_guest, reverting_and_keeping_what_was, renaming,

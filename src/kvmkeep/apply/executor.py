@@ -15,13 +15,15 @@ from kvmkeep.host.door import Door
 from kvmkeep.host.run import NOT_STARTED
 from kvmkeep.host.stop import Stop
 from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile
-from kvmkeep.model.plan import Failure, Outcome, Plan, Report, Step, StepReport
+from kvmkeep.model.plan import Failure, Outcome, Plan, Report, Step, StepReport, strands
 
 
 def apply_plan(
     plan: Plan, door: Door, journal: Journal, ui: Ui, stop: Stop | None = None, *, done: int = 0
 ) -> Report:
     """Carry out `plan.certain`; stops at the first step that does not end well.
+
+    After one that is `alone`, only those are left out that come after it.
 
     `done` is the number of steps that earlier rounds did: steps are numbered on from there. The
     report's `total` counts the certain steps of this plan.
@@ -31,6 +33,7 @@ def apply_plan(
     hands = Hands(door=door, journal=journal, ui=ui, stop=stop or Stop())
     total = done + len(plan.steps)
     reports: list[StepReport] = []
+    bad: set[str] = set()
     for number, step in enumerate(plan.certain, done + 1):
         hands.stop.tick()
         if hands.stop.requested:
@@ -38,13 +41,21 @@ def apply_plan(
             break
         journal.step_begins(number, total, step)
         ui.step_begins(number, total, step)
-        report = _carry_out_step(hands, step)
+        missing = [subject for subject in (*step.after, step.subject) if subject in bad]
+        report = _left_out(step, missing[0]) if missing else _carry_out_step(hands, step)
         reports.append(report)
         journal.step_ends(report)
         ui.step_ends(number, total, report)
         if report.outcome is not Outcome.DONE:
+            bad.add(step.subject)
+        if strands(report):
             break
     return Report(steps=tuple(reports), total=len(plan.certain), journal=journal.path)
+
+
+def _left_out(step: Step, missing: str) -> StepReport:
+    detail = f"{missing} did not get so far"
+    return StepReport(step=step, outcome=Outcome.SKIPPED, seconds=0.0, detail=detail)
 
 
 def _carry_out_step(hands: Hands, step: Step) -> StepReport:

@@ -114,6 +114,7 @@ def ending(report: StepReport) -> str:
         Outcome.FAILED: "FAILED",
         Outcome.CHANGED: "not begun: the host has changed since the plan was made",
         Outcome.INTERRUPTED: "interrupted",
+        Outcome.SKIPPED: "left out",
     }
     return f"{words[report.outcome]}, {duration(report.seconds)}"
 

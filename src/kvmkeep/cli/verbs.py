@@ -24,6 +24,7 @@ VERBS: dict[str, str] = {
     "start": "start guests and wait until they are ready",
     "shutdown": "shut guests down gracefully; never cut their power",
     "reboot": "reboot guests gracefully and wait until they are ready again",
+    "recover": "after a power cut: have all guests up, in the order of their needs",
     "suspend": "let guests stand still, with their memory",
     "resume": "let guests that stand still go on",
     "poweroff": "cut the power of guests, as if their plug were pulled",

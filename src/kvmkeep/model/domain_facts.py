@@ -90,7 +90,8 @@ class Domain:
     None where it can't be read, or does not run. `nics` are those of its definition, `live_nics`
     those of the running process, and `ports` the number of devices that can be added to that on
     the bus of a Q35 machine; -1 where this is another machine. `description`, `labels` and `given`
-    are those of its definition.
+    are those of its definition. `was_ready` when its QEMU process keeps that the
+    guest was seen to be ready.
     """
 
     name: str
@@ -117,3 +118,4 @@ class Domain:
     description: str = ""
     labels: tuple[str, ...] = ()
     given: tuple[GivenNic, ...] = ()
+    was_ready: bool = False

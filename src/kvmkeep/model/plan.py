@@ -42,6 +42,9 @@ class Step:
     asks to stop; the first that fails ends them. They must do no harm where an action before
     them was not reached. Nothing runs them where kvmkeep itself is killed: a step that may leave
     a guest stopped has to prepare for that by itself.
+
+    A step that ends badly ends the run, unless it is `alone`: then only the steps of the same
+    subject and those `after` that subject are left out, and the run looks again and tries again.
     """
 
     noun: Noun
@@ -54,6 +57,8 @@ class Step:
     risk: Risk = Risk.NONE
     assumes: str = ""
     looks: bool = False
+    alone: bool = False
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +122,8 @@ class Outcome(StrEnum):
     CHANGED = "changed"
     """The probe found that the world is no longer as it was when the plan was made."""
     INTERRUPTED = "interrupted"
+    SKIPPED = "skipped"
+    """A step that it comes after did not end well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +155,13 @@ class StepReport:
     seconds: float
     detail: str = ""
     failure: Failure | None = None
+
+
+def strands(report: StepReport) -> bool:
+    """Whether a step's end leaves the steps behind it undone, whatever they are about."""
+    if report.outcome in {Outcome.DONE, Outcome.SKIPPED}:
+        return False
+    return report.outcome is Outcome.INTERRUPTED or not report.step.alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

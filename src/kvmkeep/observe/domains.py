@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 from kvmkeep.host.door import Door
 from kvmkeep.host.libvirt import Described, Hypervisor
 from kvmkeep.model.domain_facts import Domain, DomainDisk, DomainNic, GivenNic, Shape
-from kvmkeep.model.names import METADATA_URI, REBOOT_URI
+from kvmkeep.model.names import METADATA_URI, READY_URI, REBOOT_URI
 from kvmkeep.model.units import Size
 from kvmkeep.observe.notebook import Notebook
 
@@ -88,6 +88,7 @@ def parse_domain(described: Described, door: Door) -> Domain:
         ports=-1 if live is None else _ports(live),
         description=root.findtext("description", ""),
         labels=tuple(label.text or "" for label in root.iterfind(f"{_MARK}/{{*}}label")),
+        was_ready=live is not None and live.find(f"metadata/{{{READY_URI}}}ready") is not None,
         given=tuple(_given(nic) for nic in root.iterfind(f"{_MARK}/{{*}}nic")),
     )
 

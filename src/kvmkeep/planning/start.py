@@ -26,15 +26,14 @@ def plan_start(spec: Spec, facts: Facts, names: Iterable[str]) -> Plan:
     """Plan to start guests, and before them those that they need; running ones are left alone."""
     order = in_order(spec, (GuestName(name) for name in names), with_needs=True)
     scene = make_scene(spec, facts, order.guests)
-    unfit = tuple(
-        refusal for guest in scene.guests if (refusal := _unfit(scene, guest)) is not None
-    )
-    off = [guest for guest in scene.guests if _is_off(scene, guest)]
+    found = (unfit(scene, guest) for guest in scene.guests)
+    reasons = tuple(refusal for refusal in found if refusal is not None)
+    off = [guest for guest in scene.guests if is_off(scene, guest)]
     steps = tuple(start_step(scene, guest) for guest in off)
     refusals = (
         *order.refusals,
         *guards.missing_tools(scene, steps),
-        *unfit,
+        *reasons,
         *guards.shared_disks(scene),
         *guards.memory(scene, starting=off),
     )
@@ -54,7 +53,8 @@ def not_a_guest(scene: Scene, guest: Guest) -> Refusal | None:
     return None
 
 
-def _unfit(scene: Scene, guest: Guest) -> Refusal | None:
+def unfit(scene: Scene, guest: Guest) -> Refusal | None:
+    """Return why a guest can't be started, if that is so."""
     refusal = not_a_guest(scene, guest)
     if refusal is not None:
         return refusal
@@ -89,7 +89,7 @@ def paused_text(domain: Domain) -> str:
 def _half_reverted(scene: Scene, guest: Guest) -> Refusal | None:
     """Refuse a guest with disks that are on their way back to a snapshot, or will be at a boot."""
     subject = f"guest {guest.name}"
-    if not _is_off(scene, guest):
+    if not is_off(scene, guest):
         return None
     for disk in guest.volumes:
         volume = scene.volume(disk)
@@ -105,21 +105,22 @@ def _half_reverted(scene: Scene, guest: Guest) -> Refusal | None:
 
 
 def _lacks_mount(scene: Scene, guest: Guest) -> Refusal | None:
-    return unmounted(scene, guest) if _is_off(scene, guest) else None
+    return unmounted(scene, guest) if is_off(scene, guest) else None
 
 
 def _entered(scene: Scene, guest: Guest) -> Refusal | None:
     """Refuse a guest in whose disk a shell is open: both would destroy what the other writes."""
     volume = scene.volume(guest.root)
     left = volume is None or not volume.opened or not tag_value(volume, TAG_SHELL)
-    if left or not _is_off(scene, guest):
+    if left or not is_off(scene, guest):
         return None
     reason = f"a shell is open in its disk {guest.root.lv}"
     hint = "leave that `kvmkeep shell` first"
     return Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint)
 
 
-def _is_off(scene: Scene, guest: Guest) -> bool:
+def is_off(scene: Scene, guest: Guest) -> bool:
+    """Whether a guest of ours has no QEMU process."""
     domain = scene.own_domain(guest)
     return domain is not None and not active(domain)
 
@@ -135,6 +136,19 @@ def start_step(
 
     `state` is the one that it is in by then, if not the observed one.
     """
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=f"guest {guest.name}",
+        what="start it, and wait until it is ready",
+        why="you asked for it, or a guest that you asked for needs it",
+        probe=has_state(guest, str(state or scene.domains[guest.name].state)),
+        actions=(*start_actions(scene, guest), *ready(guest), *after),
+        risk=Risk.GUEST,
+    )
+
+
+def start_actions(scene: Scene, guest: Guest) -> tuple[Action, ...]:
+    """Return what starts a guest, after its mounts were seen and its LVs activated."""
     actions: list[Action] = [*mounted(guest), *activation(scene, guest)]
     if isinstance(guest.run.ready, ReadyConsole):
         log = console_log(guest.name)
@@ -143,14 +157,4 @@ def start_step(
         actions.append(
             Command(argv=move, why="keep the console's old log apart from the new one", ok=(0, 1))
         )
-    actions.append(start_command(guest))
-    actions.extend(ready(guest))
-    return Step(
-        noun=Noun.DOMAINS,
-        subject=f"guest {guest.name}",
-        what="start it, and wait until it is ready",
-        why="you asked for it, or a guest that you asked for needs it",
-        probe=has_state(guest, str(state or scene.domains[guest.name].state)),
-        actions=(*actions, *after),
-        risk=Risk.GUEST,
-    )
+    return (*actions, start_command(guest))

@@ -85,6 +85,21 @@ def _state(report: Report, last: StepReport) -> str:
     return f"{before}; {its}; {after}. Nothing was lost."
 
 
+def unfinished_text(report: Report, verb: str) -> str:
+    """Return what is to be said about a run that left some of its steps out, or tried in vain."""
+    lines = ["Not all went well, and trying again did not help:"]
+    for one in report.steps:
+        if one.outcome is Outcome.DONE:
+            continue
+        lines.append(f"{one_line(one.step.subject)}: {one_line(one.step.what)}: {one.outcome}")
+        lines += [f"  {line}" for line in lines_of(one.detail)[-_LAST_LINES:]]
+    lines += ["", "The other steps are done. Nothing was lost."]
+    lines.append(f"To try again, type: kvmkeep {verb}")
+    if report.journal:
+        lines.append(f"The whole story: {one_line(report.journal)}")
+    return "\n".join(lines)
+
+
 def refusal_text(plan: Plan) -> str:
     """Return all reasons why a plan is refused."""
     return "\n".join(refusal_lines(plan.refusals, _WIDTH))

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from kvmkeep.errors import (
     StepFailed,
     Unready,
 )
-from kvmkeep.flow import ROUNDS, Confirm, Context, Look, reach
+from kvmkeep.flow import PAUSE, ROUNDS, TRIES, Confirm, Context, Look, reach
 from kvmkeep.host.lock import Lock
 from kvmkeep.model.plan import Plan, Refusal, Report
 
@@ -283,3 +284,29 @@ def test_a_bug_is_told_to_the_journal(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         site.reach()
     assert site.outcome == "ended by an unexpected error"
+
+
+ALONE = replace(step("db", command("act db")), subject="guest db", alone=True)
+BESIDE = replace(step("web", command("act web")), subject="guest web")
+
+
+def test_a_step_alone_is_tried_again_after_a_new_look(tmp_path: Path) -> None:
+    answers = {"act db": lambda number: ended(1 if number < 3 else 0)}
+    site = Site(
+        tmp_path, Plan(steps=(ALONE, BESIDE)), Plan(steps=(ALONE,)), Plan(steps=(ALONE,)), EMPTY,
+        answers=answers,
+    )  # fmt: skip
+    site.reach()
+    assert site.acts == ["act db", "act web", "act db", "act db"]
+    assert site.door.now > PAUSE + 2 * PAUSE
+    assert site.outcome == "done"
+
+
+def test_and_not_for_ever(tmp_path: Path) -> None:
+    answers = {"act db": lambda _: ended(1, stderr="no such disk")}
+    site = Site(tmp_path, Plan(steps=(ALONE, BESIDE)), answers=answers)
+    error = site.fails(StepFailed)
+    assert site.acts.count("act db") == TRIES
+    assert "guest db: db: failed" in error.message
+    assert "no such disk" in error.message
+    assert "guest web" not in error.message

@@ -1,0 +1,140 @@
+"""`kvmkeep recover`: after the host's start, have all guests up in the order of their needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kvmkeep.apply.ui import SteadyUi
+from kvmkeep.cli.consent import add_dry_run
+from kvmkeep.cli.goal import demand_own_libvirt, dry_run
+from kvmkeep.errors import DIFFERENCES_FOUND
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from kvmkeep.apply.ui import Ui
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.facts import Facts
+    from kvmkeep.model.plan import Plan, StepReport
+    from kvmkeep.model.spec import Spec
+    from kvmkeep.planning.recover import Recovery
+
+VERB = "recover"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Args:
+    """Whether only to show the steps."""
+
+    dry_run: bool
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    add_dry_run(parser)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """How it went with one guest: `at` is when it was seen to be ready in this run, if it was.
+
+    `why` tells why it is not up, or what went wrong.
+    """
+
+    guest: str
+    state: str
+    at: str
+    needs: tuple[str, ...]
+    why: str
+
+
+UP, HELD, NOT_UP = "up", "held back", "not up"
+
+
+class Watching(SteadyUi):
+    """Notes how the last step of each guest ended, and when."""
+
+    def __init__(self, ui: Ui, now: Callable[[], datetime]) -> None:
+        super().__init__(ui)
+        self.last: dict[str, tuple[StepReport, datetime]] = {}
+        self._now = now
+
+    def step_ends(self, number: int, total: int, report: StepReport) -> None:
+        """Note it, and pass it on."""
+        self.last[report.step.subject] = (report, self._now())
+        super().step_ends(number, total, report)
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Bring them up, as nobody is there at night to be asked; tell how each of them stands."""
+    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
+    from kvmkeep.cli.progress import make_ui  # noqa: PLC0415
+    from kvmkeep.planning.recover import recovery  # noqa: PLC0415
+
+    looks: list[Recovery] = []
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        looks.append(recovery(spec, facts))
+        return looks[-1].plan
+
+    if args.dry_run:
+        return dry_run(planner, (), ctx)
+    demand_own_libvirt(VERB, ctx)
+    ui = make_ui(ctx.streams)
+    watching = Watching(ui, utc_now)
+    try:
+        ctx.run_goal(watching, VERB, planner, lambda _: True)
+    finally:
+        ui.close()
+        if looks and not looks[-1].plan.refusals:
+            tell(looks[-1], watching, ctx)
+    return DIFFERENCES_FOUND if looks[-1].held else 0
+
+
+def rows(found: Recovery, watching: Watching) -> tuple[Row, ...]:
+    """Return how each guest stands that is to run with the host, in the order of the needs."""
+    left = {step.subject for step in found.plan.steps}
+    held = {one.subject: f"{one.reason} ({one.hint})" for one in found.held}
+    made: list[Row] = []
+    for guest in found.guests:
+        subject = f"guest {guest.name}"
+        report, moment = watching.last.get(subject, (None, None))
+        good = report is None or report.outcome == "done"
+        state = HELD if subject in held else UP if good and subject not in left else NOT_UP
+        at = moment.isoformat(timespec="seconds") if moment is not None and state == UP else ""
+        why = held.get(subject, "" if report is None or good else report.detail)
+        needs = (*guest.run.needs, *guest.run.mounts)
+        made.append(Row(guest=guest.name, state=state, at=at, needs=needs, why=why))
+    return tuple(made)
+
+
+def tell(found: Recovery, watching: Watching, ctx: Context) -> None:
+    """Print the report: on a terminal and in the unit's log, or as JSON."""
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from kvmkeep.cli.table import table  # noqa: PLC0415
+    from kvmkeep.report.clean import one_line  # noqa: PLC0415
+
+    made = rows(found, watching)
+    held = {one.subject for one in found.held}
+    notes = [note for note in found.plan.notes if note.subject not in held]
+    if ctx.json:
+        ctx.print_json({
+            "guests": [asdict(row) for row in made],
+            "notes": [{"subject": note.subject, "text": note.text} for note in notes],
+        })  # fmt: skip
+        return
+    if not made:
+        ctx.streams.result("No guest is to run with the host.")
+    else:
+        cells = [(row.guest, row.state, row.at or "-", ", ".join(row.needs) or "-") for row in made]
+        head = ("GUEST", "STATE", "READY AT", "NEEDS")
+        ctx.streams.result(table(head, cells, ctx.streams.width))
+    for row in made:
+        if row.why:
+            ctx.streams.talk(f"{row.state}: guest {row.guest}: {one_line(row.why)}")
+    for note in notes:
+        ctx.streams.talk(f"{one_line(note.subject)}: {one_line(note.text)}")

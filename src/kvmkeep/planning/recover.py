@@ -1,0 +1,230 @@
+"""The plan of `recover`: all that runs with the host comes up, in order; what can't is held back.
+
+A guest counts as up once it was seen to be ready; its QEMU process keeps that as a mark. So a run
+that was killed, or a second power cut, is only another beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kvmkeep.model.command import Command
+from kvmkeep.model.facts import ArrayState, Facts
+from kvmkeep.model.names import READY_KEY, READY_URI
+from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
+from kvmkeep.model.snapshot import snapshot_sets
+from kvmkeep.model.spec import Guest, OnFail, Spec
+from kvmkeep.model.units import GuestName, Size
+from kvmkeep.planning import guards
+from kvmkeep.planning.domains import has_state, is_guest
+from kvmkeep.planning.order import in_order
+from kvmkeep.planning.scene import Scene, active, make_scene
+from kvmkeep.planning.start import is_off, start_actions, unfit
+from kvmkeep.planning.storage import storage_refusals
+from kvmkeep.planning.waiting import ready
+
+_PARTIAL = 8
+"""Position in `lv_attr` of the letter that tells of lost physical volumes: lvs(8)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """What is wanted on this host, in order, what of it is held back and why, and the plan."""
+
+    guests: tuple[Guest, ...]
+    held: tuple[Refusal, ...]
+    plan: Plan
+
+
+def plan_recover(spec: Spec, facts: Facts) -> Plan:
+    """Plan to have all guests up that run with the host; see `recovery`."""
+    return recovery(spec, facts).plan
+
+
+def recovery(spec: Spec, facts: Facts) -> Recovery:
+    """Find out which guests are to run with the host, which of them can, and how they get up.
+
+    What they need is started too, whether it starts with the host by itself or not. One guest
+    that can't be started refuses nothing: it is held back, with those that need it.
+    """
+    willing = (
+        guest.name
+        for guest in spec.guests
+        if (domain := facts.domain(guest.name)) is not None and domain.autostart and domain.ours
+    )
+    order = in_order(spec, willing, with_needs=True)
+    scene = make_scene(spec, facts, order.guests)
+    held = _held(scene)
+    names = {refusal.subject for refusal in held}
+    able = [guest for guest in scene.guests if _subject(guest) not in names]
+    down = [guest for guest in able if not _up(scene, guest)]
+    steps = () if order.refusals else _steps(scene, down)
+    plan = Plan(
+        steps=steps,
+        refusals=(
+            *order.refusals,
+            *guards.unseen(scene),
+            *guards.missing_tools(scene, steps),
+        ),
+        notes=(
+            *(
+                Note(subject=one.subject, text=f"held back: {one.reason} ({one.hint})")
+                for one in held
+            ),
+            *_storage_notes(scene),
+        ),
+    )
+    return Recovery(guests=scene.guests, held=held, plan=plan)
+
+
+def _subject(guest: Guest) -> str:
+    return f"guest {guest.name}"
+
+
+def _up(scene: Scene, guest: Guest) -> bool:
+    domain = scene.own_domain(guest)
+    return domain is not None and domain.was_ready
+
+
+def _held(scene: Scene) -> tuple[Refusal, ...]:
+    """Return why guests are held back, each once, in the order of the guests."""
+    others = (*guards.shared_disks(scene), *storage_refusals(scene))
+    known = {refusal.subject: refusal for refusal in others}
+    going: list[Guest] = []
+    found: dict[GuestName, Refusal] = {}
+    for guest in scene.guests:
+        refusal = unfit(scene, guest)
+        if refusal is None and is_off(scene, guest):
+            refusal = (
+                _needs_held(scene, guest, found)
+                or known.get(_subject(guest))
+                or _torn(scene, guest)
+                or _no_memory(scene, going, guest)
+            )
+            if refusal is None:
+                going.append(guest)
+        if refusal is not None:
+            found[guest.name] = refusal
+    return tuple(found.values())
+
+
+def _needs_held(scene: Scene, guest: Guest, held: dict[GuestName, Refusal]) -> Refusal | None:
+    for need in guest.run.needs:
+        if need in held and scene.every_guest[need].run.on_fail is OnFail.HOLD:
+            hint = f"see what guest {need} lacks"
+            reason = f"it needs {need}, which is held back"
+            return Refusal(subject=_subject(guest), reason=reason, hint=hint)
+    return None
+
+
+def _torn(scene: Scene, guest: Guest) -> Refusal | None:
+    """Refuse a guest whose LV lies on a physical volume that is lost."""
+    for disk in guest.volumes:
+        volume = scene.volume(disk)
+        if volume is not None and volume.attributes[_PARTIAL : _PARTIAL + 1] == "p":
+            reason = f"a part of its LV {volume.vg}/{volume.name} is on a disk that is missing"
+            hint = "bring that disk back: `pvs`, `lvs -o +devices`, `cat /proc/mdstat`"
+            return Refusal(subject=_subject(guest), reason=reason, hint=hint)
+    return None
+
+
+def _no_memory(scene: Scene, going: list[Guest], guest: Guest) -> Refusal | None:
+    """Refuse a guest for which the host has no memory left besides those that come before it."""
+    running = sum(one.memory.bytes for one in scene.facts.domains if active(one))
+    promised = Size(running + sum(one.memory_max.bytes for one in (*going, guest)))
+    limit = scene.facts.memory.minus(scene.spec.host.memory_reserve)
+    if promised.bytes <= limit.bytes:
+        return None
+    reason = f"with it, {promised} of memory would be given to guests, and {limit} may be"
+    hint = "shut another one down, or give guests less memory"
+    return Refusal(subject=_subject(guest), reason=reason, hint=hint)
+
+
+def _storage_notes(scene: Scene) -> tuple[Note, ...]:
+    """Tell what is not well below the guests: nothing of it keeps a guest off by itself."""
+    notes = [
+        Note(subject=f"array {one.name}", text=f"it is {one.state} ({one.detail})")
+        for one in scene.facts.arrays
+        if one.state is not ArrayState.CLEAN
+    ]
+    if scene.group is not None and scene.group.missing_pvs:
+        count = scene.group.missing_pvs
+        text = f"{count} of its physical volumes {'is' if count == 1 else 'are'} missing"
+        notes.append(Note(subject=f"volume group {scene.group.name}", text=text))
+    notes += [
+        Note(subject=f"guest {one.guest}", text=f"its snapshot set {one.name} is lost: it was full")
+        for one in snapshot_sets(scene.facts.volumes, scene.spec.storage.vg)
+        if any(member.invalid for member in one.members)
+    ]
+    notes += [
+        Note(
+            subject=f"guest {seed.guest}",
+            text="its seed lies on the host: a first boot is not finished (kvmkeep apply)",
+        )
+        for seed in scene.facts.seeds
+    ]
+    return tuple(notes)
+
+
+def _steps(scene: Scene, pending: list[Guest]) -> tuple[Step, ...]:
+    """Start what can be started, and wait for what others need first.
+
+    As many boot at once as the host has CPUs, and at least two. The needs make no circle.
+    """
+    steps: list[Step] = []
+    todo, booting = list(pending), list[Guest]()
+    while todo or booting:
+        unsettled = {guest.name for guest in (*todo, *booting)}
+        free = next((one for one in todo if not unsettled & {*one.run.needs}), None)
+        if free is not None and len(booting) < max(2, scene.facts.cpus):
+            todo.remove(free)
+            booting.append(free)
+            if is_off(scene, free):
+                steps.append(_start(scene, free))
+        else:
+            needed = {need for one in todo for need in one.run.needs}
+            first = next((one for one in booting if one.name in needed), booting[0])
+            booting.remove(first)
+            steps.append(_wait(scene, first))
+    return tuple(steps)
+
+
+def _after(scene: Scene, guest: Guest) -> tuple[str, ...]:
+    needs: Iterable[Guest] = (scene.every_guest[need] for need in guest.run.needs)
+    return tuple(_subject(one) for one in needs if one.run.on_fail is OnFail.HOLD)
+
+
+def _start(scene: Scene, guest: Guest) -> Step:
+    needs = (*guest.run.needs, *guest.run.mounts)
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=_subject(guest),
+        what="start it",
+        why=f"what it needs is there: {', '.join(needs)}" if needs else "it runs with the host",
+        probe=has_state(guest, str(scene.domains[guest.name].state)),
+        actions=start_actions(scene, guest),
+        risk=Risk.GUEST,
+        alone=True,
+        after=_after(scene, guest),
+    )
+
+
+def _wait(scene: Scene, guest: Guest) -> Step:
+    seen = Command(
+        argv=(
+            "virsh", "metadata", "--domain", guest.name, "--uri", READY_URI, "--key", READY_KEY,
+            "--set", "<ready/>", "--live",
+        ),
+        why="have its QEMU process remember that it was ready",
+    )  # fmt: skip
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=_subject(guest),
+        what="wait until it is ready",
+        why="only then it counts as up",
+        probe=is_guest(guest),
+        actions=(*ready(guest), seen),
+        alone=True,
+        after=_after(scene, guest),
+    )

@@ -1,0 +1,91 @@
+"""`recover`, from the command line down to a host in memory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.test_verbs import GUEST_YAML, HASH, Site
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """Three guests after a power cut: web needs db and a mount, mail needs nobody."""
+    made = Site(tmp_path)
+    text = GUEST_YAML.replace("HASH", HASH)
+    runs = {"web": "{needs: [db, /data]}", "db": "{start_timeout: 5}", "mail": "{}"}
+    made.host.mounts.add("/data")
+    for number, (name, run) in enumerate(runs.items(), 37):
+        changed = text.replace(".37", f".{number}") + f"run: {run}\n"
+        Path(made.spec_dir, f"guests/{name}.yaml").write_text(changed)
+    assert made.line("apply", "--yes") == 0
+    for domain in made.host.libvirt.domains.values():
+        domain.end()
+    return made
+
+
+def states(site: Site) -> dict[str, str]:
+    return {name: one.state for name, one in site.host.libvirt.domains.items()}
+
+
+def test_all_come_up_and_the_report_says_so(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert site.line("recover", "--dry-run") == 0
+    assert set(states(site).values()) == {"shut off"}
+    assert "start it" in capsys.readouterr().out
+    assert site.line("recover") == 0
+    assert set(states(site).values()) == {"running"}
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["GUEST", "STATE", "READY", "AT", "NEEDS"]
+    words = next(line.split() for line in lines if line.startswith("web"))
+    assert words[1] == "up"
+    assert words[3:] == ["db,", "/data"]
+    assert site.line("--json", "recover") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {(one["guest"], one["state"], one["at"]) for one in found["guests"]} == {
+        ("web", "up", ""), ("db", "up", ""), ("mail", "up", ""),
+    }  # fmt: skip
+
+
+def test_who_is_held_back_is_told_and_the_others_come_up(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.host.mounts.clear()
+    capsys.readouterr()
+    assert site.line("recover") == 9
+    assert states(site) == {"web": "shut off", "db": "running", "mail": "running"}
+    told = capsys.readouterr()
+    assert "held back: guest web: it needs /data, where nothing is mounted" in told.err
+    assert told.err.count("nothing is mounted") <= 2
+
+
+def test_a_guest_that_does_not_get_ready_stops_nobody_else(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.host.libvirt.silent_agents.add("db")
+    capsys.readouterr()
+    assert site.line("recover") == 7
+    assert states(site) == {"web": "shut off", "db": "running", "mail": "running"}
+    told = capsys.readouterr()
+    assert "not up: guest db" in told.err
+    assert "not up: guest web: guest db did not get so far" in told.err
+    assert "trying again did not help" in told.err
+    site.host.libvirt.silent_agents.clear()
+    assert site.line("recover") == 0
+    assert set(states(site).values()) == {"running"}
+
+
+def test_without_such_guests_this_is_said(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    for domain in site.host.libvirt.domains.values():
+        domain.autostart = False
+    capsys.readouterr()
+    assert site.line("recover") == 0
+    assert capsys.readouterr().out == "No guest is to run with the host.\n"
+
+
+def test_what_is_not_well_below_is_told(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.host.put("/var/lib/kvmkeep/seed/mail.iso", b"secret", 0o600)
+    assert site.line("recover") == 0
+    assert "guest mail: its seed lies on the host" in capsys.readouterr().err

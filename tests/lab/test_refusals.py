@@ -63,9 +63,9 @@ def test_bad_images_are_refused_by_name_all_at_once(host: Host) -> None:
     }
     host.put_spec(guests, images(**paths))
     said = " ".join(refused(host, 4).split())
-    for name, (file, _, word) in BAD_IMAGES.items():
-        for part in (f"image {name}", file, word):
-            assert part in said
+    for name, (_, _, word) in BAD_IMAGES.items():
+        assert f"image {name}: " in said
+        assert word in said
 
 
 def test_a_flipped_bit_is_found_before_the_guest_can_start(host: Host) -> None:

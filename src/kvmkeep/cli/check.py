@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kvmkeep.errors import KvmkeepError
+from kvmkeep.errors import KvmkeepError, SpecError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -64,6 +64,8 @@ def _looked(ctx: Context) -> tuple[str, tuple[Finding, ...], tuple[Measure, ...]
         vitals = examine(ctx, spec, facts, answers=True)
         findings = judge(spec, facts, make_plan(spec, facts, ()), vitals)
         return spec.host.name, findings, measures(spec, facts, vitals)
+    except SpecError as error:
+        return "this host", (_unknown("check", error.message, "kvmkeep validate"),), ()
     except KvmkeepError as error:
         return "this host", (_unknown("check", error.message, error.hint),), ()
 
@@ -80,7 +82,12 @@ def _write(
 
     content = metrics_text(findings, figures, utc_now())
     path = str(Path(path).absolute())
+    directory = str(Path(path).parent)
     try:
+        # The door would make it, and nobody would read what a mistyped path holds.
+        if ctx.door().look(directory) is None:
+            reason = f"there is no directory {directory}"
+            return (_unknown(f"metrics {path}", reason, f"mkdir {directory}, or another FILE"),)
         # node_exporter is not root.
         ctx.door().write(WriteFile(path=path, content=content, why="tell metrics", mode=0o644))
     except OSError as error:

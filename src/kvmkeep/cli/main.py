@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None, stages: Stages | None = None) -> int
     """Run one command line and return its exit code; `stages` stand in for the machine's."""
     # The values of a run live until its end; at the default of 700, Python looks for cycles among
     # all of them again and again (gc, "set_threshold").
-    gc.set_threshold(500_000)
+    gc.set_threshold(50_000)
     streams = Streams.of_process()
     arguments = sys.argv[1:] if argv is None else argv
     code = _guarded(arguments, streams, stages)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fakes.host import FakeFile
 from prometheus_client.parser import text_string_to_metric_families
 from unit.cli.test_inside import ANSWERS
 from unit.cli.test_verbs import Site
@@ -139,6 +140,7 @@ def test_metrics_are_written_whole_and_understood(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.change = degraded
+    site.host.files["/var/lib/prom"] = FakeFile(content=b"", inode=1, stamp=1, kind="directory")
     assert site.line("check", "--prometheus", "/var/lib/prom/kvmkeep.prom") == 2
     file = site.host.files["/var/lib/prom/kvmkeep.prom"]
     assert file.mode == 0o644
@@ -149,17 +151,33 @@ def test_metrics_are_written_whole_and_understood(
     capsys.readouterr()
 
 
-def test_metrics_of_a_check_that_failed_say_so(site: Site) -> None:
+def test_metrics_of_a_check_that_failed_say_so(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
     Path(site.spec_dir, "host.yaml").write_text("uplink: [")
+    site.host.files["/"] = FakeFile(content=b"", inode=1, stamp=1, kind="directory")
     assert site.line("check", "--prometheus", "/x.prom") == 3
     text = site.host.files["/x.prom"].content.decode()
     assert "kvmkeep_check_status 3\n" in text
+    assert "do:  kvmkeep validate" in capsys.readouterr().out
+
+
+def test_metrics_go_into_no_directory_that_is_not_there(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mistyped path would be made, and nobody would ever read it."""
+    assert site.line("check", "--prometheus", "/var/lib/pron/x.prom") == 3
+    assert "metrics /var/lib/pron/x.prom: there is no directory /var/lib/pron" in (
+        capsys.readouterr().out
+    )
+    assert "/var/lib/pron/x.prom" not in site.host.files
 
 
 def test_metrics_that_cannot_be_written(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     def full(_: object) -> None:
         raise OSError(28, "No space left on device")
 
+    site.host.files["/"] = FakeFile(content=b"", inode=1, stamp=1, kind="directory")
     site.door.write = full  # type: ignore[attr-defined]
     assert site.line("check", "--prometheus", "/x.prom") == 3
     said = capsys.readouterr().out

@@ -170,28 +170,23 @@ def _on(*, on: bool) -> str:
 
 
 def _taps(patient: Patient, domain: Domain) -> Iterator[Finding]:
-    """Find each NIC's tap device, which has the NIC's MAC with another first byte.
+    """Find each NIC's tap device, by its name.
 
-    libvirt gives it 0xFE, so that the bridge never takes it for its own address
-    (virNetDevTapCreateInBridgePort() of its src/util/virnetdevtap.c).
+    libvirt gives it the NIC's MAC with 0xFE as its first byte, but udev may give it another one
+    (systemd.link(5), `MACAddressPolicy=persistent`).
     """
-    masters = {link.mac.lower()[2:]: link.master for link in patient.facts.links if _tap(link)}
+    masters = {link.name: link.master for link in patient.facts.links}
     for nic in domain.live_nics:
-        mac = nic.mac.lower()
-        if nic.kind != "bridge" or masters.get(mac[2:], "") == nic.bridge:
+        if nic.kind != "bridge" or not nic.tap or masters.get(nic.tap, "") == nic.bridge:
             continue
         yield Finding(
             name="guest-cut-off",
             severity=Severity.CRITICAL,
             subject=f"guest {domain.name}",
-            what=f"its NIC {mac} is not a port of {nic.bridge}",
+            what=f"its NIC {nic.mac} ({nic.tap}) is not a port of {nic.bridge}",
             why="the guest runs, and nobody reaches it there",
-            todo=f"virsh domiflist {domain.name}; ip link set IFACE master {nic.bridge}",
+            todo=f"ip link set {nic.tap} master {nic.bridge}",
         )
-
-
-def _tap(link: Link) -> bool:
-    return link.kind == "tun"
 
 
 def _filters(patient: Patient) -> Iterator[Finding]:

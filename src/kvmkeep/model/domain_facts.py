@@ -28,12 +28,16 @@ class DomainDisk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DomainNic:
-    """A network interface of a domain. `xml` is its element in libvirt's own XML."""
+    """A network interface of a domain. `xml` is its element in libvirt's own XML.
+
+    `tap` names the host's interface that it is while it runs; empty where there is none.
+    """
 
     mac: str
     bridge: str
     model: str
     kind: str = "bridge"
+    tap: str = ""
     xml: str = ""
 
 

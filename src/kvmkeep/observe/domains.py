@@ -172,6 +172,7 @@ def _nic(nic: ET.Element) -> DomainNic:
         bridge=_get(nic, "source", "bridge"),
         model=_get(nic, "model", "type"),
         kind=nic.get("type", ""),
+        tap=_get(nic, "target", "dev"),
         xml=ET.tostring(nic, encoding="unicode").strip(),
     )
 

@@ -34,12 +34,22 @@ def with_taps(facts: Facts) -> Facts:
     """Add what the kernel has of a running guest: its tap device in the bridge."""
     bridge = facts.link("virbr1.223")
     assert bridge is not None
-    taps = [
-        replace(bridge, name=f"vnet{number}", kind="tun", mac="fe" + nic.mac[2:], master=nic.bridge)
+    domains = tuple(
+        replace(
+            domain,
+            live_nics=tuple(
+                replace(nic, tap=f"{domain.name}-{number}")
+                for number, nic in enumerate(domain.live_nics)
+            ),
+        )
         for domain in facts.domains
-        for number, nic in enumerate(domain.live_nics)
+    )
+    taps = [
+        replace(bridge, name=nic.tap, kind="tun", master=nic.bridge)
+        for domain in domains
+        for nic in domain.live_nics
     ]
-    return replace(facts, links=(*facts.links, *taps))
+    return replace(facts, links=(*facts.links, *taps), domains=domains)
 
 
 def degraded(facts: Facts) -> Facts:

@@ -47,11 +47,14 @@ def volume(name: str, **changes: object) -> Volume:
     return replace(made, **changes)
 
 
+NIC = DomainNic(mac=MAC, bridge="virbr1.223", model="virtio", tap="vnet0")
+
+
 def domain(name: str = "web", **changes: object) -> Domain:
     made = Domain(
         name=name, uuid=WEB.uuid, state=DomainState.RUNNING, persistent=True, autostart=True,
         ours=True, memory=Size(2 * GIB), vcpus=2, disks=(), nics=(), agent=True, serial_log="",
-        xml="<domain/>", live_nics=(DomainNic(mac=MAC, bridge="virbr1.223", model="virtio"),),
+        xml="<domain/>", live_nics=(NIC,),
     )  # fmt: skip
     return replace(made, **changes)
 

@@ -113,9 +113,14 @@ def test_mtus() -> None:
 def test_a_guest_whose_nic_is_no_port() -> None:
     for changed in (links(without="vnet0"), links(replace(TAP, master=""))):
         found = only(CRITICAL, "guest-cut-off", links=changed)
-        assert found.what == f"its NIC {MAC} is not a port of virbr1.223"
+        assert found.what == f"its NIC {MAC} (vnet0) is not a port of virbr1.223"
+        assert found.todo == "ip link set vnet0 master virbr1.223"
         off = domain(state=DomainState.SHUTOFF)
         assert "guest-cut-off" not in [one.name for one in findings(links=changed, domains=(off,))]
+
+
+def test_a_tap_device_is_known_by_its_name_since_udev_may_give_it_another_mac() -> None:
+    assert findings(links=links(replace(TAP, mac="02:8c:25:2f:b2:e2"))) == ()
 
 
 def test_a_nic_that_is_in_no_bridge_by_its_kind() -> None:

@@ -34,7 +34,10 @@ def must(lab: Lab, *argv: str) -> None:
     """Run a command in the lab; the demo ends where it fails."""
     code = show(lab, *argv)
     if code != 0:
-        hint = f"look around with: python3 -m lab shell --name {NAME}"
+        hint = (
+            f"look around with: python3 -m lab shell --name {NAME}; if something was "
+            f"changed there, begin anew: python3 -m lab down --name {NAME}"
+        )
         raise LabError(f"the command ended with exit code {code}", hint)
 
 

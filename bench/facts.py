@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.domain_facts import Domain, DomainDisk, DomainNic, DomainState

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from kvmkeep import __version__
 from kvmkeep.apply.checkpoint import wait_for_others
@@ -55,8 +57,7 @@ Confirm = Callable[[Plan], bool]
 """Asks whether this plan may run; asked again when a later round plans something else."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(Struct, frozen=True, kw_only=True):
     """What a run works with. `argv` is the command line as the administrator typed it.
 
     `agents` names the guests whose agents are asked with each look. `door` must share `stop`:
@@ -113,8 +114,7 @@ def run_goal(ctx: Context, verb: str, planner: Planner, confirm: Confirm | None 
     return reach(ctx, verb, look, confirm)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Look(Struct, frozen=True, kw_only=True):
     """A look: spec and facts (as JSON, for the journal), and the plan made from them."""
 
     spec: bytes

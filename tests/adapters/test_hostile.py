@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from adapters.replay import TOOLS, Replay, captured, ended, lab_host, problem
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from kvmkeep.host import iproute, lvm, nmcli, space, upkeep
 from kvmkeep.host.tools import Unanswered

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from adapters.replay import Replay, captured, captured_files, ended, lab_host, problem
+from msgspec.structs import replace
 
 from kvmkeep.host import lvm, mdadm, space, upkeep
 from kvmkeep.model.facts import ArrayState

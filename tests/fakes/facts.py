@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fakes.lvm import EXTENT
 from fakes.virsh import xml_text
+from msgspec.structs import replace
 
 from kvmkeep.host.libvirt import Described, State
 from kvmkeep.model.agent import AgentDisk, AgentFacts, AgentFilesystem

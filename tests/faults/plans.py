@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_interface
 from xml.etree import ElementTree as ET
@@ -13,6 +13,7 @@ from fakes.host import CLOUD, FakeHost, FakeImage, digest_of
 from fakes.lvm import EXTENT
 from fakes.nm import FakeLink, FakeProfile
 from fakes.virsh import FakeDomain, xml_text
+from msgspec.structs import replace
 from unit.planning.build import GIB, IMAGE, guest, network, nic, spec
 from unit.planning.rounds import reach
 from unit.planning.test_tweak import ALL

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from fakes.nm import FakeLink, FakeProfile
 from faults.door import FaultyDoor
 from faults.plans import a_host, with_foreign_things
 from hostile.site import Hostile
+from msgspec.structs import replace
 from unit.cli.test_verbs import GIB
 from unit.planning.build import IMAGE, guest, spec
 from unit.planning.rounds import StepError, reach

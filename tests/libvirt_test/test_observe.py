@@ -6,12 +6,12 @@ import socket
 import sys
 import time
 import uuid
-from dataclasses import replace
 from pathlib import Path
 
 import libvirt as library
 import pytest
 from adapters.replay import Replay, captured
+from msgspec.structs import replace
 
 from kvmkeep.errors import Unready
 from kvmkeep.host.libvirt import Described, Hypervisor, Libvirt, State, _look, _states

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from kvmkeep.apply.hands import Hands, StopAsked, attempt, carry_out, stop_if_asked
 from kvmkeep.apply.polling import wait_for

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from kvmkeep.apply.checkpoint import change_network
 from kvmkeep.apply.hands import Hands, StopAsked, attempt, carry_out, failure_of

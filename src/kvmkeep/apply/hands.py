@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from kvmkeep.apply.journal import Journal
 from kvmkeep.apply.secrets import masked
@@ -16,8 +16,7 @@ _MOST_SAID = 4000
 """Characters of a tool's last lines that a message holds: a guest's agent may say anything."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hands:
+class Hands(Struct, frozen=True, kw_only=True):
     """All that a step needs to be carried out."""
 
     door: Door

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from kvmkeep.apply.hands import Hands, failure_of, stop_if_asked
 from kvmkeep.host.run import NOT_FOUND

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kvmkeep.cli.consent import add_consent
 from kvmkeep.cli.goal import dry_look, reach_by
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.plan import Plan
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Args:
+class Args(Struct, frozen=True, kw_only=True):
     """Which guests, and of which networks the settings."""
 
     guests: tuple[str, ...]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kvmkeep.errors import KvmkeepError, SpecError
 
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.health import Finding, Measure
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Args:
+class Args(Struct, frozen=True, kw_only=True):
     """Where the metrics go; empty for nowhere."""
 
     prometheus: str

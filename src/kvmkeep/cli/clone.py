@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kvmkeep.cli.goal import dry_run, reach
 from kvmkeep.cli.guests import checked
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.units import GuestName
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Args:
+class Args(Struct, frozen=True, kw_only=True):
     """Who is cloned, and what the clone has of its own."""
 
     guest: str

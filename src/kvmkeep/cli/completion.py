@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from kvmkeep.cli.context import Context
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Args:
+class Args(Struct, frozen=True, kw_only=True):
     """Which shell."""
 
     shell: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kvmkeep.cli.guests import checked
 from kvmkeep.errors import Unready, UsageError
@@ -22,8 +23,7 @@ _END = 4 << 20
 """Bytes of the end that are looked at for the last lines."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Args:
+class Args(Struct, frozen=True, kw_only=True):
     """Which guest; `log` prints what was logged, `lines` of it (0: all)."""
 
     guest: str

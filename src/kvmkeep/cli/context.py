@@ -6,8 +6,9 @@ than most verbs take.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from kvmkeep.errors import Unready
 
@@ -33,8 +34,7 @@ if TYPE_CHECKING:
 JSON_VERSION = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stages:
+class Stages(Struct, frozen=True, kw_only=True):
     """What stands between a verb and the machine; a test puts its own things here.
 
     `observe`, `vitals` and `run_goal` stand in for those of `observe.machine`, `observe.vitals`
@@ -50,8 +50,7 @@ class Stages:
     run_goal: RunGoal | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(Struct, frozen=True, kw_only=True):
     """The options that every verb takes.
 
     `spec_dir` is the spec's directory, `connect` libvirt's URI. `json` asks for JSON, `verbose`

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kvmkeep.cli.consent import add_consent
 from kvmkeep.cli.copy_out import inside
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.spec import Spec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Args:
+class Args(Struct, frozen=True, kw_only=True):
     """Which files into which disk, and where in it."""
 
     name: str

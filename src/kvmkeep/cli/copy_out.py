@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kvmkeep.cli.goal import dry_run, reach
 from kvmkeep.cli.guests import checked
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 _LARGEST = "8GiB"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Args:
+class Args(Struct, frozen=True, kw_only=True):
     """Which files of which guest, and where to."""
 
     guest: str

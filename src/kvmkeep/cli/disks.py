@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import posixpath
 import secrets
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from kvmkeep.cli.copy_out import there
 from kvmkeep.cli.guests import checked

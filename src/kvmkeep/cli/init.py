@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kvmkeep.errors import Refused, Unready
 
@@ -13,8 +14,7 @@ if TYPE_CHECKING:
     from kvmkeep.cli.context import Context
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Args:
+class Args(Struct, frozen=True, kw_only=True):
     """`show` prints the files instead of writing them."""
 
     show: bool

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, assert_never
+
+from msgspec import Struct
 
 from kvmkeep.model.spec import ReadyAgent, ReadyConsole, ReadyDelay, ReadyTcp
 
@@ -29,8 +30,7 @@ class Ready(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signs:
+class Signs(Struct, frozen=True, kw_only=True):
     """What was seen of a running guest.
 
     `tried` is how the question of its spec ended, None where it has none or got no answer.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kvmkeep.cli.table import table
 from kvmkeep.errors import UsageError
@@ -20,8 +21,7 @@ _LAST = "last"
 _NO_OUTCOME = "goes on, or was killed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Args:
+class Args(Struct, frozen=True, kw_only=True):
     """Which run: a name or the beginning of one, `last`, or nothing for the list of runs."""
 
     run: str

@@ -6,8 +6,10 @@ With `-l` it also asks the agents, for two seconds in all, and LVM for snapshots
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, to_builtins
+from msgspec.structs import replace
 
 from kvmkeep.cli.guests import add_guests, checked, completable
 from kvmkeep.cli.table import table
@@ -22,8 +24,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.spec import Guest, Spec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Args:
+class Args(Struct, frozen=True, kw_only=True):
     """Which guests, and how much of them."""
 
     guests: tuple[str, ...]
@@ -33,8 +34,7 @@ class Args:
     names: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(Struct, frozen=True, kw_only=True):
     """A guest of the spec, a domain of libvirt, or both. `memory` is in bytes."""
 
     name: str
@@ -48,8 +48,7 @@ class Row:
     inside: Inside | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inside:
+class Inside(Struct, frozen=True, kw_only=True):
     """What `-l` tells besides. `fullest` is a mountpoint, `percent` how full it is.
 
     `ready` is empty where the guest does not run, `silent` why its agent gave no answer;
@@ -97,7 +96,7 @@ def run(args: Args, ctx: Context) -> int:
         if names:
             ctx.streams.script("\n".join(names))
     elif ctx.json:
-        ctx.print_json({"guests": [asdict(row) for row in rows]})
+        ctx.print_json({"guests": to_builtins(rows)})
     elif rows:
         ctx.streams.result(text(rows, long=args.long, width=ctx.streams.width))
         for line in silent(rows):

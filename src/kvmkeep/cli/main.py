@@ -65,10 +65,8 @@ def _guarded(arguments: Sequence[str], streams: Streams, stages: Stages | None) 
 
 def run(namespace: argparse.Namespace, context: Context) -> int:
     """Run the chosen verb: its arguments become its own value first."""
-    from dataclasses import fields  # noqa: PLC0415
-
     verb = load(namespace.verb)
-    values = {field.name: getattr(namespace, field.name) for field in fields(verb.Args)}  # type: ignore[arg-type]
+    values = {name: getattr(namespace, name) for name in verb.Args.__struct_fields__}
     frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     return verb.run(verb.Args(**frozen), context)
 

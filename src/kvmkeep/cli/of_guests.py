@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.goal import dry_run, reach
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.spec import Spec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Args:
+class Args(Struct, frozen=True, kw_only=True):
     """Which guests."""
 
     guests: tuple[str, ...]
@@ -28,8 +28,7 @@ class Args:
     dry_run: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OfGuests:
+class OfGuests(Struct, frozen=True, kw_only=True):
     """A verb that nobody is asked about: typing the guests' names is consent enough.
 
     `what` ends the sentence "the guests to ...". `plan` imports what it needs when it is called.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kvmkeep.cli.guests import add_guests
 from kvmkeep.errors import DIFFERENCES_FOUND, KvmkeepError, Refused, Unready, UsageError
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.spec import Spec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Args:
+class Args(Struct, frozen=True, kw_only=True):
     """Which guests, from which facts, in which form."""
 
     guests: tuple[str, ...]

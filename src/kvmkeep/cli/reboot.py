@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.goal import dry_run, reach
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.spec import Spec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Args:
+class Args(Struct, frozen=True, kw_only=True):
     """Which guests, how many seconds each may take to go down, and whether QEMU ends too."""
 
     guests: tuple[str, ...]

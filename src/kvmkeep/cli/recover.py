@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kvmkeep.apply.ui import SteadyUi
 from kvmkeep.cli.consent import add_dry_run
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 VERB = "recover"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Args:
+class Args(Struct, frozen=True, kw_only=True):
     """Whether only to show the steps."""
 
     dry_run: bool
@@ -37,8 +37,7 @@ def add(parser: ArgumentParser) -> None:
     add_dry_run(parser)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(Struct, frozen=True, kw_only=True):
     """How it went with one guest: `at` is when it was seen to be ready in this run, if it was.
 
     `why` tells why it is not up, or what went wrong.
@@ -113,7 +112,7 @@ def rows(found: Recovery, watching: Watching) -> tuple[Row, ...]:
 
 def tell(found: Recovery, watching: Watching, ctx: Context) -> None:
     """Print the report: on a terminal and in the unit's log, or as JSON."""
-    from dataclasses import asdict  # noqa: PLC0415
+    from msgspec import to_builtins  # noqa: PLC0415
 
     from kvmkeep.cli.table import table  # noqa: PLC0415
     from kvmkeep.report.clean import one_line  # noqa: PLC0415
@@ -123,7 +122,7 @@ def tell(found: Recovery, watching: Watching, ctx: Context) -> None:
     notes = [note for note in found.plan.notes if note.subject not in held]
     if ctx.json:
         ctx.print_json({
-            "guests": [asdict(row) for row in made],
+            "guests": to_builtins(made),
             "notes": [{"subject": note.subject, "text": note.text} for note in notes],
         })  # fmt: skip
         return

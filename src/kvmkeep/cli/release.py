@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kvmkeep.cli.consent import add_consent
 from kvmkeep.cli.goal import dry_look, reach_by
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 _ASIDE = ".yaml.released"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Args:
+class Args(Struct, frozen=True, kw_only=True):
     """Which guests, or all that is ours."""
 
     guests: tuple[str, ...]

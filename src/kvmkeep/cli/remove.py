@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kvmkeep.cli.consent import add_consent
 from kvmkeep.cli.goal import dry_run, reach
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.spec import Spec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Args:
+class Args(Struct, frozen=True, kw_only=True):
     """Which guest, or which disk of it; `limit` in seconds to shut down."""
 
     guest: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, to_builtins
 
 from kvmkeep.cli.guests import checked
 from kvmkeep.cli.inside import look_inside, readiness
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.spec import Guest, Spec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Args:
+class Args(Struct, frozen=True, kw_only=True):
     """Which guest."""
 
     guest: str
@@ -53,7 +53,7 @@ def run(args: Args, ctx: Context) -> int:
     shown = sections(name, spec, facts, signs, now)
     if ctx.json:
         told = {title.lower(): dict(pairs) for title, pairs in shown.items()}
-        inside = None if signs is None else asdict(signs)
+        inside = None if signs is None else to_builtins(signs)
         ctx.print_json({"name": name, **told, "inside": inside})
     else:
         ctx.streams.result(text(name, shown))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.goal import dry_run, reach
@@ -22,8 +23,7 @@ LIMIT = 300
 """Seconds that a guest gets to shut down as a part of another verb."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Args:
+class Args(Struct, frozen=True, kw_only=True):
     """Which guests, and for how many seconds to wait for each."""
 
     guests: tuple[str, ...]

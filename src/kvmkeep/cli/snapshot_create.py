@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kvmkeep.cli.goal import dry_run, reach
 from kvmkeep.cli.guests import add_guests
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 VERB = "snapshot create"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Args:
+class Args(Struct, frozen=True, kw_only=True):
     """Which guests, and how."""
 
     guests: tuple[str, ...]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kvmkeep.cli.goal import dry_run, reach
 from kvmkeep.cli.guests import add_guests, checked
@@ -29,8 +30,7 @@ _LEAST, _MOST = 10, 95
 """Between these, in percent: an empty snapshot is not quite empty, and a full one is lost."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Args:
+class Args(Struct, frozen=True, kw_only=True):
     """Which guests; `at` and `by` in percent, `every` in seconds (0: one pass)."""
 
     guests: tuple[str, ...]

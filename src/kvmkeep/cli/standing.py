@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kvmkeep.model.facts import ArrayState
 from kvmkeep.model.trash import is_trash
@@ -33,8 +34,7 @@ WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(Struct, frozen=True, kw_only=True):
     """How one thing stands: what it is like now, and what would have to be done.
 
     `pending` is what comes about by itself, at a guest's next start.
@@ -47,8 +47,7 @@ class Standing:
     pending: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class Status(Struct, frozen=True, kw_only=True):
     """The whole screen. `memory` is a sentence.
 
     `trouble` is what is wrong whatever the spec says, the worst first.

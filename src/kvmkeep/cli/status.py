@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kvmkeep.errors import DIFFERENCES_FOUND
 
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.health import Finding
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Args:
+class Args(Struct, frozen=True, kw_only=True):
     """No arguments of its own."""
 
 
@@ -26,7 +26,7 @@ def add(_parser: ArgumentParser) -> None:
 
 def run(_args: Args, ctx: Context) -> int:
     """Observe, plan, and tell how each thing stands."""
-    from dataclasses import replace  # noqa: PLC0415
+    from msgspec.structs import replace  # noqa: PLC0415
 
     from kvmkeep.cli.examine import examine  # noqa: PLC0415
     from kvmkeep.cli.standing import stand  # noqa: PLC0415

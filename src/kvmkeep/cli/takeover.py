@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kvmkeep.errors import SpecError
 
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 HOST_FILE = "host.yaml"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Takeover:
+class Takeover(Struct, frozen=True, kw_only=True):
     """The spec as it will be, what is there, and the plan from one to the other."""
 
     spec: Spec

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kvmkeep.cli.table import table
 
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.trash import TrashEntry
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Args:
+class Args(Struct, frozen=True, kw_only=True):
     """How much of it."""
 
     names: bool

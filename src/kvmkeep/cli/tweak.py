@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import posixpath
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kvmkeep.cli.consent import add_consent, answers
 from kvmkeep.cli.disks import add_disk, add_output, change_of, fittings, guest_of, now
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from kvmkeep.spec.tweak_document import TweakFile
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Args:
+class Args(Struct, frozen=True, kw_only=True):
     """Which disk, and what is to be changed; see `add`."""
 
     name: str

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Callable
 
+    from msgspec import Struct
+
     from kvmkeep.cli.context import Context
 
 VERBS: dict[str, str] = {
@@ -67,7 +69,7 @@ SUBVERBS: dict[str, dict[str, str]] = {
 class Verb(Protocol):
     """What the module of a verb holds."""
 
-    Args: Callable[..., object]
+    Args: type[Struct]
     add: Callable[[ArgumentParser], None]
     run: Callable[[object, Context], int]
 

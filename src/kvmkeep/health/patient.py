@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
@@ -12,8 +13,7 @@ from kvmkeep.model.vitals import Vitals
 from kvmkeep.planning.scene import Scene, make_scene
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patient:
+class Patient(Struct, frozen=True, kw_only=True):
     """A host to be judged. `now` is when it was observed."""
 
     scene: Scene

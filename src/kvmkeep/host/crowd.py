@@ -11,8 +11,10 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from typing import Self
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from kvmkeep.host.door import Result
 from kvmkeep.host.run import NOT_STARTED, Setting, Talk, begin, not_run
@@ -34,8 +36,7 @@ def run_all(
         return crowd.run(commands, at_once)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Running:
+class _Running(Struct, frozen=True, kw_only=True):
     """A command that runs; closing `leave` ends it, whatever it does."""
 
     talk: Talk

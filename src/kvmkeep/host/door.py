@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.facts import ImageFile
@@ -13,8 +14,7 @@ ProgressWatcher = Callable[[int, int], None]
 """Called with the bytes done and the bytes in all, a few times a second."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(Struct, frozen=True, kw_only=True):
     """How a command ended.
 
     `code` is its exit code, or minus the signal's number, 127 where the program is missing.

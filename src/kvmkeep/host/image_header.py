@@ -8,7 +8,8 @@ docs/interop/qcow2.txt and block/*.c, file(1)'s magic numbers.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from kvmkeep.model.facts import Header
 from kvmkeep.model.spec import Format
@@ -109,8 +110,7 @@ _MAX_L1 = 32 << 20
 _MAX_REFCOUNT_TABLE = 8 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Qcow2:
+class _Qcow2(Struct, frozen=True, kw_only=True):
     version: int
     backing_offset: int
     cluster_bits: int

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct
 
 from kvmkeep.errors import Unready
 from kvmkeep.host.tools import clean
@@ -53,8 +54,7 @@ _LARGEST = 1 << 60
 _INACTIVE = {DomainState.SHUTOFF, DomainState.NOSTATE}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class State(Struct, frozen=True, kw_only=True):
     """A domain as `list` shows it. `memory` is the most it may use.
 
     `why` is the reason of a pause, and `run` the number of the QEMU process (-1: none).
@@ -71,8 +71,7 @@ class State:
     run: int = -1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Described:
+class Described(Struct, frozen=True, kw_only=True):
     """A domain with its XML: `xml` is what its next start will use, `live` what it runs with.
 
     `live` is empty where it does not run.
@@ -83,8 +82,7 @@ class Described:
     live: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hypervisor:
+class Hypervisor(Struct, frozen=True, kw_only=True):
     """What libvirt tells of the host: its own version, and XML of its capabilities."""
 
     version: str

@@ -18,8 +18,9 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Self
+
+from msgspec import Struct, field
 
 from kvmkeep.host import files
 from kvmkeep.host.door import ProgressWatcher, Result
@@ -37,8 +38,7 @@ _CHUNK = 1 << 16
 _WATCH_EVERY = 0.25
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class Setting(Struct, frozen=True, kw_only=True):
     """How commands run. Times in seconds, `limit` in bytes kept of each stream.
 
     `tick` is how often a request to stop is looked for. `grace` is from SIGTERM to SIGKILL,

@@ -5,13 +5,12 @@ Whoever is root in the guest chose every word and number of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from kvmkeep.model.units import Size
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentNic:
+class AgentNic(Struct, frozen=True, kw_only=True):
     """An interface of the guest: the guest's name for it, its MAC, and `address/prefix` texts.
 
     `mac` is lower case, or empty where the agent tells none. Loopback addresses are left out.
@@ -22,8 +21,7 @@ class AgentNic:
     addresses: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentDisk:
+class AgentDisk(Struct, frozen=True, kw_only=True):
     """A disk that a filesystem lies on: its serial, and the guest's device (`/dev/vdb1`).
 
     Either is empty where the agent does not know it: it needs udev in the guest for both.
@@ -33,8 +31,7 @@ class AgentDisk:
     device: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentFilesystem:
+class AgentFilesystem(Struct, frozen=True, kw_only=True):
     """A mounted filesystem. `used` and `total` are None where the agent is too old to tell."""
 
     mountpoint: str
@@ -53,8 +50,7 @@ class AgentFilesystem:
         return 100.0 * self.used.bytes / self.total.bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentFacts:
+class AgentFacts(Struct, frozen=True, kw_only=True):
     """What the agent of `guest` answered. `problem` says in words why something of it is missing.
 
     With a problem, the other fields hold what was answered before it.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class Progress(StrEnum):
@@ -17,8 +18,7 @@ class Progress(StrEnum):
     """The size of the file that is being written, compared with the expected size."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(Struct, frozen=True, kw_only=True):
     """A command line, and how its end is judged.
 
     `argv` never holds a secret; secrets go through `stdin`. `timeout` is in seconds. `stdout_to`
@@ -41,8 +41,7 @@ class Command:
         return shlex.join(self.argv)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriteFile:
+class WriteFile(Struct, frozen=True, kw_only=True):
     """Write a file whole: beside it, synced, then renamed over it.
 
     Parent directories are made with `dir_mode`.
@@ -56,8 +55,7 @@ class WriteFile:
     secret: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Poll:
+class Poll(Struct, frozen=True, kw_only=True):
     """Run a harmless command again and again until it succeeds.
 
     `limit` and `every` are in seconds. `message` says what is being waited for; `otherwise` what
@@ -71,8 +69,7 @@ class Poll:
     every: float = 2.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True, kw_only=True):
     """Changes of the network under a NetworkManager checkpoint.
 
     NetworkManager rolls everything back by itself after `timeout` seconds unless `verify` held

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from kvmkeep.model.units import Size
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DomainDisk:
+class DomainDisk(Struct, frozen=True, kw_only=True):
     """A disk or CD-ROM of a domain. `device` is the source's major:minor, if it has one.
 
     `defined` when the domain's next start will have it, `attached` when it has it now, running.
@@ -26,8 +26,7 @@ class DomainDisk:
     attached: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DomainNic:
+class DomainNic(Struct, frozen=True, kw_only=True):
     """A network interface of a domain. `xml` is its element in libvirt's own XML.
 
     `tap` names the host's interface that it is while it runs; empty where there is none.
@@ -41,8 +40,7 @@ class DomainNic:
     xml: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class Shape(Struct, frozen=True, kw_only=True):
     """Memory and CPUs of a domain, and the most it can be given of them without another start.
 
     `balloon` tells whether its memory can be changed while it runs.
@@ -55,8 +53,7 @@ class Shape:
     balloon: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GivenNic:
+class GivenNic(Struct, frozen=True, kw_only=True):
     """What a domain's own metadata keep of a NIC that the spec named.
 
     `settings` are the network settings that its guest was given at its first boot or later
@@ -80,8 +77,7 @@ class DomainState(StrEnum):
     SUSPENDED = "suspended"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Domain:
+class Domain(Struct, frozen=True, kw_only=True):
     """A domain of libvirt; `ours` when it carries our metadata. `xml` is the inactive XML.
 
     `agent` tells whether the guest agent's channel is connected. `why` is the reason of a pause,

@@ -5,8 +5,9 @@ Everything here is of foreign origin: names are plain strings that nobody has vo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from kvmkeep.model.agent import AgentFacts
 from kvmkeep.model.domain_facts import Domain
@@ -25,8 +26,7 @@ class ArrayState(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Array:
+class Array(Struct, frozen=True, kw_only=True):
     """An MD array. `name` is the kernel's (`md0`); `detail` says what runs or misses.
 
     `missing` counts the members that it runs without, also while one of them is being filled.
@@ -44,8 +44,7 @@ class Array:
     faulty: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VolumeGroup:
+class VolumeGroup(Struct, frozen=True, kw_only=True):
     """A volume group. `pvs` are device paths; `missing_pvs` counts the lost ones."""
 
     name: str
@@ -56,8 +55,7 @@ class VolumeGroup:
     missing_pvs: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Volume:
+class Volume(Struct, frozen=True, kw_only=True):
     """A logical volume. `device` is its major:minor if active, else empty.
 
     `origin` names the LV that this is a snapshot of; empty for any other. A snapshot's
@@ -89,8 +87,7 @@ class Volume:
     extents: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class Link(Struct, frozen=True, kw_only=True):
     """A network interface of the kernel.
 
     `kind` is `vlan`, `bridge`, `tun` ... or empty for hardware. `vlan_id`, `ageing_time` and
@@ -115,8 +112,7 @@ class Link:
     topology_change: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
+class Profile(Struct, frozen=True, kw_only=True):
     """A NetworkManager profile; `settings` are its `setting.property` pairs, sorted.
 
     `device` is the interface it is active on, or empty.
@@ -135,8 +131,7 @@ class Profile:
         return next((value for name, value in self.settings if name == key), "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Nm:
+class Nm(Struct, frozen=True, kw_only=True):
     """NetworkManager: whether it runs, its profiles, and the D-Bus path of each device."""
 
     running: bool
@@ -148,8 +143,7 @@ class Nm:
         return next((path for name, path in self.device_paths if name == interface), "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Management:
+class Management(Struct, frozen=True, kw_only=True):
     """How the host is reached: the interface of the default route and its gateway.
 
     `answers` tells whether the gateway answered when it was observed.
@@ -160,8 +154,7 @@ class Management:
     answers: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fingerprint:
+class Fingerprint(Struct, frozen=True, kw_only=True):
     """What a file was when it was looked at: stat(2)'s device, inode, size and both times in ns.
 
     ctime can't be set from user space, so a file replaced or rewritten is noticed.
@@ -177,8 +170,7 @@ class Fingerprint:
         return f"{self.device}-{self.inode}-{self.size}-{self.mtime_ns}-{self.ctime_ns}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
+class Header(Struct, frozen=True, kw_only=True):
     """What our own reader found in the first bytes of an image. `refused` says why not to use it.
 
     `virtual_size` is what the guest will see.
@@ -189,8 +181,7 @@ class Header:
     refused: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contents:
+class Contents(Struct, frozen=True, kw_only=True):
     """What an image holds, as far as first boot is concerned.
 
     `datasources` is cloud-init's list as ds-identify would read it; empty is its default list.
@@ -205,8 +196,7 @@ class Contents:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageFile:
+class ImageFile(Struct, frozen=True, kw_only=True):
     """A file that an image of the spec comes from or is kept in."""
 
     path: str
@@ -215,8 +205,7 @@ class ImageFile:
     """`file`, or what else it is: `directory`, `device`, `fifo`, `symlink` ..."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageFacts:
+class ImageFacts(Struct, frozen=True, kw_only=True):
     """An image of the spec as it is on this host.
 
     `original` is the local file the spec names, or the finished download. `usable` is the file
@@ -236,16 +225,14 @@ class ImageFacts:
     verified: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeedFile:
+class SeedFile(Struct, frozen=True, kw_only=True):
     """A seed that lies on the host."""
 
     guest: str
     path: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SavedXml:
+class SavedXml(Struct, frozen=True, kw_only=True):
     """A domain's XML as kept beside the spec (`/root/kvm/GUEST.xml`).
 
     `domain` is what the file would define; known only where libvirt has no domain of that name
@@ -259,8 +246,7 @@ class SavedXml:
     torn: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptDomain:
+class KeptDomain(Struct, frozen=True, kw_only=True):
     """The definition of a removed guest. `sources` are those of its disks; `ours` as of Domain."""
 
     name: str
@@ -269,8 +255,7 @@ class KeptDomain:
     sources: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrashFolder:
+class TrashFolder(Struct, frozen=True, kw_only=True):
     """What is kept of a removed guest besides its LVs: `name` is GUEST-STAMP, `files` are names.
 
     `domain` is None where no definition was kept, or it can't be read: then `problem` says why.
@@ -282,8 +267,7 @@ class TrashFolder:
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tool:
+class Tool(Struct, frozen=True, kw_only=True):
     """A program that steps need; `path` is empty where it is missing."""
 
     name: str
@@ -291,8 +275,7 @@ class Tool:
     package: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(Struct, frozen=True, kw_only=True):
     """Something that could not be observed: `what`, because of `reason`, mended by `hint`."""
 
     what: str
@@ -300,8 +283,7 @@ class Problem:
     hint: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(Struct, frozen=True, kw_only=True):
     """The host at one moment. `time` is UTC in ISO 8601. `problems` is what could not be seen.
 
     `agents` are the answers of those guests' agents that were asked, in the order of their names.

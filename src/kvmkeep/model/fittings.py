@@ -10,7 +10,8 @@ import base64
 import binascii
 import re
 import stat
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from kvmkeep.model.guestfish import line, script
 from kvmkeep.model.inside import FILES, PATHS, Renderer, network_of, selinux_of
@@ -34,8 +35,7 @@ _HOME = re.compile(r"/[A-Za-z0-9_.@/+-]{0,255}")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class Account(Struct, frozen=True, kw_only=True):
     """A line of passwd(5)."""
 
     name: str
@@ -44,8 +44,7 @@ class Account:
     home: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Seen(Struct, frozen=True, kw_only=True):
     """A path as it was seen. `kind` is `file`, `directory`, `other`, or nothing: not there.
 
     `time` is the mtime in seconds. `content` is None of what is no file or larger than `LARGEST`.
@@ -69,8 +68,7 @@ class Seen:
             return ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fittings:
+class Fittings(Struct, frozen=True, kw_only=True):
     """The answer to the question `asked`.
 
     `policy` names SELinux's policy where labels matter, and `labels` tells whether libguestfs on

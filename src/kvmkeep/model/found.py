@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from kvmkeep.model.plan import Note, Refusal
 from kvmkeep.model.spec import Disk
@@ -12,16 +12,14 @@ Key = tuple[str | int, ...]
 """The keys and positions that lead to a part of a file of the spec: `("disks", "root")`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundNic:
+class FoundNic(Struct, frozen=True, kw_only=True):
     """A NIC on the bridge of a network of the spec."""
 
     network: Label
     mac: Mac
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundGuest:
+class FoundGuest(Struct, frozen=True, kw_only=True):
     """A domain as the spec would say it. `ready` is in the spec's words.
 
     `remarks` tells what stays as it is, since the spec has no words for it. `memory_max` and
@@ -42,8 +40,7 @@ class FoundGuest:
     vcpus_max: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(Struct, frozen=True, kw_only=True):
     """A part of a file of the spec that is to say something else; `what` tells it to a person.
 
     A value of None takes the part out.
@@ -54,8 +51,7 @@ class Change:
     what: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(Struct, frozen=True, kw_only=True):
     """What is to be taken over: guests and networks, and what the spec has to say of them.
 
     `new` are guests that the spec does not have yet. `changed` is what it says otherwise by now,
@@ -71,8 +67,7 @@ class Found:
     notes: tuple[Note, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpecFile:
+class SpecFile(Struct, frozen=True, kw_only=True):
     """A file of the spec that is written. `before` is what it held; empty where it is new."""
 
     path: str

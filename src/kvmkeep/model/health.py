@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class Severity(StrEnum):
@@ -35,8 +36,7 @@ _CODES = {Severity.OK: 0, Severity.WARNING: 1, Severity.CRITICAL: 2, Severity.UN
 _RANKS = {Severity.CRITICAL: 0, Severity.UNKNOWN: 1, Severity.WARNING: 2, Severity.OK: 3}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """One thing that was found.
 
     `name` is the same for each finding of a kind (`array-degraded`), and never changes: alerts are
@@ -62,16 +62,14 @@ def worst(findings: Iterable[Finding]) -> Severity:
     return min((one.severity for one in findings), key=lambda one: one.rank, default=Severity.OK)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class Sample(Struct, frozen=True, kw_only=True):
     """A value with the labels that tell whose it is, as pairs of name and text."""
 
     value: float
     labels: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measure:
+class Measure(Struct, frozen=True, kw_only=True):
     """A gauge: its name ends in its unit, as Prometheus wants it (`_bytes`, `_ratio`)."""
 
     name: str

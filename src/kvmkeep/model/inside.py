@@ -6,8 +6,9 @@ The disk may say anything: numbers are bounded, and only printable text gets out
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from kvmkeep.model.facts import Contents
 from kvmkeep.model.look import (
@@ -62,8 +63,7 @@ class Renderer(StrEnum):
     IFUPDOWN = "ifupdown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class User:
+class User(Struct, frozen=True, kw_only=True):
     """An account; `password` when one may log in with a password."""
 
     name: str
@@ -72,8 +72,7 @@ class User:
     password: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Partition:
+class Partition(Struct, frozen=True, kw_only=True):
     """A partition; `type` is the GUID of GPT or the byte of an MBR."""
 
     number: int
@@ -81,8 +80,7 @@ class Partition:
     type: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inside:
+class Inside(Struct, frozen=True, kw_only=True):
     """What is in a disk. `asked` names the question that this answers.
 
     `filesystems` are device and type; in `table` is `gpt`, `msdos` or nothing. `bios` and `uefi`

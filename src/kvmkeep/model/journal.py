@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 JOURNAL_VERSION = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """One line of a run's journal: `time` is UTC in ISO 8601; `fields` are in written order."""
 
     time: str
@@ -20,8 +19,7 @@ class Entry:
         return next((text for key, text in self.fields if key == name), "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Struct, frozen=True, kw_only=True):
     """A run as its journal tells it; empty texts where the file does not say.
 
     `outcome` is empty where the run was killed or goes on. `damaged` counts the lines that could

@@ -10,7 +10,8 @@ nothing to gain by forging the markers.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from kvmkeep.model.facts import Contents
 from kvmkeep.model.spec import Format
@@ -132,8 +133,7 @@ def contents_of(system: Filesystem | None) -> Contents:
     )
 
 
-@dataclass(slots=True)
-class Filesystem:
+class Filesystem(Struct):
     """What was printed about one filesystem. `answers` are those to the further questions."""
 
     name: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from kvmkeep.model.command import Action, Command
 
@@ -27,8 +28,7 @@ class Noun(StrEnum):
     DOMAINS = "domains"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """One change with a name, made of actions in order.
 
     `subject` is what it is about (`guest influxdb`, `network public`, `image rocky9`). `what` is
@@ -61,8 +61,7 @@ class Step:
     after: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class Refusal(Struct, frozen=True, kw_only=True):
     """Why a guard refuses the plan, about which thing, and what to do.
 
     `unready` where nothing is wrong with what is wanted, but the host can't do it yet: a program,
@@ -75,8 +74,7 @@ class Refusal:
     unready: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Note(Struct, frozen=True, kw_only=True):
     """Something the administrator should know, which changes nothing.
 
     `pending` when it will come about by itself, at the guest's next start.
@@ -87,8 +85,7 @@ class Note:
     pending: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """All steps to the goal. With refusals, nothing of it may run."""
 
     steps: tuple[Step, ...] = ()
@@ -126,8 +123,7 @@ class Outcome(StrEnum):
     """A step that it comes after did not end well."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class Failure(Struct, frozen=True, kw_only=True):
     """What stopped a step, for a message that can be acted upon.
 
     `doing` is what was being done. `command` is the one that ended badly, with its exit code (or
@@ -146,8 +142,7 @@ class Failure:
     aftermath: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepReport:
+class StepReport(Struct, frozen=True, kw_only=True):
     """How one step ended, after how many seconds, and what its last command said."""
 
     step: Step
@@ -164,8 +159,7 @@ def strands(report: StepReport) -> bool:
     return report.outcome is Outcome.INTERRUPTED or not report.step.alone
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(Struct, frozen=True, kw_only=True):
     """What a run did: `steps` ended of `total` planned ones; `journal` is the file that tells."""
 
     steps: tuple[StepReport, ...]

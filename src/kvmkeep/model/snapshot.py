@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct
 
 from kvmkeep.model.facts import Volume
 from kvmkeep.model.names import (
@@ -38,8 +39,7 @@ class Level(StrEnum):
     """The guest was off."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SnapshotSet:
+class SnapshotSet(Struct, frozen=True, kw_only=True):
     """The snapshots of one guest that wear the same stamp, its `name`.
 
     `taken` and `expires` are stamps to the second; `expires` is empty where the set does not.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import (
     IPv4Address,
@@ -12,6 +11,8 @@ from ipaddress import (
     IPv6Interface,
     IPv6Network,
 )
+
+from msgspec import Struct
 
 from kvmkeep.model.units import GuestName, Label, Mac, Size
 
@@ -25,8 +26,7 @@ NO_HEADROOM = Size(0)
 """Of memory: it can't be raised without another start."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """Where something stands in the spec: for messages."""
 
     file: str
@@ -37,8 +37,7 @@ class Place:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
+class Host(Struct, frozen=True, kw_only=True):
     """The server itself, and what of it is never given to guests."""
 
     name: str
@@ -46,16 +45,14 @@ class Host:
     storage_reserve: Size
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Storage:
+class Storage(Struct, frozen=True, kw_only=True):
     """The volume group, shared with the operating system, and the prefix of guests' LVs."""
 
     vg: str
     lv_prefix: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
+class Network(Struct, frozen=True, kw_only=True):
     """A tagged VLAN of the uplink with a bridge on it.
 
     `ageing_time` and `forward_delay` are in seconds. `mtu` 0 leaves it to NetworkManager.
@@ -83,16 +80,14 @@ class Algorithm(StrEnum):
     SHA512 = "sha512"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checksum:
+class Checksum(Struct, frozen=True, kw_only=True):
     """A checksum of the image file as it is published (compressed, if it is)."""
 
     algorithm: Algorithm
     digest: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChecksumList:
+class ChecksumList(Struct, frozen=True, kw_only=True):
     """A vendor's checksum file (path or URL), optionally signed.
 
     `signature` is a detached signature's path or URL, the word `inline` for a clearsigned list,
@@ -120,8 +115,7 @@ class Packing(StrEnum):
     ZSTD = "zst"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class Image(Struct, frozen=True, kw_only=True):
     """A disk image: an absolute path or an http(s) URL.
 
     `check` is None only for local files, which then are used as they are; the plan says so.
@@ -142,8 +136,7 @@ class Image:
         return self.source.startswith(("http://", "https://"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LvDisk:
+class LvDisk(Struct, frozen=True, kw_only=True):
     """A disk of a guest that is a logical volume of the storage's volume group.
 
     `given` when the spec names the LV itself; else the name is derived from guest and disk.
@@ -155,8 +148,7 @@ class LvDisk:
     given: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileDisk:
+class FileDisk(Struct, frozen=True, kw_only=True):
     """A disk of a guest that is a raw image file.
 
     `mount` is the mount point, above `path`, without which the file is not the guest's.
@@ -172,16 +164,14 @@ Disk = LvDisk | FileDisk
 """What a guest sees as a block device."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(Struct, frozen=True, kw_only=True):
     """A route that the guest gets besides its default route."""
 
     to: Prefix
     via: Address
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Nic:
+class Nic(Struct, frozen=True, kw_only=True):
     """A network interface of a guest.
 
     `addresses` empty means DHCP, if `dhcp` says so; else they are not known. `gateway` is the
@@ -201,37 +191,35 @@ class Nic:
     given: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Login:
+class Login(Struct, frozen=True, kw_only=True):
     """The account made at first boot. `password_hash` is in crypt(5) form; empty locks it."""
 
     user: str
     ssh_keys: tuple[str, ...]
-    password_hash: str = field(repr=False)
+    password_hash: str
     sudo: bool
 
+    def __repr__(self) -> str:
+        return f"Login(user={self.user!r})"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadyAgent:
+
+class ReadyAgent(Struct, frozen=True, kw_only=True):
     """Ready when the guest agent answers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadyTcp:
+class ReadyTcp(Struct, frozen=True, kw_only=True):
     """Ready when a TCP port of the guest's first static address takes a connection."""
 
     port: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadyConsole:
+class ReadyConsole(Struct, frozen=True, kw_only=True):
     """Ready when a line of the serial log since the start matches an extended regex."""
 
     pattern: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadyDelay:
+class ReadyDelay(Struct, frozen=True, kw_only=True):
     """Ready a number of seconds after the start."""
 
     seconds: int
@@ -253,12 +241,10 @@ DEFAULT_STOP = 300
 """Seconds that a guest gets to shut down."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Struct, frozen=True, kw_only=True):
     """How a guest is to run. Both limits are in seconds: until it is ready, and until it is off.
 
     `needs` are guests, `mounts` mount points that must be there before it starts.
-    `autostart_place` is where autostart stands, or what is nearest to it.
     """
 
     autostart: bool
@@ -268,7 +254,6 @@ class Run:
     stop_timeout: int = DEFAULT_STOP
     on_fail: OnFail = OnFail.HOLD
     mounts: tuple[str, ...] = ()
-    autostart_place: Place | None = field(default=None, compare=False)
 
 
 class FirstBoot(StrEnum):
@@ -282,8 +267,7 @@ class FirstBoot(StrEnum):
     """No seed: the image is complete in itself."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guest:
+class Guest(Struct, frozen=True, kw_only=True):
     """A guest. UUID and MACs are derived from `identity`: its name, or the one it was born with.
 
     The first of `disks` is the root disk, which is made from the image and always an LV.
@@ -310,6 +294,7 @@ class Guest:
     user_data: str
     labels: tuple[str, ...]
     place: Place
+    autostart_place: Place | None = None
     adopted: bool = False
     protect: bool = False
     memory_headroom: Size = NO_HEADROOM
@@ -341,8 +326,7 @@ class Guest:
         return tuple(disk for disk in self.disks if isinstance(disk, FileDisk))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spec:
+class Spec(Struct, frozen=True, kw_only=True):
     """All that the site wants of this host.
 
     `template` is the text of the site's own base template, or empty for the built-in one.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from kvmkeep.model.facts import TrashFolder, Volume
 from kvmkeep.model.names import STATE_EMPTYING, TAG_GUEST, TAG_OURS, TAG_TRASH, TAG_WAS
@@ -18,8 +19,7 @@ DEFINITION, SAVED, LOG, AUTOSTART = "domain.xml", "saved.xml", "console.log", "a
 there if the guest started with the host. The guest's file of the spec keeps its name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrashEntry:
+class TrashEntry(Struct, frozen=True, kw_only=True):
     """What one removal brought into the trash. `volumes` are snapshots first, then by name.
 
     `folder` is None where only LVs are kept.

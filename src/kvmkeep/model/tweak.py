@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct
 
 from kvmkeep.model.spec import Nic
 
@@ -14,34 +14,36 @@ directories, under whatever name.
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Password:
+class Password(Struct, frozen=True, kw_only=True):
     """A user's password as a hash in crypt(5) form."""
 
     user: str
-    hash: str = field(repr=False)
+    hash: str
+
+    def __repr__(self) -> str:
+        return f"Password(user={self.user!r})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SshKeys:
+class SshKeys(Struct, frozen=True, kw_only=True):
     """Keys with which one may log in as a user; they are added to those that are there."""
 
     user: str
     keys: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewFile:
+class NewFile(Struct, frozen=True, kw_only=True):
     """A file with its content; `owner` is a user's name."""
 
     path: str
-    content: bytes = field(repr=False)
+    content: bytes
     mode: int = 0o644
     owner: str = "root"
 
+    def __repr__(self) -> str:
+        return f"NewFile(path={self.path!r}, mode={self.mode:#o}, owner={self.owner!r})"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tweak:
+
+class Tweak(Struct, frozen=True, kw_only=True):
     """All that is to be changed; what is absent stays as it is.
 
     `nics` are all of the guest's interfaces that its system sets up, each matched by its MAC.

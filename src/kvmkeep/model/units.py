@@ -6,8 +6,9 @@ Every parse function raises `ValueError` with a sentence for the administrator.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import NewType
+
+from msgspec import Struct
 
 GuestName = NewType("GuestName", str)
 """Name of a guest: also the domain's name and a part of its LVs' names."""
@@ -45,8 +46,7 @@ _LVM_RESERVED_INFIXES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Size:
+class Size(Struct, frozen=True, order=True):
     """An amount of storage or memory, in bytes; never negative."""
 
     bytes: int

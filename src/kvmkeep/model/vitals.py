@@ -5,14 +5,13 @@ As there, everything is of foreign origin.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from kvmkeep.model.facts import Problem
 from kvmkeep.model.units import Size
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mismatches:
+class Mismatches(Struct, frozen=True, kw_only=True):
     """What the last check of an array counted: sectors that differed between its members.
 
     `action` is what ran last since the host was booted: `check`, `resync`, `recover`, `repair` or
@@ -24,8 +23,7 @@ class Mismatches:
     action: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
+class Schedule(Struct, frozen=True, kw_only=True):
     """Something that has arrays checked regularly: a unit's name, or a file of cron.
 
     `last` is when it was last begun, in seconds since 1970; None where nobody knows.
@@ -35,8 +33,7 @@ class Schedule:
     last: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Space:
+class Space(Struct, frozen=True, kw_only=True):
     """A mounted filesystem. `inodes` is 0 where it makes them as they are needed."""
 
     mount: str
@@ -53,8 +50,7 @@ class Space:
         return min((100.0 * free / whole for free, whole in parts if whole), default=100.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetadataBackup:
+class MetadataBackup(Struct, frozen=True, kw_only=True):
     """A volume group's state, and the one in its file below /etc/lvm/backup, by their numbers.
 
     `saved` is -1 where there is no such file, or it holds something else.
@@ -65,8 +61,7 @@ class MetadataBackup:
     saved: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastRun:
+class LastRun(Struct, frozen=True, kw_only=True):
     """The newest run of kvmkeep's; `outcome` is empty where it did not end. `alive`: it goes on."""
 
     name: str
@@ -75,8 +70,7 @@ class LastRun:
     alive: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inside:
+class Inside(Struct, frozen=True, kw_only=True):
     """What a running guest answered. `silent` says why its agent did not; empty if it did.
 
     `ready` as its spec defines it, None where that could not be told. `up` is for how many
@@ -89,8 +83,7 @@ class Inside:
     up: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vitals:
+class Vitals(Struct, frozen=True, kw_only=True):
     """The signs of a host's health. `problems` is what could not be seen.
 
     `synchronized` is None where the clock could not be asked. `bridge_filters` are the kernel's

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from ipaddress import ip_interface
 from typing import Annotated, TypeVar
 
@@ -46,8 +45,7 @@ _SAID = (
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answers:
+class Answers(msgspec.Struct, frozen=True, kw_only=True):
     """What the agents told, and for each of the other questions whether it ended well.
 
     None stands for a question that got no answer in time.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
 from kvmkeep.host import lvm
 from kvmkeep.model.command import Command

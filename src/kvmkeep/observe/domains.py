@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Protocol
 from xml.etree import ElementTree as ET
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from kvmkeep.host.door import Door
 from kvmkeep.host.libvirt import Described, Hypervisor
@@ -25,8 +27,7 @@ class Looks(Protocol):
         """Return what libvirt knows of the host and of all domains; raises Unready."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Domains:
+class Domains(Struct, frozen=True, kw_only=True):
     """What libvirt tells. `memory` is the host's."""
 
     version: str

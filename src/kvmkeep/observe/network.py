@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from kvmkeep.host import iproute, nmcli
 from kvmkeep.host.door import Door
@@ -12,8 +12,7 @@ from kvmkeep.observe.notebook import Notebook
 _NO_NM = Nm(running=False, profiles=(), device_paths=())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
+class Network(Struct, frozen=True, kw_only=True):
     """What the host's network is."""
 
     links: tuple[Link, ...]

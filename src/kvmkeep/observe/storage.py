@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from kvmkeep.host import lvm, mdadm
 from kvmkeep.model.facts import Array, Volume, VolumeGroup
 from kvmkeep.observe.notebook import Notebook
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Storage:
+class Storage(Struct, frozen=True, kw_only=True):
     """What the host keeps its data on."""
 
     arrays: tuple[Array, ...]

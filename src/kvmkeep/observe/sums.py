@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from kvmkeep.model.spec import Algorithm
 from kvmkeep.model.units import printable
@@ -16,8 +17,7 @@ _BY_LENGTH = {64: Algorithm.SHA256, 128: Algorithm.SHA512}
 _TAGS = {"SHA256": Algorithm.SHA256, "SHA512": Algorithm.SHA512}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(Struct, frozen=True, kw_only=True):
     """The checksum that a list asks for (`algorithm:hex`), or why it gives none."""
 
     digest: str = ""

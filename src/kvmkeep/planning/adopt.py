@@ -7,7 +7,7 @@ guest than that, the guest is not taken over.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from kvmkeep.model.command import Action, Command, WriteFile
 from kvmkeep.model.domain_facts import Domain

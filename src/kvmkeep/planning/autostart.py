@@ -44,7 +44,7 @@ def _against(guest: Guest, *, on: bool) -> Note:
         subject=f"guest {guest.name}",
         text=(
             f"the spec says autostart: {is_now}, so `kvmkeep apply` would undo this; to make it "
-            f"last, write `autostart: {wanted}` at {guest.run.autostart_place or guest.place} (run)"
+            f"last, write `autostart: {wanted}` at {guest.autostart_place or guest.place} (run)"
         ),
     )
 

@@ -8,7 +8,8 @@ an image.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.domain_facts import Domain
@@ -38,8 +39,7 @@ from kvmkeep.planning.start import not_a_guest, young
 from kvmkeep.planning.storage import has_tags, storage_refusals
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cloning:
+class Cloning(Struct, frozen=True, kw_only=True):
     """Who is cloned, and the clone as its file will describe it.
 
     `file` is the absolute path of that file, `content` what it will hold. `wanted` says what the
@@ -53,8 +53,7 @@ class Cloning:
     wanted: Wanted
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
+class _Work(Struct, frozen=True, kw_only=True):
     """The scene of the spec with the clone in it, both guests, and whether its file is there."""
 
     scene: Scene

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.domain_facts import DomainState
@@ -20,8 +20,7 @@ from kvmkeep.planning.snapshot_mend import mend_steps, sets_of
 from kvmkeep.planning.storage import activation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True):
     """What is asked for.
 
     `from_set` names a set of snapshots to copy from; where it is empty, a guest that runs is
@@ -34,8 +33,7 @@ class Wanted:
     from_set: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Copies:
+class Copies(Struct, frozen=True, kw_only=True):
     """Which disk of which guest becomes which: `pairs`; `new` are those without an LV as yet."""
 
     source: Guest
@@ -44,8 +42,7 @@ class Copies:
     new: tuple[LvDisk, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class Origin(Struct, frozen=True, kw_only=True):
     """Where the content is read.
 
     `steps` come first. `paths` are the devices to read, one for each pair of disks. `before`,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Facts, ImageFile
@@ -23,8 +24,7 @@ WORK = ".kvmkeep-copy-in"
 _SECOND = 10**9
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CopyIn:
+class CopyIn(Struct, frozen=True, kw_only=True):
     """What is copied into `directory` of a guest; `mode` in octal, or empty: as it is here."""
 
     files: tuple[ImageFile, ...]

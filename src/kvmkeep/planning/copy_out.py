@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from kvmkeep.model.command import Action, Command
 from kvmkeep.model.facts import Facts
@@ -19,8 +20,7 @@ WORK = ".kvmkeep-copy-out"
 """The directory beside the target in which files lie until they are complete and harmless."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CopyOut:
+class CopyOut(Struct, frozen=True, kw_only=True):
     """What is copied: absolute `paths` inside the guest, into `directory` of the host.
 
     `largest` is the size of the largest file that is taken: a guest may hold one that looks

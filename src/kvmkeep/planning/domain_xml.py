@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 from itertools import count
 
 # Expat is given only text without a document type: no entity can be declared or expanded.
 from xml.etree import ElementTree as ET
+
+from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import GivenNic
 from kvmkeep.model.names import METADATA_URI, console_log, disk_path

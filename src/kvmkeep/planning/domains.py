@@ -5,7 +5,7 @@ A guest that somebody shut down is not started again here: that is the verb `sta
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from kvmkeep.model.command import Action, Command, WriteFile
 from kvmkeep.model.domain_facts import Domain
@@ -24,8 +24,7 @@ from kvmkeep.planning.storage import activation, in_service
 from kvmkeep.planning.waiting import first_boot_done, ready
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuestWork:
+class GuestWork(Struct, frozen=True, kw_only=True):
     """A guest with what it is made from: its image and seed, where they still matter."""
 
     guest: Guest

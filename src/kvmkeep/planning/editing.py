@@ -8,7 +8,8 @@ it is to be is left alone, so a change that was killed goes on where it was.
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from kvmkeep.model.fittings import Account, Fittings, Seen
 from kvmkeep.model.guestfish import line
@@ -21,8 +22,7 @@ Refused = tuple[str, str]
 """A reason, and what to do about it."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Editing:
+class Editing(Struct, kw_only=True):
     """What has been collected. `stamp` names the change: kept files lie in a directory of it."""
 
     known: Fittings | None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 # Expat is given only what libvirt wrote.
 from xml.etree import ElementTree as ET
+
+from msgspec import Struct, field
 
 from kvmkeep.model.domain_facts import Domain, DomainDisk, Shape
 from kvmkeep.model.facts import Volume
@@ -47,8 +47,7 @@ _ORDINARY = frozenset(
 """What nearly each domain has: not worth a remark."""
 
 
-@dataclass(slots=True)
-class Finding:
+class Finding(Struct):
     """A domain beside the spec. `wrong` is why it can't be taken over, each with what to do."""
 
     guest: FoundGuest | None = None

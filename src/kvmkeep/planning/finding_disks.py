@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import DomainDisk
 from kvmkeep.model.facts import ImageFile

@@ -6,7 +6,8 @@ no guest has, and then given to the disk: nothing is ever written to the LV of a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from kvmkeep.model.command import Action, Command
 from kvmkeep.model.domain_facts import DomainState
@@ -36,8 +37,7 @@ Reason = tuple[str, str]
 """Why it can't be done, and what to do about it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Growth:
+class Growth(Struct, frozen=True, kw_only=True):
     """A disk whose LV is smaller than the spec says; `size` is what it is to have.
 
     `spare` is the LV with the zeroed extents that it gets, if that is ready.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from kvmkeep.model.command import Action, Command, WriteFile
 from kvmkeep.model.facts import Contents, Fingerprint, ImageFacts, ImageFile
@@ -37,8 +37,7 @@ ASSUMED = Contents(
 """What an image is taken to hold until it has been looked into."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(Struct, frozen=True, kw_only=True):
     """The file that guests are made from, as far as it is known.
 
     `assumes` is empty when all of it is known.
@@ -52,16 +51,14 @@ class Source:
     assumes: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageWork:
+class ImageWork(Struct, frozen=True, kw_only=True):
     """What is to be done about an image, and what then can be used."""
 
     steps: tuple[Step, ...]
     source: Source
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Stand:
+class _Stand(Struct, frozen=True, kw_only=True):
     """An image of the spec beside what is known of it."""
 
     image: Image

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Facts
@@ -20,8 +20,7 @@ LOOK_TIME = 1200.0
 """Seconds that a look may take; without KVM the appliance needs minutes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(Struct, frozen=True, kw_only=True):
     """Which guest or image is asked, and when (`second_stamp`)."""
 
     name: str

@@ -6,7 +6,7 @@ bridge up with it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from kvmkeep.model.command import Checkpoint, Command
 from kvmkeep.model.facts import Link, Profile
@@ -30,8 +30,7 @@ _LEFT_AS_FOUND = frozenset(
 Settings = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Wanted:
+class _Wanted(Struct, frozen=True, kw_only=True):
     """A profile as it should be. `link` is the kernel's interface of it, if there is one."""
 
     uuid: str

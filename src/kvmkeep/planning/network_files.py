@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import assert_never
+
+from msgspec import Struct
 
 from kvmkeep.model.inside import Renderer
 from kvmkeep.model.spec import Interface, Nic
@@ -39,8 +40,7 @@ _PRIORITY = 999
 """nm-settings(5): the highest autoconnect-priority; cloud-init's own profiles have 120."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkFile:
+class NetworkFile(Struct, frozen=True, kw_only=True):
     """A file inside the guest."""
 
     path: str

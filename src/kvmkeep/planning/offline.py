@@ -6,7 +6,7 @@ host's kernel, and a volume group inside the disk, even one with the host's name
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Volume
@@ -27,8 +27,7 @@ _LEAST = Size(256 << 20)
 """The snapshot's size: a tenth of the disk, but not less than this. It lives for minutes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(Struct, frozen=True, kw_only=True):
     """What may be read, what comes before, and what after it in any case."""
 
     path: str

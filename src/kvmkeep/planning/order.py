@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from kvmkeep.model.plan import Note, Refusal
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(Struct, frozen=True, kw_only=True):
     """Guests in the order of their needs, and why some could not be put in order."""
 
     guests: tuple[Guest, ...]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan, Refusal, Step

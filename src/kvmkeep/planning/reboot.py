@@ -9,7 +9,8 @@ run that was killed before leaves no mark, and the next run reboots the guest on
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from kvmkeep.model.command import Action, Command, Poll
 from kvmkeep.model.domain_facts import DomainState

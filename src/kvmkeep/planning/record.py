@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.domain_facts import Domain, GivenNic

@@ -7,7 +7,8 @@ that was killed, or a second power cut, is only another beginning.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import ArrayState, Facts
@@ -28,8 +29,7 @@ _PARTIAL = 8
 """Position in `lv_attr` of the letter that tells of lost physical volumes: lvs(8)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recovery:
+class Recovery(Struct, frozen=True, kw_only=True):
     """What is wanted on this host, in order, what of it is held back and why, and the plan."""
 
     guests: tuple[Guest, ...]

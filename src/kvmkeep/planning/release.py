@@ -7,7 +7,7 @@ those of the guests that it needs: so the spec is whole at any moment.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.domain_facts import Domain
@@ -38,8 +38,7 @@ _UNFINISHED = (TAG_STATE, TAG_HELD, TAG_START, TAG_REVERT)
 """Tags of something that is not done yet: without them, nobody could finish it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Letting:
+class Letting(Struct, frozen=True, kw_only=True):
     """Which guests are let go; `everything` is all of them, the networks and the host's file.
 
     `released` are guests whose file was put aside before. `host_file` is the host's file, empty
@@ -52,8 +51,7 @@ class Letting:
     host_file: str = ""
 
 
-@dataclass(slots=True)
-class _Work:
+class _Work(Struct):
     """A plan in the making."""
 
     spec: Spec | None

@@ -9,7 +9,8 @@ until then the spec knows the guest.
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from kvmkeep.model.command import Action, Command, WriteFile
 from kvmkeep.model.domain_facts import Domain, DomainState
@@ -54,8 +55,7 @@ from kvmkeep.planning.trash_moves import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Removing:
+class Removing(Struct, frozen=True, kw_only=True):
     """Which guest goes, at which `moment` (UTC, ISO 8601).
 
     `file` is the absolute path of its file of the spec, empty where the spec does not know it.
@@ -68,8 +68,7 @@ class Removing:
     limit: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
+class _Work(Struct, frozen=True, kw_only=True):
     """What there is of the guest, and the stamp that it gets or has."""
 
     scene: Scene

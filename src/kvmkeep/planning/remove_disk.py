@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import TAG_DISK, TAG_TRASH, utc_stamp
@@ -16,8 +16,7 @@ from kvmkeep.planning.scene import Scene, make_scene, users_of
 from kvmkeep.planning.trash_moves import Reason, guests_volumes, mark_step, rename_step, trouble
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemovingDisk:
+class RemovingDisk(Struct, frozen=True, kw_only=True):
     """Which disk of which guest goes, at which `moment` (UTC, ISO 8601)."""
 
     guest: str

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from kvmkeep.model.command import Action, Command, WriteFile
 from kvmkeep.model.domain_facts import Domain
@@ -34,8 +36,7 @@ from kvmkeep.planning.scene import Scene, active, aliases, make_scene
 from kvmkeep.planning.stage import fresh
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Renaming:
+class Renaming(Struct, frozen=True, kw_only=True):
     """Who is to be called what. `file` is the absolute path of the guest's file of the spec.
 
     `takes_identity` tells whether a line at its end can give it an identity.
@@ -52,8 +53,7 @@ class Renaming:
         return posixpath.join(posixpath.dirname(self.file), f"{self.new}.yaml")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
+class _Work(Struct, frozen=True, kw_only=True):
     """The guest under both names, and the domain that is one of them."""
 
     scene: Scene

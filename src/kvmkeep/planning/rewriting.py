@@ -8,7 +8,9 @@ last, so the same run finds nothing left to do. An image is never changed: a cop
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from kvmkeep.model.command import Action, Command
 from kvmkeep.model.fittings import fittings_argv, fittings_script
@@ -27,8 +29,7 @@ from kvmkeep.planning.scene import Scene
 from kvmkeep.planning.storage import activation, synced
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(Struct, frozen=True, kw_only=True):
     """A change of the disk of `name`: a guest, or an image that is copied to `output` first.
 
     `asked` names the run: it begins with its time (`second_stamp`). `there` are the
@@ -46,8 +47,7 @@ class Change:
         return f"{FITTINGS_DIR}/{self.name}.txt"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class Work(Struct, frozen=True, kw_only=True):
     """How a change is carried out: what it `says`, around the lines that were collected.
 
     `then` is what the host has to remember of it afterwards; nothing where it does already.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from kvmkeep.model.domain_facts import Domain, DomainDisk, DomainState
 from kvmkeep.model.facts import (
@@ -42,8 +43,7 @@ class Known(Protocol):
         """Its UUID."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class Scene(Struct, frozen=True, kw_only=True):
     """What planning looks at. `guests` are the ones asked for, in the order of their needs."""
 
     spec: Spec

@@ -7,11 +7,11 @@ is YAML without its traps: to YAML 1.1, a MAC address may be a number.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from kvmkeep.model.facts import Contents
 from kvmkeep.model.names import FIRST_BOOT_DONE
@@ -44,8 +44,7 @@ class SeedKind(StrEnum):
     NOCLOUD = "CIDATA"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seed:
+class Seed(msgspec.Struct, frozen=True, kw_only=True):
     """A seed's kind and files, with their paths inside it.
 
     `drop_in` when the image would not look for any seed unless told so beforehand.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from kvmkeep.model.command import Action, Command
 from kvmkeep.model.domain_facts import Domain, DomainState
@@ -38,8 +38,7 @@ _MANY = 2
 """More snapshots than this of one LV slow its writes down a lot."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Wish(Struct, frozen=True, kw_only=True):
     """What is asked for.
 
     `moment` is a time of ISO 8601: it gives the set its name. `level` is None where the agent

@@ -6,7 +6,7 @@ to the other snapshots of the origin, so that a smaller one would be lost in the
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.names import TAG_KEPT

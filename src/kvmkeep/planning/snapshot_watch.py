@@ -6,7 +6,7 @@ all snapshots of the host, and it knows of no reserve.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Facts, Volume
@@ -23,8 +23,7 @@ _ENOUGH = 0.9
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
+class Watch(Struct, frozen=True, kw_only=True):
     """When a snapshot grows, and by how much, both in percent. `guests`: none named means all."""
 
     at: int = 70
@@ -32,8 +31,7 @@ class Watch:
     guests: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Need:
+class _Need(Struct, frozen=True, kw_only=True):
     """A snapshot that fills, and the size that it should have."""
 
     of: SnapshotSet

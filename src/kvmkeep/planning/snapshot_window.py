@@ -6,7 +6,7 @@ The guest's root LV wears a tag meanwhile, so that the next run knows what a kil
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from kvmkeep.model.command import Action, Command
 from kvmkeep.model.names import TAG_HELD
@@ -21,8 +21,7 @@ _NOT_LOADED = 5
 """What systemctl ends with for a unit that is not there: systemctl(1), "EXIT STATUS"."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class Window(Struct, frozen=True, kw_only=True):
     """What makes a guest stand still (`before`), proves it (`still`), and lets it go (`after`)."""
 
     before: tuple[Action, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import Facts, Profile
@@ -25,8 +25,7 @@ Wrong = tuple[str, str]
 """Why something can't be taken over, and what to do about it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Wish(Struct, frozen=True, kw_only=True):
     """Which guests and networks, by name. Without any, all that are not in the spec yet."""
 
     guests: tuple[str, ...] = ()
@@ -72,8 +71,7 @@ def taking(spec: Spec, facts: Facts, wish: Wish) -> Found:
     )
 
 
-@dataclass(slots=True)
-class _Telling:
+class _Telling(Struct):
     """What is told of things that can't be taken over, or not wholly."""
 
     refusals: list[Refusal] = field(default_factory=list)

@@ -7,7 +7,8 @@ known by it. Nothing that has one of these names now is touched.
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from kvmkeep.model.command import Action, Command
 from kvmkeep.model.facts import Facts, KeptDomain, Volume
@@ -33,8 +34,7 @@ from kvmkeep.planning.scene import Scene, aliases, make_scene, users_of
 from kvmkeep.planning.trash_moves import Reason, out_of_trash, unmark
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restoring:
+class Restoring(Struct, frozen=True, kw_only=True):
     """Which entry of the trash is taken back. `folder` is where the spec's guests lie.
 
     `guest` is what the spec will say of it, where its file is in the trash as well.

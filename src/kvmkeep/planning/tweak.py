@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.fittings import Fittings

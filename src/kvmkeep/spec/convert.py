@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar, assert_never, cast
 
@@ -55,8 +54,7 @@ def convert(file: str, node: Node | None, kind: type[Doc], mistakes: Mistakes) -
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
+class _Shape(Struct, frozen=True):
     """What may stand at a place: the types without None, and the extra hints of its type."""
 
     options: tuple[inspect.Type, ...]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from kvmkeep.spec.emit import emit
 from kvmkeep.spec.mistakes import Mistakes
@@ -27,8 +28,7 @@ _NOWHERE = Mark(1, 1)
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9./:-]*[A-Za-z0-9]")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Differences:
+class Differences(Struct, frozen=True, kw_only=True):
     """What the copy has of its own: addresses by network, in the order of its NICs there."""
 
     addresses: MappingOf[str, tuple[str, ...]]

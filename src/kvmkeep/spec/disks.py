@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from kvmkeep.model.names import LONGEST_MAPPED_NAME, lv_name, mapped_name
 from kvmkeep.model.spec import ROOT_DISK, Disk, FileDisk, LvDisk, Storage
@@ -54,8 +55,7 @@ def resolve_disks(
     return tuple(sorted(found, key=lambda disk: disk.name != ROOT_DISK))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Owner:
+class _Owner(Struct, frozen=True, kw_only=True):
     """Whose disks are being read, as far as it is known, and what others have."""
 
     guest: GuestName | None

@@ -106,6 +106,7 @@ def resolve_guest(
         user_data=_canonical(document.user_data),
         labels=tuple(label for label in labels if label is not None),
         place=Place(file=source.file, line=1, column=1),
+        autostart_place=source.key("run", "autostart"),
         adopted=document.adopted,
         protect=document.protect,
         memory_headroom=(memory_max or memory).minus(memory),

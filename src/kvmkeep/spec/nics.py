@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from kvmkeep.model.names import guest_mac
 from kvmkeep.model.spec import Address, Interface, Network, Nic, Prefix, Route
@@ -20,8 +22,7 @@ _DHCP = "dhcp"
 Networks = Mapping[str, Network | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True, kw_only=True):
     """What a guest's NICs are checked against.
 
     `networks` is None where the host file has none to speak of, because of mistakes in it; a
@@ -33,8 +34,7 @@ class Surroundings:
     claims: Claims
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Draft:
+class _Draft(Struct, frozen=True, kw_only=True):
     """A NIC that still lacks its gateway."""
 
     path: Path

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import yaml
+from msgspec import Struct, field
+from msgspec.structs import replace
 from yaml import (
     AliasEvent,
     CollectionEndEvent,
@@ -44,16 +45,14 @@ class Kind(Enum):
     NULL = "nothing"
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """A place in a file, counted from 1."""
 
     line: int
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(Struct, frozen=True):
     """A single value: its text as written, without quotes. `plain` when it had none."""
 
     mark: Mark
@@ -62,24 +61,21 @@ class Scalar:
     plain: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Sequence:
+class Sequence(Struct, frozen=True):
     """A list."""
 
     mark: Mark
     items: list[Node] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(Struct, frozen=True):
     """Keys with values, each key once."""
 
     mark: Mark
     entries: dict[str, tuple[Mark, Node]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(Struct, frozen=True):
     """Stands for a value whose mistake was told already."""
 
     mark: Mark

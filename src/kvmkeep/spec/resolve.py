@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from kvmkeep.model.spec import Guest, Host, Image, Network, Spec, Storage
 from kvmkeep.model.units import GuestName
@@ -23,8 +24,7 @@ from kvmkeep.spec.source import Source
 from kvmkeep.spec.sources import parse_directory
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _HostParts:
+class _HostParts(Struct, frozen=True, kw_only=True):
     """What of the host file could be understood; None stands for what could not."""
 
     host: Host | None = None

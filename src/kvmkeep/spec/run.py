@@ -59,7 +59,6 @@ def resolve_run(source: Source[GuestFile], section: RunSection, *, static: bool)
         stop_timeout=DEFAULT_STOP if stop is None else stop,
         on_fail=section.on_fail,
         mounts=tuple(dict.fromkeys(path for path in mounts if path is not None)),
-        autostart_place=source.key("run", "autostart"),
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+
+from msgspec import Struct, field
 
 from kvmkeep.model.spec import Place
 from kvmkeep.model.units import Label, parse_label
@@ -19,8 +20,7 @@ Path = tuple[str | int, ...]
 """The keys and positions that lead to a part: `("nics", 0, "address")`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source(Generic[Document]):
+class Source(Struct, Generic[Document], frozen=True, kw_only=True):
     """A document, or None where the file is no such document; told already.
 
     `values` and `keys` are the marks of what was written; `broken` the parts with a mistake.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from kvmkeep.model.spec import Interface, Nic
 from kvmkeep.model.tweak import NewFile, Password, SshKeys, Tweak
@@ -36,8 +37,7 @@ _MODE = re.compile(r"[0-7]{3,4}")
 _LONGEST_PASSWORD = 128
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class Given(Struct, frozen=True, kw_only=True):
     """What the outside gives: how a file is read (None: there is none), how a password is hashed.
 
     `nics` are the guest's interfaces as the spec has them; None where it is no guest.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fakes.host import FakeFile
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 from unit.cli.test_inside import ANSWERS
 from unit.cli.test_verbs import Site

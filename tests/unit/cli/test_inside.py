@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_interface
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from unit.cli.test_verbs import Site
 from unit.planning.build import guest, nic
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fakes.host import FakeHost
+from msgspec.structs import replace
 from unit.cli.test_verbs import Site
 
 from kvmkeep.errors import Unready

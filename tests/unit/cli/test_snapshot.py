@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from fakes.lvm import FakeVolume
+from msgspec.structs import replace
 from unit.cli.test_verbs import Site
 
 from kvmkeep.cli.moment import span, utc_now

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Interface
 
 import pytest
+from msgspec.structs import replace
 
 from kvmkeep.cli.inside import Signs
 from kvmkeep.cli.show import sections

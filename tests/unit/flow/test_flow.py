@@ -6,10 +6,10 @@ import json
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from unit.apply.scripted import MemoryFolder, RecordingUi, ScriptedDoor, command, ended, noon, step
 
 from kvmkeep.apply.journal import Journals

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from msgspec.structs import fields, replace
 
 from kvmkeep.health.judge import judge
 from kvmkeep.model.domain_facts import Domain, DomainNic, DomainState

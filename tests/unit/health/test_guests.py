@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.facts import SeedFile, TrashFolder

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from kvmkeep.model.facts import ArrayState, Problem
 from kvmkeep.model.health import Finding, Severity, worst, worst_first

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import DomainNic, DomainState
 from kvmkeep.model.facts import Link, Management, Nm, Problem

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import DomainDisk
 from kvmkeep.model.facts import Array, ArrayState, Problem, Volume

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from msgspec.structs import replace
 from unit.planning.build import IMAGE, spec
 
 from kvmkeep.model.facts import Fingerprint

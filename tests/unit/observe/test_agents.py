@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 from adapters.replay import Replay, ended
+from msgspec.structs import replace
 
 from kvmkeep.host.door import Result
 from kvmkeep.model.agent import AgentDisk, AgentFacts, AgentFilesystem, AgentNic

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
+from msgspec.structs import replace
 from unit.planning.build import GIB, IMAGE, guest, spec
 from unit.planning.rounds import reach
 

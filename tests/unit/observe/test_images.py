@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from adapters.replay import FILE, Replay
+from msgspec.structs import replace
 from unit.planning.build import IMAGE
 
 from kvmkeep.model.facts import ImageFacts

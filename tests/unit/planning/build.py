@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
+
+from msgspec.structs import replace
 
 from kvmkeep.model.names import guest_mac, guest_uuid, lv_name
 from kvmkeep.model.spec import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+import dataclasses
 from xml.etree import ElementTree as ET
 
 from fakes.host import FakeHost
@@ -92,7 +92,7 @@ def test_a_profile_is_known_by_its_mark_and_keeps_its_uuid() -> None:
 
 def test_two_profiles_with_our_mark_are_one_too_many() -> None:
     host = site()
-    host.nm.profiles["dddd"] = replace(host.nm.profiles["aaaa"], uuid="dddd", device="")
+    host.nm.profiles["dddd"] = dataclasses.replace(host.nm.profiles["aaaa"], uuid="dddd", device="")
     found = [reason for reason, _ in told(planned(host))]
     assert "the NetworkManager profile Bridge for guests (aaaa) uses virbr1.223, so it" in found[0]
     assert len(found) == 2

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from xml.etree import ElementTree as ET
 
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
+from msgspec.structs import replace
 
 from kvmkeep.model.command import Poll
 from kvmkeep.model.domain_facts import DomainState
@@ -324,7 +325,7 @@ def test_a_file_that_is_gone_or_none_is_told(adopted: bool) -> None:  # noqa: FB
     kept = host.files.pop(FAR.path)
     (refusal,) = planned(host, spec(replace(one, adopted=adopted))).refusals
     assert refusal.reason == "the file /data/vm/web.img of its disk far is gone"
-    host.files[FAR.path] = replace(kept, kind="fifo")
+    host.files[FAR.path] = dataclasses.replace(kept, kind="fifo")
     (refusal,) = planned(host, spec(one)).refusals
     assert refusal.reason == "/data/vm/web.img is no plain file, but: fifo"
 

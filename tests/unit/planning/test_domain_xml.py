@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import libvirt
 import pytest
 from fakes.host import FakeHost
+from msgspec.structs import replace
 
 from kvmkeep.model.spec import FileDisk, Guest
 from kvmkeep.model.units import Label, Size

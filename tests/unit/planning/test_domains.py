@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
 from fakes.virsh import xml_text
+from msgspec.structs import replace
 
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.names import STATE_FRESH, console_log, seed_path

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
 from fakes.lvm import EXTENT
+from msgspec.structs import replace
 
 from kvmkeep.host.machine_door import MachineDoor
 from kvmkeep.model.command import Command

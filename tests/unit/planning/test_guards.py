@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import ip_interface
 
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
 from fakes.nm import FakeLink
+from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import DomainDisk, DomainState
 from kvmkeep.model.facts import ArrayState, Facts, Problem

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage, digest_of
+from msgspec.structs import replace
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.plan import Plan

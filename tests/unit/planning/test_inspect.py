@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
+from msgspec.structs import replace
 
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.inside import parse_inside

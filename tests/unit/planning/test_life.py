@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fakes.host import FakeHost
+from msgspec.structs import replace
 
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import console_log
 from kvmkeep.model.plan import Plan
-from kvmkeep.model.spec import Place, ReadyConsole, ReadyDelay, ReadyTcp, Run, Spec
+from kvmkeep.model.spec import Place, ReadyConsole, ReadyDelay, ReadyTcp, Spec
 from kvmkeep.planning.autostart import plan_autostart
 from kvmkeep.planning.pausing import plan_resume, plan_suspend
 from kvmkeep.planning.poweroff import plan_poweroff
@@ -217,7 +216,8 @@ def test_guest_that_a_disk_stopped_goes_on_with_a_warning() -> None:
 def test_autostart_does_not_edit_the_spec_and_says_so() -> None:
     host, wanted = site()
     place = Place(file="/etc/kvmkeep/guests/web.yaml", line=12, column=3)
-    wanted = with_ready(wanted, "web", autostart_place=place)
+    guests = (replace(o, autostart_place=place) if o.name == "web" else o for o in wanted.guests)
+    wanted = replace(wanted, guests=tuple(guests))
     plan = plan_autostart(wanted, host.facts(wanted), ("web", "db"), on=False)
     notes = {note.subject: note.text for note in plan.notes}
     assert "web.yaml:12:3" in notes["guest web"]
@@ -232,12 +232,6 @@ def test_autostart_does_not_edit_the_spec_and_says_so() -> None:
     other = plan_autostart(new, host.facts(new), ("new",), on=True)
     assert "guest new" in told(other)
     assert "autostart: true` at host.yaml:1:1" in other.notes[0].text
-
-
-def test_where_autostart_stands_is_no_part_of_what_is_wanted() -> None:
-    one = guest("web").run
-    assert isinstance(one, Run)
-    assert one == replace(one, autostart_place=Place(file="x", line=2, column=1))
 
 
 def test_guest_that_ignores_acpi_is_told_as_such() -> None:

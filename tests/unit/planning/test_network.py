@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fakes.host import FakeHost
 from fakes.nm import FakeLink, FakeProfile
+from msgspec.structs import replace
 
 from kvmkeep.model.command import Checkpoint
 from kvmkeep.model.facts import Facts

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import subprocess  # noqa: TID251 - runs the script that a guest would run
-from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from kvmkeep.model.inside import Renderer
 from kvmkeep.model.spec import Route

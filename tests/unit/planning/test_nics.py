@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
 from fakes.host import FakeHost
+from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.plan import Risk

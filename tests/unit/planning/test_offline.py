@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fakes.host import FakeHost
+from msgspec.structs import replace
 
 from kvmkeep.model.spec import Spec
 from kvmkeep.planning.offline import unused, writing_refusals

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 from xml.etree import ElementTree as ET
 
 import pytest
+from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import GivenNic
 from kvmkeep.model.spec import FirstBoot, Route

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
+from msgspec.structs import replace
 
 from kvmkeep.model.facts import Array, ArrayState, Facts, SeedFile
 from kvmkeep.model.spec import OnFail, Spec

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
+from msgspec.structs import replace
 from unit.planning.build import GIB, IMAGE, guest, spec
 from unit.planning.rounds import carry_out, reach
 

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
 from fakes.virsh import xml_text
+from msgspec.structs import replace
 
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.domain_facts import DomainState

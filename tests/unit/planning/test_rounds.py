@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage, digest_of
 from fakes.lvm import FakeVolume
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.model.command import Command, WriteFile

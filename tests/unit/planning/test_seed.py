@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
 import pytest
 from fakes.host import CLOUD
+from msgspec.structs import replace
 
 from kvmkeep.model.spec import FirstBoot, Guest, Login, Route
 from kvmkeep.planning.seed import Seed, SeedKind, make_seed

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
+from msgspec.structs import replace
 
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.model.command import Command

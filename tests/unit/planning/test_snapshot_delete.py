@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
+
+from msgspec.structs import replace
 
 from kvmkeep.planning.snapshot_delete import plan_delete, plan_delete_expired
 from tests.unit.planning.rounds import carry_out, reach

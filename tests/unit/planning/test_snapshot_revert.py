@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fakes.host import FakeHost
 from fakes.virsh import FakeDomain
+from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import Facts

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fakes.host import FakeHost
+from msgspec.structs import replace
 
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.snapshot import full_size

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
+from msgspec.structs import replace
 
 from kvmkeep.model.command import Command, Progress
 from kvmkeep.model.names import STATE_FILLING, lv_tags

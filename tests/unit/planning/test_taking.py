@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+import dataclasses
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -12,6 +12,7 @@ from fakes.nm import FakeLink
 from fakes.virsh import FakeDomain
 from faults.plans import BY_HAND, SPEC_DIR
 from faults.plans import by_hand as built_by_hand
+from msgspec.structs import replace
 from unit.planning.rounds import carry_out
 
 from kvmkeep.cli.takeover import look_at
@@ -487,7 +488,7 @@ def test_profiles_that_can_not_be_marked(change: dict[str, object], reason: str)
 def test_two_profiles_of_one_interface() -> None:
     host = taken()
     host.nm.profiles["b0"].settings["connection.stable-id"] = ""
-    host.nm.profiles["b1"] = replace(host.nm.profiles["b0"], uuid="b1")
+    host.nm.profiles["b1"] = dataclasses.replace(host.nm.profiles["b0"], uuid="b1")
     plan = planned(host)
     assert "br-guests has several profiles: Guests (b0), Guests (b1)" in reasons(plan)
 

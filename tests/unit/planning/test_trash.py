@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fakes.host import FakeHost
+from msgspec.structs import replace
 
 from kvmkeep.model.facts import KeptDomain, TrashFolder
 from kvmkeep.model.names import LONGEST_MAPPED_NAME, mapped_name, trash_name

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import ip_interface
 
 import pytest
 from fakes.guestfish import FakeTree, debian
 from fakes.host import FakeHost
+from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import GivenNic
 from kvmkeep.model.facts import Facts

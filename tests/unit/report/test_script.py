@@ -6,12 +6,12 @@ import os
 import shutil
 import subprocess  # noqa: TID251 - bash itself
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from unit.apply.scripted import MemoryFolder, RecordingUi, command, new_journal, step
 
 from kvmkeep.apply.executor import apply_plan

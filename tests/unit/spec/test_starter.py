@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from kvmkeep.model.facts import FACTS_VERSION, Facts, Link, Management, Nm, VolumeGroup
 from kvmkeep.model.spec import Spec

@@ -91,6 +91,7 @@ class FakeHost:
             "lvs": self.lvm.lvs,
             "blkdiscard": self.lvm.blkdiscard,
             "nmcli": self.nm.nmcli,
+            "ip": self.nm.ip,
             "systemd-run": lambda argv: self.systemd.run(argv, self.now),
             "systemctl": self.systemd.systemctl,
             "busctl": lambda argv: self.nm.busctl(argv, self.now),

@@ -118,6 +118,15 @@ class FakeNm:
                 return (0, "a{su} 0\n") if self._roll_back(at) else (1, "no such checkpoint")
         raise UnknownCommandError(f"busctl {argv}")
 
+    def ip(self, argv: tuple[str, ...]) -> tuple[int, str]:
+        match argv:
+            case ("link", "set", "dev", name, "master", master):
+                if not {name, master} <= self.links.keys():
+                    return 1, f"Cannot find device {name} or {master}"
+                self.links[name].master = master
+                return 0, ""
+        raise UnknownCommandError(f"ip {argv}")
+
     def tick(self, now: float) -> None:
         """Roll back what nobody has kept in time."""
         for at in [at for at, saved in self._saved.items() if saved.deadline <= now]:

@@ -122,6 +122,7 @@ class FakeVirsh:
             "dumpxml": self._dumpxml,
             "undefine": self._undefine,
             "domrename": self._domrename,
+            "domif-getlink": self._getlink,
             "destroy": self._destroy,
             "metadata": self._metadata,
             "qemu-agent-command": self._agent,
@@ -316,6 +317,15 @@ class FakeVirsh:
             return None
         live = [domain.live] if "--live" in flags and domain.live is not None else []
         return [*live, *([domain.xml] if "--config" in flags else [])]
+
+    def _getlink(self, rest: tuple[str, ...]) -> tuple[int, str]:
+        dashes, name, tap = rest
+        assert dashes == "--"
+        domain = self.domains.get(name)
+        if domain is None or domain.live is None:
+            return 1, "error: domain is not running"
+        taps = [one.get("dev") for one in domain.live.iterfind("devices/interface/target")]
+        return (0, f"{tap} default\n") if tap in taps else (1, "error: Interface not found")
 
     def _domrename(self, rest: tuple[str, ...]) -> tuple[int, str]:
         before, after = rest

@@ -187,6 +187,24 @@ def changes_of_what_is_there() -> Case:
     return Case(host=host, spec=spec(wanted, networks=networks))
 
 
+def bridge_taken_down_by_others() -> Case:
+    """Somebody took the bridge down: its device is gone, its port, and guests' taps are loose."""
+    host = a_host()
+    wanted = spec(guest(), guest("mail"))
+    reach(host, wanted)
+    (on,) = wanted.networks
+    for number, name in enumerate(("web", "mail")):
+        ET.SubElement(
+            host.libvirt.domains[name].live.find("devices/interface"), "target", dev=f"vnet{number}"
+        )
+        host.nm.links[f"vnet{number}"] = FakeLink(f"vnet{number}", "tun")
+    for profile in host.nm.profiles.values():
+        if profile.interface in {on.bridge, on.vlan_interface}:
+            profile.device = ""
+    del host.nm.links[on.bridge], host.nm.links[on.vlan_interface]
+    return Case(host=host, spec=wanted)
+
+
 def changing_a_running_guest() -> Case:
     """All that can be changed of one at once, after somebody else changed something too."""
     host = a_host()
@@ -795,7 +813,7 @@ def letting_go() -> Case:
 PLANS = (
     first_guest, multihomed_with_data_disk, dhcp, openstack_only, complete_image, packed_image,
     remote_packed_image, remote_image_with_detached_signature, new_network_beside_one_in_use,
-    changes_of_what_is_there, changing_a_running_guest, lost_domain_that_is_to_be_another_one,
+    changes_of_what_is_there, bridge_taken_down_by_others, changing_a_running_guest, lost_domain_that_is_to_be_another_one,
     domain_and_its_seed_left_behind, starting, shutting_down, recovering,
     snapshot_of_frozen_guest, snapshot_of_suspended_guest, snapshot_of_guest_that_is_off,
     deleting_a_set, deleting_expired_sets, extending_snapshots_that_fill,
@@ -957,6 +975,7 @@ def in_service(host: FakeHost, case: Case) -> None:
         kept = host.files[f"{case.spec.xml_dir}/{one.name}.xml"].content
         assert kept.decode() == f"{xml_text(domain.xml)}\n", one.name
         assert domain.boots > 1 or one.name not in case.booted
+        on_their_bridges(host, domain)
         if case.addresses:
             has_inside(host, domain, case.addresses)
         if one.adopted:
@@ -969,6 +988,14 @@ def in_service(host: FakeHost, case: Case) -> None:
             "bridge", wanted.ageing_time, wanted.stp,
         )  # fmt: skip
         assert host.nm.links[wanted.vlan_interface].master == wanted.bridge
+
+
+def on_their_bridges(host: FakeHost, domain: FakeDomain) -> None:
+    """Demand that each tap device of a running guest is a port of its NIC's bridge."""
+    for one in domain.live.findall("devices/interface") if domain.live is not None else ():
+        tap = one.find("target")
+        if tap is not None and tap.get("dev") in host.nm.links:
+            assert host.nm.links[tap.get("dev")].master == one.find("source").get("bridge")
 
 
 def has_inside(host: FakeHost, domain: FakeDomain, address: str) -> None:

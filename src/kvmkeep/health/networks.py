@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvmkeep.health.patient import Patient
-from kvmkeep.model.domain_facts import Domain, DomainState
+from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import Link
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.spec import Network
+from kvmkeep.planning.taps import loose_nics, put_back
 
 _REPAIR = "kvmkeep plan; kvmkeep apply"
 
@@ -22,13 +23,9 @@ def network_findings(patient: Patient) -> Iterator[Finding]:
     for network in patient.spec.networks:
         yield from _network(patient, network)
     for domain in patient.facts.domains:
-        if domain.state in _WITH_TAPS:
-            yield from _taps(patient, domain)
+        yield from _taps(patient, domain)
     yield from _filters(patient)
     yield from _management(patient)
-
-
-_WITH_TAPS = frozenset({DomainState.RUNNING, DomainState.PAUSED})
 
 
 def _uplink(patient: Patient) -> Iterator[Finding]:
@@ -170,22 +167,15 @@ def _on(*, on: bool) -> str:
 
 
 def _taps(patient: Patient, domain: Domain) -> Iterator[Finding]:
-    """Find each NIC's tap device, by its name.
-
-    libvirt gives it the NIC's MAC with 0xFE as its first byte, but udev may give it another one
-    (systemd.link(5), `MACAddressPolicy=persistent`).
-    """
-    masters = {link.name: link.master for link in patient.facts.links}
-    for nic in domain.live_nics:
-        if nic.kind != "bridge" or not nic.tap or masters.get(nic.tap, "") == nic.bridge:
-            continue
+    """Find each NIC whose tap device is not where the NIC says."""
+    for nic in loose_nics(domain, patient.scene.links):
         yield Finding(
             name="guest-cut-off",
             severity=Severity.CRITICAL,
             subject=f"guest {domain.name}",
             what=f"its NIC {nic.mac} ({nic.tap}) is not a port of {nic.bridge}",
             why="the guest runs, and nobody reaches it there",
-            todo=f"ip link set {nic.tap} master {nic.bridge}",
+            todo=str(put_back(nic)),
         )
 
 

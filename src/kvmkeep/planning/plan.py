@@ -31,6 +31,7 @@ from kvmkeep.planning.order import in_order, unwilling_needs
 from kvmkeep.planning.scene import Scene, make_scene
 from kvmkeep.planning.stage import fresh
 from kvmkeep.planning.storage import data_steps, root_steps, storage_refusals
+from kvmkeep.planning.taps import tap_steps
 from kvmkeep.planning.unnamed import unnamed_notes
 
 
@@ -51,6 +52,7 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
     steps = (
         *(step for step in image_steps if not step.assumes),
         *network_steps(scene, networks),
+        *tap_steps(scene),
         *(step for step in first if not step.assumes),
         *(step for step in image_steps if step.assumes),
         *(step for step in first if step.assumes),

@@ -113,7 +113,7 @@ def test_a_guest_whose_nic_is_no_port() -> None:
     for changed in (links(without="vnet0"), links(replace(TAP, master=""))):
         found = only(CRITICAL, "guest-cut-off", links=changed)
         assert found.what == f"its NIC {MAC} (vnet0) is not a port of virbr1.223"
-        assert found.todo == "ip link set vnet0 master virbr1.223"
+        assert found.todo == "ip link set dev vnet0 master virbr1.223"
         off = domain(state=DomainState.SHUTOFF)
         assert "guest-cut-off" not in [one.name for one in findings(links=changed, domains=(off,))]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kvmkeep.health.arrays import array_findings
 from kvmkeep.health.differences import difference_findings
+from kvmkeep.health.disks import disk_findings
 from kvmkeep.health.groups import group_findings
 from kvmkeep.health.guests import guest_findings
 from kvmkeep.health.host import host_findings
@@ -20,6 +21,7 @@ from kvmkeep.model.vitals import Vitals
 
 _JUDGES = (
     array_findings,
+    disk_findings,
     group_findings,
     snapshot_findings,
     network_findings,

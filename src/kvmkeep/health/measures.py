@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.health import Measure, Sample
 from kvmkeep.model.snapshot import snapshot_sets
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.trash import is_trash
-from kvmkeep.model.vitals import Vitals
+from kvmkeep.model.vitals import Disk, Vitals
 from kvmkeep.planning.guards import promised
 from kvmkeep.planning.scene import active
 
@@ -34,6 +34,7 @@ def measures(spec: Spec, facts: Facts, vitals: Vitals) -> tuple[Measure, ...]:
             "Sectors that the last check found to differ between members",
             ((one.sectors, ("array", one.array)) for one in vitals.mismatches),
         ),
+        *_disks(vitals.disks or ()),
         _each(
             "group_size_bytes",
             "Size of a volume group",
@@ -89,6 +90,38 @@ def measures(spec: Spec, facts: Facts, vitals: Vitals) -> tuple[Measure, ...]:
             help="Whether somebody keeps the host's clock right",
             samples=clock,
         ),
+    )
+
+
+def _disks(disks: tuple[Disk, ...]) -> tuple[Measure, ...]:
+    """Return what disks tell of themselves; one that does not count a thing has no figure."""
+    figures: tuple[tuple[str, str, Callable[[Disk], float | None]], ...] = (
+        ("disk_healthy", "Whether a disk says of itself that it is well", lambda d: d.passed),
+        ("disk_pending_sectors", "Sectors that can't be read", lambda d: d.pending),
+        (
+            "disk_reallocated_sectors",
+            "Sectors that were replaced by spare ones, over a disk's life",
+            lambda d: d.reallocated,
+        ),
+        (
+            "disk_uncorrectable_errors",
+            "Errors that lost data, over a disk's life",
+            lambda d: d.uncorrectable,
+        ),
+        (
+            "disk_worn_ratio",
+            "The part of a flash disk's life that is over; may pass 1",
+            lambda d: None if d.worn_percent is None else d.worn_percent / 100,
+        ),
+        ("disk_temperature_celsius", "Temperature of a disk", lambda d: d.celsius),
+    )
+    return tuple(
+        _each(
+            name,
+            text,
+            ((value, ("disk", disk.name)) for disk in disks if (value := figure(disk)) is not None),
+        )
+        for name, text, figure in figures
     )
 
 

@@ -61,6 +61,30 @@ class MetadataBackup(Struct, frozen=True, kw_only=True):
     saved: int
 
 
+class Disk(Struct, frozen=True, kw_only=True):
+    """A disk as the kernel names it (`sda`), and what it tells of itself (SMART).
+
+    `passed` is its own word on whether it is well; None where it has none. `reallocated` sectors
+    were replaced by spare ones, `pending` ones can't be read and wait to be written anew, and
+    `uncorrectable` counts data that was lost for good, over its whole life. `worn_percent` is the
+    part of a flash disk's life that is over; it may pass 100. None is what it does not count.
+
+    `silent` says why it told nothing at all; empty if it did. `hangs` where that is since it did
+    not answer in time.
+    """
+
+    name: str
+    model: str = ""
+    passed: bool | None = None
+    reallocated: int | None = None
+    pending: int | None = None
+    uncorrectable: int | None = None
+    worn_percent: int | None = None
+    celsius: int | None = None
+    silent: str = ""
+    hangs: bool = False
+
+
 class LastRun(Struct, frozen=True, kw_only=True):
     """The newest run of kvmkeep's; `outcome` is empty where it did not end. `alive`: it goes on."""
 
@@ -87,7 +111,8 @@ class Vitals(Struct, frozen=True, kw_only=True):
     """The signs of a host's health. `problems` is what could not be seen.
 
     `synchronized` is None where the clock could not be asked. `bridge_filters` are the kernel's
-    packet filters that bridged frames are taken through.
+    packet filters that bridged frames are taken through. `disks` is None where there are some and
+    no program that could ask them.
     """
 
     mismatches: tuple[Mismatches, ...] = ()
@@ -96,6 +121,7 @@ class Vitals(Struct, frozen=True, kw_only=True):
     synchronized: bool | None = None
     backups: tuple[MetadataBackup, ...] = ()
     bridge_filters: tuple[str, ...] = ()
+    disks: tuple[Disk, ...] | None = ()
     last_run: LastRun | None = None
     inside: tuple[Inside, ...] = ()
     problems: tuple[Problem, ...] = ()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kvmkeep.host import lvm, mdadm, space, upkeep
+from kvmkeep.host import lvm, mdadm, smart, space, upkeep
 from kvmkeep.host.door import Door
-from kvmkeep.model.vitals import Vitals
+from kvmkeep.model.vitals import Disk, Vitals
 from kvmkeep.observe.notebook import Notebook
 
 _FILTERS = ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables")
@@ -16,6 +16,7 @@ def observe_vitals(door: Door) -> Vitals:
     """Return the signs that tell of a host's health; what can't be seen is in `problems`."""
     notebook = Notebook(door)
     unseen: bool | None = None
+    no_disks: tuple[Disk, ...] | None = ()
     return Vitals(
         mismatches=notebook.ask("mismatches of MD arrays", mdadm.mismatches, ()),
         schedules=notebook.ask("timers of array checks", upkeep.schedules, ()),
@@ -27,5 +28,6 @@ def observe_vitals(door: Door) -> Vitals:
             for name in _FILTERS
             if (notebook.read(f"{_FILTER_DIR}/{name}", 16) or b"").strip() == b"1"
         ),
+        disks=notebook.ask("disks", smart.disks, no_disks),
         problems=notebook.problems,
     )

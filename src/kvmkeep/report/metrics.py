@@ -42,7 +42,8 @@ def metrics_text(
         ),
         Measure(name="finding", help="A finding", samples=tuple(_finding_samples(findings))),
     )
-    text = "".join(line for one in (*own, *measures) for line in _lines(one))
+    # The end is for OpenMetrics' readers; to the others it is a comment.
+    text = "".join(line for one in (*own, *measures) for line in _lines(one)) + "# EOF\n"
     return text.encode("utf-8", "replace")
 
 

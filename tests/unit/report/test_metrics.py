@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from kvmkeep.health.measures import measures
 from kvmkeep.model.health import Finding, Measure, Sample, Severity
-from kvmkeep.model.vitals import Inside, Mismatches
+from kvmkeep.model.vitals import Disk, Inside, Mismatches
 from kvmkeep.report.metrics import metrics_text
 from tests.unit.health.build import DISK, FACTS, SPEC, VITALS, volume
 
@@ -32,7 +33,8 @@ FINDINGS = st.builds(
 
 def read(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     """Return each series with its value; a series that stands twice is refused."""
-    assert "".join(one[0] for one in FAMILY.finditer(text)) == text
+    assert "".join(one[0] for one in FAMILY.finditer(text)) + "# EOF\n" == text
+    strict = list(openmetrics.text_string_to_metric_families(text))
     found: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
     for family in text_string_to_metric_families(text):
         assert family.type == "gauge"
@@ -40,6 +42,11 @@ def read(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
             key = (sample.name, tuple(sorted(sample.labels.items())))
             assert key not in found
             found[key] = sample.value
+    assert found == {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in strict
+        for sample in family.samples
+    }
     return found
 
 
@@ -67,6 +74,11 @@ def test_the_figures_of_a_host() -> None:
     vitals = replace(
         VITALS, inside=(Inside(guest="web", ready=False, silent="x", up=None),),
         mismatches=(Mismatches(array="md0", sectors=128, action="check"),),
+        disks=(
+            Disk(name="sda", passed=True, reallocated=3, pending=0, uncorrectable=0, celsius=31),
+            Disk(name="nvme0n1", passed=False, worn_percent=104, uncorrectable=7),
+            Disk(name="sdb", silent="it has no SMART"),
+        ),
     )  # fmt: skip
     series = read(metrics_text((), measures(SPEC, facts, vitals), NOW).decode())
     web = (("guest", "web"),)
@@ -76,6 +88,12 @@ def test_the_figures_of_a_host() -> None:
         ("kvmkeep_findings", (("severity", "critical"),)): 0,
         ("kvmkeep_array_missing_members", (("array", "md0"),)): 0,
         ("kvmkeep_array_mismatched_sectors", (("array", "md0"),)): 128,
+        ("kvmkeep_disk_healthy", (("disk", "nvme0n1"),)): 0,
+        ("kvmkeep_disk_worn_ratio", (("disk", "nvme0n1"),)): 1.04,
+        ("kvmkeep_disk_pending_sectors", (("disk", "sda"),)): 0,
+        ("kvmkeep_disk_reallocated_sectors", (("disk", "sda"),)): 3,
+        ("kvmkeep_disk_uncorrectable_errors", (("disk", "nvme0n1"),)): 7,
+        ("kvmkeep_disk_temperature_celsius", (("disk", "sda"),)): 31,
         ("kvmkeep_group_size_bytes", (("group", "rl_build"),)): 900 << 30,
         ("kvmkeep_group_free_bytes", (("group", "rl_build"),)): 500 << 30,
         ("kvmkeep_snapshot_filled_ratio", (*web, ("set", "20261123T0710Z"))): 0.125,
@@ -88,6 +106,7 @@ def test_the_figures_of_a_host() -> None:
         ("kvmkeep_clock_synchronized", ()): 1,
     }
     assert wanted.items() <= series.items()
+    assert ("kvmkeep_disk_healthy", (("disk", "sdb"),)) not in series
 
 
 def test_what_was_not_seen_has_no_figure() -> None:

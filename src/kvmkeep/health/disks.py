@@ -1,0 +1,130 @@
+"""Disks, as far as they tell of themselves (SMART)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from kvmkeep.health.patient import Patient
+from kvmkeep.model.health import Finding, Severity
+from kvmkeep.model.vitals import Disk
+
+_WORN = 90
+"""Percent of a flash disk's life: time to order another one."""
+
+
+def disk_findings(patient: Patient) -> Iterator[Finding]:
+    """Return what disks tell of themselves, and who tells nothing."""
+    disks = patient.vitals.disks
+    if disks is None:
+        yield Finding(
+            name="disks-not-asked",
+            severity=Severity.OK,
+            subject="disks",
+            what="nobody asks them how they are: smartctl is not installed",
+            why="many disks tell weeks before that they will fail",
+            todo="apt install smartmontools, or: dnf install smartmontools",
+        )
+        return
+    for disk in disks:
+        yield from _disk(patient, disk)
+
+
+def _disk(patient: Patient, disk: Disk) -> Iterator[Finding]:
+    subject = f"disk {disk.name}"
+    look = f"smartctl --xall /dev/{disk.name}"
+    model = f" ({disk.model})" if disk.model else ""
+    if disk.silent:
+        yield Finding(
+            name="disk-hangs" if disk.hangs else "disk-tells-nothing",
+            severity=Severity.WARNING if disk.hangs else Severity.OK,
+            subject=subject,
+            what=f"it {disk.silent}" if disk.hangs else f"it tells nothing: {disk.silent}",
+            why="a disk that hangs stops all who write to it"
+            if disk.hangs
+            else "whether it will fail soon, nobody knows from here",
+            todo=f"dmesg; cat /proc/mdstat; {look}"
+            if disk.hangs
+            else f"{look}; behind a RAID controller, ask that one: smartctl --scan",
+        )
+        return
+    if disk.passed is False:
+        yield Finding(
+            name="disk-failing",
+            severity=Severity.CRITICAL,
+            subject=subject,
+            what=f"it says of itself that it is failing{model}",
+            why="it may be gone within a day, with what lies on no other disk",
+            todo=f"{look}; {_replace(patient, disk.name)}",
+        )
+    if disk.pending:
+        yield Finding(
+            name="disk-unreadable",
+            severity=Severity.WARNING,
+            subject=subject,
+            what=f"{disk.pending} of its sectors can't be read{model}",
+            why="if the other copy is lost, these sectors are; more of them often follow",
+            todo=_reread(patient, disk.name) + f"; if they stay: {look}; "
+            f"{_replace(patient, disk.name)}",
+        )
+    if disk.worn_percent is not None and disk.worn_percent >= _WORN:
+        yield Finding(
+            name="disk-worn",
+            severity=Severity.WARNING,
+            subject=subject,
+            what=f"{disk.worn_percent} % of its life is over{model}",
+            why="a flash disk takes so many writes and no more; disks of one age go together",
+            todo=f"{look}; {_replace(patient, disk.name)}",
+        )
+    yield from _counts(disk, look)
+
+
+def _counts(disk: Disk, look: str) -> Iterator[Finding]:
+    """Tell of counts that never go back: that they are there is no alarm, that they grow is."""
+    counts = (
+        (disk.reallocated, "sectors were replaced by spare ones"),
+        (disk.uncorrectable, "errors lost data of it"),
+    )
+    told = [f"{count} {what}" for count, what in counts if count]
+    if told:
+        yield Finding(
+            name="disk-had-errors",
+            severity=Severity.OK,
+            subject=f"disk {disk.name}",
+            what=f"over its life, {' and '.join(told)}",
+            why="a count that stays is history; one that grows is a disk that goes",
+            todo=f"note it, and compare next week: {look}",
+        )
+
+
+def _member(patient: Patient, disk: str) -> tuple[str, str]:
+    """Return the array that a disk, or a partition of it, is in, and the member's name."""
+    part = re.compile(rf"{re.escape(disk)}(p?\d+)?")
+    return next(
+        (
+            (array.name, member)
+            for array in patient.facts.arrays
+            for member in array.members
+            if part.fullmatch(member)
+        ),
+        ("", ""),
+    )
+
+
+def _replace(patient: Patient, disk: str) -> str:
+    array, member = _member(patient, disk)
+    if not array:
+        return "copy what lies on it, and replace it"
+    # `--replace` keeps the old member until the new one is full (mdadm(8)).
+    return (
+        f"add another disk and move over: mdadm /dev/{array} --add /dev/DISK; "
+        f"mdadm /dev/{array} --replace /dev/{member}"
+    )
+
+
+def _reread(patient: Patient, disk: str) -> str:
+    array, _ = _member(patient, disk)
+    if not array:
+        return "read all of it, and write anew what can't be read"
+    # A check writes what can't be read anew from the other members (md(4), "SCRUBBING").
+    return f"have the array write them anew: echo check > /sys/block/{array}/md/sync_action"

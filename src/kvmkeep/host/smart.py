@@ -1,0 +1,149 @@
+"""What disks tell of their own health, asked with smartctl(8).
+
+Its exit code is a set of bits that describe the disk, not the command ("EXIT STATUS"); the JSON
+says the same, so only the JSON is read.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import msgspec
+
+from kvmkeep.host.door import Door, Result
+from kvmkeep.host.tools import Unanswered, clean, decode
+from kvmkeep.model.command import Command
+from kvmkeep.model.vitals import Disk
+
+SMARTCTL = ("smartctl", "--json", "--info", "--health", "--attributes", "--nocheck=standby")
+"""A disk that sleeps is not woken."""
+LIMIT = 5.0
+"""Seconds for all disks: the kernel itself may try for minutes to reach one that died."""
+AT_ONCE = 16
+
+_DISK = re.compile(r"sd[a-z]{1,3}|nvme\d{1,4}n\d{1,4}")
+"""Hardware. A virtual disk (`vda`) has nothing to tell."""
+_MISSING = 127
+_REALLOCATED, _PENDING, _UNCORRECTABLE = 5, 197, 198
+"""Attributes whose raw values count sectors, with all vendors."""
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
+_Celsius = Annotated[int, msgspec.Meta(ge=-100, le=1000)]
+
+
+class _Message(msgspec.Struct):
+    string: str
+
+
+class _Smartctl(msgspec.Struct):
+    messages: list[_Message] = []
+
+
+class _Status(msgspec.Struct):
+    passed: bool
+
+
+class _Raw(msgspec.Struct):
+    value: _Count
+
+
+class _Attribute(msgspec.Struct):
+    id: int
+    raw: _Raw
+
+
+class _Attributes(msgspec.Struct):
+    table: list[_Attribute] = []
+
+
+class _Nvme(msgspec.Struct):
+    media_errors: _Count | None = None
+    percentage_used: _Count | None = None
+
+
+class _Errors(msgspec.Struct):
+    total_uncorrected_errors: _Count = 0
+
+
+class _ErrorLog(msgspec.Struct):
+    read: _Errors | None = None
+    write: _Errors | None = None
+
+
+class _Temperature(msgspec.Struct):
+    current: _Celsius | None = None
+
+
+class _Answer(msgspec.Struct):
+    smartctl: _Smartctl | None = None
+    model_name: str = ""
+    scsi_model_name: str = ""
+    smart_status: _Status | None = None
+    ata_smart_attributes: _Attributes | None = None
+    nvme_smart_health_information_log: _Nvme | None = None
+    scsi_grown_defect_list: _Count | None = None
+    scsi_error_counter_log: _ErrorLog | None = None
+    temperature: _Temperature | None = None
+
+
+def disks(door: Door) -> tuple[Disk, ...] | None:
+    """Return what each disk tells, or None where there are disks and no smartctl.
+
+    Raises OSError. A disk that does not answer is among them, with the reason.
+    """
+    names = tuple(name for name in door.names("/sys/block") if _DISK.fullmatch(name))
+    names = tuple(
+        name for name in names if (door.read(f"/sys/block/{name}/removable", 2) or b"")[:1] != b"1"
+    )
+    commands = [
+        Command(argv=(*SMARTCTL, f"/dev/{name}"), why="see how disks are", timeout=LIMIT)
+        for name in names
+    ]
+    results = door.run_all(commands, limit=LIMIT, at_once=AT_ONCE) if commands else ()
+    if any(result.code == _MISSING for result in results):
+        return None
+    return tuple(_disk(name, result) for name, result in zip(names, results, strict=True))
+
+
+def _disk(name: str, result: Result) -> Disk:
+    if result.timed_out:
+        return Disk(name=name, hangs=True, silent=f"did not answer within {LIMIT:.0f} s")
+    try:
+        told = decode(result.text, _Answer, name, "smartctl")
+    except Unanswered as error:
+        return Disk(name=name, silent=error.problem.reason)
+    status, worn, counts = told.smart_status, told.nvme_smart_health_information_log, _counts(told)
+    known = status is not None or bool(counts)
+    return Disk(
+        name=name,
+        model=clean(told.model_name or told.scsi_model_name)[:100],
+        passed=status.passed if status is not None else None,
+        reallocated=counts.get(_REALLOCATED),
+        pending=counts.get(_PENDING),
+        uncorrectable=counts.get(_UNCORRECTABLE),
+        worn_percent=worn.percentage_used if worn is not None else None,
+        celsius=told.temperature.current if told.temperature is not None and known else None,
+        silent="" if known else _why(told),
+    )
+
+
+def _counts(told: _Answer) -> dict[int, int]:
+    """Return what ATA's attributes count, and what SCSI and NVMe count alike."""
+    table = told.ata_smart_attributes.table if told.ata_smart_attributes is not None else []
+    counts = {one.id: one.raw.value for one in table}
+    if told.scsi_grown_defect_list is not None:
+        counts[_REALLOCATED] = told.scsi_grown_defect_list
+    log, nvme = told.scsi_error_counter_log, told.nvme_smart_health_information_log
+    if log is not None:
+        sides = [side for side in (log.read, log.write) if side is not None]
+        counts[_UNCORRECTABLE] = sum(side.total_uncorrected_errors for side in sides)
+    if nvme is not None and nvme.media_errors is not None:
+        counts[_UNCORRECTABLE] = nvme.media_errors
+    return counts
+
+
+def _why(told: _Answer) -> str:
+    """Return why a disk tells nothing, in smartctl's words where it has some."""
+    said = [one.string for one in told.smartctl.messages] if told.smartctl is not None else []
+    return clean(" / ".join(said))[:300].replace("\n", " ") or "it has no SMART"

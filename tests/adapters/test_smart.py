@@ -1,0 +1,130 @@
+"""What disks tell, as smartctl printed it; the disks are other people's, without their numbers."""
+
+from __future__ import annotations
+
+import pytest
+from adapters.replay import Replay, captured, ended
+from msgspec.structs import replace
+
+from kvmkeep.host import smart
+from kvmkeep.host.door import Result
+from kvmkeep.model.vitals import Disk
+from kvmkeep.observe.vitals import observe_vitals
+
+HUNG = replace(ended(-9), timed_out=True)
+
+
+def host(**answers: str | Result) -> Replay:
+    """Return a host with these disks and their answers."""
+    door = Replay({}, {f"/sys/block/{name}/removable": b"0\n" for name in answers})
+    for name, told in answers.items():
+        result = ended(stdout=told.encode()) if isinstance(told, str) else told
+        door.answers[*smart.SMARTCTL, f"/dev/{name}"] = result
+    return door
+
+
+def disk(kind: str) -> Disk:
+    found = smart.disks(host(sda=captured("smartctl", kind)))
+    assert found is not None
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        (
+            "ata-well",
+            Disk(
+                name="sda", model="HGST HUS726020ALE614", passed=True, reallocated=0, pending=0,
+                uncorrectable=0, celsius=27,
+            ),
+        ),
+        (
+            "ata-failing",
+            Disk(
+                name="sda", model="Hitachi HDS721050DLE630", passed=False, reallocated=1975,
+                pending=8, uncorrectable=0, celsius=25,
+            ),
+        ),
+        (
+            "nvme",
+            Disk(
+                name="sda", model="Samsung SSD 970 EVO 500GB", passed=True, uncorrectable=7,
+                worn_percent=3, celsius=35,
+            ),
+        ),
+        (
+            "scsi",
+            Disk(
+                name="sda", model="SEAGATE ST4000NM0043", passed=True, reallocated=56,
+                uncorrectable=0, celsius=34,
+            ),
+        ),
+        ("raid", Disk(name="sda", model="Intel Raid 1 Volume", silent="it has no SMART")),
+        ("none", Disk(name="sda", silent="/dev/vda: Unable to detect device type")),
+    ],
+)  # fmt: skip
+def test_what_disks_tell(kind: str, found: Disk) -> None:
+    assert disk(kind) == found
+
+
+def test_the_exit_code_tells_of_the_disk_not_of_the_command() -> None:
+    failing = ended(216, captured("smartctl", "ata-failing").encode())
+    found = smart.disks(host(sda=failing))
+    assert found is not None
+    assert found[0].passed is False
+
+
+def test_only_hardware_is_asked() -> None:
+    door = host(sda=captured("smartctl", "ata-well"), nvme0n1=captured("smartctl", "nvme"))
+    others = ("vda", "md0", "dm-3", "loop0", "sr0", "sda1", "nvme0c0n1")
+    door.files |= {f"/sys/block/{name}/removable": b"0\n" for name in others}
+    door.files["/sys/block/sdb/removable"] = b"1\n"  # a stick
+    found = smart.disks(door)
+    assert found is not None
+    assert [one.name for one in found] == ["nvme0n1", "sda"]
+    assert len(door.ran) == 2
+
+
+def test_a_host_without_disks_of_its_own_needs_no_tool() -> None:
+    door = host()
+    door.files["/sys/block/vda/removable"] = b"0\n"
+    assert (smart.disks(door), door.ran) == ((), [])
+
+
+def test_without_the_tool_nobody_is_asked() -> None:
+    found = observe_vitals(host(sda=ended(127), sdb=ended(127)))
+    assert found.disks is None
+    assert "disks" not in [one.what for one in found.problems]
+
+
+def test_a_disk_that_hangs_hides_no_other() -> None:
+    found = smart.disks(host(sda=HUNG, sdb=captured("smartctl", "ata-well")))
+    assert found is not None
+    assert [(one.name, one.hangs, one.passed) for one in found] == [
+        ("sda", True, None),
+        ("sdb", False, True),
+    ]
+    assert found[0].silent == "did not answer within 5 s"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "", "[]", "{", "\x1b[2J", '{"smart_status": {"passed": "maybe"}}',
+        '{"temperature": {"current": 99999}}', '{"scsi_grown_defect_list": -1}',
+        '{"ata_smart_attributes": {"table": [{"id": 5, "raw": {"value": 1e300}}]}}',
+    ],
+)  # fmt: skip
+def test_an_answer_that_makes_no_sense(told: str) -> None:
+    found = smart.disks(host(sda=told))
+    assert found is not None
+    assert found[0].passed is None
+    assert found[0].silent.isprintable()
+    assert found[0].silent
+
+
+def test_a_name_that_is_hostile() -> None:
+    told = '{"model_name": "\\u001b[2Jx", "smartctl": {"messages": [{"string": "a\\nb\\u001b"}]}}'
+    (found,) = smart.disks(host(sda=told)) or ()
+    assert (found.model, found.silent) == ("?[2Jx", "a b?")

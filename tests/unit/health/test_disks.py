@@ -1,0 +1,67 @@
+"""What disks tell of themselves, and what to do about it."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from kvmkeep.model.health import Severity
+from kvmkeep.model.vitals import Disk
+from tests.unit.health.build import ARRAY, findings, only
+
+WELL = Disk(name="sda", model="Disk 1", passed=True, reallocated=0, pending=0, uncorrectable=0)
+
+
+def test_disks_that_are_well_are_not_told() -> None:
+    assert findings(disks=(WELL, replace(WELL, name="sdb", worn_percent=89))) == ()
+
+
+def test_that_nobody_asks_is_told_once() -> None:
+    found = only(Severity.OK, "disks-not-asked", disks=None)
+    assert "smartmontools" in found.todo
+
+
+def test_a_disk_that_is_failing_is_replaced_without_losing_the_other_copy() -> None:
+    array = replace(ARRAY, members=("sda2", "sdb2"))
+    failing = (replace(WELL, passed=False),)
+    found = only(Severity.CRITICAL, "disk-failing", disks=failing, arrays=(array,))
+    assert found.subject == "disk sda"
+    assert "(Disk 1)" in found.what
+    assert "mdadm /dev/md0 --replace /dev/sda2" in found.todo
+    nvme = (Disk(name="nvme0n1", passed=False),)
+    array = replace(ARRAY, members=("nvme0n1p3", "nvme0n10p3"))
+    found = only(Severity.CRITICAL, "disk-failing", disks=nvme, arrays=(array,))
+    assert "--replace /dev/nvme0n1p3" in found.todo
+    found = only(Severity.CRITICAL, "disk-failing", disks=failing, arrays=())
+    assert "copy what lies on it" in found.todo
+
+
+def test_sectors_that_cannot_be_read() -> None:
+    pending = (replace(WELL, pending=8),)
+    found = only(Severity.WARNING, "disk-unreadable", disks=pending)
+    assert found.what == "8 of its sectors can't be read (Disk 1)"
+    assert "echo check > /sys/block/md0/md/sync_action" in found.todo
+    assert (
+        "read all of it" in only(Severity.WARNING, "disk-unreadable", disks=pending, arrays=()).todo
+    )
+
+
+def test_a_disk_that_is_worn() -> None:
+    found = only(Severity.WARNING, "disk-worn", disks=(replace(WELL, worn_percent=104),))
+    assert "104 % of its life" in found.what
+
+
+def test_counts_that_never_go_back_are_no_alarm() -> None:
+    found = only(Severity.OK, "disk-had-errors", disks=(replace(WELL, reallocated=3),))
+    assert found.what == "over its life, 3 sectors were replaced by spare ones"
+    found = only(
+        Severity.OK, "disk-had-errors", disks=(replace(WELL, reallocated=3, uncorrectable=1),)
+    )
+    assert found.what.endswith("3 sectors were replaced by spare ones and 1 errors lost data of it")
+
+
+def test_a_disk_that_tells_nothing_is_known_one_that_hangs_is_not_well() -> None:
+    silent = Disk(name="sda", silent="it has no SMART")
+    assert "RAID controller" in only(Severity.OK, "disk-tells-nothing", disks=(silent,)).todo
+    hangs = Disk(name="sda", silent="did not answer within 5 s", hangs=True)
+    found = only(Severity.WARNING, "disk-hangs", disks=(hangs,))
+    assert found.what == "it did not answer within 5 s"

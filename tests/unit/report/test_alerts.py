@@ -1,0 +1,41 @@
+"""The alert rules that the docs give, and the table of metrics, against what is written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml  # noqa: TID251 - no MAC addresses in it
+
+from kvmkeep.health.measures import measures
+from kvmkeep.report.metrics import PREFIX, metrics_text
+from tests.unit.health.build import FACTS, SPEC, VITALS
+from tests.unit.report.test_metrics import NOW
+
+DOCS = Path(__file__).parents[3] / "docs"
+SEVERITIES = {"critical", "warning"}
+
+
+def written() -> set[str]:
+    """Return the names of all metrics."""
+    text = metrics_text((), measures(SPEC, FACTS, VITALS), NOW).decode()
+    return set(re.findall(r"^# TYPE (\w+) gauge$", text, re.MULTILINE))
+
+
+def test_the_rules_ask_for_metrics_that_are_there() -> None:
+    (group,) = yaml.safe_load((DOCS / "kvmkeep-alerts.yaml").read_text())["groups"]
+    rules = group["rules"]
+    assert len({rule["alert"] for rule in rules}) == len(rules) > 5
+    for rule in rules:
+        asked = set(re.findall(rf"{PREFIX}\w+", rule["expr"]))
+        assert asked, rule["alert"]
+        assert asked <= written()
+        assert rule["labels"]["severity"] in SEVERITIES
+        # Labels of the summary are labels of the metric, or Prometheus' own.
+        used = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
+        assert used <= {"instance", "subject", "finding", "array", "disk", "set", "guest"}
+
+
+def test_each_metric_is_told_in_the_docs_and_no_other() -> None:
+    told = re.findall(rf"`({PREFIX}\w+)`", (DOCS / "how-to" / "monitoring.md").read_text())
+    assert sorted(told) == sorted(written())

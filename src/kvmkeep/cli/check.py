@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.errors import KvmkeepError, SpecError
+from kvmkeep.errors import KvmkeepError, SpecError, Unready
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -73,26 +73,16 @@ def _looked(ctx: Context) -> tuple[str, tuple[Finding, ...], tuple[Measure, ...]
 def _write(
     path: str, findings: tuple[Finding, ...], figures: tuple[Measure, ...], ctx: Context
 ) -> tuple[Finding, ...]:
-    """Write the metrics whole, beside the file and then over it; return what went wrong."""
-    from pathlib import Path  # noqa: PLC0415
-
+    """Write the metrics; return what went wrong."""
     from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
-    from kvmkeep.model.command import WriteFile  # noqa: PLC0415
+    from kvmkeep.cli.publish import publish  # noqa: PLC0415
     from kvmkeep.report.metrics import metrics_text  # noqa: PLC0415
 
-    content = metrics_text(findings, figures, utc_now())
-    path = str(Path(path).absolute())
-    directory = str(Path(path).parent)
     try:
-        # The door would make it, and nobody would read what a mistyped path holds.
-        if ctx.door().look(directory) is None:
-            reason = f"there is no directory {directory}"
-            return (_unknown(f"metrics {path}", reason, f"mkdir {directory}, or another FILE"),)
         # node_exporter is not root.
-        ctx.door().write(WriteFile(path=path, content=content, why="tell metrics", mode=0o644))
-    except OSError as error:
-        reason = f"it can't be written: {error.strerror or error}"
-        return (_unknown(f"metrics {path}", reason, "look at the directory's owner and room"),)
+        publish(ctx, path, metrics_text(findings, figures, utc_now()), "tell metrics", 0o644)
+    except Unready as error:
+        return (_unknown(f"metrics {path}", error.message, error.hint),)
     return ()
 
 

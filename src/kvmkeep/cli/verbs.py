@@ -20,6 +20,7 @@ VERBS: dict[str, str] = {
     "apply": "make the host as the spec says",
     "status": "tell whether the host is as the spec says",
     "check": "tell what is wrong with this host, as a monitoring plugin",
+    "report": "write a page about this host, with a picture of it",
     "list": "list the guests",
     "show": "show one guest",
     "console": "attach to a guest's serial console, or print its log",

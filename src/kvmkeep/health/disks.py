@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from kvmkeep.health.patient import Patient
+from kvmkeep.model.facts import Array
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.vitals import Disk
 
@@ -97,34 +98,35 @@ def _counts(disk: Disk, look: str) -> Iterator[Finding]:
         )
 
 
-def _member(patient: Patient, disk: str) -> tuple[str, str]:
+def _member(patient: Patient, disk: str) -> tuple[Array, str] | None:
     """Return the array that a disk, or a partition of it, is in, and the member's name."""
     part = re.compile(rf"{re.escape(disk)}(p?\d+)?")
-    return next(
-        (
-            (array.name, member)
-            for array in patient.facts.arrays
-            for member in array.members
-            if part.fullmatch(member)
-        ),
-        ("", ""),
-    )
+    for array in patient.facts.arrays:
+        for member in array.members:
+            if part.fullmatch(member):
+                return array, member
+    return None
 
 
 def _replace(patient: Patient, disk: str) -> str:
-    array, member = _member(patient, disk)
-    if not array:
+    found = _member(patient, disk)
+    if found is None:
         return "copy what lies on it, and replace it"
+    array, member = found
+    device = f"/dev/{array.name}"
+    if member in array.faulty:
+        return f"replace it: mdadm {device} --remove /dev/{member}; mdadm {device} --add /dev/DISK"
     # `--replace` keeps the old member until the new one is full (mdadm(8)).
     return (
-        f"add another disk and move over: mdadm /dev/{array} --add /dev/DISK; "
-        f"mdadm /dev/{array} --replace /dev/{member}"
+        f"add another disk and move over: mdadm {device} --add /dev/DISK; "
+        f"mdadm {device} --replace /dev/{member}"
     )
 
 
 def _reread(patient: Patient, disk: str) -> str:
-    array, _ = _member(patient, disk)
-    if not array:
+    found = _member(patient, disk)
+    if found is None:
         return "read all of it, and write anew what can't be read"
     # A check writes what can't be read anew from the other members (md(4), "SCRUBBING").
-    return f"have the array write them anew: echo check > /sys/block/{array}/md/sync_action"
+    sync = f"/sys/block/{found[0].name}/md/sync_action"
+    return f"have the array write them anew: echo check > {sync}"

@@ -8,6 +8,7 @@ from kvmkeep.cli.verbs import VERBS
 from kvmkeep.errors import UsageError
 
 SMALLEST = {
+    "report": ["--html", "host.html"],
     "show": ["web"],
     "console": ["web"],
     "start": ["web"],

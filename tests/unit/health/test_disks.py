@@ -27,6 +27,9 @@ def test_a_disk_that_is_failing_is_replaced_without_losing_the_other_copy() -> N
     assert found.subject == "disk sda"
     assert "(Disk 1)" in found.what
     assert "mdadm /dev/md0 --replace /dev/sda2" in found.todo
+    dead = replace(array, faulty=("sda2",))
+    found = findings(disks=failing, arrays=(dead,))[0]
+    assert "mdadm /dev/md0 --remove /dev/sda2; mdadm /dev/md0 --add /dev/DISK" in found.todo
     nvme = (Disk(name="nvme0n1", passed=False),)
     array = replace(ARRAY, members=("nvme0n1p3", "nvme0n10p3"))
     found = only(Severity.CRITICAL, "disk-failing", disks=nvme, arrays=(array,))

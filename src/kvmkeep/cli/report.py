@@ -1,0 +1,52 @@
+"""`kvmkeep report`: one page about this host, to be mailed, printed and kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+
+
+class Args(Struct, frozen=True, kw_only=True):
+    """Where the page goes."""
+
+    html: str
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "--html",
+        metavar="FILE",
+        required=True,
+        help="write the page to this file: how the host is, a picture of it, what is wrong",
+    )
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Look, judge as `check` does, and write the page."""
+    from kvmkeep.cli.examine import examine  # noqa: PLC0415
+    from kvmkeep.cli.publish import publish  # noqa: PLC0415
+    from kvmkeep.health.judge import judge  # noqa: PLC0415
+    from kvmkeep.model.health import worst  # noqa: PLC0415
+    from kvmkeep.planning.plan import make_plan  # noqa: PLC0415
+    from kvmkeep.report.html import Page, html  # noqa: PLC0415
+
+    spec = ctx.spec()
+    facts = ctx.observe(spec)
+    vitals = examine(ctx, spec, facts, answers=True)
+    findings = judge(spec, facts, make_plan(spec, facts, ()), vitals)
+    page = html(Page(spec=spec, facts=facts, vitals=vitals, findings=findings))
+    # It tells names and addresses: who else may read it is the administrator's to say.
+    publish(ctx, args.html, page, "tell how the host is", 0o600)
+    status = worst(findings).value
+    if ctx.json:
+        ctx.print_json({"file": args.html, "status": status})
+    else:
+        ctx.streams.result(f"{args.html}: {spec.host.name} is {status}")
+    return 0

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from kvmkeep import __version__
 from kvmkeep.apply.checkpoint import wait_for_others
 from kvmkeep.apply.executor import apply_plan
-from kvmkeep.apply.journal import Journal, Journals, digest
+from kvmkeep.apply.journal import Journal, Journals, digest, utc_now
 from kvmkeep.apply.ui import SilentUi, SteadyUi, Ui
 from kvmkeep.errors import (
     Declined,
@@ -20,6 +20,7 @@ from kvmkeep.errors import (
     KvmkeepError,
     NotConverged,
     Refused,
+    SpecError,
     StepFailed,
     Unready,
 )
@@ -27,11 +28,13 @@ from kvmkeep.host.environment import invoker
 from kvmkeep.host.lock import Lock
 from kvmkeep.host.machine_door import host_name
 from kvmkeep.host.stop import Stop
+from kvmkeep.model.names import GOOD_SPEC
 from kvmkeep.model.plan import Outcome, Plan, Report, strands
 from kvmkeep.observe.machine import observe
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.report.json import encoded
 from kvmkeep.report.outcome import failure_text, leftover_text, refusal_text, unfinished_text
+from kvmkeep.spec.good import keep_good, last_good
 from kvmkeep.spec.load import load
 
 if TYPE_CHECKING:
@@ -61,7 +64,9 @@ class Context(Struct, frozen=True, kw_only=True):
     """What a run works with. `argv` is the command line as the administrator typed it.
 
     `agents` names the guests whose agents are asked with each look. `door` must share `stop`:
-    `MachineDoor(Setting(stop=stop))`.
+    `MachineDoor(Setting(stop=stop))`. Where nobody is there to be asked, a run waits `patience`
+    seconds for another one to end, and goes by the last good spec (`last_good`) where the present
+    one has mistakes.
     """
 
     spec_dir: str
@@ -73,11 +78,32 @@ class Context(Struct, frozen=True, kw_only=True):
     journals: Journals = field(default_factory=Journals)
     argv: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
+    patience: float = 0.0
+    last_good: bool = False
 
 
-def load_spec(ctx: Context) -> Spec:
-    """Return what the administrator wants; raises SpecError with all mistakes."""
-    return load(ctx.spec_dir, ctx.door)
+def load_spec(ctx: Context, seen: dict[str, bytes] | None = None) -> Spec:
+    """Return what the administrator wants; raises SpecError with all mistakes.
+
+    `seen` takes the content of its files, as long as it is without mistakes.
+    """
+    files: dict[str, bytes] = {}
+    try:
+        spec = load(ctx.spec_dir, ctx.door, seen=files)
+    except SpecError as error:
+        good = last_good(ctx.spec_dir, ctx.door) if ctx.last_good else None
+        if good is None:
+            raise
+        spec, time = good
+        ctx.ui.warn(
+            f"the spec has mistakes, so this goes by the last good one, of {time}; "
+            f"kvmkeep validate tells all; the first is: {error.message.splitlines()[0]}"
+        )
+        files = {}
+    if seen is not None:
+        seen.clear()
+        seen.update(files)
+    return spec
 
 
 def observe_host(ctx: Context, spec: Spec | None = None) -> Facts:
@@ -105,13 +131,26 @@ def run_goal(ctx: Context, verb: str, planner: Planner, confirm: Confirm | None 
     and no step is run that rests on an assumption: once the certain ones are done, the host is
     observed and planned for anew. So is the spec read anew: a verb such as `rename` changes it.
     """
+    files: dict[str, bytes] = {}
 
     def look() -> Look:
-        spec = load_spec(ctx)
+        spec = load_spec(ctx, files)
         facts = observe_host(ctx, spec)
         return Look(spec=encoded(spec), facts=encoded(facts), plan=planner(spec, facts))
 
-    return reach(ctx, verb, look, confirm)
+    report = reach(ctx, verb, look, confirm)
+    keep_spec(ctx, files)
+    return report
+
+
+def keep_spec(ctx: Context, files: dict[str, bytes]) -> None:
+    """Keep the files of the spec that a run was made by, for a time when they have a mistake."""
+    if not files:
+        return
+    try:
+        keep_good(ctx.spec_dir, files, utc_now().isoformat(timespec="seconds"), ctx.door)
+    except OSError as error:
+        ctx.ui.warn(f"the spec could not be kept in {GOOD_SPEC}: {error.strerror}")
 
 
 class Look(Struct, frozen=True, kw_only=True):
@@ -124,7 +163,7 @@ class Look(Struct, frozen=True, kw_only=True):
 
 def reach(ctx: Context, verb: str, look: Callable[[], Look], confirm: Confirm | None) -> Report:
     """Look and act, under the lock, until a look finds nothing to do; see `run_goal`."""
-    with ctx.stop.listening(), ctx.lock.hold(verb, ctx.argv):
+    with ctx.stop.listening(), ctx.lock.hold(verb, ctx.argv, patience=ctx.patience):
         goal = _Goal(ctx, verb, look, confirm)
         ctx.stop.announce = goal.ui.stopping
         with goal.told():
@@ -158,6 +197,7 @@ class _Goal:
             if plan.refusals:
                 raise self._refused(plan)
             if plan.empty:
+                self._record(look)
                 return self._done()
             if not plan.certain:
                 raise self._not_converged(plan)
@@ -165,8 +205,9 @@ class _Goal:
             report = self._run(look)
             if report.ok and len(plan.certain) == len(plan.steps):
                 return self._verified(number + 1)
-            if not report.ok and number >= TRIES:
-                raise StepFailed(unfinished_text(report, self._verb))
+            if not report.ok and (plan.once or number >= TRIES):
+                text = unfinished_text(report, self._verb, tried_again=not plan.once)
+                raise StepFailed(text)
             if not report.ok:
                 self._ctx.door.sleep(PAUSE * number)
         raise self._not_converged(self._look(ROUNDS + 1).plan)
@@ -230,20 +271,9 @@ class _Goal:
     def _run(self, look: Look) -> Report:
         """Return what was done in this round; raises where a step strands the others."""
         plan = look.plan
-        if self._journal is None:
-            self._journal = self._ctx.journals.begin(
-                self._verb,
-                self._ctx.argv,
-                user=invoker(),
-                version=__version__,
-                host=host_name(),
-                troubled=self.ui.warn,
-            )
-        self._journal.planned(plan, digest(look.spec), digest(look.facts))
+        journal = self._told_journal(look)
         done = self._report.steps
-        report = apply_plan(
-            plan, self._ctx.door, self._journal, self.ui, self._ctx.stop, done=len(done)
-        )
+        report = apply_plan(plan, self._ctx.door, journal, self.ui, self._ctx.stop, done=len(done))
         total = len(done) + len(plan.steps)
         self._report = replace(report, steps=done + report.steps, total=total)
         if report.steps and strands(report.steps[-1]):
@@ -254,6 +284,25 @@ class _Goal:
             command = failure.command if failure is not None else None
             raise StepFailed(text, argv=command.argv if command is not None else ())
         return report
+
+    def _record(self, look: Look) -> None:
+        """Keep the notes of a plan that does nothing, where that is to be known later."""
+        if self._journal is None and look.plan.recorded and look.plan.notes:
+            self._told_journal(look)
+
+    def _told_journal(self, look: Look) -> Journal:
+        """Return the run's journal, begun if need be and told of this look's plan."""
+        if self._journal is None:
+            self._journal = self._ctx.journals.begin(
+                self._verb,
+                self._ctx.argv,
+                user=invoker(),
+                version=__version__,
+                host=host_name(),
+                troubled=self.ui.warn,
+            )
+        self._journal.planned(look.plan, digest(look.spec), digest(look.facts))
+        return self._journal
 
     @property
     def _touched(self) -> bool:

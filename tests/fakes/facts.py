@@ -40,6 +40,7 @@ from kvmkeep.model.store import (
 from kvmkeep.model.units import Size
 from kvmkeep.observe.disks import disk_files, raw_files
 from kvmkeep.observe.domains import parse_domain
+from kvmkeep.observe.host_units import observe_units
 from kvmkeep.observe.kept import observe_kept
 from kvmkeep.observe.notebook import Notebook
 from kvmkeep.observe.trash import observe_trash
@@ -141,6 +142,7 @@ def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
         )
         if spec is not None
         else (),
+        units=observe_units(Notebook(host)),
     )  # fmt: skip
 
 
@@ -156,7 +158,7 @@ def _domain(host: FakeHost, domain: FakeDomain) -> Domain:
         # As libvirt tells it of a running domain: what it was started with.
         memory=Size(int(shape.findtext("memory", "0")) * 1024),
         vcpus=int(shape.findtext("vcpu", "1")),
-        why=domain.why if domain.paused else "",
+        why=domain.why if domain.paused or domain.live is None else "",
         run=domain.run if domain.live is not None else -1,
     )
     live = "" if domain.live is None else xml_text(domain.live)

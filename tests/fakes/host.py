@@ -69,6 +69,7 @@ class FakeHost:
         self.libvirt.disk = self._disk_of
         self.systemd = FakeSystemd(self.libvirt.virsh)
         self.files: dict[str, FakeFile] = {}
+        self.systemd.files, self.systemd.put = self.files, self.put
         self.directories: dict[str, int] = {}
         self.images: dict[bytes, FakeImage] = {}
         self.trees: dict[str, FakeTree] = {}

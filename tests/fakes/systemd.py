@@ -1,12 +1,14 @@
-"""A fake of systemd's transient timers, each of which runs virsh at its time."""
+"""A fake of systemd: transient timers, each of which runs virsh at its time, and unit files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from fakes.words import UnknownCommandError, take_apart
 
+UNIT_DIR = "/etc/systemd/system"
 Virsh = Callable[[tuple[str, ...]], tuple[int, str]]
 
 
@@ -25,6 +27,12 @@ class FakeSystemd:
 
     virsh: Virsh
     timers: dict[str, FakeTimer] = field(default_factory=dict)
+    files: dict[str, Any] = field(default_factory=dict)
+    """All files of the host: units among them, and the links that enable them."""
+    put: Callable[[str, bytes], None] = lambda *_: None
+    loaded: dict[str, bytes] = field(default_factory=dict)
+    """What systemd has read of each unit."""
+    running: set[str] = field(default_factory=set)
 
     def run(self, argv: tuple[str, ...], now: float) -> tuple[int, str]:
         words = take_apart(
@@ -46,11 +54,59 @@ class FakeSystemd:
         return 0, ""
 
     def systemctl(self, argv: tuple[str, ...]) -> tuple[int, str]:
+        if argv[0] == "show":
+            return 0, self._show(argv[1:])
+        if argv == ("daemon-reload",):
+            self.loaded = {name: self.files[path].content for name, path in self._units().items()}
+            return 0, ""
+        if argv[0] in {"enable", "disable", "start"} or argv[:2] == ("stop", "--"):
+            return self._change(argv[0], argv[1:])
         if argv[0] != "stop":
             raise UnknownCommandError(str(argv))
         name = argv[1].removesuffix(".timer")
         assert argv[1:] == (f"{name}.timer", f"{name}.service")
         return (5, "not loaded") if self.timers.pop(name, None) is None else (0, "")
+
+    def _units(self) -> dict[str, str]:
+        """Return the paths of the unit files by their names."""
+        found = {path.removeprefix(f"{UNIT_DIR}/"): path for path in self.files}
+        return {name: path for name, path in found.items() if "/" not in name}
+
+    def _show(self, argv: tuple[str, ...]) -> str:
+        assert argv[0] == "--property=Id,ActiveState,NeedDaemonReload"
+        blocks = []
+        for name in argv[1:]:
+            file = self.files.get(f"{UNIT_DIR}/{name}")
+            stale = name in self.loaded and file is not None and file.content != self.loaded[name]
+            state = "active" if name in self.running else "inactive"
+            blocks.append(
+                f"Id={name}\nActiveState={state}\nNeedDaemonReload={'yes' if stale else 'no'}\n"
+            )
+        return "\n".join(blocks)
+
+    def _change(self, verb: str, argv: tuple[str, ...]) -> tuple[int, str]:
+        assert argv[0] == "--"
+        for name in argv[1:]:
+            if verb == "stop":
+                assert "guests" not in name, "that shuts all guests down"
+                self.running.discard(name)
+                continue
+            path = f"{UNIT_DIR}/{name}"
+            if path not in self.files:
+                return 1, f"Failed: Unit file {name} does not exist."
+            if verb == "start":
+                assert "recover" not in name
+                # systemd reads a unit when it is first needed, and then not again by itself.
+                self.loaded.setdefault(name, self.files[path].content)
+                self.running.add(name)
+                continue
+            wanted = "timers" if name.endswith(".timer") else "multi-user"
+            link = f"{UNIT_DIR}/{wanted}.target.wants/{name}"
+            if verb == "enable":
+                self.put(link, b"")
+            else:
+                self.files.pop(link, None)
+        return 0, ""
 
     def tick(self, now: float) -> None:
         for name, timer in list(self.timers.items()):

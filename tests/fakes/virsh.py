@@ -75,8 +75,9 @@ class FakeDomain:
     def awake(self) -> bool:
         return self.live is not None and not self.paused and not self.asleep
 
-    def end(self) -> None:
+    def end(self, why: str = "crashed") -> None:
         """Let its QEMU end."""
+        self.why = why
         self.live, self.paused, self.asleep, self.run, self.rebooted = None, False, False, -1, ""
         self.sizes, self.own_files = {}, set()
 
@@ -380,6 +381,7 @@ class FakeVirsh:
         if wrong:
             return 1, f"error: {wrong}"
         domain.live = copy.deepcopy(domain.xml)
+        domain.why = "user"
         self.runs += 1
         domain.run = self.runs
         domain.boots += 1
@@ -390,7 +392,7 @@ class FakeVirsh:
         if domain.live is None:
             return 1, "error: Requested operation is not valid: domain is not running"
         if not domain.ignores_shutdown and domain.awake:
-            domain.end()
+            domain.end("shutdown")
         return 0, ""
 
     def _reboot(self, domain: FakeDomain) -> tuple[int, str]:
@@ -432,12 +434,14 @@ class FakeVirsh:
             return 1, "error: Requested operation is not valid: domain is not running"
         if domain.ignores_sigterm and "--graceful" in words.flags:
             return 1, "error: Failed to terminate process with SIGTERM: Device or resource busy"
-        domain.end()
+        domain.end("destroyed")
         return 0, ""
 
     def _metadata(self, rest: tuple[str, ...]) -> tuple[int, str]:
         if "urn:kvmkeep:guest:1" in rest:
             return self._mark(rest)
+        if "urn:kvmkeep:run:1" in rest:
+            return self._mark_run(rest)
         words = take_apart(
             rest,
             values="--domain --uri --key --set",
@@ -488,6 +492,28 @@ class FakeVirsh:
                 metadata.append(inner)
             elif len(metadata) == 0:
                 tree.remove(metadata)
+        return 0, ""
+
+    def _mark_run(self, rest: tuple[str, ...]) -> tuple[int, str]:
+        """Set or remove the element that tells how a guest is to run, in its definition alone."""
+        words = take_apart(
+            rest, values="--domain --uri --key --set", flags="--remove --config",
+            needs="--domain --uri --config",
+        )  # fmt: skip
+        domain = self.domains.get(words.one("--domain"))
+        if domain is None:
+            return _missing(words.one("--domain"))
+        metadata = domain.xml.find("metadata")
+        assert metadata is not None, "not a domain of ours"
+        old = metadata.find("{urn:kvmkeep:run:1}run")
+        if old is not None:
+            metadata.remove(old)
+        if "--remove" in words.flags:
+            return 0, ""
+        assert words.one("--key") == "kvmkeep-run"
+        inner = ET.fromstring(words.one("--set"))  # noqa: S314 - our own
+        inner.tag = f"{{urn:kvmkeep:run:1}}{inner.tag}"
+        metadata.append(inner)
         return 0, ""
 
     def _change_media(self, rest: tuple[str, ...]) -> tuple[int, str]:

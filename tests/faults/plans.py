@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_interface
+from itertools import count
 from xml.etree import ElementTree as ET
 
 from fakes.host import CLOUD, FakeHost, FakeImage, digest_of
@@ -21,6 +22,7 @@ from unit.planning.test_tweak import ALL
 from kvmkeep.cli.takeover import look_at
 from kvmkeep.model.facts import Contents, Facts
 from kvmkeep.model.fittings import parse_fittings
+from kvmkeep.model.host_units import GUESTS, TIMER
 from kvmkeep.model.inside import parse_inside
 from kvmkeep.model.names import console_log, disk_path
 from kvmkeep.model.plan import Plan
@@ -45,7 +47,9 @@ from kvmkeep.planning.clone import Cloning, plan_clone
 from kvmkeep.planning.clone_origin import Wanted
 from kvmkeep.planning.copy_in import CopyIn, plan_copy_in
 from kvmkeep.planning.copy_out import CopyOut, plan_copy_out
+from kvmkeep.planning.host_down import plan_host_down
 from kvmkeep.planning.inspect import Question, plan_inspect
+from kvmkeep.planning.look_after import plan_look_after
 from kvmkeep.planning.pausing import plan_resume, plan_suspend
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.poweroff import plan_poweroff
@@ -66,6 +70,7 @@ from kvmkeep.planning.taking import Wish as Taking
 from kvmkeep.planning.trash_empty import plan_empty
 from kvmkeep.planning.trash_restore import Restoring, plan_restore
 from kvmkeep.planning.tweak import plan_tweak
+from kvmkeep.planning.units import plan_install, plan_uninstall
 from kvmkeep.spec.load import load
 
 Planner = Callable[[Spec, Facts], Plan]
@@ -92,6 +97,8 @@ class Case:
     """The names of the LVs that lie in the trash in the end."""
     paused: tuple[str, ...] = ()
     booted: tuple[str, ...] = ()
+    by_units: bool = False
+    """Whether the guests start with the host by kvmkeep's units."""
     grown: bool = False
     """Whether the filesystems have all that their disks have."""
     kept: tuple[str, ...] = ()
@@ -284,6 +291,55 @@ def recovering() -> Case:
         volume.active = False
     with_talking_guests(host)
     return Case(host=host, spec=wanted, planner=plan_recover)
+
+
+def host_going_down() -> Case:
+    """All guests, also one that the spec does not name any more; none of them for good."""
+    host = a_host()
+    wanted = spec(guest("web", needs=(GuestName("db"),)), guest("db"), guest("dns"))
+    reach(host, wanted)
+    return Case(host=host, spec=wanted, planner=plan_host_down, off=("web", "db", "dns"))
+
+
+def looking_after_the_dead() -> Case:
+    """Return a host on which web and what it needs have died, and mail was shut down by hand.
+
+    Each look comes two hours after the one before: how often a guest dies is another test.
+    """
+    host = a_host()
+    wanted = spec(guest("web", needs=(GuestName("db"),)), guest("db", data=GIB), guest("mail"))
+    reach(host, wanted)
+    host.libvirt.domains["web"].end()
+    host.libvirt.domains["db"].end()
+    host.libvirt.domains["mail"].end("shutdown")
+    hours = count(0, 2)
+
+    def planner(wanted: Spec, facts: Facts) -> Plan:
+        time = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=next(hours))
+        return plan_look_after(wanted, replace(facts, time=time.isoformat()))
+
+    return Case(host=host, spec=wanted, planner=planner, off=("mail",))
+
+
+def installing_units() -> Case:
+    host, wanted, _ = two_guests()
+    return Case(host=host, spec=wanted, planner=plan_install, by_units=True)
+
+
+def uninstalling_units() -> Case:
+    host, wanted, _ = two_guests()
+    reach(host, wanted, plan_install)
+    return Case(host=host, spec=wanted, planner=plan_uninstall)
+
+
+def applying_with_units() -> Case:
+    """A new guest, one that is to start with the host now, and one that is not any more."""
+    host = a_host()
+    before = spec(guest("web"), guest("db", autostart=False))
+    reach(host, before)
+    reach(host, before, plan_install)
+    wanted = spec(guest("web", autostart=False), guest("db"), guest("new"))
+    return Case(host=host, spec=wanted, by_units=True)
 
 
 def shutting_down() -> Case:
@@ -815,6 +871,8 @@ PLANS = (
     remote_packed_image, remote_image_with_detached_signature, new_network_beside_one_in_use,
     changes_of_what_is_there, bridge_taken_down_by_others, changing_a_running_guest, lost_domain_that_is_to_be_another_one,
     domain_and_its_seed_left_behind, starting, shutting_down, recovering,
+    host_going_down, looking_after_the_dead, installing_units, uninstalling_units,
+    applying_with_units,
     snapshot_of_frozen_guest, snapshot_of_suspended_guest, snapshot_of_guest_that_is_off,
     deleting_a_set, deleting_expired_sets, extending_snapshots_that_fill,
     reverting_a_running_guest, reverting_and_keeping_what_was, renaming,
@@ -967,7 +1025,10 @@ def in_service(host: FakeHost, case: Case) -> None:
     for one in case.spec.guests:
         domain = host.libvirt.domains[one.name]
         assert domain.uuid == one.uuid
-        assert domain.autostart is one.run.autostart
+        assert domain.autostart is (one.run.autostart and not case.by_units)
+        mark = domain.xml.find("metadata/{urn:kvmkeep:run:1}run")
+        by_units = mark is not None and mark.get("starts") == "yes"
+        assert by_units is (one.run.autostart and case.by_units)
         state = "shut off" if one.name in case.off else "running"
         assert domain.state == ("paused" if one.name in case.paused else state), one.name
         assert not domain.frozen, one.name
@@ -982,6 +1043,10 @@ def in_service(host: FakeHost, case: Case) -> None:
             as_it_was_made(host, domain)
         else:
             disks_are_as_wanted(host, case, one, domain)
+    units = {path for path in host.files if path.startswith("/etc/systemd/")}
+    assert len(units) == (7 if case.by_units else 0), units
+    # The unit that shuts guests down is never stopped: it would do so.
+    assert host.systemd.running - {GUESTS} == ({TIMER} if case.by_units else set())
     for wanted in case.spec.networks:
         bridge = host.nm.links[wanted.bridge]
         assert (bridge.kind, bridge.ageing_time, bridge.stp) == (

@@ -205,7 +205,7 @@ def names_the_place(this: Run) -> None:
         return
     if f"Stopped before step {count + 1} of" in told:
         return
-    if "trying again did not help" in told:
+    if "Not all went well" in told:
         assert any(one.step.what in told and one.detail in told for one in report.steps)
         return
     assert f"step {count} of {report.total}" in told

@@ -62,6 +62,8 @@ class Journal:
         steps = tuple(f"{step.subject}: {step.what}" for step in plan.steps)
         certain = len(plan.certain)
         self._keep("plan", spec=spec_digest, facts=facts_digest, certain=certain, steps=steps)
+        for note in plan.notes:
+            self._keep("note", subject=note.subject, text=note.text)
 
     def step_begins(self, number: int, total: int, step: Step) -> None:
         """Tell of a step."""

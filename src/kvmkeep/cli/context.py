@@ -89,12 +89,21 @@ class Context(Struct, frozen=True, kw_only=True):
         planner: Planner,
         confirm: Confirm,
         agents: tuple[str, ...] = (),
+        *,
+        patience: float = 0.0,
+        last_good: bool = False,
     ) -> Report:
-        """Reach a goal; `agents` names the guests whose agents are asked. See `flow.run_goal`."""
+        """Reach a goal; `agents` names the guests whose agents are asked. See `flow.run_goal`.
+
+        `patience` and `last_good` are for runs that nobody attends to: see `flow.Context`.
+        """
+        from msgspec.structs import replace  # noqa: PLC0415
+
         from kvmkeep.flow import run_goal  # noqa: PLC0415
 
         run = self.stages.run_goal or run_goal
-        return run(self.flow(ui, agents), verb, planner, confirm)
+        context = replace(self.flow(ui, agents), patience=patience, last_good=last_good)
+        return run(context, verb, planner, confirm)
 
     def reach(
         self, ui: Ui, verb: str, look: Callable[[Door], flow.Look], confirm: Confirm

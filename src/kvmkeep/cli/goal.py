@@ -11,13 +11,13 @@ from kvmkeep.cli.progress import make_ui
 from kvmkeep.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from kvmkeep.cli.context import Context
     from kvmkeep.cli.streams import Streams
     from kvmkeep.flow import Confirm, Look, Planner
     from kvmkeep.host.door import Door
-    from kvmkeep.model.plan import Plan, Report
+    from kvmkeep.model.plan import Note, Plan, Report
 
 
 def dry_run(
@@ -126,6 +126,14 @@ def demand_own_libvirt(verb: str, ctx: Context) -> None:
         raise UsageError(
             f"{verb} works on this host's libvirt only ({URI})", hint="leave --connect out"
         )
+
+
+def tell_notes(notes: Iterable[Note], ctx: Context) -> None:
+    """Tell what should be known after a run that nobody attends to."""
+    from kvmkeep.report.clean import one_line  # noqa: PLC0415
+
+    for note in notes:
+        ctx.streams.talk(f"{one_line(note.subject)}: {one_line(note.text)}")
 
 
 def _tell(report: Report, ctx: Context) -> None:

@@ -126,6 +126,7 @@ class _Gaps(dict[str, str]):
 
 
 _SENTENCES = {
+    "note": "{subject}: {text}",
     "step": "[{number}/{total}] {what}",
     "command": "  $ {argv}",
     "file": "  writes {path} (mode {mode}, {bytes} bytes)",

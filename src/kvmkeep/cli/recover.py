@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from kvmkeep.apply.ui import SteadyUi
 from kvmkeep.cli.consent import add_dry_run
-from kvmkeep.cli.goal import demand_own_libvirt, dry_run
+from kvmkeep.cli.goal import demand_own_libvirt, dry_run, tell_notes
 from kvmkeep.errors import DIFFERENCES_FOUND
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def run(args: Args, ctx: Context) -> int:
     from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
     from kvmkeep.cli.progress import make_ui  # noqa: PLC0415
     from kvmkeep.planning.recover import recovery  # noqa: PLC0415
+    from kvmkeep.planning.unit_files import PATIENCE  # noqa: PLC0415
 
     looks: list[Recovery] = []
 
@@ -85,7 +86,7 @@ def run(args: Args, ctx: Context) -> int:
     ui = make_ui(ctx.streams)
     watching = Watching(ui, utc_now)
     try:
-        ctx.run_goal(watching, VERB, planner, lambda _: True)
+        ctx.run_goal(watching, VERB, planner, lambda _: True, patience=PATIENCE, last_good=True)
     finally:
         ui.close()
         if looks and not looks[-1].plan.refusals:
@@ -135,5 +136,4 @@ def tell(found: Recovery, watching: Watching, ctx: Context) -> None:
     for row in made:
         if row.why:
             ctx.streams.talk(f"{row.state}: guest {row.guest}: {one_line(row.why)}")
-    for note in notes:
-        ctx.streams.talk(f"{one_line(note.subject)}: {one_line(note.text)}")
+    tell_notes(notes, ctx)

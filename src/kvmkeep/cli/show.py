@@ -119,7 +119,7 @@ def _found(domain: Domain, guest: Guest | None, signs: Signs | None) -> Pairs:
         ("uuid", domain.uuid),
         ("ours", "yes" if domain.ours else "no: kvmkeep doesn't touch it"),
         ("size", f"{domain.vcpus} CPUs, {domain.memory}"),
-        ("autostart", "yes" if domain.autostart else "no"),
+        ("autostart", "yes" if domain.starts else "no"),
         ("agent", "connected" if domain.agent else "not connected"),
         ("console log", domain.serial_log or "-"),
     ]

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_dry_run
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import demand_own_libvirt, dry_run, reach, tell_notes
 from kvmkeep.cli.guests import add_choice, chosen
-from kvmkeep.errors import UsageError
+from kvmkeep.errors import DIFFERENCES_FOUND, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
     from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
+    from kvmkeep.model.plan import Note, Plan
     from kvmkeep.model.spec import Spec
 
 LIMIT = 300
@@ -24,10 +24,11 @@ LIMIT = 300
 
 
 class Args(Struct, frozen=True, kw_only=True):
-    """Which guests, and for how many seconds to wait for each."""
+    """Which guests, or all since the `host` goes down; `limit` is how long to wait for each."""
 
     guests: tuple[str, ...]
     label: tuple[str, ...]
+    host: bool
     limit: int | None
     dry_run: bool
 
@@ -35,6 +36,11 @@ class Args(Struct, frozen=True, kw_only=True):
 def add(parser: ArgumentParser) -> None:
     """Add the arguments."""
     add_choice(parser, "shut down")
+    parser.add_argument(
+        "--host", action="store_true",
+        help="all guests, in the reverse order of their needs, as the host goes down; they are to "
+        "run again with it",
+    )  # fmt: skip
     add_limit(parser)
     add_dry_run(parser)
 
@@ -59,6 +65,8 @@ def checked_limit(seconds: int | None) -> int:
 def run(args: Args, ctx: Context) -> int:
     """Shut them down, as typed; a guest that goes on running after the limit is a failed step."""
     limit = checked_limit(args.limit)
+    if args.host:
+        return _with_host(args, ctx)
     names = chosen(args.guests, args.label, ctx)
 
     def planner(spec: Spec, facts: Facts) -> Plan:
@@ -69,3 +77,31 @@ def run(args: Args, ctx: Context) -> int:
     if args.dry_run:
         return dry_run(planner, names, ctx)
     return reach("shutdown", planner, names, ctx, yes=True)
+
+
+def _with_host(args: Args, ctx: Context) -> int:
+    """Shut all down, as systemd asks for it while the host goes down: nobody is there."""
+    from kvmkeep.cli.progress import make_ui  # noqa: PLC0415
+    from kvmkeep.planning.host_down import plan_host_down  # noqa: PLC0415
+    from kvmkeep.planning.unit_files import PATIENCE  # noqa: PLC0415
+
+    if args.guests or args.label or args.limit is not None:
+        raise UsageError("--host is about all guests, each with its own stop_timeout")
+    verb = "shutdown --host"
+    notes: list[Note] = []
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        plan = plan_host_down(spec, facts)
+        notes[:] = plan.notes
+        return plan
+
+    if args.dry_run:
+        return dry_run(planner, (), ctx)
+    demand_own_libvirt(verb, ctx)
+    ui = make_ui(ctx.streams)
+    try:
+        ctx.run_goal(ui, verb, planner, lambda _: True, patience=PATIENCE, last_good=True)
+    finally:
+        ui.close()
+        tell_notes(notes, ctx)
+    return DIFFERENCES_FOUND if notes else 0

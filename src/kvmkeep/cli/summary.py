@@ -46,7 +46,7 @@ def facts_text(facts: Facts, width: int) -> str:
         _section(
             ("DOMAIN", "STATE", "AUTOSTART", "OURS"),
             [
-                (d.name, d.state.value, "yes" if d.autostart else "no", "yes" if d.ours else "no")
+                (d.name, d.state.value, "yes" if d.starts else "no", "yes" if d.ours else "no")
                 for d in facts.domains
             ],
             width,

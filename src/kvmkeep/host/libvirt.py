@@ -50,14 +50,21 @@ _PAUSED = (
     "shutting down", "creating snapshot", "crashed", "starting up", "post-copy",
     "post-copy failed", "api error",
 )  # fmt: skip
+# virDomainShutoffReason, likewise.
+_OFF = (
+    "", "shutdown", "destroyed", "crashed", "migrated", "saved", "failed", "from snapshot",
+    "daemon",
+)  # fmt: skip
 _LARGEST = 1 << 60
+_WITH_REASON = {_STATES.index(DomainState.PAUSED), _STATES.index(DomainState.SHUTOFF)}
 _INACTIVE = {DomainState.SHUTOFF, DomainState.NOSTATE}
 
 
 class State(Struct, frozen=True, kw_only=True):
     """A domain as `list` shows it. `memory` is the most it may use.
 
-    `why` is the reason of a pause, and `run` the number of the QEMU process (-1: none).
+    `why` is the reason of a pause, or of its being off, and `run` the number of the QEMU process
+    (-1: none). `autostart` is libvirt's flag.
     """
 
     name: str
@@ -171,7 +178,7 @@ def _domains(
     for domain in connection.listAllDomains(0):
         try:
             number, maximum, _, vcpus, *_ = domain.info()
-            why = _why(domain) if number == library.VIR_DOMAIN_PAUSED else ""
+            why = _why(domain, _STATES[number]) if number in _WITH_REASON else ""
         except library.libvirtError:
             continue  # it is gone since it was listed
         uuid = domain.UUIDString()
@@ -191,10 +198,11 @@ def _domains(
     return sorted(found, key=lambda pair: pair[0].name)
 
 
-def _why(domain: libvirt.virDomain) -> str:
-    """Return why a domain is paused; the number may be one that is newer than this table."""
+def _why(domain: libvirt.virDomain, state: DomainState) -> str:
+    """Return why it is paused or off; the number may be one that is newer than these tables."""
     number = domain.state()[1]
-    return _PAUSED[number] if 0 <= number < len(_PAUSED) else ""
+    words = _PAUSED if state is DomainState.PAUSED else _OFF
+    return words[number] if 0 <= number < len(words) else ""
 
 
 def _look(connection: libvirt.virConnect, library: ModuleType) -> Hypervisor:

@@ -20,6 +20,7 @@ from kvmkeep.model.names import LOCK_FILE
 
 _TRIES = 5
 _PAUSE = 0.02
+_WAIT = 0.2
 
 
 class Lock:
@@ -30,11 +31,13 @@ class Lock:
         self._held = False
 
     @contextmanager
-    def hold(self, verb: str, argv: tuple[str, ...] = ()) -> Iterator[None]:
-        """Hold the lock, or raise Busy at once and say who has it."""
+    def hold(
+        self, verb: str, argv: tuple[str, ...] = (), *, patience: float = 0.0
+    ) -> Iterator[None]:
+        """Hold the lock, or raise Busy after `patience` seconds and say who has it."""
         descriptor = self._open()
         try:
-            self._take(descriptor)
+            self._take(descriptor, time.monotonic() + patience)
             _sign(descriptor, verb, argv)
             yield
         finally:
@@ -61,16 +64,23 @@ class Lock:
             raise Unready(message, hint=hint) from error
         return descriptor
 
-    def _take(self, descriptor: int) -> None:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            who = _holder(descriptor)
-            raise Busy(
-                f"another run of kvmkeep is at work: {who}",
-                hint="wait until it is done; `kvmkeep journal` tells what it does",
-            ) from None
+    def _take(self, descriptor: int, until: float) -> None:
+        while not _taken(descriptor):
+            if time.monotonic() >= until:
+                raise Busy(
+                    f"another run of kvmkeep is at work: {_holder(descriptor)}",
+                    hint="wait until it is done; `kvmkeep journal` tells what it does",
+                )
+            time.sleep(_WAIT)
         self._held = True
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _sign(descriptor: int, verb: str, argv: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from kvmkeep.model.run_mark import NO_RUN_MARK, RunMark
 from kvmkeep.model.units import Size
 
 
@@ -80,10 +81,13 @@ class DomainState(StrEnum):
 class Domain(Struct, frozen=True, kw_only=True):
     """A domain of libvirt; `ours` when it carries our metadata. `xml` is the inactive XML.
 
+    `autostart` is libvirt's flag. `kept` is what its definition keeps of how it is to run.
+
     `agent` tells whether the guest agent's channel is connected. `why` is the reason of a pause,
-    in the words of virsh(1), "domstate". `run` is libvirt's number of the QEMU process, -1 while
-    there is none: another start gives another number. `rebooted` is when a reboot that kvmkeep
-    asked for was last seen to be over, as this QEMU process keeps it. `executes` when its agent
+    or of its being off, in the words of virsh(1), "domstate". `run` is libvirt's number of the
+    QEMU process, -1 while there is none: another start gives another number. `rebooted` is when a
+    reboot that kvmkeep asked for was last seen to be over, as this QEMU process keeps it.
+    `executes` when its agent
     says that it runs programs for us; it is asked only while a disk of the guest grows or is to go.
 
     `defined` is the shape that its next start gives it, `live` the one of the running process;
@@ -119,3 +123,14 @@ class Domain(Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...] = ()
     given: tuple[GivenNic, ...] = ()
     was_ready: bool = False
+    kept: RunMark = NO_RUN_MARK
+
+    @property
+    def starts(self) -> bool:
+        """Whether it starts with the host, by libvirt or by kvmkeep's unit."""
+        return self.autostart or self.kept.starts
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it is to run: by the last word about it, or else if it starts with the host."""
+        return self.starts if self.kept.wanted is None else self.kept.wanted

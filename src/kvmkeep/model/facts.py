@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from kvmkeep.model.agent import AgentFacts
 from kvmkeep.model.domain_facts import Domain
+from kvmkeep.model.host_units import NO_UNITS, HostUnits
 from kvmkeep.model.units import Size
 
 FACTS_VERSION = 1
@@ -288,7 +289,8 @@ class Facts(Struct, frozen=True, kw_only=True):
 
     `agents` are the answers of those guests' agents that were asked, in the order of their names.
     `mounts` are the mount points that guests need, for disks in files or else, of those where
-    something is mounted; `disk_files` are these disks, as far as they are there.
+    something is mounted; `disk_files` are these disks, as far as they are there. `units` are
+    those of systemd that have guests run with the host.
     """
 
     version: int
@@ -314,6 +316,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     trash: tuple[TrashFolder, ...] = ()
     mounts: tuple[str, ...] = ()
     disk_files: tuple[ImageFile, ...] = ()
+    units: HostUnits = NO_UNITS
 
     def group(self, name: str) -> VolumeGroup | None:
         """Return the volume group of that name."""

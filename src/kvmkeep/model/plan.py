@@ -86,11 +86,17 @@ class Note(Struct, frozen=True, kw_only=True):
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """All steps to the goal. With refusals, nothing of it may run."""
+    """All steps to the goal. With refusals, nothing of it may run.
+
+    `once` when what fails is not to be tried again by the same run. `recorded` when its notes
+    belong into the journal even where there is nothing to do.
+    """
 
     steps: tuple[Step, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     notes: tuple[Note, ...] = ()
+    once: bool = False
+    recorded: bool = False
 
     @property
     def empty(self) -> bool:

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from kvmkeep.host.door import Door
 from kvmkeep.host.libvirt import Described, Hypervisor
 from kvmkeep.model.domain_facts import Domain, DomainDisk, DomainNic, GivenNic, Shape
-from kvmkeep.model.names import METADATA_URI, READY_URI, REBOOT_URI
+from kvmkeep.model.names import METADATA_URI, READY_URI, REBOOT_URI, RUN_URI
+from kvmkeep.model.run_mark import NO_RUN_MARK, RunMark
 from kvmkeep.model.units import Size
 from kvmkeep.observe.notebook import Notebook
 
@@ -72,6 +73,7 @@ def parse_domain(described: Described, door: Door) -> Domain:
         state=state.state,
         persistent=state.persistent,
         autostart=state.autostart,
+        kept=_kept(root),
         ours=root.find(_MARK) is not None,
         memory=state.memory,
         vcpus=state.vcpus,
@@ -133,6 +135,21 @@ def _ports(live: ET.Element) -> int:
     addresses = live.iterfind("devices/*/address")
     taken = {int(one.get("bus", "0"), 16) for one in addresses if one.get("type") == "pci"}
     return len(ports - taken) if ports else -1
+
+
+def _kept(root: ET.Element) -> RunMark:
+    """Return what is kept of how it is to run; what can't be read is taken for missing."""
+    mark = root.find(f"metadata/{{{RUN_URI}}}run")
+    if mark is None:
+        return NO_RUN_MARK
+    restarts = mark.get("restarts", "")
+    return RunMark(
+        starts=mark.get("starts") == "yes",
+        wanted={"on": True, "off": False}.get(mark.get("wanted", "")),
+        restarts=int(restarts) if restarts.isdecimal() and len(restarts) < 6 else 0,
+        last=mark.get("last", ""),
+        held=mark.get("held") == "yes",
+    )
 
 
 def _given(nic: ET.Element) -> GivenNic:

@@ -23,6 +23,7 @@ from kvmkeep.observe.disks import (
     with_extents,
 )
 from kvmkeep.observe.domains import Looks, observe_domains
+from kvmkeep.observe.host_units import observe_units
 from kvmkeep.observe.images import observe_images
 from kvmkeep.observe.kept import observe_kept
 from kvmkeep.observe.network import observe_network
@@ -60,6 +61,7 @@ def observe(
     saved = observe_kept(notebook, spec.xml_dir, known) if spec is not None else ()
     seeds = _seeds(notebook)
     trash = observe_trash(notebook)
+    units = observe_units(notebook)
     volumes = with_extents(notebook, storage.volumes)
     others = raw_files(domains.domains) if others_files else ()
     there = mounts(notebook, spec, others) if spec is not None else ()
@@ -93,6 +95,7 @@ def observe(
         trash=trash,
         mounts=there,
         disk_files=files,
+        units=units,
     )
 
 

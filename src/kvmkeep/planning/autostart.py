@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kvmkeep.model.facts import Facts
-from kvmkeep.model.plan import Note, Plan
+from kvmkeep.model.plan import Note, Plan, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
 from kvmkeep.planning.domains import autostart_step
+from kvmkeep.planning.kept import with_kept
 from kvmkeep.planning.order import in_order
-from kvmkeep.planning.scene import make_scene
+from kvmkeep.planning.run_mark import starting_with_host
+from kvmkeep.planning.scene import Scene, make_scene
 from kvmkeep.planning.start import not_a_guest
 
 
@@ -26,16 +28,22 @@ def plan_autostart(spec: Spec, facts: Facts, names: Iterable[str], *, on: bool) 
     refusals = tuple(
         refusal for guest in scene.guests if (refusal := not_a_guest(scene, guest)) is not None
     )
-    steps = tuple(
-        autostart_step(guest, on=on, why="you asked for it")
-        for guest in scene.guests
-        if (domain := scene.own_domain(guest)) is not None and domain.autostart != on
-    )
+    steps = tuple(step for guest in scene.guests for step in _steps(scene, guest, on=on))
     return Plan(
         steps=steps,
         refusals=(*order.refusals, *guards.missing_tools(scene, steps), *refusals),
         notes=tuple(_against(guest, on=on) for guest in scene.guests if guest.run.autostart != on),
     )
+
+
+def _steps(scene: Scene, guest: Guest, *, on: bool) -> tuple[Step, ...]:
+    domain = scene.own_domain(guest)
+    if domain is None:
+        return ()
+    by_units = scene.facts.units.take_over
+    actions = starting_with_host(guest, domain, on=on, by_units=by_units)
+    step = autostart_step(guest, actions, on=on, why="you asked for it") if actions else None
+    return with_kept(scene, guest, step)
 
 
 def _against(guest: Guest, *, on: bool) -> Note:

@@ -17,6 +17,7 @@ from kvmkeep.planning.disk_files import mounted
 from kvmkeep.planning.domain_xml import CDROM, domain_xml, sha256
 from kvmkeep.planning.images import ASSUMED, Source
 from kvmkeep.planning.inside import tell_of_seed
+from kvmkeep.planning.run_mark import starting_with_host
 from kvmkeep.planning.scene import Known, Scene, active
 from kvmkeep.planning.seed import Seed, as_clone, make_seed
 from kvmkeep.planning.stage import Stage, cloned_from, fresh, needs_seed, stage
@@ -361,20 +362,17 @@ def _has_seed(guest: Guest, domain: Domain) -> bool:
     return any(disk.source == seed_path(guest.name) for disk in domain.disks)
 
 
-def autostart_step(guest: Known, *, on: bool, why: str, assumes: str = "") -> Step:
-    """Return the step that has a guest start with the host, or not."""
+def autostart_step(
+    guest: Known, actions: tuple[Command, ...], *, on: bool, why: str, assumes: str = ""
+) -> Step:
+    """Return the step that has a guest start with the host, or not, by some actions."""
     return Step(
         noun=Noun.DOMAINS,
         subject=f"guest {guest.name}",
         what=f"have it {'start' if on else 'not start'} with the host",
         why=why,
         probe=is_guest(guest),
-        actions=(
-            Command(
-                argv=("virsh", "autostart", *(() if on else ("--disable",)), "--", guest.name),
-                why=f"it {'starts' if on else 'no longer starts'} with the host",
-            ),
-        ),
+        actions=actions,
         assumes=assumes,
     )
 
@@ -383,7 +381,9 @@ def _autostart_step(scene: Scene, work: GuestWork, domain: Domain | None) -> Ste
     guest = work.guest
     wanted = guest.run.autostart
     lost = guest.adopted and domain is None and kept_domain(scene, guest) is None
-    if wanted == (domain is not None and domain.autostart) or lost:
+    by_units = scene.facts.units.take_over
+    actions = starting_with_host(guest, domain, on=wanted, by_units=by_units)
+    if not actions or lost:
         return None
     why = f"the spec says autostart: {'true' if wanted else 'false'}"
-    return autostart_step(guest, on=wanted, why=why, assumes=work.assumes)
+    return autostart_step(guest, actions, on=wanted, why=why, assumes=work.assumes)

@@ -80,7 +80,7 @@ def find(scene: Scene, domain: Domain) -> Finding:
             memory=memory,
             disks=tuple(disks),
             nics=tuple(nics),
-            autostart=domain.autostart,
+            autostart=domain.starts,
             ready=_ready(root, domain),
             remarks=tuple(finding.remarks),
             memory_max=shape.memory_max if memory < shape.memory_max else None,

@@ -109,7 +109,7 @@ def capacity(scene: Scene) -> tuple[Refusal, ...]:
 
 def promised(domains: Iterable[Domain]) -> dict[str, Size]:
     """Return the most memory that each domain can have which runs or starts with the host."""
-    return {one.name: _promised(one) for one in domains if active(one) or one.autostart}
+    return {one.name: _promised(one) for one in domains if active(one) or one.starts}
 
 
 def memory(scene: Scene, *, starting: Iterable[Guest]) -> tuple[Refusal, ...]:

@@ -26,14 +26,18 @@ def keep_definition(spec: Spec, guest: Guest) -> Command:
     )
 
 
-def kept_step(scene: Scene, guest: Guest, before: Iterable[Step], assumes: str) -> Step | None:
-    """Return what keeps the definition that a guest has after the steps `before`, if need be."""
+def is_kept(scene: Scene, guest: Guest) -> bool:
+    """Whether a guest's kept file holds what libvirt has."""
     saved, domain = scene.saved.get(guest.name), scene.own_domain(guest)
     # virsh(1) ends what it prints with a further newline, unless it is told to be quiet.
     texts = () if domain is None else (domain.xml, f"{domain.xml}\n")
-    as_kept = (
-        saved is not None and not saved.torn and saved.sha256 in {sha256(text) for text in texts}
-    )
+    return saved is not None and not saved.torn and saved.sha256 in {sha256(text) for text in texts}
+
+
+def kept_step(scene: Scene, guest: Guest, before: Iterable[Step], assumes: str) -> Step | None:
+    """Return what keeps the definition that a guest has after the steps `before`, if need be."""
+    saved, domain = scene.saved.get(guest.name), scene.own_domain(guest)
+    as_kept = is_kept(scene, guest)
     changed = any(_defines(action) for step in before for action in step.actions)
     if not changed and (as_kept or domain is None):
         return None
@@ -47,6 +51,13 @@ def kept_step(scene: Scene, guest: Guest, before: Iterable[Step], assumes: str) 
         actions=(keep_definition(scene.spec, guest),),
         assumes=assumes,
     )
+
+
+def with_kept(scene: Scene, guest: Guest, step: Step | None) -> tuple[Step, ...]:
+    """Return a step with what keeps the definition after it, where the guest is in service."""
+    steps = () if step is None else (step,)
+    kept = None if fresh(scene, guest) else kept_step(scene, guest, steps, "")
+    return steps if kept is None else (*steps, kept)
 
 
 def _defines(action: Action) -> bool:

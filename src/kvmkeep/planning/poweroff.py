@@ -12,10 +12,11 @@ from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
 from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.order import in_order
-from kvmkeep.planning.scene import is_on, make_scene
+from kvmkeep.planning.scene import Scene, is_on, make_scene
 from kvmkeep.planning.shutdown import left_alone
 from kvmkeep.planning.stage import fresh
 from kvmkeep.planning.start import not_a_guest
+from kvmkeep.planning.word import word, word_step
 
 
 def plan_poweroff(spec: Spec, facts: Facts, names: Iterable[str], *, kill: bool = False) -> Plan:
@@ -29,7 +30,11 @@ def plan_poweroff(spec: Spec, facts: Facts, names: Iterable[str], *, kill: bool 
         refusal for guest in scene.guests if (refusal := not_a_guest(scene, guest)) is not None
     )
     going = [guest for guest in reversed(scene.guests) if is_on(scene, guest)]
-    steps = tuple(_step(guest, kill=kill) for guest in going)
+    made = (
+        _step(scene, guest, kill=kill) if guest in going else word_step(scene, guest, on=False)
+        for guest in reversed(scene.guests)
+    )
+    steps = tuple(step for step in made if step is not None)
     young = tuple(
         Note(
             subject=f"guest {guest.name}",
@@ -45,7 +50,7 @@ def plan_poweroff(spec: Spec, facts: Facts, names: Iterable[str], *, kill: bool 
     )
 
 
-def _step(guest: Guest, *, kill: bool) -> Step:
+def _step(scene: Scene, guest: Guest, *, kill: bool) -> Step:
     # virsh(1), "destroy": --graceful sends no SIGKILL when QEMU does not end within 15 s.
     gently = () if kill else ("--graceful",)
     return Step(
@@ -58,6 +63,7 @@ def _step(guest: Guest, *, kill: bool) -> Step:
         why="you asked for it",
         probe=is_guest(guest),
         actions=(
+            *word(scene, guest, on=False),
             Command(
                 argv=("virsh", "destroy", *gently, "--", guest.name),
                 why="end its QEMU" if kill else "end its QEMU (if it won't, add --kill)",

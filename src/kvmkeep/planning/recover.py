@@ -6,7 +6,8 @@ that was killed, or a second power cut, is only another beginning.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -23,6 +24,7 @@ from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, active, make_scene
 from kvmkeep.planning.start import is_off, start_actions, unfit
 from kvmkeep.planning.storage import storage_refusals
+from kvmkeep.planning.unit_files import others
 from kvmkeep.planning.waiting import ready
 
 _PARTIAL = 8
@@ -51,15 +53,15 @@ def recovery(spec: Spec, facts: Facts) -> Recovery:
     willing = (
         guest.name
         for guest in spec.guests
-        if (domain := facts.domain(guest.name)) is not None and domain.autostart and domain.ours
+        if (domain := facts.domain(guest.name)) is not None and domain.wanted and domain.ours
     )
     order = in_order(spec, willing, with_needs=True)
     scene = make_scene(spec, facts, order.guests)
-    held = _held(scene)
+    held = held_back(scene)
     names = {refusal.subject for refusal in held}
     able = [guest for guest in scene.guests if _subject(guest) not in names]
     down = [guest for guest in able if not _up(scene, guest)]
-    steps = () if order.refusals else _steps(scene, down)
+    steps = () if order.refusals else rising(scene, down)
     plan = Plan(
         steps=steps,
         refusals=(
@@ -72,8 +74,10 @@ def recovery(spec: Spec, facts: Facts) -> Recovery:
                 Note(subject=one.subject, text=f"held back: {one.reason} ({one.hint})")
                 for one in held
             ),
+            *_strays(scene),
             *_storage_notes(scene),
         ),
+        recorded=True,
     )
     return Recovery(guests=scene.guests, held=held, plan=plan)
 
@@ -87,7 +91,7 @@ def _up(scene: Scene, guest: Guest) -> bool:
     return domain is not None and domain.was_ready
 
 
-def _held(scene: Scene) -> tuple[Refusal, ...]:
+def held_back(scene: Scene) -> tuple[Refusal, ...]:
     """Return why guests are held back, each once, in the order of the guests."""
     others = (*guards.shared_disks(scene), *storage_refusals(scene))
     known = {refusal.subject: refusal for refusal in others}
@@ -141,6 +145,16 @@ def _no_memory(scene: Scene, going: list[Guest], guest: Guest) -> Refusal | None
     return Refusal(subject=_subject(guest), reason=reason, hint=hint)
 
 
+def _strays(scene: Scene) -> tuple[Note, ...]:
+    """Tell of guests of ours that are to run, and that the spec does not name any more."""
+    text = "it is to run, but the spec does not name it, so kvmkeep does not start it (virsh start)"
+    return tuple(
+        Note(subject=f"guest {one.name}", text=text)
+        for one in others(scene.facts.domains, scene.every_guest)
+        if one.kept.starts and one.wanted and not active(one)
+    )
+
+
 def _storage_notes(scene: Scene) -> tuple[Note, ...]:
     """Tell what is not well below the guests: nothing of it keeps a guest off by itself."""
     notes = [
@@ -167,8 +181,12 @@ def _storage_notes(scene: Scene) -> tuple[Note, ...]:
     return tuple(notes)
 
 
-def _steps(scene: Scene, pending: list[Guest]) -> tuple[Step, ...]:
-    """Start what can be started, and wait for what others need first.
+def rising(
+    scene: Scene,
+    pending: list[Guest],
+    before: Mapping[GuestName, tuple[Command, ...]] = MappingProxyType({}),
+) -> tuple[Step, ...]:
+    """Start what can be started, each after its `before`, and wait first for what others need.
 
     As many boot at once as the host has CPUs, and at least two. The needs make no circle.
     """
@@ -181,7 +199,7 @@ def _steps(scene: Scene, pending: list[Guest]) -> tuple[Step, ...]:
             todo.remove(free)
             booting.append(free)
             if is_off(scene, free):
-                steps.append(_start(scene, free))
+                steps.append(_start(scene, free, before.get(free.name, ())))
         else:
             needed = {need for one in todo for need in one.run.needs}
             first = next((one for one in booting if one.name in needed), booting[0])
@@ -195,7 +213,7 @@ def _after(scene: Scene, guest: Guest) -> tuple[str, ...]:
     return tuple(_subject(one) for one in needs if one.run.on_fail is OnFail.HOLD)
 
 
-def _start(scene: Scene, guest: Guest) -> Step:
+def _start(scene: Scene, guest: Guest, before: tuple[Command, ...]) -> Step:
     needs = (*guest.run.needs, *guest.run.mounts)
     return Step(
         noun=Noun.DOMAINS,
@@ -203,7 +221,7 @@ def _start(scene: Scene, guest: Guest) -> Step:
         what="start it",
         why=f"what it needs is there: {', '.join(needs)}" if needs else "it runs with the host",
         probe=has_state(guest, str(scene.domains[guest.name].state)),
-        actions=start_actions(scene, guest),
+        actions=(*before, *start_actions(scene, guest)),
         risk=Risk.GUEST,
         alone=True,
         after=_after(scene, guest),

@@ -24,6 +24,7 @@ from kvmkeep.model.names import (
     TAG_TRASH,
 )
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
+from kvmkeep.model.run_mark import NO_RUN_MARK
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.planning.domain_xml import sha256
@@ -32,6 +33,7 @@ from kvmkeep.planning.guards import tools_of
 from kvmkeep.planning.kept import keep_definition
 from kvmkeep.planning.marks import full_name, retag, same_tags
 from kvmkeep.planning.order import in_order
+from kvmkeep.planning.run_mark import keep_mark, starting_with_host
 from kvmkeep.planning.scene import active
 
 _UNFINISHED = (TAG_STATE, TAG_HELD, TAG_START, TAG_REVERT)
@@ -156,6 +158,10 @@ def _unfinished(name: str, volumes: list[Volume]) -> list[Refusal]:
 
 def _domain_step(domain: Domain) -> Step:
     live = ("--live",) if active(domain) else ()
+    on = domain.starts
+    given_back = starting_with_host(domain, domain, on=on, by_units=False)
+    no_word = keep_mark(domain, NO_RUN_MARK, "take what kvmkeep remembers of it out as well")
+    kept = () if domain.kept == NO_RUN_MARK else (*given_back, no_word)
     return Step(
         noun=Noun.DOMAINS,
         subject=f"guest {domain.name}",
@@ -167,6 +173,7 @@ def _domain_step(domain: Domain) -> Step:
             expect=domain.uuid,
         ),
         actions=(
+            *kept,
             Command(
                 argv=(
                     "virsh", "metadata", "--domain", domain.name, "--uri", METADATA_URI,

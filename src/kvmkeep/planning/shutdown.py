@@ -16,6 +16,7 @@ from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Known, Scene, is_on, make_scene
 from kvmkeep.planning.start import not_a_guest, paused_text
 from kvmkeep.planning.waiting import off
+from kvmkeep.planning.word import word, word_step
 
 ASKING = 150.0
 """Seconds for the question itself: libvirt waits 60 s for an agent that is connected and silent
@@ -33,12 +34,19 @@ def plan_shutdown(spec: Spec, facts: Facts, names: Iterable[str], limit: int = 0
         refusal for guest in scene.guests if (refusal := deaf(scene, guest)) is not None
     )
     running = [guest for guest in reversed(scene.guests) if is_on(scene, guest)]
-    steps = tuple(shutdown_step(scene, guest, limit) for guest in running)
+    made = (_step(scene, guest, limit) for guest in reversed(scene.guests))
+    steps = tuple(step for step in made if step is not None)
     return Plan(
         steps=steps,
         refusals=(*order.refusals, *guards.missing_tools(scene, steps), *refusals),
         notes=left_alone(scene, running),
     )
+
+
+def _step(scene: Scene, guest: Guest, limit: int) -> Step | None:
+    if not is_on(scene, guest):
+        return word_step(scene, guest, on=False)
+    return shutdown_step(scene, guest, limit, before=word(scene, guest, on=False))
 
 
 def deaf(scene: Scene, guest: Guest) -> Refusal | None:
@@ -56,18 +64,21 @@ def deaf(scene: Scene, guest: Guest) -> Refusal | None:
     return None
 
 
-def shutdown_step(scene: Scene, guest: Guest, limit: int) -> Step:
-    """Return the step that asks a guest to shut down and waits up to `limit` seconds.
+def shutdown_step(
+    scene: Scene, guest: Guest, limit: int, *, before: tuple[Command, ...] = ()
+) -> Step:
+    """Return the step that runs `before`, asks a guest to shut down and waits `limit` seconds.
 
     A limit of 0 is the one of the spec.
     """
+    asked = shutdown_actions(scene, guest, limit or guest.run.stop_timeout)
     return Step(
         noun=Noun.DOMAINS,
         subject=f"guest {guest.name}",
         what="shut it down, and wait until it is off",
         why="you asked for it",
         probe=is_guest(guest),
-        actions=shutdown_actions(scene, guest, limit or guest.run.stop_timeout),
+        actions=(*before, *asked),
         risk=Risk.GUEST,
     )
 

@@ -20,16 +20,20 @@ from kvmkeep.planning.scene import Scene, active, make_scene
 from kvmkeep.planning.stage import fresh
 from kvmkeep.planning.storage import activation
 from kvmkeep.planning.waiting import ready
+from kvmkeep.planning.word import word, word_step
 
 
 def plan_start(spec: Spec, facts: Facts, names: Iterable[str]) -> Plan:
     """Plan to start guests, and before them those that they need; running ones are left alone."""
-    order = in_order(spec, (GuestName(name) for name in names), with_needs=True)
+    named = tuple(names)
+    order = in_order(spec, (GuestName(name) for name in named), with_needs=True)
     scene = make_scene(spec, facts, order.guests)
     found = (unfit(scene, guest) for guest in scene.guests)
     reasons = tuple(refusal for refusal in found if refusal is not None)
     off = [guest for guest in scene.guests if is_off(scene, guest)]
-    steps = tuple(start_step(scene, guest) for guest in off)
+    asked = {guest for guest in scene.guests if guest.name in named or guest in off}
+    made = (_step(scene, guest) for guest in scene.guests if guest in asked)
+    steps = tuple(step for step in made if step is not None)
     refusals = (
         *order.refusals,
         *guards.missing_tools(scene, steps),
@@ -38,6 +42,12 @@ def plan_start(spec: Spec, facts: Facts, names: Iterable[str]) -> Plan:
         *guards.memory(scene, starting=off),
     )
     return Plan(steps=steps, refusals=refusals)
+
+
+def _step(scene: Scene, guest: Guest) -> Step | None:
+    if is_off(scene, guest):
+        return start_step(scene, guest, before=word(scene, guest, on=True))
+    return word_step(scene, guest, on=True)
 
 
 def not_a_guest(scene: Scene, guest: Guest) -> Refusal | None:
@@ -129,10 +139,11 @@ def start_step(
     scene: Scene,
     guest: Guest,
     *,
+    before: tuple[Command, ...] = (),
     after: tuple[Command, ...] = (),
     state: DomainState | None = None,
 ) -> Step:
-    """Return what starts a guest, waits until it is ready, and then runs `after`.
+    """Return what runs `before`, starts a guest, waits until it is ready, and runs `after`.
 
     `state` is the one that it is in by then, if not the observed one.
     """
@@ -142,7 +153,7 @@ def start_step(
         what="start it, and wait until it is ready",
         why="you asked for it, or a guest that you asked for needs it",
         probe=has_state(guest, str(state or scene.domains[guest.name].state)),
-        actions=(*start_actions(scene, guest), *ready(guest), *after),
+        actions=(*before, *start_actions(scene, guest), *ready(guest), *after),
         risk=Risk.GUEST,
     )
 

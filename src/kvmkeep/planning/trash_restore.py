@@ -30,6 +30,7 @@ from kvmkeep.planning import guards
 from kvmkeep.planning.domains import autostart_step, no_domain
 from kvmkeep.planning.marks import full_name, wears
 from kvmkeep.planning.remove import move
+from kvmkeep.planning.run_mark import starting_with_host
 from kvmkeep.planning.scene import Scene, aliases, make_scene, users_of
 from kvmkeep.planning.trash_moves import Reason, out_of_trash, unmark
 
@@ -173,8 +174,9 @@ def _steps(scene: Scene, entry: TrashEntry, restoring: Restoring) -> tuple[Step,
         there = scene.domains_by_uuid.get(kept.uuid)
         if there is None:
             steps.append(_define(entry))
-        if AUTOSTART in entry.folder.files and not (there is not None and there.autostart):
-            steps.append(autostart_step(kept, on=True, why="so it did before"))
+        if AUTOSTART in entry.folder.files and not (there is not None and there.starts):
+            actions = starting_with_host(kept, there, on=True, by_units=False)
+            steps.append(autostart_step(kept, actions, on=True, why="so it did before"))
     files = _files(scene, entry, restoring)
     if files:
         text = "bring its files back"

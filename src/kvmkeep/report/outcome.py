@@ -85,9 +85,9 @@ def _state(report: Report, last: StepReport) -> str:
     return f"{before}; {its}; {after}. Nothing was lost."
 
 
-def unfinished_text(report: Report, verb: str) -> str:
+def unfinished_text(report: Report, verb: str, *, tried_again: bool = True) -> str:
     """Return what is to be said about a run that left some of its steps out, or tried in vain."""
-    lines = ["Not all went well, and trying again did not help:"]
+    lines = [f"Not all went well{', and trying again did not help' if tried_again else ''}:"]
     for one in report.steps:
         if one.outcome is Outcome.DONE:
             continue

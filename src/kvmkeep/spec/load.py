@@ -35,10 +35,16 @@ Reader = Callable[[str], bytes | None]
 """Returns the content of a file of the spec by its path in it, or None where there is none."""
 
 
-def load(directory: str, door: Door, also: Mapping[str, bytes] = _NO_FILES) -> Spec:
+def load(
+    directory: str,
+    door: Door,
+    also: Mapping[str, bytes] = _NO_FILES,
+    seen: dict[str, bytes] | None = None,
+) -> Spec:
     """Return the spec that the files of a directory hold.
 
-    `also` are files by their path in it that are taken for there, in place of any that are.
+    `also` are files by their path in it that are taken for there, in place of any that are. `seen`
+    takes the content of each file that was read.
     Raises SpecError with one line for each mistake in all of the files, Unready where a file
     may not be read.
     """
@@ -46,7 +52,10 @@ def load(directory: str, door: Door, also: Mapping[str, bytes] = _NO_FILES) -> S
     def read(path: str) -> bytes | None:
         if path in also:
             return also[path]
-        return door.read(posixpath.join(directory, path), LARGEST_FILE + 1)
+        content = door.read(posixpath.join(directory, path), LARGEST_FILE + 1)
+        if content is not None and seen is not None:
+            seen[path] = content
+        return content
 
     mistakes = Mistakes()
     guests = posixpath.join(directory, GUEST_DIR)
@@ -73,13 +82,14 @@ def load_text(files: Mapping[str, str], directory: str = DEFAULT_DIRECTORY) -> S
 
     A base template is looked up among them too. Raises SpecError.
     """
+    encoded = {name: text.encode("utf-8", "surrogatepass") for name, text in files.items()}
+    return load_bytes(encoded, directory)
 
-    def read(path: str) -> bytes | None:
-        text = files.get(path)
-        return None if text is None else text.encode("utf-8", "surrogatepass")
 
+def load_bytes(files: Mapping[str, bytes], directory: str) -> Spec:
+    """Return the spec that these files hold, by their paths in a directory; raises SpecError."""
     names = [name for name in files if posixpath.dirname(name) == GUEST_DIR]
-    return _load(names, read, Mistakes(), directory=directory, shown="")
+    return _load(names, files.get, Mistakes(), directory=directory, shown="")
 
 
 def _load(

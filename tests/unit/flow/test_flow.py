@@ -25,7 +25,7 @@ from kvmkeep.errors import (
 )
 from kvmkeep.flow import PAUSE, ROUNDS, TRIES, Confirm, Context, Look, reach
 from kvmkeep.host.lock import Lock
-from kvmkeep.model.plan import Plan, Refusal, Report
+from kvmkeep.model.plan import Note, Plan, Refusal, Report
 
 ONE = step("one", command("act 1"))
 TWO = step("two", command("act 2"))
@@ -310,3 +310,24 @@ def test_and_not_for_ever(tmp_path: Path) -> None:
     assert "guest db: db: failed" in error.message
     assert "no such disk" in error.message
     assert "guest web" not in error.message
+
+
+def test_a_plan_for_once_is_not_tried_again(tmp_path: Path) -> None:
+    plan = Plan(steps=(step("one", command("act fails"), alone=True),), once=True)
+    site = Site(tmp_path, plan, answers={"act fails": lambda _: ended(1)})
+    error = site.fails(StepFailed)
+    assert site.acts == ["act fails"]
+    assert error.message.startswith("Not all went well:")
+
+
+def test_notes_that_are_to_be_known_later_are_kept_without_a_step(tmp_path: Path) -> None:
+    note = Note(subject="guest a", text="held back: its LV is gone")
+    site = Site(tmp_path, Plan(notes=(note,), recorded=True))
+    assert site.reach().ok
+    (lines,) = site.folder.files.values()
+    told = [json.loads(line) for line in lines.lines]
+    assert [one["kind"] for one in told] == ["begin", "plan", "note", "end"]
+    assert (told[2]["subject"], told[2]["text"]) == (note.subject, note.text)
+    site = Site(tmp_path, Plan(recorded=True))
+    site.reach()
+    assert site.folder.files == {}

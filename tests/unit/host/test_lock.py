@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess  # noqa: TID251 - a second process
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,18 @@ def test_the_second_is_told_who_is_first(tmp_path: Path) -> None:
     with Lock(str(path)).hold("start"):
         assert "start" in path.read_text()
     assert path.read_text() == ""
+
+
+def test_a_patient_one_waits_for_the_first_to_end(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with holder(path) as process:
+        with pytest.raises(Busy), Lock(str(path)).hold("recover", patience=0.3):
+            pytest.fail("both hold it")
+        timer = threading.Timer(0.5, lambda: process.communicate(""))
+        timer.start()
+        with Lock(str(path)).hold("recover", patience=30):
+            assert "recover" in path.read_text()
+        timer.join()
 
 
 def test_the_kernel_releases_a_killed_holder(tmp_path: Path) -> None:

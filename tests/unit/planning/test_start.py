@@ -190,6 +190,8 @@ def test_shutdown_tells_who_still_needs_it_and_refuses_strangers() -> None:
     ]
     assert [one.subject for one in found.refusals] == ["guest nobody"]
     off(host)
-    assert plan_shutdown(wanted, host.facts(wanted), ("db",), 60).empty
+    (step,) = plan_shutdown(wanted, host.facts(wanted), ("db",), 60).steps
+    assert step.what == "remember that it is to stay off"
+    reach(host, wanted, lambda s, f: plan_shutdown(s, f, ("db",), 60))
     new = spec(guest("new"))
     assert plan_shutdown(new, host.facts(new), ("new",), 60).refusals

@@ -1,0 +1,32 @@
+"""What systemd knows of units by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from kvmkeep.host.door import Door
+from kvmkeep.host.tools import ask
+
+SHOW = ("systemctl", "show", "--property=Id,ActiveState,NeedDaemonReload")
+
+
+class UnitState(Struct, frozen=True, kw_only=True):
+    """Whether a unit does its work now, and whether systemd read another file than there is."""
+
+    active: bool
+    stale: bool
+
+
+def states(door: Door, names: Sequence[str]) -> dict[str, UnitState]:
+    """Return how units stand, by their names; raises Unanswered."""
+    blocks = ask(door, "systemd's units", (*SHOW, *names)).split("\n\n")
+    units = [dict(line.split("=", 1) for line in b.splitlines() if "=" in line) for b in blocks]
+    return {
+        one.get("Id", ""): UnitState(
+            active=one.get("ActiveState") == "active",
+            stale=one.get("NeedDaemonReload") == "yes",
+        )
+        for one in units
+    }

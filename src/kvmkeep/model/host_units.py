@@ -1,0 +1,60 @@
+"""The systemd units that have guests run with the host: their names, and how they are found."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+UNIT_DIR = "/etc/systemd/system"
+GUESTS = "kvmkeep-guests.service"
+"""Shuts the guests down when the host goes down."""
+RECOVER = "kvmkeep-recover.service"
+"""Has them up after the host's start."""
+WATCH = "kvmkeep-watch.service"
+"""Looks after them while the host runs."""
+TIMER = "kvmkeep-watch.timer"
+UNITS = (GUESTS, RECOVER, WATCH, TIMER)
+ENABLED = (GUESTS, RECOVER, TIMER)
+"""Those that begin by themselves with the host."""
+STARTED = (GUESTS, TIMER)
+"""Those that are begun when they are installed."""
+SIGNATURE = "# Written by kvmkeep install-units; kvmkeep uninstall-units removes it."
+"""The first line of each: what has another one is not ours."""
+
+
+class UnitFile(Struct, frozen=True, kw_only=True):
+    """A unit that is there under one of our names.
+
+    `text` is empty where it is no regular file. `enabled` when it begins with the host, `active`
+    when it does its work now, `stale` when systemd has read another text than this.
+    """
+
+    name: str
+    text: str
+    enabled: bool = False
+    active: bool = False
+    stale: bool = False
+
+    @property
+    def ours(self) -> bool:
+        """Whether kvmkeep wrote it."""
+        return self.text.startswith(f"{SIGNATURE}\n")
+
+
+class HostUnits(Struct, frozen=True, kw_only=True):
+    """The units of our names that are there; `program` is kvmkeep's own path, or empty."""
+
+    files: tuple[UnitFile, ...] = ()
+    program: str = ""
+
+    def file(self, name: str) -> UnitFile | None:
+        """Return the unit of that name."""
+        return next((file for file in self.files if file.name == name), None)
+
+    @property
+    def take_over(self) -> bool:
+        """Whether the guests start with the host by these units, and not by libvirt."""
+        file = self.file(RECOVER)
+        return file is not None and file.ours and file.enabled
+
+
+NO_UNITS = HostUnits()

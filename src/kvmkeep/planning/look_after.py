@@ -1,0 +1,174 @@
+"""The plan of `watch`: guests that died are started again, and what can't be helped is told.
+
+Who shut a guest down by other means than kvmkeep (in the guest, with virsh) knew what he did:
+it is told, and not undone. A guest that dies again and again is started at growing intervals,
+and then held until somebody says `kvmkeep start`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from kvmkeep.model.command import Command
+from kvmkeep.model.domain_facts import Domain, DomainState
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.names import second_stamp, stamped_time
+from kvmkeep.model.plan import Note, Noun, Plan, Step
+from kvmkeep.model.spec import Guest, ReadyAgent, Spec
+from kvmkeep.model.units import GuestName
+from kvmkeep.planning import guards
+from kvmkeep.planning.domains import is_guest
+from kvmkeep.planning.order import in_order
+from kvmkeep.planning.recover import held_back, rising
+from kvmkeep.planning.scene import Scene, active, make_scene
+from kvmkeep.planning.snapshot_watch import Watch, plan_watch
+from kvmkeep.planning.word import marking
+
+PAUSES = (0, 60, 300, 900)
+"""Seconds after the last restart before the next one; as many are tried as there are here."""
+WELL = 3600
+"""Seconds after a restart from which on the guest counts as having run well."""
+_MEANT = frozenset({"shutdown", "destroyed", "migrated", "saved", "from snapshot"})
+"""Why a domain is off, where somebody meant it: virDomainShutoffReason, in virsh's words."""
+_SNAPSHOTS = Watch(at=70, by=25, guests=())
+
+
+class _Care(Struct):
+    """A plan in the making: `before` is what is to be kept before a guest is started again."""
+
+    scene: Scene
+    now: datetime
+    before: dict[GuestName, tuple[Command, ...]] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+
+    def tell(self, guest: Guest, text: str) -> None:
+        """Note something about a guest."""
+        self.notes.append(Note(subject=f"guest {guest.name}", text=text))
+
+
+def plan_look_after(spec: Spec, facts: Facts) -> Plan:
+    """Plan to start guests again that are to run and died, and to have filling snapshots grow."""
+    wanted = (
+        guest.name
+        for guest in spec.guests
+        if (domain := facts.domain(guest.name)) is not None and domain.ours and domain.wanted
+    )
+    order = in_order(spec, wanted)
+    scene = make_scene(spec, facts, order.guests)
+    care = _Care(scene=scene, now=datetime.fromisoformat(facts.time))
+    for guest in scene.guests:
+        domain = scene.own_domain(guest)
+        if domain is not None and active(domain):
+            _stands_still(care, guest, domain)
+    dead = _dead(care)
+    again = [guest for guest in dead if _may_again(care, guest, scene.domains[guest.name])]
+    snapshots = plan_watch(spec, facts, _SNAPSHOTS)
+    steps = (*care.steps, *rising(scene, again, care.before), *snapshots.steps)
+    return Plan(
+        steps=steps,
+        refusals=tuple(
+            dict.fromkeys(
+                (*order.refusals, *snapshots.refusals, *guards.missing_tools(scene, steps))
+            )
+        ),
+        notes=(*care.notes, *snapshots.notes),
+        once=True,
+    )
+
+
+def _stands_still(care: _Care, guest: Guest, domain: Domain) -> None:
+    """Tell of a guest that stopped at an error of a disk, or whose agent fell silent."""
+    if domain.state is DomainState.PAUSED and domain.why == "I/O error":
+        text = "it stands still since one of its disks gave an error: see kvmkeep check"
+        care.tell(guest, text)
+    answer = care.scene.facts.agent(guest.name)
+    told = isinstance(guest.run.ready, ReadyAgent) and domain.was_ready
+    if told and answer is not None and answer.problem:
+        care.tell(guest, f"it was ready, but now its agent is silent: {answer.problem}")
+
+
+def _dead(care: _Care) -> list[Guest]:
+    """Return who is to run, is off, and can be started; tell of the others that are off."""
+    scene = care.scene
+    held = {refusal.subject: refusal for refusal in held_back(scene)}
+    dead: list[Guest] = []
+    for guest in scene.guests:
+        domain = scene.own_domain(guest)
+        if domain is None or active(domain):
+            continue
+        refusal = held.get(f"guest {guest.name}")
+        if domain.why in _MEANT:
+            care.tell(
+                guest,
+                f"it is to run, and is off ({domain.why}), but not by kvmkeep: to start it, "
+                f"kvmkeep start {guest.name}; to have it stay off, kvmkeep shutdown {guest.name}",
+            )
+        elif refusal is not None:
+            care.tell(guest, f"held back: {refusal.reason} ({refusal.hint})")
+        elif missing := _off_by_will(care, guest):
+            care.tell(guest, f"held back: it needs {missing}, which is off (kvmkeep start)")
+        else:
+            dead.append(guest)
+    return dead
+
+
+def _off_by_will(care: _Care, guest: Guest) -> str:
+    """Return a guest that this one needs, and that is off and is not started either."""
+    for need in guest.run.needs:
+        domain = care.scene.domains.get(need)
+        off = domain is not None and not active(domain)
+        if domain is not None and off and (not domain.wanted or domain.why in _MEANT):
+            return need
+    return ""
+
+
+def _may_again(care: _Care, guest: Guest, domain: Domain) -> bool:
+    """Whether a guest that died is started again now; if so, this is counted before."""
+    kept = domain.kept
+    since = _seconds_since(care.now, kept.last)
+    count = kept.restarts if since is not None and since < WELL else 0
+    if kept.held:
+        care.tell(guest, _held_text(guest, kept.restarts))
+        return False
+    if count >= len(PAUSES):
+        why = "it is not to die for ever"
+        mark = replace(kept, held=True)
+        care.steps.append(
+            Step(
+                noun=Noun.DOMAINS,
+                subject=f"guest {guest.name}",
+                what=f"hold it: it died again after {count} restarts",
+                why=f"{why}; to let it go: kvmkeep start {guest.name}",
+                probe=is_guest(guest),
+                actions=marking(care.scene, guest, domain, mark, "have nobody start it again"),
+                alone=True,
+            )
+        )
+        care.tell(guest, _held_text(guest, count))
+        return False
+    if since is not None and count and since < PAUSES[count]:
+        left = PAUSES[count] - since
+        care.tell(guest, f"it died again after {count} restarts; the next one is in {left} s")
+        return False
+    mark = replace(kept, restarts=count + 1, last=second_stamp(care.scene.facts.time))
+    why = "count this restart, so that there is an end to them"
+    care.before[guest.name] = marking(care.scene, guest, domain, mark, why)
+    return True
+
+
+def _held_text(guest: Guest, count: int) -> str:
+    return (
+        f"held: it died again after {count} restarts; see why: kvmkeep console {guest.name} --log, "
+        f"/var/log/libvirt/qemu/{guest.name}.log; then: kvmkeep start {guest.name}"
+    )
+
+
+def _seconds_since(now: datetime, stamp: str) -> int | None:
+    """Return how long ago that was; None where it was never, or lies in the future."""
+    last = stamped_time(stamp)
+    seconds = None if last is None else int((now - last).total_seconds())
+    return seconds if seconds is not None and seconds >= 0 else None

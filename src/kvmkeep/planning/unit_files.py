@@ -1,0 +1,134 @@
+"""The text of the systemd units that have guests run with the host (systemd.service(5)).
+
+The guests' own QEMU processes belong to none of them: libvirt starts each in a scope of its own.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from kvmkeep.model.domain_facts import Domain
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.host_units import GUESTS, RECOVER, SIGNATURE, TIMER, WATCH
+from kvmkeep.model.spec import DEFAULT_STOP, Spec
+from kvmkeep.planning.shutdown import ASKING
+
+PATIENCE = 180
+"""Seconds that the units wait for another run of kvmkeep to end."""
+_MARGIN = 60
+_STARTING = 120
+"""Seconds for the start of a guest's QEMU, besides its `start_timeout`."""
+_TRIES = 3
+
+_LIBVIRT = "libvirtd.service libvirtd.socket virtqemud.service virtqemud.socket virtlogd.socket"
+_BELOW = (
+    "local-fs.target remote-fs.target lvm2-monitor.service NetworkManager.service "
+    "network-online.target time-sync.target"
+)
+
+
+class Program(Struct, frozen=True, kw_only=True):
+    """How the units call kvmkeep: its absolute path, and options such as `--spec`."""
+
+    path: str
+    options: tuple[str, ...] = ()
+
+    def line(self, *words: str) -> str:
+        """Return a command line as systemd takes it: a percent sign is doubled."""
+        return shlex.join((self.path, *words, *self.options)).replace("%", "%%")
+
+
+def stop_seconds(spec: Spec, facts: Facts) -> int:
+    """Return the most that shutting all guests down may take: the sum of their limits."""
+    named = {guest.name for guest in spec.guests}
+    limits = [guest.run.stop_timeout for guest in spec.guests]
+    limits += [DEFAULT_STOP for one in others(facts.domains, named)]
+    return PATIENCE + _MARGIN + sum(limit + int(ASKING) for limit in limits)
+
+
+def start_seconds(spec: Spec) -> int:
+    """Return the most that recovery may take: each limit as often as a start is tried."""
+    limits = sum(guest.run.start_timeout + _STARTING for guest in spec.guests)
+    return PATIENCE + _MARGIN + _TRIES * limits
+
+
+def others(domains: Iterable[Domain], named: Iterable[str]) -> tuple[Domain, ...]:
+    """Return the domains with our mark that the spec does not name (any more)."""
+    known = frozenset(named)
+    return tuple(one for one in domains if one.ours and one.name not in known)
+
+
+def unit_texts(program: Program, *, start: int, stop: int) -> dict[str, str]:
+    """Return the text of each unit by its name; both limits are in seconds."""
+    return {
+        # A unit whose start failed is not stopped (systemd.service(5), "ExecStop="): so this one
+        # has nothing to start. libvirt's machines come before virt-guest-shutdown.target, and so
+        # go after it; libvirt-guests.service asks those guests that are not ours.
+        GUESTS: f"""\
+{SIGNATURE}
+[Unit]
+Description=KVM guests: shut down in the reverse order of their needs before the host goes down
+Documentation=man:kvmkeep(1)
+Wants=virt-guest-shutdown.target
+After={_LIBVIRT} virt-guest-shutdown.target libvirt-guests.service
+After={_BELOW}
+RefuseManualStop=yes
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStop={program.line("shutdown", "--host")}
+TimeoutStopSec={stop}
+
+[Install]
+WantedBy=multi-user.target
+""",
+        RECOVER: f"""\
+{SIGNATURE}
+[Unit]
+Description=KVM guests: up in the order of their needs after the host's start
+Documentation=man:kvmkeep(1)
+Wants=network-online.target
+After={_LIBVIRT} {GUESTS}
+After={_BELOW}
+
+[Service]
+Type=oneshot
+ExecStart={program.line("recover")}
+TimeoutStartSec={start}
+
+[Install]
+WantedBy=multi-user.target
+""",
+        WATCH: f"""\
+{SIGNATURE}
+[Unit]
+Description=KVM guests: a look whether all that should run does
+Documentation=man:kvmkeep(1)
+After={_LIBVIRT} {GUESTS} {RECOVER}
+
+[Service]
+Type=oneshot
+ExecStart={program.line("watch")}
+# 6: another run of kvmkeep is at work. 9: something is to be known; kvmkeep check tells it too.
+SuccessExitStatus=6 9
+TimeoutStartSec={start}
+""",
+        TIMER: f"""\
+{SIGNATURE}
+[Unit]
+Description=KVM guests: a look each minute
+Documentation=man:kvmkeep(1)
+
+[Timer]
+OnBootSec=2min
+OnUnitInactiveSec=1min
+AccuracySec=5s
+
+[Install]
+WantedBy=timers.target
+""",
+    }

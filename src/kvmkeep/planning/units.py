@@ -1,0 +1,216 @@
+"""The plans of `install-units` and `uninstall-units`: who has the guests run with the host.
+
+libvirt's own autostart knows no order and waits for nobody; while both would start a guest, none
+would keep it waiting. So the guests of the spec are taken over: what libvirt's flag said is kept
+in each domain's metadata, and given back when the units go.
+"""
+
+from __future__ import annotations
+
+import re
+
+from msgspec.structs import replace
+
+from kvmkeep.model.command import Command, WriteFile
+from kvmkeep.model.domain_facts import Domain
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.host_units import ENABLED, GUESTS, STARTED, TIMER, UNIT_DIR, UNITS, UnitFile
+from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
+from kvmkeep.model.spec import Guest, Spec
+from kvmkeep.planning import guards
+from kvmkeep.planning.domains import autostart_step
+from kvmkeep.planning.kept import with_kept
+from kvmkeep.planning.run_mark import starting_with_host
+from kvmkeep.planning.scene import Scene, make_scene
+from kvmkeep.planning.unit_files import Program, start_seconds, stop_seconds, unit_texts
+
+_SUBJECT = "host"
+_STOP = re.compile(r"^TimeoutStopSec=([0-9]{1,9})$", re.MULTILINE)
+_FORCED = 1800
+"""Seconds after which systemd forces a reboot: JobTimeoutSec of its reboot.target."""
+_RELOAD = Command(argv=("systemctl", "daemon-reload"), why="have systemd read them", timeout=120.0)
+
+
+def plan_install(spec: Spec, facts: Facts, options: tuple[str, ...] = ()) -> Plan:
+    """Plan to have kvmkeep's units start and stop the guests; `options` are kvmkeep's own."""
+    scene = make_scene(spec, facts, spec.guests)
+    program = Program(path=facts.units.program, options=options)
+    stop = stop_seconds(spec, facts)
+    texts = unit_texts(program, start=start_seconds(spec), stop=stop)
+    made = (_write(scene, texts), _enable(scene))
+    steps = (
+        *(step for step in made if step is not None),
+        *(step for one in spec.guests for step in _take(scene, one)),
+    )
+    refusals = (
+        *guards.unseen(scene),
+        *guards.missing_tools(scene, steps),
+        *_foreign(scene),
+        *_no_program(scene),
+    )
+    return Plan(steps=steps, refusals=refusals, notes=_limits(spec, stop))
+
+
+def plan_uninstall(spec: Spec, facts: Facts) -> Plan:
+    """Plan to have libvirt start the guests again, and to take kvmkeep's units away."""
+    scene = make_scene(spec, facts, spec.guests)
+    ours = [file for file in facts.units.files if file.ours]
+    given = [step for one in facts.domains if one.ours for step in _give_back(scene, one)]
+    steps = (*given, *((_away(ours),) if ours else ()))
+    notes = tuple(
+        Note(subject=file.name, text=f"{UNIT_DIR}/{file.name} is not kvmkeep's, and stays")
+        for file in facts.units.files
+        if not file.ours
+    )
+    refusals = (*guards.unseen(scene), *guards.missing_tools(scene, steps))
+    return Plan(steps=steps, refusals=refusals, notes=notes)
+
+
+def limit_notes(spec: Spec, facts: Facts) -> tuple[Note, ...]:
+    """Tell where the units that are installed give the guests less time than the spec."""
+    file = facts.units.file(GUESTS)
+    found = _STOP.search(file.text) if file is not None and file.ours else None
+    wanted = stop_seconds(spec, facts)
+    if found is None or int(found[1]) >= wanted:
+        return ()
+    text = (
+        f"its units let the guests take {_minutes(int(found[1]))} to shut down, and the spec "
+        f"{_minutes(wanted)}: kvmkeep install-units"
+    )
+    return (Note(subject=_SUBJECT, text=text),)
+
+
+def _foreign(scene: Scene) -> tuple[Refusal, ...]:
+    return tuple(
+        Refusal(
+            subject=file.name,
+            reason=f"{UNIT_DIR}/{file.name} is there, and kvmkeep did not write it",
+            hint="look at it; to have kvmkeep write its own, move it away first",
+        )
+        for file in scene.facts.units.files
+        if not file.ours
+    )
+
+
+def _no_program(scene: Scene) -> tuple[Refusal, ...]:
+    if scene.facts.units.program:
+        return ()
+    reason = "there is no program kvmkeep in the usual places, which the units could start"
+    hint = "install it, or link it: ln -s /path/to/kvmkeep /usr/local/bin/kvmkeep"
+    return (Refusal(subject=_SUBJECT, reason=reason, hint=hint, unready=True),)
+
+
+def _write(scene: Scene, texts: dict[str, str]) -> Step | None:
+    files = {file.name: file for file in scene.facts.units.files}
+    missing = [name for name in UNITS if name not in files or files[name].text != texts[name]]
+    if not missing and not any(file.stale for file in files.values()):
+        return None
+    writes = tuple(
+        WriteFile(
+            path=f"{UNIT_DIR}/{name}",
+            content=texts[name].encode(),
+            why="have it as a unit of systemd",
+            mode=0o644,
+        )
+        for name in missing
+    )
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=_SUBJECT,
+        what=f"write {', '.join(missing)} to {UNIT_DIR}" if missing else "have systemd read them",
+        why="systemd has the guests up after a boot, and down before the host goes",
+        actions=(*writes, _RELOAD),
+    )
+
+
+def _enable(scene: Scene) -> Step | None:
+    files = {file.name: file for file in scene.facts.units.files}
+    enable = [name for name in ENABLED if name not in files or not files[name].enabled]
+    start = [name for name in STARTED if name not in files or not files[name].active]
+    if not enable and not start:
+        return None
+    actions: list[Command] = []
+    if enable:
+        argv = ("systemctl", "enable", "--", *enable)
+        actions.append(Command(argv=argv, why="have them begin with the host", timeout=120.0))
+    if start:
+        argv = ("systemctl", "start", "--", *start)
+        why = "have them at work from now on; no guest is started or stopped by that"
+        actions.append(Command(argv=argv, why=why, timeout=120.0))
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=_SUBJECT,
+        what="enable the units",
+        why="they are to begin with the host",
+        actions=tuple(actions),
+    )
+
+
+def _take(scene: Scene, guest: Guest) -> tuple[Step, ...]:
+    domain = scene.own_domain(guest)
+    if domain is None:
+        return ()
+    if not domain.autostart:
+        return with_kept(scene, guest, None)
+    commands = starting_with_host(guest, domain, on=True, by_units=True)
+    why = "libvirt would start all at once, in no order"
+    step = autostart_step(guest, commands, on=True, why=why)
+    what = "have it start with the host by kvmkeep instead of libvirt"
+    return with_kept(scene, guest, replace(step, what=what))
+
+
+def _give_back(scene: Scene, domain: Domain) -> tuple[Step, ...]:
+    guest = next((one for one in scene.guests if one.name == domain.name), None)
+    step = None
+    if domain.kept.starts:
+        commands = starting_with_host(domain, domain, on=True, by_units=False)
+        step = autostart_step(domain, commands, on=True, why="kvmkeep's units go")
+        step = replace(step, what="have it start with the host by libvirt again")
+    if guest is None:
+        return () if step is None else (step,)
+    return with_kept(scene, guest, step)
+
+
+def _away(ours: list[UnitFile]) -> Step:
+    names = [file.name for file in ours]
+    actions = [
+        Command(
+            argv=("systemctl", "disable", "--", *(name for name in ENABLED if name in names)),
+            why="have them not begin with the host any more",
+            timeout=120.0,
+        )
+    ]
+    if TIMER in names:
+        argv = ("systemctl", "stop", "--", TIMER)
+        actions.append(Command(argv=argv, why="have nobody look after the guests any more"))
+    paths = [f"{UNIT_DIR}/{name}" for name in names]
+    # The unit that shuts guests down is not stopped: that would do it. Without its file, systemd
+    # has nothing to run when the host goes down.
+    actions += [
+        Command(argv=("rm", "--force", "--", *paths), why="take them away"),
+        _RELOAD,
+    ]
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=_SUBJECT,
+        what=f"take away {', '.join(names)}",
+        why="you asked for it; no guest is started or stopped by that",
+        actions=tuple(actions),
+    )
+
+
+def _limits(spec: Spec, stop: int) -> tuple[Note, ...]:
+    text = (
+        f"when it goes down, its guests ({len(spec.guests)}) have up to {_minutes(stop)} to shut "
+        "down: all of their stop_timeout, should they be needed one after the other"
+    )
+    if stop > _FORCED:
+        text += (
+            f"; that is more than {_minutes(_FORCED)}, after which systemd forces a reboot "
+            "(JobTimeoutSec of reboot.target): lower run.stop_timeout where guests are faster"
+        )
+    return (Note(subject=_SUBJECT, text=text),)
+
+
+def _minutes(seconds: int) -> str:
+    return f"{seconds} s" if seconds < 120 else f"{-(-seconds // 60)} min"

@@ -1,0 +1,63 @@
+"""The last spec without mistakes, kept beside: what there is to go by when nobody is there.
+
+It holds the files as they were written, byte by byte, for root alone: they may hold passwords'
+hashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from kvmkeep.host.door import Door
+from kvmkeep.model.command import WriteFile
+from kvmkeep.model.names import GOOD_SPEC
+from kvmkeep.model.spec import Spec
+from kvmkeep.spec.load import load_bytes
+
+_LARGEST = 256 << 20
+
+
+class GoodSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """The files of a spec by their paths in its `directory`, and when they were last used."""
+
+    directory: str
+    time: str
+    files: dict[str, bytes]
+
+
+def keep_good(directory: str, files: Mapping[str, bytes], time: str, door: Door) -> bool:
+    """Keep the files of a spec that was just loaded, if they differ; raises OSError.
+
+    `time` is ISO 8601. Returns whether they were kept anew.
+    """
+    kept = _kept(door)
+    if kept is not None and kept.directory == directory and kept.files == dict(files):
+        return False
+    good = GoodSpec(directory=directory, time=time, files=dict(files))
+    content = msgspec.json.encode(good)
+    why = "have a spec to go by when the next one has a mistake"
+    door.write(WriteFile(path=GOOD_SPEC, content=content, why=why, mode=0o600, secret=True))
+    return True
+
+
+def last_good(directory: str, door: Door) -> tuple[Spec, str] | None:
+    """Return the spec that was kept of this directory, and when, if there is one that loads."""
+    try:
+        kept = _kept(door)
+    except OSError:
+        return None
+    if kept is None or kept.directory != directory:
+        return None
+    return load_bytes(kept.files, directory), kept.time
+
+
+def _kept(door: Door) -> GoodSpec | None:
+    content = door.read(GOOD_SPEC, _LARGEST)
+    if content is None:
+        return None
+    try:
+        return msgspec.json.decode(content, type=GoodSpec)
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,155 @@
+"""Boot, shutdown and watch, from the command line down to a host in memory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from kvmkeep import flow
+from kvmkeep.model.host_units import GUESTS, RECOVER, UNIT_DIR
+from kvmkeep.model.names import GOOD_SPEC
+from kvmkeep.spec.load import load
+from tests.unit.cli.test_recover import site, states
+from tests.unit.cli.test_verbs import Site
+
+__all__ = ["site"]
+
+
+def unit(site: Site, name: str) -> str:
+    return site.host.files[f"{UNIT_DIR}/{name}"].content.decode()
+
+
+def test_units_are_installed_for_this_spec_and_go_again(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("recover") == 0
+    capsys.readouterr()
+    assert site.line("install-units", "--dry-run") == 0
+    assert f"{UNIT_DIR}/{RECOVER}" in capsys.readouterr().out
+    assert f"{UNIT_DIR}/{RECOVER}" not in site.host.files
+    assert site.line("install-units", "--yes") == 0
+    assert f"ExecStart=/usr/bin/kvmkeep recover --spec {site.spec_dir}\n" in unit(site, RECOVER)
+    assert f"ExecStop=/usr/bin/kvmkeep shutdown --host --spec {site.spec_dir}\n" in unit(
+        site, GUESTS
+    )
+    assert {one.autostart for one in site.host.libvirt.domains.values()} == {False}
+    assert site.line("install-units", "--yes") == 0
+    assert capsys.readouterr().out.endswith("Nothing to do.\n")
+    assert site.line("uninstall-units", "--dry-run") == 0
+    assert site.line("uninstall-units", "--yes") == 0
+    assert {one.autostart for one in site.host.libvirt.domains.values()} == {True}
+    assert f"{UNIT_DIR}/{RECOVER}" not in site.host.files
+
+
+def test_all_guests_go_down_with_the_host_and_come_up_with_it(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("recover") == 0
+    assert site.line("shutdown", "--host", "--dry-run") == 0
+    assert set(states(site).values()) == {"running"}
+    assert site.line("shutdown", "--host") == 0
+    assert set(states(site).values()) == {"shut off"}
+    assert site.line("recover") == 0
+    assert set(states(site).values()) == {"running"}
+    assert site.line("shutdown", "--host", "web") == 2
+    assert "--host is about all guests" in capsys.readouterr().err
+
+
+def test_a_guest_that_is_deaf_keeps_no_other_from_going_down(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("recover") == 0
+    site.host.libvirt.domains["web"].ignores_shutdown = True
+    site.host.libvirt.domains["mail"].paused = True
+    before = site.host.now
+    assert site.line("shutdown", "--host") == 7
+    assert states(site) == {"web": "running", "db": "shut off", "mail": "paused"}
+    assert site.host.now - before < 2 * 300, "it was asked once, and waited for once"
+    told = capsys.readouterr().err
+    assert "guest mail: it is paused (user), so it can't hear anything: its power goes" in told
+    assert "guest web: wait until it is off: failed" in told
+    assert "trying again" not in told
+    site.host.libvirt.domains["web"].ignores_shutdown = False
+    assert site.line("shutdown", "--host") == 9
+
+
+def test_a_look_starts_the_dead_and_tells_what_it_leaves(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("recover") == 0
+    capsys.readouterr()
+    assert site.line("watch") == 0
+    site.host.libvirt.domains["web"].end()
+    assert site.line("watch", "--dry-run") == 0
+    assert states(site)["web"] == "shut off"
+    assert site.line("watch") == 0
+    assert states(site)["web"] == "running"
+    site.host.libvirt.domains["web"].end("destroyed")
+    assert site.line("watch") == 9
+    assert "guest web: it is to run, and is off (destroyed)" in capsys.readouterr().err
+
+
+def broken(site: Site) -> None:
+    """Keep the spec as a run would, and then make a mistake in it."""
+    context = flow.Context(
+        spec_dir=site.spec_dir,
+        door=site.door,  # type: ignore[arg-type]
+        libvirt=object(),  # type: ignore[arg-type]
+    )
+    files: dict[str, bytes] = {}
+    flow.load_spec(context, files)
+    flow.keep_spec(context, files)
+    Path(site.spec_dir, "guests/db.yaml").write_text("vcpus: many\n")
+
+
+@pytest.mark.parametrize("line", [("recover",), ("watch",), ("shutdown", "--host")])
+def test_where_the_spec_has_a_mistake_the_last_good_one_counts(
+    site: Site, line: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = load(site.spec_dir, site.door)  # type: ignore[arg-type]
+    assert site.line("recover") == 0
+    broken(site)
+    site.stages = replace(site.stages, observe=lambda _: site.host.facts(good))
+    if line[0] != "shutdown":
+        for domain in site.host.libvirt.domains.values():
+            domain.end()
+    capsys.readouterr()
+
+    def run_goal(
+        ctx: flow.Context, verb: str, planner: flow.Planner, confirm: flow.Confirm | None
+    ) -> flow.Report:
+        def look() -> flow.Look:
+            spec = flow.load_spec(ctx)
+            return flow.Look(spec=b"", facts=b"", plan=planner(spec, site.host.facts(spec)))
+
+        return flow.reach(ctx, verb, look, confirm)
+
+    site.stages = replace(site.stages, run_goal=run_goal)
+    assert site.line(*line) == 0
+    wanted = "shut off" if line[0] == "shutdown" else "running"
+    assert set(states(site).values()) == {wanted}
+    told = capsys.readouterr().err
+    assert "the spec has mistakes, so this goes by the last good one, of 20" in told
+    assert "db.yaml" in told
+    del site.host.files[GOOD_SPEC]
+    assert site.line(*line) == 3
+
+
+def test_the_journal_tells_who_was_held_back_even_if_nobody_was_started(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("recover") == 0
+    site.host.libvirt.domains["web"].end()
+    site.host.mounts.clear()
+    assert site.line("recover") == 9
+    capsys.readouterr()
+    assert site.line("--json", "journal", "last") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["verb"] == "recover"
+    assert site.line("journal", "last") == 0
+    assert "guest web: held back: it needs /data, where nothing is mounted" in (
+        capsys.readouterr().out
+    )

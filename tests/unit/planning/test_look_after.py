@@ -1,0 +1,155 @@
+"""`watch`: who died is started again, but not for ever; the rest is told."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from kvmkeep.model.agent import AgentFacts
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.plan import Plan
+from kvmkeep.planning.look_after import PAUSES, WELL, plan_look_after
+from kvmkeep.planning.recover import plan_recover
+from kvmkeep.planning.shutdown import plan_shutdown
+from kvmkeep.planning.start import plan_start
+from tests.unit.planning.rounds import reach
+from tests.unit.planning.test_recover import site
+
+
+class Watched:
+    """A host whose guests are up, and its clock."""
+
+    def __init__(self) -> None:
+        self.host, self.spec = site()
+        reach(self.host, self.spec, plan_recover)
+        self.time = datetime.fromisoformat("2026-01-01T00:00:00Z")
+
+    def facts(self) -> Facts:
+        return replace(self.host.facts(self.spec), time=self.time.isoformat())
+
+    def plan(self) -> Plan:
+        return plan_look_after(self.spec, self.facts())
+
+    def look(self) -> None:
+        time = self.time.isoformat()
+        reach(self.host, self.spec, lambda s, f: plan_look_after(s, replace(f, time=time)))
+
+    def later(self, seconds: int) -> None:
+        self.time += timedelta(seconds=seconds)
+
+    def dies(self, name: str, why: str = "crashed") -> None:
+        self.host.libvirt.domains[name].end(why)
+
+    def state(self, name: str) -> str:
+        return self.host.libvirt.domains[name].state
+
+    @property
+    def told(self) -> dict[str, str]:
+        return {note.subject.removeprefix("guest "): note.text for note in self.plan().notes}
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return Watched()
+
+
+def test_where_all_is_well_nothing_is_done_or_told(watched: Watched) -> None:
+    assert watched.plan() == Plan(once=True)
+
+
+def test_the_dead_are_started_again_in_the_order_of_their_needs(watched: Watched) -> None:
+    watched.dies("web")
+    watched.dies("db")
+    steps = [f"{s.what.split()[0]} {s.subject.split()[1]}" for s in watched.plan().steps]
+    assert steps == ["start db", "wait db", "start web", "wait web"]
+    watched.look()
+    assert watched.plan().empty
+    assert watched.facts().domain("web").kept.restarts == 1  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("why", ["shutdown", "destroyed"])
+def test_who_was_shut_down_by_others_is_told_and_left_alone(watched: Watched, why: str) -> None:
+    watched.dies("web", why)
+    assert watched.plan().empty
+    assert f"is off ({why}), but not by kvmkeep" in watched.told["web"]
+    assert "kvmkeep shutdown web" in watched.told["web"]
+
+
+def test_who_was_shut_down_by_kvmkeep_is_not_even_told(watched: Watched) -> None:
+    reach(watched.host, watched.spec, lambda s, f: plan_shutdown(s, f, ("web",)))
+    assert watched.state("web") == "shut off"
+    assert watched.plan() == Plan(once=True)
+
+
+def test_a_guest_that_dies_again_and_again_is_started_ever_later_and_then_held(
+    watched: Watched,
+) -> None:
+    for number, pause in enumerate(PAUSES):
+        watched.dies("web")
+        if pause:
+            assert watched.plan().empty
+            assert f"died again after {number} restarts; the next" in watched.told["web"]
+        watched.later(pause)
+        watched.look()
+        assert watched.state("web") == "running"
+    watched.dies("web")
+    watched.look()
+    assert watched.state("web") == "shut off"
+    assert "held: it died again after 4 restarts" in watched.told["web"]
+    watched.later(10 * WELL)
+    assert watched.plan().empty
+    assert "then: kvmkeep start web" in watched.told["web"]
+    reach(watched.host, watched.spec, lambda s, f: plan_start(s, f, ("web",)))
+    watched.dies("web")
+    watched.look()
+    assert watched.state("web") == "running"
+
+
+def test_who_ran_well_for_long_begins_anew(watched: Watched) -> None:
+    for _ in range(2 * len(PAUSES)):
+        watched.dies("web")
+        watched.look()
+        assert watched.state("web") == "running"
+        watched.later(WELL)
+    assert watched.facts().domain("web").kept.restarts == 1  # type: ignore[union-attr]
+
+
+def test_a_clock_that_went_back_holds_nobody(watched: Watched) -> None:
+    watched.dies("web")
+    watched.look()
+    watched.dies("web")
+    watched.later(-86400)
+    watched.look()
+    assert watched.state("web") == "running"
+
+
+def test_what_holds_a_guest_back_is_told(watched: Watched) -> None:
+    watched.dies("web")
+    reach(watched.host, watched.spec, lambda s, f: plan_shutdown(s, f, ("db",)))
+    assert watched.plan().empty
+    assert watched.told == {"web": "held back: it needs db, which is off (kvmkeep start)"}
+    watched = Watched()
+    watched.dies("web")
+    del watched.host.lvm.volumes["vm-web"]
+    assert "held back: " in watched.told["web"]
+    assert "gone" in watched.told["web"]
+
+
+def test_who_stands_still_or_fell_silent_is_told(watched: Watched) -> None:
+    for name, why in (("web", "I/O error"), ("lone", "user")):
+        watched.host.libvirt.domains[name].paused = True
+        watched.host.libvirt.domains[name].why = why
+    facts = replace(
+        watched.facts(),
+        agents=(
+            AgentFacts(guest="db", problem="it did not answer"),
+            AgentFacts(guest="dns", problem=""),
+        ),
+    )
+    plan = plan_look_after(watched.spec, facts)
+    assert [(note.subject, note.text.partition(":")[0]) for note in plan.notes] == [
+        ("guest db", "it was ready, but now its agent is silent"),
+        ("guest web", "it stands still since one of its disks gave an error"),
+    ]

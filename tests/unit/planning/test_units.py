@@ -1,0 +1,131 @@
+"""systemd's units: written, taken over from libvirt, given back, and refused where not ours."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess  # noqa: TID251 - systemd itself
+from pathlib import Path
+
+import pytest
+from fakes.host import FakeHost
+from msgspec.structs import replace
+
+from kvmkeep.model.host_units import GUESTS, NO_UNITS, RECOVER, UNIT_DIR, UNITS
+from kvmkeep.model.spec import Spec
+from kvmkeep.planning.plan import make_plan
+from kvmkeep.planning.unit_files import Program, start_seconds, stop_seconds, unit_texts
+from kvmkeep.planning.units import plan_install, plan_uninstall
+from tests.unit.planning.build import guest, spec
+from tests.unit.planning.rounds import reach
+from tests.unit.planning.test_recover import site
+
+ANALYZE = shutil.which("systemd-analyze") or ""
+
+
+def installed() -> tuple[FakeHost, Spec]:
+    host, wanted = site()
+    reach(host, wanted, plan_install)
+    return host, wanted
+
+
+def test_guests_are_taken_over_after_the_units_are_there_and_given_back_before_they_go() -> None:
+    host, wanted = installed()
+    facts = host.facts(wanted)
+    assert facts.units.take_over
+    assert {(one.autostart, one.starts, one.wanted) for one in facts.domains} == {
+        (False, True, True)
+    }
+    (last,) = {step.subject for step in plan_uninstall(wanted, facts).steps[-1:]}
+    assert last == "host"
+    reach(host, wanted, plan_uninstall)
+    facts = host.facts(wanted)
+    assert {(one.autostart, one.kept.starts) for one in facts.domains} == {(True, False)}
+    assert facts.units.files == ()
+    assert make_plan(wanted, facts).empty
+
+
+def test_a_guest_that_others_made_stays_with_libvirt() -> None:
+    host, wanted = site()
+    fewer = replace(wanted, guests=wanted.guests[:1])
+    plan = plan_install(fewer, host.facts(fewer))
+    assert {step.subject for step in plan.steps} == {"host", "guest lone"}
+
+
+def test_a_file_of_somebody_else_is_refused_and_survives() -> None:
+    host, wanted = site()
+    host.put(f"{UNIT_DIR}/{RECOVER}", b"[Unit]\nDescription=mine\n")
+    (refusal,) = plan_install(wanted, host.facts(wanted)).refusals
+    assert (refusal.subject, "did not write it" in refusal.reason) == (RECOVER, True)
+    host.files[f"{UNIT_DIR}/{RECOVER}"].kind = "symlink"
+    facts = host.facts(wanted)
+    assert plan_install(wanted, facts).refusals
+    plan = plan_uninstall(wanted, facts)
+    assert plan.steps == ()
+    assert [note.subject for note in plan.notes] == [RECOVER]
+
+
+def test_without_a_program_to_start_nothing_is_installed() -> None:
+    host, wanted = site()
+    host.tools["kvmkeep"] = ""
+    plan = plan_install(wanted, host.facts(wanted))
+    assert plan.unready
+    assert "ln -s" in plan.refusals[0].hint
+
+
+def test_text_that_systemd_has_not_read_is_read_again() -> None:
+    host, wanted = installed()
+    host.systemd.loaded[GUESTS] = b"another text"
+    (step,) = plan_install(wanted, host.facts(wanted)).steps
+    assert [str(action) for action in step.actions] == ["systemctl daemon-reload"]
+
+
+def test_limits_are_summed_told_and_compared_with_what_is_installed() -> None:
+    host, wanted = installed()
+    assert not [note for note in make_plan(wanted, host.facts(wanted)).notes if "host" in note.text]
+    slow = spec(*wanted.guests[1:], guest("lone", stop_timeout=3000))
+    (note,) = [one for one in make_plan(slow, host.facts(slow)).notes if one.subject == "host"]
+    assert "kvmkeep install-units" in note.text
+    plan = plan_install(slow, host.facts(slow))
+    assert "its guests (4) have up to 79 min to shut down" in plan.notes[0].text
+    assert "systemd forces a reboot" in plan.notes[0].text
+    assert [step.what for step in plan.steps] == [f"write {GUESTS} to {UNIT_DIR}"]
+    reach(host, slow, plan_install)
+    assert (
+        f"TimeoutStopSec={stop_seconds(slow, host.facts(slow))}\n"
+        in host.files[f"{UNIT_DIR}/{GUESTS}"].content.decode()
+    )
+    few = spec(guest("web", stop_timeout=10, start_timeout=20))
+    facts = replace(host.facts(few), domains=())
+    assert (stop_seconds(few, facts), start_seconds(few)) == (400, 660)
+
+
+def test_apply_gives_the_flag_back_where_somebody_removed_the_units() -> None:
+    host, wanted = installed()
+    for name in UNITS:
+        del host.files[f"{UNIT_DIR}/{name}"]
+    facts = host.facts(wanted)
+    assert facts.units == replace(NO_UNITS, program="/usr/bin/kvmkeep")
+    assert len([one for one in make_plan(wanted, facts).steps if "with the host" in one.what]) == 4
+    reach(host, wanted)
+    assert {one.autostart for one in host.facts(wanted).domains} == {True}
+
+
+def test_the_command_lines_name_the_spec_and_survive_systemd() -> None:
+    program = Program(path="/usr/bin/kvmkeep", options=("--spec", "/srv/50% spec"))
+    text = unit_texts(program, start=1, stop=2)[RECOVER]
+    assert "ExecStart=/usr/bin/kvmkeep recover --spec '/srv/50%% spec'\n" in text
+
+
+@pytest.mark.skipif(not ANALYZE, reason="needs systemd-analyze")
+def test_systemd_finds_nothing_wrong_with_them(tmp_path: Path) -> None:
+    program = tmp_path / "kvmkeep"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    for name, text in unit_texts(Program(path=str(program)), start=660, stop=400).items():
+        (tmp_path / name).write_text(text)
+    done = subprocess.run(
+        [ANALYZE, "verify", "--man=no", *(str(tmp_path / name) for name in UNITS)],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    told = [line for line in done.stderr.splitlines() if "kvmkeep" in line]
+    assert (done.returncode, told) == (0, []), done.stderr

@@ -1,0 +1,67 @@
+"""The last good spec: kept as it was written, used where the present one has a mistake."""
+
+from __future__ import annotations
+
+import pytest
+from fakes.host import FakeHost
+
+from kvmkeep.errors import SpecError
+from kvmkeep.model.names import GOOD_SPEC
+from kvmkeep.spec.good import keep_good, last_good
+from kvmkeep.spec.load import load
+from tests.unit.cli.test_verbs import GUEST_YAML, HASH, HOST_YAML
+
+DIRECTORY = "/etc/kvmkeep"
+THEN, LATER = "2026-01-01T00:00:00+00:00", "2026-01-02T00:00:00+00:00"
+
+
+def host() -> FakeHost:
+    made = FakeHost()
+    made.put(f"{DIRECTORY}/host.yaml", HOST_YAML.encode() + b"template: base.xml\n")
+    made.put(f"{DIRECTORY}/base.xml", b"<domain type='kvm'/>")
+    made.put(f"{DIRECTORY}/guests/web.yaml", GUEST_YAML.replace("HASH", HASH).encode())
+    return made
+
+
+def keep(host: FakeHost, time: str) -> bool:
+    seen: dict[str, bytes] = {}
+    load(DIRECTORY, host, seen=seen)
+    return keep_good(DIRECTORY, seen, time, host)
+
+
+def test_it_is_the_same_spec_from_the_files_as_they_were() -> None:
+    site = host()
+    before = load(DIRECTORY, site)
+    assert last_good(DIRECTORY, site) is None
+    assert keep(site, THEN)
+    assert not keep(site, LATER), "nothing has changed"
+    site.put(f"{DIRECTORY}/guests/web.yaml", b"vcpus: many\n")
+    with pytest.raises(SpecError):
+        load(DIRECTORY, site)
+    good = last_good(DIRECTORY, site)
+    assert good is not None
+    assert good[1] == THEN
+    assert [(one.name, one.disks, one.run) for one in good[0].guests] == [
+        (one.name, one.disks, one.run) for one in before.guests
+    ]
+    assert good[0].template == before.template
+    assert site.files[GOOD_SPEC].mode == 0o600
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"directory":1}', b"[]"])
+def test_what_is_torn_or_foreign_is_none(content: bytes) -> None:
+    site = host()
+    site.put(GOOD_SPEC, content)
+    assert last_good(DIRECTORY, site) is None
+    assert keep(site, THEN)
+    assert last_good("/elsewhere", site) is None
+    assert last_good(DIRECTORY, site) is not None
+
+
+def test_what_can_not_be_read_is_none() -> None:
+    class Forbidden(FakeHost):
+        def read(self, path: str, limit: int = 1 << 20) -> bytes | None:
+            del limit
+            raise PermissionError(13, "Permission denied", path)
+
+    assert last_good(DIRECTORY, Forbidden()) is None

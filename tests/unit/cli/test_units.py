@@ -28,7 +28,7 @@ def test_units_are_installed_for_this_spec_and_go_again(
     assert site.line("recover") == 0
     capsys.readouterr()
     assert site.line("install-units", "--dry-run") == 0
-    assert f"{UNIT_DIR}/{RECOVER}" in capsys.readouterr().out
+    assert f"write {GUESTS}, {RECOVER}," in capsys.readouterr().out
     assert f"{UNIT_DIR}/{RECOVER}" not in site.host.files
     assert site.line("install-units", "--yes") == 0
     assert f"ExecStart=/usr/bin/kvmkeep recover --spec {site.spec_dir}\n" in unit(site, RECOVER)

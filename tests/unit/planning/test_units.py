@@ -10,7 +10,15 @@ import pytest
 from fakes.host import FakeHost
 from msgspec.structs import replace
 
-from kvmkeep.model.host_units import GUESTS, NO_UNITS, RECOVER, UNIT_DIR, UNITS
+from kvmkeep.model.host_units import (
+    GUESTS,
+    NO_UNITS,
+    RECOVER,
+    TIMER,
+    UNIT_DIR,
+    UNITS,
+    WATCH,
+)
 from kvmkeep.model.spec import Spec
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.unit_files import Program, start_seconds, stop_seconds, unit_texts
@@ -70,6 +78,36 @@ def test_without_a_program_to_start_nothing_is_installed() -> None:
     plan = plan_install(wanted, host.facts(wanted))
     assert plan.unready
     assert "ln -s" in plan.refusals[0].hint
+
+
+def test_what_a_killed_run_left_is_finished() -> None:
+    host, wanted = installed()
+    host.systemd.running.discard(GUESTS)
+    (step,) = plan_install(wanted, host.facts(wanted)).steps
+    assert [str(action) for action in step.actions] == [f"systemctl start -- {GUESTS}"]
+    host.systemd.running.add(GUESTS)
+    del host.files[f"{UNIT_DIR}/multi-user.target.wants/{RECOVER}"]
+    (step,) = plan_install(wanted, host.facts(wanted)).steps
+    assert [str(action) for action in step.actions] == [f"systemctl enable -- {RECOVER}"]
+    for name in (TIMER, RECOVER):
+        del host.files[f"{UNIT_DIR}/{name}"]
+    plan = plan_uninstall(wanted, host.facts(wanted))
+    assert plan.steps[-1].what == f"take away {GUESTS}, {WATCH}"
+    assert "systemctl stop" not in " ".join(str(action) for action in plan.steps[-1].actions)
+
+
+def test_guests_that_are_not_there_or_not_named_any_more() -> None:
+    host, wanted = installed()
+    more = spec(*wanted.guests, guest("new"))
+    assert plan_install(more, host.facts(more)).empty
+    fewer = replace(wanted, guests=wanted.guests[1:])
+    told = [(s.subject, s.what) for s in plan_uninstall(fewer, host.facts(fewer)).steps]
+    assert ("guest lone", "have it start with the host by libvirt again") in told
+    reach(host, fewer, plan_uninstall)
+    assert host.libvirt.domains["lone"].autostart
+    domains = tuple(replace(one, ours=False) for one in host.facts(fewer).domains)
+    assert plan_uninstall(fewer, replace(host.facts(fewer), domains=domains)).empty
+    assert plan_uninstall(replace(wanted, guests=()), host.facts(wanted)).empty
 
 
 def test_text_that_systemd_has_not_read_is_read_again() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lab import cache
 from lab.errors import LabError
+from lab.kernel import unpack_kernel
 from lab.tools import run_tool, say, step
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ def demand_root() -> None:
 
 def host_key() -> str:
     """Return the key of the host image: what it is built from."""
-    parts = cache.tree_parts(FILES / "host", FILES / "host-setup.sh", HERE / "host_image.py")
+    parts = cache.tree_parts(
+        FILES / "host", FILES / "host-setup.sh", HERE / "host_image.py", HERE / "kernel.py"
+    )
     return cache.key_of(parts | {"mirror": os.environ.get("KVMKEEP_LAB_MIRROR", "").encode()})
 
 
@@ -120,6 +123,7 @@ def build_host(place: Path) -> None:
     with step("writing the host's root disk"):
         for name in ("vmlinuz", "initrd.img"):
             shutil.copyfile(next((root / "boot").glob(f"{name}-*")), place / name)
+        unpack_kernel(root / "usr/local/lib/guestfs/kernel", log)
         disk = place / "root.img"
         argv = [
             "mke2fs",

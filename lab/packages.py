@@ -27,6 +27,7 @@ NEEDS = (
     Need("/usr/share/seabios/bios-256k.bin", "seabios"),
     Need("cpio", "cpio"),
     Need("zstd", "zstd"),
+    Need("lz4", "lz4"),
     Need("ssh", "openssh-client"),
     Need("tar", "tar"),
 )

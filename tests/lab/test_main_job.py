@@ -89,8 +89,8 @@ def test_sudo_growth_and_console_are_as_asked(site: Host) -> None:
 
 
 def test_the_data_disk_is_empty_and_nothing_old_can_be_read(site: Host) -> None:
-    assert site.run("grep -qa OLDSECRET /dev/rl_build/vm-multi-data").returncode == 1
-    assert site.run("grep -qa OLDSECRET /dev/rl_build/vm-multi").returncode == 1
+    assert site.run("LC_ALL=C grep -qaF OLDSECRET /dev/rl_build/vm-multi-data").returncode == 1
+    assert site.run("LC_ALL=C grep -qaF OLDSECRET /dev/rl_build/vm-multi").returncode == 1
     assert site.must("cmp -n $((64*1024*1024)) /dev/rl_build/vm-multi-data /dev/zero") == ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from labhost import KEY, TINY_YAML, Host
+from labhost import HOST_YAML, KEY, QUICK, TINY_YAML, Host
 
 GUEST = """\
 image: IMAGE
@@ -31,7 +31,7 @@ NAMES = tuple(GUESTS)
 @pytest.fixture(scope="module")
 def site(host: Host) -> Host:
     """Return a host on which the spec was applied once."""
-    host.put_spec(GUESTS)
+    host.put_spec(GUESTS, HOST_YAML.replace(QUICK, ""))
     # What was on the group before must never be readable in a guest's disk.
     host.must(
         "lvcreate -y -n dirt -L 12g rl_build && yes OLDSECRET | dd of=/dev/rl_build/dirt bs=1M count=300 iflag=fullblock"

@@ -81,6 +81,7 @@ def _network(patient: Patient, network: Network) -> Iterator[Finding]:
         return
     yield from _port(patient, network, port)
     yield from _settings(network, bridge, port)
+    yield from _addresses(patient, network, bridge)
     yield from _truths(network)
 
 
@@ -126,7 +127,8 @@ def _settings(network: Network, bridge: Link, port: Link | None) -> Iterator[Fin
             subject=f"network {network.name}",
             what=f"{network.bridge} is not as the spec says: {'; '.join(wrong)}",
             why="somebody changed it, and it is lost at the next reboot",
-            todo=f"nmcli connection up {network.bridge}; if that does not help: {_REPAIR}",
+            # `connection up` would take the bridge away for a moment, and guests off it.
+            todo=f"nmcli device reapply {network.bridge}; if that does not help: {_REPAIR}",
         )
     if port is not None and port.master == bridge.name and port.mtu != bridge.mtu:
         yield Finding(
@@ -136,6 +138,23 @@ def _settings(network: Network, bridge: Link, port: Link | None) -> Iterator[Fin
             what=f"the MTU of {bridge.name} is {bridge.mtu}, that of {port.name} {port.mtu}",
             why="large packets are lost without a word; small ones, such as ping's, pass",
             todo=f"ip link show {port.name}; say `mtu` of the network in host.yaml; {_REPAIR}",
+        )
+
+
+def _addresses(patient: Patient, network: Network, bridge: Link) -> Iterator[Finding]:
+    """Tell of addresses that the bridge's own profile does not want."""
+    profiles = (one for one in patient.facts.nm.profiles if one.device == bridge.name)
+    if not any(one.setting("ipv4.method") == "disabled" for one in profiles):
+        return
+    own = [one for one in bridge.addresses if not one.startswith("fe80:")]
+    if own:
+        yield Finding(
+            name="bridge-has-address",
+            severity=Severity.WARNING,
+            subject=f"network {network.name}",
+            what=f"{bridge.name} has an address of the host: {', '.join(own)}",
+            why="guests on it reach the host itself, past any firewall between the networks",
+            todo=f"ip address del {own[0]} dev {bridge.name}",
         )
 
 

@@ -14,7 +14,7 @@ from kvmkeep.planning.disk_files import on_mount
 from kvmkeep.planning.disk_leaving import leaving_notes
 from kvmkeep.planning.domain_xml import disk_xml, free_target
 from kvmkeep.planning.domains import has_state
-from kvmkeep.planning.scene import Scene, active, disk_in, free_ports
+from kvmkeep.planning.scene import Scene, active, disks_in, free_ports
 from kvmkeep.planning.stage import fresh
 
 
@@ -30,12 +30,12 @@ def attach_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
     steps: list[Step] = []
     room = free_ports(domain)
     for disk in guest.disks:
-        found = disk_in(scene, domain, disk)
-        live = active(domain) and (found is None or not found.attached)
-        kept = found is None or not found.defined
+        found = disks_in(scene, domain, disk)
+        live = active(domain) and not any(one.attached for one in found)
+        kept = not any(one.defined for one in found)
         if not live and not kept:
             continue
-        target = free_target(taken) if found is None else found.target
+        target = found[0].target if found else free_target(taken)
         taken.add(target)
         live = live and room > 0
         room -= live
@@ -63,8 +63,8 @@ def _late(scene: Scene, guest: Guest, domain: Domain) -> list[str]:
     """Return which disks come with the guest's next start only."""
     if not active(domain) or fresh(scene, guest) or domain.state is not DomainState.RUNNING:
         return []
-    found = ((disk, disk_in(scene, domain, disk)) for disk in guest.disks)
-    lacking = [disk.name for disk, there in found if there is None or not there.attached]
+    found = ((disk, disks_in(scene, domain, disk)) for disk in guest.disks)
+    lacking = [disk.name for disk, there in found if not any(one.attached for one in there)]
     late = lacking[free_ports(domain) :]
     if not late:
         return []

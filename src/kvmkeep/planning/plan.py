@@ -12,6 +12,7 @@ from kvmkeep.model.spec import Guest, Network, Spec
 from kvmkeep.model.units import GuestName, Label
 from kvmkeep.planning import guards
 from kvmkeep.planning.disk_change import attach_steps, disk_notes
+from kvmkeep.planning.disk_edited import edited_refusals
 from kvmkeep.planning.disk_files import file_refusals, file_steps
 from kvmkeep.planning.disk_leaving import undefine_disk_steps, unplug_disk_steps
 from kvmkeep.planning.domain_change import change_notes, change_steps
@@ -73,6 +74,7 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         *grow_refusals(scene),
         *guards.identities(scene),
         *place_refusals(scene),
+        *edited_refusals(scene),
         *guards.shared_disks(scene),
         *guards.capacity(scene),
         *guards.memory(scene, starting=[one for one in scene.guests if fresh(scene, one)]),

@@ -183,8 +183,13 @@ def _users(scene: Scene, names: Iterable[str]) -> tuple[str, ...]:
 
 def disk_in(scene: Scene, domain: Domain, disk: Disk) -> DomainDisk | None:
     """Return a guest's disk as its domain has it, under whatever name."""
-    names = names_of(scene, disk)
-    return next((one for one in domain.disks if {one.source, one.device} & {*names}), None)
+    return next(iter(disks_in(scene, domain, disk)), None)
+
+
+def disks_in(scene: Scene, domain: Domain, disk: Disk) -> tuple[DomainDisk, ...]:
+    """Return the same, twice where its definition and its running process differ in it."""
+    names = {*names_of(scene, disk)}
+    return tuple(one for one in domain.disks if {one.source, one.device} & names)
 
 
 def _tagged(volumes: Iterable[Volume]) -> dict[str, tuple[Volume, ...]]:

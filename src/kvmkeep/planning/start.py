@@ -13,6 +13,7 @@ from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, ReadyConsole, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
+from kvmkeep.planning.disk_edited import edited
 from kvmkeep.planning.disk_files import mounted, unmounted
 from kvmkeep.planning.domains import has_state, start_command
 from kvmkeep.planning.order import in_order
@@ -72,6 +73,7 @@ def unfit(scene: Scene, guest: Guest) -> Refusal | None:
     if refusal is not None:
         return refusal
     half = _half_reverted(scene, guest) or _lacks_mount(scene, guest) or _entered(scene, guest)
+    half = half or next(edited(scene, guest), None)
     if half is not None:
         return half
     domain = scene.domains[guest.name]

@@ -4,8 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import DomainNic, DomainState
-from kvmkeep.model.facts import Link, Management, Nm, Problem
-from kvmkeep.model.health import Severity
+from kvmkeep.model.facts import Link, Management, Nm, Problem, Profile
+from kvmkeep.model.health import Finding, Severity
 from tests.unit.health.build import BRIDGE, MAC, PORT, SPEC, TAP, domain, findings, link, only
 from tests.unit.planning.build import guest, network, spec
 
@@ -77,7 +77,26 @@ def test_a_port_that_is_not_there(changed: tuple[Link, ...], what: str) -> None:
 def test_a_bridge_that_somebody_changed(bridge: Link, what: str) -> None:
     found = only(WARNING, "bridge-differs", links=links(bridge))
     assert found.what == f"virbr1.223 is not as the spec says: {what}"
-    assert found.todo.startswith("nmcli connection up virbr1.223")
+    assert found.todo.startswith("nmcli device reapply virbr1.223")
+    # It would take running guests off the bridge.
+    assert "connection up" not in found.todo
+
+
+def test_an_address_of_the_host_on_a_bridge_that_has_none() -> None:
+    def host(method: str, *addresses: str) -> tuple[Finding, ...]:
+        profile = Profile(
+            uuid="u", name="virbr1.223", type="bridge", interface="virbr1.223",
+            device="virbr1.223", filename="", settings=(("ipv4.method", method),),
+        )  # fmt: skip
+        nm = Nm(running=True, profiles=(profile,), device_paths=())
+        return findings(links=links(replace(BRIDGE, addresses=addresses)), nm=nm)
+
+    (found,) = host("disabled", "fe80::1/64", "10.223.0.1/24")
+    assert (found.severity, found.name) == (WARNING, "bridge-has-address")
+    assert found.todo == "ip address del 10.223.0.1/24 dev virbr1.223"
+    assert host("disabled", "fe80::1/64") == host("disabled") == ()
+    # Where the profile gives it one, somebody meant it.
+    assert host("manual", "10.223.0.1/24") == ()
 
 
 def test_during_a_topology_change_the_kernel_lies_about_the_ageing_time() -> None:

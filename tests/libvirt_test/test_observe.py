@@ -16,9 +16,12 @@ from msgspec.structs import replace
 from kvmkeep.errors import Unready
 from kvmkeep.host.libvirt import Described, Hypervisor, Libvirt, State, _look, _states
 from kvmkeep.model.domain_facts import DomainState, GivenNic, Shape
+from kvmkeep.model.names import RUN_KEY, RUN_URI
+from kvmkeep.model.run_mark import NO_RUN_MARK, RunMark
 from kvmkeep.model.units import Size
 from kvmkeep.observe.domains import observe_domains, parse_domain
 from kvmkeep.observe.notebook import Notebook
+from kvmkeep.planning.run_mark import keep_mark
 
 MIB = 1 << 20
 DOMAIN = """\
@@ -128,6 +131,7 @@ class Gone:
     def __init__(self, *, known: bool, memory: int = 1024, state: int = 5) -> None:
         self.known = known
         self.why = 5
+        self.kept = ""
         self.numbers = [state, memory, memory, 1, 0]
 
     def info(self) -> list[int]:
@@ -145,7 +149,13 @@ class Gone:
         return -1
 
     def state(self) -> list[int]:
-        return [3, self.why]
+        return [self.numbers[0], self.why]
+
+    def metadata(self, kind: int, uri: str, flags: int) -> str:
+        assert (kind, uri, flags) == (2, "urn:kvmkeep:run:1", 2)
+        if not self.kept:
+            raise library.libvirtError("metadata not found")
+        return self.kept
 
     def XMLDesc(self, flags: int) -> str:  # noqa: N802 - libvirt's name
         raise library.libvirtError(f"Domain not found ({flags})")
@@ -193,6 +203,68 @@ def test_why_a_domain_is_paused(number: int, why: str) -> None:
     domain.why = number
     (state,) = _states(Connection(domain), library)
     assert (state.state, state.why) == (DomainState.PAUSED, why)
+
+
+@pytest.mark.parametrize(
+    ("number", "why"), [(0, ""), (1, "shutdown"), (2, "destroyed"), (3, "crashed"), (99, "")]
+)
+def test_why_a_domain_is_off(number: int, why: str) -> None:
+    domain = Gone(known=True, state=5)
+    domain.why = number
+    (state,) = _states(Connection(domain), library)
+    assert (state.state, state.why) == (DomainState.SHUTOFF, why)
+
+
+@pytest.mark.parametrize(
+    ("kept", "starts"),
+    [("", False), ("<run wanted='off'/>", False), ("<run wanted='off' starts='yes'/>", True)],
+)
+def test_what_starts_by_kvmkeep_starts_with_the_host(kept: str, starts: bool) -> None:  # noqa: FBT001
+    domain = Gone(known=True)
+    domain.kept = kept
+    (state,) = _states(Connection(domain), library)
+    assert state.autostart is starts
+
+
+def test_what_is_written_of_a_domain_is_what_is_read(tmp_path: Path) -> None:
+    """libvirt itself keeps the element, gives it back, and lets it go again."""
+    opened = library.open(connection(tmp_path, 2))
+    domain = opened.lookupByName("guest1")
+
+    def kept() -> RunMark:
+        (found,) = [one for one in _look(opened, library).domains if one.state.name == "guest1"]
+        return parse_domain(found, Replay({})).kept
+
+    much = RunMark(starts=True, wanted=False, restarts=3, last="20260101T000000Z", held=True)
+    for mark in (much, RunMark(wanted=True)):
+        command = keep_mark(Known(), mark, "why")
+        text = command.argv[command.argv.index("--set") + 1]
+        domain.setMetadata(2, text, RUN_KEY, RUN_URI, 2)
+        assert kept() == mark
+        assert _states(opened, library)[1].autostart is mark.starts
+    domain.setMetadata(2, None, None, RUN_URI, 2)
+    assert kept() == NO_RUN_MARK
+    assert "--remove" in keep_mark(Known(), NO_RUN_MARK, "why").argv
+    opened.close()
+
+
+@pytest.mark.parametrize("restarts", ["-1", "x", "9999999", ""])
+def test_a_mark_that_others_wrote_is_not_believed(restarts: str) -> None:
+    text = f"<k:run xmlns:k='urn:kvmkeep:run:1' restarts='{restarts}' wanted='perhaps' held='no'/>"
+    state = State(
+        name="a", uuid="u", state=DomainState.SHUTOFF, autostart=False, persistent=True, vcpus=1,
+        memory=Size(MIB),
+    )  # fmt: skip
+    xml = DOMAIN.format(name="a", uuid=uuid.UUID(int=1), metadata=text, state="")
+    described = Described(state=state, xml=xml, live="")
+    assert parse_domain(described, Replay({})).kept == NO_RUN_MARK
+
+
+class Known:
+    """What is known by name and UUID."""
+
+    name = "guest1"
+    uuid = str(uuid.UUID(int=2))
 
 
 def test_another_run_of_a_domain_has_another_number() -> None:

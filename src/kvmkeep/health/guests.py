@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kvmkeep.health.patient import Patient
 from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.health import Finding, Severity
-from kvmkeep.model.names import TAG_HELD, TAG_START
+from kvmkeep.model.names import CONSOLE_DIR, TAG_HELD, TAG_START
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, ReadyAgent
 from kvmkeep.model.vitals import Inside
@@ -64,16 +64,43 @@ def _state(domain: Domain) -> Iterator[Finding]:
 
 
 def _off(guest: Guest, domain: Domain) -> Iterator[Finding]:
-    if guest.run.autostart and not active(domain) and domain.state is not DomainState.CRASHED:
+    kept = domain.kept
+    if active(domain) or domain.state is DomainState.CRASHED:
+        return
+    if kept.held:
         yield Finding(
-            name="guest-off",
+            name="guest-crash-loop",
             severity=Severity.CRITICAL,
             subject=f"guest {guest.name}",
-            what="it is off, though it starts with the host",
+            what=f"it died again after {kept.restarts} restarts, and is not started any more",
             why="what it does for others is not done",
-            todo=f"kvmkeep start {guest.name}; if it is to stay off: "
-            f"kvmkeep autostart {guest.name} off",
+            todo=f"kvmkeep console {guest.name} --log; less {CONSOLE_DIR}/{guest.name}.log; "
+            f"then: kvmkeep start {guest.name}",
         )
+    elif kept.wanted is None and guest.run.autostart:
+        yield _should_run(guest, "though it starts with the host")
+    elif kept.wanted:
+        yield _should_run(guest, "though it was started and never shut down")
+    elif kept.wanted is False:
+        yield Finding(
+            name="guest-kept-off",
+            severity=Severity.OK,
+            subject=f"guest {guest.name}",
+            what="it is off, since somebody shut it down by kvmkeep",
+            why="it stays off after a boot as well",
+            todo=f"kvmkeep start {guest.name}, once it is to run again",
+        )
+
+
+def _should_run(guest: Guest, though: str) -> Finding:
+    return Finding(
+        name="guest-off",
+        severity=Severity.CRITICAL,
+        subject=f"guest {guest.name}",
+        what=f"it is off, {though}",
+        why="what it does for others is not done",
+        todo=f"kvmkeep start {guest.name}; if it is to stay off: kvmkeep shutdown {guest.name}",
+    )
 
 
 def _left(patient: Patient, guest: Guest, domain: Domain) -> Iterator[Finding]:

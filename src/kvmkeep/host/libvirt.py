@@ -18,10 +18,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kvmkeep.errors import Unready
 from kvmkeep.host.tools import clean
 from kvmkeep.model.domain_facts import DomainState
+from kvmkeep.model.names import RUN_URI
 from kvmkeep.model.units import Size
 
 if TYPE_CHECKING:
@@ -64,7 +66,8 @@ class State(Struct, frozen=True, kw_only=True):
     """A domain as `list` shows it. `memory` is the most it may use.
 
     `why` is the reason of a pause, or of its being off, and `run` the number of the QEMU process
-    (-1: none). `autostart` is libvirt's flag.
+    (-1: none). `autostart` is libvirt's flag; in what `Libvirt.states` returns, it also tells of
+    kvmkeep's unit.
     """
 
     name: str
@@ -164,7 +167,19 @@ def _ignore(_context: object, _error: object) -> None:
 
 
 def _states(connection: libvirt.virConnect, library: ModuleType) -> tuple[State, ...]:
-    return tuple(state for state, _ in _domains(connection, library))
+    return tuple(
+        replace(state, autostart=state.autostart or _kept(domain, library))
+        for state, domain in _domains(connection, library)
+    )
+
+
+def _kept(domain: libvirt.virDomain, library: ModuleType) -> bool:
+    """Whether a domain's definition keeps that it starts with the host (see model.run_mark)."""
+    kind, kept = library.VIR_DOMAIN_METADATA_ELEMENT, library.VIR_DOMAIN_AFFECT_CONFIG
+    try:
+        return 'starts="yes"' in domain.metadata(kind, RUN_URI, kept).replace("'", '"')
+    except library.libvirtError:
+        return False  # it keeps nothing, or is gone
 
 
 def _domains(

@@ -42,7 +42,7 @@ def answers(site: Host, *addresses: str) -> None:
 def steps_of(site: Host, verb: str) -> list[str]:
     """Return the steps of the newest run of a verb, as the journal tells them."""
     runs = json.loads(site.kvmkeep("--json", "journal").stdout)["runs"]
-    name = [one["name"] for one in runs if one["verb"] == verb][-1]
+    name = next(one["name"] for one in runs if one["verb"] == verb)
     entries = json.loads(site.kvmkeep("--json", "journal", name).stdout)["entries"]
     return [
         f"{one['subject'].removeprefix('guest ')}: {one['what']}"

@@ -9,6 +9,7 @@ from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.facts import SeedFile, TrashFolder
 from kvmkeep.model.health import Severity
 from kvmkeep.model.names import STATE_EMPTYING, STATE_FRESH, TAG_HELD, TAG_START
+from kvmkeep.model.run_mark import RunMark
 from kvmkeep.model.spec import ReadyTcp
 from kvmkeep.model.units import Size
 from kvmkeep.model.vitals import Inside, LastRun, Space
@@ -33,6 +34,18 @@ RUN = LastRun(name="20261124-x", command_line="kvmkeep apply", outcome="", alive
 )
 def test_guests_that_do_not_run(one: Domain, severity: Severity, name: str) -> None:
     assert only(severity, name, domains=(one,)).subject == "guest web"
+
+
+def test_guests_that_the_last_word_says_something_of() -> None:
+    asleep = spec(guest(autostart=False), networks=SPEC.networks)
+    for mark, severity, name in (
+        (RunMark(restarts=4, held=True), CRITICAL, "guest-crash-loop"),
+        (RunMark(wanted=False), Severity.OK, "guest-kept-off"),
+    ):
+        only(severity, name, domains=(replace(OFF, kept=mark),))
+    started = replace(OFF, kept=RunMark(wanted=True))
+    found = only(CRITICAL, "guest-off", wanted=asleep, domains=(started,))
+    assert found.what == "it is off, though it was started and never shut down"
 
 
 def test_guests_that_need_not_run() -> None:

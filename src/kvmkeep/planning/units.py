@@ -173,13 +173,12 @@ def _give_back(scene: Scene, domain: Domain) -> tuple[Step, ...]:
 
 def _away(ours: list[UnitFile]) -> Step:
     names = [file.name for file in ours]
-    actions = [
-        Command(
-            argv=("systemctl", "disable", "--", *(name for name in ENABLED if name in names)),
-            why="have them not begin with the host any more",
-            timeout=120.0,
-        )
-    ]
+    enabled = [name for name in ENABLED if name in names]
+    actions: list[Command] = []
+    if enabled:
+        argv = ("systemctl", "disable", "--", *enabled)
+        why = "have them not begin with the host any more"
+        actions.append(Command(argv=argv, why=why, timeout=120.0))
     if TIMER in names:
         argv = ("systemctl", "stop", "--", TIMER)
         actions.append(Command(argv=argv, why="have nobody look after the guests any more"))

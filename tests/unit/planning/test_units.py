@@ -94,6 +94,9 @@ def test_what_a_killed_run_left_is_finished() -> None:
     plan = plan_uninstall(wanted, host.facts(wanted))
     assert plan.steps[-1].what == f"take away {GUESTS}, {WATCH}"
     assert "systemctl stop" not in " ".join(str(action) for action in plan.steps[-1].actions)
+    del host.files[f"{UNIT_DIR}/{GUESTS}"]
+    first = plan_uninstall(wanted, host.facts(wanted)).steps[-1].actions[0]
+    assert str(first) == f"rm --force -- {UNIT_DIR}/{WATCH}"
 
 
 def test_guests_that_are_not_there_or_not_named_any_more() -> None:

@@ -15,7 +15,9 @@ _WIDTH, _HEIGHT = 164, 40
 """Of a box, in the picture's own units; letters are about 6.5 of them wide."""
 _ACROSS, _DOWN = 200, 50
 _MARGIN, _HEAD = 12, 30
-_TITLE_LETTERS, _LINE_LETTERS = 20, 27
+_SCREEN = 14
+"""Rows that are seen at once: with many guests, all else is not far from the top."""
+_TITLE_LETTERS, _LINE_LETTERS = 18, 25
 _SIGNS = {Severity.CRITICAL: "!!", Severity.WARNING: "!", Severity.UNKNOWN: "?", Severity.OK: ""}
 """What is wrong can be told without colours: on paper, and by eyes that see no red."""
 
@@ -49,9 +51,10 @@ def picture(seen: Topology) -> ET.Element:
 
 
 def _spots(seen: Topology) -> dict[str, _Spot]:
-    """Have guests stand beside their disks, and spread the other columns over the height."""
+    """Have guests stand beside their disks, and spread the other columns over the first screen."""
     rows = _rows(seen)
-    tall = max(2, *(row + 1 for row in rows.values())) if rows else 2
+    tall = max([1, *rows.values()]) + 1
+    high = min(tall, _SCREEN) * _DOWN
     found = {key: row * _DOWN for key, row in rows.items()}
     for column in Column:
         nodes = [node for node in seen.of(column) if node.key not in found]
@@ -60,8 +63,8 @@ def _spots(seen: Topology) -> dict[str, _Spot]:
             below = {node.key: (tall + i) * _DOWN for i, node in enumerate(nodes)}
             found |= below
             continue
-        step = max(_DOWN, tall * _DOWN // max(1, len(nodes)))
-        first = max(0, (tall * _DOWN - step * len(nodes)) // 2 + (step - _DOWN) // 2)
+        step = max(_DOWN, high // max(1, len(nodes)))
+        first = (step - _DOWN) // 2
         found |= {node.key: first + i * step for i, node in enumerate(nodes)}
     return {
         node.key: _Spot(x=_MARGIN + node.column * _ACROSS, y=_HEAD + found[node.key])
@@ -107,14 +110,13 @@ def _box(svg: ET.Element, node: Node, spot: _Spot) -> None:
     size = {"width": str(_WIDTH), "height": str(_HEIGHT), "rx": "4"}
     ET.SubElement(group, "rect", {"x": str(spot.x), "y": str(spot.y), **size})
     x = spot.x + 7
-    _text(group, "text", _cut(node.title, _TITLE_LETTERS), x=x, y=spot.y + 17, **{"class": "name"})
+    sign = f"{_SIGNS[node.severity]} {node.numbers[0]}" if _SIGNS[node.severity] else ""
+    room = _TITLE_LETTERS - len(sign)
+    _text(group, "text", _cut(node.title, room), x=x, y=spot.y + 17, **{"class": "name"})
     _text(group, "text", _cut(node.line, _LINE_LETTERS), x=x, y=spot.y + 32)
-    sign = _SIGNS[node.severity]
     if sign:
-        _text(
-            group, "text", f"{sign} {node.numbers[0]}", x=spot.x + _WIDTH - 6, y=spot.y + 17,
-            **{"class": "sign"},
-        )  # fmt: skip
+        right = spot.x + _WIDTH - 6
+        _text(group, "text", sign, x=right, y=spot.y + 17, **{"class": "sign"})
 
 
 def _listed(numbers: Iterable[int]) -> str:

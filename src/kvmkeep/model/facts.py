@@ -15,6 +15,8 @@ from kvmkeep.model.host_units import NO_UNITS, HostUnits
 from kvmkeep.model.units import Size
 
 FACTS_VERSION = 1
+LIBVIRT, VOLUMES = "libvirt", "logical volumes"
+"""What a `Problem` calls these: nobody can plan anything for guests that are not seen."""
 
 
 class ArrayState(StrEnum):

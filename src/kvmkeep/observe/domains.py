@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from kvmkeep.host.door import Door
 from kvmkeep.host.libvirt import Described, Hypervisor
 from kvmkeep.model.domain_facts import Domain, DomainDisk, DomainNic, GivenNic, Shape
+from kvmkeep.model.facts import LIBVIRT
 from kvmkeep.model.names import METADATA_URI, READY_URI, REBOOT_URI, RUN_URI
 from kvmkeep.model.run_mark import NO_RUN_MARK, RunMark
 from kvmkeep.model.units import Size
@@ -42,7 +43,7 @@ _NONE = Domains(version="", emulator="", memory=Size(0), domains=())
 
 def observe_domains(notebook: Notebook, libvirt: Looks) -> Domains:
     """Return what libvirt tells, or nothing where it can't be asked."""
-    found = notebook.ask("libvirt", lambda _: libvirt.look(), None)
+    found = notebook.ask(LIBVIRT, lambda _: libvirt.look(), None)
     if found is None:
         return _NONE
     domains: list[Domain] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from kvmkeep.host import lvm, mdadm
-from kvmkeep.model.facts import Array, Volume, VolumeGroup
+from kvmkeep.model.facts import VOLUMES, Array, Volume, VolumeGroup
 from kvmkeep.observe.notebook import Notebook
 
 
@@ -22,5 +22,5 @@ def observe_storage(notebook: Notebook) -> Storage:
     return Storage(
         arrays=notebook.ask("MD arrays", mdadm.arrays, ()),
         groups=notebook.ask("volume groups", lvm.groups, ()),
-        volumes=notebook.ask("logical volumes", lvm.volumes, ()),
+        volumes=notebook.ask(VOLUMES, lvm.volumes, ()),
     )

@@ -29,6 +29,20 @@ def unseen(scene: Scene) -> tuple[Refusal, ...]:
     )
 
 
+def blind(scene: Scene, *needed: str) -> tuple[Refusal, ...]:
+    """Refuse only where what is needed can't be seen: nobody is there to mend the rest."""
+    return tuple(refusal for refusal in unseen(scene) if refusal.subject in needed)
+
+
+def half_blind(scene: Scene, *needed: str) -> tuple[Note, ...]:
+    """Tell what else can't be seen."""
+    return tuple(
+        Note(subject=one.what, text=f"it can't be seen: {one.reason} ({one.hint})")
+        for one in scene.facts.problems
+        if one.what not in needed
+    )
+
+
 def missing_tools(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
     """Refuse where a program that a step runs is known to be missing."""
     return tools_of(scene.tools, steps)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from kvmkeep.model.command import Command, Poll
 from kvmkeep.model.domain_facts import Domain
-from kvmkeep.model.facts import Facts
+from kvmkeep.model.facts import LIBVIRT, Facts
 from kvmkeep.model.plan import Note, Noun, Plan, Risk, Step
 from kvmkeep.model.spec import DEFAULT_STOP, Guest, Spec
 from kvmkeep.planning import guards
@@ -36,7 +36,11 @@ def plan_host_down(spec: Spec, facts: Facts) -> Plan:
     steps = (*(step for one in stray for step in _stray(one)), *_steps(scene, going))
     return Plan(
         steps=steps,
-        refusals=(*order.refusals, *guards.unseen(scene), *guards.missing_tools(scene, steps)),
+        refusals=(
+            *order.refusals,
+            *guards.blind(scene, LIBVIRT),
+            *guards.missing_tools(scene, steps),
+        ),
         notes=tuple(
             Note(
                 subject=f"guest {name}",

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.domain_facts import Domain, DomainState
-from kvmkeep.model.facts import Facts
+from kvmkeep.model.facts import LIBVIRT, VOLUMES, Facts
 from kvmkeep.model.names import second_stamp, stamped_time
 from kvmkeep.model.plan import Note, Noun, Plan, Step
 from kvmkeep.model.spec import Guest, ReadyAgent, Spec
@@ -66,16 +66,21 @@ def plan_look_after(spec: Spec, facts: Facts) -> Plan:
             _stands_still(care, guest, domain)
     dead = _dead(care)
     again = [guest for guest in dead if _may_again(care, guest, scene.domains[guest.name])]
-    snapshots = plan_watch(spec, facts, _SNAPSHOTS)
+    snapshots = Plan() if facts.problems else plan_watch(spec, facts, _SNAPSHOTS)
     steps = (*care.steps, *rising(scene, again, care.before), *snapshots.steps)
     return Plan(
         steps=steps,
         refusals=tuple(
             dict.fromkeys(
-                (*order.refusals, *snapshots.refusals, *guards.missing_tools(scene, steps))
+                (
+                    *order.refusals,
+                    *guards.blind(scene, LIBVIRT, VOLUMES),
+                    *snapshots.refusals,
+                    *guards.missing_tools(scene, steps),
+                )
             )
         ),
-        notes=(*care.notes, *snapshots.notes),
+        notes=(*care.notes, *guards.half_blind(scene, LIBVIRT, VOLUMES), *snapshots.notes),
         once=True,
     )
 

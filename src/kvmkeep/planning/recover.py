@@ -12,7 +12,7 @@ from types import MappingProxyType
 from msgspec import Struct
 
 from kvmkeep.model.command import Command
-from kvmkeep.model.facts import ArrayState, Facts
+from kvmkeep.model.facts import LIBVIRT, VOLUMES, ArrayState, Facts
 from kvmkeep.model.names import READY_KEY, READY_URI
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.snapshot import snapshot_sets
@@ -66,7 +66,7 @@ def recovery(spec: Spec, facts: Facts) -> Recovery:
         steps=steps,
         refusals=(
             *order.refusals,
-            *guards.unseen(scene),
+            *guards.blind(scene, LIBVIRT, VOLUMES),
             *guards.missing_tools(scene, steps),
         ),
         notes=(
@@ -74,6 +74,7 @@ def recovery(spec: Spec, facts: Facts) -> Recovery:
                 Note(subject=one.subject, text=f"held back: {one.reason} ({one.hint})")
                 for one in held
             ),
+            *guards.half_blind(scene, LIBVIRT, VOLUMES),
             *_strays(scene),
             *_storage_notes(scene),
         ),

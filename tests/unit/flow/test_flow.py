@@ -23,8 +23,10 @@ from kvmkeep.errors import (
     StepFailed,
     Unready,
 )
-from kvmkeep.flow import PAUSE, ROUNDS, TRIES, Confirm, Context, Look, reach
+from kvmkeep.flow import PAUSE, ROUNDS, TRIES, Confirm, Context, Look, keep_spec, reach
 from kvmkeep.host.lock import Lock
+from kvmkeep.model.command import WriteFile
+from kvmkeep.model.names import GOOD_SPEC
 from kvmkeep.model.plan import Note, Plan, Refusal, Report
 
 ONE = step("one", command("act 1"))
@@ -318,6 +320,35 @@ def test_a_plan_for_once_is_not_tried_again(tmp_path: Path) -> None:
     error = site.fails(StepFailed)
     assert site.acts == ["act fails"]
     assert error.message.startswith("Not all went well:")
+
+
+class Kept:
+    """A door behind which only the file of the last good spec is looked for."""
+
+    def __init__(self, *, full: bool) -> None:
+        self.full = full
+        self.written: list[WriteFile] = []
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        assert (path, limit > 0) == (GOOD_SPEC, True)
+        return self.written[-1].content if self.written else None
+
+    def write(self, file: WriteFile) -> None:
+        if self.full:
+            raise OSError(28, "No space left on device", file.path)
+        self.written.append(file)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_spec_is_kept_once_and_a_full_disk_only_told(tmp_path: Path, full: bool) -> None:  # noqa: FBT001
+    site = Site(tmp_path)
+    door = Kept(full=full)
+    context = replace(site.context, door=door)  # type: ignore[arg-type]
+    for files in ({"host.yaml": b"a"}, {"host.yaml": b"a"}, {}, {"host.yaml": b"b"}):
+        keep_spec(context, files)
+    assert len(door.written) == (0 if full else 2)
+    warnings = [line for line in site.ui.told if "could not be kept" in line]
+    assert len(warnings) == (3 if full else 0)
 
 
 def test_notes_that_are_to_be_known_later_are_kept_without_a_step(tmp_path: Path) -> None:

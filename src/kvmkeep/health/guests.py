@@ -11,6 +11,7 @@ from kvmkeep.model.names import CONSOLE_DIR, TAG_HELD, TAG_START
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, ReadyAgent
 from kvmkeep.model.vitals import Inside
+from kvmkeep.planning.disk_files import unmounted
 from kvmkeep.planning.scene import active
 
 _IO_ERROR = "I/O error"
@@ -26,6 +27,7 @@ def guest_findings(patient: Patient) -> Iterator[Finding]:
         if own is None:
             continue
         yield from _off(guest, own)
+        yield from _mounts(patient, guest, own)
         yield from _left(patient, guest, own)
         if guest.name in inside and own.state is DomainState.RUNNING:
             yield from _answers(guest, inside[guest.name])
@@ -101,6 +103,23 @@ def _should_run(guest: Guest, though: str) -> Finding:
         why="what it does for others is not done",
         todo=f"kvmkeep start {guest.name}; if it is to stay off: kvmkeep shutdown {guest.name}",
     )
+
+
+def _mounts(patient: Patient, guest: Guest, domain: Domain) -> Iterator[Finding]:
+    """Tell of mounts that a guest needs and that are not there; only an administrator mounts."""
+    lacking = unmounted(patient.scene, guest)
+    if lacking is not None:
+        wanted = guest.run.autostart or active(domain)
+        yield Finding(
+            name="mount-missing",
+            severity=Severity.CRITICAL if wanted else Severity.WARNING,
+            subject=lacking.subject,
+            what=lacking.reason,
+            why="what it reads and writes there hangs or fails"
+            if active(domain)
+            else "it can't be started without it, and recover holds it back",
+            todo=lacking.hint,
+        )
 
 
 def _left(patient: Patient, guest: Guest, domain: Domain) -> Iterator[Finding]:

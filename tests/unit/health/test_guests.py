@@ -176,3 +176,24 @@ def test_the_last_run() -> None:
     assert found.todo == "kvmkeep journal last; then run it again: kvmkeep apply"
     assert findings(last_run=replace(RUN, outcome="done")) == ()
     assert findings(last_run=replace(RUN, alive=True)) == ()
+
+
+@pytest.mark.parametrize(
+    ("autostart", "state", "severity", "why"),
+    [
+        (True, DomainState.RUNNING, CRITICAL, "hangs or fails"),
+        (False, DomainState.SHUTOFF, Severity.WARNING, "recover holds it back"),
+    ],
+)
+def test_a_mount_that_a_guest_needs_and_that_is_not_there(
+    *, autostart: bool, state: DomainState, severity: Severity, why: str
+) -> None:
+    wanted = spec(
+        guest(autostart=autostart, mounts=("/data",)),
+        networks=(network(ageing_time=300, stp=False),),
+    )
+    changes = {"wanted": wanted, "domains": (domain(state=state, live_nics=()),)}
+    found = only(severity, "mount-missing", **changes)
+    assert (found.subject, found.what) == ("guest web", "it needs /data, where nothing is mounted")
+    assert why in found.why
+    assert findings(**changes, mounts=("/data",)) == ()

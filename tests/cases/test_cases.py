@@ -78,9 +78,15 @@ def action_lines(action: Action) -> list[str]:
                     f"  $ {command_text(action.command)}"]  # fmt: skip
         case Checkpoint():
             lines = [f"checkpoint of {', '.join(action.devices)} for {action.timeout} s"]
+            for one in action.undo.arm:
+                lines += [f"  {line}" for line in action_lines(one)]
             for one in (*action.body, *action.verify):
                 lines += [f"  {line}" for line in action_lines(one)]
-            return lines
+            for poll in action.keeps:
+                lines += [f"  {line} (if it did before)" for line in action_lines(poll)]
+            for one in action.undo.disarm:
+                lines += [f"  {line}" for line in action_lines(one)]
+            return [*lines, f"  else $ {command_text(action.undo.run)}"]
 
 
 def command_text(command: Command) -> str:

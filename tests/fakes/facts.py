@@ -42,6 +42,7 @@ from kvmkeep.observe.disks import disk_files, raw_files
 from kvmkeep.observe.domains import parse_domain
 from kvmkeep.observe.host_units import observe_units
 from kvmkeep.observe.kept import observe_kept
+from kvmkeep.observe.network import undoing
 from kvmkeep.observe.notebook import Notebook
 from kvmkeep.observe.trash import observe_trash
 
@@ -99,7 +100,7 @@ def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
             profiles=tuple(
                 Profile(
                     uuid=one.uuid, name=one.name, type=one.type, interface=one.interface,
-                    device=one.device, filename=f"/etc/NetworkManager/{one.name}.nmconnection",
+                    device=one.device, filename=one.path,
                     settings=tuple(sorted(one.settings.items())),
                 )
                 for one in host.nm.profiles.values()
@@ -108,6 +109,7 @@ def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
                 (name, f"/org/freedesktop/NetworkManager/Devices/{number}")
                 for number, name in enumerate(host.nm.links)
             ),
+            undoing=undoing(host),
         ),
         management=Management(interface=interface, gateway=gateway, answers=answers),
         domains=tuple(_domain(host, one) for one in host.libvirt.domains.values()),

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fakes.facts import facts_of
+from fakes.files import FakeFiles
 from fakes.guestfish import FakeTree, debian
 from fakes.lvm import FakeLvm, FakeVolume
 from fakes.nm import FakeLink, FakeNm
@@ -62,13 +63,15 @@ class FakeHost:
     def __init__(self, vg: str = "rl_build", size: int = 1 << 40) -> None:
         self.lvm = FakeLvm(vg, size)
         self.lvm.is_open = lambda name: bool(self._open(name))
-        self.nm = FakeNm()
+        self.files: dict[str, FakeFile] = {}
+        self._count = 0
+        files = FakeFiles(self.read, self.put, lambda path: self.files.pop(path, None), self.names)
+        self.nm = FakeNm(files)
         self.nm.links["uplink0"] = FakeLink("uplink0", mac="02:00:00:00:00:02")
         self.nm.links["mgmt0"] = FakeLink("mgmt0", addresses=("192.0.2.10/24",))
         self.libvirt = FakeVirsh(self._boots, lambda path: self.read(path, 1 << 30))
         self.libvirt.disk = self._disk_of
-        self.systemd = FakeSystemd(self.libvirt.virsh)
-        self.files: dict[str, FakeFile] = {}
+        self.systemd = FakeSystemd(self.libvirt.virsh, files, self._runs)
         self.systemd.files, self.systemd.put = self.files, self.put
         self.directories: dict[str, int] = {}
         self.images: dict[bytes, FakeImage] = {}
@@ -82,7 +85,8 @@ class FakeHost:
         self.management = ("mgmt0", "192.0.2.1", True)
         self.mounts: set[str] = set()
         self.now = 0.0
-        self._count = 0
+        self.events: dict[int, Callable[[], None]] = {}
+        """What others do just before the n-th command."""
         self._tools = {
             "lvcreate": self.lvm.lvcreate,
             "lvchange": self.lvm.lvchange,
@@ -113,6 +117,15 @@ class FakeHost:
         inode = old.inode if old is not None else self._count
         self.files[path] = FakeFile(content, inode, self._count, mode)
 
+    def power_cycle(self) -> None:
+        """Cut the power and boot: guests are off, and units that are enabled are started."""
+        self.systemd.timers = {}
+        for domain in self.libvirt.domains.values():
+            if domain.name != "legacy":
+                domain.live = None
+        self.nm.boot()
+        self.systemd.boot()
+
     def facts(self, spec: Spec | None) -> Facts:
         return facts_of(self, spec)
 
@@ -121,8 +134,10 @@ class FakeHost:
     def run(self, command: Command, watch: ProgressWatcher | None = None) -> Result:
         del watch
         self.now += 0.01
+        self.nm.flush()
         self.nm.tick(self.now)
         self.systemd.tick(self.now)
+        self.events.pop(len(self.calls), lambda: None)()
         self.calls.append(command)
         code, text = self._dispatch(command)
         stdout = text.encode() if code == 0 else b""
@@ -198,6 +213,10 @@ class FakeHost:
 
     # Commands
 
+    def _runs(self, argv: tuple[str, ...]) -> int:
+        """Run a command line of a unit; returns its exit code."""
+        return self._dispatch(Command(argv=argv, why=""))[0]
+
     def _dispatch(self, command: Command) -> tuple[int, str]:
         name, rest = command.argv[0], command.argv[1:]
         if self.tools.get(name) == "":
@@ -233,12 +252,21 @@ class FakeHost:
         text = self.nm.sysfs(words.rest[0])
         return (1, "") if text is None else (0, text + "\n")
 
+    def _arping(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        assert argv[:7] == ("-D", "-q", "-c", "3", "-w", "2", "-I"), argv
+        if argv[7] not in self.nm.links:
+            return 2, "arping: Interface is not there"
+        return int(self.nm.answers(argv[7])), ""
+
     def _ping(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         interface, gateway, answers = self.management
         assert argv == ("-c", "1", "-W", "2", "-I", interface, gateway)
         return (0, "") if answers else (1, "")
 
     def _grep(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        if argv[-1] == "/proc/net/vlan/config":
+            assert argv[:3] == ("--quiet", "--extended-regexp", "-e")
+            return int(re.search(argv[3], self.nm.vlans(), re.MULTILINE) is None), ""
         words = take_apart(argv, values="-e", flags="-aqsF -aqsE", needs="-e")
         pattern = words.one("-e")
         pattern = re.escape(pattern) if "-aqsF" in words.flags else pattern
@@ -276,10 +304,6 @@ class FakeHost:
         self.files[target] = moved
         return 0, ""
 
-    def _test(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
-        assert argv[:2] == ("!", "-e")
-        return int(argv[2] in self.files), ""
-
     def _sed(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         words = take_apart(argv, values="-e", flags="--in-place", needs="--in-place -e")
         append, drop = words.values["-e"]
@@ -293,11 +317,13 @@ class FakeHost:
         return 0, ""
 
     def _cp(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
-        source, target = take_apart(argv).rest
+        words = take_apart(argv, flags="--archive")
+        source, target = words.rest
         content = self.read(source, 1 << 30)
         if content is None:
             return 1, "No such file or directory"
-        self.put(target, content)
+        mode = self.files[source].mode if "--archive" in words.flags else 0o644
+        self.put(target, content, mode)
         return 0, ""
 
     def _chmod(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
@@ -309,8 +335,9 @@ class FakeHost:
         return 0, ""
 
     def _sync(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
-        (path,) = take_apart(argv).rest
-        return (0, "") if path in self.files or self.lvm.at(path) else (1, "No such file")
+        paths = take_apart(argv).rest
+        there = [one in self.files or one in self.directories or self.lvm.at(one) for one in paths]
+        return (0, "") if all(there) else (1, "No such file")
 
     def _truncate(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         words = take_apart(argv, values="--size", flags="--no-create", needs="--no-create --size")
@@ -555,7 +582,8 @@ class FakeHost:
 
     def _test(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         assert argv[:2] == ("!", "-e")
-        return (1, "") if argv[2] in self.files else (0, "")
+        link = argv[2].removeprefix("/sys/class/net/")
+        return (1, "") if argv[2] in self.files or link in self.nm.links else (0, "")
 
     def _boots(self, domain: FakeDomain) -> str:
         volumes = []

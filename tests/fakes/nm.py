@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
 
+from fakes.files import FakeFiles
 from fakes.words import UnknownCommandError
 
+FOLDER = "/etc/NetworkManager/system-connections"
 # What `nmcli connection add` accepts here; the real one knows more, and refuses the unknown too.
 _PROPERTIES = frozenset(
     [
@@ -39,6 +42,15 @@ class FakeProfile:
     settings: dict[str, str]
     device: str = ""
 
+    @property
+    def path(self) -> str:
+        return f"{FOLDER}/{self.name}.nmconnection"
+
+    @property
+    def text(self) -> bytes:
+        """What lies in its file; not whether it is active."""
+        return json.dumps({**asdict(self), "device": ""}).encode()
+
 
 @dataclass
 class FakeLink:
@@ -70,28 +82,43 @@ class _Saved:
 class FakeNm:
     """Profiles by UUID and links by name."""
 
+    files: FakeFiles
     profiles: dict[str, FakeProfile] = field(default_factory=dict)
     links: dict[str, FakeLink] = field(default_factory=dict)
     running: bool = True
     _saved: dict[str, _Saved] = field(default_factory=dict)
     _count: int = 0
+    dark: set[int] = field(default_factory=set)
+    """VLANs in which nobody answers."""
 
     def nmcli(self, argv: tuple[str, ...]) -> tuple[int, str]:
         if not self.running:
             return 8, "Error: NetworkManager is not running."
+        if argv[0] == "--wait":
+            argv = argv[2:]
+        if argv[0] == "connection":
+            return self._connection(argv[1:])
         match argv:
-            case ("connection", "add", "type", kind, "ifname", interface, "con-name", name, *rest):
-                return self._add(kind, interface, name, rest)
-            case ("connection", "modify", "uuid", uuid, *rest):
-                return self._modify(uuid, rest)
-            case ("--wait", "30", "connection", "up", "uuid", uuid):
-                return self._up(uuid)
             case ("device", "reapply", name):
                 active = [one for one in self.profiles.values() if one.device == name]
                 return self._up(active[0].uuid) if active else (10, "no active connection")
             case ("--get-values", key, "connection", "show", "uuid", uuid):
                 return self._told(uuid, key)
         raise UnknownCommandError(f"nmcli {argv}")
+
+    def _connection(self, argv: tuple[str, ...]) -> tuple[int, str]:
+        match argv:
+            case ("load", path):
+                return self._load(path)
+            case ("delete" | "down" as verb, "uuid", uuid):
+                return self._down(uuid, forget=verb == "delete")
+            case ("add", "type", kind, "ifname", interface, "con-name", name, *rest):
+                return self._add(kind, interface, name, rest)
+            case ("modify", "uuid", uuid, *rest):
+                return self._modify(uuid, rest)
+            case ("up", "uuid", uuid):
+                return self._up(uuid)
+        raise UnknownCommandError(f"nmcli connection {argv}")
 
     def busctl(self, argv: tuple[str, ...], now: float) -> tuple[int, str]:
         name, path = "org.freedesktop.NetworkManager", "/org/freedesktop/NetworkManager"
@@ -132,6 +159,58 @@ class FakeNm:
         for at in [at for at, saved in self._saved.items() if saved.deadline <= now]:
             self._roll_back(at)
 
+    def restart(self) -> None:
+        """Start anew: checkpoints are forgotten, profiles read, interfaces left as they are."""
+        self._saved = {}
+        active = {uuid: one.device for uuid, one in self.profiles.items()}
+        self.profiles = {}
+        for name in self.files.names(FOLDER):
+            self._load(f"{FOLDER}/{name}")
+        for uuid, one in self.profiles.items():
+            one.device = active.get(uuid, "")
+
+    def boot(self) -> None:
+        """Begin with the hardware alone, and activate what connects by itself."""
+        self.restart()
+        automatic = [
+            one
+            for one in self.profiles.values()
+            if one.settings.get("connection.autoconnect") == "yes"
+        ]
+        gone = {name for name, link in self.links.items() if link.kind == "tun"}
+        # What no profile brings back at a boot was made by others, who do it again.
+        ours = {one.interface for one in automatic} | {
+            name for name, link in self.links.items() if self._is_orphan(link)
+        }
+        for name in gone | ours:
+            self.links.pop(name, None)
+        for profile in sorted(automatic, key=lambda one: one.type):
+            profile.device = ""
+            self._up(profile.uuid)
+
+    def _is_orphan(self, link: FakeLink) -> bool:
+        """Whether a device was ours, and its profile is gone."""
+        interfaces = {one.interface for one in self.profiles.values()}
+        marks = link.name.startswith(("virbr1.", "uplink0.2"))
+        return link.kind in {"bridge", "vlan"} and marks and link.name not in interfaces
+
+    def flush(self) -> None:
+        """Have a file of each profile, also of those that a test put there."""
+        for profile in self.profiles.values():
+            if self.files.read(profile.path) is None:
+                self.files.put(profile.path, profile.text, 0o600)
+
+    def vlans(self) -> str:
+        """Return /proc/net/vlan/config."""
+        found = [link for link in self.links.values() if link.kind == "vlan"]
+        lines = [f"{one.name:<15}| {one.vlan_id}  | {one.parent}" for one in found]
+        return "\n".join(["VLAN Dev name    | VLAN ID", *lines]) + "\n"
+
+    def answers(self, bridge: str) -> bool:
+        """Whether somebody in the bridge's VLAN answers."""
+        ports = [one for one in self.links.values() if one.master == bridge and one.kind == "vlan"]
+        return bridge in self.links and any(one.vlan_id not in self.dark for one in ports)
+
     def sysfs(self, path: str) -> str | None:
         """Return what the kernel shows of an interface."""
         match path.removeprefix("/sys/class/net/").split("/"):
@@ -153,8 +232,38 @@ class FakeNm:
         saved = self._saved.pop(at, None)
         if saved is None:
             return False
+        for uuid, profile in self.profiles.items():
+            if uuid not in saved.profiles:
+                self.files.drop(profile.path)
         self.profiles, self.links = saved.profiles, saved.links
+        for profile in self.profiles.values():
+            if self.files.read(profile.path) != profile.text:
+                self.files.put(profile.path, profile.text, 0o600)
         return True
+
+    def _load(self, path: str) -> tuple[int, str]:
+        content = self.files.read(path)
+        if content is None:
+            return 10, f"Could not load file '{path}'"
+        profile = FakeProfile(**json.loads(content))
+        known = self.profiles.get(profile.uuid)
+        profile.device = known.device if known is not None else ""
+        self.profiles[profile.uuid] = profile
+        return 0, ""
+
+    def _down(self, uuid: str, *, forget: bool) -> tuple[int, str]:
+        profile = self.profiles.get(uuid)
+        if profile is None or not (profile.device or forget):
+            return 10, "no such connection"
+        if profile.device and profile.type in {"bridge", "vlan"}:
+            del self.links[profile.device]
+            for link in self.links.values():
+                link.master = "" if link.master == profile.device else link.master
+        profile.device = ""
+        if forget:
+            del self.profiles[uuid]
+            self.files.drop(profile.path)
+        return 0, ""
 
     def _told(self, uuid: str, key: str) -> tuple[int, str]:
         profile = self.profiles.get(uuid)
@@ -169,12 +278,14 @@ class FakeNm:
         if uuid in self.profiles:
             return 4, "a connection with that UUID already exists"
         self.profiles[uuid] = FakeProfile(uuid, name, kind, interface, settings)
+        self.files.put(self.profiles[uuid].path, self.profiles[uuid].text, 0o600)
         return 0, ""
 
     def _modify(self, uuid: str, rest: list[str]) -> tuple[int, str]:
         if uuid not in self.profiles:
             return 10, "no such connection"
         self.profiles[uuid].settings.update(_pairs(rest))
+        self.files.put(self.profiles[uuid].path, self.profiles[uuid].text, 0o600)
         return 0, ""
 
     def _up(self, uuid: str) -> tuple[int, str]:

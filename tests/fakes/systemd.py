@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from fakes.files import FakeFiles
 from fakes.words import UnknownCommandError, take_apart
 
 UNIT_DIR = "/etc/systemd/system"
@@ -23,9 +25,11 @@ class FakeTimer:
 
 @dataclass
 class FakeSystemd:
-    """Transient units by name."""
+    """Transient units by name. `runs` runs a command line of a unit and returns its exit code."""
 
     virsh: Virsh
+    disk: FakeFiles
+    runs: Callable[[tuple[str, ...]], int]
     timers: dict[str, FakeTimer] = field(default_factory=dict)
     files: dict[str, Any] = field(default_factory=dict)
     """All files of the host: units among them, and the links that enable them."""
@@ -35,6 +39,8 @@ class FakeSystemd:
     running: set[str] = field(default_factory=set)
 
     def run(self, argv: tuple[str, ...], now: float) -> tuple[int, str]:
+        if argv[-1].endswith(".service"):
+            return self._run_at(argv, now)
         words = take_apart(
             argv,
             values="--unit --on-active --timer-property --service-type --property",
@@ -53,12 +59,56 @@ class FakeSystemd:
         self.timers[name] = FakeTimer(due=due, argvs=argvs)
         return 0, ""
 
+    def _run_at(self, argv: tuple[str, ...], now: float) -> tuple[int, str]:
+        """Start a unit that there is, later."""
+        words = take_apart(
+            argv,
+            values="--unit --on-active --timer-property", flags="--quiet",
+            needs="--unit --on-active --timer-property",
+        )  # fmt: skip
+        unit = words.one("--unit")
+        name = unit.removesuffix(".service")
+        assert words.rest == ()
+        if self.disk.read(f"{UNIT_DIR}/{unit}") is None or name in self.timers:
+            return 1, "Unit not found, or its timer was already loaded"
+        due = now + float(words.one("--on-active").removesuffix("s"))
+        self.timers[name] = FakeTimer(due=due, argvs=[("systemctl", "start", unit)])
+        return 0, ""
+
+    def _start(self, unit: str) -> tuple[int, str]:
+        text = self.disk.read(f"{UNIT_DIR}/{unit}")
+        if text is None:
+            return 5, f"Failed to start {unit}: Unit {unit} not found."
+        for line in text.decode().splitlines():
+            key, _, value = line.partition("=")
+            if key == "ExecStart":
+                argv = [word.replace("%%", "%") for word in shlex.split(value.removeprefix("-"))]
+                if self.runs(tuple(argv)) and not value.startswith("-"):
+                    return 1, f"Job for {unit} failed."
+        return 0, ""
+
+    def boot(self) -> None:
+        """Start all units that are enabled."""
+        folder = f"{UNIT_DIR}/multi-user.target.wants"
+        for unit in self.disk.names(folder):
+            self._start(unit)
+
     def systemctl(self, argv: tuple[str, ...]) -> tuple[int, str]:
+        match argv:
+            case ("daemon-reload",):
+                self.loaded = {
+                    name: self.files[path].content for name, path in self._units().items()
+                }
+                return 0, ""
+            case ("start", unit):
+                return self._start(unit)
+            case ("--quiet", "enable", unit):
+                return self._change("enable", ("--", unit))
+            case ("stop", timer) if timer.endswith(".timer"):
+                found = self.timers.pop(timer.removesuffix(".timer"), None)
+                return (5, "not loaded") if found is None else (0, "")
         if argv[0] == "show":
             return 0, self._show(argv[1:])
-        if argv == ("daemon-reload",):
-            self.loaded = {name: self.files[path].content for name, path in self._units().items()}
-            return 0, ""
         if argv[0] in {"enable", "disable", "start"} or argv[:2] == ("stop", "--"):
             return self._change(argv[0], argv[1:])
         if argv[0] != "stop":
@@ -111,8 +161,12 @@ class FakeSystemd:
     def tick(self, now: float) -> None:
         for name, timer in list(self.timers.items()):
             while timer.due <= now and name in self.timers:
-                codes = [self.virsh(one[1:])[0] for one in timer.argvs]
+                codes = [self._end(one) for one in timer.argvs]
                 timer.tries += 1
                 timer.due += 5
                 if codes[-1] == 0 or timer.tries >= 24:
-                    del self.timers[name]
+                    self.timers.pop(name, None)
+
+    def _end(self, argv: tuple[str, ...]) -> int:
+        known = self.systemctl if argv[0] == "systemctl" else self.virsh
+        return known(argv[1:])[0]

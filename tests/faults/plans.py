@@ -194,6 +194,21 @@ def changes_of_what_is_there() -> Case:
     return Case(host=host, spec=spec(wanted, networks=networks))
 
 
+def changing_a_bridge_in_use() -> Case:
+    """An option of the bridge, and the VLAN behind it."""
+    host = a_host()
+    reach(host, spec(guest()))
+    ET.SubElement(host.libvirt.domains["web"].live.find("devices/interface"), "target", dev="vnet0")
+    host.nm.links["vnet0"] = FakeLink("vnet0", "tun", master="virbr1.223")
+    on = network(ageing_time=300, stp=False, vlan=224)
+    return Case(
+        host=host,
+        spec=spec(
+            guest(), networks=(replace(on, bridge="virbr1.223", vlan_interface="uplink0.223"),)
+        ),
+    )
+
+
 def bridge_taken_down_by_others() -> Case:
     """Somebody took the bridge down: its device is gone, its port, and guests' taps are loose."""
     host = a_host()
@@ -869,7 +884,7 @@ def letting_go() -> Case:
 PLANS = (
     first_guest, multihomed_with_data_disk, dhcp, openstack_only, complete_image, packed_image,
     remote_packed_image, remote_image_with_detached_signature, new_network_beside_one_in_use,
-    changes_of_what_is_there, bridge_taken_down_by_others, changing_a_running_guest, lost_domain_that_is_to_be_another_one,
+    changes_of_what_is_there, changing_a_bridge_in_use, bridge_taken_down_by_others, changing_a_running_guest, lost_domain_that_is_to_be_another_one,
     domain_and_its_seed_left_behind, starting, shutting_down, recovering,
     host_going_down, looking_after_the_dead, installing_units, uninstalling_units,
     applying_with_units,
@@ -1021,6 +1036,8 @@ def in_service(host: FakeHost, case: Case) -> None:
     assert leftovers == []
     assert not [path for path in host.files if "/.kvmkeep" in path]
     assert host.nm._saved == {}, "a checkpoint was left open"
+    undo = [path for path in host.files if "network-undo" in path]
+    assert undo == [], "an undo was left"
     assert host.libvirt.domains.keys() == {"legacy", *(one.name for one in case.spec.guests)}
     for one in case.spec.guests:
         domain = host.libvirt.domains[one.name]

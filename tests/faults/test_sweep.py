@@ -135,7 +135,8 @@ class Run:
 
 def polls_of(plan: Plan) -> list[Poll]:
     actions = [action for step in plan.steps for action in step.actions]
-    inside = [poll for one in actions if isinstance(one, Checkpoint) for poll in one.verify]
+    changes = [one for one in actions if isinstance(one, Checkpoint)]
+    inside = [poll for one in changes for poll in (*one.verify, *one.keeps)]
     return inside + [action for action in actions if isinstance(action, Poll)]
 
 

@@ -1,4 +1,4 @@
-"""Network changes that undo themselves: a NetworkManager checkpoint around them."""
+"""Network changes that undo themselves unless they prove good, whatever happens to us."""
 
 from __future__ import annotations
 
@@ -6,18 +6,32 @@ import re
 
 from msgspec.structs import replace
 
-from kvmkeep.apply.hands import Hands, StopAsked, attempt, carry_out, stop_if_asked
+from kvmkeep.apply.hands import (
+    Hands,
+    StopAsked,
+    attempt,
+    carry_out,
+    failure_of,
+    stop_if_asked,
+    write,
+)
 from kvmkeep.apply.polling import wait_for
 from kvmkeep.apply.ui import Ui
 from kvmkeep.errors import Unready
 from kvmkeep.host.door import Door, Result
 from kvmkeep.host.stop import Stop
-from kvmkeep.model.command import Checkpoint, Command
+from kvmkeep.model.command import Checkpoint, Command, Undo, WriteFile
 from kvmkeep.model.plan import Failure
 
 _OBJECT = re.compile(r'o "(/[A-Za-z0-9_/]+)"')
 _DEVICE_RESULT = re.compile(r'"(/[A-Za-z0-9_/]+)" (\d+)')
+_ROLLED_BACK = "The network was rolled back to what it was before."
+_NO_UNIT = 5
+"""What systemctl ends with for a unit that is not there: the undo was done, or disarmed."""
 _MARGIN = 1.0
+_TRIES = 10
+_PAUSE = 1.5
+_UNDO_LIMIT = 20.0
 _OTHERS_LIMIT = 180.0
 _OTHERS_EVERY = 2.0
 
@@ -35,21 +49,20 @@ _LIST = Command(
 
 
 def change_network(hands: Hands, checkpoint: Checkpoint) -> Failure | None:
-    """Make the change; roll it back at once unless `verify` held and it was made permanent."""
-    began = hands.door.clock()
-    result, failure = carry_out(hands, checkpoint.create())
+    """Make the change; undo it at once unless it proved good and was made permanent."""
+    keeps = tuple(poll for poll in checkpoint.keeps if attempt(hands, poll.command).ok)
+    checkpoint = replace(checkpoint, verify=(*checkpoint.verify, *keeps))
+    try:
+        failure = _arm(hands, checkpoint.undo)
+        began = hands.door.clock()
+        path = ""
+        if failure is None:
+            path, failure = _create(hands, checkpoint)
+    except BaseException:
+        _not_begun(hands, checkpoint)
+        raise
     if failure is not None:
-        return replace(failure, aftermath=_not_made(checkpoint))
-    found = _OBJECT.fullmatch(result.text.strip())
-    if found is None:
-        problem = f"It answered {result.text.strip()[:200]!r}, which names no checkpoint."
-        return Failure(
-            doing=checkpoint.why,
-            command=checkpoint.create(),
-            problem=problem,
-            aftermath=_not_made(checkpoint),
-        )
-    path = found[1]
+        return replace(failure, aftermath=_not_begun(hands, checkpoint))
     hands.journal.checkpoint("made", checkpoint, path)
     deadline = began + checkpoint.timeout
     try:
@@ -63,7 +76,67 @@ def change_network(hands: Hands, checkpoint: Checkpoint) -> Failure | None:
     if failure is not None:
         return replace(failure, aftermath=_roll_back(hands, checkpoint, path, deadline))
     hands.journal.checkpoint("kept", checkpoint, path)
+    return _disarm(hands, checkpoint.undo)
+
+
+def _create(hands: Hands, checkpoint: Checkpoint) -> tuple[str, Failure | None]:
+    """Have NetworkManager make a checkpoint; return its object path."""
+    result, failure = carry_out(hands, checkpoint.create())
+    found = _OBJECT.fullmatch(result.text.strip())
+    if failure is None and found is None:
+        problem = f"It answered {result.text.strip()[:200]!r}, which names no checkpoint."
+        failure = Failure(doing=checkpoint.why, command=checkpoint.create(), problem=problem)
+    return (found[1] if found is not None else ""), failure
+
+
+def _arm(hands: Hands, undo: Undo) -> Failure | None:
+    """Have the change undone whatever happens to this run."""
+    with hands.stop.shield():
+        for action in undo.arm:
+            if isinstance(action, WriteFile):
+                failure = write(hands, action)
+            else:
+                _, failure = carry_out(hands, action)
+            if failure is not None:
+                return failure
     return None
+
+
+def _disarm(hands: Hands, undo: Undo) -> Failure | None:
+    """Keep the change; where that fails, undo it, so that nothing changes behind anybody's back."""
+    with hands.stop.shield():
+        for command in undo.disarm:
+            result = attempt(hands, command)
+            if not result.ok:
+                code = _undo(hands, undo)
+                return replace(failure_of(command, result), aftermath=_not_kept(undo, code))
+    return None
+
+
+def _not_kept(undo: Undo, code: int) -> str:
+    if code == 0:
+        return _ROLLED_BACK
+    if code == _NO_UNIT:
+        return "The change was made and is kept; only what was to undo it is not all gone."
+    return (
+        f"The change proved good, but is undone within {undo.after} s, since it could not be "
+        f"kept. Look at: {undo.run}"
+    )
+
+
+def _undo(hands: Hands, undo: Undo) -> int:
+    """Undo the change, and return the exit code of what does it; 0 when it is as it was before.
+
+    It is tried again for a while: NetworkManager may just be starting.
+    """
+    end = hands.door.clock() + _UNDO_LIMIT
+    result = attempt(hands, undo.run)
+    for _ in range(_TRIES):
+        if result.ok or result.code == _NO_UNIT or hands.door.clock() >= end:
+            break
+        hands.door.sleep(_PAUSE)
+        result = attempt(hands, undo.run)
+    return result.code
 
 
 def _change_and_verify(
@@ -89,28 +162,34 @@ def _change_and_verify(
 
 
 def _roll_back(hands: Hands, checkpoint: Checkpoint, path: str, deadline: float) -> str:
-    """Undo the change and return in which state the network is."""
+    """Undo the change and return in which state the network is.
+
+    Our own undo leaves in service what can be left, so it comes first. NetworkManager's checkpoint
+    may be gone already: with the change, or since NetworkManager was restarted.
+    """
     with hands.stop.shield():
+        if _undo(hands, checkpoint.undo) == 0:
+            attempt(hands, checkpoint.destroy(path))
+            hands.journal.checkpoint("undone", checkpoint, path)
+            return _ROLLED_BACK
         result = attempt(hands, checkpoint.roll_back(path))
+    after = checkpoint.undo.after
     if not result.ok:
-        left = deadline - hands.door.clock()
+        left = max(deadline - hands.door.clock(), 0)
         hands.journal.checkpoint("roll-back failed", checkpoint, path)
-        if left <= 0:
-            return (
-                "The network could not be rolled back here, since its checkpoint had run out: "
-                "NetworkManager has rolled it back by itself."
-            )
-        # What removes a checkpoint may fail after it did so; then the change stays.
         return (
             "The network could not be rolled back here: "
-            f"NetworkManager does it by itself within {left:.0f} s, "
-            "unless the checkpoint is gone already and the change stays."
+            f"NetworkManager does it by itself within {left:.0f} s, unless the checkpoint is gone, "
+            f"and a timer of systemd within {after} s in any case. "
+            f"To do it now: {checkpoint.undo.run}"
         )
     hands.journal.checkpoint("rolled back", checkpoint, path)
     bad = _bad_devices(result)
-    if bad:
-        return "The network was rolled back, but not on: " + ", ".join(bad) + "."
-    return "The network was rolled back to what it was before."
+    failed = f", but not on {', '.join(bad)}" if bad else ""
+    return (
+        f"NetworkManager rolled the network back{failed}; a timer of systemd has all as it was "
+        f"within {after} s. To do it now: {checkpoint.undo.run}"
+    )
 
 
 def _bad_devices(result: Result) -> list[str]:
@@ -119,11 +198,14 @@ def _bad_devices(result: Result) -> list[str]:
     return [path for path, code in pairs if code != "0"]
 
 
-def _not_made(checkpoint: Checkpoint) -> str:
-    return (
+def _not_begun(hands: Hands, checkpoint: Checkpoint) -> str:
+    with hands.stop.shield():
+        ended = [attempt(hands, command).ok for command in checkpoint.undo.disarm]
+    told = (
         "The network was not touched. If another program or a killed run holds a checkpoint, "
         f"it ends by itself, ours within {checkpoint.timeout} s."
     )
+    return told if all(ended) else f"{told} Files of the undo are left; the next run removes them."
 
 
 def _too_late(checkpoint: Checkpoint, doing: str) -> Failure:

@@ -7,7 +7,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from kvmkeep.apply.checkpoint import change_network
-from kvmkeep.apply.hands import Hands, StopAsked, attempt, carry_out, failure_of
+from kvmkeep.apply.hands import Hands, StopAsked, attempt, carry_out, failure_of, write
 from kvmkeep.apply.journal import Journal
 from kvmkeep.apply.polling import wait_for
 from kvmkeep.apply.ui import Ui
@@ -124,24 +124,13 @@ def _act(hands: Hands, action: Action) -> Failure | None:
         case Command():
             return carry_out(hands, action)[1]
         case WriteFile():
-            return _write(hands, action)
+            return write(hands, action)
         case Poll():
             return wait_for(hands, action)
         case Checkpoint():
             return change_network(hands, action)
         case _:
             assert_never(action)
-
-
-def _write(hands: Hands, file: WriteFile) -> Failure | None:
-    hands.journal.file_begins(file)
-    problem = ""
-    try:
-        hands.door.write(file)
-    except OSError as error:
-        problem = f"The file {file.path} could not be written: {error.strerror or error}."
-    hands.journal.file_ends(problem)
-    return Failure(doing=file.why, problem=problem) if problem else None
 
 
 def _detail(failure: Failure | None) -> str:

@@ -9,7 +9,7 @@ from kvmkeep.apply.secrets import masked
 from kvmkeep.apply.ui import Ui
 from kvmkeep.host.door import Door, Result
 from kvmkeep.host.stop import Stop
-from kvmkeep.model.command import Command, Progress
+from kvmkeep.model.command import Command, Progress, WriteFile
 from kvmkeep.model.plan import Failure
 
 _MOST_SAID = 4000
@@ -63,6 +63,18 @@ def attempt(hands: Hands, command: Command) -> Result:
     result = hands.door.run(command, _Rate(hands).watch if shown else None)
     hands.journal.command_ends(command, result)
     return result
+
+
+def write(hands: Hands, file: WriteFile) -> Failure | None:
+    """Write a file, journaled before and after."""
+    hands.journal.file_begins(file)
+    problem = ""
+    try:
+        hands.door.write(file)
+    except OSError as error:
+        problem = f"The file {file.path} could not be written: {error.strerror or error}."
+    hands.journal.file_ends(problem)
+    return Failure(doing=file.why, problem=problem) if problem else None
 
 
 def failure_of(command: Command, result: Result) -> Failure:

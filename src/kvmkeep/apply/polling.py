@@ -43,5 +43,5 @@ def wait_for(hands: Hands, poll: Poll) -> Failure | None:
     if result.code == NOT_FOUND:
         return replace(failure, doing=poll.message)
     limit = f"It did not succeed within {poll.limit:.0f} s ({tries} tries)."
-    problem = " ".join(part for part in (limit, poll.otherwise) if part)
+    problem = " ".join(part for part in (failure.problem, limit, poll.otherwise) if part)
     return replace(failure, doing=poll.message, problem=problem)

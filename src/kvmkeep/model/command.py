@@ -69,24 +69,43 @@ class Poll(Struct, frozen=True, kw_only=True):
     every: float = 2.0
 
 
-class Checkpoint(Struct, frozen=True, kw_only=True):
-    """Changes of the network under a NetworkManager checkpoint.
+class Undo(Struct, frozen=True, kw_only=True):
+    """What undoes a change of the network when all else is gone: kvmkeep, checkpoints, power.
 
-    NetworkManager rolls everything back by itself after `timeout` seconds unless `verify` held
-    and the checkpoint was destroyed. `devices` are D-Bus object paths. `body` makes the change.
+    `arm` is done before the change; from then on it happens by itself `after` so many seconds,
+    and at the host's next boot. `run` has it happen now, and does not return before it did.
+    `disarm` keeps the change; it may be done again, and where nothing is armed.
+    """
+
+    arm: tuple[Command | WriteFile, ...]
+    after: int
+    run: Command
+    disarm: tuple[Command, ...]
+
+
+class Checkpoint(Struct, frozen=True, kw_only=True):
+    """Changes of the network that are undone unless they prove good.
+
+    `body` makes the change. It is kept when `verify` held after it, and also each of `keeps` that
+    held before it. Otherwise, `undo` is run. NetworkManager holds a checkpoint of `devices` (D-Bus
+    object paths) meanwhile, and rolls back by itself after `timeout` seconds.
     """
 
     devices: tuple[str, ...]
     timeout: int
     body: tuple[Command, ...]
     verify: tuple[Poll, ...]
+    undo: Undo
     why: str
+    keeps: tuple[Poll, ...] = ()
 
     def create(self) -> Command:
         """Return the command that makes the checkpoint; it prints `o "/its/object/path"`.
 
         Flag 2 is DELETE_NEW_CONNECTIONS (nm-dbus-interface.h). The devices of a deleted profile
-        go with it; DISCONNECT_NEW_DEVICES is refused for a checkpoint of named devices.
+        go with it; DISCONNECT_NEW_DEVICES is refused for a checkpoint of named devices
+        (nm_checkpoint_manager_create() in nm-checkpoint-manager.c). One of all devices would take
+        it, but its rollback may activate those anew that others rest on.
         """
         count = str(len(self.devices))
         arguments = ("aouu", count, *self.devices, str(self.timeout), "2")

@@ -134,12 +134,23 @@ class Profile(Struct, frozen=True, kw_only=True):
         return next((value for name, value in self.settings if name == key), "")
 
 
+class Undoing(StrEnum):
+    """What an unfinished change of the network has left (`planning.network_undo`)."""
+
+    NOTHING = "nothing"
+    ARMED = "armed"
+    """The change was neither kept nor undone."""
+    LEFT = "left"
+    """It was either, and files are left that have no effect any more."""
+
+
 class Nm(Struct, frozen=True, kw_only=True):
     """NetworkManager: whether it runs, its profiles, and the D-Bus path of each device."""
 
     running: bool
     profiles: tuple[Profile, ...]
     device_paths: tuple[tuple[str, str], ...]
+    undoing: Undoing = Undoing.NOTHING
 
     def device_path(self, interface: str) -> str:
         """Return the D-Bus object path of an interface, or nothing."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kvmkeep.host import iproute, nmcli
 from kvmkeep.host.door import Door
-from kvmkeep.model.facts import Link, Management, Nm
+from kvmkeep.model.facts import Link, Management, Nm, Undoing
+from kvmkeep.model.names import UNDO_DIR, UNDO_FILE, UNDO_LINK
 from kvmkeep.observe.notebook import Notebook
 
 _NO_NM = Nm(running=False, profiles=(), device_paths=())
@@ -24,9 +26,20 @@ def observe_network(notebook: Notebook) -> Network:
     """Return the network as far as it can be seen."""
     return Network(
         links=notebook.ask("network interfaces", iproute.links, ()),
-        nm=notebook.ask("NetworkManager", nmcli.network_manager, _NO_NM),
+        nm=replace(
+            notebook.ask("NetworkManager", nmcli.network_manager, _NO_NM),
+            undoing=notebook.ask("undo of a network change", undoing, Undoing.NOTHING),
+        ),
         management=notebook.ask("default route", _management, None),
     )
+
+
+def undoing(door: Door) -> Undoing:
+    """Return what an unfinished change of the network has left."""
+    if door.look(UNDO_FILE) is not None:
+        return Undoing.ARMED
+    left = door.look(UNDO_LINK) is not None or door.names(UNDO_DIR)
+    return Undoing.LEFT if left else Undoing.NOTHING
 
 
 def _management(door: Door) -> Management | None:

@@ -319,7 +319,9 @@ def _commands_of(action: Action) -> tuple[Command, ...]:
         case Poll():
             return (action.command,)
         case Checkpoint():
-            return (action.create(), *action.body, *(poll.command for poll in action.verify))
+            armed = (one for one in action.undo.arm if isinstance(one, Command))
+            proof = (poll.command for poll in action.verify)
+            return (*armed, action.create(), *action.body, *proof)
         case WriteFile():
             return ()
         case _:  # pragma: no cover - the type checker proves it

@@ -7,17 +7,19 @@ bridge up with it.
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kvmkeep.model.command import Checkpoint, Command
-from kvmkeep.model.facts import Link, Profile
+from kvmkeep.model.facts import Link, Profile, Undoing
 from kvmkeep.model.names import NM_MARK, profile_uuid
 from kvmkeep.model.plan import Note, Noun, Refusal, Risk, Step
 from kvmkeep.model.spec import Network
-from kvmkeep.planning.network_proof import network_proof
+from kvmkeep.planning.network_proof import longest, network_proof, ways_out
+from kvmkeep.planning.network_undo import MARGIN, Touched, network_undo, undo_steps
 from kvmkeep.planning.scene import Scene
 
-ROLLBACK_AFTER = 120
-"""Seconds after which NetworkManager undoes the change by itself."""
+ROLLBACK_AFTER = 45
+"""Seconds after which NetworkManager undoes a change by itself; more where STP takes its time."""
 
 _NOT_FOUND = 10
 """nmcli(1): connection, device, or access point does not exist."""
@@ -70,9 +72,28 @@ class _Wanted(Struct, frozen=True, kw_only=True):
 
 
 def network_steps(scene: Scene, networks: tuple[Network, ...]) -> tuple[Step, ...]:
-    """Return a step for each network that is not as the spec says."""
-    steps = (_step(scene, network) for network in networks)
-    return tuple(step for step in steps if step is not None)
+    """Return a step for each network that is not as the spec says.
+
+    Where a change was left unfinished, it is undone first: what is there then is seen only then.
+    """
+    found = (_step(scene, network) for network in networks)
+    steps = tuple(step for step in found if step is not None)
+    unfinished = undo_steps(scene)
+    if scene.facts.nm.undoing is not Undoing.ARMED:
+        return (*unfinished, *steps)
+    text = "what is there once the unfinished change is undone"
+    return (*unfinished, *(replace(one, assumes=text) for one in steps or (_look(text),)))
+
+
+def _look(assumes: str) -> Step:
+    return Step(
+        noun=Noun.NETWORK,
+        subject="networks",
+        what="have all of them as the spec says",
+        why="what was undone may be wanted",
+        actions=(),
+        assumes=assumes,
+    )
 
 
 def network_refusals(scene: Scene, networks: tuple[Network, ...]) -> tuple[Refusal, ...]:
@@ -197,12 +218,18 @@ def _step(scene: Scene, network: Network) -> Step | None:
     body.extend(_modify(wanted) for wanted in changed)
     body.extend(activations)
     what, why = _sentence(scene, network, missing=missing, changed=changed)
+    touched = tuple(_touched(wanted, activations) for wanted in pair)
+    verify = network_proof(scene, network)
+    keeps = ways_out(scene, network, new_port=touched[1].changed or touched[1].activated)
+    timeout = ROLLBACK_AFTER + longest((*verify, *keeps))
     checkpoint = Checkpoint(
         devices=_checkpoint_devices(scene, network),
-        timeout=ROLLBACK_AFTER,
+        timeout=timeout,
         body=tuple(body),
-        verify=network_proof(scene, network),
-        why=f"have NetworkManager undo it after {ROLLBACK_AFTER} s unless it proves good",
+        verify=verify,
+        keeps=keeps,
+        undo=network_undo(touched, timeout + MARGIN),
+        why=f"have NetworkManager undo it after {timeout} s unless it proves good",
     )
     return Step(
         noun=Noun.NETWORK,
@@ -299,6 +326,18 @@ def _port_activation(network: Network, vlan: _Wanted) -> tuple[Command, ...]:
     if as_wanted and vlan.profile is not None and not (vlan.inactive or vlan.different):
         return ()
     return (_up(vlan),)
+
+
+def _touched(wanted: _Wanted, activations: tuple[Command, ...]) -> Touched:
+    return Touched(
+        uuid=wanted.uuid,
+        interface=wanted.interface,
+        kind=wanted.type,
+        profile=wanted.profile,
+        changed=bool(wanted.different),
+        activated=wanted.inactive and _up(wanted) in activations,
+        there=wanted.link is not None,
+    )
 
 
 def _checkpoint_devices(scene: Scene, network: Network) -> tuple[str, ...]:

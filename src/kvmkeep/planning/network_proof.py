@@ -2,41 +2,79 @@
 
 from __future__ import annotations
 
+import re
+
 from msgspec.structs import replace
 
 from kvmkeep.model.command import Command, Poll
 from kvmkeep.model.spec import Network
 from kvmkeep.planning.scene import Scene
 
+LIMIT = 4.0
+"""Seconds that anything may take to show. A change that is bad is undone within 10 s."""
+
+_DUPLICATE = 1
+"""arping(8) of iputils, "-D": what it ends with where somebody answers for the address."""
+
 
 def network_proof(scene: Scene, network: Network) -> tuple[Poll, ...]:
-    """Return what must hold in the kernel, and of the way to the host, for a change to be kept."""
+    """Return what must hold in the kernel for a change to be kept."""
     at = f"/sys/class/net/{network.bridge}/bridge"
-    # The kernel counts in hundredths of a second (USER_HZ).
-    polls = [
-        _ageing(network, f"{at}/ageing_time"),
-        _reads(f"{at}/stp_state", "1" if network.stp else "0", "the bridge's STP"),
-    ]
-    if network.stp:
-        delay = str(network.forward_delay * 100)
-        polls.append(_reads(f"{at}/forward_delay", delay, "the bridge's forward delay"))
     master = f"/sys/class/net/{network.vlan_interface}/master"
-    polls.append(
+    polls = [
         _poll(
             ("readlink", "--canonicalize-existing", master),
             f"/sys/devices/virtual/net/{network.bridge}",
             f"{network.vlan_interface} to be a port of {network.bridge}",
-        )
-    )
+        ),
+        _tagged(scene, network),
+    ]
     uplink = scene.links.get(scene.spec.uplink)
     if uplink is not None and uplink.carrier:
         state = f"/sys/class/net/{network.vlan_interface}/operstate"
         polls.append(_reads(state, "up", f"{network.vlan_interface}'s state"))
+    polls.append(_reads(f"{at}/stp_state", "1" if network.stp else "0", "the bridge's STP"))
+    # The kernel counts in hundredths of a second (USER_HZ).
+    if network.stp:
+        delay = str(network.forward_delay * 100)
+        polls.append(_reads(f"{at}/forward_delay", delay, "the bridge's forward delay"))
+    return (*polls, _ageing(network, f"{at}/ageing_time"))
+
+
+def ways_out(scene: Scene, network: Network, *, new_port: bool) -> tuple[Poll, ...]:
+    """Return what, if it answers before a change, must answer after it.
+
+    With STP, a new port of a bridge listens and learns before it passes a frame on.
+    """
+    polls: list[Poll] = []
     management = scene.facts.management
-    if management is not None and management.answers:
+    if management is not None:
         ping = ("ping", "-c", "1", "-W", "2", "-I", management.interface, management.gateway)
         polls.append(_poll(ping, "", f"the gateway {management.gateway} to answer"))
+    gateway = network.gateway
+    if gateway is not None and gateway.version == 4:
+        # The host has no address there: it asks as one does who looks for a free one (RFC 5227).
+        probe = ("arping", "-D", "-q", "-c", "3", "-w", "2", "-I", network.bridge, str(gateway))
+        poll = _poll(probe, "", f"the gateway {gateway} of network {network.name} to answer")
+        silent = 2 * network.forward_delay if network.stp and new_port else 0
+        command = replace(poll.command, ok=(_DUPLICATE,))
+        polls.append(replace(poll, command=command, limit=LIMIT + silent))
     return tuple(polls)
+
+
+def longest(polls: tuple[Poll, ...]) -> int:
+    """Return how many seconds the slowest of all may take beyond the usual limit."""
+    return round(max(poll.limit - LIMIT for poll in polls))
+
+
+def _tagged(scene: Scene, network: Network) -> Poll:
+    name, parent = re.escape(network.vlan_interface), re.escape(scene.spec.uplink)
+    line = f"^{name} *[|] {network.vlan} *[|] {parent}$"
+    return _poll(
+        ("grep", "--quiet", "--extended-regexp", "-e", line, "/proc/net/vlan/config"),
+        "",
+        f"{network.vlan_interface} to be VLAN {network.vlan} of {scene.spec.uplink}",
+    )
 
 
 def _ageing(network: Network, path: str) -> Poll:
@@ -53,8 +91,8 @@ def _reads(path: str, text: str, thing: str) -> Poll:
 def _poll(argv: tuple[str, ...], expect: str, message: str) -> Poll:
     return Poll(
         command=Command(argv=argv, why=f"wait for {message}", expect=expect, timeout=10.0),
-        limit=20.0,
-        every=1.0,
+        limit=LIMIT,
+        every=0.5,
         message=message,
-        otherwise="look at `nmcli device` and `journalctl -u NetworkManager`",
+        otherwise="Look at `ip -d link`, `nmcli device` and `journalctl -u NetworkManager`.",
     )

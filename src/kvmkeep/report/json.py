@@ -120,8 +120,12 @@ def _action_value(action: Action) -> Json:
                 "why": action.why,
                 "devices": action.devices,
                 "timeout": action.timeout,
+                "keeps": [_action_value(poll) for poll in action.keeps],
+                "arm": [_action_value(one) for one in action.undo.arm],
                 "body": [_command_value(command) for command in action.body],
                 "verify": [_action_value(poll) for poll in action.verify],
+                "undo": _command_value(action.undo.run),
+                "disarm": [_command_value(command) for command in action.undo.disarm],
             }
 
 

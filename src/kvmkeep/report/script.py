@@ -16,7 +16,7 @@ from kvmkeep.report.bash import (
     indented,
     say,
 )
-from kvmkeep.report.clean import one_line, shell_word
+from kvmkeep.report.clean import one_line, shell_line, shell_word
 
 _HEAD = """\
 set -eu -o pipefail
@@ -75,7 +75,8 @@ def _commands(action: Action) -> tuple[Command, ...]:
         case Poll():
             return (action.command,)
         case Checkpoint():
-            return (*action.body, *(poll.command for poll in action.verify))
+            polls = (*action.verify, *action.keeps)
+            return (*action.body, *(poll.command for poll in polls))
 
 
 def _about(plan: Plan) -> list[str]:
@@ -145,7 +146,13 @@ def _checkpoint_lines(checkpoint: Checkpoint) -> list[str]:
     roll_back = _with_variable(checkpoint.roll_back("CHECKPOINT"), path)
     destroy = _with_variable(checkpoint.destroy("CHECKPOINT"), path)
     by_itself = f"NetworkManager rolls the network back by itself within {checkpoint.timeout} s"
-    lines = [
+    undo = checkpoint.undo
+    lines = [line for poll in enumerate(checkpoint.keeps, 1) for line in _held_lines(*poll)]
+    disarm = [f"{shell_line(command.argv)} || true" for command in undo.disarm]
+    lines += ["kvmkeep_disarm() {", "  trap - EXIT INT TERM HUP", *indented(disarm), "}"]
+    lines += ["trap kvmkeep_disarm EXIT", "trap 'exit 130' INT TERM HUP"]
+    lines += [line for action in undo.arm for line in _action_lines(action)]
+    lines += [
         _comment(checkpoint.why),
         f"checkpoint={captured(checkpoint.create())}",
         'checkpoint=${checkpoint#o \\"}',
@@ -154,16 +161,31 @@ def _checkpoint_lines(checkpoint: Checkpoint) -> list[str]:
         "kvmkeep_roll_back() {",
         "  trap - EXIT INT TERM HUP",
         "  " + say("rolling the network back"),
+        f"  if {shell_line(undo.run.argv)}; then {destroy} || true; return; fi",
         f"  {roll_back} || {say(by_itself)}",
         "}",
         "trap kvmkeep_roll_back EXIT",
-        "trap 'exit 130' INT TERM HUP",
     ]
     for command in checkpoint.body:
         lines += _action_lines(command)
     for poll in checkpoint.verify:
         lines += _poll_lines(poll)
-    return [*lines, destroy, "trap - EXIT INT TERM HUP"]
+    for number, poll in enumerate(checkpoint.keeps, 1):
+        lines += [f'if [ "$kept_{number}" = yes ]; then', *_poll_lines(poll), "fi"]
+    lines += [destroy]
+    return [*lines, "kvmkeep_disarm"]
+
+
+def _held_lines(number: int, poll: Poll) -> list[str]:
+    """Return what notes whether something holds before the change."""
+    return [
+        _comment(f"is it so before the change: {poll.message}"),
+        "kvmkeep_holds() {",
+        *indented(condition_lines(poll.command)),
+        "}",
+        f"kept_{number}=no",
+        f"if kvmkeep_holds >/dev/null 2>&1; then kept_{number}=yes; fi",
+    ]
 
 
 def _with_variable(command: Command, variable: str) -> str:

@@ -122,10 +122,14 @@ def action_lines(action: Action) -> list[str]:
         case Checkpoint():
             inner = [f"$ {command_line(command)}" for command in action.body]
             inner += [line for poll in action.verify for line in action_lines(poll)]
+            kept = [f"$ {command_line(p.command)}   # if it did before" for p in action.keeps]
             return [
+                *(line for one in action.undo.arm for line in action_lines(one)),
                 f"$ {command_line(action.create())}",
-                *("  " + line for line in inner),
-                f"$ {command_line(action.destroy('CHECKPOINT'))}   # else it is rolled back",
+                *("  " + line for line in (*inner, *kept)),
+                f"  # else: $ {command_line(action.undo.run)}",
+                f"$ {command_line(action.destroy('CHECKPOINT'))}",
+                *(f"$ {command_line(command)}" for command in action.undo.disarm),
             ]
 
 

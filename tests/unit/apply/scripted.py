@@ -9,9 +9,22 @@ from enum import StrEnum
 from kvmkeep.apply.journal import Journal, Journals
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.stop import Stop
-from kvmkeep.model.command import Command, WriteFile
+from kvmkeep.model.command import Command, Undo, WriteFile
 from kvmkeep.model.facts import ImageFile
 from kvmkeep.model.plan import Noun, Report, Step, StepReport
+
+
+def command(line: str, **more: object) -> Command:
+    return Command(argv=tuple(line.split()), why=f"do {line}", **more)  # type: ignore[arg-type]
+
+
+UNDO = Undo(
+    arm=(WriteFile(path="/undo", content=b"", why="arm"), command("systemd-run undo")),
+    after=75,
+    run=command("systemctl start undo"),
+    disarm=(command("systemctl stop timer"), command("rm /undo")),
+)
+"""An undo of the network, as a checkpoint has it."""
 
 
 class Mode(StrEnum):
@@ -206,10 +219,6 @@ def new_journal(folder: MemoryFolder | None = None, ui: RecordingUi | None = Non
         host="build",
         troubled=(ui or RecordingUi()).warn,
     )
-
-
-def command(line: str, **more: object) -> Command:
-    return Command(argv=tuple(line.split()), why=f"do {line}", **more)  # type: ignore[arg-type]
 
 
 def step(what: str, *actions: object, **more: object) -> Step:

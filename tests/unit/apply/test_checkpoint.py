@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from unit.apply.scripted import RecordingUi, ScriptedDoor, command, ended, new_journal
+from msgspec.structs import replace
+from unit.apply.scripted import UNDO, RecordingUi, ScriptedDoor, command, ended, new_journal
 
 from kvmkeep.apply.checkpoint import change_network, wait_for_others
 from kvmkeep.apply.hands import Hands
@@ -19,9 +20,14 @@ CALL = (
 CREATE = CALL + "CheckpointCreate aouu 2 /d/1 /d/2 60 2"
 DESTROY = CALL + "CheckpointDestroy o /org/c/7"
 ROLL_BACK = CALL + "CheckpointRollback o /org/c/7"
+ARM = ["write /undo", "systemd-run undo"]
+UNDO_NOW = "systemctl start undo"
+DISARM = ["systemctl stop timer", "rm /undo"]
+NO_UNDO = {UNDO_NOW: lambda _n: ended(1)}
 PING = "ping gw"
 
 CHANGE = Checkpoint(
+    undo=UNDO,
     devices=("/d/1", "/d/2"),
     timeout=60,
     body=(command("nmcli add"),),
@@ -43,36 +49,86 @@ def change(machine: ScriptedDoor, checkpoint: Checkpoint = CHANGE) -> Failure | 
 def test_a_good_change_is_kept() -> None:
     machine = door()
     assert change(machine) is None
-    assert machine.ran == [CREATE, "nmcli add", PING, DESTROY]
+    assert machine.ran == [*ARM, CREATE, "nmcli add", PING, DESTROY, *DISARM]
 
 
-def test_a_bad_result_is_rolled_back_before_the_checkpoint_runs_out() -> None:
-    machine = door(**{PING: lambda _n: ended(1), ROLL_BACK: lambda _n: ended(stdout="a{su} 0\n")})
+def test_a_bad_result_is_undone_before_the_checkpoint_runs_out() -> None:
+    machine = door(**{PING: lambda _n: ended(1)})
     failure = change(machine)
     assert failure is not None
     assert failure.aftermath == "The network was rolled back to what it was before."
-    assert machine.ran[-1] == ROLL_BACK
-    assert DESTROY not in machine.ran
-    assert machine.now < 61
+    assert machine.ran[-2:] == [UNDO_NOW, DESTROY]
+    assert machine.now < 65
 
 
 def test_devices_that_could_not_be_rolled_back_are_named() -> None:
     machine = door(
         **{
             "nmcli": lambda _n: ended(4),
+            **NO_UNDO,
             ROLL_BACK: lambda _n: ended(stdout='a{su} 2 "/d/1" 0 "/d/2" 3\n'),
         }
     )
     failure = change(machine)
     assert failure is not None
-    assert failure.aftermath == "The network was rolled back, but not on: /d/2."
+    assert "rolled the network back, but not on /d/2;" in failure.aftermath
+    assert "timer of systemd has all as it was within 75 s" in failure.aftermath
+    assert UNDO_NOW in failure.aftermath
 
 
 def test_a_roll_back_that_fails_is_left_to_networkmanager() -> None:
-    machine = door(**{"nmcli": lambda _n: ended(4), ROLL_BACK: lambda _n: ended(1)})
+    machine = door(**{"nmcli": lambda _n: ended(4), ROLL_BACK: lambda _n: ended(1), **NO_UNDO})
     failure = change(machine)
     assert failure is not None
-    assert "NetworkManager does it by itself within 58 s" in failure.aftermath
+    assert "NetworkManager does it by itself within 48 s" in failure.aftermath
+    assert "a timer of systemd within 75 s in any case" in failure.aftermath
+
+
+def test_an_undo_that_fails_at_first_is_tried_again_since_networkmanager_may_be_starting() -> None:
+    machine = door(**{"nmcli": lambda _n: ended(4), UNDO_NOW: lambda n: ended(1 if n < 3 else 0)})
+    failure = change(machine)
+    assert failure is not None
+    assert failure.aftermath == "The network was rolled back to what it was before."
+    assert machine.ran.count(UNDO_NOW) == 3
+    assert ROLL_BACK not in machine.ran
+
+
+def test_what_did_not_answer_before_need_not_answer_after() -> None:
+    keeps = tuple(
+        Poll(command=command(line), limit=5, message=line) for line in ("ping a", "ping b")
+    )
+    checkpoint = replace(CHANGE, keeps=keeps)
+    silent = door(**{"ping a": lambda _n: ended(1)})
+    assert change(silent, checkpoint) is None
+    assert silent.ran.count("ping a") == 1
+    assert silent.ran.count("ping b") == 2
+    lost = door(**{"ping a": lambda n: ended(0 if n == 1 else 1)})
+    failure = change(lost, checkpoint)
+    assert failure is not None
+    assert failure.doing == "ping a"
+    assert UNDO_NOW in lost.ran
+
+
+def test_a_change_that_cannot_be_kept_is_undone() -> None:
+    for code, told in ((0, "rolled back to what"), (5, "is kept"), (1, "undone within 75 s")):
+        machine = door(
+            **{"systemctl stop": lambda _n: ended(1), UNDO_NOW: lambda _n, code=code: ended(code)}
+        )
+        failure = change(machine)
+        assert failure is not None
+        assert told in failure.aftermath
+
+
+def test_an_undo_that_cannot_be_armed_lets_nothing_be_changed() -> None:
+    machine = ScriptedDoor({"systemd-run": lambda _n: ended(1)})
+    failure = change(machine)
+    assert failure is not None
+    assert machine.ran == [*ARM, *DISARM]
+    assert failure.aftermath.startswith("The network was not touched.")
+    machine = ScriptedDoor({"systemd-run": lambda _n: ended(1), "rm": lambda _n: ended(1)})
+    failure = change(machine)
+    assert failure is not None
+    assert "the next run removes them" in failure.aftermath
 
 
 def test_a_change_that_took_too_long_has_been_rolled_back_already() -> None:
@@ -80,18 +136,18 @@ def test_a_change_that_took_too_long_has_been_rolled_back_already() -> None:
         machine.now += 100
         return ended()
 
-    machine = door(nmcli=slow, **{ROLL_BACK: lambda _n: ended(1)})
+    machine = door(nmcli=slow, **{ROLL_BACK: lambda _n: ended(1), **NO_UNDO})
     failure = change(machine)
     assert failure is not None
     assert "longer than its checkpoint's 60 s" in failure.problem
-    assert "has rolled it back by itself" in failure.aftermath
+    assert "by itself within 0 s" in failure.aftermath
     assert PING not in machine.ran
     machine = door(nmcli=slow)
     unverified = Checkpoint(
-        devices=("/d/1", "/d/2"), timeout=60, body=CHANGE.body, verify=(), why=""
+        undo=UNDO, devices=("/d/1", "/d/2"), timeout=60, body=CHANGE.body, verify=(), why=""
     )
     assert change(machine, unverified) is not None
-    assert DESTROY not in machine.ran
+    assert machine.ran[-2:] == [UNDO_NOW, DESTROY]
 
 
 def test_a_checkpoint_that_is_gone_is_a_failure() -> None:
@@ -99,7 +155,7 @@ def test_a_checkpoint_that_is_gone_is_a_failure() -> None:
     failure = change(machine)
     assert failure is not None
     assert failure.said == "no such checkpoint"
-    assert machine.ran[-1] == ROLL_BACK
+    assert machine.ran[-2:] == [UNDO_NOW, DESTROY]
 
 
 def test_without_a_checkpoint_nothing_is_changed() -> None:
@@ -107,7 +163,7 @@ def test_without_a_checkpoint_nothing_is_changed() -> None:
         machine = ScriptedDoor({CREATE: lambda _n, answer=answer: answer})
         failure = change(machine)
         assert failure is not None
-        assert machine.ran == [CREATE]
+        assert machine.ran == [*ARM, CREATE, *DISARM]
         assert "was not touched" in failure.aftermath
 
 
@@ -118,7 +174,7 @@ def test_a_bug_of_ours_is_rolled_back_too() -> None:
     machine = door(nmcli=broken)
     with pytest.raises(ZeroDivisionError):
         change(machine)
-    assert machine.ran[-1] == ROLL_BACK
+    assert machine.ran[-2:] == [UNDO_NOW, DESTROY]
 
 
 LIST = "busctl get-property"

@@ -7,6 +7,7 @@ import json
 import pytest
 from msgspec.structs import replace
 from unit.apply.scripted import (
+    UNDO,
     MemoryFolder,
     Mode,
     RecordingUi,
@@ -46,7 +47,7 @@ PLAN = Plan(
         ),
         step(
             "bridge",
-            Checkpoint(
+            Checkpoint(undo=UNDO,
                 devices=("/d/1",),
                 timeout=60,
                 body=(command("nmcli add"), command("nmcli up")),
@@ -58,10 +59,25 @@ PLAN = Plan(
 )  # fmt: skip
 
 ORDER = [
-    "lvs x", "lvcreate x", "qemu-img convert", "lvchange x", "write /root/kvm/a.xml",
-    "virsh start a", "virsh ping a", "busctl ... CheckpointCreate", "nmcli add", "nmcli up",
-    "ping gw", "busctl ... CheckpointDestroy",
-]  # fmt: skip
+    "lvs x",
+    "lvcreate x",
+    "qemu-img convert",
+    "lvchange x",
+    "write /root/kvm/a.xml",
+    "virsh start a",
+    "virsh ping a",
+    "write /undo",
+    "systemd-run undo",
+    "busctl ... CheckpointCreate",
+    "nmcli add",
+    "nmcli up",
+    "ping gw",
+    "busctl ... CheckpointDestroy",
+    "systemctl stop timer",
+    "rm /undo",
+]
+DISARMED = ["systemctl stop timer", "rm /undo"]
+UNDONE = ["systemctl start undo", "busctl ... CheckpointDestroy"]  # fmt: skip
 
 
 def world(**more: object) -> ScriptedDoor:
@@ -90,9 +106,18 @@ def test_all_actions_run_in_order() -> None:
     assert "waiting a to answer 0/30" in ui.told
 
 
-STEP_OF = [1, 1, 2, 2, 3, 4, 4, 5, 5, 5, 5, 5]
+STEP_OF = [1, 1, 2, 2, 3, 4, 4, *[5] * 9]
 POLLS = [number for number, line in enumerate(ORDER) if "ping" in line]
 OTHERS = [number for number in range(len(ORDER)) if number not in POLLS]
+
+
+def follows(number: int) -> list[str]:
+    """Return what is run once an action of the network's change has failed."""
+    if number < ORDER.index("write /undo"):
+        return []
+    if number < ORDER.index("nmcli add"):
+        return DISARMED
+    return UNDONE if number < ORDER.index("systemctl stop timer") else UNDONE[:1]
 
 
 def check_stopped(door: ScriptedDoor, report: Report, number: int) -> None:
@@ -101,12 +126,11 @@ def check_stopped(door: ScriptedDoor, report: Report, number: int) -> None:
     assert len(report.steps) == STEP_OF[number]
     assert all(one.outcome is Outcome.DONE for one in report.steps[:-1])
     after = short(door.ran[number + 1 :])
-    if number >= ORDER.index("nmcli add"):
-        assert after == ["busctl ... CheckpointRollback"]
+    assert after == follows(number)
+    if number >= ORDER.index("write /undo"):
         assert last.failure is not None
-        assert "rolled back" in last.failure.aftermath
-    else:
-        assert after == []
+        begun = number >= ORDER.index("nmcli add")
+        assert ("rolled back" if begun else "not touched") in last.failure.aftermath
 
 
 @pytest.mark.parametrize("mode", [Mode.BEFORE, Mode.AFTER, Mode.HANG])
@@ -120,7 +144,7 @@ def test_a_failure_stops_the_run_in_its_step(number: int, mode: Mode) -> None:
     assert last.outcome is (Outcome.CHANGED if changed else Outcome.FAILED)
     assert last.failure is not None
     assert last.detail
-    if number != ORDER.index("write /root/kvm/a.xml"):
+    if not ORDER[number].startswith("write"):
         assert last.failure.command is not None
         assert short([str(last.failure.command)]) == [ORDER[number]]
         assert last.failure.timed_out == (mode is Mode.HANG)
@@ -142,8 +166,8 @@ def test_ctrl_c_in_a_command_is_an_interruption(number: int) -> None:
     report = carry_out(door)
     assert report.steps[-1].outcome is Outcome.INTERRUPTED
     after = short(door.ran[number + 1 :])
-    begun = ORDER.index("nmcli add")
-    assert after == (["busctl ... CheckpointRollback"] if number >= begun else [])
+    kept = ORDER[number] in DISARMED  # whoever else is to run it next finds the undo armed
+    assert after == ([] if kept else follows(number))
 
 
 @pytest.mark.parametrize("number", range(len(ORDER)))
@@ -151,22 +175,19 @@ def test_a_request_to_stop_is_heard_at_each_action(number: int) -> None:
     door = world(stops_at=number)
     report = carry_out(door)
     ran = short(door.ran)
-    last = len(ORDER) - 1
-    if number == last:
+    if number >= ORDER.index("busctl ... CheckpointDestroy"):
         assert report.ok  # too late to stop anything
         return
     assert report.steps[-1].outcome is Outcome.INTERRUPTED
     expected = {
         "lvs x": ["lvs x", "lvcreate x"],
         "qemu-img convert": ["qemu-img convert", "lvchange x"],
-        "busctl ... CheckpointCreate": [
-            "busctl ... CheckpointCreate",
-            "busctl ... CheckpointRollback",
-        ],
     }
-    undone = ["busctl ... CheckpointRollback"] if number >= ORDER.index("nmcli add") else []
-    follow = expected.get(ORDER[number], [ORDER[number], *undone])
-    assert ran == [*ORDER[:number], *follow]
+    armed, begun = ORDER.index("write /undo"), ORDER.index("nmcli add")
+    if number >= armed:
+        assert ran == [*ORDER[: max(number + 1, begun)], *UNDONE]
+        return
+    assert ran == [*ORDER[:number], *expected.get(ORDER[number], [ORDER[number]])]
 
 
 def test_a_step_that_was_not_begun_has_no_failure() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from unit.apply.scripted import (
+    UNDO,
     MemoryFolder,
     RecordingUi,
     ScriptedDoor,
@@ -169,7 +170,7 @@ def test_a_file_cut_anywhere_still_tells_its_whole_lines(length: int) -> None:
 
 def test_a_checkpoint_is_told() -> None:
     folder = MemoryFolder()
-    checkpoint = Checkpoint(devices=(), timeout=60, body=(), verify=(), why="x")
+    checkpoint = Checkpoint(undo=UNDO, devices=(), timeout=60, body=(), verify=(), why="x")
     new_journal(folder).checkpoint("made", checkpoint, "/c/1")
     (lines,) = folder.files.values()
     assert b'"made"' in lines.lines[-1]

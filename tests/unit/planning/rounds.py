@@ -61,13 +61,25 @@ def _act(door: Door, action: Action) -> None:
         case WriteFile():
             door.write(action)
         case Poll():
-            deadline = door.clock() + action.limit
-            while not door.run(action.command).ok:
-                if door.clock() >= deadline:
-                    raise StepError(f"{action.message}: {action.command}")
-                door.sleep(action.every)
+            _wait(door, action)
         case Checkpoint():
-            at = door.run(action.create()).text.strip().removeprefix('o "').removesuffix('"')
-            for one in (*action.body, *action.verify):
-                _act(door, one)
-            _act(door, action.destroy(at))
+            _change(door, action)
+
+
+def _wait(door: Door, poll: Poll) -> None:
+    deadline = door.clock() + poll.limit
+    while not door.run(poll.command).ok:
+        if door.clock() >= deadline:
+            raise StepError(f"{poll.message}: {poll.command}")
+        door.sleep(poll.every)
+
+
+def _change(door: Door, change: Checkpoint) -> None:
+    kept = [poll for poll in change.keeps if door.run(poll.command).ok]
+    for one in change.undo.arm:
+        _act(door, one)
+    at = door.run(change.create()).text.strip().removeprefix('o "').removesuffix('"')
+    for one in (*change.body, *change.verify, *kept):
+        _act(door, one)
+    for one in (change.destroy(at), *change.undo.disarm):
+        _act(door, one)

@@ -192,11 +192,11 @@ def test_uplink_that_the_host_is_reached_through_is_refused(way: str) -> None:
     assert "this host is reached through it" in reasons(plan(host, wanted()))
 
 
-def test_gateway_that_never_answered_is_not_asked() -> None:
+def test_gateway_that_never_answered_is_asked_once() -> None:
     host, one = FakeHost(), wanted()
     host.management = ("mgmt0", "192.0.2.1", False)
     reach(host, one)
-    assert "ping" not in {call.argv[0] for call in host.calls}
+    assert [call.argv[0] for call in host.calls].count("ping") == 1
 
 
 def test_host_without_default_route() -> None:

@@ -6,7 +6,7 @@ import json
 from ipaddress import IPv4Address
 
 import pytest
-from unit.apply.scripted import command, step
+from unit.apply.scripted import UNDO, command, step
 
 from kvmkeep.model.command import Checkpoint, Command, Poll, WriteFile
 from kvmkeep.model.facts import (
@@ -113,7 +113,7 @@ PLAN = Plan(
             WriteFile(path="/f", content=SECRET, why="w", secret=True),
             WriteFile(path="/g", content=b"open", why="w"),
             Poll(command=command("p"), limit=5, message="m"),
-            Checkpoint(
+            Checkpoint(undo=UNDO,
                 devices=("/d",), timeout=6, body=(command("q"),), why="w",
                 verify=(Poll(command=command("r"), limit=5, message="m"),),
             ),

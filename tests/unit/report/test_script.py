@@ -18,7 +18,7 @@ from kvmkeep.apply.executor import apply_plan
 from kvmkeep.host.environment import PATH, environment
 from kvmkeep.host.machine_door import MachineDoor
 from kvmkeep.host.run import Setting
-from kvmkeep.model.command import Checkpoint, Command, Poll, WriteFile
+from kvmkeep.model.command import Checkpoint, Command, Poll, Undo, WriteFile
 from kvmkeep.model.plan import Plan, Refusal
 from kvmkeep.report.clean import shell_line
 from kvmkeep.report.script import holds_secrets, plan_script
@@ -46,6 +46,9 @@ if name == "fail" or name == "later" and called < 3:
 if name == "busctl" and "CheckpointCreate" in sys.argv:
     print('o "/org/freedesktop/NetworkManager/Checkpoint/1"')
 """
+UNDO = Undo(
+    arm=(command("act arm"),), after=75, run=command("act undo"), disarm=(command("act disarm"),)
+)
 NAMES = (
     "act", "probe", "ask", "answer", "later", "busctl", "nmcli", "fail", "never"
 )  # fmt: skip
@@ -148,7 +151,7 @@ def plan_in(root: str) -> Plan:
             ),
             step(
                 "network",
-                Checkpoint(
+                Checkpoint(undo=UNDO,
                     devices=("/d/1", "/d/2"), timeout=30, why="w",
                     body=(Command(argv=("nmcli", "add"), why="w"),),
                     verify=(Poll(command=Command(argv=("act", "up"), why="w"), limit=9, message="m"),),
@@ -196,14 +199,14 @@ BAD: dict[str, tuple[object, ...]] = {
         command("never"),
     ),
     "the network fails": (
-        Checkpoint(
+        Checkpoint(undo=UNDO,
             devices=("/d",), timeout=30, why="w", verify=(),
             body=(command("nmcli up"), command("fail"), command("never")),
         ),
         command("never"),
     ),
     "the network does not come up": (
-        Checkpoint(
+        Checkpoint(undo=UNDO,
             devices=("/d",), timeout=30, why="w",
             body=(command("nmcli up"),),
             verify=(Poll(command=command("fail"), limit=1, every=0.3, message="m"),),
@@ -224,7 +227,8 @@ def test_the_script_stops_where_the_executor_stops(benches: tuple[Bench, Bench],
         logs = [list(dict.fromkeys(log)) for log in logs]  # the number of tries is a matter of time
     assert logs[0] == logs[1]
     assert not any("never" in line for line in logs[0])
-    assert ("CheckpointRollback" in logs[0][-1]) == ("network" in name)
+    undone = [line for line in logs[0] if "undo" in line or "CheckpointDestroy" in line]
+    assert len(undone) == (2 if "network" in name else 0)
 
 
 def test_a_changed_host_stops_the_script_before_the_step(benches: tuple[Bench, Bench]) -> None:
@@ -243,10 +247,10 @@ def test_ctrl_c_in_the_network_change_rolls_it_back(benches: tuple[Bench, Bench]
         Command(argv=("/bin/sh", "-c", "kill -INT $PPID; sleep 0.2"), why="w"),
         command("never"),
     )
-    change = Checkpoint(devices=("/d",), timeout=30, why="w", verify=(), body=body)
+    change = Checkpoint(undo=UNDO, devices=("/d",), timeout=30, why="w", verify=(), body=body)
     done = by_hand.bash(Plan(steps=(step("one", change),)))
     assert done.returncode == 130
-    assert "CheckpointRollback" in by_hand.log()[-1]
+    assert ["undo" in by_hand.log()[-2], "CheckpointDestroy" in by_hand.log()[-1]] == [True, True]
     assert not any("never" in line for line in by_hand.log())
 
 
@@ -277,7 +281,7 @@ def test_an_empty_plan_is_a_script_that_does_nothing(benches: tuple[Bench, Bench
 def test_the_script_says_when_it_holds_secrets() -> None:
     secret = Command(argv=("chpasswd",), why="w", stdin=b"x:y\n", secret_stdin=True)
     poll = Poll(command=secret, limit=1, message="m")
-    change = Checkpoint(devices=(), timeout=1, body=(), verify=(poll,), why="w")
+    change = Checkpoint(undo=UNDO, devices=(), timeout=1, body=(), verify=(poll,), why="w")
     file = WriteFile(path="/f", content=b"x", why="w", secret=True)
     for action in (secret, poll, change, file):
         plan = Plan(steps=(step("one", action),))

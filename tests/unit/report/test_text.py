@@ -7,7 +7,7 @@ import shlex
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.apply.scripted import command, step
+from unit.apply.scripted import UNDO, command, step
 
 from kvmkeep.model.command import Checkpoint, Command, Poll, WriteFile
 from kvmkeep.model.plan import (
@@ -122,7 +122,7 @@ def test_each_command_can_be_shown_exactly() -> None:
         Command(argv=("virsh", "dumpxml"), why="w", stdin=b"12", stdout_to="/a b"),
         WriteFile(path="/etc/x", content=b"12345", why="w", mode=0o640),
         Poll(command=command("virsh ping"), limit=30, message="m"),
-        Checkpoint(
+        Checkpoint(undo=UNDO,
             devices=("/d",), timeout=60, body=(command("nmcli up"),), why="w",
             verify=(Poll(command=command("ping gw"), limit=5, message="m"),),
         ),

@@ -1,0 +1,228 @@
+"""What undoes a change of the network when nobody is left to do it.
+
+NetworkManager's checkpoint is gone once NetworkManager is restarted or the power was cut, and it
+activates devices anew that a `reapply` leaves in service. So before a change, a unit of systemd is
+written that has the profiles be as they were, to the byte, and activates them. kvmkeep itself
+starts it when the change proved bad; a timer does when kvmkeep was killed, and the next boot. The
+unit's file is the mark: as long as it is there, the change was not kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from kvmkeep.model.command import Command, Undo, WriteFile
+from kvmkeep.model.facts import Profile, Undoing
+from kvmkeep.model.names import UNDO_DIR, UNDO_FILE, UNDO_LINK, UNDO_TIMER, UNDO_UNIT
+from kvmkeep.model.plan import Noun, Risk, Step
+from kvmkeep.model.store import part_path
+from kvmkeep.planning.scene import Scene
+
+MARGIN = 15
+"""Seconds by which NetworkManager's checkpoint comes first: where it works, it is enough."""
+
+_GONE = 10
+"""nmcli(1), EXIT STATUS: connection, device, or access point does not exist."""
+_NOT_LOADED = 5
+"""What systemctl ends with for a unit that is not there: systemctl(1), "EXIT STATUS"."""
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=,@+!")
+
+_UNIT = f"""\
+# Written by kvmkeep before it changes the network, and removed once the change is kept or undone.
+[Unit]
+Description=Undo a network change that was not proven good
+Documentation=man:kvmkeep(1)
+After=NetworkManager.service
+Before=libvirtd.service virtqemud.service
+RequiresMountsFor={UNDO_DIR}
+StartLimitIntervalSec=10min
+StartLimitBurst=60
+
+[Service]
+Type=oneshot
+Restart=on-failure
+RestartSec=3s
+TimeoutStartSec=90s
+"""
+_INSTALL = """
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+class Touched(Struct, frozen=True, kw_only=True):
+    """What a change does to an interface: `profile` is the one from before, if there was one.
+
+    `changed` when the profile is modified, `activated` when it was not active before. `there`
+    tells whether the kernel had the interface.
+    """
+
+    uuid: str
+    interface: str
+    kind: str
+    profile: Profile | None
+    changed: bool
+    activated: bool
+    there: bool
+
+
+def network_undo(touched: tuple[Touched, ...], after: int) -> Undo:
+    """Return what undoes a change of a bridge and its port, given in this order."""
+    kept = [one.profile for one in touched if one.changed and one.profile is not None]
+    at_boot = _lasts(touched)
+    lines = [_line(command) for command in (*_undone(touched), *_forget())]
+    unit = _UNIT + "\n".join(lines) + "\n" + _INSTALL
+    return Undo(
+        arm=(
+            *_keep_files(kept),
+            WriteFile(
+                path=UNDO_FILE,
+                content=unit.encode(),
+                mode=0o644,
+                why="have the change undone by systemd unless it proves good",
+            ),
+            Command(
+                argv=("systemctl", "--quiet", "enable", UNDO_UNIT),
+                why="have it undone at the next boot, if the power goes out now",
+            )
+            if at_boot
+            else _reload(),
+            Command(
+                argv=(
+                    "systemd-run", "--quiet", f"--on-active={after}s",
+                    "--timer-property=AccuracySec=1s", f"--unit={UNDO_UNIT}",
+                ),
+                why=f"have it undone after {after} s, if nobody is left to say that it is good",
+            ),
+        ),
+        after=after,
+        run=_run(),
+        disarm=_forget(),
+    )  # fmt: skip
+
+
+def undo_steps(scene: Scene) -> tuple[Step, ...]:
+    """Return what ends an unfinished change of the network; it must come before another one."""
+    undoing = scene.facts.nm.undoing
+    if undoing is Undoing.NOTHING:
+        return ()
+    armed = undoing is Undoing.ARMED
+    return (
+        Step(
+            noun=Noun.NETWORK,
+            subject="networks",
+            what="undo the unfinished change" if armed else "remove what is left of an undo",
+            why=f"a run was stopped in it: {UNDO_FILE if armed else UNDO_DIR} is still there",
+            actions=(_reload(), _run()) if armed else _forget(),
+            risk=Risk.NETWORK,
+        ),
+    )
+
+
+def _lasts(touched: tuple[Touched, ...]) -> bool:
+    """Whether the change is more than an activation, which the next boot does anyhow."""
+    return any(one.changed or one.profile is None for one in touched)
+
+
+def _reload() -> Command:
+    return Command(argv=("systemctl", "daemon-reload"), why="have systemd read its units")
+
+
+def _run() -> Command:
+    return Command(
+        argv=("systemctl", "start", UNDO_UNIT),
+        why="undo the change of the network",
+        timeout=95.0,
+    )
+
+
+def _keep_files(profiles: list[Profile]) -> tuple[Command, ...]:
+    if not profiles:
+        return ()
+    files = tuple(profile.filename for profile in profiles)
+    copies = tuple(_copy(profile) for profile in profiles)
+    return (
+        Command(
+            argv=("mkdir", "--parents", "--mode=0755", UNDO_DIR),
+            why="make the folder of what is kept",
+        ),
+        *(
+            Command(
+                argv=("cp", "--archive", "--", file, copy),
+                why=f"keep the profile {file} as it is",
+            )
+            for file, copy in zip(files, copies, strict=True)
+        ),
+        Command(argv=("sync", "--", *copies, UNDO_DIR), why="have the copies survive a power cut"),
+    )
+
+
+def _copy(profile: Profile) -> str:
+    return f"{UNDO_DIR}/{profile.uuid}"
+
+
+def _undone(touched: tuple[Touched, ...]) -> Iterator[Command]:
+    """Yield what has all be as it was, in this order: ports before bridges, then the other way."""
+    for one in reversed(touched):
+        if one.profile is None:
+            yield _nmcli("connection", "delete", "uuid", one.uuid, gone=True)
+        elif one.activated and not _lasts(touched):
+            yield _nmcli("connection", "down", "uuid", one.uuid, gone=True)
+    for one in touched:
+        if one.changed and one.profile is not None:
+            file = one.profile.filename
+            yield _plain("cp", "--archive", "--", _copy(one.profile), file)
+            yield _nmcli("connection", "load", file)
+    yield from (_active_again(one) for one in touched if one.changed)
+    for one in touched:
+        if one.profile is None or (one.activated and not one.there and not _lasts(touched)):
+            yield _plain("test", "!", "-e", f"/sys/class/net/{one.interface}")
+
+
+def _active_again(one: Touched) -> Command:
+    """Return what has the kernel be as the profile says, with the guests on their bridge."""
+    if one.kind == "bridge":
+        return _nmcli("device", "reapply", one.interface)
+    return _nmcli("connection", "up", "uuid", one.uuid)
+
+
+def _nmcli(*words: str, gone: bool = False) -> Command:
+    return _plain("nmcli", "--wait", "20", *words, ok=(0, _GONE) if gone else (0,))
+
+
+def _plain(*argv: str, ok: tuple[int, ...] = (0,)) -> Command:
+    return Command(argv=argv, why="", ok=ok)
+
+
+def _stop_timer() -> Command:
+    return Command(
+        argv=("systemctl", "stop", UNDO_TIMER),
+        why="stop the timer of the undo",
+        ok=(0, _NOT_LOADED),
+    )
+
+
+def _forget() -> tuple[Command, ...]:
+    """Return what keeps the state that there is: rm(1) removes in the order that it is told."""
+    return (
+        _stop_timer(),
+        Command(
+            argv=("rm", "--recursive", "--force", "--", UNDO_FILE, part_path(UNDO_FILE), UNDO_LINK,
+                  UNDO_DIR),
+            why="remove the undo: the network stays as it is now",
+        ),
+    )  # fmt: skip
+
+
+def _line(command: Command) -> str:
+    """Return a command as a line of a unit; a dash lets it fail (systemd.service(5))."""
+    dash = "" if command.ok == (0,) else "-"
+    return f"ExecStart={dash}{' '.join(map(unit_word, command.argv))}"
+
+
+def unit_word(text: str) -> str:
+    """Return a word as it must be written in a command line of a unit (systemd.syntax(7))."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return text if text and set(text) <= _PLAIN else f'"{escaped}"'

@@ -1,0 +1,149 @@
+"""What undoes a change of the network when nobody is left to do it."""
+
+from __future__ import annotations
+
+import pytest
+from fakes.host import FakeHost
+from fakes.nm import FakeProfile
+from msgspec.structs import replace
+
+from kvmkeep.model.command import Checkpoint, Command, Undo, WriteFile
+from kvmkeep.model.facts import Undoing
+from kvmkeep.model.names import UNDO_DIR, UNDO_FILE, UNDO_LINK, UNDO_UNIT
+from kvmkeep.model.spec import Spec
+from kvmkeep.planning.network_undo import unit_word
+from kvmkeep.planning.plan import make_plan
+from tests.unit.planning.build import network, spec
+from tests.unit.planning.rounds import reach
+
+BRIDGE, PORT = "virbr1.223", "uplink0.223"
+
+
+def made() -> tuple[FakeHost, Spec]:
+    host, one = FakeHost(), spec(networks=(network(),))
+    reach(host, one)
+    return host, one
+
+
+def change_of(host: FakeHost, wanted: Spec) -> Checkpoint:
+    (step,) = make_plan(wanted, host.facts(wanted)).steps
+    (change,) = step.actions
+    assert isinstance(change, Checkpoint)
+    return change
+
+
+def undone_by(undo: Undo) -> list[str]:
+    """The commands of the unit."""
+    (file,) = (action for action in undo.arm if isinstance(action, WriteFile))
+    assert file.path == UNDO_FILE
+    lines = file.content.decode().splitlines()
+    return [line.removeprefix("ExecStart=") for line in lines if line.startswith("ExecStart=")]
+
+
+def uuid_of(host: FakeHost, interface: str) -> str:
+    return next(one.uuid for one in host.nm.profiles.values() if one.interface == interface)
+
+
+def test_new_profiles_are_deleted_and_their_devices_must_be_gone() -> None:
+    lines = undone_by(change_of(FakeHost(), spec()).undo)
+    delete_port, delete_bridge, no_bridge, no_port, *rest = lines
+    assert delete_port.startswith("-nmcli --wait 20 connection delete uuid ")
+    assert delete_bridge.startswith("-nmcli --wait 20 connection delete uuid ")
+    assert no_bridge == f'test "!" -e /sys/class/net/{BRIDGE}'.replace('"!"', "!")
+    assert no_port == f"test ! -e /sys/class/net/{PORT}"
+    assert rest[0] == "-systemctl stop kvmkeep-network-undo.timer"
+    assert rest[1].startswith("rm --recursive --force -- " + UNDO_FILE)
+
+
+def test_a_changed_profile_is_kept_before_and_put_back_to_the_byte() -> None:
+    host, _ = made()
+    uuid = uuid_of(host, BRIDGE)
+    file = f"/etc/NetworkManager/system-connections/{BRIDGE}.nmconnection"
+    undo = change_of(host, spec(networks=(network(ageing_time=300),))).undo
+    told = [str(action) for action in undo.arm if isinstance(action, Command)]
+    assert told[:3] == [
+        f"mkdir --parents --mode=0755 {UNDO_DIR}",
+        f"cp --archive -- {file} {UNDO_DIR}/{uuid}",
+        f"sync -- {UNDO_DIR}/{uuid} {UNDO_DIR}",
+    ]
+    kinds = [type(action) for action in undo.arm]
+    assert kinds[3] is WriteFile, "the unit is the mark: it comes after what it needs"
+    assert undone_by(undo)[:3] == [
+        f"cp --archive -- {UNDO_DIR}/{uuid} {file}",
+        f"nmcli --wait 20 connection load {file}",
+        f"nmcli --wait 20 device reapply {BRIDGE}",
+    ]
+    assert str(undo.run) == f"systemctl start {UNDO_UNIT}"
+
+
+def test_a_port_is_activated_again_and_what_was_down_is_taken_down() -> None:
+    host, _ = made()
+    port = uuid_of(host, PORT)
+    moved = replace(network(), vlan=224, bridge=BRIDGE, vlan_interface=PORT)
+    lines = undone_by(change_of(host, spec(networks=(moved,))).undo)
+    assert f"nmcli --wait 20 connection up uuid {port}" in lines
+    host.nm.profiles[port].device = ""
+    lines = undone_by(change_of(host, spec()).undo)
+    assert lines[0] == f"-nmcli --wait 20 connection down uuid {port}"
+    assert not [line for line in lines if line.startswith("test")], "the kernel had it before"
+    del host.nm.links[PORT]
+    assert f"test ! -e /sys/class/net/{PORT}" in undone_by(change_of(host, spec()).undo)
+
+
+def test_the_timer_comes_after_networkmanagers_own_rollback() -> None:
+    change = change_of(FakeHost(), spec(networks=(network(stp=False),)))
+    assert (change.timeout, change.undo.after) == (45, 60)
+    with_stp = change_of(FakeHost(), spec())
+    assert with_stp.undo.after == with_stp.timeout + 15 > 60
+
+
+@pytest.mark.parametrize("timer", [True, False])
+def test_a_change_that_was_left_armed_is_undone_before_anything_else(timer: bool) -> None:  # noqa: FBT001 - parametrized
+    host, before = made()
+    wanted = spec(networks=(network(ageing_time=300),))
+    change = change_of(host, wanted)
+    for action in change.undo.arm:
+        if isinstance(action, WriteFile):
+            host.write(action)
+        elif timer or action.argv[0] != "systemd-run":
+            assert host.run(action).ok
+    for command in change.body:
+        assert host.run(command).ok
+    assert host.facts(wanted).nm.undoing is Undoing.ARMED
+    undo, look = make_plan(wanted, host.facts(wanted)).steps
+    assert undo.what == "undo the unfinished change"
+    assert (look.actions, bool(look.assumes)) == ((), True)
+    undo, again = make_plan(before, host.facts(before)).steps
+    assert again.assumes, "what is changed back is not decided before it is seen"
+    reach(host, wanted)
+    assert host.nm.links[BRIDGE].ageing_time == 300
+    assert host.facts(wanted).nm.undoing is Undoing.NOTHING
+
+
+def test_what_is_left_of_an_undo_is_removed() -> None:
+    for path in (UNDO_LINK, f"{UNDO_DIR}/c0ffee"):
+        host, one = made()
+        host.put(path, b"")
+        assert host.facts(one).nm.undoing is Undoing.LEFT
+        (step,) = make_plan(one, host.facts(one)).steps
+        assert step.what == "remove what is left of an undo"
+        reach(host, one)
+        assert path not in host.files
+
+
+def test_words_of_a_unit() -> None:
+    assert unit_word("/etc/a-b.nmconnection") == "/etc/a-b.nmconnection"
+    assert unit_word("Wired 100% $x") == '"Wired 100%% $$x"'
+    assert unit_word('a"b\\') == '"a\\"b\\\\"'
+    assert unit_word("") == '""'
+
+
+def test_a_profile_of_others_is_put_back_under_its_own_name() -> None:
+    host = FakeHost()
+    wanted = spec(networks=(network(),))
+    reach(host, wanted)
+    profile: FakeProfile = host.nm.profiles[uuid_of(host, BRIDGE)]
+    host.files.pop(profile.path)
+    profile.name = "Guests 1"
+    lines = undone_by(change_of(host, spec(networks=(network(ageing_time=7),))).undo)
+    assert lines[0].endswith('"/etc/NetworkManager/system-connections/Guests 1.nmconnection"')

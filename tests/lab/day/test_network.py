@@ -6,6 +6,7 @@ Beta is pinged from the campus all the time, and its network is the one that is 
 from __future__ import annotations
 
 import json
+import logging
 import re
 from contextlib import contextmanager
 from datetime import datetime
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from labhost import Host
 
+_LOG = logging.getLogger(__name__)
 BRIDGE, PORT = f"virbr1.{INTERNAL}", f"ens802f1.{INTERNAL}"
 GATEWAY, OTHER = "10.5.68.254", "10.5.68.253"
 SHIM = """\
@@ -117,7 +119,7 @@ def beta_answers(site: Host, *, lost: int = 0) -> Iterator[None]:
     found = re.search(r"(\d+) packets transmitted, (\d+) received", told)
     assert found is not None, told
     sent, received = int(found[1]), int(found[2])
-    print(f"beta answered {received} of {sent}")
+    _LOG.info("beta answered %d of %d", received, sent)
     assert sent > 10
     assert received >= sent - 1 - lost, told
 
@@ -164,7 +166,7 @@ def test_a_change_after_which_the_gateway_is_silent_is_undone(site: Host) -> Non
     nothing_is_left(site)
     entries = last_run(site)
     seconds = moment(entries, "checkpoint", "undone") - moment(entries, "device", "reapply")
-    print(f"undone {seconds.total_seconds():.1f} s after it was made")
+    _LOG.info("undone %.1f s after it was made", seconds.total_seconds())
     assert seconds.total_seconds() < 15  # an emulated CPU: each command takes half a second
 
 

@@ -80,7 +80,7 @@ def test_a_roll_back_that_fails_is_left_to_networkmanager() -> None:
     machine = door(**{"nmcli": lambda _n: ended(4), ROLL_BACK: lambda _n: ended(1), **NO_UNDO})
     failure = change(machine)
     assert failure is not None
-    assert "NetworkManager does it by itself within 48 s" in failure.aftermath
+    assert "NetworkManager does it by itself within 38 s" in failure.aftermath
     assert "a timer of systemd within 75 s in any case" in failure.aftermath
 
 

@@ -84,7 +84,7 @@ def action_lines(action: Action) -> list[str]:
                 lines += [f"  {line}" for line in action_lines(one)]
             for poll in action.keeps:
                 lines += [f"  {line} (if it did before)" for line in action_lines(poll)]
-            for one in action.undo.disarm:
+            for one in (*action.undo.disarm, action.undo.settle):
                 lines += [f"  {line}" for line in action_lines(one)]
             return [*lines, f"  else $ {command_text(action.undo.run)}"]
 

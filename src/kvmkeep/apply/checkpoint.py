@@ -105,9 +105,10 @@ def _arm(hands: Hands, undo: Undo) -> Failure | None:
 def _disarm(hands: Hands, undo: Undo) -> Failure | None:
     """Keep the change; where that fails, undo it, so that nothing changes behind anybody's back."""
     with hands.stop.shield():
-        for command in undo.disarm:
+        for command in (*undo.disarm, undo.settle):
             result = attempt(hands, command)
             if not result.ok:
+                attempt(hands, undo.settle)
                 code = _undo(hands, undo)
                 return replace(failure_of(command, result), aftermath=_not_kept(undo, code))
     return None
@@ -200,7 +201,8 @@ def _bad_devices(result: Result) -> list[str]:
 
 def _not_begun(hands: Hands, checkpoint: Checkpoint) -> str:
     with hands.stop.shield():
-        ended = [attempt(hands, command).ok for command in checkpoint.undo.disarm]
+        undo = checkpoint.undo
+        ended = [attempt(hands, command).ok for command in (*undo.disarm, undo.settle)]
     told = (
         "The network was not touched. If another program or a killed run holds a checkpoint, "
         f"it ends by itself, ours within {checkpoint.timeout} s."

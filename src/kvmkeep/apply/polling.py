@@ -33,7 +33,7 @@ def wait_for(hands: Hands, poll: Poll) -> Failure | None:
         passed = clock() - began
         if result.ok or result.code == NOT_FOUND or passed >= poll.limit:
             break
-        hands.door.sleep(min(max(poll.every, _SHORTEST_PAUSE), poll.limit - passed))
+        hands.door.sleep(max(min(poll.every, poll.limit - passed), _SHORTEST_PAUSE))
         passed = clock() - began
     hands.journal.poll_ends(poll, result, tries, passed)
     if result.ok:

@@ -74,13 +74,15 @@ class Undo(Struct, frozen=True, kw_only=True):
 
     `arm` is done before the change; from then on it happens by itself `after` so many seconds,
     and at the host's next boot. `run` has it happen now, and does not return before it did.
-    `disarm` keeps the change; it may be done again, and where nothing is armed.
+    `disarm` keeps the change; it may be done again, and where nothing is armed. `settle` is done
+    after it: until then, `run` might be taken from memory.
     """
 
     arm: tuple[Command | WriteFile, ...]
     after: int
     run: Command
     disarm: tuple[Command, ...]
+    settle: Command
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True):

@@ -37,6 +37,7 @@ Documentation=man:kvmkeep(1)
 After=NetworkManager.service
 Before=libvirtd.service virtqemud.service kvmkeep-recover.service
 RequiresMountsFor={UNDO_DIR}
+ConditionPathExists={UNDO_FILE}
 StartLimitIntervalSec=10min
 StartLimitBurst=60
 
@@ -72,7 +73,7 @@ def network_undo(touched: tuple[Touched, ...], after: int) -> Undo:
     """Return what undoes a change of a bridge and its port, given in this order."""
     kept = [one.profile for one in touched if one.changed and one.profile is not None]
     at_boot = _lasts(touched)
-    lines = [_line(command) for command in (*_undone(touched), *_forget())]
+    lines = [_line(command) for command in (*_undone(touched), *_forget(), _reload())]
     unit = _UNIT + "\n".join(lines) + "\n" + _INSTALL
     return Undo(
         arm=(
@@ -100,6 +101,7 @@ def network_undo(touched: tuple[Touched, ...], after: int) -> Undo:
         after=after,
         run=_run(),
         disarm=_forget(),
+        settle=_reload(),
     )  # fmt: skip
 
 
@@ -115,7 +117,7 @@ def undo_steps(scene: Scene) -> tuple[Step, ...]:
             subject="networks",
             what="undo the unfinished change" if armed else "remove what is left of an undo",
             why=f"a run was stopped in it: {UNDO_FILE if armed else UNDO_DIR} is still there",
-            actions=(_reload(), _run()) if armed else _forget(),
+            actions=(_reload(), _run()) if armed else (*_forget(), _reload()),
             risk=Risk.NETWORK,
         ),
     )

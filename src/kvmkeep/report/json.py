@@ -125,7 +125,9 @@ def _action_value(action: Action) -> Json:
                 "body": [_command_value(command) for command in action.body],
                 "verify": [_action_value(poll) for poll in action.verify],
                 "undo": _command_value(action.undo.run),
-                "disarm": [_command_value(command) for command in action.undo.disarm],
+                "disarm": [
+                    _command_value(command) for command in (*action.undo.disarm, action.undo.settle)
+                ],
             }
 
 

@@ -148,7 +148,7 @@ def _checkpoint_lines(checkpoint: Checkpoint) -> list[str]:
     by_itself = f"NetworkManager rolls the network back by itself within {checkpoint.timeout} s"
     undo = checkpoint.undo
     lines = [line for poll in enumerate(checkpoint.keeps, 1) for line in _held_lines(*poll)]
-    disarm = [f"{shell_line(command.argv)} || true" for command in undo.disarm]
+    disarm = [f"{shell_line(command.argv)} || true" for command in (*undo.disarm, undo.settle)]
     lines += ["kvmkeep_disarm() {", "  trap - EXIT INT TERM HUP", *indented(disarm), "}"]
     lines += ["trap kvmkeep_disarm EXIT", "trap 'exit 130' INT TERM HUP"]
     lines += [line for action in undo.arm for line in _action_lines(action)]

@@ -130,6 +130,7 @@ def action_lines(action: Action) -> list[str]:
                 f"  # else: $ {command_line(action.undo.run)}",
                 f"$ {command_line(action.destroy('CHECKPOINT'))}",
                 *(f"$ {command_line(command)}" for command in action.undo.disarm),
+                f"$ {command_line(action.undo.settle)}",
             ]
 
 

@@ -221,7 +221,10 @@ def test_another_vlan_behind_a_bridge_whose_gateway_is_not_there(site: Host) -> 
 
 def test_a_bridge_that_others_took_down_and_up_gets_its_guests_back(site: Host) -> None:
     before = ports(site)
-    site.must(f"nmcli connection down {BRIDGE} && nmcli connection up {PORT}")
+    site.must(f"nmcli connection down {BRIDGE}")
+    gone = f"! test -e /sys/class/net/{BRIDGE} && ! test -e /sys/class/net/{PORT}"
+    site.until(gone, limit=30, what="the bridge to be gone")
+    site.must(f"nmcli --wait 60 connection up {BRIDGE}")
     assert len(ports(site)) < len(before)
     found = site.kvmkeep("check", "--json")
     todo = [one["todo"] for one in json.loads(found.stdout)["findings"] if "NIC" in one["what"]]

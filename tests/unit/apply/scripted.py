@@ -23,6 +23,7 @@ UNDO = Undo(
     after=75,
     run=command("systemctl start undo"),
     disarm=(command("systemctl stop timer"), command("rm /undo")),
+    settle=command("systemctl daemon-reload"),
 )
 """An undo of the network, as a checkpoint has it."""
 

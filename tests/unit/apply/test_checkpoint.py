@@ -22,7 +22,7 @@ DESTROY = CALL + "CheckpointDestroy o /org/c/7"
 ROLL_BACK = CALL + "CheckpointRollback o /org/c/7"
 ARM = ["write /undo", "systemd-run undo"]
 UNDO_NOW = "systemctl start undo"
-DISARM = ["systemctl stop timer", "rm /undo"]
+DISARM = ["systemctl stop timer", "rm /undo", "systemctl daemon-reload"]
 NO_UNDO = {UNDO_NOW: lambda _n: ended(1)}
 PING = "ping gw"
 

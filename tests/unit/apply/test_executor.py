@@ -75,8 +75,9 @@ ORDER = [
     "busctl ... CheckpointDestroy",
     "systemctl stop timer",
     "rm /undo",
+    "systemctl daemon-reload",
 ]
-DISARMED = ["systemctl stop timer", "rm /undo"]
+DISARMED = ["systemctl stop timer", "rm /undo", "systemctl daemon-reload"]
 UNDONE = ["systemctl start undo", "busctl ... CheckpointDestroy"]  # fmt: skip
 
 
@@ -106,7 +107,7 @@ def test_all_actions_run_in_order() -> None:
     assert "waiting a to answer 0/30" in ui.told
 
 
-STEP_OF = [1, 1, 2, 2, 3, 4, 4, *[5] * 9]
+STEP_OF = [1, 1, 2, 2, 3, 4, 4, *[5] * 10]
 POLLS = [number for number, line in enumerate(ORDER) if "ping" in line]
 OTHERS = [number for number in range(len(ORDER)) if number not in POLLS]
 
@@ -117,7 +118,8 @@ def follows(number: int) -> list[str]:
         return []
     if number < ORDER.index("nmcli add"):
         return DISARMED
-    return UNDONE if number < ORDER.index("systemctl stop timer") else UNDONE[:1]
+    kept = number >= ORDER.index("systemctl stop timer")
+    return ["systemctl daemon-reload", UNDONE[0]] if kept else UNDONE
 
 
 def check_stopped(door: ScriptedDoor, report: Report, number: int) -> None:

@@ -81,5 +81,5 @@ def _change(door: Door, change: Checkpoint) -> None:
     at = door.run(change.create()).text.strip().removeprefix('o "').removesuffix('"')
     for one in (*change.body, *change.verify, *kept):
         _act(door, one)
-    for one in (change.destroy(at), *change.undo.disarm):
+    for one in (change.destroy(at), *change.undo.disarm, change.undo.settle):
         _act(door, one)

@@ -47,8 +47,9 @@ if name == "busctl" and "CheckpointCreate" in sys.argv:
     print('o "/org/freedesktop/NetworkManager/Checkpoint/1"')
 """
 UNDO = Undo(
-    arm=(command("act arm"),), after=75, run=command("act undo"), disarm=(command("act disarm"),)
-)
+    arm=(command("act arm"),), after=75, run=command("act undo"), disarm=(command("act disarm"),),
+    settle=command("act reload"),
+)  # fmt: skip
 NAMES = (
     "act", "probe", "ask", "answer", "later", "busctl", "nmcli", "fail", "never"
 )  # fmt: skip

@@ -180,6 +180,24 @@ def test_how_the_host_is_reached() -> None:
     assert not iproute.answers(lab_host(ping=ended(1)), "ens802f0", "10.0.2.2")
 
 
+SESSIONS = """\
+0      0                 10.0.2.15:22          10.0.2.2:53412
+0      36       [::ffff:192.0.2.1]:22  [::ffff:192.0.2.9]:4022
+0      0            [2001:db8::1]:22     [2001:db8::7]:50000
+0      0                 127.0.0.1:22         127.0.0.1:40404
+0      0                 10.0.2.15:22          10.0.2.2:53999
+0      0     somewhere:22   nonsense:1
+short line
+"""
+
+
+def test_from_where_somebody_is_logged_in() -> None:
+    assert iproute.ssh_peers(Replay({"ss": SESSIONS})) == ("10.0.2.2", "192.0.2.9", "2001:db8::7")
+    many = "".join(f"0 0 10.0.2.15:22 10.0.2.{n}:1\n" for n in range(1, 9))
+    assert len(iproute.ssh_peers(Replay({"ss": many}))) == 3
+    assert iproute.ssh_peers(Replay({"ss": ended(127)})) == ()
+
+
 SIX = '[{"dst":"default","gateway":"fe80::1","dev":"eno2","metric":1024}]'
 
 

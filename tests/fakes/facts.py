@@ -111,7 +111,9 @@ def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
             ),
             undoing=undoing(host),
         ),
-        management=Management(interface=interface, gateway=gateway, answers=answers),
+        management=Management(
+            interface=interface, gateway=gateway, answers=answers, peers=tuple(host.peers)
+        ),
         domains=tuple(_domain(host, one) for one in host.libvirt.domains.values()),
         libvirt="9.0.0",
         emulator="/usr/bin/qemu-system-x86_64",

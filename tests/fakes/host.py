@@ -83,6 +83,8 @@ class FakeHost:
         self.calls: list[Command] = []
         self.memory = 64 << 30
         self.management = ("mgmt0", "192.0.2.1", True)
+        self.peers: dict[str, bool] = {}
+        """Who is logged in by SSH, and whether that machine answers."""
         self.mounts: set[str] = set()
         self.now = 0.0
         self.events: dict[int, Callable[[], None]] = {}
@@ -260,6 +262,9 @@ class FakeHost:
 
     def _ping(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         interface, gateway, answers = self.management
+        if argv[-1] in self.peers:
+            assert argv == ("-c", "1", "-W", "2", argv[-1])
+            return (0, "") if self.peers[argv[-1]] else (1, "")
         assert argv == ("-c", "1", "-W", "2", "-I", interface, gateway)
         return (0, "") if answers else (1, "")
 

@@ -200,6 +200,7 @@ def changing_a_bridge_in_use() -> Case:
     reach(host, spec(guest()))
     ET.SubElement(host.libvirt.domains["web"].live.find("devices/interface"), "target", dev="vnet0")
     host.nm.links["vnet0"] = FakeLink("vnet0", "tun", master="virbr1.223")
+    host.peers = {"192.0.2.77": True, "192.0.2.78": False}
     on = network(ageing_time=300, stp=False, vlan=224)
     return Case(
         host=host,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Annotated
 
 import msgspec
@@ -13,6 +14,11 @@ from kvmkeep.model.facts import Link
 LINKS = ("ip", "-json", "-details", "address", "show")
 ROUTES = ("ip", "-json", "route", "show", "default")
 ROUTES6 = ("ip", "-json", "-6", "route", "show", "default")
+
+SESSIONS = (
+    "ss", "--no-header", "--numeric", "--tcp", "state", "established", "( sport = :ssh )",
+)  # fmt: skip
+_MOST_PEERS = 3
 
 _HZ = 100
 """The kernel tells a bridge's times in hundredths of a second (USER_HZ)."""
@@ -93,6 +99,31 @@ def answers(door: Door, interface: str, gateway: str) -> bool:
     except Unanswered:
         return False
     return True
+
+
+def ssh_peers(door: Door) -> tuple[str, ...]:
+    """Return the addresses, a few at most, from which somebody is logged in by SSH (ss(8)).
+
+    sudo(8) hides SSH_CONNECTION, so the kernel is asked. Where it can't be, there are none.
+    """
+    try:
+        lines = ask(door, "SSH connections", SESSIONS).splitlines()
+    except Unanswered:
+        return ()
+    # Without a column for the state: Recv-Q, Send-Q, local address and port, peer's.
+    words = (line.split() for line in lines)
+    peers = {_peer(row[3].rpartition(":")[0].strip("[]")) for row in words if len(row) >= 4}
+    return tuple(sorted(peers - {""})[:_MOST_PEERS])
+
+
+def _peer(text: str) -> str:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return ""
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    address = address if mapped is None else mapped
+    return "" if address.is_loopback else str(address)
 
 
 def _link(row: _Link) -> Link:

@@ -160,12 +160,14 @@ class Nm(Struct, frozen=True, kw_only=True):
 class Management(Struct, frozen=True, kw_only=True):
     """How the host is reached: the interface of the default route and its gateway.
 
-    `answers` tells whether the gateway answered when it was observed.
+    `answers` tells whether the gateway answered when it was observed. `peers` are the addresses,
+    a few at most, from which somebody is logged in by SSH.
     """
 
     interface: str
     gateway: str
     answers: bool
+    peers: tuple[str, ...] = ()
 
 
 class Fingerprint(Struct, frozen=True, kw_only=True):

@@ -48,4 +48,5 @@ def _management(door: Door) -> Management | None:
         return None
     interface, gateway = route
     answers = iproute.answers(door, interface, gateway)
-    return Management(interface=interface, gateway=gateway, answers=answers)
+    peers = iproute.ssh_peers(door)
+    return Management(interface=interface, gateway=gateway, answers=answers, peers=peers)

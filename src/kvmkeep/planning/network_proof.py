@@ -51,6 +51,11 @@ def ways_out(scene: Scene, network: Network, *, new_port: bool) -> tuple[Poll, .
     if management is not None:
         ping = ("ping", "-c", "1", "-W", "2", "-I", management.interface, management.gateway)
         polls.append(_poll(ping, "", f"the gateway {management.gateway} to answer"))
+        # As far as somebody's own machine, who may be the one that waits for the end of this.
+        polls.extend(
+            _poll(("ping", "-c", "1", "-W", "2", peer), "", f"{peer} to answer, logged in by SSH")
+            for peer in management.peers
+        )
     gateway = network.gateway
     if gateway is not None and gateway.version == 4:
         # The host has no address there: it asks as one does who looks for a free one (RFC 5227).

@@ -199,6 +199,19 @@ def test_gateway_that_never_answered_is_asked_once() -> None:
     assert [call.argv[0] for call in host.calls].count("ping") == 1
 
 
+def test_who_is_logged_in_by_ssh_is_asked_before_and_after() -> None:
+    host, one = FakeHost(), wanted()
+    host.peers = {"192.0.2.77": True, "192.0.2.78": False}
+    (step,) = plan(host, one).steps
+    (change,) = step.actions
+    assert isinstance(change, Checkpoint)
+    asked = [str(poll.command) for poll in change.keeps if poll.command.argv[-1] in host.peers]
+    assert asked == ["ping -c 1 -W 2 192.0.2.77", "ping -c 1 -W 2 192.0.2.78"]
+    reach(host, one)
+    pings = [call.argv[-1] for call in host.calls if call.argv[0] == "ping"]
+    assert (pings.count("192.0.2.77"), pings.count("192.0.2.78")) == (2, 1)
+
+
 def test_host_without_default_route() -> None:
     one = wanted()
     facts: Facts = replace(FakeHost().facts(one), management=None)

@@ -86,6 +86,7 @@ TimeoutStopSec={stop}
 [Install]
 WantedBy=multi-user.target
 """,
+        # Of another type, it would hold the host's boot up until the last guest is ready.
         RECOVER: f"""\
 {SIGNATURE}
 [Unit]
@@ -96,9 +97,9 @@ After={_LIBVIRT} {GUESTS}
 After={_BELOW}
 
 [Service]
-Type=oneshot
+Type=exec
 ExecStart={program.line("recover")}
-TimeoutStartSec={start}
+RuntimeMaxSec={start}
 
 [Install]
 WantedBy=multi-user.target
@@ -113,7 +114,7 @@ After={_LIBVIRT} {GUESTS} {RECOVER}
 [Service]
 Type=oneshot
 ExecStart={program.line("watch")}
-# 6: another run of kvmkeep is at work. 9: something is to be known; kvmkeep check tells it too.
+# 6: another run of kvmkeep is at work, such as recovery. 9: kvmkeep check tells it too.
 SuccessExitStatus=6 9
 TimeoutStartSec={start}
 """,

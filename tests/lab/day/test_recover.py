@@ -110,7 +110,7 @@ def test_a_reboot_shuts_guests_down_cleanly_and_who_was_off_stays_off(site: Host
     site.must("echo 'vcpus: many' >> /etc/kvmkeep/guests/alpha.yaml")
     site.run("systemctl reboot")
     changed = f"test $(cat /proc/sys/kernel/random/boot_id) != {shlex.quote(before)}"
-    site.until(changed, limit=300, what="the host boots again")
+    site.until(changed, limit=600, what="the host boots again")
     site.lab.wait()
     recovered(site)
     assert steps_of(site, "shutdown --host") == [

@@ -171,6 +171,7 @@ def _roll_back(hands: Hands, checkpoint: Checkpoint, path: str, deadline: float)
     with hands.stop.shield():
         if _undo(hands, checkpoint.undo) == 0:
             attempt(hands, checkpoint.destroy(path))
+            attempt(hands, checkpoint.undo.settle)
             hands.journal.checkpoint("undone", checkpoint, path)
             return _ROLLED_BACK
         result = attempt(hands, checkpoint.roll_back(path))

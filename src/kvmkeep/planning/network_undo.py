@@ -73,7 +73,7 @@ def network_undo(touched: tuple[Touched, ...], after: int) -> Undo:
     """Return what undoes a change of a bridge and its port, given in this order."""
     kept = [one.profile for one in touched if one.changed and one.profile is not None]
     at_boot = _lasts(touched)
-    lines = [_line(command) for command in (*_undone(touched), *_forget(), _reload())]
+    lines = [_line(command) for command in (*_undone(touched), *_forget())]
     unit = _UNIT + "\n".join(lines) + "\n" + _INSTALL
     return Undo(
         arm=(
@@ -117,7 +117,7 @@ def undo_steps(scene: Scene) -> tuple[Step, ...]:
             subject="networks",
             what="undo the unfinished change" if armed else "remove what is left of an undo",
             why=f"a run was stopped in it: {UNDO_FILE if armed else UNDO_DIR} is still there",
-            actions=(_reload(), _run()) if armed else (*_forget(), _reload()),
+            actions=(_reload(), _run(), _reload()) if armed else (*_forget(), _reload()),
             risk=Risk.NETWORK,
         ),
     )

@@ -66,7 +66,7 @@ def nothing_is_left(site: Host) -> None:
     found = site.must(
         "ls -d /var/lib/kvmkeep/network-undo /etc/systemd/system/kvmkeep-network-undo*"
         " /etc/systemd/system/multi-user.target.wants/kvmkeep-network-undo* 2>/dev/null || true;"
-        "systemctl list-units --all --no-legend 'kvmkeep-network-undo*';"
+        "systemctl list-units --no-legend 'kvmkeep-network-undo*';"
         "systemctl is-failed --quiet kvmkeep-network-undo.service && echo failed || true"
     )
     assert found.strip() == ""

@@ -57,7 +57,7 @@ def test_a_bad_result_is_undone_before_the_checkpoint_runs_out() -> None:
     failure = change(machine)
     assert failure is not None
     assert failure.aftermath == "The network was rolled back to what it was before."
-    assert machine.ran[-2:] == [UNDO_NOW, DESTROY]
+    assert machine.ran[-3:] == [UNDO_NOW, DESTROY, DISARM[-1]]
     assert machine.now < 65
 
 
@@ -147,7 +147,7 @@ def test_a_change_that_took_too_long_has_been_rolled_back_already() -> None:
         undo=UNDO, devices=("/d/1", "/d/2"), timeout=60, body=CHANGE.body, verify=(), why=""
     )
     assert change(machine, unverified) is not None
-    assert machine.ran[-2:] == [UNDO_NOW, DESTROY]
+    assert machine.ran[-3:] == [UNDO_NOW, DESTROY, DISARM[-1]]
 
 
 def test_a_checkpoint_that_is_gone_is_a_failure() -> None:
@@ -155,7 +155,7 @@ def test_a_checkpoint_that_is_gone_is_a_failure() -> None:
     failure = change(machine)
     assert failure is not None
     assert failure.said == "no such checkpoint"
-    assert machine.ran[-2:] == [UNDO_NOW, DESTROY]
+    assert machine.ran[-3:] == [UNDO_NOW, DESTROY, DISARM[-1]]
 
 
 def test_without_a_checkpoint_nothing_is_changed() -> None:
@@ -174,7 +174,7 @@ def test_a_bug_of_ours_is_rolled_back_too() -> None:
     machine = door(nmcli=broken)
     with pytest.raises(ZeroDivisionError):
         change(machine)
-    assert machine.ran[-2:] == [UNDO_NOW, DESTROY]
+    assert machine.ran[-3:] == [UNDO_NOW, DESTROY, DISARM[-1]]
 
 
 LIST = "busctl get-property"

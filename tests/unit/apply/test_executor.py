@@ -78,7 +78,7 @@ ORDER = [
     "systemctl daemon-reload",
 ]
 DISARMED = ["systemctl stop timer", "rm /undo", "systemctl daemon-reload"]
-UNDONE = ["systemctl start undo", "busctl ... CheckpointDestroy"]  # fmt: skip
+UNDONE = ["systemctl start undo", "busctl ... CheckpointDestroy", "systemctl daemon-reload"]  # fmt: skip
 
 
 def world(**more: object) -> ScriptedDoor:

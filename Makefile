@@ -5,12 +5,13 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
 
-.PHONY: demo test check lab-test bench clean help
+.PHONY: demo test check lab-test torture bench clean help
 
 help:
 	@echo "make demo    bring up the lab and watch a guest being made in it"
 	@echo "make test    run all tests, the lab's included (under 60 minutes on 2 cores)"
 	@echo "make check   lint, types, contracts and the fast tests only"
+	@echo "make torture cut the lab's power N times at random moments (N=100 SEED=1)"
 	@echo "make bench   compare with what you would use instead"
 	@echo "make clean   remove the virtual environment (the lab: python3 -m lab down)"
 
@@ -29,6 +30,9 @@ check: $(STAMP)
 # Each worker has a lab of its own, which takes one core; a module is never divided.
 lab-test: $(STAMP)
 	$(PYTHON) -m pytest tests/lab -n 2 --dist loadfile --no-loadscope-reorder -v
+
+torture: $(STAMP)
+	PYTHONPATH=tests/lab $(PYTHON) -m tests.torture --rounds $(or $(N),3) --first $(or $(FIRST),0) --seed $(or $(SEED),1)
 
 bench: $(STAMP)
 	$(PYTHON) -m bench

@@ -1,0 +1,8 @@
+"""Power cuts at random moments, on the real thing: `make torture N=100 SEED=1`.
+
+Each round begins with two running guests, lets kvmkeep do one deed (torture.deeds), cuts the
+host's power at a random moment of it, switches it on again, and touches nothing until the units
+have recovered the guests. Then the deed is asked for again until it is done, and what must hold
+(torture.oath) is compared with other tools. A round is told by its number and the seed: the same
+two repeat it.
+"""

@@ -1,0 +1,146 @@
+"""What kvmkeep is doing when the power goes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from labhost import HOST_YAML, QUICK
+
+from tests.lab.day.conftest import ALPHA, GUESTS
+
+if TYPE_CHECKING:
+    from labhost import Host
+
+MARK = "of-alpha"
+DISK_MIB = 64
+
+
+def nothing(host: Host) -> None:
+    """Prepare or undo nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """One verb, and how a round with it begins and ends.
+
+    `lasts` is about how many seconds it takes in the lab: the cut comes within them. `done` is a
+    line of shell that succeeds once the deed was done, whether it was cut or not. `undo` leads
+    back to where a round begins.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    lasts: float
+    done: str
+    prepare: Callable[[Host], None] = nothing
+    undo: Callable[[Host], None] = nothing
+
+
+def good(host: Host, *argv: str) -> str:
+    """Run kvmkeep; it must end well. Return what it printed."""
+    done = host.kvmkeep(*argv)
+    assert done.returncode == 0, f"kvmkeep {' '.join(argv)}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def spec(host: Host, alpha: str = GUESTS["alpha"], host_yaml: str = HOST_YAML) -> None:
+    """Write the spec with another alpha, or another host."""
+    host.put_spec({**GUESTS, "alpha": alpha}, host_yaml)
+
+
+def _larger(host: Host) -> None:
+    size = host.must("lvs --noheadings --units m --nosuffix -o lv_size rl_build/vm-alpha-data")
+    more = f"data: {round(float(size)) + 8}MiB"
+    spec(host, GUESTS["alpha"].replace(f"data: {DISK_MIB}MiB", more))
+
+
+def _snapshot(host: Host) -> None:
+    good(host, "snapshot", "create", "alpha")
+    host.ssh("root", ALPHA, "echo later > /root/mark; sync")
+
+
+def _no_snapshots(host: Host) -> None:
+    for one in json.loads(good(host, "snapshot", "list", "--json", "alpha"))["sets"]:
+        good(host, "snapshot", "delete", "--yes", "alpha", one["set"])
+    host.ssh("root", ALPHA, f"echo {MARK} > /root/mark; sync")
+
+
+def _renamed_back(host: Host) -> None:
+    good(host, "shutdown", "gamma")
+    good(host, "rename", "--yes", "gamma", "alpha")
+    good(host, "start", "alpha")
+
+
+def _restored(host: Host) -> None:
+    (one,) = json.loads(good(host, "trash", "list", "--json"))["entries"]
+    good(host, "trash", "restore", "--yes", one["name"])
+    good(host, "start", "alpha")
+
+
+def _switched(word: str) -> Callable[[Host], None]:
+    return lambda host: spec(host, host_yaml=HOST_YAML.replace(QUICK, f"{QUICK}, {word}"))
+
+
+def _as_it_was(host: Host) -> None:
+    spec(host)
+    good(host, "apply", "--yes")
+
+
+NEWEST = "$(kvmkeep snapshot list --json alpha | jq -r '.sets | max_by(.taken) | .set')"
+DEEDS = (
+    Deed(
+        name="grow a disk",
+        argv=("apply", "--yes", "alpha"),
+        lasts=25,
+        prepare=_larger,
+        done="kvmkeep plan --exit-code alpha",
+    ),
+    Deed(
+        name="take a snapshot",
+        argv=("snapshot", "create", "alpha"),
+        lasts=20,
+        done="lvs --noheadings -o lv_name --select 'origin=vm-alpha-logs' rl_build | grep -q alpha",
+        undo=_no_snapshots,
+    ),
+    Deed(
+        name="go back to a snapshot",
+        argv=("snapshot", "revert", "--yes", "--shutdown", "alpha", NEWEST),
+        lasts=70,
+        prepare=_snapshot,
+        done=f"kvmkeep start alpha && ip netns exec campus ping -c 1 -W 60 {ALPHA}",
+        undo=_no_snapshots,
+    ),
+    Deed(
+        name="rename a guest",
+        argv=("rename", "--yes", "alpha", "gamma"),
+        lasts=20,
+        prepare=lambda host: good(host, "shutdown", "alpha") and None,
+        done="virsh domuuid gamma && ! virsh domuuid alpha",
+        undo=_renamed_back,
+    ),
+    Deed(
+        name="remove a guest",
+        argv=("remove", "--yes", "--shutdown", "alpha"),
+        lasts=45,
+        done="! virsh domuuid alpha",
+        undo=_restored,
+    ),
+    Deed(
+        name="change a network",
+        argv=("apply", "--yes"),
+        lasts=25,
+        prepare=_switched("ageing_time: 300"),
+        done="grep -qx 30000 /sys/class/net/virbr1.2368/bridge/ageing_time",
+        undo=_as_it_was,
+    ),
+    Deed(
+        name="shut a guest down",
+        argv=("shutdown", "alpha"),
+        lasts=20,
+        done="virsh domstate alpha | grep -q 'shut off'",
+        undo=lambda host: good(host, "start", "alpha") and None,
+    ),
+)

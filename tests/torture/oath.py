@@ -1,0 +1,60 @@
+"""What must hold whenever the dust has settled, looked at with other tools than ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.lab.day.conftest import ALPHA, BETA
+
+if TYPE_CHECKING:
+    from labhost import Host
+
+CHECKPOINTS = (
+    "busctl get-property org.freedesktop.NetworkManager /org/freedesktop/NetworkManager"
+    " org.freedesktop.NetworkManager Checkpoints"
+)
+LOOKS = {
+    "the group's volumes": "lvs -a --noheadings -o lv_name,lv_uuid rl_build | sort",
+    "the domains": "virsh list --all --name --uuid | sort",
+    "the profiles": "nmcli -t -f UUID,NAME connection show | grep -v vnet | sort",
+    "the kept definitions": "ls /root/kvm",
+    "nothing of a seed": "ls -A /var/lib/kvmkeep/seed",
+    "no half-written file": "find /var/lib/kvmkeep /root/kvm /etc/kvmkeep -name '*.part'",
+    "no checkpoint of NetworkManager": CHECKPOINTS,
+    "no unit of a run": "systemctl list-units --all --plain --no-legend 'kvmkeep-*' | awk '{print $1}' | sort",
+    "no guest stands still": "virsh list --state-paused --name",
+    "no merge": "lvs -a --noheadings -o lv_name --select 'lv_merging=1' rl_build",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Oath:
+    """How a host was before the first cut."""
+
+    foreign: str
+    seen: dict[str, str]
+
+    @classmethod
+    def sworn(cls, host: Host) -> Oath:
+        """Look at a host on which all is well."""
+        return cls(host.foreign_things(), {name: host.must(line) for name, line in LOOKS.items()})
+
+    def broken(self, host: Host) -> list[str]:
+        """Return what does not hold any more; both guests are to run."""
+        found = []
+        for name, line in LOOKS.items():
+            now = host.run(line).stdout
+            if now != self.seen[name]:
+                found.append(f"{name}: it was\n{self.seen[name]}and is\n{now}")
+        if host.foreign_things() != self.foreign:
+            found.append("foreign things have changed")
+        found += [
+            f"{address} does not answer"
+            for address in (ALPHA, BETA)
+            if host.run(f"ip netns exec campus ping -c 3 -W 30 {address}").returncode
+        ]
+        done = host.kvmkeep("plan", "--exit-code")
+        if done.returncode:
+            found.append(f"the plan is not empty:\n{done.stdout}{done.stderr}")
+        return found

@@ -49,6 +49,7 @@ def good(host: Host, *argv: str) -> str:
 def spec(host: Host, alpha: str = GUESTS["alpha"], host_yaml: str = HOST_YAML) -> None:
     """Write the spec with another alpha, or another host."""
     host.put_spec({**GUESTS, "alpha": alpha}, host_yaml)
+    host.must("sync")
 
 
 def _larger(host: Host) -> None:

@@ -17,7 +17,7 @@ CHECKPOINTS = (
 LOOKS = {
     "the group's volumes": "lvs -a --noheadings -o lv_name,lv_uuid rl_build | sort",
     "the domains": "virsh list --all --name --uuid | sort",
-    "the profiles": "nmcli -t -f UUID,NAME connection show | grep -v vnet | sort",
+    "the profiles": "nmcli -t -f UUID,NAME connection show | grep -vE ':(vnet[0-9]+|lo)$' | sort",
     "the kept definitions": "ls /root/kvm",
     "nothing of a seed": "ls -A /var/lib/kvmkeep/seed",
     "no half-written file": "find /var/lib/kvmkeep /root/kvm /etc/kvmkeep -name '*.part'",

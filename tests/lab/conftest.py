@@ -14,7 +14,9 @@ from lab.machine import Lab
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LONGEST = ("main_job", "faults", "refusals", "recover", "change", "disks", "snapshots", "remove")
+LONGEST = (
+    "main_job", "faults", "recover", "refusals", "change", "disks", "snapshots", "remove", "network",
+)  # fmt: skip
 """Modules that begin first, so that no worker is left with a long one in the end."""
 
 

@@ -19,6 +19,7 @@ _IO_ERROR = "I/O error"
 
 def guest_findings(patient: Patient) -> Iterator[Finding]:
     """Return what is wrong with guests, and with domains that nobody wrote a spec for."""
+    yield from _order(patient)
     for domain in patient.facts.domains:
         yield from _state(domain)
     inside = {one.guest: one for one in patient.vitals.inside}
@@ -31,6 +32,21 @@ def guest_findings(patient: Patient) -> Iterator[Finding]:
         yield from _left(patient, guest, own)
         if guest.name in inside and own.state is DomainState.RUNNING:
             yield from _answers(guest, inside[guest.name])
+
+
+def _order(patient: Patient) -> Iterator[Finding]:
+    """Tell of needs that nobody minds: libvirt starts all of its domains at once."""
+    needy = [one.name for one in patient.spec.guests if one.run.needs]
+    if not needy or patient.facts.units.take_over:
+        return
+    yield Finding(
+        name="order-not-kept",
+        severity=Severity.WARNING,
+        subject="host",
+        what=f"nothing starts guests in the order of their needs ({', '.join(needy)})",
+        why="after a power cut libvirt starts all at once, also those that miss what they need",
+        todo="kvmkeep install-units",
+    )
 
 
 def _state(domain: Domain) -> Iterator[Finding]:

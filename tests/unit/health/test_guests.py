@@ -8,10 +8,11 @@ from msgspec.structs import replace
 from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.facts import SeedFile, TrashFolder
 from kvmkeep.model.health import Severity
+from kvmkeep.model.host_units import RECOVER, SIGNATURE, HostUnits, UnitFile
 from kvmkeep.model.names import STATE_EMPTYING, STATE_FRESH, TAG_HELD, TAG_START
 from kvmkeep.model.run_mark import RunMark
 from kvmkeep.model.spec import ReadyTcp
-from kvmkeep.model.units import Size
+from kvmkeep.model.units import GuestName, Size
 from kvmkeep.model.vitals import Inside, LastRun, Space
 from tests.unit.health.build import DISK, GIB, ROOT, SPEC, domain, findings, only, volume
 from tests.unit.planning.build import guest, network, spec
@@ -34,6 +35,16 @@ RUN = LastRun(name="20261124-x", command_line="kvmkeep apply", outcome="", alive
 )
 def test_guests_that_do_not_run(one: Domain, severity: Severity, name: str) -> None:
     assert only(severity, name, domains=(one,)).subject == "guest web"
+
+
+def test_needs_that_nobody_minds() -> None:
+    base = guest()
+    wanted = spec(replace(base, run=replace(base.run, needs=(GuestName("db"),))))
+    told = {one.name: one for one in findings(wanted)}["order-not-kept"]
+    assert (told.severity, told.todo) == (WARNING, "kvmkeep install-units")
+    assert "(web)" in told.what
+    units = HostUnits(files=(UnitFile(name=RECOVER, text=f"{SIGNATURE}\n", enabled=True),))
+    assert "order-not-kept" not in {one.name for one in findings(wanted, units=units)}
 
 
 def test_guests_that_the_last_word_says_something_of() -> None:

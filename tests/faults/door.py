@@ -315,6 +315,7 @@ def half_run(host: FakeHost, command: Command) -> None:
 
 def digest(host: FakeHost) -> str:
     """Return all that runs may change on the host, as text that can be compared."""
+    host.nm.flush()
     domains = [pair for pair in sorted(host.libvirt.domains.items()) if pair[0] != "legacy"]
     return repr(
         (

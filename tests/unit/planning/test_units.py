@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess  # noqa: TID251 - systemd itself
-from pathlib import Path
-
-import pytest
 from fakes.host import FakeHost
 from msgspec.structs import replace
 
@@ -26,8 +21,6 @@ from kvmkeep.planning.units import plan_install, plan_uninstall
 from tests.unit.planning.build import guest, spec
 from tests.unit.planning.rounds import reach
 from tests.unit.planning.test_recover import site
-
-ANALYZE = shutil.which("systemd-analyze") or ""
 
 
 def installed() -> tuple[FakeHost, Spec]:
@@ -156,18 +149,3 @@ def test_the_command_lines_name_the_spec_and_survive_systemd() -> None:
     program = Program(path="/usr/bin/kvmkeep", options=("--spec", "/srv/50% spec"))
     text = unit_texts(program, start=1, stop=2)[RECOVER]
     assert "ExecStart=/usr/bin/kvmkeep recover --spec '/srv/50%% spec'\n" in text
-
-
-@pytest.mark.skipif(not ANALYZE, reason="needs systemd-analyze")
-def test_systemd_finds_nothing_wrong_with_them(tmp_path: Path) -> None:
-    program = tmp_path / "kvmkeep"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    for name, text in unit_texts(Program(path=str(program)), start=660, stop=400).items():
-        (tmp_path / name).write_text(text)
-    done = subprocess.run(
-        [ANALYZE, "verify", "--man=no", *(str(tmp_path / name) for name in UNITS)],
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-    told = [line for line in done.stderr.splitlines() if "kvmkeep" in line]
-    assert (done.returncode, told) == (0, []), done.stderr

@@ -1,0 +1,26 @@
+"""systemd itself reads the units that `install-units` writes (systemd-analyze(1))."""
+
+from __future__ import annotations
+
+import subprocess  # noqa: TID251 - systemd itself
+from pathlib import Path
+
+import pytest
+
+from kvmkeep.model.host_units import UNITS
+from kvmkeep.planning.unit_files import Program, unit_texts
+
+
+@pytest.mark.machine
+def test_systemd_finds_nothing_wrong_with_them(tmp_path: Path) -> None:
+    program = tmp_path / "kvmkeep"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    for name, text in unit_texts(Program(path=str(program)), start=660, stop=400).items():
+        (tmp_path / name).write_text(text)
+    done = subprocess.run(
+        ["/usr/bin/systemd-analyze", "verify", "--man=no", *(str(tmp_path / name) for name in UNITS)],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    told = [line for line in done.stderr.splitlines() if "kvmkeep" in line]
+    assert (done.returncode, told) == (0, []), done.stderr

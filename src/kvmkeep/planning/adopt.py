@@ -22,7 +22,8 @@ from kvmkeep.planning.domain_xml import sha256
 from kvmkeep.planning.domains import is_guest, kept_path
 from kvmkeep.planning.kept import kept_step
 from kvmkeep.planning.marks import full_name, retag, same_tags
-from kvmkeep.planning.network import network_refusals, network_steps
+from kvmkeep.planning.network import network_steps
+from kvmkeep.planning.network_refusals import network_refusals
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.scene import Scene, active, make_scene, owned
 from kvmkeep.planning.taking import unmarked

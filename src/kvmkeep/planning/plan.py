@@ -26,7 +26,8 @@ from kvmkeep.planning.domains import (
 from kvmkeep.planning.grow import grow_notes, grow_refusals, grow_steps, later_grow_steps
 from kvmkeep.planning.images import ImageWork, image_notes, image_refusals, image_works
 from kvmkeep.planning.kept import kept_step
-from kvmkeep.planning.network import network_notes, network_refusals, network_steps
+from kvmkeep.planning.network import network_notes, network_steps
+from kvmkeep.planning.network_refusals import network_refusals
 from kvmkeep.planning.nic_places import place_refusals
 from kvmkeep.planning.order import in_order, unwilling_needs
 from kvmkeep.planning.scene import Scene, make_scene

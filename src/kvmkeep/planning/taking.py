@@ -12,7 +12,7 @@ from kvmkeep.model.spec import Network, Spec
 from kvmkeep.model.units import GuestName, Label
 from kvmkeep.planning.drift import differences, settings
 from kvmkeep.planning.finding import find
-from kvmkeep.planning.network import own_profile
+from kvmkeep.planning.network_profiles import own_profile
 from kvmkeep.planning.scene import Scene, make_scene
 
 _HARMLESS = {

@@ -1,0 +1,128 @@
+"""The profiles of NetworkManager that a network of the spec should have, beside those it has.
+
+Settings and their words are those of nm-settings-nmcli(5).
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from kvmkeep.model.facts import Link, Profile
+from kvmkeep.model.names import NM_MARK, profile_uuid
+from kvmkeep.model.spec import Network
+from kvmkeep.planning.scene import Scene
+
+_LEFT_AS_FOUND = frozenset(
+    ["connection.autoconnect", "connection.autoconnect-slaves", "ipv4.method", "ipv6.method"]
+)
+"""How a profile that was taken over comes up is left to whoever made it."""
+
+Settings = tuple[tuple[str, str], ...]
+
+
+class WantedProfile(Struct, frozen=True, kw_only=True):
+    """A profile as it should be. `link` is the kernel's interface of it, if there is one."""
+
+    uuid: str
+    type: str
+    interface: str
+    settings: Settings
+    profile: Profile | None
+    link: Link | None
+
+    interfaces: dict[str, str]
+    """The interface of each profile, by its UUID: masters and parents may be told by either."""
+
+    @property
+    def different(self) -> Settings:
+        """The settings of an existing profile that are not as wanted.
+
+        What NetworkManager did not tell is not compared: names come and go with its versions.
+        """
+        return tuple((key, value) for key, value, found in self.changes if found)
+
+    @property
+    def changes(self) -> tuple[tuple[str, str, str], ...]:
+        """The same, each with what it is now."""
+        if self.profile is None:
+            return ()
+        return tuple(
+            (key, value, found)
+            for key, value in self.settings
+            if (found := _word(self.profile.setting(key)))
+            and self.interfaces.get(found, found) != value
+        )
+
+    @property
+    def inactive(self) -> bool:
+        """Whether the profile exists without being active on its interface."""
+        return self.profile is not None and self.profile.device != self.interface
+
+
+def wanted_profiles(scene: Scene, network: Network) -> tuple[WantedProfile, WantedProfile]:
+    """Return the bridge's profile, and that of the VLAN interface which is its port."""
+    common = (("connection.stable-id", NM_MARK), ("connection.autoconnect", "yes"))
+    mtu = (("802-3-ethernet.mtu", str(network.mtu)),) if network.mtu else ()
+    bridge: Settings = (
+        *common,
+        # Named connection.autoconnect-ports since NetworkManager 1.46; the old name still works.
+        ("connection.autoconnect-slaves", "1"),
+        ("bridge.ageing-time", str(network.ageing_time)),
+        ("bridge.stp", "yes" if network.stp else "no"),
+        ("bridge.forward-delay", str(network.forward_delay)),
+        *mtu,
+        ("ipv4.method", "disabled"),
+        ("ipv6.method", "disabled"),
+    )
+    vlan: Settings = (
+        *common,
+        ("connection.master", network.bridge),
+        ("connection.slave-type", "bridge"),
+        ("vlan.parent", scene.spec.uplink),
+        ("vlan.id", str(network.vlan)),
+        *mtu,
+    )
+
+    interfaces = {one.uuid: one.interface for one in scene.facts.nm.profiles}
+
+    def wanted(kind: str, interface: str, settings: Settings) -> WantedProfile:
+        profile = own_profile(scene, kind, interface)
+        uuid = profile_uuid(scene.spec.host.name, interface)
+        if profile is not None and profile.uuid != uuid:
+            settings = tuple(pair for pair in settings if pair[0] not in _LEFT_AS_FOUND)
+        return WantedProfile(
+            uuid=profile.uuid if profile is not None else uuid,
+            type=kind,
+            interface=interface,
+            settings=settings,
+            profile=profile,
+            link=scene.links.get(interface),
+            interfaces=interfaces,
+        )
+
+    return (
+        wanted("bridge", network.bridge, bridge),
+        wanted("vlan", network.vlan_interface, vlan),
+    )
+
+
+def own_profile(scene: Scene, kind: str, interface: str) -> Profile | None:
+    """Return our profile of an interface: by the UUID we derive, or else by our mark.
+
+    A profile that was taken over keeps the UUID that it was made with.
+    """
+    derived = scene.profiles.get(profile_uuid(scene.spec.host.name, interface))
+    if derived is not None:
+        return derived
+    marked = [
+        profile
+        for profile in scene.facts.nm.profiles
+        if (profile.type, profile.interface) == (kind, interface)
+        and profile.setting("connection.stable-id") == NM_MARK
+    ]
+    return marked[0] if len(marked) == 1 else None
+
+
+def _word(text: str) -> str:
+    """Return a setting without nmcli's explanation in brackets: `1 (yes)` is `1`."""
+    return text.partition(" (")[0]

@@ -19,6 +19,7 @@ from kvmkeep.model.names import UNDO_DIR, UNDO_FILE, UNDO_LINK, UNDO_TIMER, UNDO
 from kvmkeep.model.plan import Noun, Risk, Step
 from kvmkeep.model.store import part_path
 from kvmkeep.planning.scene import Scene
+from kvmkeep.planning.unit_word import unit_word
 
 MARGIN = 15
 """Seconds by which NetworkManager's checkpoint comes first: where it works, it is enough."""
@@ -27,7 +28,6 @@ _GONE = 10
 """nmcli(1), EXIT STATUS: connection, device, or access point does not exist."""
 _NOT_LOADED = 5
 """What systemctl ends with for a unit that is not there: systemctl(1), "EXIT STATUS"."""
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=,@+!")
 
 _UNIT = f"""\
 # Written by kvmkeep before it changes the network, and removed once the change is kept or undone.
@@ -222,9 +222,3 @@ def _line(command: Command) -> str:
     """Return a command as a line of a unit; a dash lets it fail (systemd.service(5))."""
     dash = "" if command.ok == (0,) else "-"
     return f"ExecStart={dash}{' '.join(map(unit_word, command.argv))}"
-
-
-def unit_word(text: str) -> str:
-    """Return a word as it must be written in a command line of a unit (systemd.syntax(7))."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return text if text and set(text) <= _PLAIN else f'"{escaped}"'

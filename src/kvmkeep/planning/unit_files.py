@@ -5,7 +5,6 @@ The guests' own QEMU processes belong to none of them: libvirt starts each in a 
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 
 from msgspec import Struct
@@ -15,6 +14,7 @@ from kvmkeep.model.facts import Facts
 from kvmkeep.model.host_units import GUESTS, RECOVER, SIGNATURE, TIMER, WATCH
 from kvmkeep.model.spec import DEFAULT_STOP, Spec
 from kvmkeep.planning.shutdown import ASKING
+from kvmkeep.planning.unit_word import unit_word
 
 PATIENCE = 180
 """Seconds that the units wait for another run of kvmkeep to end."""
@@ -37,8 +37,8 @@ class Program(Struct, frozen=True, kw_only=True):
     options: tuple[str, ...] = ()
 
     def line(self, *words: str) -> str:
-        """Return a command line as systemd takes it: a percent sign is doubled."""
-        return shlex.join((self.path, *words, *self.options)).replace("%", "%%")
+        """Return a command line as systemd takes it."""
+        return " ".join(map(unit_word, (self.path, *words, *self.options)))
 
 
 def stop_seconds(spec: Spec, facts: Facts) -> int:

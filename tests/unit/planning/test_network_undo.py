@@ -11,8 +11,8 @@ from kvmkeep.model.command import Checkpoint, Command, Undo, WriteFile
 from kvmkeep.model.facts import Undoing
 from kvmkeep.model.names import UNDO_DIR, UNDO_FILE, UNDO_LINK, UNDO_UNIT
 from kvmkeep.model.spec import Spec
-from kvmkeep.planning.network_undo import unit_word
 from kvmkeep.planning.plan import make_plan
+from kvmkeep.planning.unit_word import unit_word
 from tests.unit.planning.build import network, spec
 from tests.unit.planning.rounds import reach
 

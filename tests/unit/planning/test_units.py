@@ -146,6 +146,7 @@ def test_apply_gives_the_flag_back_where_somebody_removed_the_units() -> None:
 
 
 def test_the_command_lines_name_the_spec_and_survive_systemd() -> None:
-    program = Program(path="/usr/bin/kvmkeep", options=("--spec", "/srv/50% spec"))
+    """systemd expands `%` and `$` in quotes as well (systemd.service(5), "COMMAND LINES")."""
+    program = Program(path="/usr/bin/kvmkeep", options=("--spec", "/srv/50% of $it's"))
     text = unit_texts(program, start=1, stop=2)[RECOVER]
-    assert "ExecStart=/usr/bin/kvmkeep recover --spec '/srv/50%% spec'\n" in text
+    assert 'ExecStart=/usr/bin/kvmkeep recover --spec "/srv/50%% of $$it\'s"\n' in text

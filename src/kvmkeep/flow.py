@@ -66,7 +66,7 @@ class Context(Struct, frozen=True, kw_only=True):
     `agents` names the guests whose agents are asked with each look. `door` must share `stop`:
     `MachineDoor(Setting(stop=stop))`. Where nobody is there to be asked, a run waits `patience`
     seconds for another one to end, and goes by the last good spec (`last_good`) where the present
-    one has mistakes.
+    one has mistakes, and by the `spare` one where none was kept either.
     """
 
     spec_dir: str
@@ -80,6 +80,7 @@ class Context(Struct, frozen=True, kw_only=True):
     agents: tuple[str, ...] = ()
     patience: float = 0.0
     last_good: bool = False
+    spare: Spec | None = None
 
 
 def load_spec(ctx: Context, seen: dict[str, bytes] | None = None) -> Spec:
@@ -91,12 +92,12 @@ def load_spec(ctx: Context, seen: dict[str, bytes] | None = None) -> Spec:
     try:
         spec = load(ctx.spec_dir, ctx.door, seen=files)
     except SpecError as error:
-        good = last_good(ctx.spec_dir, ctx.door) if ctx.last_good else None
-        if good is None:
+        other, instead = _stand_in(ctx)
+        if other is None:
             raise
-        spec, time = good
+        spec = other
         ctx.ui.warn(
-            f"the spec has mistakes, so this goes by the last good one, of {time}; "
+            f"the spec has mistakes, {instead}; "
             f"kvmkeep validate tells all; the first is: {error.message.splitlines()[0]}"
         )
         files = {}
@@ -104,6 +105,15 @@ def load_spec(ctx: Context, seen: dict[str, bytes] | None = None) -> Spec:
         seen.clear()
         seen.update(files)
     return spec
+
+
+def _stand_in(ctx: Context) -> tuple[Spec | None, str]:
+    """Return what there is to go by where the spec has mistakes, and how that is told."""
+    good = last_good(ctx.spec_dir, ctx.door) if ctx.last_good else None
+    if good is not None:
+        spec, time = good
+        return spec, f"so this goes by the last good one, of {time}"
+    return ctx.spare, "and no good one is kept, so this goes by the guests' own marks alone"
 
 
 def observe_host(ctx: Context, spec: Spec | None = None) -> Facts:

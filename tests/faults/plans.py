@@ -47,7 +47,7 @@ from kvmkeep.planning.clone import Cloning, plan_clone
 from kvmkeep.planning.clone_origin import Wanted
 from kvmkeep.planning.copy_in import CopyIn, plan_copy_in
 from kvmkeep.planning.copy_out import CopyOut, plan_copy_out
-from kvmkeep.planning.host_down import plan_host_down
+from kvmkeep.planning.host_down import NO_SPEC, plan_host_down
 from kvmkeep.planning.inspect import Question, plan_inspect
 from kvmkeep.planning.look_after import plan_look_after
 from kvmkeep.planning.pausing import plan_resume, plan_suspend
@@ -315,6 +315,16 @@ def host_going_down() -> Case:
     wanted = spec(guest("web", needs=(GuestName("db"),)), guest("db"), guest("dns"))
     reach(host, wanted)
     return Case(host=host, spec=wanted, planner=plan_host_down, off=("web", "db", "dns"))
+
+
+def host_going_down_without_a_spec() -> Case:
+    """The spec is broken and none was kept: only marks tell who is a guest."""
+
+    def planner(_: Spec, facts: Facts) -> Plan:
+        return plan_host_down(NO_SPEC, facts)
+
+    case = host_going_down()
+    return Case(host=case.host, spec=case.spec, planner=planner, off=case.off)
 
 
 def looking_after_the_dead() -> Case:
@@ -887,7 +897,7 @@ PLANS = (
     remote_packed_image, remote_image_with_detached_signature, new_network_beside_one_in_use,
     changes_of_what_is_there, changing_a_bridge_in_use, bridge_taken_down_by_others, changing_a_running_guest, lost_domain_that_is_to_be_another_one,
     domain_and_its_seed_left_behind, starting, shutting_down, recovering,
-    host_going_down, looking_after_the_dead, installing_units, uninstalling_units,
+    host_going_down, host_going_down_without_a_spec, looking_after_the_dead, installing_units, uninstalling_units,
     applying_with_units,
     snapshot_of_frozen_guest, snapshot_of_suspended_guest, snapshot_of_guest_that_is_off,
     deleting_a_set, deleting_expired_sets, extending_snapshots_that_fill,

@@ -92,17 +92,20 @@ class Context(Struct, frozen=True, kw_only=True):
         *,
         patience: float = 0.0,
         last_good: bool = False,
+        spare: Spec | None = None,
     ) -> Report:
         """Reach a goal; `agents` names the guests whose agents are asked. See `flow.run_goal`.
 
-        `patience` and `last_good` are for runs that nobody attends to: see `flow.Context`.
+        `patience`, `last_good` and `spare` are for runs that nobody attends to: see
+        `flow.Context`.
         """
         from msgspec.structs import replace  # noqa: PLC0415
 
         from kvmkeep.flow import run_goal  # noqa: PLC0415
 
         run = self.stages.run_goal or run_goal
-        context = replace(self.flow(ui, agents), patience=patience, last_good=last_good)
+        unattended = {"patience": patience, "last_good": last_good, "spare": spare}
+        context = replace(self.flow(ui, agents), **unattended)
         return run(context, verb, planner, confirm)
 
     def reach(

@@ -82,7 +82,7 @@ def run(args: Args, ctx: Context) -> int:
 def _with_host(args: Args, ctx: Context) -> int:
     """Shut all down, as systemd asks for it while the host goes down: nobody is there."""
     from kvmkeep.cli.progress import make_ui  # noqa: PLC0415
-    from kvmkeep.planning.host_down import plan_host_down  # noqa: PLC0415
+    from kvmkeep.planning.host_down import NO_SPEC, plan_host_down  # noqa: PLC0415
     from kvmkeep.planning.unit_files import PATIENCE  # noqa: PLC0415
 
     if args.guests or args.label or args.limit is not None:
@@ -100,7 +100,9 @@ def _with_host(args: Args, ctx: Context) -> int:
     demand_own_libvirt(verb, ctx)
     ui = make_ui(ctx.streams)
     try:
-        ctx.run_goal(ui, verb, planner, lambda _: True, patience=PATIENCE, last_good=True)
+        ctx.run_goal(
+            ui, verb, planner, lambda _: True, patience=PATIENCE, last_good=True, spare=NO_SPEC
+        )
     finally:
         ui.close()
         tell_notes(notes, ctx)

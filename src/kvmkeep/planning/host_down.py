@@ -1,7 +1,9 @@
 """The plan of `shutdown --host`: all guests go down before the host does, none of them for good.
 
 Each is asked as soon as no running guest needs it any more, and has its own time. One that does
-not go down keeps nobody else from being asked: the host goes down in any case.
+not go down keeps nobody else from being asked: the host goes down in any case. Of a guest that no
+spec names, only its mark and the number of its QEMU process are known: libvirt counts them up, so
+what was started last goes first, as what it may need came up before it.
 """
 
 from __future__ import annotations
@@ -9,16 +11,28 @@ from __future__ import annotations
 from kvmkeep.model.command import Command, Poll
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import LIBVIRT, Facts
-from kvmkeep.model.plan import Note, Noun, Plan, Risk, Step
-from kvmkeep.model.spec import DEFAULT_STOP, Guest, Spec
+from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
+from kvmkeep.model.spec import DEFAULT_STOP, Guest, Host, Spec, Storage
+from kvmkeep.model.units import Size
 from kvmkeep.planning import guards
 from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Known, Scene, active, is_on, make_scene
-from kvmkeep.planning.shutdown import asking, deaf, shutdown_actions
-from kvmkeep.planning.unit_files import others
+from kvmkeep.planning.shutdown import asking, deaf, shutdown_actions, standing
+from kvmkeep.planning.unit_files import others, share
 
 _WHY = "the host goes down"
+NO_SPEC = Spec(
+    host=Host(name="", memory_reserve=Size(0), storage_reserve=Size(0)),
+    storage=Storage(vg="", lv_prefix=""),
+    uplink="",
+    networks=(),
+    images=(),
+    guests=(),
+    template="",
+    xml_dir="/root/kvm",
+)
+"""Where there is no spec to go by: the guests are known by their marks."""
 
 
 def plan_host_down(spec: Spec, facts: Facts) -> Plan:
@@ -29,11 +43,17 @@ def plan_host_down(spec: Spec, facts: Facts) -> Plan:
     """
     order = in_order(spec, (guest.name for guest in spec.guests))
     scene = make_scene(spec, facts, order.guests)
-    stray = [one for one in others(facts.domains, scene.every_guest) if active(one)]
-    running = [guest for guest in reversed(scene.guests) if is_on(scene, guest)]
-    still = {guest.name: reason for guest in running if (reason := deaf(scene, guest)) is not None}
-    going = [guest for guest in running if guest.name not in still]
-    steps = (*(step for one in stray for step in _stray(one)), *_steps(scene, going))
+    named = [guest for guest in reversed(scene.guests) if is_on(scene, guest)]
+    active_ones = (one for one in others(facts.domains, scene.every_guest) if active(one))
+    unnamed = sorted(active_ones, key=lambda one: one.run, reverse=True)
+    still: dict[str, Refusal] = {
+        guest.name: reason for guest in named if (reason := deaf(scene, guest)) is not None
+    }
+    still |= {one.name: reason for one in unnamed if (reason := standing(one)) is not None}
+    going = [guest for guest in named if guest.name not in still]
+    stray = [one for one in unnamed if one.name not in still]
+    limit = DEFAULT_STOP if spec.guests else share(facts, len(stray))
+    steps = (*(step for one in stray for step in _stray(one, limit)), *_steps(scene, going))
     return Plan(
         steps=steps,
         refusals=(
@@ -74,10 +94,10 @@ def _steps(scene: Scene, going: list[Guest]) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _stray(domain: Domain) -> tuple[Step, Step]:
-    """Ask a guest of ours that the spec does not name; it has the time that most have."""
-    ask, off = asking(domain, DEFAULT_STOP, agent=domain.agent)
-    what = "shut it down: the spec does not name it"
+def _stray(domain: Domain, limit: int) -> tuple[Step, Step]:
+    """Ask a guest of ours that no spec names, and wait before the next one is asked."""
+    ask, off = asking(domain, limit, agent=domain.agent)
+    what = "ask it to shut down: no spec tells what needs it"
     return _step(domain, what, ask), _step(domain, "wait until it is off", off)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kvmkeep.model.command import Command, Poll
-from kvmkeep.model.domain_facts import DomainState
+from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.spec import Guest, Spec
@@ -55,13 +55,18 @@ def deaf(scene: Scene, guest: Guest) -> Refusal | None:
     domain = scene.own_domain(guest)
     if refusal is not None or domain is None:
         return refusal
-    if domain.state in {DomainState.PAUSED, DomainState.SUSPENDED}:
-        return Refusal(
-            subject=f"guest {guest.name}",
-            reason=f"{paused_text(domain)}, so it can't hear anything",
-            hint=f"let it go on first: kvmkeep resume {guest.name}",
-        )
-    return None
+    return standing(domain, "kvmkeep resume")
+
+
+def standing(domain: Domain, resume: str = "virsh resume") -> Refusal | None:
+    """Return why a domain can't be asked for anything, if it stands still."""
+    if domain.state not in {DomainState.PAUSED, DomainState.SUSPENDED}:
+        return None
+    return Refusal(
+        subject=f"guest {domain.name}",
+        reason=f"{paused_text(domain)}, so it can't hear anything",
+        hint=f"let it go on first: {resume} {domain.name}",
+    )
 
 
 def shutdown_step(

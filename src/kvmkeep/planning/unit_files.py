@@ -5,6 +5,7 @@ The guests' own QEMU processes belong to none of them: libvirt starts each in a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from msgspec import Struct
@@ -22,6 +23,8 @@ _MARGIN = 60
 _STARTING = 120
 """Seconds for the start of a guest's QEMU, besides its `start_timeout`."""
 _TRIES = 3
+_LEAST = 10
+_STOP = re.compile(r"^TimeoutStopSec=([0-9]{1,9})$", re.MULTILINE)
 
 _LIBVIRT = "libvirtd.service libvirtd.socket virtqemud.service virtqemud.socket virtlogd.socket"
 _BELOW = (
@@ -47,6 +50,25 @@ def stop_seconds(spec: Spec, facts: Facts) -> int:
     limits = [guest.run.stop_timeout for guest in spec.guests]
     limits += [DEFAULT_STOP for one in others(facts.domains, named)]
     return PATIENCE + _MARGIN + sum(limit + int(ASKING) for limit in limits)
+
+
+def given_seconds(facts: Facts) -> int | None:
+    """Return what the unit that is installed lets it take, if there is one of ours."""
+    file = facts.units.file(GUESTS)
+    found = _STOP.search(file.text) if file is not None and file.ours else None
+    return None if found is None else int(found[1])
+
+
+def share(facts: Facts, guests: int) -> int:
+    """Return the seconds that each of so many guests gets where no spec tells, one by one.
+
+    They are an equal part of what the unit has, so that it is not ended before all were asked.
+    """
+    given = given_seconds(facts)
+    if given is None or not guests:
+        return DEFAULT_STOP
+    part = (given - PATIENCE - _MARGIN) // guests - int(ASKING)
+    return max(_LEAST, min(part, DEFAULT_STOP))
 
 
 def start_seconds(spec: Spec) -> int:

@@ -7,14 +7,12 @@ in each domain's metadata, and given back when the units go.
 
 from __future__ import annotations
 
-import re
-
 from msgspec.structs import replace
 
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import Facts
-from kvmkeep.model.host_units import ENABLED, GUESTS, STARTED, TIMER, UNIT_DIR, UNITS, UnitFile
+from kvmkeep.model.host_units import ENABLED, STARTED, TIMER, UNIT_DIR, UNITS, UnitFile
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.planning import guards
@@ -22,10 +20,15 @@ from kvmkeep.planning.domains import autostart_step
 from kvmkeep.planning.kept import with_kept
 from kvmkeep.planning.run_mark import starting_with_host
 from kvmkeep.planning.scene import Scene, make_scene
-from kvmkeep.planning.unit_files import Program, start_seconds, stop_seconds, unit_texts
+from kvmkeep.planning.unit_files import (
+    Program,
+    given_seconds,
+    start_seconds,
+    stop_seconds,
+    unit_texts,
+)
 
 _SUBJECT = "host"
-_STOP = re.compile(r"^TimeoutStopSec=([0-9]{1,9})$", re.MULTILINE)
 _FORCED = 1800
 """Seconds after which systemd forces a reboot: JobTimeoutSec of its reboot.target."""
 _RELOAD = Command(argv=("systemctl", "daemon-reload"), why="have systemd read them", timeout=120.0)
@@ -68,13 +71,12 @@ def plan_uninstall(spec: Spec, facts: Facts) -> Plan:
 
 def limit_notes(spec: Spec, facts: Facts) -> tuple[Note, ...]:
     """Tell where the units that are installed give the guests less time than the spec."""
-    file = facts.units.file(GUESTS)
-    found = _STOP.search(file.text) if file is not None and file.ours else None
+    given = given_seconds(facts)
     wanted = stop_seconds(spec, facts)
-    if found is None or int(found[1]) >= wanted:
+    if given is None or given >= wanted:
         return ()
     text = (
-        f"its units let the guests take {_minutes(int(found[1]))} to shut down, and the spec "
+        f"its units let the guests take {_minutes(given)} to shut down, and the spec "
         f"{_minutes(wanted)}: kvmkeep install-units"
     )
     return (Note(subject=_SUBJECT, text=text),)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from kvmkeep.errors import SpecError
 from kvmkeep.host.door import Door
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.names import GOOD_SPEC
@@ -50,7 +51,10 @@ def last_good(directory: str, door: Door) -> tuple[Spec, str] | None:
         return None
     if kept is None or kept.directory != directory:
         return None
-    return load_bytes(kept.files, directory), kept.time
+    try:
+        return load_bytes(kept.files, directory), kept.time
+    except SpecError:  # another version of kvmkeep took it
+        return None
 
 
 def _kept(door: Door) -> GoodSpec | None:

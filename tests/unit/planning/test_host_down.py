@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 from msgspec.structs import replace
 
+from kvmkeep.model.command import Poll
 from kvmkeep.model.facts import Problem
-from kvmkeep.planning.host_down import plan_host_down
+from kvmkeep.model.host_units import GUESTS, UNIT_DIR
+from kvmkeep.model.plan import Plan
+from kvmkeep.planning.host_down import NO_SPEC, plan_host_down
 from kvmkeep.planning.look_after import plan_look_after
 from kvmkeep.planning.recover import plan_recover, recovery
+from kvmkeep.planning.units import plan_install
 from tests.unit.planning.rounds import reach
 from tests.unit.planning.test_recover import cut, site
 
@@ -75,3 +81,40 @@ def test_what_does_not_concern_the_guests_stops_nobody_at_a_boot_or_before_the_e
         assert planner(wanted, replace(facts, problems=(libvirt,))).unready
         blind = planner(wanted, replace(facts, problems=(volumes,)))
         assert blind.unready is not heard
+
+
+def test_without_a_spec_all_that_wear_the_mark_go_down_the_last_started_first() -> None:
+    host, wanted = site()
+    reach(host, wanted, plan_recover)
+    for word in ("shutdown", "start"):
+        host.libvirt.virsh((word, "--", "lone"))
+    host.libvirt.virsh(("suspend", "--", "dns"))
+    facts = host.facts(NO_SPEC)
+    plan = plan_host_down(NO_SPEC, facts)
+    steps = [f"{s.what.split()[0]} {s.subject.removeprefix('guest ')}" for s in plan.steps]
+    assert steps == ["ask lone", "wait lone", "ask web", "wait web", "ask db", "wait db"]
+    (note,) = plan.notes
+    assert (note.subject, "virsh resume dns" in note.text) == ("guest dns", True)
+    others = tuple(replace(one, ours=False) for one in facts.domains)
+    assert plan_host_down(NO_SPEC, replace(facts, domains=others)) == Plan(
+        steps=(), once=True, recorded=True
+    )
+    host.libvirt.virsh(("resume", "--", "dns"))
+    reach(host, NO_SPEC, plan_host_down)
+    assert {one.state for one in host.libvirt.domains.values()} == {"shut off"}
+
+
+def test_without_a_spec_all_are_asked_before_the_unit_is_out_of_time() -> None:
+    host, wanted = site(stop_timeout=20)
+    reach(host, wanted, plan_recover)
+
+    def limits() -> set[float]:
+        plan = plan_host_down(NO_SPEC, host.facts(NO_SPEC))
+        return {a.limit for step in plan.steps for a in step.actions if isinstance(a, Poll)}
+
+    assert limits() == {300.0}
+    reach(host, wanted, plan_install)
+    assert limits() == {(20.0 + 3 * 300) // 4}
+    unit = host.files[f"{UNIT_DIR}/{GUESTS}"]
+    unit.content = re.sub(rb"TimeoutStopSec=[0-9]+", b"TimeoutStopSec=300", unit.content)
+    assert limits() == {10.0}

@@ -65,3 +65,9 @@ def test_what_can_not_be_read_is_none() -> None:
             raise PermissionError(13, "Permission denied", path)
 
     assert last_good(DIRECTORY, Forbidden()) is None
+
+
+def test_what_this_version_does_not_take_is_none() -> None:
+    site = host()
+    assert keep_good(DIRECTORY, {"host.yaml": b"uplink: [of, another, version]\n"}, THEN, site)
+    assert last_good(DIRECTORY, site) is None

@@ -227,6 +227,8 @@ def names_the_place(this: Run) -> None:
             assert "did not end within" in told or "injected" in told
     if "rolled back to what it was" in told:
         assert digest(this.case.host) == this.ui.stood[-1]
+        assert "nothing is left of it, and it will be done again" in told
+        assert "half done" not in told
     if "NetworkManager does it by itself within" in told:
         kept = this.case.host.nm._saved == {}
         assert not kept or "unless the checkpoint is gone" in told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from kvmkeep.apply.hands import (
@@ -21,11 +22,10 @@ from kvmkeep.errors import Unready
 from kvmkeep.host.door import Door, Result
 from kvmkeep.host.stop import Stop
 from kvmkeep.model.command import Checkpoint, Command, Undo, WriteFile
-from kvmkeep.model.plan import Failure
+from kvmkeep.model.plan import Failure, Left
 
 _OBJECT = re.compile(r'o "(/[A-Za-z0-9_/]+)"')
 _DEVICE_RESULT = re.compile(r'"(/[A-Za-z0-9_/]+)" (\d+)')
-_ROLLED_BACK = "The network was rolled back to what it was before."
 _NO_UNIT = 5
 """What systemctl ends with for a unit that is not there: the undo was done, or disarmed."""
 _MARGIN = 1.0
@@ -34,6 +34,20 @@ _PAUSE = 1.5
 _UNDO_LIMIT = 20.0
 _OTHERS_LIMIT = 180.0
 _OTHERS_EVERY = 2.0
+
+
+class _After(Struct, frozen=True, kw_only=True):
+    """What a failure has left: of the step, and in words."""
+
+    left: Left
+    text: str
+
+    def of(self, failure: Failure) -> Failure:
+        """Return the failure with what it has left."""
+        return replace(failure, aftermath=self.text, left=self.left)
+
+
+_ROLLED_BACK = _After(left=Left.UNDONE, text="The network was rolled back to what it was before.")
 
 _LIST = Command(
     argv=(
@@ -58,23 +72,25 @@ def change_network(hands: Hands, checkpoint: Checkpoint) -> Failure | None:
         path = ""
         if failure is None:
             path, failure = _create(hands, checkpoint)
+    except StopAsked as stopped:
+        raise StopAsked(_not_begun(hands, checkpoint).of(stopped.failure)) from None
     except BaseException:
         _not_begun(hands, checkpoint)
         raise
     if failure is not None:
-        return replace(failure, aftermath=_not_begun(hands, checkpoint))
+        return _not_begun(hands, checkpoint).of(failure)
     hands.journal.checkpoint("made", checkpoint, path)
     deadline = began + checkpoint.timeout
     try:
         failure = _change_and_verify(hands, checkpoint, path, deadline)
     except StopAsked as stopped:
-        aftermath = _roll_back(hands, checkpoint, path, deadline)
-        raise StopAsked(replace(stopped.failure, aftermath=aftermath)) from None
+        after = _roll_back(hands, checkpoint, path, deadline)
+        raise StopAsked(after.of(stopped.failure)) from None
     except BaseException:
         _roll_back(hands, checkpoint, path, deadline)
         raise
     if failure is not None:
-        return replace(failure, aftermath=_roll_back(hands, checkpoint, path, deadline))
+        return _roll_back(hands, checkpoint, path, deadline).of(failure)
     hands.journal.checkpoint("kept", checkpoint, path)
     return _disarm(hands, checkpoint.undo)
 
@@ -110,19 +126,21 @@ def _disarm(hands: Hands, undo: Undo) -> Failure | None:
             if not result.ok:
                 attempt(hands, undo.settle)
                 code = _undo(hands, undo)
-                return replace(failure_of(command, result), aftermath=_not_kept(undo, code))
+                return _not_kept(undo, code).of(failure_of(command, result))
     return None
 
 
-def _not_kept(undo: Undo, code: int) -> str:
+def _not_kept(undo: Undo, code: int) -> _After:
     if code == 0:
         return _ROLLED_BACK
     if code == _NO_UNIT:
-        return "The change was made and is kept; only what was to undo it is not all gone."
-    return (
+        text = "The change was made and is kept; only what was to undo it is not all gone."
+        return _After(left=Left.DONE, text=text)
+    text = (
         f"The change proved good, but is undone within {undo.after} s, since it could not be "
         f"kept. Look at: {undo.run}"
     )
+    return _After(left=Left.UNDOING, text=text)
 
 
 def _undo(hands: Hands, undo: Undo) -> int:
@@ -162,7 +180,7 @@ def _change_and_verify(
     return failure
 
 
-def _roll_back(hands: Hands, checkpoint: Checkpoint, path: str, deadline: float) -> str:
+def _roll_back(hands: Hands, checkpoint: Checkpoint, path: str, deadline: float) -> _After:
     """Undo the change and return in which state the network is.
 
     Our own undo leaves in service what can be left, so it comes first. NetworkManager's checkpoint
@@ -179,19 +197,21 @@ def _roll_back(hands: Hands, checkpoint: Checkpoint, path: str, deadline: float)
     if not result.ok:
         left = max(deadline - hands.door.clock(), 0)
         hands.journal.checkpoint("roll-back failed", checkpoint, path)
-        return (
+        text = (
             "The network could not be rolled back here: "
             f"NetworkManager does it by itself within {left:.0f} s, unless the checkpoint is gone, "
             f"and a timer of systemd within {after} s in any case. "
             f"To do it now: {checkpoint.undo.run}"
         )
+        return _After(left=Left.UNDOING, text=text)
     hands.journal.checkpoint("rolled back", checkpoint, path)
     bad = _bad_devices(result)
     failed = f", but not on {', '.join(bad)}" if bad else ""
-    return (
+    text = (
         f"NetworkManager rolled the network back{failed}; a timer of systemd has all as it was "
         f"within {after} s. To do it now: {checkpoint.undo.run}"
     )
+    return _After(left=Left.UNDOING, text=text)
 
 
 def _bad_devices(result: Result) -> list[str]:
@@ -200,7 +220,7 @@ def _bad_devices(result: Result) -> list[str]:
     return [path for path, code in pairs if code != "0"]
 
 
-def _not_begun(hands: Hands, checkpoint: Checkpoint) -> str:
+def _not_begun(hands: Hands, checkpoint: Checkpoint) -> _After:
     with hands.stop.shield():
         undo = checkpoint.undo
         ended = [attempt(hands, command).ok for command in (*undo.disarm, undo.settle)]
@@ -208,7 +228,9 @@ def _not_begun(hands: Hands, checkpoint: Checkpoint) -> str:
         "The network was not touched. If another program or a killed run holds a checkpoint, "
         f"it ends by itself, ours within {checkpoint.timeout} s."
     )
-    return told if all(ended) else f"{told} Files of the undo are left; the next run removes them."
+    if not all(ended):
+        told += " Files of the undo are left; the next run removes them."
+    return _After(left=Left.NOTHING, text=told)
 
 
 def _too_late(checkpoint: Checkpoint, doing: str) -> Failure:

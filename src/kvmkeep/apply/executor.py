@@ -16,7 +16,7 @@ from kvmkeep.host.door import Door
 from kvmkeep.host.run import NOT_STARTED
 from kvmkeep.host.stop import Stop
 from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile
-from kvmkeep.model.plan import Failure, Outcome, Plan, Report, Step, StepReport, strands
+from kvmkeep.model.plan import Failure, Left, Outcome, Plan, Report, Step, StepReport, strands
 
 
 def apply_plan(
@@ -83,6 +83,7 @@ def _probe_and_act(hands: Hands, step: Step) -> tuple[Outcome, Failure | None]:
         result, failure = carry_out(hands, step.probe)
         if failure is not None:
             answered = 0 <= result.code < NOT_STARTED and not result.timed_out
+            failure = replace(failure, left=Left.NOTHING)
             return (Outcome.CHANGED if answered else Outcome.FAILED), failure
     try:
         failure = _act_all(hands, step)
@@ -96,8 +97,14 @@ def _probe_and_act(hands: Hands, step: Step) -> tuple[Outcome, Failure | None]:
 
 
 def _act_all(hands: Hands, step: Step) -> Failure | None:
-    for action in step.actions:
-        failure = _act(hands, action)
+    for number, action in enumerate(step.actions):
+        try:
+            failure = _act(hands, action)
+        except StopAsked as stopped:
+            begun = number > 0 or stopped.failure.command is not None
+            if begun or isinstance(action, Checkpoint):
+                raise
+            raise StopAsked(replace(stopped.failure, left=Left.NOTHING)) from None
         if failure is not None:
             return failure
     return None

@@ -129,14 +129,29 @@ class Outcome(StrEnum):
     """A step that it comes after did not end well."""
 
 
+class Left(StrEnum):
+    """What a step that did not end well has left of itself."""
+
+    HALF = "half"
+    """It may be half done."""
+    NOTHING = "nothing"
+    """It was not begun."""
+    UNDONE = "undone"
+    """It was undone."""
+    UNDOING = "undoing"
+    """It will be undone by itself."""
+    DONE = "done"
+    """It is done, and only what belongs to it is not."""
+
+
 class Failure(Struct, frozen=True, kw_only=True):
     """What stopped a step, for a message that can be acted upon.
 
     `doing` is what was being done. `command` is the one that ended badly, with its exit code (or
     minus the signal's number, 127 where the program is missing); None where no command is to
     blame. `said` holds the tool's last lines. `problem` is a sentence where the exit code does
-    not tell what was wrong (a limit, an unexpected answer, a file). `aftermath` tells in which
-    state the failure left things, where that is not the usual one.
+    not tell what was wrong (a limit, an unexpected answer, a file). `left` is what there is of the
+    step now; `aftermath` tells more of it, where there is more to tell.
     """
 
     doing: str
@@ -146,6 +161,7 @@ class Failure(Struct, frozen=True, kw_only=True):
     said: str = ""
     problem: str = ""
     aftermath: str = ""
+    left: Left = Left.HALF
 
 
 class StepReport(Struct, frozen=True, kw_only=True):

@@ -172,4 +172,5 @@ def _failure_value(failure: Failure) -> Json:
         "said": failure.said,
         "problem": failure.problem,
         "aftermath": failure.aftermath,
+        "left": failure.left.value,
     }

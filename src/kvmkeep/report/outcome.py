@@ -5,13 +5,20 @@ from __future__ import annotations
 import signal
 
 from kvmkeep.model.command import Command
-from kvmkeep.model.plan import Failure, Outcome, Plan, Report, StepReport
+from kvmkeep.model.plan import Failure, Left, Outcome, Plan, Report, StepReport
 from kvmkeep.report.clean import lines_of, one_line
 from kvmkeep.report.text import command_line, refusal_lines
 
 _WIDTH = 80
 _NOT_FOUND = 127
 _LAST_LINES = 25
+_LEFT = {
+    Left.HALF: "it may be half done, and will be done again",
+    Left.NOTHING: "nothing of it was done",
+    Left.UNDONE: "nothing is left of it, and it will be done again",
+    Left.UNDOING: "it is being undone, and will be done again",
+    Left.DONE: "it is done as well",
+}
 
 
 def failure_text(report: Report, verb: str) -> str:
@@ -77,12 +84,17 @@ def _state(report: Report, last: StepReport) -> str:
         before = "No step was done before it"
     else:
         before = "Step 1 before it is done" if done == 1 else f"The {done} steps before it are done"
-    begun = last.outcome is Outcome.FAILED or (
-        last.outcome is Outcome.INTERRUPTED and last.failure is not None
-    )
-    its = "it may be half done, and will be done again" if begun else "nothing of it was done"
+    its = _LEFT[_left(last)]
     after = "no more was planned" if left == 0 else f"the {left} after it were not begun"
     return f"{before}; {its}; {after}. Nothing was lost."
+
+
+def _left(last: StepReport) -> Left:
+    if last.outcome is Outcome.CHANGED:
+        return Left.NOTHING
+    if last.failure is not None:
+        return last.failure.left
+    return Left.NOTHING if last.outcome is Outcome.INTERRUPTED else Left.HALF
 
 
 def unfinished_text(report: Report, verb: str, *, tried_again: bool = True) -> str:

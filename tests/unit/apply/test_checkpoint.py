@@ -11,7 +11,7 @@ from kvmkeep.apply.hands import Hands
 from kvmkeep.errors import Unready
 from kvmkeep.host.stop import Stop
 from kvmkeep.model.command import Checkpoint, Poll
-from kvmkeep.model.plan import Failure
+from kvmkeep.model.plan import Failure, Left
 
 CALL = (
     "busctl call org.freedesktop.NetworkManager /org/freedesktop/NetworkManager "
@@ -57,6 +57,7 @@ def test_a_bad_result_is_undone_before_the_checkpoint_runs_out() -> None:
     failure = change(machine)
     assert failure is not None
     assert failure.aftermath == "The network was rolled back to what it was before."
+    assert failure.left is Left.UNDONE
     assert machine.ran[-3:] == [UNDO_NOW, DESTROY, DISARM[-1]]
     assert machine.now < 65
 
@@ -110,13 +111,18 @@ def test_what_did_not_answer_before_need_not_answer_after() -> None:
 
 
 def test_a_change_that_cannot_be_kept_is_undone() -> None:
-    for code, told in ((0, "rolled back to what"), (5, "is kept"), (1, "undone within 75 s")):
+    for code, left, told in (
+        (0, Left.UNDONE, "rolled back to what"),
+        (5, Left.DONE, "is kept"),
+        (1, Left.UNDOING, "undone within 75 s"),
+    ):
         machine = door(
             **{"systemctl stop": lambda _n: ended(1), UNDO_NOW: lambda _n, code=code: ended(code)}
         )
         failure = change(machine)
         assert failure is not None
         assert told in failure.aftermath
+        assert failure.left is left
 
 
 def test_an_undo_that_cannot_be_armed_lets_nothing_be_changed() -> None:
@@ -125,6 +131,7 @@ def test_an_undo_that_cannot_be_armed_lets_nothing_be_changed() -> None:
     assert failure is not None
     assert machine.ran == [*ARM, *DISARM]
     assert failure.aftermath.startswith("The network was not touched.")
+    assert failure.left is Left.NOTHING
     machine = ScriptedDoor({"systemd-run": lambda _n: ended(1), "rm": lambda _n: ended(1)})
     failure = change(machine)
     assert failure is not None
@@ -141,6 +148,7 @@ def test_a_change_that_took_too_long_has_been_rolled_back_already() -> None:
     assert failure is not None
     assert "longer than its checkpoint's 60 s" in failure.problem
     assert "by itself within 0 s" in failure.aftermath
+    assert failure.left is Left.UNDOING
     assert PING not in machine.ran
     machine = door(nmcli=slow)
     unverified = Checkpoint(

@@ -22,7 +22,7 @@ from kvmkeep.apply.executor import apply_plan
 from kvmkeep.errors import Refused
 from kvmkeep.host.door import Result
 from kvmkeep.model.command import Checkpoint, Poll, Progress, WriteFile
-from kvmkeep.model.plan import Outcome, Plan, Refusal, Report
+from kvmkeep.model.plan import Left, Outcome, Plan, Refusal, Report
 
 CHECKPOINT = "busctl call org.freedesktop.NetworkManager /org/freedesktop/NetworkManager"
 MADE = {
@@ -122,10 +122,17 @@ def follows(number: int) -> list[str]:
     return ["systemctl daemon-reload", UNDONE[0]] if kept else UNDONE
 
 
+def left(report: Report) -> Left | None:
+    failure = report.steps[-1].failure
+    return None if failure is None else failure.left
+
+
 def check_stopped(door: ScriptedDoor, report: Report, number: int) -> None:
     last = report.steps[-1]
     assert not report.ok
     assert len(report.steps) == STEP_OF[number]
+    if number == 0 and last.failure is not None:
+        assert left(report) is Left.NOTHING, "a probe changes nothing"
     assert all(one.outcome is Outcome.DONE for one in report.steps[:-1])
     after = short(door.ran[number + 1 :])
     assert after == follows(number)
@@ -210,6 +217,7 @@ def test_a_long_command_is_not_begun_after_a_request_to_stop() -> None:
     failure = report.steps[0].failure
     assert failure is not None
     assert "you asked to stop" in failure.problem
+    assert left(report) is Left.HALF, "the first command was run"
 
 
 def test_a_command_that_was_ended_on_request_is_an_interruption() -> None:
@@ -302,6 +310,7 @@ def test_a_poll_ends_at_a_request_to_stop() -> None:
     poll = Poll(command=command("virsh ping"), limit=600, message="a")
     report = carry_out(door, Plan(steps=(step("wait", poll),)))
     assert report.steps[0].outcome is Outcome.INTERRUPTED
+    assert left(report) is Left.NOTHING
     assert len(door.ran) == 3
 
 

@@ -12,6 +12,7 @@ from unit.apply.scripted import UNDO, command, step
 from kvmkeep.model.command import Checkpoint, Command, Poll, WriteFile
 from kvmkeep.model.plan import (
     Failure,
+    Left,
     Note,
     Outcome,
     Plan,
@@ -242,6 +243,22 @@ def test_an_interrupted_step_may_be_half_done() -> None:
     text = failed(failure(code=-15), Outcome.INTERRUPTED, done=4)
     assert text.startswith("You asked to stop. Stopped in step 5 of 5")
     assert "it may be half done, and will be done again; no more was planned" in text
+
+
+@pytest.mark.parametrize(
+    ("left", "sentence"),
+    [
+        (Left.NOTHING, "are done; nothing of it was done; the 2 after it"),
+        (Left.UNDONE, "are done; nothing is left of it, and it will be done again; the 2"),
+        (Left.UNDOING, "are done; it is being undone, and will be done again; the 2"),
+        (Left.DONE, "are done; it is done as well; the 2"),
+    ],
+)
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.INTERRUPTED])
+def test_what_is_left_of_the_step_is_said(left: Left, sentence: str, outcome: Outcome) -> None:
+    text = failed(failure(code=1, left=left), outcome)
+    assert sentence in text
+    assert "half done" not in text
 
 
 def test_a_run_without_a_journal_names_none() -> None:

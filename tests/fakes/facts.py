@@ -28,6 +28,7 @@ from kvmkeep.model.facts import (
     VolumeGroup,
 )
 from kvmkeep.model.names import seed_path
+from kvmkeep.model.proof import PROOF_URI
 from kvmkeep.model.spec import Checksum, Image, Packing, Spec
 from kvmkeep.model.store import (
     fetched_path,
@@ -114,9 +115,14 @@ def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
         management=Management(
             interface=interface, gateway=gateway, answers=answers, peers=tuple(host.peers)
         ),
-        domains=tuple(_domain(host, one) for one in host.libvirt.domains.values()),
+        domains=tuple(
+            _domain(host, one)
+            for one in host.libvirt.domains.values()
+            if one.xml.find(f"metadata/{{{PROOF_URI}}}proof") is None
+        ),
         libvirt="9.0.0",
         emulator="/usr/bin/qemu-system-x86_64",
+        qemu_group=64055,
         images=tuple(_image(host, image) for image in images),
         seeds=tuple(
             SeedFile(guest=guest.name, path=seed_path(guest.name))

@@ -327,6 +327,31 @@ def test_the_emulator_of_the_hosts_own_architecture() -> None:
         assert observe_domains(Notebook(Replay({})), host).emulator == emulator
 
 
+def test_the_group_that_qemu_runs_as() -> None:
+    host = Given(captured("virsh-capabilities"))
+    assert observe_domains(Notebook(Replay({})), host).qemu_group == 64055
+    model = "<secmodel><model>dac</model><baselabel type='kvm'>{}</baselabel></secmodel>"
+    for label, group in (("+107:+36", 36), ("system_u:x", -1), ("+1:+-5", -1)):
+        host = Given(f"<capabilities><host>{model.format(label)}</host></capabilities>")
+        assert observe_domains(Notebook(Replay({})), host).qemu_group == group
+    for text in ("<capabilities/>", "<cap"):
+        assert observe_domains(Notebook(Replay({})), Given(text)).qemu_group == -1
+
+
+def test_a_domain_that_proves_a_backup_is_nobodys_guest(tmp_path: Path) -> None:
+    file = tmp_path / "host.xml"
+    proof = "<p:proof xmlns:p='urn:kvmkeep:proof:1' guest='a'/>"
+    text = "".join(
+        DOMAIN.format(name=name, uuid=uuid.UUID(int=number), metadata=mark, state="")
+        for number, (name, mark) in enumerate((("a", OURS), ("kvmkeep-proof-a", proof)), 1)
+    )
+    file.write_text(f"<node>{text}<cpu><nodes>1</nodes></cpu></node>", "utf-8")
+    opened = library.open(f"test://{file}")
+    found = observe_domains(Notebook(Replay({})), Given("", *_look(opened, library).domains))
+    assert [one.name for one in found.domains] == ["a"]
+    opened.close()
+
+
 def test_a_disk_that_only_the_running_guest_has() -> None:
     disk = "<disk device='{}'><source {}='{}'/><target dev='{}' bus='scsi'/></disk>"
     agent = "<channel><target name='org.qemu.guest_agent.0' state='connected'/></channel>"

@@ -172,8 +172,10 @@ class Context(Struct, frozen=True, kw_only=True):
         return tuple(named_in(self._content(f"{folder}/{name}"), name) for name in files)
 
     def states(self) -> tuple[State, ...]:
-        """Return name and state of each domain: the fast look."""
-        return self.libvirt().states()
+        """Return name and state of each domain that is a guest: the fast look."""
+        from kvmkeep.model.proof import is_proof_domain  # noqa: PLC0415
+
+        return tuple(one for one in self.libvirt().states() if not is_proof_domain(one.name))
 
     def observe(
         self,

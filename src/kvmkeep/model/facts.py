@@ -305,7 +305,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     `agents` are the answers of those guests' agents that were asked, in the order of their names.
     `mounts` are the mount points that guests need, for disks in files or else, of those where
     something is mounted; `disk_files` are these disks, as far as they are there. `units` are
-    those of systemd that have guests run with the host.
+    those of systemd that have guests run with the host. `qemu_group` is the number of the group
+    that QEMU runs as; -1 where it is not known.
     """
 
     version: int
@@ -332,6 +333,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     mounts: tuple[str, ...] = ()
     disk_files: tuple[ImageFile, ...] = ()
     units: HostUnits = NO_UNITS
+    qemu_group: int = -1
 
     def group(self, name: str) -> VolumeGroup | None:
         """Return the volume group of that name."""

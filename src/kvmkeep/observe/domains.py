@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Protocol
 from xml.etree import ElementTree as ET
@@ -14,11 +15,13 @@ from kvmkeep.host.libvirt import Described, Hypervisor
 from kvmkeep.model.domain_facts import Domain, DomainDisk, DomainNic, GivenNic, Shape
 from kvmkeep.model.facts import LIBVIRT
 from kvmkeep.model.names import METADATA_URI, READY_URI, REBOOT_URI, RUN_URI
+from kvmkeep.model.proof import PROOF_URI
 from kvmkeep.model.run_mark import NO_RUN_MARK, RunMark
 from kvmkeep.model.units import Size
 from kvmkeep.observe.notebook import Notebook
 
 _MARK = f"metadata/{{{METADATA_URI}}}guest"
+_PROOF = f"metadata/{{{PROOF_URI}}}proof"
 _AGENT = "org.qemu.guest_agent.0"
 
 
@@ -30,15 +33,21 @@ class Looks(Protocol):
 
 
 class Domains(Struct, frozen=True, kw_only=True):
-    """What libvirt tells. `memory` is the host's."""
+    """What libvirt tells. `memory` is the host's.
+
+    Domains that were started from a backup, to prove it, are not among `domains`: they are
+    nobody's guests. `qemu_group` is the number of the group that QEMU runs as; -1 where unknown.
+    """
 
     version: str
     emulator: str
     memory: Size
     domains: tuple[Domain, ...]
+    qemu_group: int = -1
 
 
 _NONE = Domains(version="", emulator="", memory=Size(0), domains=())
+_OWNER = re.compile(r"\+[0-9]{1,10}:\+([0-9]{1,10})")
 
 
 def observe_domains(notebook: Notebook, libvirt: Looks) -> Domains:
@@ -49,23 +58,33 @@ def observe_domains(notebook: Notebook, libvirt: Looks) -> Domains:
     domains: list[Domain] = []
     for described in found.domains:
         try:
-            domains.append(parse_domain(described, notebook.door))
+            domain = _guest(described, notebook.door)
         except ET.ParseError as error:
             reason = f"its XML can't be read: {error}"
             name = described.state.name
             notebook.note(f"domain {name}", reason, f"look at: virsh dumpxml {name}")
+        else:
+            domains.extend(() if domain is None else (domain,))
+    capabilities = _capabilities(found.capabilities)
     return Domains(
         version=found.version,
-        emulator=_emulator(found.capabilities),
+        emulator=_emulator(capabilities),
         memory=found.memory,
         domains=tuple(domains),
+        qemu_group=_qemu_group(capabilities),
     )
 
 
-def parse_domain(described: Described, door: Door) -> Domain:
-    """Return a domain's facts; raises ET.ParseError."""
-    state = described.state
+def _guest(described: Described, door: Door) -> Domain | None:
+    """Return a domain's facts, or None where it only proves a backup; raises ET.ParseError."""
     root = ET.fromstring(described.xml)  # noqa: S314 - libvirt made it
+    return parse_domain(described, door, root) if root.find(_PROOF) is None else None
+
+
+def parse_domain(described: Described, door: Door, tree: ET.Element | None = None) -> Domain:
+    """Return a domain's facts; raises ET.ParseError. `tree` is its XML, if it was read already."""
+    state = described.state
+    root = ET.fromstring(described.xml) if tree is None else tree  # noqa: S314 - libvirt made it
     live = ET.fromstring(described.live) if described.live else None  # noqa: S314
     disks = _merged(_disks(root, door), () if live is None else _disks(live, door))
     return Domain(
@@ -216,19 +235,31 @@ def _serial_log(root: ET.Element) -> str:
     return ""
 
 
-def _emulator(capabilities: str) -> str:
-    """Return the QEMU that runs guests of the host's own architecture."""
+def _capabilities(xml: str) -> ET.Element:
     try:
-        root = ET.fromstring(capabilities)  # noqa: S314 - libvirt made it
+        return ET.fromstring(xml)  # noqa: S314 - libvirt made it
     except ET.ParseError:
-        return ""
-    own = root.findtext("host/cpu/arch", "")
-    for guest in root.iterfind("guest"):
+        return ET.Element("capabilities")
+
+
+def _emulator(capabilities: ET.Element) -> str:
+    """Return the QEMU that runs guests of the host's own architecture."""
+    own = capabilities.findtext("host/cpu/arch", "")
+    for guest in capabilities.iterfind("guest"):
         arch = guest.find("arch")
         if guest.findtext("os_type") == "hvm" and arch is not None and arch.get("name") == own:
             for_kvm = arch.findtext("domain[@type='kvm']/emulator", "")
             return for_kvm or arch.findtext("emulator", "")
     return ""
+
+
+def _qemu_group(capabilities: ET.Element) -> int:
+    """Return the group of `+64055:+109`, the label that QEMU gets (formatcaps, `baselabel`)."""
+    for model in capabilities.iterfind("host/secmodel[model='dac']"):
+        owner = _OWNER.fullmatch(model.findtext("baselabel[@type='kvm']", ""))
+        if owner is not None:
+            return int(owner[1])
+    return -1
 
 
 def _get(parent: ET.Element, child: str, name: str) -> str:

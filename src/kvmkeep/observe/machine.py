@@ -96,6 +96,7 @@ def observe(
         mounts=there,
         disk_files=files,
         units=units,
+        qemu_group=domains.qemu_group,
     )
 
 

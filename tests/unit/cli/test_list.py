@@ -47,6 +47,7 @@ STAGES = Stages(
     libvirt=Libvirt(  # type: ignore[arg-type]
         State(name="web"),
         State(name="foreign\x1b[2J", state=DomainState.SHUTOFF, autostart=False),
+        State(name="kvmkeep-proof-web"),
     )
 )
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from kvmkeep.model.agent import AgentFacts
+from kvmkeep.model.backup import NO_BACKUPS, BackupFacts
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.host_units import NO_UNITS, HostUnits
 from kvmkeep.model.units import Size
@@ -306,7 +307,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     `mounts` are the mount points that guests need, for disks in files or else, of those where
     something is mounted; `disk_files` are these disks, as far as they are there. `units` are
     those of systemd that have guests run with the host. `qemu_group` is the number of the group
-    that QEMU runs as; -1 where it is not known.
+    that QEMU runs as; -1 where it is not known. `backups` holds the repositories that were asked
+    for.
     """
 
     version: int
@@ -334,6 +336,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     disk_files: tuple[ImageFile, ...] = ()
     units: HostUnits = NO_UNITS
     qemu_group: int = -1
+    backups: BackupFacts = NO_BACKUPS
 
     def group(self, name: str) -> VolumeGroup | None:
         """Return the volume group of that name."""

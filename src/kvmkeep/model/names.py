@@ -77,6 +77,8 @@ TAG_TRASH = "kvmkeep.trash="
 """Since when (`utc_stamp`) an LV lies in the trash, or is on its way there or back."""
 TAG_WAS = "kvmkeep.was="
 """On an LV in the trash: its name before."""
+TAG_BACKUP = "kvmkeep.backup="
+"""On a snapshot: into which repository its set is to be backed up; worth nothing afterwards."""
 
 NM_MARK = "kvmkeep"
 """`connection.stable-id` of our profiles: it has no effect where IPv4 and IPv6 are disabled."""
@@ -97,6 +99,14 @@ GOOD_SPEC = STATE_DIR + "/spec.json"
 TRASH_DIR = STATE_DIR + "/trash"
 """What is kept of removed guests besides their LVs: a folder for each, `GUEST-STAMP`."""
 JOURNAL_DIR = STATE_DIR + "/journal"
+BACKUP_DIR = STATE_DIR + "/backup"
+"""What is to be stored with a backup besides its disks, while it is made: `GUEST/MOMENT/`."""
+PROOF_DIR = STATE_DIR + "/proof"
+"""What a guest writes that is started from a backup, while it runs."""
+PROOFS_DIR = STATE_DIR + "/proofs"
+"""How proofs of backups ended: `GUEST/MOMENT.json`, and the console's last screen."""
+CACHE_DIR = "/var/cache/kvmkeep"
+"""What engines of backups keep; may be deleted at any time."""
 INSIDE_DIR = RUN_DIR + "/inside"
 """Where the answers of `inspect` lie: in memory, for root alone."""
 FITTINGS_DIR = RUN_DIR + "/fittings"
@@ -187,6 +197,11 @@ def stamped_time(stamp: str) -> datetime | None:
 def seed_path(guest: GuestName) -> str:
     """Return where a guest's seed lies until its first boot is done."""
     return f"{SEED_DIR}/{guest}.iso"
+
+
+def staging_dir(guest: str, moment: str) -> str:
+    """Return where lies what is to be stored with a backup besides its disks."""
+    return f"{BACKUP_DIR}/{guest}/{moment}"
 
 
 def console_log(guest: str) -> str:

@@ -14,6 +14,7 @@ from ipaddress import (
 
 from msgspec import Struct
 
+from kvmkeep.model.backup import BackupPolicy, Repository
 from kvmkeep.model.units import GuestName, Label, Mac, Size
 
 Address = IPv4Address | IPv6Address
@@ -271,7 +272,8 @@ class Guest(Struct, frozen=True, kw_only=True):
     """A guest. UUID and MACs are derived from `identity`: its name, or the one it was born with.
 
     The first of `disks` is the root disk, which is made from the image and always an LV.
-    `user_data` is extra cloud-config as JSON text, merged over ours; may be empty. By the headroom,
+    `user_data` is extra cloud-config as JSON text, merged over ours; may be empty. Without a
+    `backup`, it is never backed up. By the headroom,
     memory and CPUs can be raised without another start. One that is
     `adopted` was not made by kvmkeep and can't be made by it: it has no image (an empty name), no
     login and no first boot, its UUID and MACs stand in the spec, and of its addresses only those
@@ -299,6 +301,7 @@ class Guest(Struct, frozen=True, kw_only=True):
     protect: bool = False
     memory_headroom: Size = NO_HEADROOM
     vcpus_headroom: int = 0
+    backup: BackupPolicy | None = None
 
     @property
     def memory_max(self) -> Size:
@@ -341,10 +344,15 @@ class Spec(Struct, frozen=True, kw_only=True):
     guests: tuple[Guest, ...]
     template: str
     xml_dir: str
+    repositories: tuple[Repository, ...] = ()
 
     def network(self, name: Label) -> Network:
         """Return the network of that name; it exists, since references were checked."""
         return next(network for network in self.networks if network.name == name)
+
+    def repository(self, name: Label) -> Repository:
+        """Return the repository of that name; it exists, since references were checked."""
+        return next(one for one in self.repositories if one.name == name)
 
     def image(self, name: Label) -> Image:
         """Return the image of that name; it exists, since references were checked."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from kvmkeep.model.spec import FirstBoot, OnFail
+from kvmkeep.spec.backup_document import BackupSection
 from kvmkeep.spec.document import (
     GuestText,
     LabelText,
@@ -255,6 +256,14 @@ class GuestFile(Section, frozen=True, kw_only=True):
         Meta(description="The account made at first boot; required unless `first_boot` is none."),
     ] = None
     run: Annotated[RunSection, Meta(description="How it is to run.")] = RunSection()
+    backup: Annotated[
+        bool | BackupSection | None,
+        Meta(
+            description="How it is backed up; `false` for not at all. Default: as `backup` of "
+            "`host.yaml` says.",
+            examples=[{"repository": "vault"}],
+        ),
+    ] = None
     first_boot: Annotated[
         FirstBoot,
         Meta(

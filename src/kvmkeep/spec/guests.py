@@ -18,6 +18,7 @@ from kvmkeep.model.units import (
     printable,
 )
 from kvmkeep.spec.addresses import parse_hostname
+from kvmkeep.spec.backups import Backups, resolve_backup
 from kvmkeep.spec.disks import parse_amount, resolve_disks
 from kvmkeep.spec.guest_document import GuestFile
 from kvmkeep.spec.login import NO_LOGIN, resolve_login
@@ -58,6 +59,7 @@ def resolve_guest(
     storage: Storage | None,
     images: dict[str, Image | None] | None,
     around: Surroundings,
+    backups: Backups,
 ) -> Guest | None:
     """Return the guest, or None after noting what is wrong with it."""
     identity = source.parse(("identity",), parse_guest_name, document.identity) or name
@@ -75,6 +77,7 @@ def resolve_guest(
     if document.login is not None:
         login = resolve_login(source, document.login)
     run = resolve_run(source, document.run, static=any(nic.addresses for nic in nics))
+    backup = resolve_backup(source, document, backups)
     hostname = source.parse(("hostname",), parse_hostname, document.hostname)
     description = source.parse(("description",), _parse_description, document.description)
     labels = [
@@ -111,6 +114,7 @@ def resolve_guest(
         protect=document.protect,
         memory_headroom=(memory_max or memory).minus(memory),
         vcpus_headroom=max((document.vcpus_max or 0) - document.vcpus, 0),
+        backup=backup,
     )
 
 

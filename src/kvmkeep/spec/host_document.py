@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from kvmkeep.model.spec import Format, Packing
+from kvmkeep.spec.backup_document import BackupSection, RepositorySection
 from kvmkeep.spec.document import (
     InterfaceText,
     LabelText,
@@ -215,6 +216,17 @@ class HostFile(Section, frozen=True, kw_only=True):
         dict[LabelText, ImageSection | None],
         Meta(description="The images that guests are made from, by name."),
     ] = {}
+    repositories: Annotated[
+        dict[LabelText, RepositorySection | None],
+        Meta(description="The places for backups, by name."),
+    ] = {}
+    backup: Annotated[
+        BackupSection | None,
+        Meta(
+            description="How guests are backed up whose files say nothing else. Default: not at "
+            "all."
+        ),
+    ] = None
     template: Annotated[
         str | None,
         Meta(

@@ -5,10 +5,17 @@ from __future__ import annotations
 from functools import partial
 
 from kvmkeep.model.spec import Algorithm, Checksum, ChecksumList, Image
-from kvmkeep.model.units import Label, parse_size
+from kvmkeep.model.units import Label
 from kvmkeep.spec.host_document import ChecksumsSection, HostFile, ImageSection
 from kvmkeep.spec.source import Path, Source
-from kvmkeep.spec.sources import parse_digest, parse_path, parse_place, parse_url, told_by_name
+from kvmkeep.spec.sources import (
+    parse_digest,
+    parse_path,
+    parse_place,
+    parse_rate,
+    parse_url,
+    told_by_name,
+)
 
 
 def resolve_images(
@@ -34,7 +41,7 @@ def _image(
 ) -> Image | None:
     where = _origin(source, path, section, directory)
     check = _check(source, path, section, directory)
-    rate = source.parse((*path, "write_rate"), _parse_rate, section.write_rate)
+    rate = source.parse((*path, "write_rate"), parse_rate, section.write_rate)
     if where is None or label is None:
         return None
     told, packing = told_by_name(where)
@@ -109,8 +116,3 @@ def _list(
     if where is None or signature is None or keyring is None:
         return None
     return ChecksumList(source=where, signature=signature, keyring=keyring)
-
-
-def _parse_rate(text: str) -> int:
-    """Accept a size for each second, with or without `/s`."""
-    return parse_size(text.removesuffix("/s")).bytes

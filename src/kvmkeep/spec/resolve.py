@@ -10,6 +10,7 @@ from msgspec import Struct
 from kvmkeep.model.spec import Guest, Host, Image, Network, Spec, Storage
 from kvmkeep.model.units import GuestName
 from kvmkeep.spec.addresses import parse_hostname
+from kvmkeep.spec.backups import Backups, resolve_backups
 from kvmkeep.spec.claims import Claims
 from kvmkeep.spec.disks import parse_amount, resolve_storage
 from kvmkeep.spec.guest_document import GuestFile, RunSection
@@ -32,6 +33,7 @@ class _HostParts(Struct, frozen=True, kw_only=True):
     networks: dict[str, Network | None] | None = None
     images: dict[str, Image | None] | None = None
     xml_dir: str | None = None
+    backups: Backups = Backups()
 
 
 def resolve(
@@ -62,6 +64,7 @@ def resolve(
         guests=tuple(sorted((_sure(guest) for guest in found), key=lambda guest: guest.name)),
         template=template,
         xml_dir=_sure(parts.xml_dir),
+        repositories=tuple(map(_sure, _sure(parts.backups.repositories).values())),
     )
 
 
@@ -81,6 +84,7 @@ def _host_parts(
         networks=None if ("networks",) in source.broken else networks,
         images=None if ("images",) in source.broken else images,
         xml_dir=source.parse(("xml_dir",), parse_directory, document.xml_dir),
+        backups=resolve_backups(source, document),
     )
 
 
@@ -119,6 +123,7 @@ def _guests(
             storage=parts.storage,
             images=parts.images,
             around=around,
+            backups=parts.backups,
         )
         guests.append(guest)
         if guest is not None and not twice:

@@ -7,7 +7,7 @@ import re
 from urllib.parse import urlsplit
 
 from kvmkeep.model.spec import Algorithm, Checksum, Format, Packing
-from kvmkeep.model.units import printable
+from kvmkeep.model.units import parse_size, printable
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _URL = re.compile(r"https?://[!-~]+")
@@ -84,6 +84,11 @@ def parse_digest(algorithm: Algorithm, text: str) -> Checksum:
     if len(text) != wanted:
         raise ValueError(f"{len(text)} hex digits are not a {algorithm} checksum (it has {wanted})")
     return Checksum(algorithm=algorithm, digest=text.lower())
+
+
+def parse_rate(text: str) -> int:
+    """Accept a size for each second, with or without `/s`; return bytes."""
+    return parse_size(text.removesuffix("/s")).bytes
 
 
 def told_by_name(source: str) -> tuple[Format | None, Packing]:

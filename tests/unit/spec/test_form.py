@@ -14,8 +14,8 @@ from kvmkeep.spec.mistakes import Mistakes
 from kvmkeep.spec.nodes import Kind, decode, plain_kind, read_tree
 
 GUEST_KEYS = (
-    "image, vcpus, memory, vcpus_max, memory_max, disks, name, identity, adopted, uuid, hostname, description, labels, protect, nics, login, run, "
-    "first_boot, user_data"
+    "image, vcpus, memory, vcpus_max, memory_max, disks, name, identity, adopted, uuid, hostname, "
+    "description, labels, protect, nics, login, run, backup, first_boot, user_data"
 )
 NOT_HERE = "(remove the word that begins with"
 

@@ -1,0 +1,357 @@
+"""Backups: what is wanted, what repositories hold, and what lies ready to be sent.
+
+A backup is one object of the engine for each disk, and last of all an object with the manifest:
+the commit mark. A set without it is no backup.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from enum import StrEnum
+
+from msgspec import Struct
+
+from kvmkeep.model.units import Label, Size
+
+MANIFEST_FORMAT = 1
+MANIFEST = "manifest.json"
+"""The manifest's name, among the files that are stored with it."""
+DOMAIN_XML = "domain.xml"
+NVRAM = "nvram.fd"
+GUEST_SPEC = "guest.yaml"
+HOST_SPEC = "host.yaml"
+
+TAG = "kvmkeep"
+"""What each object of ours wears in a repository."""
+_COMMIT = "manifest"
+_GUEST, _IDENTITY, _SET, _DISK = "guest=", "identity=", "set=", "disk="
+_LEVEL, _SIZE, _ADDED = "level=", "size=", "added="
+_MOMENT = re.compile(r"[0-9]{8}T[0-9]{4}([0-9]{2})?Z")
+_AMOUNT = re.compile(r"[0-9]{1,18}")
+
+
+class Engine(StrEnum):
+    """What stores the data."""
+
+    RESTIC = "restic"
+
+
+class Repository(Struct, frozen=True, kw_only=True):
+    """A place for backups. `url` is what the engine takes: `/dir`, `sftp:user@host:/path` ...
+
+    `environment_file` is empty where the engine needs no keys of its own. `rate` is in bytes for
+    each second; 0 is no limit.
+    """
+
+    name: Label
+    engine: Engine
+    url: str
+    password_file: str
+    environment_file: str = ""
+    rate: int = 0
+
+
+class Keep(Struct, frozen=True, kw_only=True):
+    """How many backups are kept: the last ones, and one for each of so many days and so on."""
+
+    last: int
+    daily: int
+    weekly: int
+    monthly: int
+
+
+class BackupPolicy(Struct, frozen=True, kw_only=True):
+    """How a guest is backed up. `schedule` and `prove` are times as of systemd.time(7).
+
+    `check` is the command that is run in the guest when a backup is proven; empty for none.
+    """
+
+    repository: Label
+    schedule: str
+    keep: Keep
+    prove: str
+    check: tuple[str, ...]
+
+
+class StoredDisk(Struct, frozen=True, kw_only=True):
+    """A disk in a repository: the engine's object, and the path of the data in it."""
+
+    disk: str
+    object: str
+    path: str
+    size: Size
+
+
+class BackupEntry(Struct, frozen=True, kw_only=True):
+    """A backup as a listing tells it, without opening anything.
+
+    `moment` is the name of the set: a UTC time to the minute, or to the second. `level` is a word
+    of `model.snapshot.Level`. `manifest` is the engine's object, `path` the directory in it. `time`
+    is when it was complete, UTC in ISO 8601. `size` is that of the disks, `added` what the
+    repository grew by. `host` is where it was made.
+    """
+
+    repository: str
+    guest: str
+    identity: str
+    moment: str
+    level: str
+    manifest: str
+    path: str
+    time: str
+    host: str
+    size: Size
+    added: Size
+    disks: tuple[StoredDisk, ...]
+
+
+class Fragment(Struct, frozen=True, kw_only=True):
+    """What a run that did not end well left in a repository: objects of a set without manifest."""
+
+    repository: str
+    guest: str
+    moment: str
+    disks: tuple[StoredDisk, ...]
+
+
+class RepositoryState(StrEnum):
+    """How a look into a repository ended."""
+
+    READY = "ready"
+    ABSENT = "absent"
+    """There is nothing yet: it can be made."""
+    WRONG_PASSWORD = "wrong password"  # noqa: S105 - a word of ours
+    UNSEEN = "unseen"
+    """It could not be reached, or did not answer as it should; `said` tells."""
+
+
+class RepositoryFacts(Struct, frozen=True, kw_only=True):
+    """A repository as it was seen. `said` are the engine's last words where it is not ready."""
+
+    name: str
+    state: RepositoryState
+    said: str = ""
+    entries: tuple[BackupEntry, ...] = ()
+    fragments: tuple[Fragment, ...] = ()
+
+
+class SentDisk(Struct, frozen=True, kw_only=True):
+    """What `kvmkeep blocks send` wrote when a disk was sent: `DISK.blocks.done`.
+
+    `object` is as the engine told it, perhaps short. `sha256` is that of the block list. `read`
+    counts the bytes that were not zero, `added` what the repository grew by. Both times are UTC
+    in ISO 8601.
+    """
+
+    disk: str
+    object: str
+    size: Size
+    sha256: str
+    read: Size
+    added: Size
+    started: str
+    ended: str
+
+
+class StagedSet(Struct, frozen=True, kw_only=True):
+    """The directory of a backup that is on its way: `names` are all its files."""
+
+    guest: str
+    moment: str
+    names: tuple[str, ...]
+    sent: tuple[SentDisk, ...]
+
+
+class BackupFacts(Struct, frozen=True, kw_only=True):
+    """Repositories, as far as they were asked for, and what lies ready on this host.
+
+    `running` when another run is sending backups just now.
+    """
+
+    repositories: tuple[RepositoryFacts, ...] = ()
+    staged: tuple[StagedSet, ...] = ()
+    running: bool = False
+
+    def repository(self, name: str) -> RepositoryFacts | None:
+        """Return a repository that was asked for."""
+        return next((one for one in self.repositories if one.name == name), None)
+
+
+NO_BACKUPS = BackupFacts()
+
+
+class DiskRecord(Struct, frozen=True, kw_only=True):
+    """A disk in a manifest; `blocks` is the name of its block list, of that `blocks_sha256`."""
+
+    disk: str
+    size: Size
+    object: str
+    path: str
+    blocks: str
+    blocks_sha256: str
+    read: Size
+    added: Size
+
+
+class Versions(Struct, frozen=True, kw_only=True):
+    """What made a backup."""
+
+    kvmkeep: str
+    engine: str
+    libvirt: str
+    emulator: str
+
+
+class Manifest(Struct, frozen=True, kw_only=True):
+    """What a backup is: the last that is stored of it, as `manifest.json`.
+
+    `xml`, `nvram`, `guest_spec` and `host_spec` are names of files beside it, or empty. `started`
+    and `ended` are those of the reading, UTC in ISO 8601.
+    """
+
+    format: int
+    host: str
+    guest: str
+    identity: str
+    uuid: str
+    moment: str
+    level: str
+    disks: tuple[DiskRecord, ...]
+    xml: str
+    nvram: str
+    guest_spec: str
+    host_spec: str
+    versions: Versions
+    started: str
+    ended: str
+
+
+class Rung(Struct, frozen=True, kw_only=True):
+    """A rung of the ladder of a proof: whether it held, after how many seconds, and why not."""
+
+    name: str
+    held: bool
+    seconds: float
+    detail: str = ""
+
+
+class Proof(Struct, frozen=True, kw_only=True):
+    """How the proof of a backup ended. `screen` is the file of the console's last screen."""
+
+    repository: str
+    guest: str
+    moment: str
+    time: str
+    proven: bool
+    rungs: tuple[Rung, ...]
+    screen: str = ""
+
+
+class StoredObject(Struct, frozen=True, kw_only=True):
+    """An object as an engine lists it: `path` is its first one, `time` UTC in ISO 8601."""
+
+    id: str
+    time: str
+    host: str
+    path: str
+    tags: tuple[str, ...]
+
+
+def parse_moment(text: str) -> str:
+    """Accept the name of a set: `20261127T1240Z`, or with seconds."""
+    if _MOMENT.fullmatch(text) is None:
+        raise ValueError("not a time of a backup (such as 20261127T1240Z)")
+    return text
+
+
+def blocks_name(disk: str) -> str:
+    """Return the name of a disk's block list among the files of a backup."""
+    return f"{disk}.blocks"
+
+
+def done_name(disk: str) -> str:
+    """Return the name of the file that tells that a disk was sent."""
+    return f"{disk}.blocks.done"
+
+
+def disk_path(guest: str, disk: str) -> str:
+    """Return the path of a disk's data in its object."""
+    return f"/{guest}/{disk}.raw"
+
+
+def disk_tags(guest: str, moment: str, disk: str, size: Size) -> tuple[str, ...]:
+    """Return what a disk's object wears."""
+    return (TAG, _GUEST + guest, _SET + moment, _DISK + disk, f"{_SIZE}{size.bytes}")
+
+
+def manifest_tags(manifest: Manifest) -> tuple[str, ...]:
+    """Return what the object with the manifest wears: a listing has to tell all of it."""
+    size = sum(disk.size.bytes for disk in manifest.disks)
+    added = sum(disk.added.bytes for disk in manifest.disks)
+    return (
+        TAG,
+        _COMMIT,
+        _GUEST + manifest.guest,
+        _IDENTITY + manifest.identity,
+        _SET + manifest.moment,
+        _LEVEL + manifest.level,
+        f"{_SIZE}{size}",
+        f"{_ADDED}{added}",
+    )
+
+
+def listed(
+    repository: str, objects: Iterable[StoredObject]
+) -> tuple[tuple[BackupEntry, ...], tuple[Fragment, ...]]:
+    """Return the backups in a listing, and what is there of sets without a manifest.
+
+    Both are in the order of guests and moments. An object with the manifest counts for the disks
+    of the same guest and set. What does not wear our tags, or not rightly, is left out.
+    """
+    disks: dict[tuple[str, str], list[StoredDisk]] = {}
+    commits: dict[tuple[str, str], StoredObject] = {}
+    for one in objects:
+        guest, moment = _value(one, _GUEST), _value(one, _SET)
+        if TAG not in one.tags or not guest or _MOMENT.fullmatch(moment) is None:
+            continue
+        if _COMMIT in one.tags:
+            commits[guest, moment] = one
+        elif _value(one, _DISK):
+            disk = StoredDisk(
+                disk=_value(one, _DISK), object=one.id, path=one.path, size=_size(one, _SIZE)
+            )
+            disks.setdefault((guest, moment), []).append(disk)
+    entries = tuple(
+        BackupEntry(
+            repository=repository,
+            guest=guest,
+            identity=_value(one, _IDENTITY) or guest,
+            moment=moment,
+            level=_value(one, _LEVEL),
+            manifest=one.id,
+            path=one.path,
+            time=one.time,
+            host=one.host,
+            size=_size(one, _SIZE),
+            added=_size(one, _ADDED),
+            disks=tuple(disks.get((guest, moment), ())),
+        )
+        for (guest, moment), one in sorted(commits.items())
+    )
+    fragments = tuple(
+        Fragment(repository=repository, guest=guest, moment=moment, disks=tuple(found))
+        for (guest, moment), found in sorted(disks.items())
+        if (guest, moment) not in commits
+    )
+    return entries, fragments
+
+
+def _value(one: StoredObject, tag: str) -> str:
+    return next((text.removeprefix(tag) for text in one.tags if text.startswith(tag)), "")
+
+
+def _size(one: StoredObject, tag: str) -> Size:
+    text = _value(one, tag)
+    # A tag that somebody else made may say anything.
+    return Size(int(text) if _AMOUNT.fullmatch(text) else 0)

@@ -1,0 +1,24 @@
+"""How restic is called (restic(1)): observing and planning use the same words."""
+
+from __future__ import annotations
+
+from kvmkeep.model.backup import Repository
+from kvmkeep.model.names import CACHE_DIR
+
+
+def restic_argv(repository: Repository, program: str, *words: str) -> tuple[str, ...]:
+    """Return a command line of restic; `program` is the path of kvmkeep.
+
+    The password never stands in it, nor do keys: restic reads one from its file, and kvmkeep
+    gives the others to restic's environment.
+    """
+    keys = repository.environment_file
+    around = (program, "with-environment", keys, "--") if keys else ()
+    return (
+        *around,
+        "restic",
+        f"--repo={repository.url}",
+        f"--password-file={repository.password_file}",
+        f"--cache-dir={CACHE_DIR}/restic",
+        *words,
+    )

@@ -1,0 +1,58 @@
+"""What an engine can do with a repository: the same words for each engine, and no data of ours.
+
+Each is a command that can be typed. Where data flows, the engine's command line is given to
+`kvmkeep blocks`, which feeds it or reads from it.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from kvmkeep.model.backup import Engine, Repository
+from kvmkeep.model.command import Command
+from kvmkeep.planning.restic import Restic
+
+
+class Driver(Protocol):
+    """What the words of an engine are, for one repository."""
+
+    def init(self) -> Command:
+        """Return what makes the repository; it fails where there is one."""
+
+    def put(self, path: str, host: str, tags: tuple[str, ...]) -> tuple[str, ...]:
+        """Return what stores its stdin as one object, with the data at `path`."""
+
+    def put_files(self, directory: str, host: str, tags: tuple[str, ...], why: str) -> Command:
+        """Return what stores a directory as one object."""
+
+    def get(self, one: str, path: str) -> tuple[str, ...]:
+        """Return what writes the data at `path` of an object to its stdout."""
+
+    def fetch(self, one: str, path: str, to: str, why: str) -> Command:
+        """Return what writes the data at `path` of an object to a small file."""
+
+    def mount(self, directory: str) -> tuple[str, ...]:
+        """Return what shows all objects as files, until it is stopped."""
+
+    def mounted(self, directory: str, one: str, path: str) -> str:
+        """Return where the data at `path` of an object is then."""
+
+    def forget(self, objects: tuple[str, ...], why: str) -> Command:
+        """Return what takes objects out of the repository; their data stays until it is pruned."""
+
+    def prune(self) -> Command:
+        """Return what deletes data that no object has any more."""
+
+    def check(self, percent: int = 0) -> Command:
+        """Return what proves the repository's structure, and reads so much of the data."""
+
+    def unlock(self) -> Command:
+        """Return what removes locks of runs that are dead; those of living ones stay."""
+
+
+def driver(repository: Repository, program: str) -> Driver:
+    """Return the words of a repository's engine; `program` is the path of kvmkeep."""
+    return _DRIVERS[repository.engine](repository, program)
+
+
+_DRIVERS = {Engine.RESTIC: Restic}

@@ -1,0 +1,78 @@
+"""restic's words, those of 0.14 on (restic(1), restic-backup(1), restic-forget(1) ...)."""
+
+from __future__ import annotations
+
+from kvmkeep.model.backup import Repository
+from kvmkeep.model.command import Command
+from kvmkeep.model.restic import restic_argv
+from kvmkeep.planning.commands import HOUR
+
+DAY = 24 * HOUR
+
+
+class Restic:
+    """The engine restic, for one repository."""
+
+    def __init__(self, repository: Repository, program: str) -> None:
+        self._repository = repository
+        self._program = program
+
+    def _argv(self, *words: str) -> tuple[str, ...]:
+        return restic_argv(self._repository, self._program, *words)
+
+    @property
+    def _name(self) -> str:
+        return f"repository {self._repository.name}"
+
+    def init(self) -> Command:
+        """See `Driver`."""
+        return Command(argv=self._argv("init"), why=f"make {self._name}", timeout=HOUR)
+
+    def put(self, path: str, host: str, tags: tuple[str, ...]) -> tuple[str, ...]:
+        """See `Driver`; its last line on stdout tells of the object (`--json`)."""
+        marks = f"--tag={','.join(tags)}"
+        return self._argv(
+            "backup", "--json", f"--host={host}", marks, "--stdin", f"--stdin-filename={path}"
+        )
+
+    def put_files(self, directory: str, host: str, tags: tuple[str, ...], why: str) -> Command:
+        """See `Driver`."""
+        # All files are read (--force): one of the same size and time may be of a run before.
+        words = ("backup", "--force", f"--host={host}", f"--tag={','.join(tags)}", "--", directory)
+        return Command(argv=self._argv(*words), why=why, timeout=HOUR)
+
+    def get(self, one: str, path: str) -> tuple[str, ...]:
+        """See `Driver`."""
+        return self._argv("dump", "--", one, path)
+
+    def fetch(self, one: str, path: str, to: str, why: str) -> Command:
+        """See `Driver`."""
+        return Command(argv=self.get(one, path), why=why, stdout_to=to, timeout=HOUR)
+
+    def mount(self, directory: str) -> tuple[str, ...]:
+        """See `Driver`."""
+        # By id alone: the other ways to a snapshot go by names that another host may have given.
+        return self._argv("mount", "--no-lock", "--path-template=ids/%I", "--", directory)
+
+    def mounted(self, directory: str, one: str, path: str) -> str:
+        """See `Driver`."""
+        return f"{directory}/ids/{one}{path}"
+
+    def forget(self, objects: tuple[str, ...], why: str) -> Command:
+        """See `Driver`."""
+        return Command(argv=self._argv("forget", "--", *objects), why=why, timeout=HOUR)
+
+    def prune(self) -> Command:
+        """See `Driver`."""
+        why = f"delete what no backup in {self._name} has any more"
+        return Command(argv=self._argv("prune"), why=why, timeout=DAY)
+
+    def check(self, percent: int = 0) -> Command:
+        """See `Driver`."""
+        data = (f"--read-data-subset={percent}%",) if percent else ()
+        return Command(argv=self._argv("check", *data), why=f"prove {self._name}", timeout=DAY)
+
+    def unlock(self) -> Command:
+        """See `Driver`."""
+        why = f"remove locks of dead runs from {self._name}"
+        return Command(argv=self._argv("unlock"), why=why, timeout=HOUR)

@@ -1,0 +1,133 @@
+"""What a listing of a repository tells."""
+
+from __future__ import annotations
+
+import pytest
+
+from kvmkeep.model.backup import (
+    MANIFEST_FORMAT,
+    BackupEntry,
+    BackupFacts,
+    DiskRecord,
+    Fragment,
+    Manifest,
+    RepositoryFacts,
+    RepositoryState,
+    StoredDisk,
+    StoredObject,
+    Versions,
+    blocks_name,
+    disk_path,
+    disk_tags,
+    done_name,
+    listed,
+    manifest_tags,
+    parse_moment,
+)
+from kvmkeep.model.units import Size
+
+MOMENT = "20261127T1240Z"
+RECORD = DiskRecord(
+    disk="root",
+    size=Size(4096),
+    object="aa" * 32,
+    path="/web/root.raw",
+    blocks="root.blocks",
+    blocks_sha256="bb" * 32,
+    read=Size(1024),
+    added=Size(512),
+)
+MANIFEST = Manifest(
+    format=MANIFEST_FORMAT,
+    host="host.example.org",
+    guest="web",
+    identity="www",
+    uuid="9f4ad3b5-0000-5000-8000-000000000000",
+    moment=MOMENT,
+    level="frozen",
+    disks=(RECORD,),
+    xml="domain.xml",
+    nvram="",
+    guest_spec="guest.yaml",
+    host_spec="host.yaml",
+    versions=Versions(kvmkeep="0.1", engine="restic 0.14.0", libvirt="9.0.0", emulator="7.2.0"),
+    started="2026-11-27T12:40:01Z",
+    ended="2026-11-27T12:41:01Z",
+)
+
+
+def stored(one: str, path: str, *tags: str) -> StoredObject:
+    return StoredObject(id=one, time="2026-11-27T12:41:02Z", host="h", path=path, tags=tags)
+
+
+DISK = stored("d1", disk_path("web", "root"), *disk_tags("web", MOMENT, "root", Size(4096)))
+COMMIT = stored("m1", "/var/lib/kvmkeep/backup/web/" + MOMENT, *manifest_tags(MANIFEST))
+
+
+def test_a_set_with_a_manifest_is_a_backup() -> None:
+    assert listed("vault", (COMMIT, DISK)) == (
+        (
+            BackupEntry(
+                repository="vault",
+                guest="web",
+                identity="www",
+                moment=MOMENT,
+                level="frozen",
+                manifest="m1",
+                path=f"/var/lib/kvmkeep/backup/web/{MOMENT}",
+                time="2026-11-27T12:41:02Z",
+                host="h",
+                size=Size(4096),
+                added=Size(512),
+                disks=(
+                    StoredDisk(disk="root", object="d1", path="/web/root.raw", size=Size(4096)),
+                ),
+            ),
+        ),
+        (),
+    )
+
+
+def test_a_set_without_a_manifest_is_none() -> None:
+    entries, fragments = listed("vault", (DISK,))
+    assert entries == ()
+    disk = StoredDisk(disk="root", object="d1", path="/web/root.raw", size=Size(4096))
+    assert fragments == (Fragment(repository="vault", guest="web", moment=MOMENT, disks=(disk,)),)
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        (),
+        ("kvmkeep", "guest=web", "disk=root"),
+        ("kvmkeep", f"set={MOMENT}", "disk=root"),
+        ("guest=web", f"set={MOMENT}", "disk=root"),
+        ("kvmkeep", "guest=web", "set=yesterday", "disk=root"),
+        ("kvmkeep", "guest=web", f"set={MOMENT}"),
+    ],
+)
+def test_what_does_not_wear_our_tags_is_left_out(tags: tuple[str, ...]) -> None:
+    assert listed("vault", (stored("x", "/x", *tags),)) == ((), ())
+
+
+def test_a_size_that_is_none_counts_as_nothing() -> None:
+    odd = stored("x", "/x", "kvmkeep", "guest=w", f"set={MOMENT}", "disk=root", "size=-5")
+    assert listed("vault", (odd,))[1][0].disks[0].size == Size(0)
+
+
+def test_the_moment_of_a_backup() -> None:
+    assert parse_moment(MOMENT) == MOMENT
+    assert parse_moment("20261127T124001Z") == "20261127T124001Z"
+    with pytest.raises(ValueError, match="not a time of a backup"):
+        parse_moment("yesterday")
+
+
+def test_names_of_files() -> None:
+    assert (blocks_name("root"), done_name("root")) == ("root.blocks", "root.blocks.done")
+
+
+def test_a_repository_is_found_by_its_name() -> None:
+    vault = RepositoryFacts(name="vault", state=RepositoryState.READY)
+    facts = BackupFacts(repositories=(vault,))
+    assert facts.repository("vault") == vault
+    assert facts.repository("attic") is None

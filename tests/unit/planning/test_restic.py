@@ -1,0 +1,65 @@
+"""The command lines of restic: what they are, and that no secret is in them."""
+
+from __future__ import annotations
+
+from kvmkeep.model.backup import Engine, Repository
+from kvmkeep.model.units import Label
+from kvmkeep.planning.engine import driver
+
+VAULT = Repository(
+    name=Label("vault"),
+    engine=Engine.RESTIC,
+    url="sftp:me@vault:/srv/backup",
+    password_file="/root/pw",
+)
+KEYS = Repository(
+    name=Label("cloud"),
+    engine=Engine.RESTIC,
+    url="s3:https://h/b",
+    password_file="/root/pw",
+    environment_file="/root/keys",
+)
+BEGIN = (
+    "restic",
+    "--repo=sftp:me@vault:/srv/backup",
+    "--password-file=/root/pw",
+    "--cache-dir=/var/cache/kvmkeep/restic",
+)
+
+
+def test_what_can_be_done_with_a_repository() -> None:
+    words = driver(VAULT, "/usr/bin/kvmkeep")
+    assert words.init().argv == (*BEGIN, "init")
+    assert words.prune().argv == (*BEGIN, "prune")
+    assert words.unlock().argv == (*BEGIN, "unlock")
+    assert words.check().argv == (*BEGIN, "check")
+    assert words.check(10).argv == (*BEGIN, "check", "--read-data-subset=10%")
+    assert words.forget(("a1", "b2"), "old").argv == (*BEGIN, "forget", "--", "a1", "b2")
+    assert words.get("a1", "/web/root.raw") == (*BEGIN, "dump", "--", "a1", "/web/root.raw")
+    fetch = words.fetch("a1", "/m.json", "/run/m.json", "read it")
+    assert fetch.argv == (*BEGIN, "dump", "--", "a1", "/m.json")
+    assert (fetch.stdout_to, fetch.why) == ("/run/m.json", "read it")
+
+
+def test_what_is_stored() -> None:
+    words = driver(VAULT, "/usr/bin/kvmkeep")
+    assert words.put("/web/root.raw", "host", ("kvmkeep", "guest=web")) == (
+        *BEGIN, "backup", "--json", "--host=host", "--tag=kvmkeep,guest=web", "--stdin",
+        "--stdin-filename=/web/root.raw",
+    )  # fmt: skip
+    assert words.put_files("/var/x", "host", ("kvmkeep", "manifest"), "commit").argv == (
+        *BEGIN, "backup", "--force", "--host=host", "--tag=kvmkeep,manifest", "--", "/var/x",
+    )  # fmt: skip
+
+
+def test_all_objects_as_files() -> None:
+    words = driver(VAULT, "/usr/bin/kvmkeep")
+    assert words.mount("/run/x") == (
+        *BEGIN, "mount", "--no-lock", "--path-template=ids/%I", "--", "/run/x",
+    )  # fmt: skip
+    assert words.mounted("/run/x", "a1", "/web/root.raw") == "/run/x/ids/a1/web/root.raw"
+
+
+def test_keys_come_by_a_file() -> None:
+    argv = driver(KEYS, "/usr/bin/kvmkeep").prune().argv
+    assert argv[:5] == ("/usr/bin/kvmkeep", "with-environment", "/root/keys", "--", "restic")

@@ -26,8 +26,9 @@ VIRTUALIZATION = (
 )
 STORAGE = "lvm2 mdadm e2fsprogs xfsprogs fdisk gdisk zstd xz-utils xorriso"
 NETWORK = "network-manager iproute2 iputils-ping iputils-arping dnsmasq-base curl ncat socat openssh-server"
+BACKUP = "restic fuse3"
 OTHER = "ca-certificates python3 python3-libvirt python3-guestfs gnupg gpgv jq"
-PACKAGES = f"{BASE} {VIRTUALIZATION} {STORAGE} {NETWORK} {OTHER}".split()
+PACKAGES = f"{BASE} {VIRTUALIZATION} {STORAGE} {NETWORK} {BACKUP} {OTHER}".split()
 WITHOUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*")
 
 

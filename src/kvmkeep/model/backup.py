@@ -182,9 +182,13 @@ NO_BACKUPS = BackupFacts()
 
 
 class DiskRecord(Struct, frozen=True, kw_only=True):
-    """A disk in a manifest; `blocks` is the name of its block list, of that `blocks_sha256`."""
+    """A disk in a manifest; `blocks` is the name of its block list, of that `blocks_sha256`.
+
+    `source` is its path in the guest's definition, which is stored beside it.
+    """
 
     disk: str
+    source: str
     size: Size
     object: str
     path: str

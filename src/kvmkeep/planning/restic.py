@@ -52,7 +52,9 @@ class Restic:
     def mount(self, directory: str) -> tuple[str, ...]:
         """See `Driver`."""
         # By id alone: the other ways to a snapshot go by names that another host may have given.
-        return self._argv("mount", "--no-lock", "--path-template=ids/%I", "--", directory)
+        # QEMU's user may read it as well; who else may is up to the directory above.
+        words = ("--no-lock", "--allow-other", "--path-template=ids/%I")
+        return self._argv("mount", *words, "--", directory)
 
     def mounted(self, directory: str, one: str, path: str) -> str:
         """See `Driver`."""
@@ -70,7 +72,9 @@ class Restic:
     def check(self, percent: int = 0) -> Command:
         """See `Driver`."""
         data = (f"--read-data-subset={percent}%",) if percent else ()
-        return Command(argv=self._argv("check", *data), why=f"prove {self._name}", timeout=DAY)
+        # It only reads, and must neither fail because of a backup that is on its way nor stop one.
+        words = ("check", "--no-lock", *data)
+        return Command(argv=self._argv(*words), why=f"prove {self._name}", timeout=DAY)
 
     def unlock(self) -> Command:
         """See `Driver`."""

@@ -28,6 +28,7 @@ from kvmkeep.model.units import Size
 
 MOMENT = "20261127T1240Z"
 RECORD = DiskRecord(
+    source="/dev/vg/vm-web",
     disk="root",
     size=Size(4096),
     object="aa" * 32,

@@ -32,8 +32,8 @@ def test_what_can_be_done_with_a_repository() -> None:
     assert words.init().argv == (*BEGIN, "init")
     assert words.prune().argv == (*BEGIN, "prune")
     assert words.unlock().argv == (*BEGIN, "unlock")
-    assert words.check().argv == (*BEGIN, "check")
-    assert words.check(10).argv == (*BEGIN, "check", "--read-data-subset=10%")
+    assert words.check().argv == (*BEGIN, "check", "--no-lock")
+    assert words.check(10).argv == (*BEGIN, "check", "--no-lock", "--read-data-subset=10%")
     assert words.forget(("a1", "b2"), "old").argv == (*BEGIN, "forget", "--", "a1", "b2")
     assert words.get("a1", "/web/root.raw") == (*BEGIN, "dump", "--", "a1", "/web/root.raw")
     fetch = words.fetch("a1", "/m.json", "/run/m.json", "read it")
@@ -55,7 +55,7 @@ def test_what_is_stored() -> None:
 def test_all_objects_as_files() -> None:
     words = driver(VAULT, "/usr/bin/kvmkeep")
     assert words.mount("/run/x") == (
-        *BEGIN, "mount", "--no-lock", "--path-template=ids/%I", "--", "/run/x",
+        *BEGIN, "mount", "--no-lock", "--allow-other", "--path-template=ids/%I", "--", "/run/x",
     )  # fmt: skip
     assert words.mounted("/run/x", "a1", "/web/root.raw") == "/run/x/ids/a1/web/root.raw"
 

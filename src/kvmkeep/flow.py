@@ -173,7 +173,15 @@ class Look(Struct, frozen=True, kw_only=True):
 
 def reach(ctx: Context, verb: str, look: Callable[[], Look], confirm: Confirm | None) -> Report:
     """Look and act, under the lock, until a look finds nothing to do; see `run_goal`."""
-    with ctx.stop.listening(), ctx.lock.hold(verb, ctx.argv, patience=ctx.patience):
+
+    def waits(message: str, seconds: float, limit: float) -> None:
+        if ctx.stop.requested:
+            raise Declined("stopped on request")
+        ui.waiting(message, seconds, limit)
+
+    ui = SteadyUi(ctx.ui)
+    lock = ctx.lock.hold(verb, ctx.argv, patience=ctx.patience, waits=waits)
+    with ctx.stop.listening(), lock:
         goal = _Goal(ctx, verb, look, confirm)
         ctx.stop.announce = goal.ui.stopping
         with goal.told():

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Protocol
 
 from kvmkeep.errors import Busy, Unready
 from kvmkeep.host.environment import invoker
@@ -21,6 +22,21 @@ from kvmkeep.model.names import LOCK_FILE
 _TRIES = 5
 _PAUSE = 0.02
 _WAIT = 0.2
+
+PASSING = frozenset({"watch"})
+"""Runs of a timer that are soon over: others wait for them. Nobody can know when not to type."""
+PASSING_LIMIT = 90.0
+"""Seconds; a watch that starts a guest may take longer, and then says who is at work."""
+
+
+class Waits(Protocol):
+    """Is called again and again while a lock is waited for; may raise to give up.
+
+    `seconds` have passed of at most `limit`.
+    """
+
+    def __call__(self, message: str, seconds: float, limit: float) -> None:
+        """Tell of it."""
 
 
 class Lock:
@@ -32,12 +48,20 @@ class Lock:
 
     @contextmanager
     def hold(
-        self, verb: str, argv: tuple[str, ...] = (), *, patience: float = 0.0
+        self,
+        verb: str,
+        argv: tuple[str, ...] = (),
+        *,
+        patience: float = 0.0,
+        waits: Waits | None = None,
     ) -> Iterator[None]:
-        """Hold the lock, or raise Busy after `patience` seconds and say who has it."""
+        """Hold the lock, or raise Busy after `patience` seconds and say who has it.
+
+        A run that is soon over (PASSING) is waited for in any case.
+        """
         descriptor = self._open()
         try:
-            self._take(descriptor, time.monotonic() + patience)
+            self._take(descriptor, patience, waits)
             _sign(descriptor, verb, argv)
             yield
         finally:
@@ -64,13 +88,19 @@ class Lock:
             raise Unready(message, hint=hint) from error
         return descriptor
 
-    def _take(self, descriptor: int, until: float) -> None:
+    def _take(self, descriptor: int, patience: float, waits: Waits | None) -> None:
+        began = time.monotonic()
         while not _taken(descriptor):
-            if time.monotonic() >= until:
+            verb, holder = _holder(descriptor)
+            passed = time.monotonic() - began
+            limit = max(patience, PASSING_LIMIT if verb in PASSING else 0.0)
+            if passed >= limit:
                 raise Busy(
-                    f"another run of kvmkeep is at work: {_holder(descriptor)}",
+                    f"another run of kvmkeep is at work: {holder}",
                     hint="wait until it is done; `kvmkeep journal` tells what it does",
                 )
+            if waits is not None:
+                waits(f"another run of kvmkeep to end: {holder}", passed, limit)
             time.sleep(_WAIT)
         self._held = True
 
@@ -98,8 +128,8 @@ def _sign(descriptor: int, verb: str, argv: tuple[str, ...]) -> None:
         write_all(descriptor, json.dumps(signature).encode() + b"\n")
 
 
-def _holder(descriptor: int) -> str:
-    """Return who holds the lock; a holder of this very moment may not have signed yet."""
+def _holder(descriptor: int) -> tuple[str, str]:
+    """Return the holder's verb, and who it is; one of this very moment may not have signed yet."""
     for attempt in range(_TRIES):
         text = os.pread(descriptor, 1 << 16, 0)
         try:
@@ -110,7 +140,7 @@ def _holder(descriptor: int) -> str:
             pid = 0
         else:
             if os.path.exists(f"/proc/{pid}"):
-                return f"{verb}, pid {pid}, since {since}, by {user}"
+                return verb, f"{verb}, pid {pid}, since {since}, by {user}"
         if attempt + 1 < _TRIES:
             time.sleep(_PAUSE)
-    return "it does not say who it is"
+    return "", "it does not say who it is"

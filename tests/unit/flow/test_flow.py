@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -268,6 +269,23 @@ def test_only_one_run_at_a_time(tmp_path: Path) -> None:
     site = Site(tmp_path, Plan(steps=(ONE,)))
     with Lock(str(tmp_path / "lock")).hold("start"):
         assert "start, pid" in site.fails(Busy).message
+    assert site.looked == 0
+
+
+def test_the_watch_of_a_timer_is_waited_for(tmp_path: Path) -> None:
+    site = Site(tmp_path, Plan(steps=(ONE,)), EMPTY)
+    with ExitStack() as first:
+        first.enter_context(Lock(str(tmp_path / "lock")).hold("watch"))
+        site.ui.waiting = lambda *_: first.close()  # type: ignore[method-assign]
+        site.reach()
+    assert site.acts == ["act 1"]
+
+
+def test_who_waits_for_the_watch_can_stop(tmp_path: Path) -> None:
+    site = Site(tmp_path, Plan(steps=(ONE,)))
+    site.ui.waiting = lambda *_: site.context.stop.press()  # type: ignore[method-assign]
+    with Lock(str(tmp_path / "lock")).hold("watch"):
+        site.fails(Declined)
     assert site.looked == 0
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kvmkeep.errors import Busy, Unready
+from kvmkeep.errors import Busy, Declined, Unready
 from kvmkeep.host.lock import Lock
 
 pytestmark = pytest.mark.machine
@@ -19,15 +19,15 @@ pytestmark = pytest.mark.machine
 HOLDER = """
 import sys
 from kvmkeep.host.lock import Lock
-with Lock(sys.argv[1]).hold("apply", ("kvmkeep", "apply")):
+with Lock(sys.argv[1]).hold(sys.argv[2], ("kvmkeep", sys.argv[2])):
     print("held", flush=True)
     sys.stdin.read()
 """
 
 
-def holder(path: Path) -> subprocess.Popen[str]:
+def holder(path: Path, verb: str = "apply") -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(path)],
+        [sys.executable, "-c", HOLDER, str(path), verb],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -60,6 +60,35 @@ def test_a_patient_one_waits_for_the_first_to_end(tmp_path: Path) -> None:
         with Lock(str(path)).hold("recover", patience=30):
             assert "recover" in path.read_text()
         timer.join()
+
+
+def test_a_run_of_the_timer_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    told: list[str] = []
+
+    def waits(message: str, seconds: float, limit: float) -> None:
+        told.append(message)
+        assert 0 <= seconds < limit
+
+    with holder(path, "watch") as process:
+        timer = threading.Timer(0.5, lambda: process.communicate(""))
+        timer.start()
+        with Lock(str(path)).hold("apply", waits=waits):
+            assert "apply" in path.read_text()
+        timer.join()
+    assert told[0].startswith(f"another run of kvmkeep to end: watch, pid {process.pid}, since ")
+
+
+def test_waiting_can_be_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+
+    def waits(message: str, seconds: float, limit: float) -> None:
+        raise Declined(f"{message} {seconds} {limit}")
+
+    with holder(path, "watch") as process:
+        with pytest.raises(Declined), Lock(str(path)).hold("apply", waits=waits):
+            pytest.fail("both hold it")
+        process.communicate("")
 
 
 def test_the_kernel_releases_a_killed_holder(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.errors import KvmkeepError, SpecError, Unready
+from kvmkeep.errors import KvmkeepError, SpecError, Unready, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -15,10 +15,16 @@ if TYPE_CHECKING:
     from kvmkeep.model.health import Finding, Measure
 
 
+LIMIT = 20
+"""Seconds for the whole look; it takes one or two where nothing hangs."""
+_LEAST = 4
+
+
 class Args(Struct, frozen=True, kw_only=True):
-    """Where the metrics go; empty for nowhere."""
+    """Where the metrics go, empty for nowhere, and how many seconds the look may take."""
 
     prometheus: str
+    limit: int
 
 
 def add(parser: ArgumentParser) -> None:
@@ -29,6 +35,13 @@ def add(parser: ArgumentParser) -> None:
         default="",
         help="also write the metrics to this file, for node_exporter's textfile collector",
     )
+    parser.add_argument(
+        "--limit",
+        metavar="SECONDS",
+        type=int,
+        default=LIMIT,
+        help="how long the look may take; what did not answer by then is told (default: 20)",
+    )
 
 
 def run(args: Args, ctx: Context) -> int:
@@ -36,7 +49,9 @@ def run(args: Args, ctx: Context) -> int:
     from kvmkeep.model.health import worst, worst_first  # noqa: PLC0415
     from kvmkeep.report.health import findings_value, plugin_text  # noqa: PLC0415
 
-    host, findings, figures = _looked(ctx)
+    if args.limit < _LEAST:
+        raise UsageError(f"--limit takes a number of seconds, at least {_LEAST}")
+    host, findings, figures = _looked(ctx.hurried(args.limit))
     if args.prometheus:
         trouble = _write(args.prometheus, findings, figures, ctx)
         findings = worst_first((*findings, *trouble))

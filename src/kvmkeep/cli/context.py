@@ -74,6 +74,19 @@ class Context(Struct, frozen=True, kw_only=True):
 
         return MachineDoor()
 
+    def hurried(self, limit: float) -> Context:
+        """Return what looks at the same machine, and ends within `limit` seconds in all."""
+        from msgspec.structs import replace  # noqa: PLC0415
+
+        from kvmkeep.host.hurried import HASTY, HurriedDoor  # noqa: PLC0415
+        from kvmkeep.host.libvirt import Libvirt  # noqa: PLC0415
+        from kvmkeep.host.machine_door import MachineDoor  # noqa: PLC0415
+
+        of_libvirt = limit / 4
+        door = HurriedDoor(self.stages.door or MachineDoor(HASTY), limit - of_libvirt)
+        libvirt = self.stages.libvirt or Libvirt(self.connect, limit=of_libvirt)
+        return replace(self, stages=replace(self.stages, door=door, libvirt=libvirt))
+
     def libvirt(self) -> Libvirt:
         """Return the connection to libvirt; it is made when it is first used."""
         if self.stages.libvirt is not None:

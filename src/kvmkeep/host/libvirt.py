@@ -3,9 +3,8 @@
 The connection is read-only (virConnectOpenReadOnly), so nothing here can change a domain.
 
 A daemon that hangs would hang us in a C function that no signal ends. libvirt's own keepalive
-needs an event loop and covers only connections that are already open. So each question runs in a
-thread of its own, which is given up after a time limit; being a daemon thread, it does not keep
-the process alive.
+needs an event loop and covers only connections that are already open. So each question can be
+given up (host.silent).
 
 Asked for are only things that libvirtd answers by itself: statistics such as the balloon's would
 be got from each guest's QEMU, and a single one that is stuck would hold up all.
@@ -13,7 +12,6 @@ be got from each guest's QEMU, and a single one that is stuck would hold up all.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,6 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kvmkeep.errors import Unready
+from kvmkeep.host.silent import Silent, answer_within
 from kvmkeep.host.tools import clean
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.names import RUN_URI
@@ -117,26 +116,13 @@ class Libvirt:
         return self._ask(_look)
 
     def _ask(self, question: Callable[[libvirt.virConnect, ModuleType], T]) -> T:
-        answer: list[T] = []
-        trouble: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                answer.append(self._connected(question))
-            except BaseException as error:  # noqa: BLE001 - raised again in the asking thread
-                trouble.append(error)
-
-        thread = threading.Thread(target=work, name="libvirt", daemon=True)
-        thread.start()
-        thread.join(self._limit)
-        if trouble:
-            raise trouble[0]
-        if not answer:
+        try:
+            return answer_within(self._limit, lambda: self._connected(question))
+        except Silent:
             raise Unready(
                 f"libvirt at {self.uri} did not answer within {self._limit:.0f} s",
                 hint="look at: systemctl status libvirtd virtqemud; journalctl -u libvirtd",
-            )
-        return answer[0]
+            ) from None
 
     def _connected(self, question: Callable[[libvirt.virConnect, ModuleType], T]) -> T:
         try:

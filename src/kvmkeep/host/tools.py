@@ -13,6 +13,7 @@ from kvmkeep.model.facts import Problem
 T = TypeVar("T")
 
 _MISSING = 127
+_NOT_STARTED = 126
 _TIMEOUT = 30.0
 """Seconds that a question may take: LVM may have to wait for another LVM command's lock."""
 
@@ -44,7 +45,7 @@ def answer(result: Result, what: str, argv: tuple[str, ...], *, hint: str = "") 
         return result.text
     program = argv[0]
     if result.timed_out:
-        reason = f"{program} did not answer within {_TIMEOUT:.0f} s"
+        reason = _late(result, program)
     elif result.code == _MISSING:
         reason = f"{program} is not installed"
     else:
@@ -53,6 +54,12 @@ def answer(result: Result, what: str, argv: tuple[str, ...], *, hint: str = "") 
     raise Unanswered(
         Problem(what=what, reason=reason[:400], hint=hint or f"try: {argv_text(argv)}")
     )
+
+
+def _late(result: Result, program: str) -> str:
+    if result.code == _NOT_STARTED:
+        return f"{program} was not asked: no time was left"
+    return f"{program} did not answer within {result.seconds:.0f} s"
 
 
 def decode(text: str, form: type[T], what: str, program: str) -> T:

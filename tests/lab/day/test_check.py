@@ -152,3 +152,19 @@ def test_what_can_not_be_looked_at_is_unknown_and_keeps_nobody_waiting(site: Hos
         site.run(
             "mv /usr/bin/df.away /usr/bin/df; test ! -e /root/host.yaml || mv /root/host.yaml /etc/kvmkeep"
         )
+
+
+def test_lvm_that_hangs_holds_nobody_up_and_is_named(site: Host) -> None:
+    lock = "flock /run/lock/lvm/V_rl_build sleep 600"
+    site.must(f"systemd-run --quiet --unit=holds-lvm {lock}; sleep 1")
+    try:
+        began = time.monotonic()
+        done = site.kvmkeep("check", limit=120)
+        took = time.monotonic() - began
+    finally:
+        site.must("systemctl stop holds-lvm")
+    assert done.returncode >= 2, done.stdout
+    assert "logical volumes: it can't be looked at: lvs did not answer within" in done.stdout
+    assert "floods like a hub" in done.stdout, "all else is told as ever"
+    # 20 s for the look; an emulated processor needs some for the program itself.
+    assert took < 40, took

@@ -238,3 +238,9 @@ def test_what_check_and_status_find_is_the_same(
         one for one in found if one["severity"] != "ok" and "spec" not in one["name"]
     ] == trouble
     assert worst_first(()) == ()
+
+
+def test_a_look_has_a_limit(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert site.line("check", "--limit", "3") == 2
+    assert "--limit takes a number of seconds, at least 4" in capsys.readouterr().err
+    assert site.line("check", "--limit", "4") == 0

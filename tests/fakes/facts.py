@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from fakes.lvm import EXTENT
@@ -56,10 +58,16 @@ def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
     lvm = host.lvm
     images, guests = ((), ()) if spec is None else (spec.images, spec.guests)
     interface, gateway, answers = host.management
+    opened = host.opened
+    domains = tuple(
+        _domain(host, one)
+        for one in host.libvirt.domains.values()
+        if one.xml.find(f"metadata/{{{PROOF_URI}}}proof") is None
+    )
     volumes = tuple(
         Volume(
             vg=lvm.vg, name=volume.name, size=Size(volume.size), tags=tuple(sorted(volume.tags)),
-            active=volume.active, opened=bool(host._open(volume.name)),
+            active=volume.active, opened=volume.name in opened,
             device=volume.device if volume.active else "", attributes="-ri-a-----" if volume.readonly else "-wi-a-----",
             origin=volume.origin, invalid=volume.invalid, merging=bool(volume.merging),
             merge_waits=volume.waits, filled_percent=volume.filled,
@@ -115,11 +123,7 @@ def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
         management=Management(
             interface=interface, gateway=gateway, answers=answers, peers=tuple(host.peers)
         ),
-        domains=tuple(
-            _domain(host, one)
-            for one in host.libvirt.domains.values()
-            if one.xml.find(f"metadata/{{{PROOF_URI}}}proof") is None
-        ),
+        domains=domains,
         libvirt="9.0.0",
         emulator="/usr/bin/qemu-system-x86_64",
         qemu_group=64055,
@@ -148,7 +152,7 @@ def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
             Notebook(host),
             spec,
             tuple(sorted(host.mounts)),
-            raw_files(tuple(_domain(host, one) for one in host.libvirt.domains.values())),
+            raw_files(domains),
         )
         if spec is not None
         else (),
@@ -172,11 +176,28 @@ def _domain(host: FakeHost, domain: FakeDomain) -> Domain:
         run=domain.run if domain.live is not None else -1,
     )
     live = "" if domain.live is None else xml_text(domain.live)
-    found = parse_domain(Described(state=state, xml=xml_text(domain.xml), live=live), host)
+    described = Described(state=state, xml=xml_text(domain.xml), live=live)
+    found = _parsed(described, _Devices(host.lvm.devices))
     agent = domain.agent and domain.live is not None
     executes = agent and domain.awake and domain.executes
     ready = domain.was_ready and domain.live is not None
     return replace(found, agent=agent, executes=executes, rebooted=domain.rebooted, was_ready=ready)
+
+
+@dataclass(frozen=True)
+class _Devices:
+    """The one thing that is asked of a door while XML is read."""
+
+    there: tuple[tuple[str, str], ...]
+
+    def device(self, path: str) -> str:
+        return dict(self.there).get(path, "")
+
+
+@lru_cache(maxsize=4096)
+def _parsed(described: Described, devices: _Devices) -> Domain:
+    """Read a domain's XML; one that was read before is known."""
+    return parse_domain(described, devices)
 
 
 def _agent(domain: FakeDomain) -> AgentFacts:

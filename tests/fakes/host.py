@@ -564,6 +564,14 @@ class FakeHost:
 
     # A guest's boot
 
+    @property
+    def opened(self) -> set[str]:
+        """The LVs that running domains have open."""
+        folder = f"/dev/{self.lvm.vg}/"
+        trees = [one.live for one in self.libvirt.domains.values() if one.live is not None]
+        paths = [source.get("dev", "") for tree in trees for source in tree.iter("source")]
+        return {path.removeprefix(folder) for path in paths if path.startswith(folder)}
+
     def _open(self, lv: str) -> str:
         """Return the running domain that has an LV open."""
         path = f"/dev/{self.lvm.vg}/{lv}"

@@ -87,6 +87,12 @@ class FakeLvm:
         self.volumes[name] = volume
         return volume
 
+    @property
+    def devices(self) -> tuple[tuple[str, str], ...]:
+        """The path and the device number of each LV that is active."""
+        there = (volume for volume in self.volumes.values() if volume.active)
+        return tuple((f"/dev/{self.vg}/{volume.name}", volume.device) for volume in there)
+
     def at(self, path: str) -> FakeVolume | None:
         """Return the LV of a device path, if it is active."""
         volume = self.volumes.get(path.removeprefix(f"/dev/{self.vg}/"))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from fakes.tree import tree_text
 from fakes.words import UnknownCommandError, take_apart
 
 _OURS = "{urn:kvmkeep:guest:1}guest"
@@ -730,7 +731,7 @@ def _asked(domain: FakeDomain, xpath: str) -> bool:
 
 def xml_text(tree: ET.Element) -> str:
     """Return a domain's XML as libvirt's library prints it."""
-    return ET.tostring(tree, encoding="unicode") + "\n"
+    return tree_text(tree) + "\n"
 
 
 def target(disk: ET.Element) -> str:

@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 
 from fakes.host import FakeHost
 from fakes.lvm import FakeVolume
+from fakes.tree import tree_text
 
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.stop import Stop
@@ -331,5 +332,5 @@ def digest(host: FakeHost) -> str:
     )
 
 
-def xml(tree: ET.Element | None) -> bytes:
-    return b"" if tree is None else ET.tostring(tree)
+def xml(tree: ET.Element | None) -> str:
+    return "" if tree is None else tree_text(tree)

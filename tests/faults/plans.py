@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 from fakes.host import CLOUD, FakeHost, FakeImage, digest_of
 from fakes.lvm import EXTENT
 from fakes.nm import FakeLink, FakeProfile
+from fakes.tree import tree_text
 from fakes.virsh import FakeDomain, xml_text
 from msgspec.structs import replace
 from unit.planning.build import GIB, IMAGE, guest, network, nic, spec
@@ -966,7 +967,7 @@ def foreign(host: FakeHost) -> str:
     return repr(
         (
             [host.lvm.volumes[name] for name in ("root", "home", "vm-legacy")],
-            ET.tostring(legacy.xml), legacy.live is legacy.xml, legacy.autostart,
+            tree_text(legacy.xml), legacy.live is legacy.xml, legacy.autostart,
             [host.nm.links[name] for name in ("br0", "uplink0.99", "uplink0", "mgmt0")],
             host.nm.profiles["c0ffee"],
             [host.files[path] for path in ("/root/kvm/legacy.xml", "/var/lib/kvmkeep/notes.txt")],

@@ -21,6 +21,7 @@ from kvmkeep.model.names import METADATA_URI, console_log, disk_path
 from kvmkeep.model.spec import Disk, FileDisk, Guest, LvDisk, Network, Nic, Spec
 from kvmkeep.model.units import Label
 from kvmkeep.planning.mark import given_now, mark, record
+from kvmkeep.planning.xml_text import xml_text
 
 BASE = """\
 <domain type='kvm'>
@@ -96,8 +97,7 @@ def domain_xml(
     _set_console(devices, guest)
     _set_agent(devices)
     _set_ports(root, devices, guest)
-    ET.indent(root)
-    return ET.tostring(root, encoding="unicode") + "\n"
+    return xml_text(root) + "\n"
 
 
 def disk_xml(
@@ -108,8 +108,7 @@ def disk_xml(
     like = _template_disk(_child(root, "devices"))
     path = disk_path(spec.storage.vg, disk)
     element = _disk(like, path, disk, target, disk_serial(guest, disk))
-    ET.indent(element)
-    return ET.tostring(element, encoding="unicode") + "\n"
+    return xml_text(element) + "\n"
 
 
 def free_target(taken: Iterable[str]) -> str:
@@ -123,8 +122,7 @@ def nic_xml(spec: Spec, guest: Guest, networks: dict[Label, Network], nic: Nic) 
     devices = _child(_parse(_filled(spec.template or BASE, guest, networks)), "devices")
     _set_nics(devices, replace(guest, nics=(nic,)), networks)
     element = _child(devices, "interface")
-    ET.indent(element)
-    return ET.tostring(element, encoding="unicode").strip() + "\n"
+    return xml_text(element) + "\n"
 
 
 def moved_nic_xml(xml: str, bridge: str) -> str:

@@ -50,13 +50,13 @@ def missing_tools(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
 
 def tools_of(tools: Mapping[str, Tool], steps: Iterable[Step]) -> tuple[Refusal, ...]:
     """Refuse the same where there is no spec to make a scene of."""
+    absent = {name: tool for name, tool in tools.items() if not tool.path}
     found: dict[str, Refusal] = {}
-    for step in steps:
+    for step in steps if absent else ():
         for command in _commands(step):
             for program in _programs(command):
-                tool = tools.get(program)
-                if tool is not None and not tool.path:
-                    found.setdefault(program, _missing(tool, step))
+                if program in absent:
+                    found.setdefault(program, _missing(absent[program], step))
     return tuple(found.values())
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bench.labhost import LabHost
 
 ALONE = ("startup", "listing", "planning")
-IN_THE_LAB = ("images", "apply", "day")
+IN_THE_LAB = ("images", "apply", "day", "outage")
 
 
 def main(arguments: Sequence[str]) -> int:

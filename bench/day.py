@@ -135,7 +135,7 @@ def measure(host: LabHost, repetitions: int) -> list[Figure]:
         figures = [*_snapshots(host, most), *_reverts(host, most), *_clones(host, most)]
         return [*figures, *_growths(host, most)]
     finally:
-        _quietly(host, _UNDO)
+        host.quietly(_UNDO)
 
 
 def _snapshots(host: LabHost, repetitions: int) -> list[Figure]:
@@ -233,7 +233,7 @@ def _pause(name: str, against: str, still: dict[str, list[float]]) -> Figure:
 
 
 def _prepare(host: LabHost) -> None:
-    _quietly(host, _UNDO)
+    host.quietly(_UNDO)
     host.must(f"mkdir -p {_PLACE} && ssh-keygen -q -t ed25519 -N '' -f {_PLACE}/key")
     key = host.must(f"cat {_PLACE}/key.pub").strip()
     host.put(f"{_SPEC}/host.yaml", _HOST)
@@ -246,10 +246,6 @@ def _prepare(host: LabHost) -> None:
 
 def _ours(words: str) -> str:
     return f"kvmkeep --spec {_SPEC} {words}"
-
-
-def _quietly(host: LabHost, lines: str) -> None:
-    host.must(f"{{ {lines} }} >/dev/null 2>&1; true")
 
 
 def _timed(host: LabHost, lines: str, undo: str, still: list[float] | None = None) -> float:
@@ -266,7 +262,7 @@ def _timed(host: LabHost, lines: str, undo: str, still: list[float] | None = Non
         host.must(f"kill $(cat {_PLACE}/watcher); true")
     if still is not None:
         still.append(_stood_still(host.must(f"cat {_EVENTS}")))
-    _quietly(host, undo)
+    host.quietly(undo)
     return seconds
 
 

@@ -42,6 +42,18 @@ class LabHost:
         except LabError as error:
             raise BenchError(error.message[-3000:]) from error
 
+    def quietly(self, line: str) -> None:
+        """Run a line of shell whatever comes of it: for what may not be there to be undone."""
+        self.must(f"({line}) >/dev/null 2>&1 || true")
+
+    def cut_and_boot(self) -> None:
+        """Cut the power, and switch on again; returns once one can log in."""
+        try:
+            self._lab.cut()
+            self._lab.boot()
+        except LabError as error:
+            raise BenchError(error.message[-3000:]) from error
+
     def put(self, path: str, text: str) -> None:
         """Write a file."""
         parent = shlex.quote(str(Path(path).parent))

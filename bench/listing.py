@@ -1,4 +1,4 @@
-"""`kvmkeep list` against `virsh list --all`, both on libvirt's test driver.
+"""`kvmkeep list` against `virsh list --all`, and `check`, on libvirt's test driver.
 
 `list -l` also asks agents, which the test driver's guests don't have: a script stands for virsh.
 It starts the real virsh, as asking costs, and then gives an answer, or none for ten of 100 guests.
@@ -11,13 +11,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from bench.clock import child, interleaved
-from bench.figure import Figure, Goal, compared, difference_ms
+from bench.figure import Figure, Goal, Sample, Unit, compared, difference_ms
 from bench.site import write_driver, write_spec
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from bench.figure import Sample
 
 PART = "listing"
 FEW, MANY = 10, 1000
@@ -54,6 +52,7 @@ def measure(place: Path, repetitions: int) -> list[Figure]:
         _few(place, repetitions * 3),
         _many(place, repetitions * 2),
         _silent(place, repetitions),
+        *(_check(place, guests, max(1, repetitions // 2)) for guests in (FEW, MANY)),
     ]
 
 
@@ -87,6 +86,19 @@ def _times(place: Path, guests: int, repetitions: int) -> dict[str, Sample]:
     child(theirs)
     sides = {"ours": lambda: child(ours).seconds, "theirs": lambda: child(theirs).seconds}
     return interleaved(sides, repetitions)
+
+
+def _check(place: Path, guests: int, repetitions: int) -> Figure:
+    uri, spec = write_driver(place, guests), write_spec(place, guests)
+    ours = [sys.executable, "-m", "kvmkeep", "--spec", str(spec), "--connect", uri, "check"]
+    times = Sample(tuple(child(ours, ok=(2,)).seconds for _ in range(repetitions)), Unit.SECONDS)
+    return Figure(
+        part=PART,
+        name=f"check, {guests} guests",
+        ours=times,
+        judged=times,
+        remark="on libvirt's test driver everything else is missing, and all of it is told",
+    )
 
 
 def _silent(place: Path, repetitions: int) -> Figure:

@@ -58,7 +58,7 @@ def write_spec(place: Path, guests: int) -> Path:
     The MACs are given: among 20,000 derived ones, of 24 bits, some would be the same.
     """
     folder = place / f"spec-{guests}"
-    (folder / "guests").mkdir(parents=True)
+    (folder / "guests").mkdir(parents=True, exist_ok=True)
     (folder / "host.yaml").write_text(_HOST.format(image=IMAGE, digest="ab" * 32))
     for number in range(guests):
         high, low = divmod(number + 256, 256)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lab.machine import Lab
 
 NEEDY = GUESTS["alpha"].replace("run: {", "run: {needs: [beta], stop_timeout: 60s, ")
+ARRAY, MEMBER = "/dev/$(awk '/raid1/ {print $1}' /proc/mdstat)", "/dev/vdc"
 UNITS = "kvmkeep-guests.service kvmkeep-recover.service kvmkeep-watch.timer"
 
 
@@ -88,10 +89,16 @@ def test_a_guest_that_dies_is_up_again_after_a_look(site: Host) -> None:
 
 
 def test_after_a_power_cut_all_are_up_in_the_order_of_their_needs(site: Host) -> None:
-    site.must("sync")
+    """Half of the mirror fails before the cut, and comes back while the guests are started."""
+    site.must(f"mdadm --quiet {ARRAY} --fail {MEMBER}; sync")
     site.lab.cut()
     site.lab.boot()
+    assert "U_" in site.must("cat /proc/mdstat")
+    begun = "journalctl -b -u kvmkeep-recover.service -o cat | grep -q 'start it'"
+    site.until(begun, limit=300, what="recovery starts the first guest")
+    site.must(f"mdadm --quiet {ARRAY} --re-add {MEMBER} || mdadm --quiet {ARRAY} --add {MEMBER}")
     recovered(site)
+    site.until("grep -q '\\[UU\\]' /proc/mdstat", limit=300, what="both halves are the same again")
     assert steps_of(site, "recover") == [
         "beta: start it",
         "beta: wait until it is ready",

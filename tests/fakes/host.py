@@ -16,6 +16,7 @@ from fakes.files import FakeFiles
 from fakes.guestfish import FakeTree, debian
 from fakes.lvm import FakeLvm, FakeVolume
 from fakes.nm import FakeLink, FakeNm
+from fakes.proof import FakeProof
 from fakes.systemd import FakeSystemd
 from fakes.virsh import FakeDomain, FakeVirsh
 from fakes.words import UnknownCommandError, take_apart
@@ -89,6 +90,8 @@ class FakeHost:
         self.now = 0.0
         self.events: dict[int, Callable[[], None]] = {}
         """What others do just before the n-th command."""
+        self.proof = FakeProof(self)
+        self.systemd.services = self.proof
         self._tools = {
             "lvcreate": self.lvm.lvcreate,
             "lvchange": self.lvm.lvchange,
@@ -98,11 +101,12 @@ class FakeHost:
             "lvs": self.lvm.lvs,
             "blkdiscard": self.lvm.blkdiscard,
             "nmcli": self.nm.nmcli,
-            "ip": self.nm.ip,
-            "systemd-run": lambda argv: self.systemd.run(argv, self.now),
+            "ip": lambda argv: self.proof.bridge(argv) or self.nm.ip(argv),
+            "systemd-run": self._systemd_run,
             "systemctl": self.systemd.systemctl,
             "busctl": lambda argv: self.nm.busctl(argv, self.now),
         }
+        self._of_proof = self.proof.commands()
 
     # What a test puts there
 
@@ -215,6 +219,11 @@ class FakeHost:
 
     # Commands
 
+    def _systemd_run(self, argv: tuple[str, ...]) -> tuple[int, str]:
+        if any(word.startswith("--on-active") for word in argv):
+            return self.systemd.run(argv, self.now)
+        return self.proof.run_service(argv)
+
     def _runs(self, argv: tuple[str, ...]) -> int:
         """Run a command line of a unit; returns its exit code."""
         return self._dispatch(Command(argv=argv, why=""))[0]
@@ -229,6 +238,8 @@ class FakeHost:
             return self.libvirt.virsh(rest, command.stdin)
         if name in self._tools:
             return self._tools[name](rest)
+        if name in self._of_proof:
+            return self._of_proof[name](rest, command.stdin)
         method = getattr(self, "_" + name.replace("-", "_"), None)
         if method is None:
             raise UnknownCommandError(str(command))
@@ -287,7 +298,7 @@ class FakeHost:
         return 0, ""
 
     def _rm(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
-        words = take_apart(argv, flags="--recursive --force")
+        words = take_apart(argv, flags="--recursive --force --one-file-system")
         for path in words.rest:
             for file in [f for f in self.files if f == path or f.startswith(f"{path}/")]:
                 del self.files[file]
@@ -351,7 +362,15 @@ class FakeHost:
         return 0, ""
 
     def _install(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
-        words = take_apart(argv, values="--mode", flags="--directory", needs="--directory --mode")
+        words = take_apart(
+            argv, values="--mode --owner --group", flags="--directory", needs="--mode"
+        )
+        if "--directory" not in words.flags:
+            source, target = words.rest
+            if source not in self.files:
+                return 1, "No such file or directory"
+            self.put(target, self.files[source].content, int(words.one("--mode"), 8))
+            return 0, ""
         for path in words.rest:
             self.directories[path] = int(words.one("--mode"), 8)
         return 0, ""
@@ -469,6 +488,8 @@ class FakeHost:
 
     def _looks(self, argv: tuple[str, ...], script: str) -> tuple[int, str]:
         path = argv[argv.index("-a") + 1]
+        if self.proof.is_repositorys(path):
+            return self.proof.guestfish(argv, script)
         volume = self.lvm.at(path)
         if volume is None and path not in self.files:
             return 1, "no such file"
@@ -534,6 +555,8 @@ class FakeHost:
 
     def _disk_file(self, verb: str, argv: tuple[str, ...]) -> tuple[int, str]:
         """Make a disk's file, or make it larger."""
+        if "-b" in argv:
+            return self._overlay(argv)
         words = take_apart(argv, values="-f -o --preallocation", flags="-q", needs="-f")
         path, size = words.rest
         assert words.one("-f") == "raw"
@@ -548,6 +571,16 @@ class FakeHost:
             for s in d.live.iter("source")
         ), "locked by QEMU"
         self.files[path].size = int(size)
+        return 0, ""
+
+    def _overlay(self, argv: tuple[str, ...]) -> tuple[int, str]:
+        words = take_apart(argv, values="-f -F -b", flags="-q", needs="-f -F -b")
+        volume = self.lvm.at(words.rest[0])
+        if volume is None or words.one("-b") not in self.files:
+            return 1, "could not open"
+        assert (words.one("-f"), words.one("-F")) == ("qcow2", "raw")
+        assert any(tag.startswith("kvmkeep.proof=") for tag in volume.tags), "a guest's disk"
+        volume.holds = f"overlay of {words.one('-b')}".encode()
         return 0, ""
 
     def _xorriso(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
@@ -616,6 +649,9 @@ class FakeHost:
         for volume in volumes:
             volume.used = volume.size  # growpart, at each boot
         seed = next((path for path in paths if path.endswith(".iso")), "")
+        if domain.transient:
+            self.put(console_log(domain.name), self.proof.says.encode())
+            return ""
         return self._first_boots(domain, volumes[0], seed)
 
     def _first_boots(self, domain: FakeDomain, root: FakeVolume, seed: str) -> str:

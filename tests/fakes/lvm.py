@@ -222,6 +222,8 @@ class FakeLvm:
                 return 0, ""
         if volume.active and stdin != b"y\n":
             return 5, "not removed: nobody said yes"
+        if self.is_open(volume.name):
+            return 5, "Logical volume in use."
         if self.snapshots(volume.name) or volume.merging:
             return 5, "it has snapshots, or is merging"
         self._zeroed[volume.extents] = volume.stale == []

@@ -37,6 +37,8 @@ class FakeSystemd:
     loaded: dict[str, bytes] = field(default_factory=dict)
     """What systemd has read of each unit."""
     running: set[str] = field(default_factory=set)
+    services: Any = None
+    """Transient services; see `fakes.proof`."""
 
     def run(self, argv: tuple[str, ...], now: float) -> tuple[int, str]:
         if argv[-1].endswith(".service"):
@@ -136,6 +138,8 @@ class FakeSystemd:
         for name in argv[1:]:
             if verb == "stop":
                 assert "guests" not in name, "that shuts all guests down"
+                if "-proof-" in name:
+                    return self.services.stop_service(name)
                 self.running.discard(name)
                 continue
             path = f"{UNIT_DIR}/{name}"

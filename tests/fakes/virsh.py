@@ -53,6 +53,8 @@ class FakeDomain:
     """What its agent tells of its mount points: the serial of the disk below each."""
     told: dict[str, str] = field(default_factory=dict)
     """What its agent answers to questions about the guest."""
+    transient: bool = False
+    """Whether libvirt forgets it when it ends."""
 
     @property
     def name(self) -> str:
@@ -95,6 +97,9 @@ class FakeVirsh:
     """Those that answer, but can't freeze."""
     stiff: set[str] = field(default_factory=set)
     """Those that don't let go of a NIC, or of memory."""
+    mounted: object = field(default_factory=lambda: [{"mountpoint": "/"}])
+    """What the agent of a proof says that is mounted, and what its check ends with."""
+    checked: int = 0
     runs: int = 0
     disk: Callable[[str], Any] = lambda _: None
     """Returns the LV or file of a path."""
@@ -125,6 +130,7 @@ class FakeVirsh:
             "undefine": self._undefine,
             "domrename": self._domrename,
             "domif-getlink": self._getlink,
+            "create": self._create,
             "destroy": self._destroy,
             "metadata": self._metadata,
             "qemu-agent-command": self._agent,
@@ -187,6 +193,8 @@ class FakeVirsh:
             "guest-fsfreeze-thaw": self._thaw,
             "guest-exec": lambda d: self._execute(d, **question["arguments"]),
             "guest-file-open": lambda d: _open(d, **question["arguments"]),
+            "guest-get-fsinfo": lambda _: self.mounted,
+            "guest-exec-status": lambda _: {"exited": True, "exitcode": self.checked},
             "guest-set-vcpus": lambda d: _use_cpus(d, question["arguments"]["vcpus"]),
         }
         question = json.loads(text)
@@ -213,8 +221,10 @@ class FakeVirsh:
         was, domain.frozen = domain.frozen, False
         return int(was)
 
-    def _execute(self, domain: FakeDomain, path: str, arg: list[str]) -> object | None:
+    def _execute(self, domain: FakeDomain, path: str, arg: list[str], **_: object) -> object | None:
         """Run the script of a growth, or of a look who uses a disk; both end at once."""
+        if domain.transient:
+            return {"pid": 9}
         assert (path, arg[0], arg[2]) == ("/bin/sh", "-c", "kvmkeep")
         if "holders" in arg[1]:
             return self._look_who_uses(domain, arg[3])
@@ -362,6 +372,22 @@ class FakeVirsh:
             old.xml = xml
         return 0, ""
 
+    def _create(self, rest: tuple[str, ...]) -> tuple[int, str]:
+        """Start a domain that libvirt keeps nothing of."""
+        words = take_apart(rest)
+        text = self.reads(words.rest[0])
+        if text is None:
+            return 1, "error: Failed to open file"
+        new = FakeDomain(ET.fromstring(text), transient=True, agent=True)  # noqa: S314 - our own
+        if any(new.name == one.name or new.uuid == one.uuid for one in self.domains.values()):
+            return 1, "error: operation failed: domain already exists"
+        wrong = self.boots(new)
+        if wrong:
+            return 1, f"error: {wrong}"
+        new.live = copy.deepcopy(new.xml)
+        self.domains[new.name] = new
+        return 0, ""
+
     def _dumpxml(self, rest: tuple[str, ...]) -> tuple[int, str]:
         words = take_apart(rest, values="--domain --xpath", flags="--inactive --security-info")
         name = words.one("--domain") if words.values.get("--domain") else words.rest[0]
@@ -428,9 +454,12 @@ class FakeVirsh:
 
     def _destroy(self, rest: tuple[str, ...]) -> tuple[int, str]:
         words = take_apart(rest, flags="--graceful")
-        domain = self.domains.get(words.rest[0])
+        domain = self._known(words.rest[0])
         if domain is None:
             return _missing(words.rest[0])
+        if domain.transient:
+            del self.domains[domain.name]
+            return 0, ""
         if domain.live is None:
             return 1, "error: Requested operation is not valid: domain is not running"
         if domain.ignores_sigterm and "--graceful" in words.flags:

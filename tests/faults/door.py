@@ -201,10 +201,13 @@ def demand_harmless(host: FakeHost, command: Command) -> None:
         volume = host.lvm.volumes.get(command.argv[-1].partition("/")[2])
         gone = volume is None
         assert gone or "kvmkeep" in volume.tags, f"not ours: {command}"
-        no_disk = gone or volume.origin or volume.name.endswith("+grow")
+        no_disk = gone or volume.origin or volume.name.endswith("+grow") or is_overlay(volume)
         assert no_disk or is_destroyed(volume), f"not in the trash: {command}"
         assert no_disk or volume.zeroed, f"still to be read: {command}"
     if name not in WRITERS or "--ro" in command.argv:
+        return
+    if "-b" in command.argv:
+        assert is_overlay(host.lvm.volumes[command.argv[-1].rpartition("/")[2]]), command
         return
     if command.argv[1] in MAKERS:
         assert "--shrink" not in command.argv
@@ -242,6 +245,11 @@ def is_destroyed(volume: FakeVolume) -> bool:
     return {"kvmkeep", "kvmkeep.state=emptying"} <= volume.tags and "kvmkeep.trash=" in tags
 
 
+def is_overlay(volume: FakeVolume) -> bool:
+    """Whether an LV only takes what a guest writes that is started from a backup."""
+    return any(tag.startswith("kvmkeep.proof=") for tag in volume.tags)
+
+
 def running(host: FakeHost) -> set[str]:
     """Return the LVs of the domains that run."""
     trees = (domain.live for domain in host.libvirt.domains.values())
@@ -271,6 +279,8 @@ def writes_device(argv: tuple[str, ...]) -> bool:
 
 def written(argv: tuple[str, ...]) -> str:
     """Return the file that a command writes, if it writes one."""
+    if "-b" in argv:
+        return ""
     if argv[:2] == ("qemu-img", "create"):
         return argv[-2]
     if argv[:2] == ("qemu-img", "resize"):

@@ -17,7 +17,9 @@ from fakes.tree import tree_text
 from fakes.virsh import FakeDomain, xml_text
 from msgspec.structs import replace
 from unit.planning.build import GIB, IMAGE, guest, network, nic, spec
-from unit.planning.rounds import reach
+from unit.planning.proven import leftovers as of_proofs
+from unit.planning.proven import prover, site_with_backup
+from unit.planning.rounds import carry_out, reach
 from unit.planning.test_tweak import ALL
 
 from kvmkeep.cli.takeover import look_at
@@ -110,6 +112,8 @@ class Case:
     """What web has inside in the end, in its disk, and as its domain remembers it."""
     released: bool = False
     """Whether nothing wears our marks in the end."""
+    proven: bool = False
+    """Whether there is a good verdict on web's backup."""
 
 
 def first_guest() -> Case:
@@ -499,6 +503,13 @@ def copying_out(*, running: bool) -> Case:
         return plan_copy_out(spec, facts, replace(wish, there=host.names("/srv/x")))
 
     return Case(host=host, spec=wanted, planner=planner, off=() if running else ("web",))
+
+
+def proving_a_backup_after_a_killed_proof() -> Case:
+    host, site, subject = site_with_backup(a_host(), check=("/usr/bin/check-db",))
+    step = prover(host, subject, "2026-11-20T12:40:00Z")(site, host.facts(site)).steps[1]
+    carry_out(host, replace(step, finally_=()))
+    return Case(host=host, spec=site, planner=prover(host, subject), proven=True)
 
 
 def copying_out_of_a_running_guest() -> Case:
@@ -903,6 +914,7 @@ PLANS = (
     snapshot_of_frozen_guest, snapshot_of_suspended_guest, snapshot_of_guest_that_is_off,
     deleting_a_set, deleting_expired_sets, extending_snapshots_that_fill,
     reverting_a_running_guest, reverting_and_keeping_what_was, renaming,
+    proving_a_backup_after_a_killed_proof,
     inspecting_a_running_guest, copying_out_of_a_running_guest, copying_out_of_a_guest_that_is_off,
     cloning_a_running_guest, cloning_a_guest_that_is_off, cloning_a_set,
     tweaking_a_guest, tweaking_addresses, tweaking_a_copy_of_an_image, copying_in,
@@ -1048,6 +1060,7 @@ def in_service(host: FakeHost, case: Case) -> None:
     assert leftovers == []
     assert not [path for path in host.files if "/.kvmkeep" in path]
     assert host.nm._saved == {}, "a checkpoint was left open"
+    proofs_are_over(host, case)
     undo = [path for path in host.files if "network-undo" in path]
     assert undo == [], "an undo was left"
     assert host.libvirt.domains.keys() == {"legacy", *(one.name for one in case.spec.guests)}
@@ -1082,6 +1095,13 @@ def in_service(host: FakeHost, case: Case) -> None:
             "bridge", wanted.ageing_time, wanted.stp,
         )  # fmt: skip
         assert host.nm.links[wanted.vlan_interface].master == wanted.bridge
+
+
+def proofs_are_over(host: FakeHost, case: Case) -> None:
+    """Demand that nothing is left of a proof but its verdict."""
+    left = of_proofs(host)
+    assert left == [], left
+    assert any(b'"proven":true' in file.content for file in host.files.values()) is case.proven
 
 
 def on_their_bridges(host: FakeHost, domain: FakeDomain) -> None:

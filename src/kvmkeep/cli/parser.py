@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from kvmkeep import __version__
 from kvmkeep.cli.streams import columns
-from kvmkeep.cli.verbs import SUBVERBS, VERBS, load
+from kvmkeep.cli.verbs import INNER, SUBVERBS, VERBS, load
 from kvmkeep.errors import UsageError
 
 if TYPE_CHECKING:
@@ -142,7 +142,12 @@ def _add_verbs(parser: argparse.ArgumentParser, of: str = "") -> None:
     for name, summary in (SUBVERBS[of] if of else VERBS).items():
         verb = f"{of} {name}".strip()
         prog, description = f"kvmkeep {verb}", _sentence(summary)
-        made = verbs.add_parser(name, help=summary, verb=verb, prog=prog, description=description)
+        if name in INNER:  # without a `help`, argparse does not list it
+            made = verbs.add_parser(name, verb=verb, prog=prog, description=description)
+        else:
+            made = verbs.add_parser(
+                name, help=summary, verb=verb, prog=prog, description=description
+            )
         made.set_defaults(verb=verb)
 
 

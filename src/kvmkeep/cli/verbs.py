@@ -51,7 +51,12 @@ VERBS: dict[str, str] = {
     "journal": "tell what earlier runs did",
     "schema": "print the spec's JSON Schema, for editors",
     "completion": "print the shell's completion script",
+    "rung": "try one rung of a proof, and keep how that went",
+    "guest-run": "run a program in a guest by its agent",
 }
+
+INNER = frozenset({"guest-run", "rung"})
+"""Verbs that the steps of others are made of: they can be typed, but `--help` leaves them out."""
 
 SUBVERBS: dict[str, dict[str, str]] = {
     "snapshot": {

@@ -7,7 +7,15 @@ and no other verb sees them.
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Struct
+
+from kvmkeep.model.backup import Rung
+from kvmkeep.model.names import CONSOLE_DIR, RUN_DIR
 
 PROOF_URI = "urn:kvmkeep:proof:1"
 """Namespace of the element in the `<metadata>` of a domain that was started from a backup."""
@@ -48,3 +56,138 @@ def proof_bridge(guest: str) -> str:
 def proof_lv(guest: str, disk: str) -> str:
     """Return the LV that takes what is written to a disk during the proof."""
     return f"{_DOMAIN}{guest}-{disk}"
+
+
+def proof_unit(guest: str) -> str:
+    """Return the transient unit that shows the repository as files during the proof."""
+    return f"{_DOMAIN}{guest}.service"
+
+
+def proof_run_dir(guest: str) -> str:
+    """Return what holds the repository's files and the domain's XML during the proof."""
+    return f"{RUN_DIR}/proof/{guest}"
+
+
+def proof_console(guest: str) -> str:
+    """Return the file that virtlogd writes the console of the proof to."""
+    return f"{CONSOLE_DIR}/{_DOMAIN}{guest}-console.log"
+
+
+REPOSITORY, PARTITIONS, FILESYSTEMS = "repository", "partitions", "filesystems"
+START, AGENT, LOGIN, MOUNTS, CHECK = "start", "agent", "login", "mounts", "check"
+BLOCKS = "blocks-"
+"""With a disk's name behind it."""
+SCREEN = "screen"
+"""What the console shows in the end: the last that is done, and nothing that could fall."""
+
+SCREEN_LIMIT = 16384
+"""Bytes of the console's log that are kept."""
+_SCREEN_LINES = 50
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
+"""ECMA-48's control sequences, operating system commands, and other escapes."""
+
+_LISTED = re.compile(r"(/dev/[A-Za-z0-9_+./-]{1,120}): ([a-z0-9_]{1,20})")
+_MOST = 64
+_CHECKED = frozenset({"ext2", "ext3", "ext4"})
+_NOT_MOUNTED = frozenset({"swap", "unknown", "LVM2_member", "crypto_LUKS", "linux_raid_member"})
+_NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs", "9p", "virtiofs"})
+
+
+class Ladder(Struct, frozen=True, kw_only=True):
+    """What a proof has found out so far: the rungs, and what was printed on some of them."""
+
+    rungs: tuple[Rung, ...]
+    said: dict[str, str]
+
+    def rung(self, name: str) -> Rung | None:
+        """Return a rung that was tried."""
+        return next((one for one in self.rungs if one.name == name), None)
+
+    def held(self, name: str) -> bool:
+        """Whether a rung was tried and held."""
+        rung = self.rung(name)
+        return rung is not None and rung.held
+
+
+def parse_rung(content: bytes) -> Rung | None:
+    """Return what was kept of a rung, or None where it is not whole."""
+    try:
+        return msgspec.json.decode(content, type=Rung)
+    except msgspec.DecodeError:
+        return None
+
+
+def filesystems(text: str) -> tuple[tuple[str, str], ...]:
+    """Return devices and types as libguestfs lists them; what it can't be sure of is left out."""
+    found = (_LISTED.fullmatch(line) for line in text.splitlines())
+    return tuple((one[1], one[2]) for one in found if one is not None)[:_MOST]
+
+
+def filesystem_script(found: Iterable[tuple[str, str]]) -> bytes:
+    """Return what has guestfish check filesystems, and print the fstab that is in one of them.
+
+    It ends badly at the first that is broken. Nothing of it is written to the disks. Those that
+    libguestfs has a checker for on every host are checked; others have to be mounted, which
+    replays their journals.
+    """
+    lines = ["run"]
+    for device, kind in found:
+        if kind in _CHECKED:
+            lines.append(f"e2fsck {device} correct:true")
+        if kind not in _NOT_MOUNTED:
+            lines += [
+                f"mount {device} /",
+                f"echo {_FSTAB}",
+                "-head-n 500 /etc/fstab | head -c 65536",
+                "umount /",
+            ]
+    return "\n".join([*lines, "ping-daemon", ""]).encode()
+
+
+_FSTAB = "@kvmkeep-fstab"
+
+
+def wanted_mounts(text: str) -> tuple[str, ...]:
+    """Return the mount points of an fstab that a guest on its own is to have mounted (fstab(5))."""
+    found: list[str] = []
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) < 4 or words[0].startswith(("#", "@")) or not words[1].startswith("/"):
+            continue
+        _, place, kind, options = words[:4]
+        some = {*options.split(",")}
+        by_device = words[0].startswith(("/dev/", "UUID=", "LABEL=", "PARTUUID=", "PARTLABEL="))
+        if by_device and kind not in _NETWORK and not some & {"noauto", "nofail", "_netdev"}:
+            found.append(place.rstrip("/") or "/")
+    return tuple(dict.fromkeys(found))[:_MOST]
+
+
+class _Mounted(Struct, frozen=True):
+    mountpoint: str
+
+
+class _Answer(Struct, frozen=True, rename={"mounted": "return"}):
+    mounted: list[_Mounted]
+
+
+def missing_mounts(fstab: str, answer: str) -> str:
+    """Return what is wrong with what a guest says that it has mounted; empty if nothing is.
+
+    `answer` is that of its agent to guest-get-fsinfo (qemu-ga-ref(7)).
+    """
+    try:
+        there = {one.mountpoint for one in msgspec.json.decode(answer, type=_Answer).mounted}
+    except msgspec.DecodeError:
+        return "its agent does not tell what is mounted"
+    if not there:
+        return "its agent says that nothing is mounted"
+    missing = [place for place in wanted_mounts(fstab) if place not in there]
+    return f"not mounted: {', '.join(missing)}" if missing else ""
+
+
+def last_screen(log: bytes) -> str:
+    """Return the last lines of a console's log as harmless text."""
+    text = _ESCAPE.sub("", log[-SCREEN_LIMIT:].decode("utf-8", "replace"))
+    lines = (line.rstrip() for line in text.replace("\r", "\n").split("\n"))
+    clean = ("".join(sign for sign in line if sign.isprintable()) for line in lines if line)
+    return "".join(f"{line}\n" for line in list(clean)[-_SCREEN_LINES:])

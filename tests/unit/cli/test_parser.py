@@ -25,6 +25,8 @@ SMALLEST = {
     "snapshot create": ["web"],
     "snapshot revert": ["web", "20261123T0710Z"],
     "snapshot delete": ["web", "20261123T0710Z"],
+    "rung": ["a", "true", "--into", "/x"],
+    "guest-run": ["web", "true"],
     "remove": ["web"],
     "trash restore": ["web-20261123T0710Z"],
 }

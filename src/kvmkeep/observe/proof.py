@@ -1,0 +1,77 @@
+"""How far a proof is, and what others have left: its results, each in a file of its own."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from kvmkeep.host.door import Door
+from kvmkeep.model.backup import Proof
+from kvmkeep.model.names import PROOF_DIR, PROOFS_DIR
+from kvmkeep.model.proof import FILESYSTEMS, MOUNTS, PARTITIONS, SCREEN, Ladder, parse_rung
+from kvmkeep.model.units import GuestName, parse_guest_name
+
+_LIMIT = 256 << 10
+_SAID = (PARTITIONS, FILESYSTEMS, MOUNTS, SCREEN)
+
+
+class Progressed(Struct, frozen=True, kw_only=True):
+    """What is there of a run of a proof; `stray` are guests and runs of others."""
+
+    ladder: Ladder
+    stray: tuple[tuple[str, str], ...]
+
+
+def look_at_run(door: Door, guest: str, run: str) -> Progressed:
+    """Return how far a run is; raises OSError where its files can't be read."""
+    place = f"{PROOF_DIR}/{guest}/{run}"
+    names = door.names(place)
+    rungs = (
+        parse_rung(door.read(f"{place}/{name}", _LIMIT) or b"")
+        for name in names
+        if name.endswith(".json")
+    )
+    said = {
+        name: (door.read(f"{place}/{name}.out", _LIMIT) or b"").decode("utf-8", "replace")
+        for name in _SAID
+        if f"{name}.out" in names
+    }
+    return Progressed(
+        ladder=Ladder(rungs=tuple(one for one in rungs if one is not None), said=said),
+        stray=tuple(
+            (other, one)
+            for other in _guests(door)
+            for one in door.names(f"{PROOF_DIR}/{other}")
+            if (other, one) != (guest, run)
+        ),
+    )
+
+
+def _guests(door: Door) -> tuple[GuestName, ...]:
+    found: list[GuestName] = []
+    for name in door.names(PROOF_DIR):
+        try:
+            found.append(parse_guest_name(name))
+        except ValueError:
+            continue  # not ours
+    return tuple(found)
+
+
+def kept_proof(door: Door, guest: str, moment: str) -> Proof | None:
+    """Return the verdict on a backup, or None where there is none that can be read."""
+    try:
+        content = door.read(f"{PROOFS_DIR}/{guest}/{moment}.json", _LIMIT) or b""
+        return msgspec.json.decode(content, type=Proof)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def kept_proofs(door: Door, guest: str) -> tuple[Proof, ...]:
+    """Return the verdicts on a guest's backups, in the order of their moments."""
+    try:
+        names = door.names(f"{PROOFS_DIR}/{guest}")
+    except OSError:
+        return ()
+    moments = (name.removesuffix(".json") for name in names if name.endswith(".json"))
+    found = (kept_proof(door, guest, moment) for moment in moments)
+    return tuple(one for one in found if one is not None)

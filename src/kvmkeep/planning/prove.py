@@ -1,0 +1,212 @@
+"""The plan of `backup prove`: start a guest from its backup, where nobody can notice it.
+
+Nothing is restored: the repository is seen as files, and what the guest writes goes to overlays
+that are thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from kvmkeep.model.backup import BackupEntry, Manifest, Repository
+from kvmkeep.model.command import Command
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.plan import Noun, Plan, Refusal, Step
+from kvmkeep.model.proof import TAG_PROOF, Ladder
+from kvmkeep.model.snapshot import tag_value
+from kvmkeep.model.spec import Spec
+from kvmkeep.model.units import Size, check_lv_name
+from kvmkeep.planning import guards
+from kvmkeep.planning.engine import driver
+from kvmkeep.planning.marks import full_name
+from kvmkeep.planning.proof_domain import CannotProveError, has_agent, memory_of, proof_xml
+from kvmkeep.planning.proof_ladder import Climb, climb_steps, likeness
+from kvmkeep.planning.proof_parts import Parts, overlay_size, results_dir, take_down
+from kvmkeep.planning.scene import Scene, make_scene
+
+_PATIENCE = 300
+_LITTLE = Size(256 << 20)
+"""A guest is not started with less memory than this, unless it has less itself."""
+
+
+class Subject(Struct, frozen=True, kw_only=True):
+    """What is proven: a backup as its repository has it, and where that is.
+
+    `xml` is the guest's definition, as it is stored with the manifest.
+    """
+
+    repository: Repository
+    entry: BackupEntry
+    manifest: Manifest
+    xml: str
+
+
+class Proving(Struct, frozen=True, kw_only=True):
+    """A proof that was asked for, and what is there of it and of others.
+
+    `asked` is a time of ISO 8601, `run` the name of the directory of its results. `kept` once its
+    verdict is there. `stray` are guests with runs whose results others have left.
+    """
+
+    subject: Subject
+    asked: str
+    run: str
+    ladder: Ladder
+    kept: bool
+    stray: tuple[tuple[str, str], ...]
+
+
+def plan_prove(spec: Spec, facts: Facts, proving: Proving) -> Plan:
+    """Plan to take down what a killed proof has left, and to climb what is left of the ladder."""
+    scene = make_scene(spec, facts, ())
+    if proving.kept:
+        own = (proving.subject.entry.guest, proving.run)
+        mine = (own,) if proving.ladder.rungs or proving.ladder.said else ()
+        return Plan(steps=leftover_steps(scene, (*proving.stray, *mine)))
+    cleaning = leftover_steps(scene, proving.stray)
+    try:
+        climb = _climb(scene, proving)
+        proof_xml(likeness(climb))
+    except CannotProveError as error:
+        hint = "prove another one of its backups: kvmkeep backup list"
+        return Plan(refusals=(Refusal(subject=_name(proving), reason=str(error), hint=hint),))
+    steps = (*cleaning, *climb_steps(climb))
+    refusals = (
+        *guards.unseen(scene),
+        *guards.missing_tools(scene, steps),
+        *_engine(scene, steps),
+        *_unfit(scene, climb),
+    )
+    return Plan(steps=steps, refusals=refusals, once=True)
+
+
+def leftover_steps(scene: Scene, stray: Iterable[tuple[str, str]]) -> tuple[Step, ...]:
+    """Return what takes down proofs that were killed: those of the LVs that are still there."""
+    vg = scene.spec.storage.vg
+    left: dict[str, list[str]] = {}
+    for volume in scene.volumes.values():
+        guest = tag_value(volume, TAG_PROOF)
+        if guest:
+            left.setdefault(guest, []).append(volume.name)
+    downs = tuple(
+        Step(
+            noun=Noun.DOMAINS,
+            subject=f"guest {guest}",
+            what="take down what is left of the proof of its backup",
+            why="a run that was interrupted has left it",
+            actions=take_down(scene.spec.host.name, vg, guest, tuple(sorted(names))),
+        )
+        for guest, names in sorted(left.items())
+    )
+    removals = tuple(
+        Step(
+            noun=Noun.STORAGE,
+            subject=f"guest {guest}",
+            what=f"remove {results_dir(guest, run)}",
+            why="a proof that was interrupted has left it",
+            actions=(
+                Command(
+                    argv=("rm", "--recursive", "--force", "--", results_dir(guest, run)),
+                    why="they are of no use any more",
+                ),
+            ),
+        )
+        for guest, run in stray
+    )
+    return (*downs, *removals)
+
+
+def _name(proving: Proving) -> str:
+    return f"backup {proving.subject.entry.guest}@{proving.subject.entry.moment}"
+
+
+def _climb(scene: Scene, proving: Proving) -> Climb:
+    subject, spec = proving.subject, scene.spec
+    guest = scene.every_guest.get(subject.entry.guest)  # type: ignore[call-overload]
+    policy = guest.backup if guest is not None else None
+    program = scene.facts.units.program or "kvmkeep"
+    return Climb(
+        scene=scene,
+        parts=Parts(
+            host=spec.host.name,
+            vg=spec.storage.vg,
+            guest=subject.entry.guest,
+            driver=driver(subject.repository, program),
+            object=subject.entry.manifest,
+            path=subject.entry.path,
+            content=subject.manifest,
+            group=scene.facts.qemu_group,
+        ),
+        entry=subject.entry,
+        xml=subject.xml,
+        asked=proving.asked,
+        run=proving.run,
+        program=program,
+        patience=2 * (guest.run.start_timeout if guest is not None else _PATIENCE),
+        check=policy.check if policy is not None else (),
+        memory=_spare(scene),
+        ladder=proving.ladder,
+    )
+
+
+def _spare(scene: Scene) -> Size:
+    """Return the memory that nobody is promised, without the host's reserve."""
+    promised = sum(size.bytes for size in guards.promised(scene.facts.domains).values())
+    return scene.facts.memory.minus(scene.spec.host.memory_reserve).minus(Size(promised))
+
+
+def _engine(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
+    """Refuse where a program is missing that runs in the unit, or that the engine runs."""
+    return tuple(
+        Refusal(
+            subject=f"program {tool.name}",
+            reason="it is not installed, and needed to see the repository as files",
+            hint=f"install the package {tool.package}",
+            unready=True,
+        )
+        for name in ("restic", "fusermount3", "guestfish", "virsh")
+        if steps and (tool := scene.tools.get(name)) is not None and not tool.path
+    )
+
+
+def _unfit(scene: Scene, climb: Climb) -> tuple[Refusal, ...]:
+    """Return why the host can't do it now, or not with this backup."""
+    found: list[tuple[str, str]] = []
+    least = min(_LITTLE, memory_of(climb.xml))
+    if climb.memory < least:
+        reason = (
+            f"the host can spare {climb.memory} of memory, and the guest needs {least} at least"
+        )
+        found.append((reason, "shut a guest down that may rest, or prove it on another host"))
+    if climb.parts.group < 0:
+        reason = "libvirt does not tell which group QEMU runs as"
+        found.append((reason, "look at: virsh capabilities (baselabel of the model dac)"))
+    if climb.check and not has_agent(climb.xml):
+        reason = "it has no channel for an agent, so no check can be run in it"
+        found.append((reason, "take `check` out of its `backup`, or give it an agent"))
+    for lv in climb.overlays:
+        try:
+            check_lv_name(lv)
+        except ValueError as error:
+            found.append((str(error), "a shorter name of guest or disk leaves room"))
+        volume = scene.volumes.get(lv)
+        if volume is not None and tag_value(volume, TAG_PROOF) != climb.guest:
+            found.append((f"the LV {full_name(volume)} is not ours", "give it another name"))
+    found += _room(scene, climb)
+    return tuple(Refusal(subject=climb.subject, reason=reason, hint=hint) for reason, hint in found)
+
+
+def _room(scene: Scene, climb: Climb) -> list[tuple[str, str]]:
+    group = scene.group
+    if group is None:
+        return [("there is no such volume group", "correct storage.vg; `vgs` shows all groups")]
+    sizes = (overlay_size(one.size, group.extent).bytes for one in climb.parts.content.disks)
+    needed, reserve = Size(sum(sizes)), scene.spec.host.storage_reserve
+    left = (one.size.bytes for one in scene.volumes.values() if tag_value(one, TAG_PROOF))
+    free = Size(group.free.bytes + sum(left)).minus(reserve)
+    if needed <= free:
+        return []
+    reason = f"what it writes needs {needed} of {group.name}, of which {free} may be used"
+    return [(reason, "delete old snapshots (`kvmkeep snapshot list`), or empty the trash")]

@@ -1,0 +1,173 @@
+"""A fake of what a proof uses: a repository that is seen as files, and kvmkeep's own small verbs.
+
+The small verbs are the real ones, on the fake host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fakes.words import UnknownCommandError, take_apart
+
+from kvmkeep.cli.context import Stages
+from kvmkeep.cli.main import main
+
+if TYPE_CHECKING:
+    from fakes.host import FakeHost
+
+
+@dataclass
+class FakeRepository:
+    """A repository of restic: objects with the files in them. `broken` are paths with bad data."""
+
+    objects: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+    damaged: bool = False
+    """Whether its structure is."""
+
+
+@dataclass
+class FakeProof:
+    """Commands of a proof, by the names of their programs."""
+
+    host: FakeHost
+    repository: FakeRepository = field(default_factory=FakeRepository)
+    services: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Transient services by name, each with its command line."""
+    lists: str = "/dev/sda1: ext4\n/dev/sdb: swap\n"
+    fstab: str = "LABEL=root / ext4 rw 0 1\n/dev/vdb none swap sw 0 0\n"
+    says: str = "Debian GNU/Linux 12 web ttyS0\n\nweb login: "
+    checks: int = 0
+    """What the user's own check in the guest ends with."""
+
+    def commands(self) -> dict[str, Callable[[tuple[str, ...], bytes], tuple[int, str]]]:
+        return {
+            "/usr/bin/kvmkeep": self._kvmkeep,
+            "restic": self._restic,
+            "umount": self._umount,
+            "tail": self._tail,
+        }
+
+    def run_service(self, argv: tuple[str, ...]) -> tuple[int, str]:
+        words = take_apart(
+            argv,
+            values="--unit --service-type --property --setenv",
+            flags="--quiet --collect",
+            needs="--unit --service-type --property --collect",
+        )
+        name = words.one("--unit")
+        if name in self.services:
+            return 1, f"Unit {name} was already loaded or has a fragment file."
+        assert words.rest[0] == "restic"
+        assert "mount" in words.rest
+        self.services[name] = words.rest
+        place = words.rest[-1]
+        self.host.mounts.add(place)
+        for one, files in self.repository.objects.items():
+            for path, content in files.items():
+                self.host.put(f"{place}/ids/{one}{path}", content)
+        return 0, ""
+
+    def stop_service(self, name: str) -> tuple[int, str]:
+        argv = self.services.pop(name, None)
+        if argv is None:
+            return 5, f"Unit {name} not loaded."
+        self._gone(argv[-1])
+        return 0, ""
+
+    def power_cut(self) -> None:
+        """Lose what lies in memory alone."""
+        for name in list(self.services):
+            self.stop_service(name)
+        for path in [one for one in self.host.files if one.startswith("/run/")]:
+            del self.host.files[path]
+        self.host.nm.links = {
+            name: one for name, one in self.host.nm.links.items() if "kkproof" not in name
+        }
+
+    def bridge(self, argv: tuple[str, ...]) -> tuple[int, str] | None:
+        """Make or delete a bridge of iproute2; None where something else is asked for."""
+        from fakes.nm import FakeLink  # noqa: PLC0415
+
+        match argv:
+            case ("link", "add", "name", name, "type", "bridge"):
+                if name in self.host.nm.links:
+                    return 2, "RTNETLINK answers: File exists"
+                self.host.nm.links[name] = FakeLink(name, kind="bridge")
+                return 0, ""
+            case ("link", "delete", "dev", name, "type", "bridge"):
+                gone = self.host.nm.links.pop(name, None)
+                return (0, "") if gone is not None else (1, f'Cannot find device "{name}"')
+        return None
+
+    def guestfish(self, argv: tuple[str, ...], script: str) -> tuple[int, str]:
+        """Look into disks of the repository."""
+        paths = argv[3::2]
+        assert argv[:2] == ("--ro", "--format=raw"), argv
+        assert set(argv[2::2]) == {"-a"}, argv
+        if not all(self.host.read(path) is not None for path in paths):
+            return 1, "No such file or directory"
+        if "list-filesystems" in script:
+            return 0, self.lists
+        assert "e2fsck /dev/sda1 correct:true" in script
+        if any(path.endswith("root.raw") and self._is_broken(path) for path in paths):
+            return 1, "libguestfs: error: e2fsck: filesystem still has errors"
+        return 0, f"@kvmkeep-fstab\n{self.fstab}"
+
+    def is_repositorys(self, path: str) -> bool:
+        return "/repository/ids/" in path
+
+    def _gone(self, place: str) -> None:
+        self.host.mounts.discard(place)
+        for path in [one for one in self.host.files if one.startswith(f"{place}/")]:
+            del self.host.files[path]
+
+    def _is_broken(self, path: str) -> bool:
+        return any(path.endswith(one) for one in self.repository.broken)
+
+    def _kvmkeep(self, argv: tuple[str, ...], stdin: bytes) -> tuple[int, str]:
+        if argv[:2] == ("blocks", "verify"):
+            words = take_apart(argv[2:], values="--blocks --sha256", needs="--blocks --sha256")
+            (path,) = words.rest
+            if self.host.read(path) is None or self.host.read(words.one("--blocks")) is None:
+                return 7, "No such file or directory"
+            return (9, "block 3 is not as it was") if self._is_broken(path) else (0, "")
+        if argv[0] not in {"rung", "guest-run"}:
+            raise UnknownCommandError(str(argv))
+        return really(argv, stdin, self.host)
+
+    def _restic(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        assert argv[3:] == ("check", "--no-lock"), argv
+        return (1, "Fatal: repository contains errors") if self.repository.damaged else (0, "")
+
+    def _umount(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        words = take_apart(argv, flags="--quiet --lazy", needs="--quiet --lazy")
+        (place,) = words.rest
+        if place not in self.host.mounts:
+            return 32, "not mounted"
+        self._gone(place)
+        return 0, ""
+
+    def _tail(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        words = take_apart(argv, values="--bytes", needs="--bytes")
+        content = self.host.read(words.rest[0])
+        if content is None:
+            return 1, "No such file or directory"
+        return 0, content.decode()[-int(words.one("--bytes")) :]
+
+
+def really(argv: tuple[str, ...], stdin: bytes, host: FakeHost) -> tuple[int, str]:
+    """Run a verb of kvmkeep on the fake host; return its exit code and what it printed."""
+    out = io.StringIO()
+    before, sys.stdin = sys.stdin, io.TextIOWrapper(io.BytesIO(stdin), "utf-8")
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+            code = main(argv, Stages(door=host))
+    finally:
+        sys.stdin = before
+    return code, out.getvalue()

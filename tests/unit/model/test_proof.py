@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import pytest
+
+from kvmkeep.model.backup import Rung
+from kvmkeep.model.proof import (
+    SCREEN_LIMIT,
+    Ladder,
+    filesystem_script,
+    filesystems,
+    last_screen,
+    missing_mounts,
+    parse_rung,
+    wanted_mounts,
+)
+
+FSTAB = """\
+@kvmkeep-fstab
+# UUID=1 /comment ext4 defaults 0 0
+LABEL=root / ext4 rw,noatime 0 1
+UUID=2 /srv/ xfs defaults 0 2
+/dev/mapper/vg-home /home xfs defaults 0 2
+/dev/vdb none swap sw 0 0
+tmpfs /tmp tmpfs defaults 0 0
+UUID=3 /mnt/usb ext4 noauto 0 0
+UUID=4 /mnt/old ext4 defaults,nofail 0 0
+UUID=5 /iscsi ext4 _netdev 0 0
+server:/export /nfs nfs defaults 0 0
+/dev/vdc /glued 9p defaults 0 0
+UUID=2 /srv xfs defaults 0 2
+short line
+"""
+
+
+def test_what_an_fstab_wants_of_a_guest_on_its_own() -> None:
+    assert wanted_mounts(FSTAB) == ("/", "/srv", "/home")
+    assert wanted_mounts("") == ()
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ('{"return":[{"mountpoint":"/"},{"mountpoint":"/srv"},{"mountpoint":"/home"}]}', ""),
+        ('{"return":[{"mountpoint":"/","disk":[{"bus":1}]}]}', "not mounted: /srv, /home"),
+        ('{"return":[]}', "nothing is mounted"),
+        ('{"return":"all"}', "does not tell"),
+        ('{"return":[{"mountpoint":7}]}', "does not tell"),
+        ("", "does not tell"),
+    ],
+)
+def test_what_is_missing_of_it(answer: str, says: str) -> None:
+    found = missing_mounts(FSTAB, answer)
+    assert says in found
+    assert bool(found) is bool(says)
+
+
+def test_filesystems_are_those_that_can_be_named() -> None:
+    text = (
+        "/dev/sda1: ext4\n/dev/vg/root: xfs\n/dev/sda2: swap\n/dev/a b: ext4\nx\n/dev/c; rm: ext4\n"
+    )
+    assert filesystems(text) == (
+        ("/dev/sda1", "ext4"),
+        ("/dev/vg/root", "xfs"),
+        ("/dev/sda2", "swap"),
+    )
+    assert len(filesystems("/dev/sda: ext4\n" * 1000)) == 64
+
+
+def test_each_filesystem_is_checked_or_mounted_and_swap_is_neither() -> None:
+    script = filesystem_script(
+        (
+            ("/dev/sda1", "ext4"),
+            ("/dev/sda2", "xfs"),
+            ("/dev/sda3", "swap"),
+            ("/dev/sda4", "unknown"),
+        )
+    ).decode()
+    assert script.count("e2fsck") == 1
+    assert "e2fsck /dev/sda1 correct:true\nmount /dev/sda1 /\n" in script
+    assert "mount /dev/sda2 /" in script
+    assert "sda3" not in script
+    assert "sda4" not in script
+    assert script.startswith("run\n")
+    assert script.endswith("ping-daemon\n")
+
+
+def test_a_rung_that_is_not_whole_is_none() -> None:
+    assert parse_rung(b'{"name":"a","held":true,"seconds":1.5}') == Rung(
+        name="a", held=True, seconds=1.5
+    )
+    for content in (b"", b"{", b'{"name":"a"}', b"[]"):
+        assert parse_rung(content) is None
+    ladder = Ladder(rungs=(Rung(name="a", held=False, seconds=0.0),), said={})
+    assert ladder.rung("b") is None
+    assert not ladder.held("a")
+    assert not ladder.held("b")
+
+
+def test_the_last_screen_is_text_whatever_the_guest_wrote() -> None:
+    log = (
+        b"\x1b[2J\x1b[0;30;47mWelcome to GRUB!\r\n\r\n\x1b]0;title\x07[  1.0] up\xff\x00\n"
+        b"web login: "
+    )
+    assert last_screen(log) == "Welcome to GRUB!\n[  1.0] up�\nweb login:\n"
+    assert last_screen(b"\x1b]never ends") == ""
+    many = b"".join(b"line %d\n" % number for number in range(100000))
+    assert last_screen(many).splitlines()[-1] == "line 99999"
+    assert len(last_screen(many).splitlines()) == 50
+    assert len(last_screen(b"x" * 10**6)) == SCREEN_LIMIT + 1
+    assert last_screen(b"") == ""

@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from kvmkeep.model.backup import Rung
+from kvmkeep.model.names import TAG_OURS
+from kvmkeep.model.plan import Plan
+from kvmkeep.model.proof import proof_domain
+from kvmkeep.model.units import Size
+from kvmkeep.planning.prove import plan_prove
+from tests.unit.planning.build import GIB
+from tests.unit.planning.proven import (
+    ASKED,
+    a_backup,
+    leftovers,
+    prove,
+    prover,
+    proving,
+    site_with_backup,
+)
+from tests.unit.planning.rounds import StepError, carry_out, reach
+
+LATER = "2026-11-28T12:40:00Z"
+
+
+def rungs(found: tuple[Rung, ...]) -> dict[str, bool]:
+    return {one.name: one.held for one in found}
+
+
+def test_a_good_backup_is_proven_and_only_the_verdict_is_left() -> None:
+    host, site, subject = site_with_backup(check=("/usr/bin/check-db",))
+    before = (dict(host.lvm.volumes), host.libvirt.domains["web"].run)
+    proof = prove(host, site, subject)
+    assert proof.proven
+    assert list(rungs(proof.rungs)) == [
+        "repository", "blocks-root", "blocks-data", "partitions", "filesystems", "start", "agent",
+        "login", "mounts", "check",
+    ]  # fmt: skip
+    assert all(rungs(proof.rungs).values())
+    assert (proof.repository, proof.guest, proof.moment, proof.time) == (
+        "vault", "web", subject.entry.moment, ASKED,
+    )  # fmt: skip
+    assert host.files[proof.screen].content.decode().endswith("web login:\n")
+    assert host.files[proof.screen].mode == 0o600
+    assert leftovers(host) == []
+    assert (dict(host.lvm.volumes), host.libvirt.domains["web"].run) == before
+    assert host.libvirt.domains.keys() == {"web"}
+
+
+def test_the_bridge_has_no_uplink_and_is_never_up() -> None:
+    host, site, subject = site_with_backup()
+    reach(host, site, prover(host, subject))
+    lines = [" ".join(one.argv) for one in host.calls if one.argv[0] == "ip"]
+    assert [line.split()[2] for line in lines] == ["delete", "add", "delete"]
+    assert not [line for line in lines if "up" in line.split() or "master" in line]
+
+
+def test_only_root_and_qemu_look_into_the_repository() -> None:
+    host, site, subject = site_with_backup()
+    reach(host, site, prover(host, subject))
+    places = [one.argv for one in host.calls if one.argv[2:3] == ("--mode=0710",)]
+    assert places[0][2:] == (
+        "--mode=0710", "--owner=0", "--group=64055", "--", "/run/kvmkeep/proof/web",
+    )  # fmt: skip
+    assert host.directories["/var/lib/kvmkeep/proofs/web"] == 0o700
+
+
+@pytest.mark.parametrize(
+    ("spoil", "falls"),
+    [
+        (lambda host: setattr(host.proof.repository, "damaged", True), ["repository"]),
+        (
+            lambda host: host.proof.repository.broken.add("/web/root.raw"),
+            ["blocks-root", "filesystems"],
+        ),
+        (lambda host: setattr(host.proof, "lists", "/dev/sda: unknown thing\n"), ["partitions"]),
+        (lambda host: setattr(host.proof, "lists", "/dev/sda1: ext4\n"), []),
+        (lambda host: host.libvirt.silent_agents.add(proof_domain("web")), ["agent", "mounts"]),
+        (lambda host: setattr(host.libvirt, "mounted", []), ["mounts"]),
+        (lambda host: setattr(host.libvirt, "mounted", "all"), ["mounts"]),
+        (
+            lambda host: setattr(host.proof, "fstab", "/dev/vda1 / ext4 rw 0 1\nUUID=1 /srv xfs x\n"),
+            ["mounts"],
+        ),
+        (lambda host: setattr(host.libvirt, "checked", 3), ["check"]),
+    ],
+    ids=[
+        "repository", "blocks", "nothing in it", "good", "silent", "nothing mounted",
+        "lying agent", "one not mounted", "check",
+    ],
+)  # fmt: skip
+def test_what_does_not_hold_is_named_and_nothing_is_left(spoil: object, falls: list[str]) -> None:
+    host, site, subject = site_with_backup(check=("/usr/bin/check-db",))
+    spoil(host)  # type: ignore[operator]
+    if "partitions" in falls:
+        host.proof.guestfish = lambda _argv, _script: (0, host.proof.lists)  # type: ignore[method-assign]
+    proof = prove(host, site, subject)
+    fallen = [one for one in proof.rungs if not one.held]
+    said = (
+        {one.name for one in fallen} - {"check"} if "agent" in falls else {o.name for o in fallen}
+    )
+    assert said == {*falls}
+    assert proof.proven is (not falls)
+    assert all(one.detail for one in fallen)
+    assert leftovers(host) == []
+
+
+def test_a_guest_without_an_agent_is_up_once_its_console_asks_for_a_login() -> None:
+    host, site, subject = site_with_backup()
+    bare = replace(subject, xml=subject.xml.replace("org.qemu.guest_agent.0", "another"))
+    proof = prove(host, site, bare)
+    assert proof.proven
+    assert "agent" not in rungs(proof.rungs)
+    assert rungs(proof.rungs)["login"]
+    host.proof.says = "Kernel panic - not syncing"
+    proof = prove(host, site, bare, LATER)
+    assert not proof.proven
+    assert [one.name for one in proof.rungs if not one.held] == ["login"]
+    assert host.files[proof.screen].content == b"Kernel panic - not syncing\n"
+
+
+def test_a_guest_whose_agent_answers_need_not_ask_for_a_login() -> None:
+    host, site, subject = site_with_backup()
+    host.proof.says = "starting"
+    proof = prove(host, site, subject)
+    assert proof.proven
+    assert "login" not in rungs(proof.rungs)
+
+
+def test_a_guest_that_does_not_start_is_not_waited_for() -> None:
+    host, site, subject = site_with_backup()
+    host.libvirt.boots = lambda _: "no such machine type"
+    began = host.now
+    proof = prove(host, site, subject)
+    assert {one.name: one.detail for one in proof.rungs if not one.held} == {
+        "start": "error: no such machine type",
+        "agent": "not tried: start did not hold",
+        "login": "not tried: start did not hold",
+        "mounts": "not tried: agent did not hold",
+    }
+    assert host.now - began < 30
+    assert leftovers(host) == []
+
+
+def test_firmware_gets_a_copy_of_its_variables() -> None:
+    host, site, subject = site_with_backup()
+    firm = replace(subject, manifest=replace(subject.manifest, nvram="nvram.fd"))
+    assert prove(host, site, firm).proven
+    copies = [one.argv for one in host.calls if one.argv[:2] == ("install", "--mode=0600")]
+    assert copies[0][-1] == "/run/kvmkeep/proof/web/nvram.fd"
+
+
+def test_a_repository_that_can_not_be_seen_is_no_verdict() -> None:
+    host, site, subject = site_with_backup()
+    host.proof.run_service = lambda _: (0, "")  # type: ignore[method-assign]
+    with pytest.raises(StepError, match="to be seen as files"):
+        reach(host, site, prover(host, subject))
+    assert [one for one in leftovers(host) if "/var/lib/kvmkeep/proof/" not in one] == []
+    assert not [path for path in host.files if "/proofs/" in path]
+
+
+def test_what_a_killed_proof_left_is_taken_down_by_the_next_one_of_whichever_guest() -> None:
+    host, site, subject = site_with_backup()
+    plan = plan_prove(site, host.facts(site), proving(host, subject))
+    for step in plan.steps[:2]:
+        carry_out(host, step)
+    plan = plan_prove(site, host.facts(site), proving(host, subject))
+    carry_out(host, replace(plan.steps[0], finally_=()))
+    assert proof_domain("web") in host.libvirt.domains
+    assert len(leftovers(host)) > 5
+    # No other verb sees it.
+    assert [one.name for one in host.facts(site).domains] == ["web"]
+    reach(host, site)
+    other = replace(subject, entry=replace(subject.entry, moment="20261126T0130Z"))
+    steps = plan_prove(site, host.facts(site), proving(host, other, LATER)).steps
+    assert [step.what for step in steps[:2]] == [
+        "take down what is left of the proof of its backup",
+        "remove /var/lib/kvmkeep/proof/web/20261127T124000Z",
+    ]
+    prove(host, site, other, LATER)
+    assert leftovers(host) == []
+
+
+def test_after_a_power_cut_only_the_overlays_are_left_and_go() -> None:
+    host, site, subject = site_with_backup()
+    plan = plan_prove(site, host.facts(site), proving(host, subject))
+    carry_out(host, replace(plan.steps[1], finally_=()))
+    host.proof.power_cut()
+    host.power_cycle()
+    assert prove(host, site, subject, LATER).proven
+    assert leftovers(host) == []
+
+
+def test_an_lv_without_our_mark_stays() -> None:
+    host, site, subject = site_with_backup()
+    host.lvm.add("kvmkeep-proof-web-root", GIB)
+    found = refusals(plan_prove(site, host.facts(site), proving(host, subject)))
+    assert found == ["the LV rl_build/kvmkeep-proof-web-root is not ours"]
+    assert TAG_OURS not in host.lvm.volumes["kvmkeep-proof-web-root"].tags
+
+
+def refusals(plan: Plan) -> list[str]:
+    return [one.reason for one in plan.refusals]
+
+
+def test_what_the_host_can_not_do_is_refused_with_all_reasons() -> None:
+    host, site, subject = site_with_backup(check=("/bin/true",))
+    facts = replace(
+        host.facts(site), memory=Size(6 * GIB + 1024), qemu_group=-1,
+        groups=tuple(replace(one, free=Size(GIB)) for one in host.facts(site).groups),
+    )  # fmt: skip
+    bare = replace(subject, xml=subject.xml.replace("org.qemu.guest_agent.0", "another"))
+    found = refusals(plan_prove(site, facts, proving(host, bare)))
+    for words in ("can spare 1", "which group", "channel for an agent", "of rl_build, of which 0"):
+        assert [one for one in found if words in one], (words, found)
+    facts = replace(host.facts(site), groups=())
+    assert "there is no such volume group" in refusals(
+        plan_prove(site, facts, proving(host, subject))
+    )
+    host.tools.update({"restic": "", "fusermount3": ""})
+    plan = plan_prove(site, host.facts(site), proving(host, subject))
+    assert {one.subject for one in plan.refusals} == {"program restic", "program fusermount3"}
+    assert plan.unready
+
+
+def test_a_backup_of_something_else_is_refused() -> None:
+    host, site, subject = site_with_backup()
+    for xml, words in (("<x/>", "not that of a domain"), ("", "can't be read")):
+        wrong = replace(subject, xml=xml)
+        assert [
+            one for one in refusals(plan_prove(site, host.facts(site), proving(host, wrong)))
+            if words in one
+        ]  # fmt: skip
+
+
+def test_names_that_are_too_long_for_lvm_are_refused() -> None:
+    host, site, subject = site_with_backup()
+    disk = replace(subject.manifest.disks[0], disk="d" * 120)
+    long = replace(subject, manifest=replace(subject.manifest, disks=(disk,)))
+    found = refusals(plan_prove(site, host.facts(site), proving(host, long)))
+    assert [one for one in found if "name" in one], found
+
+
+def test_a_guest_that_the_spec_does_not_have_any_more_is_proven_as_well() -> None:
+    host, site, subject = site_with_backup()
+    gone = replace(site, guests=())
+    assert prove(host, gone, subject).proven
+
+
+def test_small_and_large_disks_get_overlays_that_fit() -> None:
+    host, site, subject = site_with_backup()
+    plan = plan_prove(site, host.facts(site), proving(host, subject))
+    sizes = [
+        int(one.argv[one.argv.index("--size") + 1][:-1])
+        for one in plan.steps[1].actions
+        if getattr(one, "argv", ("",))[0] == "lvcreate"
+    ]
+    assert [size // (1 << 20) for size in sizes] == [420, 264]
+
+
+def test_the_disk_of_a_definition_is_known_by_either_of_its_names() -> None:
+    host, site, subject = site_with_backup()
+    other = subject.xml.replace("/dev/rl_build/vm-web-data", "/dev/mapper/rl_build-vm--web--data")
+    assert prove(host, site, replace(subject, xml=other)).proven
+    assert a_backup(host, site).manifest.disks[0].source == "/dev/rl_build/vm-web"

@@ -80,7 +80,7 @@ def action_lines(action: Action) -> list[str]:
             lines = [f"checkpoint of {', '.join(action.devices)} for {action.timeout} s"]
             for one in action.undo.arm:
                 lines += [f"  {line}" for line in action_lines(one)]
-            for one in (*action.body, *action.verify):
+            for one in (action.watch("CHECKPOINT"), *action.body, *action.verify):
                 lines += [f"  {line}" for line in action_lines(one)]
             for poll in action.keeps:
                 lines += [f"  {line} (if it did before)" for line in action_lines(poll)]

@@ -220,7 +220,7 @@ class FakeHost:
     # Commands
 
     def _systemd_run(self, argv: tuple[str, ...]) -> tuple[int, str]:
-        if any(word.startswith("--on-active") for word in argv):
+        if any(word.startswith(("--on-active", "--no-block")) for word in argv):
             return self.systemd.run(argv, self.now)
         return self.proof.run_service(argv)
 

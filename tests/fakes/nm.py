@@ -91,6 +91,10 @@ class FakeNm:
     dark: set[int] = field(default_factory=set)
     """VLANs in which nobody answers."""
 
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        return tuple(self._saved)
+
     def nmcli(self, argv: tuple[str, ...]) -> tuple[int, str]:
         if not self.running:
             return 8, "Error: NetworkManager is not running."

@@ -39,8 +39,12 @@ class FakeSystemd:
     running: set[str] = field(default_factory=set)
     services: Any = None
     """Transient services; see `fakes.proof`."""
+    guards: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = field(default_factory=list)
+    """What waits for the death of a run: the file it looks for, what it does, and what after it."""
 
     def run(self, argv: tuple[str, ...], now: float) -> tuple[int, str]:
+        if "--no-block" in argv:
+            return self._guard(argv)
         if argv[-1].endswith(".service"):
             return self._run_at(argv, now)
         words = take_apart(
@@ -77,6 +81,28 @@ class FakeSystemd:
         self.timers[name] = FakeTimer(due=due, argvs=[("systemctl", "start", unit)])
         return 0, ""
 
+    def _guard(self, argv: tuple[str, ...]) -> tuple[int, str]:
+        words = take_apart(
+            argv,
+            values="--service-type --property", flags="--quiet --collect --no-block",
+            needs="--quiet --collect --no-block --service-type --property",
+        )  # fmt: skip
+        assert words.one("--service-type") == "oneshot"
+        properties = dict(one.split("=", 1) for one in words.values["--property"])
+        *flock, path = properties["ExecCondition"].split()
+        assert flock == ["flock", "--shared", "/run/kvmkeep/lock", "test", "-e"]
+        after = properties["ExecStartPost"].removeprefix("-").split()
+        assert words.rest[:2] == ("systemctl", "start")
+        self.guards.append((path, words.rest, tuple(after)))
+        return 0, ""
+
+    def run_ended(self) -> None:
+        """Let those go on that waited for the end of a run of kvmkeep, which held its lock."""
+        guards, self.guards = self.guards, []
+        for path, argv, after in guards:
+            if path in self.files and self._end(argv) == 0:
+                self.runs(after)
+
     def _start(self, unit: str) -> tuple[int, str]:
         text = self.disk.read(f"{UNIT_DIR}/{unit}")
         if text is None:
@@ -91,6 +117,7 @@ class FakeSystemd:
 
     def boot(self) -> None:
         """Start all units that are enabled."""
+        self.guards = []
         folder = f"{UNIT_DIR}/multi-user.target.wants"
         for unit in self.disk.names(folder):
             self._start(unit)

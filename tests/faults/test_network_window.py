@@ -116,9 +116,32 @@ def test_networkmanager_restarted_at_any_moment(make: Make, lock: Lock) -> None:
     assert failed, "no restart was in the window: this proves nothing"
 
 
+@pytest.mark.parametrize("effect", [Effect.NONE, Effect.WHOLE])
+@pytest.mark.parametrize("make", CHANGES)
+def test_what_a_killed_run_began_is_undone_at_once(make: Make, effect: Effect, lock: Lock) -> None:
+    whole = make()
+    run(whole, lock)
+    new = [profiles(whole.host), bridges(whole.host)]
+    ends = []
+    for at in in_the_window(make, lock):
+        case = make()
+        case.host.nm.flush()
+        old = [profiles(case.host), bridges(case.host)]
+        run(case, lock, at, Way.KILLED, effect)
+        began = case.host.now
+        case.host.systemd.run_ended()
+        now = [profiles(case.host), bridges(case.host)]
+        assert now in (old, new), f"killed at {actions_of(make, lock)[at]}"
+        assert case.host.now - began < 10
+        assert not case.host.nm.checkpoints or now == old, "its end would change something"
+        ends.append(now == new)
+    assert ends == sorted(ends), "once it is kept, it stays"
+    assert (ends[0], ends[-1]) == (False, effect is Effect.WHOLE or ends[-1])
+
+
 @pytest.mark.parametrize("make", CHANGES)
 def test_a_killed_run_is_undone_without_another_one(make: Make, lock: Lock) -> None:
-    """By NetworkManager's checkpoint; and without it, by the timer alone."""
+    """By NetworkManager's checkpoint; and without it, by the timer alone: nobody watched the run."""
     for loses_checkpoint in (False, True):
         for at in in_the_window(make, lock):
             case = make()

@@ -238,6 +238,7 @@ def again(case: Case, lock: Lock, before: str) -> None:
     """Run without a fault: the goal is reached, and then there is nothing left to do."""
     second = run(case, lock)
     assert second.error is None
+    case.host.systemd.run_ended()
     in_service(case.host, case)
     assert foreign(case.host) == before
     assert case.planner(case.spec, case.host.facts(case.spec)).empty
@@ -283,6 +284,7 @@ def test_whatever_goes_wrong_anywhere_once_more_is_enough(
             this = run(case, lock, at, *mode)
             assert this.door.struck == action
             judge(this, before)
+            case.host.systemd.run_ended()
             again(case, lock, before)
         except BaseException as error:
             what = action if isinstance(action, Command) else f"write {action.path}"

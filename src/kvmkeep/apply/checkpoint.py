@@ -66,19 +66,21 @@ def change_network(hands: Hands, checkpoint: Checkpoint) -> Failure | None:
     """Make the change; undo it at once unless it proved good and was made permanent."""
     keeps = tuple(poll for poll in checkpoint.keeps if attempt(hands, poll.command).ok)
     checkpoint = replace(checkpoint, verify=(*checkpoint.verify, *keeps))
+    path = ""
     try:
         failure = _arm(hands, checkpoint.undo)
         began = hands.door.clock()
-        path = ""
         if failure is None:
             path, failure = _create(hands, checkpoint)
+        if failure is None:
+            _, failure = carry_out(hands, checkpoint.watch(path))
     except StopAsked as stopped:
-        raise StopAsked(_not_begun(hands, checkpoint).of(stopped.failure)) from None
+        raise StopAsked(_not_begun(hands, checkpoint, path).of(stopped.failure)) from None
     except BaseException:
-        _not_begun(hands, checkpoint)
+        _not_begun(hands, checkpoint, path)
         raise
     if failure is not None:
-        return _not_begun(hands, checkpoint).of(failure)
+        return _not_begun(hands, checkpoint, path).of(failure)
     hands.journal.checkpoint("made", checkpoint, path)
     deadline = began + checkpoint.timeout
     try:
@@ -220,8 +222,10 @@ def _bad_devices(result: Result) -> list[str]:
     return [path for path, code in pairs if code != "0"]
 
 
-def _not_begun(hands: Hands, checkpoint: Checkpoint) -> _After:
+def _not_begun(hands: Hands, checkpoint: Checkpoint, path: str) -> _After:
     with hands.stop.shield():
+        if path:
+            attempt(hands, checkpoint.destroy(path))
         undo = checkpoint.undo
         ended = [attempt(hands, command).ok for command in (*undo.disarm, undo.settle)]
     told = (

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from kvmkeep.model.names import LOCK_FILE, UNDO_FILE
+
 
 class Progress(StrEnum):
     """How the progress of a long command is read from its output."""
@@ -112,6 +114,24 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
         count = str(len(self.devices))
         arguments = ("aouu", count, *self.devices, str(self.timeout), "2")
         return _to_nm("CheckpointCreate", *arguments, why="make a checkpoint of the network")
+
+    def watch(self, checkpoint: str) -> Command:
+        """Return what has the change undone as soon as this run is dead, however it died.
+
+        The kernel gives its lock free then, which is waited for. Where the undo's unit is gone by
+        then, the condition does not hold and nothing is done (systemd.service(5),
+        "ExecCondition="). The checkpoint goes after it: its end would activate devices anew.
+        """
+        mark = f"flock --shared {LOCK_FILE} test -e {UNDO_FILE}"
+        after = " ".join(self.destroy(checkpoint).argv)
+        return Command(
+            argv=(
+                "systemd-run", "--quiet", "--collect", "--no-block", "--service-type=oneshot",
+                f"--property=ExecCondition={mark}", f"--property=ExecStartPost=-{after}",
+                *self.undo.run.argv,
+            ),
+            why="have it undone at once, should this run be killed",
+        )  # fmt: skip
 
     def destroy(self, checkpoint: str) -> Command:
         """Return the command that keeps the changes made since the checkpoint."""

@@ -321,7 +321,7 @@ def _commands_of(action: Action) -> tuple[Command, ...]:
         case Checkpoint():
             armed = (one for one in action.undo.arm if isinstance(one, Command))
             proof = (poll.command for poll in action.verify)
-            return (*armed, action.create(), *action.body, *proof)
+            return (*armed, action.create(), action.watch(""), *action.body, *proof)
         case WriteFile():
             return ()
         case _:  # pragma: no cover - the type checker proves it

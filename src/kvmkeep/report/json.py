@@ -122,6 +122,7 @@ def _action_value(action: Action) -> Json:
                 "timeout": action.timeout,
                 "keeps": [_action_value(poll) for poll in action.keeps],
                 "arm": [_action_value(one) for one in action.undo.arm],
+                "watch": _command_value(action.watch("CHECKPOINT")),
                 "body": [_command_value(command) for command in action.body],
                 "verify": [_action_value(poll) for poll in action.verify],
                 "undo": _command_value(action.undo.run),

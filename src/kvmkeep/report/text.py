@@ -126,6 +126,7 @@ def action_lines(action: Action) -> list[str]:
             return [
                 *(line for one in action.undo.arm for line in action_lines(one)),
                 f"$ {command_line(action.create())}",
+                f"$ {command_line(action.watch('CHECKPOINT'))}",
                 *("  " + line for line in (*inner, *kept)),
                 f"  # else: $ {command_line(action.undo.run)}",
                 f"$ {command_line(action.destroy('CHECKPOINT'))}",

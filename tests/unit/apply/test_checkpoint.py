@@ -35,6 +35,8 @@ CHANGE = Checkpoint(
     why="bring up the bridge",
 )
 
+WATCH = str(CHANGE.watch("/org/c/7"))
+
 
 def door(**answers: object) -> ScriptedDoor:
     made = {CREATE: lambda _n: ended(stdout='o "/org/c/7"\n')}
@@ -49,7 +51,7 @@ def change(machine: ScriptedDoor, checkpoint: Checkpoint = CHANGE) -> Failure | 
 def test_a_good_change_is_kept() -> None:
     machine = door()
     assert change(machine) is None
-    assert machine.ran == [*ARM, CREATE, "nmcli add", PING, DESTROY, *DISARM]
+    assert machine.ran == [*ARM, CREATE, WATCH, "nmcli add", PING, DESTROY, *DISARM]
 
 
 def test_a_bad_result_is_undone_before_the_checkpoint_runs_out() -> None:
@@ -173,6 +175,24 @@ def test_without_a_checkpoint_nothing_is_changed() -> None:
         assert failure is not None
         assert machine.ran == [*ARM, CREATE, *DISARM]
         assert "was not touched" in failure.aftermath
+
+
+def test_what_nobody_would_watch_is_not_begun() -> None:
+    machine = door(**{"systemd-run --quiet --collect": lambda _n: ended(1)})
+    failure = change(machine)
+    assert failure is not None
+    assert machine.ran == [*ARM, CREATE, WATCH, DESTROY, *DISARM]
+    assert failure.left is Left.NOTHING
+
+
+def test_the_watch_waits_for_the_end_of_the_run_and_looks_whether_the_undo_is_there() -> None:
+    assert CHANGE.watch("/org/c/7").argv == (
+        "systemd-run", "--quiet", "--collect", "--no-block", "--service-type=oneshot",
+        "--property=ExecCondition=flock --shared /run/kvmkeep/lock "
+        "test -e /etc/systemd/system/kvmkeep-network-undo.service",
+        f"--property=ExecStartPost=-{DESTROY}",
+        "systemctl", "start", "undo",
+    )  # fmt: skip
 
 
 def test_a_bug_of_ours_is_rolled_back_too() -> None:

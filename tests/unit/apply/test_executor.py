@@ -31,6 +31,15 @@ MADE = {
     )
 }
 
+CHANGE = Checkpoint(
+    undo=UNDO,
+    devices=("/d/1",),
+    timeout=60,
+    body=(command("nmcli add"), command("nmcli up")),
+    verify=(Poll(command=command("ping gw"), limit=10, message="the gateway"),),
+    why="bring up the bridge",
+)
+
 PLAN = Plan(
     steps=(
         step("make the LV", command("lvcreate x"), probe=command("lvs x", ok=(5,))),
@@ -47,13 +56,7 @@ PLAN = Plan(
         ),
         step(
             "bridge",
-            Checkpoint(undo=UNDO,
-                devices=("/d/1",),
-                timeout=60,
-                body=(command("nmcli add"), command("nmcli up")),
-                verify=(Poll(command=command("ping gw"), limit=10, message="the gateway"),),
-                why="bring up the bridge",
-            ),
+            CHANGE,
         ),
     )
 )  # fmt: skip
@@ -69,6 +72,7 @@ ORDER = [
     "write /undo",
     "systemd-run undo",
     "busctl ... CheckpointCreate",
+    "watch it",
     "nmcli add",
     "nmcli up",
     "ping gw",
@@ -86,7 +90,8 @@ def world(**more: object) -> ScriptedDoor:
 
 
 def short(lines: list[str]) -> list[str]:
-    words = [line.split() for line in lines]
+    watched = str(CHANGE.watch("/org/freedesktop/NetworkManager/Checkpoint/1"))
+    words = [("watch it" if line == watched else line).split() for line in lines]
     return [f"busctl ... {w[5]}" if w[0] == "busctl" else " ".join(w) for w in words]
 
 
@@ -107,7 +112,7 @@ def test_all_actions_run_in_order() -> None:
     assert "waiting a to answer 0/30" in ui.told
 
 
-STEP_OF = [1, 1, 2, 2, 3, 4, 4, *[5] * 10]
+STEP_OF = [1, 1, 2, 2, 3, 4, 4, *[5] * 11]
 POLLS = [number for number, line in enumerate(ORDER) if "ping" in line]
 OTHERS = [number for number in range(len(ORDER)) if number not in POLLS]
 
@@ -116,6 +121,8 @@ def follows(number: int) -> list[str]:
     """Return what is run once an action of the network's change has failed."""
     if number < ORDER.index("write /undo"):
         return []
+    if number == ORDER.index("watch it"):
+        return ["busctl ... CheckpointDestroy", *DISARMED]
     if number < ORDER.index("nmcli add"):
         return DISARMED
     kept = number >= ORDER.index("systemctl stop timer")

@@ -79,7 +79,7 @@ def _change(door: Door, change: Checkpoint) -> None:
     for one in change.undo.arm:
         _act(door, one)
     at = door.run(change.create()).text.strip().removeprefix('o "').removesuffix('"')
-    for one in (*change.body, *change.verify, *kept):
+    for one in (change.watch(at), *change.body, *change.verify, *kept):
         _act(door, one)
     for one in (change.destroy(at), *change.undo.disarm, change.undo.settle):
         _act(door, one)

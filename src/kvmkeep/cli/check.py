@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from kvmkeep.cli.remember import remember
 from kvmkeep.errors import KvmkeepError, SpecError, Unready, UsageError
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def run(args: Args, ctx: Context) -> int:
         raise UsageError(f"--limit takes a number of seconds, at least {_LEAST}")
     host, findings, figures = _looked(ctx.hurried(args.limit))
     if args.prometheus:
+        remember(ctx)
         trouble = _write(args.prometheus, findings, figures, ctx)
         findings = worst_first((*findings, *trouble))
     if ctx.json:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.goal import demand_own_libvirt, dry_run, tell_notes
+from kvmkeep.cli.remember import remember
 from kvmkeep.errors import DIFFERENCES_FOUND
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def run(args: Args, ctx: Context) -> int:
     if args.dry_run:
         return dry_run(planner, (), ctx, agents=agents)
     demand_own_libvirt(VERB, ctx)
+    remember(ctx)
     ui = make_ui(ctx.streams)
     try:
         ctx.run_goal(ui, VERB, planner, lambda _: True, agents, last_good=True)

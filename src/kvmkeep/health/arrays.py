@@ -8,13 +8,16 @@ from datetime import timedelta
 from kvmkeep.health.patient import Patient
 from kvmkeep.model.facts import Array, ArrayState
 from kvmkeep.model.health import Finding, Severity
+from kvmkeep.model.trend import CHECKS, continued
+from kvmkeep.model.vitals import Count
 
 _SCRUBBED_WITHIN = timedelta(days=45)
 """Distributions check once a week (EL) or a month (Debian)."""
 
 _MIRRORS = frozenset({"raid1", "raid10"})
 _REDUNDANT = _MIRRORS | {"raid4", "raid5", "raid6"}
-_CHECKS = frozenset({"check", "repair"})
+_TOLD = 4
+"""Counts of a trend that are told."""
 
 
 def array_findings(patient: Patient) -> Iterator[Finding]:
@@ -65,7 +68,7 @@ def _members(array: Array) -> Iterator[Finding]:
             why="a spare that failed can't step in",
             todo=f"{look}; replace the disk, then: {_replace(array)}",
         )
-    elif array.action and array.action not in _CHECKS:
+    elif array.action and array.action not in CHECKS:
         yield Finding(
             name="array-resyncing",
             severity=Severity.WARNING,
@@ -85,25 +88,47 @@ def _replace(array: Array) -> str:
 
 def _mismatches(patient: Patient) -> Iterator[Finding]:
     levels = {array.name: array.level for array in patient.facts.arrays}
-    for one in patient.vitals.mismatches:
-        level = levels.get(one.array, "")
-        if not one.sectors or level not in _REDUNDANT:
+    trends = {
+        trend.array: trend.counts
+        for trend in continued(patient.vitals.trends, patient.vitals.mismatches, patient.facts.time)
+    }
+    for array, level in levels.items():
+        counts = trends.get(array, ())
+        if not counts or not counts[-1].sectors or level not in _REDUNDANT:
             continue
         mirror = level in _MIRRORS
+        look = f"smartctl --all on each member of {array}"
+        grew = len(counts) > 1 and 0 < counts[-2].sectors < counts[-1].sectors
+        if grew:
+            yield Finding(
+                name="array-mismatches-grow",
+                severity=Severity.WARNING,
+                subject=f"array {array}",
+                what=f"each check finds more sectors that differ between members: {_told(counts)}",
+                why="a disk that lies, its cable or its controller: data on it go bad unseen",
+                todo=f"{look}; dmesg; then replace the one that is suspect",
+            )
+        if grew and mirror:
+            continue
         yield Finding(
             name="array-mismatches",
             severity=Severity.OK if mirror else Severity.WARNING,
-            subject=f"array {one.array}",
-            what=f"the last {one.action} found {one.sectors} sectors that differ between members",
+            subject=f"array {array}",
+            what=f"the last check found {counts[-1].sectors} sectors that differ between members",
             why=(
                 "a guest that changes memory while it is being written makes mirrors differ, "
                 "which does no harm; a count that grows from check to check is a disk that lies"
                 if mirror
                 else "its parity does not fit its data: a rebuild would restore wrong data"
             ),
-            todo=f"note it, and compare with the next check of {one.array}; "
-            "smartctl --all on each member",
+            todo=f"nothing yet: it is compared with the next check; {look}" if mirror else look,
         )
+
+
+def _told(counts: tuple[Count, ...]) -> str:
+    """Return the last counts of a trend that rises, with their days."""
+    last = counts[-_TOLD:]
+    return ", ".join(f"{one.sectors} ({one.time[:10]})" for one in last)
 
 
 def _scrubs(patient: Patient) -> Iterator[Finding]:

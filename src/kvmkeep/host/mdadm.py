@@ -33,7 +33,9 @@ def mismatches(door: Door) -> tuple[Mismatches, ...]:
         count = _read(door, f"{place}/mismatch_cnt") if _ARRAY.fullmatch(name) else ""
         if count.isdecimal() and len(count) < 20:
             action = _read(door, f"{place}/last_sync_action")
-            found.append(Mismatches(array=name, sectors=int(count), action=action))
+            running = _read(door, f"{place}/sync_action") not in _QUIET
+            one = Mismatches(array=name, sectors=int(count), action=action, running=running)
+            found.append(one)
     return tuple(found)
 
 

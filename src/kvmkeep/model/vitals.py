@@ -15,12 +15,28 @@ class Mismatches(Struct, frozen=True, kw_only=True):
     """What the last check of an array counted: sectors that differed between its members.
 
     `action` is what ran last since the host was booted: `check`, `resync`, `recover`, `repair` or
-    `none`. The kernel keeps neither over a boot (md(4), "mismatch_cnt").
+    `none`. The kernel keeps neither over a boot (md(4), "mismatch_cnt"). `running` while something
+    goes on: the count is not the whole one yet.
     """
 
     array: str
     sectors: int
     action: str
+    running: bool = False
+
+
+class Count(Struct, frozen=True, kw_only=True):
+    """What a check counted, and when that was first seen (ISO 8601)."""
+
+    time: str
+    sectors: int
+
+
+class Trend(Struct, frozen=True, kw_only=True):
+    """The counts of an array's checks as far as they differed, the oldest first."""
+
+    array: str
+    counts: tuple[Count, ...]
 
 
 class Schedule(Struct, frozen=True, kw_only=True):
@@ -116,6 +132,7 @@ class Vitals(Struct, frozen=True, kw_only=True):
     """
 
     mismatches: tuple[Mismatches, ...] = ()
+    trends: tuple[Trend, ...] = ()
     schedules: tuple[Schedule, ...] = ()
     spaces: tuple[Space, ...] = ()
     synchronized: bool | None = None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from kvmkeep.host import lvm, mdadm, smart, space, upkeep
 from kvmkeep.host.door import Door
-from kvmkeep.model.vitals import Disk, Vitals
+from kvmkeep.model.names import TRENDS
+from kvmkeep.model.trend import decoded
+from kvmkeep.model.vitals import Disk, Mismatches, Trend, Vitals
 from kvmkeep.observe.notebook import Notebook
 
 _FILTERS = ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables")
@@ -12,13 +14,21 @@ _FILTER_DIR = "/proc/sys/net/bridge"
 """There only while the kernel's module br_netfilter is."""
 
 
+def observe_trends(door: Door) -> tuple[tuple[Trend, ...], tuple[Mismatches, ...]]:
+    """Return how mismatches went so far, and what is counted now; raises OSError."""
+    return decoded(door.read(TRENDS)), mdadm.mismatches(door)
+
+
 def observe_vitals(door: Door) -> Vitals:
     """Return the signs that tell of a host's health; what can't be seen is in `problems`."""
     notebook = Notebook(door)
     unseen: bool | None = None
     no_disks: tuple[Disk, ...] | None = ()
+    unknown: tuple[tuple[Trend, ...], tuple[Mismatches, ...]] = ((), ())
+    trends, mismatches = notebook.ask("mismatches of MD arrays", observe_trends, unknown)
     return Vitals(
-        mismatches=notebook.ask("mismatches of MD arrays", mdadm.mismatches, ()),
+        mismatches=mismatches,
+        trends=trends,
         schedules=notebook.ask("timers of array checks", upkeep.schedules, ()),
         spaces=notebook.ask("filesystems", space.spaces, ()),
         synchronized=notebook.ask("the clock", upkeep.synchronized, unseen),

@@ -16,6 +16,8 @@ from unit.cli.test_verbs import Site
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import ArrayState, Facts, Problem
 from kvmkeep.model.health import worst_first
+from kvmkeep.model.names import TRENDS
+from kvmkeep.model.trend import decoded
 
 
 @pytest.fixture
@@ -244,3 +246,30 @@ def test_a_look_has_a_limit(site: Site, capsys: pytest.CaptureFixture[str]) -> N
     assert site.line("check", "--limit", "3") == 2
     assert "--limit takes a number of seconds, at least 4" in capsys.readouterr().err
     assert site.line("check", "--limit", "4") == 0
+
+
+def counts(site: Site, sectors: int) -> None:
+    """Have the kernel tell of a check that is over."""
+    place = "/sys/block/md0/md"
+    site.host.put(f"{place}/mismatch_cnt", f"{sectors}\n".encode())
+    site.host.put(f"{place}/last_sync_action", b"check\n")
+    site.host.put(f"{place}/sync_action", b"idle\n")
+
+
+@pytest.mark.parametrize("line", [("watch",), ("check", "--prometheus", "/var/lib/prom/x.prom")])
+def test_a_timers_look_keeps_what_checks_of_arrays_counted(
+    site: Site, line: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.host.directories["/var/lib/prom"] = 0o755
+    for sectors in (0, 128, 128, 512):
+        counts(site, sectors)
+        site.line(*line)
+    kept = decoded(site.host.files[TRENDS].content)
+    assert [one.sectors for one in kept[0].counts] == [0, 128, 512]
+    mode, before = site.host.files[TRENDS].mode, site.host.files[TRENDS].inode
+    site.line(*line)
+    assert (site.host.files[TRENDS].mode, site.host.files[TRENDS].inode) == (mode, before)
+    site.host.put("/sys/block/md0/md/mismatch_cnt", b"8\n")
+    site.line("check")
+    assert decoded(site.host.files[TRENDS].content) == kept, "a look of a person changes nothing"
+    capsys.readouterr()

@@ -10,7 +10,7 @@ from kvmkeep.model.facts import Array, ArrayState, Problem, Volume
 from kvmkeep.model.health import Severity
 from kvmkeep.model.names import STATE_PARTIAL
 from kvmkeep.model.units import Size
-from kvmkeep.model.vitals import MetadataBackup, Mismatches, Schedule
+from kvmkeep.model.vitals import Count, MetadataBackup, Mismatches, Schedule, Trend
 from tests.unit.health.build import (
     ARRAY,
     DISK,
@@ -65,6 +65,38 @@ def test_mismatches_of_a_mirror_are_told_without_alarm() -> None:
     six = replace(ARRAY, level="raid6")
     assert "parity" in only(WARNING, "array-mismatches", mismatches=told, arrays=(six,)).why
     assert findings(mismatches=told, arrays=(replace(ARRAY, level="raid0"),)) == ()
+    assert findings(mismatches=(replace(told[0], running=True),)) == (), "not yet the whole count"
+
+
+def counted(*sectors: int) -> tuple[Trend, ...]:
+    counts = (
+        Count(time=f"2026-0{month}-01T03:00:00+00:00", sectors=one)
+        for month, one in enumerate(sectors, 1)
+    )
+    return (Trend(array="md0", counts=tuple(counts)),)
+
+
+def test_mismatches_that_grow_from_check_to_check_are_an_alarm() -> None:
+    told = (Mismatches(array="md0", sectors=512, action="check"),)
+    found = only(WARNING, "array-mismatches-grow", mismatches=told, trends=counted(0, 128))
+    assert found.what == (
+        "each check finds more sectors that differ between members: "
+        "0 (2026-01-01), 128 (2026-02-01), 512 (2026-11-24)"
+    )
+    six = replace(ARRAY, level="raid6")
+    names = [one.name for one in findings(mismatches=told, trends=counted(0, 128), arrays=(six,))]
+    assert names == ["array-mismatches", "array-mismatches-grow"]
+    # After a boot the kernel knows nothing of it any more.
+    boot = (Mismatches(array="md0", sectors=0, action="none"),)
+    only(WARNING, "array-mismatches-grow", mismatches=boot, trends=counted(0, 128, 512))
+
+
+@pytest.mark.parametrize("trend", [(), (0,), (1024,), (128, 1024)])
+def test_mismatches_that_come_and_go_are_none(trend: tuple[int, ...]) -> None:
+    told = (Mismatches(array="md0", sectors=512, action="check"),)
+    only(Severity.OK, "array-mismatches", mismatches=told, trends=counted(*trend))
+    none = (replace(told[0], sectors=0),)
+    assert findings(mismatches=none, trends=counted(*trend)) == ()
 
 
 def test_arrays_that_nobody_checks() -> None:

@@ -1,0 +1,53 @@
+"""How mismatches went from check to check: taken once a check is over, and only where new."""
+
+from __future__ import annotations
+
+import pytest
+
+from kvmkeep.model.trend import continued, decoded, encoded
+from kvmkeep.model.vitals import Count, Mismatches, Trend
+
+THEN, NOW = "2026-10-01T00:00:00+00:00", "2026-11-01T00:00:00+00:00"
+
+
+def seen(sectors: int, action: str = "check", *, running: bool = False) -> tuple[Mismatches, ...]:
+    return (Mismatches(array="md0", sectors=sectors, action=action, running=running),)
+
+
+def trend(*sectors: int, time: str = THEN) -> tuple[Trend, ...]:
+    return (Trend(array="md0", counts=tuple(Count(time=time, sectors=one) for one in sectors)),)
+
+
+def test_a_count_is_taken_where_it_differs_from_the_last_one() -> None:
+    assert continued((), seen(0), THEN) == trend(0)
+    assert continued(trend(0), seen(0), NOW) == trend(0)
+    (one,) = continued(trend(0), seen(128), NOW)
+    assert one.counts == (*trend(0)[0].counts, Count(time=NOW, sectors=128))
+    (one,) = continued(trend(128), seen(0, "repair"), NOW)
+    assert [count.sectors for count in one.counts] == [128, 0]
+
+
+def test_what_is_no_whole_count_of_a_check_is_not_taken() -> None:
+    assert continued((), seen(64, running=True), NOW) == ()
+    for action in ("none", "resync", "recover"):
+        assert continued(trend(128), seen(0, action), NOW) == trend(128), "a boot, a new disk"
+    assert continued(trend(128), (), NOW) == trend(128)
+
+
+def test_only_the_last_ones_are_kept() -> None:
+    trends: tuple[Trend, ...] = ()
+    for sectors in range(50):
+        trends = continued(trends, seen(sectors), NOW)
+    assert [one.sectors for one in trends[0].counts] == list(range(38, 50))
+
+
+def test_it_comes_back_from_its_file_and_what_is_torn_is_none() -> None:
+    assert decoded(encoded(trend(0, 8))) == trend(0, 8)
+    assert decoded(None) == ()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[", b"{}", b'[{"array":1}]', b'[{"array":"md0","counts":[]}]']
+)
+def test_a_file_of_another_form_is_none(content: bytes) -> None:
+    assert decoded(content) == ()

@@ -25,7 +25,7 @@ from unit.planning.test_tweak import ALL
 from kvmkeep.cli.takeover import look_at
 from kvmkeep.model.facts import Contents, Facts
 from kvmkeep.model.fittings import parse_fittings
-from kvmkeep.model.host_units import GUESTS, TIMER
+from kvmkeep.model.host_units import GUESTS, STOPPED
 from kvmkeep.model.inside import parse_inside
 from kvmkeep.model.names import console_log, disk_path
 from kvmkeep.model.plan import Plan
@@ -1088,7 +1088,7 @@ def in_service(host: FakeHost, case: Case) -> None:
     units = {path for path in host.files if path.startswith("/etc/systemd/")}
     assert len(units) == (7 if case.by_units else 0), units
     # The unit that shuts guests down is never stopped: it would do so.
-    assert host.systemd.running - {GUESTS} == ({TIMER} if case.by_units else set())
+    assert host.systemd.running - {GUESTS} == ({*STOPPED} if case.by_units else set())
     for wanted in case.spec.networks:
         bridge = host.nm.links[wanted.bridge]
         assert (bridge.kind, bridge.ageing_time, bridge.stp) == (

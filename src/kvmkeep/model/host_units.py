@@ -12,11 +12,17 @@ RECOVER = "kvmkeep-recover.service"
 WATCH = "kvmkeep-watch.service"
 """Looks after them while the host runs."""
 TIMER = "kvmkeep-watch.timer"
-UNITS = (GUESTS, RECOVER, WATCH, TIMER)
-ENABLED = (GUESTS, RECOVER, TIMER)
+EVENTS = ("lifecycle", "io-error", "agent-lifecycle")
+"""Events of libvirt's after which there is a look at once, in the words of virsh(1), "event"."""
+LISTENERS = tuple(f"kvmkeep-event-{event}.service" for event in EVENTS)
+"""Each waits for one of these events."""
+UNITS = (GUESTS, RECOVER, WATCH, TIMER, *LISTENERS)
+ENABLED = (GUESTS, RECOVER, TIMER, *LISTENERS)
 """Those that begin by themselves with the host."""
-STARTED = (GUESTS, TIMER)
+STARTED = (GUESTS, TIMER, *LISTENERS)
 """Those that are begun when they are installed."""
+STOPPED = (TIMER, *LISTENERS)
+"""Those that are stopped when they are taken away."""
 SIGNATURE = "# Written by kvmkeep install-units; kvmkeep uninstall-units removes it."
 """The first line of each: what has another one is not ours."""
 

@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import Facts
-from kvmkeep.model.host_units import GUESTS, RECOVER, SIGNATURE, TIMER, WATCH
+from kvmkeep.model.host_units import EVENTS, GUESTS, LISTENERS, RECOVER, SIGNATURE, TIMER, WATCH
+from kvmkeep.model.names import LOCK_FILE
 from kvmkeep.model.spec import DEFAULT_STOP, Spec
 from kvmkeep.planning.shutdown import ASKING
 from kvmkeep.planning.unit_word import unit_word
@@ -24,6 +25,10 @@ _STARTING = 120
 """Seconds for the start of a guest's QEMU, besides its `start_timeout`."""
 _TRIES = 3
 _LEAST = 10
+_LISTENS = 3600
+"""Seconds after which virsh is begun anew, should it have lost its libvirt without a word."""
+_BETWEEN_LOOKS = 5
+"""Seconds: a guest can make events as fast as it likes."""
 _STOP = re.compile(r"^TimeoutStopSec=([0-9]{1,9})$", re.MULTILINE)
 
 _LIBVIRT = "libvirtd.service libvirtd.socket virtqemud.service virtqemud.socket virtlogd.socket"
@@ -154,4 +159,34 @@ AccuracySec=5s
 [Install]
 WantedBy=timers.target
 """,
+        **{name: _listener(event) for name, event in zip(LISTENERS, EVENTS, strict=True)},
     }
+
+
+def _listener(event: str) -> str:
+    """Return the unit that has a look follow an event of libvirt's.
+
+    The look comes once virsh listens again, so that it also sees what happened between two of
+    them. That is every few seconds at most, however many events a guest makes. virsh ends with 1
+    when no event came in time.
+    """
+    return f"""\
+{SIGNATURE}
+[Unit]
+Description=KVM guests: a look after {event} events
+Documentation=man:kvmkeep(1)
+After={_LIBVIRT} {GUESTS} {RECOVER}
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+ExecStart=virsh --readonly --quiet event --event {event} --timeout {_LISTENS}
+# Not while kvmkeep is at work: most events are of its own making then.
+ExecStartPost=-flock --shared --nonblock {LOCK_FILE} systemctl start --no-block {WATCH}
+SuccessExitStatus=1
+Restart=always
+RestartSec={_BETWEEN_LOOKS}
+
+[Install]
+WantedBy=multi-user.target
+"""

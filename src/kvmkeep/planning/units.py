@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import Facts
-from kvmkeep.model.host_units import ENABLED, STARTED, TIMER, UNIT_DIR, UNITS, UnitFile
+from kvmkeep.model.host_units import ENABLED, STARTED, STOPPED, UNIT_DIR, UNITS, UnitFile
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.planning import guards
@@ -181,8 +181,9 @@ def _away(ours: list[UnitFile]) -> Step:
         argv = ("systemctl", "disable", "--", *enabled)
         why = "have them not begin with the host any more"
         actions.append(Command(argv=argv, why=why, timeout=120.0))
-    if TIMER in names:
-        argv = ("systemctl", "stop", "--", TIMER)
+    active = [name for name in STOPPED if name in names]
+    if active:
+        argv = ("systemctl", "stop", "--", *active)
         actions.append(Command(argv=argv, why="have nobody look after the guests any more"))
     paths = [f"{UNIT_DIR}/{name}" for name in names]
     # The unit that shuts guests down is not stopped: that would do it. Without its file, systemd

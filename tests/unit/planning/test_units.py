@@ -7,9 +7,10 @@ from msgspec.structs import replace
 
 from kvmkeep.model.host_units import (
     GUESTS,
+    LISTENERS,
     NO_UNITS,
     RECOVER,
-    TIMER,
+    STOPPED,
     UNIT_DIR,
     UNITS,
     WATCH,
@@ -82,7 +83,7 @@ def test_what_a_killed_run_left_is_finished() -> None:
     del host.files[f"{UNIT_DIR}/multi-user.target.wants/{RECOVER}"]
     (step,) = plan_install(wanted, host.facts(wanted)).steps
     assert [str(action) for action in step.actions] == [f"systemctl enable -- {RECOVER}"]
-    for name in (TIMER, RECOVER):
+    for name in (*STOPPED, RECOVER):
         del host.files[f"{UNIT_DIR}/{name}"]
     plan = plan_uninstall(wanted, host.facts(wanted))
     assert plan.steps[-1].what == f"take away {GUESTS}, {WATCH}"
@@ -150,3 +151,15 @@ def test_the_command_lines_name_the_spec_and_survive_systemd() -> None:
     program = Program(path="/usr/bin/kvmkeep", options=("--spec", "/srv/50% of $it's"))
     text = unit_texts(program, start=1, stop=2)[RECOVER]
     assert 'ExecStart=/usr/bin/kvmkeep recover --spec "/srv/50%% of $$it\'s"\n' in text
+
+
+def test_a_look_follows_each_event_of_a_guest_and_not_too_often() -> None:
+    host, _ = installed()
+    texts = {name: host.files[f"{UNIT_DIR}/{name}"].content.decode() for name in LISTENERS}
+    assert len(texts) == 3
+    for event in ("lifecycle", "io-error", "agent-lifecycle"):
+        text = texts[f"kvmkeep-event-{event}.service"]
+        assert f"ExecStart=virsh --readonly --quiet event --event {event} --timeout" in text
+        assert "/run/kvmkeep/lock systemctl start --no-block kvmkeep-watch.service\n" in text
+        assert "\nRestart=always\nRestartSec=5\n" in text
+    assert host.systemd.running >= {*LISTENERS}

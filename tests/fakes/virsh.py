@@ -498,16 +498,16 @@ class FakeVirsh:
         """Set or remove our element of the definition, and of the running domain."""
         words = take_apart(
             rest, values="--domain --uri --key --set", flags="--remove --config --live",
-            needs="--domain --uri --config",
+            needs="--domain --uri",
         )  # fmt: skip
         domain = self.domains.get(words.one("--domain"))
         if domain is None:
             return _missing(words.one("--domain"))
-        if ("--live" in words.flags) != (domain.live is not None):
-            return 1, "error: Requested operation is not valid: domain is (not) running"
-        for tree in (domain.xml, domain.live):
-            if tree is None:
-                continue
+        trees = _trees(domain, words.flags)
+        if trees is None:
+            return _NOT_RUNNING
+        assert trees
+        for tree in trees:
             metadata = tree.find("metadata")
             if metadata is None:
                 metadata = ET.SubElement(tree, "metadata")

@@ -630,20 +630,22 @@ def adding_disks_while_it_is_off() -> Case:
 
 def taking_a_disk_away() -> Case:
     host = a_host()
+    host.mounts.add("/data")
     one = guest("web", data=GIB)
     logs = LvDisk(name=Label("logs"), lv="vm-web-logs", size=Size(GIB))
-    reach(host, spec(replace(one, disks=(*one.disks, logs))))
+    reach(host, spec(replace(one, disks=(*one.disks, logs, FAR))))
     host.libvirt.domains["web"].end()
     left = spec(replace(one, disks=(one.disks[0], logs)))
     return Case(host=host, spec=left, off=("web",), kept=("vm-web-data",))
 
 
 def unplugging_a_disk() -> Case:
-    """The spec drops two disks of a running guest; it uses one of them."""
+    """The spec drops two disks of a running guest, which uses one of them, and a file."""
     host, _ = running_with_two_disks()
+    host.mounts.add("/data")
     one = guest("web", data=GIB)
     logs = LvDisk(name=Label("logs"), lv="vm-web-logs", size=Size(GIB))
-    reach(host, spec(replace(one, disks=(*one.disks, logs))))
+    reach(host, spec(replace(one, disks=(*one.disks, logs, FAR))))
     host.libvirt.domains["web"].mounted["/srv"] = "vm-web-logs"
     left = spec(replace(one, disks=(one.disks[0],)))
     return Case(

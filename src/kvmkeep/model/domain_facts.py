@@ -91,7 +91,9 @@ class Domain(Struct, frozen=True, kw_only=True):
     says that it runs programs for us; it is asked only while a disk of the guest grows or is to go.
 
     `defined` is the shape that its next start gives it, `live` the one of the running process;
-    None where it can't be read, or does not run. `nics` are those of its definition, `live_nics`
+    None where it can't be read, or does not run. `files` are the paths of the disks in files that
+    its definition remembers as given by kvmkeep, `live_files` those of the running process. `nics`
+    are those of its definition, `live_nics`
     those of the running process, and `ports` the number of devices that can be added to that on
     the bus of a Q35 machine; -1 where this is another machine. `description`, `labels` and `given`
     are those of its definition. `was_ready` when its QEMU process keeps that the
@@ -122,6 +124,8 @@ class Domain(Struct, frozen=True, kw_only=True):
     description: str = ""
     labels: tuple[str, ...] = ()
     given: tuple[GivenNic, ...] = ()
+    files: tuple[str, ...] = ()
+    live_files: tuple[str, ...] = ()
     was_ready: bool = False
     kept: RunMark = NO_RUN_MARK
 

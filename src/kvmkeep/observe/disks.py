@@ -73,11 +73,19 @@ def with_executing_agents(
 def with_disks_to_go(
     spec: Spec, domains: tuple[Domain, ...], volumes: tuple[Volume, ...]
 ) -> frozenset[str]:
-    """Return the guests that run with an LV that wears their mark and is not in the spec."""
+    """Return the guests that run with an LV or a file that is known as theirs, not in the spec."""
     wanted = {str(guest.name): {disk.lv for disk in guest.volumes} for guest in spec.guests}
     attached = {one.name: {d.device for d in one.disks if d.attached} for one in domains}
+    files = {str(guest.name): {disk.path for disk in guest.files} for guest in spec.guests}
+    sources = {one.name: {d.source for d in one.disks if d.attached} for one in domains}
+    with_files = frozenset(
+        one.name
+        for one in domains
+        if one.name in files
+        and ({*one.files, *one.live_files} - files[one.name]) & sources[one.name]
+    )
     owners = ((tag_value(volume, TAG_GUEST), volume) for volume in volumes)
-    return frozenset(
+    return with_files | frozenset(
         name
         for name, volume in owners
         if volume.vg == spec.storage.vg

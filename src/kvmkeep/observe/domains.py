@@ -113,6 +113,8 @@ def parse_domain(described: Described, door: Door, tree: ET.Element | None = Non
         labels=tuple(label.text or "" for label in root.iterfind(f"{_MARK}/{{*}}label")),
         was_ready=live is not None and live.find(f"metadata/{{{READY_URI}}}ready") is not None,
         given=tuple(_given(nic) for nic in root.iterfind(f"{_MARK}/{{*}}nic")),
+        files=_files(root),
+        live_files=() if live is None else _files(live),
     )
 
 
@@ -175,6 +177,10 @@ def _kept(root: ET.Element) -> RunMark:
 def _given(nic: ET.Element) -> GivenNic:
     settings = (pair for pair in sorted(nic.attrib.items()) if pair[0] != "mac")
     return GivenNic(mac=nic.get("mac", ""), settings=tuple(settings))
+
+
+def _files(root: ET.Element) -> tuple[str, ...]:
+    return tuple(disk.get("file", "") for disk in root.iterfind(f"{_MARK}/{{*}}disk"))
 
 
 def _disks(root: ET.Element, door: Door) -> list[DomainDisk]:

@@ -13,7 +13,7 @@ from kvmkeep.model.command import Action, Command, WriteFile
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import Facts, Profile, Volume
 from kvmkeep.model.found import Found, SpecFile
-from kvmkeep.model.names import METADATA_URI, NM_MARK, lv_tags
+from kvmkeep.model.names import NM_MARK, lv_tags
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.spec import Guest, LvDisk, Spec
 from kvmkeep.model.units import GuestName
@@ -21,14 +21,13 @@ from kvmkeep.planning import guards
 from kvmkeep.planning.domain_xml import sha256
 from kvmkeep.planning.domains import is_guest, kept_path
 from kvmkeep.planning.kept import kept_step
+from kvmkeep.planning.mark import files_of, mark_commands
 from kvmkeep.planning.marks import full_name, retag, same_tags
 from kvmkeep.planning.network import network_steps
 from kvmkeep.planning.network_refusals import network_refusals
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.scene import Scene, active, make_scene, owned
 from kvmkeep.planning.taking import unmarked
-
-_MARK = "<guest/>"
 
 
 def plan_adopt(
@@ -169,23 +168,16 @@ def _volume_step(guest: Guest, disk: LvDisk, volume: Volume) -> Step:
 
 
 def _domain_step(guest: Guest, domain: Domain) -> Step:
-    live = ("--live",) if active(domain) else ()
+    files = files_of(guest)
+    live = files if active(domain) else None
     return Step(
         noun=Noun.DOMAINS,
         subject=f"guest {guest.name}",
         what="mark its domain as ours",
         why="only what wears our mark is changed later; the guest doesn't see it",
         probe=is_guest(guest),
-        actions=(
-            Command(
-                argv=(
-                    "virsh", "metadata", "--domain", guest.name, "--uri", METADATA_URI,
-                    "--key", "kvmkeep", "--set", _MARK, "--config", *live,
-                ),
-                why="put our element into its metadata",
-            ),
-        ),
-    )  # fmt: skip
+        actions=mark_commands(replace(guest, labels=()), (), files, live),
+    )
 
 
 def _aside_step(scene: Scene, guest: Guest, domain: Domain) -> Step | None:
@@ -231,7 +223,9 @@ def _marked(scene: Scene, found: Found) -> Facts:
             for volume in facts.volumes
         ),
         domains=tuple(
-            replace(domain, ours=domain.ours or domain.name in found.guests)
+            _with_domain_mark(domain, scene.every_guest.get(GuestName(domain.name)))
+            if not domain.ours and domain.name in found.guests
+            else domain
             for domain in facts.domains
         ),
         nm=replace(
@@ -242,6 +236,11 @@ def _marked(scene: Scene, found: Found) -> Facts:
             ),
         ),
     )
+
+
+def _with_domain_mark(domain: Domain, guest: Guest | None) -> Domain:
+    files = () if guest is None else files_of(guest)
+    return replace(domain, ours=True, files=files, live_files=files if active(domain) else ())
 
 
 def _with_mark(profile: Profile) -> Profile:

@@ -1,12 +1,15 @@
-"""Disks of a guest in service that the spec no longer has. Their LVs stay, with their marks.
+"""Disks of a guest in service that the spec no longer has. Their LVs and files stay as they are.
 
-They are taken out of the definition at once. A running guest would let go of a disk in the middle
-of its work, so it is asked whether it uses it, and keeps it to its next start unless it says no.
+An LV is known by its marks, a file since the domain remembers it. They are taken out of the
+definition at once. A running guest would let go of a disk in the middle of its work, so it is
+asked whether it uses it, and keeps it to its next start unless it says no.
 """
 
 from __future__ import annotations
 
 import re
+
+from msgspec import Struct
 
 from kvmkeep.model.command import Action, Command, Poll
 from kvmkeep.model.domain_facts import Domain, DomainDisk, DomainState
@@ -19,7 +22,9 @@ from kvmkeep.model.trash import is_trash
 from kvmkeep.planning.domains import has_state, is_guest
 from kvmkeep.planning.free_script import FREE_SCRIPT
 from kvmkeep.planning.in_guest import opens, runs_script
+from kvmkeep.planning.mark import files_of, live_mark, record
 from kvmkeep.planning.marks import full_name
+from kvmkeep.planning.record import live_files
 from kvmkeep.planning.scene import Scene, active, aliases
 from kvmkeep.planning.stage import fresh
 
@@ -28,15 +33,24 @@ _PATIENCE = 60.0
 """Seconds in which the guest looks who uses a disk, and then again those in which it lets go."""
 
 
+class Leaving(Struct, frozen=True, kw_only=True):
+    """A disk that is to go: its name, what is behind it (`LV`, `file`) and where, and the disk."""
+
+    name: str
+    kind: str
+    place: str
+    found: DomainDisk
+
+
 def undefine_disk_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
     """Return what takes the disks that the spec no longer has out of a guest's definition."""
     domain = scene.own_domain(guest)
     if domain is None or fresh(scene, guest):
         return ()
     return tuple(
-        _undefine_step(guest, domain, volume, found)
-        for volume, found in _leaving(scene, guest, domain)
-        if found.defined
+        _undefine_step(guest, domain, one)
+        for one in _leaving(scene, guest, domain)
+        if one.found.defined
     )
 
 
@@ -48,20 +62,30 @@ def unplug_disk_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
     domain = scene.own_domain(guest)
     if domain is None or fresh(scene, guest):
         return ()
-    return tuple(
-        _unplug_step(guest, volume, found)
-        for volume, found in _leaving(scene, guest, domain)
-        if active(domain) and found.attached and not _stays(scene, domain, found)
-    )
+    steps: list[Step] = []
+    files = live_files(guest, domain)
+    for one in _leaving(scene, guest, domain):
+        if not active(domain) or not one.found.attached or _stays(scene, domain, one.found):
+            continue
+        forgotten: tuple[Command, ...] = ()
+        if one.place in files:
+            files = tuple(path for path in files if path != one.place)
+            nics = record(scene.spec, guest, {nic.mac: nic.settings for nic in domain.given})
+            forgotten = (live_mark(guest, nics, files),)
+        steps.append(_unplug_step(guest, one, forgotten))
+    return tuple(steps)
 
 
 def leaving_notes(scene: Scene, guest: Guest, domain: Domain) -> tuple[Note, ...]:
     """Return what becomes of the disks that the spec no longer has."""
-    there = {volume.name: found for volume, found in _leaving(scene, guest, domain)}
-    return tuple(
-        _note(scene, guest, domain, volume, there.get(volume.name))
+    leaving = _leaving(scene, guest, domain)
+    there = {one.place: one for one in leaving if one.kind == "LV"}
+    kept = (
+        _note(scene, guest, domain, volume, there.get(full_name(volume)))
         for volume in dropped(scene, guest)
     )
+    pending = (_pending(scene, guest, domain, one) for one in leaving if one.kind == "file")
+    return (*kept, *(note for note in pending if note is not None))
 
 
 def dropped(scene: Scene, guest: Guest) -> tuple[Volume, ...]:
@@ -78,14 +102,24 @@ def dropped(scene: Scene, guest: Guest) -> tuple[Volume, ...]:
     )
 
 
-def _leaving(scene: Scene, guest: Guest, domain: Domain) -> list[tuple[Volume, DomainDisk]]:
-    """Return those of them that the domain has, each with its disk."""
-    pairs: list[tuple[Volume, DomainDisk]] = []
+def _leaving(scene: Scene, guest: Guest, domain: Domain) -> list[Leaving]:
+    """Return those of them that the domain has."""
+    leaving: list[Leaving] = []
     for volume in dropped(scene, guest):
         names = {*aliases(scene.spec.storage.vg, volume.name, volume.device)}
-        found = (one for one in domain.disks if {one.source, one.device} & names)
-        pairs.extend((volume, one) for one in found)
-    return pairs
+        name = tag_value(volume, TAG_DISK) or volume.name
+        leaving.extend(
+            Leaving(name=name, kind="LV", place=full_name(volume), found=one)
+            for one in domain.disks
+            if {one.source, one.device} & names
+        )
+    gone = {*domain.files, *domain.live_files} - {*files_of(guest)}
+    leaving.extend(
+        Leaving(name=one.target, kind="file", place=one.source, found=one)
+        for one in domain.disks
+        if one.source in gone
+    )
+    return leaving
 
 
 def _stays(scene: Scene, domain: Domain, found: DomainDisk) -> str:
@@ -108,16 +142,12 @@ def _stays(scene: Scene, domain: Domain, found: DomainDisk) -> str:
 
 
 def _note(
-    scene: Scene, guest: Guest, domain: Domain, volume: Volume, found: DomainDisk | None
+    scene: Scene, guest: Guest, domain: Domain, volume: Volume, leaving: Leaving | None
 ) -> Note:
+    pending = None if leaving is None else _pending(scene, guest, domain, leaving)
+    if pending is not None:
+        return pending
     name, subject = tag_value(volume, TAG_DISK) or volume.name, f"guest {guest.name}"
-    why = _stays(scene, domain, found) if found is not None else ""
-    if found is not None and found.attached and active(domain) and why:
-        text = (
-            f"when it is shut down and started again, it has no disk {name} any more, which the "
-            f"spec no longer has; until then it keeps it, since {why}"
-        )
-        return Note(subject=subject, text=text, pending=True)
     text = (
         f"the content of disk {name} is kept in {full_name(volume)}, which goes on taking "
         f"{volume.size}; to give it to the guest again, put it back into the spec; to give it up: "
@@ -126,21 +156,35 @@ def _note(
     return Note(subject=subject, text=text)
 
 
-def _undefine_step(guest: Guest, domain: Domain, volume: Volume, found: DomainDisk) -> Step:
+def _pending(scene: Scene, guest: Guest, domain: Domain, leaving: Leaving) -> Note | None:
+    """Return that a running guest keeps a disk until it is off, and why, if it is so."""
+    why = _stays(scene, domain, leaving.found)
+    if not leaving.found.attached or not active(domain) or not why:
+        return None
+    text = (
+        f"when it is shut down and started again, it has no disk {leaving.name} any more, which "
+        f"the spec no longer has; until then it keeps it, since {why}"
+    )
+    return Note(subject=f"guest {guest.name}", text=text, pending=True)
+
+
+def _undefine_step(guest: Guest, domain: Domain, one: Leaving) -> Step:
     runs = active(domain)
     where = "its definition" if runs else "it"
     return Step(
         noun=Noun.DOMAINS,
         subject=f"guest {guest.name}",
-        what=f"take disk {found.target} ({full_name(volume)}) from {where}; the LV stays as it is",
+        what=f"take disk {one.found.target} ({one.place}) from {where}; "
+        f"the {one.kind} stays as it is",
         why="the spec no longer has it",
         probe=is_guest(guest) if runs else has_state(guest, str(domain.state)),
-        actions=(_detach(guest, found, "--config", "take it out of the definition"),),
+        actions=(_detach(guest, one.found, "--config", "take it out of the definition"),),
         risk=Risk.GUEST,
     )
 
 
-def _unplug_step(guest: Guest, volume: Volume, found: DomainDisk) -> Step:
+def _unplug_step(guest: Guest, one: Leaving, forgotten: tuple[Command, ...]) -> Step:
+    found = one.found
     place = f"/run/kvmkeep-free.{found.serial}"
     actions: tuple[Action, ...] = (
         runs_script(guest, (FREE_SCRIPT, "kvmkeep", found.serial), "ask it whether it is used"),
@@ -164,13 +208,14 @@ def _unplug_step(guest: Guest, volume: Volume, found: DomainDisk) -> Step:
                 "or run this again once the guest has booted"
             ),
         ),
+        *forgotten,
     )
     return Step(
         noun=Noun.DOMAINS,
         subject=f"guest {guest.name}",
         what=(
-            f"take disk {found.target} ({full_name(volume)}) from the running guest, once it tells "
-            "that nothing uses it; the LV stays as it is"
+            f"take disk {found.target} ({one.place}) from the running guest, once it tells "
+            f"that nothing uses it; the {one.kind} stays as it is"
         ),
         why="the spec no longer has it",
         probe=is_guest(guest),

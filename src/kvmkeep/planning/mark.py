@@ -1,8 +1,12 @@
-"""Our element in a domain's metadata: the mark, the labels, and what is remembered of its NICs.
+"""Our element in a domain's metadata: the mark, the labels, what is remembered of NICs and files.
 
 A NIC's MAC address is remembered where it can't be derived again, so that a NIC is known as ours
 when the spec does not name it any more. What a guest was given as its network settings is
 remembered to tell when the spec says something else: inside, the guest's settings are its own.
+
+A file can wear no mark. So the paths of those that are its disks are remembered: one that the spec
+drops is known as ours, and taken out. The running process remembers them by itself, until it has
+let go of them.
 """
 
 from __future__ import annotations
@@ -52,30 +56,63 @@ def record(spec: Spec, guest: Guest, given: Mapping[str, Settings]) -> tuple[Giv
     return tuple(found)
 
 
+def files_of(guest: Guest) -> tuple[str, ...]:
+    """Return the paths of the files that are a guest's disks."""
+    return tuple(disk.path for disk in guest.files)
+
+
 def mark(guest: Guest, nics: tuple[GivenNic, ...]) -> ET.Element:
     """Return our element as it stands in a domain's XML."""
     # libvirt keeps the element alone: it must bring the namespace itself (formatdomain).
-    return _element(guest, nics, f"{KEY}:", {f"xmlns:{KEY}": METADATA_URI})
+    own = {f"xmlns:{KEY}": METADATA_URI}
+    return _element(guest, nics, files_of(guest), f"{KEY}:", own)
 
 
-def mark_command(guest: Guest, nics: tuple[GivenNic, ...], *, live: bool) -> Command:
-    """Return what puts our element into a domain's metadata; virsh(1) adds the namespace."""
+def mark_commands(
+    guest: Guest,
+    nics: tuple[GivenNic, ...],
+    files: tuple[str, ...],
+    live: tuple[str, ...] | None,
+) -> tuple[Command, ...]:
+    """Return what puts our element into a domain's metadata; virsh(1) adds the namespace.
+
+    `files` are those that its definition is to remember, `live` those of the running process;
+    None where there is none.
+    """
+    if live == files:
+        return (_set(guest, nics, files, "--config", "--live"),)
+    config = _set(guest, nics, files, "--config")
+    return (config,) if live is None else (config, live_mark(guest, nics, live))
+
+
+def live_mark(guest: Guest, nics: tuple[GivenNic, ...], files: tuple[str, ...]) -> Command:
+    """Return what puts our element into the metadata of the running process alone."""
+    return _set(guest, nics, files, "--live")
+
+
+def _set(guest: Guest, nics: tuple[GivenNic, ...], files: tuple[str, ...], *places: str) -> Command:
+    text = ET.tostring(_element(guest, nics, files, "", {}), encoding="unicode")
     return Command(
         argv=(
             "virsh", "metadata", "--domain", guest.name, "--uri", METADATA_URI, "--key", KEY,
-            "--set", ET.tostring(_element(guest, nics, "", {}), encoding="unicode"), "--config",
-            *(("--live",) if live else ()),
+            "--set", text, *places,
         ),
         why="put our element into the domain's metadata",
     )  # fmt: skip
 
 
 def _element(
-    guest: Guest, nics: tuple[GivenNic, ...], prefix: str, attributes: dict[str, str]
+    guest: Guest,
+    nics: tuple[GivenNic, ...],
+    files: tuple[str, ...],
+    prefix: str,
+    attributes: dict[str, str],
 ) -> ET.Element:
     ours = ET.Element(f"{prefix}guest", attributes)
     for label in guest.labels:
         ET.SubElement(ours, f"{prefix}label").text = label
     for nic in nics:
         ET.SubElement(ours, f"{prefix}nic", {"mac": nic.mac, **dict(nic.settings)})
+    for path in files:
+        ET.SubElement(ours, f"{prefix}disk", {"file": path})
     return ours

@@ -1,4 +1,4 @@
-"""What is written into the domain of a guest in service: its labels, description and NICs."""
+"""What is written into the domain of a guest in service: labels, description, NICs and files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kvmkeep.model.domain_facts import Domain, GivenNic
 from kvmkeep.model.plan import Note, Noun, Step
 from kvmkeep.model.spec import Guest, Nic, Spec
 from kvmkeep.planning.domains import is_guest
-from kvmkeep.planning.mark import mark_command, record, settings_of
+from kvmkeep.planning.mark import files_of, mark_commands, record, settings_of
 
 
 def record_steps(spec: Spec, guest: Guest, domain: Domain) -> tuple[Step, ...]:
@@ -17,11 +17,16 @@ def record_steps(spec: Spec, guest: Guest, domain: Domain) -> tuple[Step, ...]:
     wanted = record(spec, guest, {nic.mac: nic.settings for nic in domain.given})
     live = domain.live is not None
     steps: list[Step] = []
+    files, running = files_of(guest), live_files(guest, domain)
+    marking = mark_commands(guest, wanted, files, running if live else None)
+    kept = {*domain.files} == {*files} and (not live or {*domain.live_files} == {*running})
     if domain.labels != guest.labels:
         what = f"label it {', '.join(guest.labels)}" if guest.labels else "take its labels away"
-        steps.append(_step(guest, what, mark_command(guest, wanted, live=live)))
+        steps.append(_step(guest, what, *marking))
     elif not _remembered(guest, domain, wanted):
-        steps.append(_step(guest, "remember its NICs", mark_command(guest, wanted, live=live)))
+        steps.append(_step(guest, "remember its NICs", *marking))
+    elif not kept:
+        steps.append(_step(guest, "remember which files are its disks", *marking))
     if guest.description and domain.description.strip() != guest.description:
         command = Command(
             argv=(
@@ -32,6 +37,13 @@ def record_steps(spec: Spec, guest: Guest, domain: Domain) -> tuple[Step, ...]:
         )  # fmt: skip
         steps.append(_step(guest, "describe it as the spec does", command))
     return tuple(steps)
+
+
+def live_files(guest: Guest, domain: Domain) -> tuple[str, ...]:
+    """Return which files the running process is to remember: also those that it still has."""
+    own = files_of(guest)
+    has = {disk.source for disk in domain.disks if disk.attached}
+    return (*own, *(path for path in domain.live_files if path in has and path not in own))
 
 
 def _remembered(guest: Guest, domain: Domain, wanted: tuple[GivenNic, ...]) -> bool:
@@ -57,8 +69,9 @@ def given_steps(
     if {*wanted} == {*domain.given}:
         return ()
     as_it_is = replace(guest, labels=domain.labels)
-    command = mark_command(as_it_is, wanted, live=domain.live is not None)
-    step = _step(guest, "remember what its NICs have inside", command)
+    live = None if domain.live is None else domain.live_files
+    marking = mark_commands(as_it_is, wanted, domain.files, live)
+    step = _step(guest, "remember what its NICs have inside", *marking)
     return (replace(step, why="where the spec says otherwise later on, that is told"),)
 
 
@@ -85,12 +98,12 @@ def given_notes(guest: Guest, domain: Domain) -> tuple[Note, ...]:
     return tuple(notes)
 
 
-def _step(guest: Guest, what: str, command: Command) -> Step:
+def _step(guest: Guest, what: str, *commands: Command) -> Step:
     return Step(
         noun=Noun.DOMAINS,
         subject=f"guest {guest.name}",
         what=what,
         why="the spec says so",
         probe=is_guest(guest),
-        actions=(command,),
+        actions=commands,
     )

@@ -203,7 +203,8 @@ def test_killed_in_the_window(site: Host) -> None:
         checkpoint = "! busctl tree org.freedesktop.NetworkManager | grep -q /Checkpoint/"
         site.until(checkpoint, limit=20, what="the checkpoint to be gone")
     _LOG.info("undone %.1f s after the kill", seconds)
-    assert 0 < seconds < 15  # an emulated CPU, as above
+    # An emulated CPU, as above; NetworkManager's checkpoint would have come after 45 s.
+    assert 0 < seconds < 30
     assert profiles(site) == was
     assert (ageing(site), ports(site)) == (300, before)
     nothing_is_left(site)

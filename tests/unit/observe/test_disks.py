@@ -107,7 +107,10 @@ def test_an_agent_is_asked_where_a_disk_is_to_go(quiet: Facts) -> None:
     )
     assert with_disks_to_go(less, off, quiet.volumes) == frozenset()
     elsewhere = tuple(replace(one, vg="other") for one in quiet.volumes)
-    assert with_disks_to_go(less, quiet.domains, elsewhere) == frozenset()
+    assert with_disks_to_go(less, quiet.domains, elsewhere) == {"web"}, "for its file"
+    forgotten = tuple(replace(one, files=(), live_files=()) for one in quiet.domains)
+    assert with_disks_to_go(less, forgotten, elsewhere) == frozenset()
+    assert with_disks_to_go(less, forgotten, quiet.volumes) == {"web"}, "for its LV"
 
 
 @pytest.mark.parametrize("change", [{"agent": False}, {"state": DomainState.PAUSED}])

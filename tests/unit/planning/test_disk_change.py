@@ -220,6 +220,98 @@ def test_a_guest_that_does_not_let_go_is_waited_for_and_told_of() -> None:
     assert targets(host, live=True).keys() == {"vda"}
 
 
+FILE_SERIAL = "web-far"
+BARE = spec(guest(data=GIB))
+
+
+def with_file(*, off: bool = False, **changes: object) -> FakeHost:
+    """Return a host with a guest that has a disk in a file, which holds something."""
+    host = site(with_disks(FAR), off=off)
+    host.files[FAR.path] = dataclasses.replace(host.files[FAR.path], content=b"precious")
+    domain = host.libvirt.domains["web"]
+    domain.agent = True
+    for name, value in changes.items():
+        setattr(domain, name, value)
+    return host
+
+
+def remembered(host: FakeHost) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    (domain,) = host.facts(BARE).domains
+    return domain.files, domain.live_files
+
+
+def test_a_file_that_the_spec_drops_is_taken_out_and_never_deleted() -> None:
+    host = with_file(off=True)
+    assert remembered(host) == ((FAR.path,), ())
+    assert [step.what for step in planned(host, BARE).steps[:2]] == [
+        "take disk vdc (/data/vm/web.img) from it; the file stays as it is",
+        "remember which files are its disks",
+    ]
+    reach(host, BARE)
+    assert targets(host).keys() == {"vda", "vdb"}
+    assert remembered(host) == ((), ())
+    assert host.files[FAR.path].content == b"precious"
+    assert planned(host, BARE).notes == ()
+    assert b"web.img" not in host.files["/root/kvm/web.xml"].content
+    reach(host, spec(with_disks(FAR)))
+    assert targets(host)["vdc"] == FAR.path
+    assert host.files[FAR.path].content == b"precious"
+
+
+def test_a_running_guest_lets_go_of_a_file_that_nothing_uses() -> None:
+    host = with_file()
+    assert planned(host, BARE).steps[-1].what == (
+        "take disk vdc (/data/vm/web.img) from the running guest, once it tells that nothing uses "
+        "it; the file stays as it is"
+    )
+    reach(host, BARE)
+    assert targets(host).keys() == targets(host, live=True).keys() == {"vda", "vdb"}
+    assert remembered(host) == ((), ())
+
+
+def test_a_running_guest_keeps_a_file_in_use_and_remembers_it_until_it_is_off() -> None:
+    host = with_file(mounted={"/srv": FILE_SERIAL})
+    labelled = replace(BARE, guests=(replace(BARE.guests[0], labels=("prod",)),))
+    for wanted in (BARE, labelled, BARE):
+        reach(host, wanted)
+        assert targets(host, live=True)["vdc"] == FAR.path
+        assert remembered(host) == ((), (FAR.path,))
+        (note,) = planned(host, wanted).notes
+        assert note.pending
+        assert "it has no disk vdc any more" in note.text
+        assert "/srv in it lies on that disk" in note.text
+    host.libvirt.domains["web"].end()
+    assert planned(host, BARE).empty
+
+
+def test_a_file_that_others_attached_is_left() -> None:
+    host = with_file(off=True)
+    reach(host, BARE)
+    reach(host, spec(with_disks(FAR)))
+    domain = host.libvirt.domains["web"]
+    mark = domain.xml.find("metadata/{urn:kvmkeep:guest:1}guest")
+    mark.remove(mark.find("{urn:kvmkeep:guest:1}disk"))
+    assert [step.what for step in planned(host, spec(with_disks(FAR))).steps] == [
+        "remember which files are its disks", "keep its definition in /root/kvm/web.xml",
+    ]  # fmt: skip
+    assert not [step for step in planned(host, BARE).steps if "take disk" in step.what]
+
+
+def test_several_files_go_one_by_one() -> None:
+    two = replace(FAR, name=Label("two"), path="/data/two.img")
+    host = site(with_disks(FAR, two))
+    host.libvirt.domains["web"].agent = True
+    wanted = spec(with_disks(two))
+    reach(host, wanted)
+    assert remembered(host) == ((two.path,), (two.path,))
+    reach(host, BARE)
+    assert remembered(host) == ((), ())
+    host = site(with_disks(FAR, two))
+    host.libvirt.domains["web"].agent = True
+    reach(host, BARE)
+    assert (remembered(host), targets(host, live=True).keys()) == (((), ()), {"vda", "vdb"})
+
+
 def test_an_inactive_lv_is_activated_before_it_is_given() -> None:
     host = site()
     wanted = spec(with_disks(LOGS))

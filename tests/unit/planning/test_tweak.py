@@ -16,7 +16,7 @@ from kvmkeep.model.plan import Noun, Plan, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.tweak import NewFile, Password, SshKeys, Tweak
 from kvmkeep.model.units import Mac
-from kvmkeep.planning.mark import mark_command, settings_of
+from kvmkeep.planning.mark import mark_commands, settings_of
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.rewriting import Change
 from kvmkeep.planning.tweak import plan_tweak, sentences
@@ -429,7 +429,7 @@ def remembering(web: Guest, *more: GivenNic) -> Step:
     given = tuple(GivenNic(mac=one.mac, settings=settings_of(one)) for one in web.nics)
     return Step(
         noun=Noun.DOMAINS, subject="guest web", what="", why="",
-        actions=(mark_command(web, (*given, *more), live=False),),
+        actions=mark_commands(web, (*given, *more), (), None),
     )  # fmt: skip
 
 

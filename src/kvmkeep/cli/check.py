@@ -85,6 +85,9 @@ def _looked(ctx: Context) -> tuple[str, tuple[Finding, ...], tuple[Measure, ...]
         return "this host", (_unknown("check", error.message, "kvmkeep validate"),), ()
     except KvmkeepError as error:
         return "this host", (_unknown("check", error.message, error.hint),), ()
+    except OSError as error:  # a file that nobody gets in time
+        reason = f"{error.filename or 'a file'}: {error.strerror or error}"
+        return "this host", (_unknown("check", reason, ""),), ()
 
 
 def _write(

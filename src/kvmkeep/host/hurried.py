@@ -25,8 +25,10 @@ _PART = 3
 """A question gets one of so many parts of what is left."""
 _LEAST = 1.0
 """Seconds that it gets in any case, as long as there are any."""
-_OF_THE_KERNEL = ("/proc/", "/sys/", "/dev/")
+_NO_DISK = ("/proc/", "/sys/", "/dev/", "/run/")
 """No disk is asked for these."""
+_FAMILIES = {"lvs": "lvm", "vgs": "lvm", "pvs": "lvm"}
+"""Programs that wait for the same locks and disks."""
 
 T = TypeVar("T")
 
@@ -35,12 +37,13 @@ class HurriedDoor:
     """Implements `Door`: what is asked through it ends within `limit` seconds in all.
 
     A command that ran into that counts as timed out, and the read of a file is a TimeoutError.
-    What hangs in the kernel is left to it.
+    What hangs in the kernel is left to it. What hung once is not waited for that long again.
     """
 
     def __init__(self, door: Door, limit: float) -> None:
         self._door = door
         self._deadline = door.clock() + limit
+        self._hung: set[str] = set()
 
     def _left(self) -> float:
         return self._deadline - self._door.clock()
@@ -51,11 +54,16 @@ class HurriedDoor:
 
     def run(self, command: Command, watch: ProgressWatcher | None = None) -> Result:
         """Run a command to its end, or to that of its time."""
-        part = self._part()
+        program = command.argv[0]
+        family = _FAMILIES.get(program, program)
+        part = min(self._part(), _LEAST) if family in self._hung else self._part()
         if part <= 0:
-            text = f"{command.argv[0]}: no time was left to begin it"
+            text = f"{program}: no time was left to begin it"
             return not_run(NOT_STARTED, text, timed_out=True)
-        return self._door.run(replace(command, timeout=min(command.timeout, part)), watch)
+        result = self._door.run(replace(command, timeout=min(command.timeout, part)), watch)
+        if result.timed_out:
+            self._hung.add(family)
+        return result
 
     def run_all(
         self, commands: Sequence[Command], *, limit: float, at_once: int
@@ -100,7 +108,7 @@ class HurriedDoor:
         return self._door.clock()
 
     def _in_time(self, path: str, question: Callable[[], T]) -> T:
-        if path.startswith(_OF_THE_KERNEL):
+        if path.startswith(_NO_DISK):
             return question()
         part = self._part()
         if part > 0:

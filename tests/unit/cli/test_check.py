@@ -248,6 +248,15 @@ def test_a_look_has_a_limit(site: Site, capsys: pytest.CaptureFixture[str]) -> N
     assert site.line("check", "--limit", "4") == 0
 
 
+def test_a_file_that_nobody_gets_is_unknown(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    def observe(_: object) -> Facts:
+        raise TimeoutError(110, "it did not answer in time", "/root/kvm/web.xml")
+
+    site.stages = replace(site.stages, observe=observe)
+    assert site.line("check") == 3
+    assert "/root/kvm/web.xml: it did not answer in time" in capsys.readouterr().out
+
+
 def counts(site: Site, sectors: int) -> None:
     """Have the kernel tell of a check that is over."""
     place = "/sys/block/md0/md"

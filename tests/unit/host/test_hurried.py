@@ -15,6 +15,7 @@ from kvmkeep.host.environment import environment
 from kvmkeep.host.hurried import HASTY, HurriedDoor
 from kvmkeep.host.libvirt import Hypervisor
 from kvmkeep.host.machine_door import MachineDoor
+from kvmkeep.host.run import not_run
 from kvmkeep.host.silent import Silent, answer_within
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.observe.machine import observe
@@ -37,6 +38,7 @@ class Clocked(FakeHost):
         del watch
         self.calls.append(command)
         self.now += command.timeout
+        return not_run(1, "it hung", timed_out=command.timeout > 0.5)
 
 
 def test_each_gets_a_part_of_what_is_left_and_all_of_them_not_more_than_the_limit() -> None:
@@ -44,8 +46,8 @@ def test_each_gets_a_part_of_what_is_left_and_all_of_them_not_more_than_the_limi
     door = HurriedDoor(host, 20)  # type: ignore[arg-type]
     quick = Command(argv=("true",), why="be quick", timeout=0.5)
     door.run(quick)
-    for _ in range(50):
-        last = door.run(HANGS)
+    for number in range(50):
+        last = door.run(Command(argv=(f"program{number}",), why="see what hangs"))
     assert host.now <= 20
     given = [command.timeout for command in host.calls]
     assert given[0] == 0.5
@@ -53,6 +55,14 @@ def test_each_gets_a_part_of_what_is_left_and_all_of_them_not_more_than_the_limi
     assert all(part >= 1 for part in given[1:-1])
     assert (last.timed_out, last.ok) == (True, False)
     assert "no time was left" in last.tail
+
+
+def test_what_hung_once_gets_little_time_from_then_on() -> None:
+    host = Clocked()
+    door = HurriedDoor(host, 20)  # type: ignore[arg-type]
+    for program in ("lvs", "vgs", "lvs", "df"):
+        door.run(Command(argv=(program,), why="see what hangs"))
+    assert [round(command.timeout, 1) for command in host.calls] == [6.7, 1.0, 1.0, 3.8]
 
 
 def test_files_of_the_kernel_are_read_as_ever_and_others_in_time() -> None:
@@ -86,6 +96,7 @@ def test_files_of_the_kernel_are_read_as_ever_and_others_in_time() -> None:
     assert door.look("/etc/none") is None
     host.now += 2
     assert door.read("/proc/mdstat") == b"none"
+    assert door.read("/run/libvirt/qemu/web.pid") is None
     with pytest.raises(TimeoutError):
         door.read("/etc/x")
     never.set()

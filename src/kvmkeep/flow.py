@@ -63,7 +63,8 @@ Confirm = Callable[[Plan], bool]
 class Context(Struct, frozen=True, kw_only=True):
     """What a run works with. `argv` is the command line as the administrator typed it.
 
-    `agents` names the guests whose agents are asked with each look. `door` must share `stop`:
+    `agents` names the guests whose agents are asked with each look, `repositories` those whose
+    backups are listed. `door` must share `stop`:
     `MachineDoor(Setting(stop=stop))`. Where nobody is there to be asked, a run waits `patience`
     seconds for another one to end, and goes by the last good spec (`last_good`) where the present
     one has mistakes, and by the `spare` one where none was kept either.
@@ -78,6 +79,7 @@ class Context(Struct, frozen=True, kw_only=True):
     journals: Journals = field(default_factory=Journals)
     argv: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
+    repositories: tuple[str, ...] = ()
     patience: float = 0.0
     last_good: bool = False
     spare: Spec | None = None
@@ -119,7 +121,7 @@ def _stand_in(ctx: Context) -> tuple[Spec | None, str]:
 def observe_host(ctx: Context, spec: Spec | None = None) -> Facts:
     """Return what is, without changing anything; `spec` names the images to look at."""
     wanted = load_spec(ctx) if spec is None else spec
-    return observe(ctx.door, ctx.libvirt, wanted, agents=ctx.agents)
+    return observe(ctx.door, ctx.libvirt, wanted, agents=ctx.agents, repositories=ctx.repositories)
 
 
 def plan_host(ctx: Context, only: tuple[str, ...] = ()) -> Plan:

@@ -13,6 +13,7 @@ from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.tools import Unanswered
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.facts import Fingerprint, ImageFile, Problem
+from kvmkeep.model.names import BACKUP_LOCK
 
 CAPTURED = Path(__file__).parent / "captured"
 
@@ -112,6 +113,10 @@ class Replay:
 
     def device(self, path: str) -> str:
         return "252:3" if path.startswith("/dev/") else ""
+
+    def locked(self, path: str) -> bool:
+        assert path == BACKUP_LOCK
+        return False
 
     def which(self, program: str) -> str:
         return f"/usr/bin/{program}" if program != "zstd" else ""

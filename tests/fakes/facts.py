@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from kvmkeep.host.libvirt import Described, State
 from kvmkeep.model.agent import AgentDisk, AgentFacts, AgentFilesystem
+from kvmkeep.model.backup import BackupFacts
 from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.facts import (
     FACTS_VERSION,
@@ -41,6 +42,7 @@ from kvmkeep.model.store import (
     verified_path,
 )
 from kvmkeep.model.units import Size
+from kvmkeep.observe.backups import observe_backups
 from kvmkeep.observe.disks import disk_files, raw_files
 from kvmkeep.observe.domains import parse_domain
 from kvmkeep.observe.host_units import observe_units
@@ -157,7 +159,21 @@ def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
         if spec is not None
         else (),
         units=observe_units(Notebook(host)),
+        backups=_backups(host, spec),
     )  # fmt: skip
+
+
+class _Looking:
+    """The host's door for what only looks."""
+
+    def __init__(self, host: FakeHost) -> None:
+        self.run = host.quietly
+        self.names, self.read, self.locked = host.names, host.read, host.locked
+
+
+def _backups(host: FakeHost, spec: Spec | None) -> BackupFacts:
+    names = () if spec is None else [one.name for one in spec.repositories]
+    return observe_backups(Notebook(_Looking(host)), spec, names, host.which("kvmkeep"))  # type: ignore[arg-type]
 
 
 def _domain(host: FakeHost, domain: FakeDomain) -> Domain:

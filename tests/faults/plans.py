@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from fakes.nm import FakeLink, FakeProfile
 from fakes.tree import tree_text
 from fakes.virsh import FakeDomain, xml_text
 from msgspec.structs import replace
-from unit.planning.build import GIB, IMAGE, guest, network, nic, spec
+from unit.planning.build import GIB, IMAGE, POLICY, VAULT, guest, network, nic, spec
 from unit.planning.proven import leftovers as of_proofs
 from unit.planning.proven import prover, site_with_backup
 from unit.planning.rounds import carry_out, reach
@@ -46,6 +47,8 @@ from kvmkeep.model.spec import (
 from kvmkeep.model.tweak import Tweak
 from kvmkeep.model.units import GuestName, Label, Mac, Size
 from kvmkeep.planning.autostart import plan_autostart
+from kvmkeep.planning.backup_send import Storing, plan_send
+from kvmkeep.planning.backup_take import Beginning, plan_drop, plan_take
 from kvmkeep.planning.clone import Cloning, plan_clone
 from kvmkeep.planning.clone_origin import Wanted
 from kvmkeep.planning.copy_in import CopyIn, plan_copy_in
@@ -110,6 +113,8 @@ class Case:
     """Disks that a running guest has in the end beyond its definition."""
     addresses: str = ""
     """What web has inside in the end, in its disk, and as its domain remembers it."""
+    backups: tuple[str, ...] = ()
+    """The backups that the repository holds in the end."""
     released: bool = False
     """Whether nothing wears our marks in the end."""
     proven: bool = False
@@ -413,6 +418,61 @@ def snapshot_of_suspended_guest() -> Case:
         host=host, spec=wanted, planner=lambda s, f: plan_create(s, f, wish),
         sets=("20261123T0710Z",),
     )  # fmt: skip
+
+
+def backed_up(**changes: object) -> tuple[FakeHost, Spec]:
+    """Return a host whose guest is to be backed up into a repository that is there."""
+    host, before = running_with_two_disks()
+    (web,) = before.guests
+    wanted = replace(before, guests=(replace(web, backup=POLICY),), repositories=(VAULT,))
+    host.restic.run(
+        ("--repo=/srv/vault", "--password-file=/root/pw", "--cache-dir=/var/cache/kvmkeep/restic",
+         "init")
+    )  # fmt: skip
+    for name in ("host.yaml", "guests/host.yaml"):
+        host.put(f"{SPEC_DIR}/{name}", b"x: y\n")
+    return host, replace(wanted, **changes)
+
+
+def take_set(host: FakeHost, wanted: Spec, moment: str) -> None:
+    reach(
+        host, wanted, lambda s, f: plan_take(s, f, Beginning(guest=GuestName("web"), moment=moment))
+    )
+
+
+def beginning_a_backup() -> Case:
+    """A run before this one was killed in the middle of a disk."""
+    host, wanted = backed_up()
+    take_set(host, wanted, "2026-11-22T07:10:34+00:00")
+    host.put("/var/lib/kvmkeep/backup/web/20261122T0710Z/root.blocks", b"x")
+    take = Beginning(guest=GuestName("web"), moment=MOMENT)
+    return Case(
+        host=host, spec=wanted, planner=lambda s, f: plan_take(s, f, take),
+        sets=("20261123T0710Z",),
+    )  # fmt: skip
+
+
+def storing_a_backup() -> Case:
+    """In the repository lies what a killed run has stored."""
+    host, wanted = backed_up()
+    take_set(host, wanted, MOMENT)
+    host.restic.run(
+        ("--repo=/srv/vault", "--password-file=/root/pw", "--cache-dir=/var/cache/kvmkeep/restic",
+         "backup", "--json", "--host=h", "--tag=kvmkeep,guest=web,set=20261122T0710Z,disk=root",
+         "--stdin", "--stdin-filename=/web/root.raw")
+    )  # fmt: skip
+    store = Storing(guest=GuestName("web"), moment=MOMENT, spec_dir=SPEC_DIR)
+    return Case(
+        host=host, spec=wanted, planner=lambda s, f: plan_send(s, f, store),
+        sets=("20261123T0710Z",), backups=("web@20261123T0710Z",),
+    )  # fmt: skip
+
+
+def ending_a_backup() -> Case:
+    host, wanted = backed_up()
+    take_set(host, wanted, MOMENT)
+    host.put("/var/lib/kvmkeep/backup/web/20261123T0710Z/root.blocks", b"x")
+    return Case(host=host, spec=wanted, planner=plan_drop)
 
 
 def snapshot_of_guest_that_is_off() -> Case:
@@ -921,6 +981,7 @@ PLANS = (
     cloning_a_running_guest, cloning_a_guest_that_is_off, cloning_a_set,
     tweaking_a_guest, tweaking_addresses, tweaking_a_copy_of_an_image, copying_in,
     removing, restoring, emptying, removing_a_disk,
+    beginning_a_backup, storing_a_backup, ending_a_backup,
     growing_while_it_runs, growing_without_its_agent, growing_while_it_is_off,
     adding_disks_while_it_runs, adding_disks_while_it_is_off, taking_a_disk_away,
     unplugging_a_disk,
@@ -1040,6 +1101,28 @@ def disks_are_as_wanted(host: FakeHost, case: Case, one: Guest, domain: FakeDoma
         assert root.instance == one.uuid
 
 
+def backups_are(host: FakeHost, case: Case) -> None:
+    """Demand that the repository holds those backups, whole, and nothing of others."""
+    if not host.restic.repositories:
+        return
+    facts = host.facts(case.spec).backups
+    (vault,) = facts.repositories
+    assert tuple(f"{one.guest}@{one.moment}" for one in vault.entries) == case.backups
+    for entry in vault.entries:
+        (commit,) = [one for one in host.restic.listed(VAULT.url) if one.id == entry.manifest]
+        manifest = json.loads(commit.files[f"{entry.path}/manifest.json"])
+        assert {"domain.xml", "guest.yaml", "host.yaml", "root.blocks", "data.blocks"} <= {
+            path.rpartition("/")[2] for path in commit.files
+        }
+        known = {one.id: one.files for one in host.restic.listed(VAULT.url)}
+        for disk in manifest["disks"]:
+            (content,) = known[disk["object"]].values()
+            lv = disk["source"].rpartition("/")[2]
+            assert content == host.lvm.volumes[lv].holds
+    assert [one.moment for one in vault.fragments if case.backups] == []
+    assert not facts.staged or case.sets
+
+
 def in_service(host: FakeHost, case: Case) -> None:
     """Demand the goal, told by the host and not by the planner."""
     for volume in ours(host):
@@ -1048,6 +1131,7 @@ def in_service(host: FakeHost, case: Case) -> None:
     if case.released:
         nothing_is_ours(host)
     lvs = {disk.lv for one in case.spec.guests for disk in one.volumes if not case.released}
+    backups_are(host, case)
     with_sets = [one for one in case.spec.guests if not case.sets_of or one.name in case.sets_of]
     sets = {f"{d.lv}-{name}" for one in with_sets for d in one.volumes for name in case.sets}
     assert {volume.name for volume in ours(host)} == lvs | sets | {*case.trash, *case.kept}

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from kvmkeep.errors import Unready
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from kvmkeep import flow
     from kvmkeep.apply.journal import Journals
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from kvmkeep.host.door import Door
     from kvmkeep.host.libvirt import Libvirt, State
     from kvmkeep.host.lock import Lock
+    from kvmkeep.model.backup import RepositoryFacts
     from kvmkeep.model.facts import Facts, Volume
     from kvmkeep.model.plan import Report
     from kvmkeep.model.spec import Spec
@@ -44,6 +45,7 @@ class Stages(Struct, frozen=True, kw_only=True):
     door: Door | None = None
     libvirt: Libvirt | None = None
     lock: Lock | None = None
+    backup_lock: Lock | None = None
     journals: Journals | None = None
     observe: Callable[[Spec | None], Facts] | None = None
     vitals: Callable[[], Vitals] | None = None
@@ -103,12 +105,16 @@ class Context(Struct, frozen=True, kw_only=True):
         confirm: Confirm,
         agents: tuple[str, ...] = (),
         *,
+        repositories: tuple[str, ...] = (),
+        lock: Lock | None = None,
         patience: float = 0.0,
         last_good: bool = False,
         spare: Spec | None = None,
     ) -> Report:
         """Reach a goal; `agents` names the guests whose agents are asked. See `flow.run_goal`.
 
+        `repositories` names those that are listed with each look. `lock` is another one than that
+        of this host, for what may be done beside other runs.
         `patience`, `last_good` and `spare` are for runs that nobody attends to: see
         `flow.Context`.
         """
@@ -118,7 +124,7 @@ class Context(Struct, frozen=True, kw_only=True):
 
         run = self.stages.run_goal or run_goal
         unattended = {"patience": patience, "last_good": last_good, "spare": spare}
-        context = replace(self.flow(ui, agents), **unattended)
+        context = replace(self.flow(ui, agents, lock), repositories=repositories, **unattended)
         return run(context, verb, planner, confirm)
 
     def reach(
@@ -130,7 +136,9 @@ class Context(Struct, frozen=True, kw_only=True):
         run = self.flow(ui)
         return reach(run, verb, lambda: look(run.door), confirm)
 
-    def flow(self, ui: Ui | None = None, agents: tuple[str, ...] = ()) -> flow.Context:
+    def flow(
+        self, ui: Ui | None = None, agents: tuple[str, ...] = (), lock: Lock | None = None
+    ) -> flow.Context:
         """Return what a run works with: one request to stop, shared by run and door."""
         from kvmkeep import flow  # noqa: PLC0415
         from kvmkeep.apply.journal import Journals  # noqa: PLC0415
@@ -147,7 +155,7 @@ class Context(Struct, frozen=True, kw_only=True):
             libvirt=self.libvirt(),
             ui=ui or SilentUi(),
             stop=stop,
-            lock=self.stages.lock or Lock(),
+            lock=lock or self.stages.lock or Lock(),
             journals=self.stages.journals or Journals(),
             argv=("kvmkeep", *self.argv),
             agents=agents,
@@ -197,18 +205,24 @@ class Context(Struct, frozen=True, kw_only=True):
         door: Door | None = None,
         *,
         others_files: bool = False,
+        repositories: tuple[str, ...] = (),
     ) -> Facts:
         """Return what is found on the host; `spec` names the images to look at.
 
         `agents` names the guests whose agents are asked. `others_files`: files that are disks of
-        guests beside the spec are looked at as well.
+        guests beside the spec are looked at as well. `repositories` names those that are listed.
         """
         if self.stages.observe is not None:
             return self.stages.observe(spec)
         from kvmkeep.observe.machine import observe  # noqa: PLC0415
 
         return observe(
-            door or self.door(), self.libvirt(), spec, agents=agents, others_files=others_files
+            door or self.door(),
+            self.libvirt(),
+            spec,
+            agents=agents,
+            others_files=others_files,
+            repositories=repositories,
         )
 
     def vitals(self) -> Vitals:
@@ -231,6 +245,16 @@ class Context(Struct, frozen=True, kw_only=True):
         except Unanswered as error:
             problem = error.problem
             raise Unready(f"{problem.what}: {problem.reason}", hint=problem.hint) from error
+
+    def repositories(self, spec: Spec, names: Iterable[str]) -> tuple[RepositoryFacts, ...]:
+        """Return what those repositories hold, and look at nothing else."""
+        if self.stages.observe is not None:
+            return self.stages.observe(spec).backups.repositories
+        from kvmkeep.host.repositories import look  # noqa: PLC0415
+
+        door, wanted = self.door(), frozenset(names)
+        program = door.which("kvmkeep")
+        return tuple(look(door, one, program) for one in spec.repositories if one.name in wanted)
 
     def trash(self, spec: Spec) -> tuple[TrashEntry, ...]:
         """Return what lies in the trash; raises Unready."""

@@ -17,19 +17,25 @@ if TYPE_CHECKING:
     from kvmkeep.cli.streams import Streams
     from kvmkeep.flow import Confirm, Look, Planner
     from kvmkeep.host.door import Door
+    from kvmkeep.host.lock import Lock
     from kvmkeep.model.plan import Note, Plan, Report
 
 
 def dry_run(
-    planner: Planner, guests: tuple[str, ...], ctx: Context, *, agents: tuple[str, ...] = ()
+    planner: Planner,
+    guests: tuple[str, ...],
+    ctx: Context,
+    *,
+    agents: tuple[str, ...] = (),
+    repositories: tuple[str, ...] = (),
 ) -> int:
     """Show what the goal would do; take no lock and touch nothing.
 
-    `agents` names the guests whose agents are asked for it.
+    `agents` names the guests whose agents are asked for it, `repositories` those that are listed.
     """
     spec = ctx.spec()
     demand_guests(spec, guests)
-    plan = planner(spec, ctx.observe(spec, agents))
+    plan = planner(spec, ctx.observe(spec, agents, repositories=repositories))
     show_plan(plan, ctx, invite=False)
     if plan.refusals:
         raise refusal(plan)
@@ -45,13 +51,16 @@ def reach(
     yes: bool,
     asks: Callable[[Plan, Streams], bool] = ask,
     agents: tuple[str, ...] = (),
+    repositories: tuple[str, ...] = (),
     idle: bool = True,
 ) -> int:
     """Reach the goal; ask first, unless `yes`. `agents` names the guests whose agents are asked.
 
-    `idle` says so where there was nothing to do.
+    `repositories` names those that are listed. `idle` says so where there was nothing to do.
     """
-    report = _reach(verb, planner, guests, ctx, yes=yes, asks=asks, agents=agents)
+    report = _reach(
+        verb, planner, guests, ctx, yes=yes, asks=asks, agents=agents, repositories=repositories
+    )
     if idle or report.steps:
         _tell(report, ctx)
     return 0
@@ -95,6 +104,7 @@ def _reach(
     asks: Callable[[Plan, Streams], bool] = ask,
     told: bool = True,
     agents: tuple[str, ...] = (),
+    repositories: tuple[str, ...] = (),
 ) -> Report:
     if not yes:
         demand_terminal(verb)
@@ -104,7 +114,31 @@ def _reach(
     ui = make_ui(ctx.streams)
     try:
         confirm = _confirm(ctx, yes=yes, asks=asks, told=told)
-        return ctx.run_goal(ui, verb, planner, confirm, agents)
+        return ctx.run_goal(ui, verb, planner, confirm, agents, repositories=repositories)
+    finally:
+        ui.close()
+
+
+def reach_alone(
+    verb: str,
+    planner: Planner,
+    ctx: Context,
+    *,
+    repositories: tuple[str, ...] = (),
+    lock: Lock | None = None,
+) -> None:
+    """Reach one of several goals of a verb that nobody attends to: its steps are shown as they run.
+
+    It waits for another run to end. `lock` is another one than that of this host.
+    """
+    from kvmkeep.planning.unit_files import PATIENCE  # noqa: PLC0415
+
+    ui = make_ui(ctx.streams)
+    try:
+        ctx.run_goal(
+            ui, verb, planner, lambda _: True,
+            repositories=repositories, lock=lock, patience=PATIENCE,
+        )  # fmt: skip
     finally:
         ui.close()
 

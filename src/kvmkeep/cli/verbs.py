@@ -47,15 +47,18 @@ VERBS: dict[str, str] = {
     "copy-in": "copy files into the disk of a guest that is off",
     "tweak": "change passwords, keys, addresses and more in a disk, offline",
     "shell": "open a rescue shell with the tree of a guest",
+    "backup": "make backups of guests, and list and show them",
     "observe": "print what is found on this host",
     "journal": "tell what earlier runs did",
     "schema": "print the spec's JSON Schema, for editors",
     "completion": "print the shell's completion script",
+    "blocks": "move a disk into or out of a backup, block by block",
     "rung": "try one rung of a proof, and keep how that went",
     "guest-run": "run a program in a guest by its agent",
+    "with-environment": "run a program with the variables that a file holds",
 }
 
-INNER = frozenset({"guest-run", "rung"})
+INNER = frozenset({"blocks", "guest-run", "rung", "with-environment"})
 """Verbs that the steps of others are made of: they can be typed, but `--help` leaves them out."""
 
 SUBVERBS: dict[str, dict[str, str]] = {
@@ -65,6 +68,15 @@ SUBVERBS: dict[str, dict[str, str]] = {
         "revert": "take a guest's disks back to a set of snapshots",
         "delete": "delete sets of snapshots",
         "watch": "have snapshots grow before they are full",
+    },
+    "backup": {
+        "run": "back guests up, one after the other",
+        "list": "list the backups of guests",
+        "show": "show one backup",
+        "init": "make a repository for backups",
+    },
+    "blocks": {
+        "send": "read a disk, and feed it to a program that stores it",
     },
     "trash": {
         "list": "list what lies in the trash, and what it takes",

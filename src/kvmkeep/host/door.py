@@ -71,6 +71,9 @@ class Door(Protocol):
     def device(self, path: str) -> str:
         """Return the `major:minor` of a block device, through links; empty if it is none."""
 
+    def locked(self, path: str) -> bool:
+        """Whether a run holds the lock of that file."""
+
     def which(self, program: str) -> str:
         """Return the absolute path of a program, or nothing."""
 

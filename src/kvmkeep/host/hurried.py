@@ -95,6 +95,10 @@ class HurriedDoor:
         except TimeoutError:
             return ""
 
+    def locked(self, path: str) -> bool:
+        """Whether a run holds the lock of that file."""
+        return self._door.locked(path)
+
     def which(self, program: str) -> str:
         """Return the absolute path of a program, or nothing."""
         return self._door.which(program)

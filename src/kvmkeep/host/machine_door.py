@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Sequence
 
-from kvmkeep.host import files
+from kvmkeep.host import files, lock
 from kvmkeep.host.crowd import run_all
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.run import Setting, run
@@ -53,6 +53,10 @@ class MachineDoor:
     def device(self, path: str) -> str:
         """Return the `major:minor` of a block device, through links; empty if it is none."""
         return files.block_device(path)
+
+    def locked(self, path: str) -> bool:
+        """Whether a run holds the lock of that file."""
+        return lock.locked(path)
 
     def which(self, program: str) -> str:
         """Return the absolute path of a program, or nothing."""

@@ -10,6 +10,7 @@ from kvmkeep.model.command import Command, Progress
 from kvmkeep.model.store import part_path
 
 _QEMU_IMG = re.compile(rb"\((\d{1,3}\.\d\d)/100%\)")
+_BLOCKS = re.compile(rb"^(\d{1,18}) of \d{1,18} bytes$", re.MULTILINE)
 _KEPT = 64
 _OUTPUT_OPTIONS = ("-o", "--output")
 
@@ -26,11 +27,13 @@ class ProgressReader:
 
     def saw(self, output: bytes) -> None:
         """Read progress from a piece of stdout; a number may be cut in two."""
-        if self._kind is not Progress.QEMU_IMG:
+        if self._kind not in {Progress.QEMU_IMG, Progress.BLOCKS}:
             return
         self._rest += output
-        found = _QEMU_IMG.findall(self._rest)
-        if found:
+        if self._kind is Progress.BLOCKS:
+            if lines := _BLOCKS.findall(self._rest[: self._rest.rfind(b"\n") + 1]):
+                self._done = min(int(lines[-1]), self._total)
+        elif found := _QEMU_IMG.findall(self._rest):
             self._done = int(self._total * min(float(found[-1]), 100.0) / 100.0)
         self._rest = self._rest[-_KEPT:]
 

@@ -159,7 +159,7 @@ def begin(
             env=setting.environment,
             umask=0o077,
             start_new_session=True,
-            preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one system call, no Python objects
+            preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - one system call, no Python objects
         )
     except FileNotFoundError:
         return not_run(NOT_FOUND, f"{command.argv[0]}: program not found")
@@ -180,13 +180,13 @@ def not_run(code: int, message: str, *, timed_out: bool = False) -> Result:
     return Result(code=code, stdout=b"", stderr=stderr, seconds=0.0, timed_out=timed_out, ok=False)
 
 
-def _die_with_parent() -> Callable[[], None]:
+def die_with_parent(by: signal.Signals) -> Callable[[], None]:
     """Return what the child does before it becomes the program: ask to die when we do."""
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     parent = os.getpid()
 
     def ask() -> None:  # pragma: no cover - runs in the child, out of the tracer's sight
-        prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+        prctl(_PR_SET_PDEATHSIG, int(by), 0, 0, 0)
         if os.getppid() != parent:  # we died before it could ask
             os.kill(os.getpid(), signal.SIGKILL)
 

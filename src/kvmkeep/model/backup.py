@@ -127,11 +127,15 @@ class RepositoryState(StrEnum):
 
 
 class RepositoryFacts(Struct, frozen=True, kw_only=True):
-    """A repository as it was seen. `said` are the engine's last words where it is not ready."""
+    """A repository as it was seen. `said` are the engine's last words where it is not ready.
+
+    `version` is what the engine calls itself.
+    """
 
     name: str
     state: RepositoryState
     said: str = ""
+    version: str = ""
     entries: tuple[BackupEntry, ...] = ()
     fragments: tuple[Fragment, ...] = ()
 
@@ -250,6 +254,13 @@ class Proof(Struct, frozen=True, kw_only=True):
     proven: bool
     rungs: tuple[Rung, ...]
     screen: str = ""
+
+
+class Stored(Struct, frozen=True, kw_only=True):
+    """What an engine says when it has stored an object: its id, and what the repository grew by."""
+
+    object: str
+    added: Size
 
 
 class StoredObject(Struct, frozen=True, kw_only=True):

@@ -16,6 +16,8 @@ class Progress(StrEnum):
     NONE = "none"
     QEMU_IMG = "qemu-img"
     """`qemu-img convert -p`: `(12.34/100%)` with carriage returns, on stdout."""
+    BLOCKS = "blocks"
+    """`kvmkeep blocks`: lines `123 of 456 bytes`, on stdout."""
     FILE_SIZE = "file-size"
     """The size of the file that is being written, compared with the expected size."""
 

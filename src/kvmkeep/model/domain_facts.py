@@ -97,7 +97,7 @@ class Domain(Struct, frozen=True, kw_only=True):
     those of the running process, and `ports` the number of devices that can be added to that on
     the bus of a Q35 machine; -1 where this is another machine. `description`, `labels` and `given`
     are those of its definition. `was_ready` when its QEMU process keeps that the
-    guest was seen to be ready.
+    guest was seen to be ready. `nvram` is the file with the variables of its firmware, if any.
     """
 
     name: str
@@ -128,6 +128,7 @@ class Domain(Struct, frozen=True, kw_only=True):
     live_files: tuple[str, ...] = ()
     was_ready: bool = False
     kept: RunMark = NO_RUN_MARK
+    nvram: str = ""
 
     @property
     def starts(self) -> bool:

@@ -114,6 +114,8 @@ INSIDE_DIR = RUN_DIR + "/inside"
 FITTINGS_DIR = RUN_DIR + "/fittings"
 """Where lies what was seen in a disk that is to be changed: in memory, for root alone."""
 LOCK_FILE = RUN_DIR + "/lock"
+BACKUP_LOCK = RUN_DIR + "/backup.lock"
+"""Held as long as a run makes backups: what it has of them is no leftover."""
 CONSOLE_DIR = "/var/log/libvirt/qemu"
 
 LONGEST_MAPPED_NAME = 127

@@ -13,7 +13,7 @@ def restic_argv(repository: Repository, program: str, *words: str) -> tuple[str,
     gives the others to restic's environment.
     """
     keys = repository.environment_file
-    around = (program, "with-environment", keys, "--") if keys else ()
+    around = (program, "with-environment", f"--file={keys}", "--") if keys else ()
     return (
         *around,
         "restic",

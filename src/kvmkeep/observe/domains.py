@@ -81,6 +81,11 @@ def _guest(described: Described, door: Door) -> Domain | None:
     return parse_domain(described, door, root) if root.find(_PROOF) is None else None
 
 
+def _nvram(root: ET.Element) -> str:
+    text = root.findtext("os/nvram", "").strip()
+    return text if text.startswith("/") and text.isprintable() else ""
+
+
 def parse_domain(described: Described, door: Door, tree: ET.Element | None = None) -> Domain:
     """Return a domain's facts; raises ET.ParseError. `tree` is its XML, if it was read already."""
     state = described.state
@@ -94,6 +99,7 @@ def parse_domain(described: Described, door: Door, tree: ET.Element | None = Non
         persistent=state.persistent,
         autostart=state.autostart,
         kept=_kept(root),
+        nvram=_nvram(root),
         ours=root.find(_MARK) is not None,
         memory=state.memory,
         vcpus=state.vcpus,

@@ -14,6 +14,7 @@ from kvmkeep.model.names import SEED_DIR
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
 from kvmkeep.observe.agents import NOT_CONNECTED, observe_agents
+from kvmkeep.observe.backups import observe_backups
 from kvmkeep.observe.disks import (
     disk_files,
     mounts,
@@ -43,13 +44,15 @@ def observe(
     *,
     agents: Iterable[str] = (),
     others_files: bool = False,
+    repositories: Iterable[str] = (),
 ) -> Facts:
     """Return the host as it is. `spec` names the images and the place of saved XML to look at.
 
     `agents` names the guests whose agents are asked too, in two seconds for all of them; so are
     those of guests with a disk that is to go. `others_files`: the raw files that are disks of
-    guests beside the spec are looked at as well. What can't be read is left empty and told in
-    `problems`.
+    guests beside the spec are looked at as well. `repositories` names those of the spec that are
+    asked for their backups, which may take long. What can't be read is left empty and told in
+    `problems`; what a repository has to tell stands with it.
     """
     notebook = Notebook(door)
     storage = observe_storage(notebook)
@@ -70,6 +73,7 @@ def observe(
     if spec is not None:
         asking |= with_disks_to_go(spec, guests, volumes)
         guests = with_executing_agents(notebook, spec, guests, volumes, files)
+    backups = observe_backups(notebook, spec, repositories, units.program)
     memory = _memory(_text(notebook, "/proc/meminfo")) or domains.memory
     return Facts(
         version=FACTS_VERSION,
@@ -96,6 +100,7 @@ def observe(
         mounts=there,
         disk_files=files,
         units=units,
+        backups=backups,
         qemu_group=domains.qemu_group,
     )
 

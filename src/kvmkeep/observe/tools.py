@@ -28,6 +28,8 @@ _TABLE = (
     ("nc", "netcat-openbsd", "nmap-ncat"),
     ("nmcli", "network-manager", "NetworkManager"),
     ("openssl", "openssl", "openssl"),
+    ("ionice", "util-linux", "util-linux"),
+    ("nice", "coreutils", "coreutils"),
     ("ping", "iputils-ping", "iputils"),
     ("prlimit", "util-linux", "util-linux"),
     ("qemu-img", "qemu-utils", "qemu-img"),

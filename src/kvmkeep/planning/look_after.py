@@ -20,6 +20,7 @@ from kvmkeep.model.plan import Note, Noun, Plan, Step
 from kvmkeep.model.spec import Guest, ReadyAgent, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
+from kvmkeep.planning.backup_take import leftovers
 from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.recover import held_back, rising
@@ -67,7 +68,9 @@ def plan_look_after(spec: Spec, facts: Facts) -> Plan:
     dead = _dead(care)
     again = [guest for guest in dead if _may_again(care, guest, scene.domains[guest.name])]
     snapshots = Plan() if facts.problems else plan_watch(spec, facts, _SNAPSHOTS)
-    steps = (*care.steps, *rising(scene, again, care.before), *snapshots.steps)
+    # What may fail each time comes last.
+    left = () if facts.problems else leftovers(spec, facts)
+    steps = (*care.steps, *rising(scene, again, care.before), *snapshots.steps, *left)
     return Plan(
         steps=steps,
         refusals=tuple(

@@ -9,6 +9,7 @@ from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.names import (
     STATE_PARTIAL,
+    TAG_BACKUP,
     TAG_EXPIRES,
     TAG_FOR,
     TAG_KEPT,
@@ -45,7 +46,7 @@ class Wish(Struct, frozen=True, kw_only=True):
     decides: frozen if it is connected. `size` is that of each snapshot; None for full size, which
     can't overflow. `expires` is a time of ISO 8601, or empty. `new_guest` is the one that the set
     is taken for, if it is taken to make a clone; `kept_before` the set whose revert it is taken
-    before, if it keeps what that takes away.
+    before, if it keeps what that takes away; `repository` where it is to be backed up.
     """
 
     guests: tuple[str, ...]
@@ -55,6 +56,7 @@ class Wish(Struct, frozen=True, kw_only=True):
     expires: str = ""
     new_guest: str = ""
     kept_before: str = ""
+    repository: str = ""
 
 
 def plan_create(spec: Spec, facts: Facts, wish: Wish) -> Plan:
@@ -178,6 +180,7 @@ def _create(scene: Scene, guest: Guest, disk: LvDisk, wish: Wish) -> Command:
         *((TAG_EXPIRES + second_stamp(wish.expires),) if wish.expires else ()),
         *((TAG_FOR + wish.new_guest,) if wish.new_guest else ()),
         *((TAG_KEPT + wish.kept_before,) if wish.kept_before else ()),
+        *((TAG_BACKUP + wish.repository,) if wish.repository else ()),
         STATE_PARTIAL,
     )
     full = _full(scene, disk)

@@ -28,6 +28,11 @@ SMALLEST = {
     "rung": ["a", "true", "--into", "/x"],
     "guest-run": ["web", "true"],
     "remove": ["web"],
+    "backup run": ["web"],
+    "backup show": ["web"],
+    "backup init": ["vault"],
+    "blocks send": ["/dev/vg/lv", "--blocks=/run/root.blocks", "--size=4096", "restic"],
+    "with-environment": ["--file=/root/keys", "restic"],
     "trash restore": ["web-20261123T0710Z"],
 }
 LEAVES = tuple(parsers())
@@ -92,7 +97,7 @@ def test_guests_are_the_words_of_the_verbs_about_guests() -> None:
     plain = {"plan", "apply", "list", "show", "console", "rename", "clone", "copy-out", "remove"}
     plain |= {"shell"}
     words = ("create", "list", "revert", "delete", "watch")
-    plain |= {"adopt", "release"}
+    plain |= {"adopt", "release", "backup run", "backup list"}
     assert found == life | plain | {f"snapshot {word}" for word in words}
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from kvmkeep.errors import Busy, Declined, Unready
-from kvmkeep.host.lock import Lock
+from kvmkeep.host.lock import HeldLock, Lock, locked
+from kvmkeep.host.machine_door import MachineDoor
 
 pytestmark = pytest.mark.machine
 
@@ -152,3 +153,22 @@ def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(Unready), Lock(str(tmp_path / "lock")).hold("apply"):
         pytest.fail("it was held")
     assert (tmp_path / "victim").read_text() == "precious"
+
+
+def test_a_lock_that_is_held_around_several_runs(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with Lock(str(path)).hold("backup run"):
+        for _ in range(2):
+            with HeldLock(str(path)).hold("backup run"):
+                assert locked(str(path))
+        assert locked(str(path))
+    assert not locked(str(path))
+
+
+def test_whether_it_is_held_can_be_asked_without_holding_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    assert not locked(str(path))
+    with holder(path) as process:
+        assert MachineDoor().locked(str(path))
+        process.communicate("")
+    assert not locked(str(path))

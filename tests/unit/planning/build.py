@@ -6,6 +6,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 from msgspec.structs import replace
 
+from kvmkeep.model.backup import BackupPolicy, Engine, Keep, Repository
 from kvmkeep.model.names import guest_mac, guest_uuid, lv_name
 from kvmkeep.model.spec import (
     FirstBoot,
@@ -75,6 +76,15 @@ def guest(name: str = "web", *, data: int = 0, **changes: object) -> Guest:
         run=run, first_boot=FirstBoot.AUTO, user_data="", labels=(), place=PLACE,
     )  # fmt: skip
     return replace(made, **changes)
+
+
+VAULT = Repository(
+    name=Label("vault"), engine=Engine.RESTIC, url="/srv/vault", password_file="/root/pw"
+)
+POLICY = BackupPolicy(
+    repository=VAULT.name, schedule="daily", keep=Keep(last=3, daily=7, weekly=5, monthly=12),
+    prove="weekly", check=(),
+)  # fmt: skip
 
 
 def spec(*guests: Guest, **changes: object) -> Spec:

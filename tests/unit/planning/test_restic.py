@@ -62,4 +62,5 @@ def test_all_objects_as_files() -> None:
 
 def test_keys_come_by_a_file() -> None:
     argv = driver(KEYS, "/usr/bin/kvmkeep").prune().argv
-    assert argv[:5] == ("/usr/bin/kvmkeep", "with-environment", "/root/keys", "--", "restic")
+    assert argv[:3] == ("/usr/bin/kvmkeep", "with-environment", "--file=/root/keys")
+    assert argv[3:5] == ("--", "restic")

@@ -1,0 +1,66 @@
+"""Backups on the command line: `GUEST@TIME`, and which repositories there are to look into."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kvmkeep.cli.guests import checked
+from kvmkeep.errors import UsageError
+from kvmkeep.model.units import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.backup import BackupEntry, RepositoryFacts
+    from kvmkeep.model.spec import Spec
+
+
+def parse_choice(text: str) -> tuple[str, str]:
+    """Return guest and moment of `GUEST@TIME`; without a time, an empty moment: the last one."""
+    from kvmkeep.model.backup import parse_moment  # noqa: PLC0415
+
+    guest, at, moment = text.partition("@")
+    if at:
+        try:
+            parse_moment(moment)
+        except ValueError as error:
+            raise UsageError(f"{printable(moment)} is {error}", hint=f"{_LIST} {guest}") from error
+    return checked(guest), moment
+
+
+def pick(entries: Iterable[BackupEntry], guest: str, moment: str) -> BackupEntry:
+    """Return the backup that is meant: of that moment, or the last one; raises UsageError."""
+    found = [one for one in entries if one.guest == guest and moment in {"", one.moment}]
+    if not found:
+        what = f"no backup of {moment}" if moment else "no backup"
+        raise UsageError(f"guest {guest} has {what}", hint=f"look at: {_LIST} {guest}")
+    return max(found, key=lambda one: one.moment)
+
+
+def look_into(ctx: Context, spec: Spec, names: Iterable[str] = ()) -> tuple[RepositoryFacts, ...]:
+    """Return what repositories hold: those of that name, or all; says which can't be seen."""
+    from kvmkeep.model.backup import RepositoryState  # noqa: PLC0415
+
+    known = [one.name for one in spec.repositories]
+    wanted = tuple(names) or tuple(known)
+    for name in wanted:
+        if name not in known:
+            shown = ", ".join(known) or "none"
+            raise UsageError(f"there is no repository {printable(name)} (known: {shown})")
+    if not wanted:
+        raise UsageError(
+            "the spec has no repository for backups", hint="write `repositories` into host.yaml"
+        )
+    found = ctx.repositories(spec, wanted)
+    for one in found:
+        if one.state is RepositoryState.ABSENT:
+            ctx.streams.talk(
+                f"repository {one.name} is not there yet (kvmkeep backup init {one.name})"
+            )
+        elif one.state is not RepositoryState.READY:
+            ctx.streams.talk(f"repository {one.name} can't be seen: {one.state}: {one.said}")
+    return found
+
+
+_LIST = "kvmkeep backup list"

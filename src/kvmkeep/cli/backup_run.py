@@ -1,0 +1,230 @@
+"""`kvmkeep backup run`: back guests up, one after the other; they go on running."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from kvmkeep.cli.consent import add_dry_run
+from kvmkeep.cli.goal import demand_own_libvirt, dry_run, reach_alone
+from kvmkeep.cli.guests import add_choice, chosen
+from kvmkeep.cli.level import CHOICES, at_level, chosen_level, chosen_size
+from kvmkeep.cli.plan import demand_guests
+from kvmkeep.errors import Interrupted, KvmkeepError, StepFailed, UsageError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Callable
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.flow import Planner
+    from kvmkeep.host.lock import Lock
+    from kvmkeep.model.facts import Facts
+    from kvmkeep.model.plan import Plan
+    from kvmkeep.model.snapshot import Level
+    from kvmkeep.model.spec import Spec
+    from kvmkeep.model.units import Size
+
+VERB = "backup run"
+
+
+class Args(Struct, frozen=True, kw_only=True):
+    """Which guests, and how."""
+
+    guests: tuple[str, ...]
+    label: tuple[str, ...]
+    all: bool
+    consistency: str
+    size: str
+    dry_run: bool
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    add_choice(parser, "back up")
+    parser.add_argument(
+        "--all", action="store_true", help="instead of names: all guests that the spec backs up"
+    )
+    parser.add_argument(
+        "--consistency", choices=CHOICES, default="auto",
+        help="frozen: only with the filesystems frozen by the agent; crash: all disks of one "
+        "moment, as after a power cut; auto (default): frozen if that can be done",
+    )  # fmt: skip
+    parser.add_argument(
+        "--size", default="",
+        help="size of each snapshot that is read, such as 2GiB; default: full size, or what there "
+        "is room for. One that gets full meanwhile is lost, and the backup fails",
+    )  # fmt: skip
+    add_dry_run(parser)
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """How each guest is backed up; `lock` is that of backups, which this run holds."""
+
+    level: Level | None
+    size: Size | None
+    lock: Lock
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """How it went with one guest: `error` is None where it has a new backup."""
+
+    guest: str
+    seconds: float
+    error: KvmkeepError | None = None
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Back them up; one that fails keeps no other from being backed up."""
+    names = guests_of(args, ctx)
+    level, size = chosen_level(args.consistency), chosen_size(args.size, "--size")
+    if args.dry_run:
+        for name in names:
+            take = taking(name, _now(), size)
+            dry_run(take(level), (name,), ctx, repositories=_repositories(ctx, name))
+        return 0
+    demand_own_libvirt(VERB, ctx)
+    demand_guests(ctx.spec(), names)
+    return back_up(names, ctx, level, size)
+
+
+def guests_of(args: Args, ctx: Context) -> tuple[str, ...]:
+    """Return the guests that are meant; raises UsageError where there are none."""
+    if not args.all:
+        return chosen(args.guests, args.label, ctx)
+    if args.guests or args.label:
+        raise UsageError("names, --label and --all are three ways to choose: use one of them")
+    names = tuple(one.name for one in ctx.spec().guests if one.backup is not None)
+    if not names:
+        raise UsageError("the spec backs no guest up", hint="write `backup` into host.yaml")
+    return names
+
+
+def back_up(names: tuple[str, ...], ctx: Context, level: Level | None, size: Size | None) -> int:
+    """Back guests up under the lock of backups, and tell how it went."""
+    from kvmkeep.host.lock import HeldLock, Lock  # noqa: PLC0415
+    from kvmkeep.model.names import BACKUP_LOCK  # noqa: PLC0415
+
+    lock = ctx.stages.backup_lock or Lock(BACKUP_LOCK)
+    with lock.hold(VERB, ("kvmkeep", *ctx.argv)):
+        job = Job(level=level, size=size, lock=HeldLock())
+        ended = [_one(name, ctx, job) for name in names]
+    return _tell(ended, ctx)
+
+
+def _one(name: str, ctx: Context, job: Job) -> Ended:
+    """Back one guest up; what was taken for it goes in any case."""
+    clock, moment = ctx.door().clock, _now()
+    began = clock()
+    error: KvmkeepError | None = None
+    try:
+        _take(name, moment, ctx, job)
+        reach_alone(
+            VERB, storing(name, moment, ctx), ctx,
+            repositories=_repositories(ctx, name), lock=job.lock,
+        )  # fmt: skip
+    except Interrupted:
+        _drop(ctx)
+        raise
+    except KvmkeepError as failed:
+        error = failed
+        ctx.streams.talk(f"kvmkeep: guest {name} was not backed up: {failed.message}")
+        if failed.hint:
+            ctx.streams.talk(f"  {failed.hint}")
+    dropped = _drop(ctx)
+    return Ended(guest=name, seconds=clock() - began, error=error or dropped)
+
+
+def _take(name: str, moment: str, ctx: Context, job: Job) -> None:
+    repositories = _repositories(ctx, name)
+
+    def goal(planner: Planner) -> int:
+        reach_alone(VERB, planner, ctx, repositories=repositories)
+        return 0
+
+    at_level(taking(name, moment, job.size), job.level, goal, ctx)
+
+
+def _drop(ctx: Context) -> KvmkeepError | None:
+    """Delete what was taken; where that fails, the next run does it."""
+    from kvmkeep.planning.backup_take import plan_drop  # noqa: PLC0415
+
+    try:
+        reach_alone(VERB, plan_drop, ctx)
+    except KvmkeepError as error:
+        ctx.streams.talk(f"kvmkeep: what was taken for the backup is still there: {error.message}")
+        ctx.streams.talk("  The next `kvmkeep backup run` deletes it.")
+        return error
+    return None
+
+
+def taking(name: str, moment: str, size: Size | None) -> Callable[[Level | None], Planner]:
+    """Return the goal of a set to read from, by its level."""
+    from kvmkeep.model.units import GuestName  # noqa: PLC0415
+    from kvmkeep.planning.backup_take import Beginning, plan_take  # noqa: PLC0415
+
+    def planner(level: Level | None) -> Planner:
+        wish = Beginning(guest=GuestName(name), moment=moment, level=level, size=size)
+        return lambda spec, facts: plan_take(spec, facts, wish)
+
+    return planner
+
+
+def storing(name: str, moment: str, ctx: Context) -> Planner:
+    """Return the goal of a backup in the repository."""
+    import posixpath  # noqa: PLC0415
+
+    from kvmkeep.model.units import GuestName  # noqa: PLC0415
+    from kvmkeep.planning.backup_send import Storing, plan_send  # noqa: PLC0415
+
+    spec_dir = posixpath.abspath(ctx.spec_dir)
+    wish = Storing(guest=GuestName(name), moment=moment, spec_dir=spec_dir)
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        return plan_send(spec, facts, wish)
+
+    return planner
+
+
+def _repositories(ctx: Context, name: str) -> tuple[str, ...]:
+    guest = next((one for one in ctx.spec().guests if one.name == name), None)
+    return () if guest is None or guest.backup is None else (guest.backup.repository,)
+
+
+def _now() -> str:
+    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
+
+    return utc_now().isoformat()
+
+
+def _tell(ended: list[Ended], ctx: Context) -> int:
+    """Print how it went with each, and return the exit code."""
+    from kvmkeep.cli.progress import duration  # noqa: PLC0415
+    from kvmkeep.cli.table import table  # noqa: PLC0415
+    from kvmkeep.report.clean import one_line  # noqa: PLC0415
+
+    failed = [one.error for one in ended if one.error is not None]
+    if ctx.json:
+        ctx.print_json({"guests": [_value(one) for one in ended]})
+    else:
+        head = ("GUEST", "BACKUP", "TOOK", "WHY")
+        rows = [
+            (
+                one.guest,
+                "done" if one.error is None else "FAILED",
+                duration(one.seconds),
+                "" if one.error is None else one_line(one.error.message.splitlines()[0]),
+            )
+            for one in ended
+        ]
+        ctx.streams.result(table(head, rows, ctx.streams.width))
+    codes = {one.exit_code for one in failed}
+    if not codes:
+        return 0
+    return codes.pop() if len(codes) == 1 and len(failed) == len(ended) else StepFailed.exit_code
+
+
+def _value(one: Ended) -> dict[str, object]:
+    error = None if one.error is None else one.error.message
+    return {"guest": one.guest, "seconds": round(one.seconds, 1), "error": error}

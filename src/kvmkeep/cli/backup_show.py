@@ -1,0 +1,100 @@
+"""`kvmkeep backup show`: one backup, as its manifest tells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from kvmkeep.cli.backup_choice import look_into, parse_choice, pick
+from kvmkeep.cli.backup_list import value
+from kvmkeep.errors import Unready
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.backup import BackupEntry, Manifest
+    from kvmkeep.model.spec import Spec
+
+
+class Args(Struct, frozen=True, kw_only=True):
+    """Which backup, in which repositories."""
+
+    backup: str
+    repository: tuple[str, ...]
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "backup", metavar="GUEST[@TIME]", help="the backup, as `list` names it; default: the last"
+    )
+    parser.add_argument(
+        "--repository", metavar="NAME", action="append", default=[],
+        help="only in this repository; may be given several times",
+    )  # fmt: skip
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Print what there is of it, and what it is."""
+    import msgspec  # noqa: PLC0415
+
+    guest, moment = parse_choice(args.backup)
+    spec = ctx.spec()
+    found = look_into(ctx, spec, args.repository)
+    entry = pick((one for each in found for one in each.entries), guest, moment)
+    manifest = read_manifest(ctx, spec, entry)
+    if ctx.json:
+        ctx.print_json({"backup": value(entry), "manifest": msgspec.to_builtins(manifest)})
+    else:
+        ctx.streams.result(text(entry, manifest))
+    return 0
+
+
+def read_manifest(ctx: Context, spec: Spec, entry: BackupEntry) -> Manifest:
+    """Return the manifest of a backup; raises Unready."""
+    from kvmkeep.host.repositories import manifest  # noqa: PLC0415
+    from kvmkeep.host.tools import Unanswered  # noqa: PLC0415
+    from kvmkeep.model.units import Label  # noqa: PLC0415
+
+    door = ctx.door()
+    repository = spec.repository(Label(entry.repository))
+    try:
+        return manifest(door, repository, door.which("kvmkeep"), entry)
+    except Unanswered as error:
+        problem = error.problem
+        raise Unready(f"{problem.what}: {problem.reason}", hint=problem.hint) from error
+
+
+def text(entry: BackupEntry, manifest: Manifest) -> str:
+    """Return it for a terminal."""
+    from kvmkeep.report.clean import one_line  # noqa: PLC0415
+
+    made = manifest.versions
+    rows = [
+        ("backup", f"{entry.guest}@{entry.moment}"),
+        ("repository", f"{entry.repository}, object {entry.manifest}"),
+        ("consistency", manifest.level),
+        ("read", f"{manifest.started} to {manifest.ended} on {manifest.host}"),
+        ("guest", f"{manifest.guest}, identity {manifest.identity}, UUID {manifest.uuid}"),
+        ("definition", ", ".join(_files(manifest)) or "none"),
+        (
+            "made by",
+            f"kvmkeep {made.kvmkeep}, {made.engine}, libvirt {made.libvirt}, {made.emulator}",
+        ),
+        *(
+            (
+                f"disk {disk.disk}",
+                f"{disk.size}, {disk.read} not zero, {disk.added} added, object {disk.object}",
+            )
+            for disk in manifest.disks
+        ),
+    ]
+    wide = max(len(key) for key, _ in rows)
+    return "\n".join(f"{key.ljust(wide)}  {one_line(rest)}" for key, rest in rows)
+
+
+def _files(manifest: Manifest) -> list[str]:
+    names = (manifest.xml, manifest.nvram, manifest.guest_spec, manifest.host_spec)
+    return [name for name in names if name]

@@ -1,0 +1,44 @@
+"""Looks into repositories of backups: each engine tells in its own words what there is."""
+
+from __future__ import annotations
+
+from kvmkeep.host import restic
+from kvmkeep.host.door import Door
+from kvmkeep.host.tools import decode
+from kvmkeep.model.backup import (
+    MANIFEST,
+    BackupEntry,
+    Engine,
+    Manifest,
+    Repository,
+    RepositoryFacts,
+    Stored,
+)
+
+
+def look(door: Door, repository: Repository, program: str) -> RepositoryFacts:
+    """Return what is in a repository, or why that is not known; `program` is kvmkeep's path."""
+    return _LOOKS[repository.engine](door, repository, program)
+
+
+def read(door: Door, repository: Repository, program: str, *, one: str, path: str) -> bytes:
+    """Return a small file of an object; raises Unanswered."""
+    return _READS[repository.engine](door, repository, program, one=one, path=path)
+
+
+def manifest(door: Door, repository: Repository, program: str, entry: BackupEntry) -> Manifest:
+    """Return the manifest of a backup; raises Unanswered."""
+    path = f"{entry.path}/{MANIFEST}"
+    content = read(door, repository, program, one=entry.manifest, path=path)
+    what = f"the manifest of {entry.guest}@{entry.moment}"
+    return decode(content.decode("utf-8", "replace"), Manifest, what, repository.engine)
+
+
+def stored(said: bytes) -> Stored | None:
+    """Return what an engine said on its stdout of the object that it stored, whichever it is."""
+    return next((found for read in _STORED if (found := read(said)) is not None), None)
+
+
+_LOOKS = {Engine.RESTIC: restic.look}
+_READS = {Engine.RESTIC: restic.read}
+_STORED = (restic.stored,)

@@ -1,0 +1,124 @@
+"""What restic tells of a repository: its listing, and why there is none (restic-snapshots(1))."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+
+from kvmkeep.host.door import Door, Result
+from kvmkeep.host.tools import Unanswered, argv_text, clean, decode
+from kvmkeep.model.backup import (
+    Repository,
+    RepositoryFacts,
+    RepositoryState,
+    Stored,
+    StoredObject,
+    listed,
+)
+from kvmkeep.model.command import Command
+from kvmkeep.model.facts import Problem
+from kvmkeep.model.restic import restic_argv
+from kvmkeep.model.units import Size
+
+_LIMIT = 180.0
+"""Seconds until a repository counts as one that does not answer."""
+_NO_REPOSITORY = 10
+_WRONG_PASSWORD = 12
+"""What restic ends with since 0.17 (restic(1), "Exit Status"); before, with 1."""
+_MOST_SAID = 600
+
+
+class _Summary(msgspec.Struct):
+    snapshot_id: str
+    data_added: Annotated[int, msgspec.Meta(ge=0, le=1 << 60)]
+
+
+class _Snapshot(msgspec.Struct):
+    id: str
+    time: datetime
+    paths: list[str]
+    hostname: str = ""
+    tags: list[str] | None = None
+
+
+def look(door: Door, repository: Repository, program: str) -> RepositoryFacts:
+    """Return what is in a repository; `program` is the path of kvmkeep.
+
+    Nothing is written to it, no lock either: looking neither waits for others nor stops them.
+    """
+    argv = restic_argv(repository, program, "snapshots", "--json", "--no-lock")
+    why = f"see what repository {repository.name} holds"
+    result = door.run(Command(argv=argv, why=why, timeout=_LIMIT))
+    name = repository.name
+    if not result.ok:
+        return RepositoryFacts(name=name, state=_state(result), said=_said(result))
+    try:
+        found = decode(result.text, list[_Snapshot], f"repository {name}", "restic")
+    except Unanswered as error:
+        return RepositoryFacts(name=name, state=RepositoryState.UNSEEN, said=error.problem.reason)
+    entries, fragments = listed(name, (_object(one) for one in found))
+    return RepositoryFacts(
+        name=name,
+        state=RepositoryState.READY,
+        version=_version(door),
+        entries=entries,
+        fragments=fragments,
+    )
+
+
+def _version(door: Door) -> str:
+    """Return how restic calls itself: `restic 0.14.0`."""
+    result = door.run(Command(argv=("restic", "version"), why="see which restic this is"))
+    return " ".join(clean(result.text).split()[:2])[:60]
+
+
+def read(door: Door, repository: Repository, program: str, *, one: str, path: str) -> bytes:
+    """Return a small file of an object; raises Unanswered."""
+    argv = restic_argv(repository, program, "dump", "--", one, path)
+    what = f"{path} in repository {repository.name}"
+    result = door.run(Command(argv=argv, why=f"read {what}", timeout=_LIMIT))
+    if not result.ok:
+        raise Unanswered(Problem(what=what, reason=_said(result), hint=f"try: {argv_text(argv)}"))
+    return result.stdout
+
+
+def stored(said: bytes) -> Stored | None:
+    """Return what `restic backup --json` told of the object that it stored, in its last line."""
+    for line in reversed(said.splitlines()):
+        with suppress(msgspec.DecodeError):
+            found = msgspec.json.decode(line, type=_Summary)
+            return Stored(object=clean(found.snapshot_id), added=Size(found.data_added))
+    return None
+
+
+def _object(one: _Snapshot) -> StoredObject:
+    time = one.time if one.time.tzinfo is not None else one.time.replace(tzinfo=UTC)
+    return StoredObject(
+        id=clean(one.id),
+        time=time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        host=clean(one.hostname),
+        path=one.paths[0] if one.paths else "",
+        tags=tuple(clean(tag) for tag in one.tags or ()),
+    )
+
+
+def _state(result: Result) -> RepositoryState:
+    said = result.stderr.decode("utf-8", "replace")
+    if result.code == _WRONG_PASSWORD or "wrong password or no key found" in said:
+        return RepositoryState.WRONG_PASSWORD
+    # Where it can't be reached, 0.14 asks as well whether there is a repository.
+    gone = "no such file or directory" in said or "does not exist" in said
+    asked = "Is there a repository at the following location" in said
+    if result.code == _NO_REPOSITORY or (asked and gone):
+        return RepositoryState.ABSENT
+    return RepositoryState.UNSEEN
+
+
+def _said(result: Result) -> str:
+    if result.timed_out:
+        return f"restic did not answer within {_LIMIT:.0f} s"
+    lines = [line.strip() for line in clean(result.tail).splitlines() if line.strip()]
+    return " / ".join(lines[-3:])[:_MOST_SAID] or f"restic ended with {result.code}"

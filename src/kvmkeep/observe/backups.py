@@ -1,0 +1,56 @@
+"""Repositories that are asked for, and what lies ready of backups that are on their way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from kvmkeep.host.repositories import look
+from kvmkeep.model.backup import BackupFacts, SentDisk, StagedSet, done_name, parse_moment
+from kvmkeep.model.names import BACKUP_DIR, BACKUP_LOCK, staging_dir
+from kvmkeep.model.spec import Spec
+from kvmkeep.observe.notebook import Notebook
+
+_LIMIT = 64 << 10
+_DONE = done_name("")
+
+
+def observe_backups(
+    notebook: Notebook, spec: Spec | None, names: Iterable[str], program: str
+) -> BackupFacts:
+    """Return the repositories of those names, and what lies ready; `program` is kvmkeep's path."""
+    wanted = frozenset(names)
+    asked = [one for one in spec.repositories if one.name in wanted] if spec is not None else []
+    return BackupFacts(
+        repositories=tuple(look(notebook.door, one, program) for one in asked),
+        staged=tuple(_staged(notebook)),
+        running=notebook.ask(BACKUP_LOCK, lambda door: door.locked(BACKUP_LOCK), default=False),
+    )
+
+
+def _staged(notebook: Notebook) -> Iterator[StagedSet]:
+    for guest in notebook.names(BACKUP_DIR):
+        for moment in notebook.names(f"{BACKUP_DIR}/{guest}"):
+            try:
+                folder = staging_dir(guest, parse_moment(moment))
+            except ValueError:
+                continue  # not ours
+            names = notebook.names(folder)
+            sent = (_sent(notebook, f"{folder}/{name}") for name in names if name.endswith(_DONE))
+            yield StagedSet(
+                guest=guest,
+                moment=moment,
+                names=names,
+                sent=tuple(one for one in sent if one is not None),
+            )
+
+
+def _sent(notebook: Notebook, path: str) -> SentDisk | None:
+    """Return what the sending of a disk left; None counts as not sent, and it is sent again."""
+    content = notebook.read(path, _LIMIT)
+    try:
+        one = msgspec.json.decode(content or b"", type=SentDisk)
+    except (msgspec.DecodeError, ValueError):
+        return None
+    return one if path.endswith(f"/{done_name(one.disk)}") else None

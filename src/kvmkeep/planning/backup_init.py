@@ -1,0 +1,60 @@
+"""The plan of `backup init`: a repository where there is none.
+
+No run makes one by itself: where a mount is missing, its directory is there and empty.
+"""
+
+from __future__ import annotations
+
+from kvmkeep.model.backup import Repository, RepositoryState
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.plan import Noun, Plan, Refusal, Step
+from kvmkeep.model.spec import Spec
+from kvmkeep.planning import guards
+from kvmkeep.planning.engine import driver
+from kvmkeep.planning.scene import make_scene
+
+
+def plan_init(spec: Spec, facts: Facts, repository: Repository) -> Plan:
+    """Plan the repository; one that is there and can be read is left as it is."""
+    scene = make_scene(spec, facts, ())
+    seen = facts.backups.repository(repository.name)
+    if seen is not None and seen.state is RepositoryState.READY:
+        return Plan()
+    step = Step(
+        noun=Noun.STORAGE,
+        subject=f"repository {repository.name}",
+        what=f"make the repository at {repository.url}",
+        why=f"there is none; its password is what {repository.password_file} holds",
+        actions=(driver(repository, facts.units.program).init(),),
+    )
+    refusals = repository_refusals(facts, repository, absent=True)
+    return Plan(steps=(step,), refusals=(*guards.missing_tools(scene, (step,)), *refusals))
+
+
+def repository_refusals(
+    facts: Facts, repository: Repository, *, absent: bool = False
+) -> tuple[Refusal, ...]:
+    """Return why a repository can't be used; `absent`: it need not be there yet."""
+    subject = f"repository {repository.name}"
+    seen = facts.backups.repository(repository.name)
+    if not facts.units.program:
+        reason = "the program kvmkeep is not in the PATH of commands"
+        hint = "install it in /usr/local/bin or /usr/bin, or link it there"
+        return (Refusal(subject=subject, reason=reason, hint=hint, unready=True),)
+    if seen is None:
+        raise AssertionError(f"{subject} was not looked at")
+    match seen.state:
+        case RepositoryState.READY:
+            return ()
+        case RepositoryState.ABSENT:
+            if absent:
+                return ()
+            reason = f"there is nothing at {repository.url}"
+            hint = f"is something mounted there? To make it: kvmkeep backup init {repository.name}"
+        case RepositoryState.WRONG_PASSWORD:
+            reason = f"the password in {repository.password_file} is not its password"
+            hint = "bring the right one back; nobody can read the backups without it"
+        case _:
+            reason = f"it can't be reached or read: {seen.said}"
+            hint = f"look at: kvmkeep backup list --repository {repository.name}"
+    return (Refusal(subject=subject, reason=reason, hint=hint, unready=True),)

@@ -1,0 +1,180 @@
+"""What restic 0.14 printed, read as facts; and what it should never print."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from adapters.replay import captured, ended
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvmkeep.host import repositories
+from kvmkeep.host.door import Result
+from kvmkeep.host.tools import Unanswered
+from kvmkeep.model.backup import (
+    BackupEntry,
+    Engine,
+    Fragment,
+    Repository,
+    RepositoryFacts,
+    RepositoryState,
+    Stored,
+    StoredDisk,
+)
+from kvmkeep.model.command import Command
+from kvmkeep.model.units import Label, Size
+
+VAULT = Repository(
+    name=Label("vault"), engine=Engine.RESTIC, url="/srv/vault", password_file="/root/pw"
+)
+ROOT = "47f7a534fe421e4667aa3c3eaffcf4622a6312e08b6d7e8cfefed76554d64d9b"
+OTHER = "25c5ccb24fe20a17971a26884ddacfc8394407cfccc971606e0b3eb996b43c54"
+COMMIT = "3654d11205630e876d85b1424856a94a863b5d19ddbb4657ccdc743188c03535"
+SAYS_VERSION = b"restic 0.14.0 compiled with go1.19.8 on linux/amd64\n"
+
+
+class Says:
+    """A door behind which restic gives one answer, and its version."""
+
+    def __init__(self, result: Result) -> None:
+        self.result = result
+        self.asked: list[tuple[str, ...]] = []
+
+    def run(self, command: Command) -> Result:
+        self.asked.append(command.argv)
+        return ended(stdout=SAYS_VERSION) if "version" in command.argv else self.result
+
+
+def look(result: Result) -> RepositoryFacts:
+    return repositories.look(Says(result), VAULT, "/usr/bin/kvmkeep")  # type: ignore[arg-type]
+
+
+def refused(kind: str) -> RepositoryFacts:
+    return look(ended(1, stderr=captured(f"restic-{kind}", "here").encode()))
+
+
+def disk(one: str, moment: str) -> StoredDisk:
+    del moment
+    return StoredDisk(disk="root", object=one, path="/web/root.raw", size=Size(5000000))
+
+
+def test_a_listing() -> None:
+    found = look(ended(stdout=captured("restic-snapshots", "here").encode()))
+    assert found == RepositoryFacts(
+        name="vault",
+        state=RepositoryState.READY,
+        version="restic 0.14.0",
+        entries=(
+            BackupEntry(
+                repository="vault",
+                guest="web",
+                identity="web",
+                moment="20261127T1240Z",
+                level="frozen",
+                manifest=COMMIT,
+                path="/var/lib/kvmkeep/backup/web/20261127T1240Z",
+                time="2026-11-27T13:09:56Z",
+                host="host.example.org",
+                size=Size(5000000),
+                added=Size(5001000),
+                disks=(disk(ROOT, "20261127T1240Z"),),
+            ),
+        ),
+        fragments=(
+            Fragment(
+                repository="vault",
+                guest="web",
+                moment="20261127T1300Z",
+                disks=(disk(OTHER, "20261127T1300Z"),),
+            ),
+        ),
+    )
+
+
+def test_looking_takes_no_lock() -> None:
+    door = Says(ended(stdout=b"[]\n"))
+    found = repositories.look(door, VAULT, "/usr/bin/kvmkeep")  # type: ignore[arg-type]
+    assert (found.state, found.entries) == (RepositoryState.READY, ())
+    assert "--no-lock" in door.asked[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "said"),
+    [
+        ("absent", RepositoryState.ABSENT, "unable to open config file"),
+        ("password", RepositoryState.WRONG_PASSWORD, "wrong password"),
+        ("rest", RepositoryState.UNSEEN, "connection refused"),
+        ("sftp", RepositoryState.UNSEEN, "Connection refused"),
+        ("nofile", RepositoryState.UNSEEN, "/nope/pw does not exist"),
+    ],
+)
+def test_why_there_is_no_listing(kind: str, state: RepositoryState, said: str) -> None:
+    found = refused(kind)
+    assert found.state is state
+    assert said in found.said
+
+
+@pytest.mark.parametrize(
+    ("code", "state"),
+    [
+        (10, RepositoryState.ABSENT),
+        (11, RepositoryState.UNSEEN),
+        (12, RepositoryState.WRONG_PASSWORD),
+        (127, RepositoryState.UNSEEN),
+    ],
+)
+def test_codes_of_newer_versions(code: int, state: RepositoryState) -> None:
+    assert look(ended(code)).state is state
+
+
+def test_one_that_does_not_answer() -> None:
+    late = Result(code=-15, stdout=b"", stderr=b"", seconds=180, timed_out=True, ok=False)
+    found = look(late)
+    assert (found.state, found.said) == (
+        RepositoryState.UNSEEN, "restic did not answer within 180 s"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("told", ["", "null", "{}", '[{"id": 5}]', '[{"id":"a","time":"now"}]'])
+def test_what_is_no_listing(told: str) -> None:
+    found = look(ended(stdout=told.encode()))
+    assert found.state is RepositoryState.UNSEEN
+    assert "something else than the JSON expected" in found.said
+
+
+def test_what_comes_out_can_be_printed() -> None:
+    odd = [{"id": "a\x1b", "time": "2026-11-27T13:09:56", "paths": [], "hostname": "\x07"}]
+    tags = ["kvmkeep", "guest=w\x1b[2J", "set=20261127T1240Z", "disk=\n"]
+    found = look(ended(stdout=json.dumps([{**odd[0], "tags": tags}]).encode()))
+    (one,) = found.fragments
+    assert one.guest.isprintable()
+    assert one.disks[0].object.isprintable()
+
+
+@given(st.binary(max_size=300))
+def test_anything_is_a_listing_or_none(told: bytes) -> None:
+    assert look(ended(stdout=told)).state in RepositoryState
+    assert look(ended(1, stderr=told)).state is not RepositoryState.READY
+
+
+def test_what_was_stored() -> None:
+    said = captured("restic-backup", "here").encode()
+    assert repositories.stored(said) == Stored(object="47f7a534", added=Size(5000780))
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"{}", b"5\n", b'{"snapshot_id": "a", "data_added": -1}', b"saved\n\xff"]
+)
+def test_that_nothing_was_stored(said: bytes) -> None:
+    assert repositories.stored(said) is None
+
+
+def test_a_file_of_an_object() -> None:
+    door = Says(ended(stdout=b"{}"))
+    read = repositories.read(door, VAULT, "/usr/bin/kvmkeep", one="a1", path="/m.json")  # type: ignore[arg-type]
+    assert read == b"{}"
+    assert door.asked[0][-4:] == ("dump", "--", "a1", "/m.json")
+    gone = Says(ended(1, stderr=b"not found in snapshot"))
+    with pytest.raises(Unanswered, match="not found in snapshot"):
+        repositories.read(gone, VAULT, "/usr/bin/kvmkeep", one="a1", path="/m.json")  # type: ignore[arg-type]

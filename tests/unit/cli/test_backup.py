@@ -1,0 +1,212 @@
+"""The verbs about backups, from the command line down to a host in memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from unit.cli.test_verbs import Site
+
+from kvmkeep.errors import UsageError
+from kvmkeep.host.lock import Lock
+
+KEYS = """\
+repositories: {vault: {url: /srv/vault, password_file: /root/pw}}
+"""
+
+
+class BackupSite(Site):
+    """A host with a running guest that is to be backed up."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.stages = replace(self.stages, backup_lock=Lock(str(directory / "backup.lock")))
+        self.host.lvm.size <<= 2
+        self.add("host.yaml", KEYS)
+        self.add("guests/web.yaml", "backup: {repository: vault}\n")
+        for name in ("host.yaml", "guests/web.yaml"):
+            self.host.put(f"{self.spec_dir}/{name}", b"x: y\n")
+
+    def add(self, name: str, text: str) -> None:
+        with (Path(self.spec_dir) / name).open("a") as file:
+            file.write(text)
+
+
+@pytest.fixture
+def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> BackupSite:
+    made = BackupSite(tmp_path)
+    assert made.line("apply", "--yes") == 0
+    made.host.libvirt.domains["web"].agent = True
+    assert made.line("backup", "init", "vault") == 0
+    capsys.readouterr()
+    return made
+
+
+def snapshots(site: Site) -> list[str]:
+    return [one.name for one in site.host.lvm.volumes.values() if one.origin]
+
+
+def listed(site: Site, capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    capsys.readouterr()
+    assert site.line("backup", "list", "--json") == 0
+    return json.loads(capsys.readouterr().out)["backups"]
+
+
+def test_a_guest_is_backed_up_listed_and_shown(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    boots = site.host.libvirt.domains["web"].boots
+    assert site.line("backup", "list") == 0
+    assert "No backups." in capsys.readouterr().err
+    assert site.line("backup", "run", "web", "--dry-run") == 0
+    assert "with its filesystems frozen" in capsys.readouterr().out
+    assert site.line("backup", "run", "web") == 0
+    told = capsys.readouterr()
+    assert "store its disk root" in told.err
+    assert "web    done" in told.out
+    (one,) = listed(site, capsys)
+    assert (one["guest"], one["consistency"], one["repository"]) == ("web", "frozen", "vault")
+    assert snapshots(site) == []
+    assert not [path for path in site.host.files if "/backup/" in path]
+    assert site.host.libvirt.domains["web"].boots == boots
+    assert site.line("backup", "list", "web") == 0
+    assert f"web@{one['moment']}" in capsys.readouterr().out
+    assert site.line("backup", "list", "other") == 0
+    assert "No backups." in capsys.readouterr().err
+    assert site.line("backup", "show", "web") == 0
+    shown = capsys.readouterr().out
+    assert "disk root" in shown
+    assert "restic 0.14.0" in shown
+    assert site.line("backup", "show", f"web@{one['moment']}", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["manifest"]["guest"] == "web"
+
+
+def test_all_guests_one_after_the_other(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.add("guests/web.yaml", "labels: [shop]\n")
+    assert site.line("backup", "run", "--all", "--json") == 0
+    (one,) = json.loads(capsys.readouterr().out)["guests"]
+    assert (one["guest"], one["error"]) == ("web", None)
+    assert site.line("backup", "run", "--label", "shop") == 0
+
+
+def test_one_that_fails_leaves_nothing_behind_and_keeps_no_other_from_it(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.host.restic.repositories["/srv/vault"].trouble = "Fatal: no space left on device"
+    assert site.line("backup", "run", "web") == 5
+    told = capsys.readouterr()
+    assert "no space left on device" in told.err
+    assert "FAILED" in told.out
+    assert snapshots(site) == []
+    site.host.restic.repositories["/srv/vault"].trouble = ""
+    site.door.failing = "backup --json"
+    assert site.line("backup", "run", "web") == 7
+    assert "was not backed up" in capsys.readouterr().err
+    assert snapshots(site) == []
+    site.door.failing = ""
+    assert listed(site, capsys) == []
+    assert site.line("backup", "run", "web") == 0
+    assert len(listed(site, capsys)) == 1
+
+
+def test_what_can_not_be_deleted_is_told_and_the_next_run_does_it(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.door.failing = "lvremove"
+    assert site.line("backup", "run", "web") == 7
+    assert "what was taken for the backup is still there" in capsys.readouterr().err
+    assert len(snapshots(site)) == 1
+    site.door.failing = ""
+    assert site.line("backup", "run", "web") == 0
+    assert snapshots(site) == []
+
+
+def test_where_the_agent_does_not_freeze_it_is_done_without(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.host.libvirt.stubborn_agents.add("web")
+    assert site.line("backup", "run", "web", "--consistency", "frozen") == 7
+    assert site.line("backup", "run", "web") == 0
+    assert "The guest can't be frozen." in capsys.readouterr().err
+    assert [one["consistency"] for one in listed(site, capsys)] == ["crash"]
+
+
+def test_two_runs_at_once(
+    site: BackupSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Lock(str(tmp_path / "backup.lock")).hold("backup run"):
+        assert site.line("backup", "run", "web") == 6
+    assert "another run of kvmkeep is at work: backup run" in capsys.readouterr().err
+
+
+def test_a_stop_ends_it_and_leaves_nothing(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = site.host.calls
+    before = len(calls)
+    assert site.line("backup", "run", "web") == 0
+    sends = next(n for n, one in enumerate(calls) if one.argv[0] == "nice") - before
+    site.host.events[len(calls) + sends] = lambda: os.kill(os.getpid(), signal.SIGINT)
+    capsys.readouterr()
+    assert site.line("backup", "run", "web") == 130
+    assert "stopped on request" in capsys.readouterr().err
+    assert snapshots(site) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run"], "no guest is named"),
+        (["run", "web", "--all"], "three ways to choose"),
+        (["run", "web", "--size", "x"], "--size"),
+        (["show", "web@yesterday"], "not a time of a backup"),
+        (["show", "web"], "has no backup"),
+        (["show", "web@20261127T1240Z"], "no backup of 20261127T1240Z"),
+        (["list", "--repository", "attic"], "there is no repository 'attic' (known: vault)"),
+        (["init", "attic"], "there is no repository 'attic' (known: vault)"),
+    ],
+)
+def test_wrong_words(
+    site: BackupSite, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("backup", *words) == UsageError.exit_code
+    assert said in capsys.readouterr().err
+
+
+def test_a_spec_without_backups(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    site = Site(tmp_path)
+    assert site.line("backup", "run", "--all") == 2
+    assert "the spec backs no guest up" in capsys.readouterr().err
+    assert site.line("backup", "list") == 2
+    assert "no repository for backups" in capsys.readouterr().err
+
+
+def test_a_repository_that_can_not_be_seen(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vault = site.host.restic.repositories.pop("/srv/vault")
+    assert site.line("backup", "list") == 9
+    assert "kvmkeep backup init vault" in capsys.readouterr().err
+    assert site.line("backup", "init", "vault", "--dry-run") == 0
+    assert "make the repository at /srv/vault" in capsys.readouterr().out
+    vault.trouble = "Fatal: wrong password or no key found"
+    site.host.restic.repositories["/srv/vault"] = vault
+    assert site.line("backup", "list", "--json") == 9
+    assert json.loads(capsys.readouterr().out)["unseen"] == [
+        {"repository": "vault", "state": "wrong password"}
+    ]
+
+
+def test_a_manifest_that_can_not_be_read(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("backup", "run", "web") == 0
+    site.door.failing = "dump"
+    assert site.line("backup", "show", "web") == 5
+    assert "manifest.json in repository vault: no ?[2Jroom" in capsys.readouterr().err

@@ -1,0 +1,326 @@
+"""Backups: a set, its disks in the repository, the manifest last; then nothing of it stays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from fakes.host import CLOUD, FakeHost, FakeImage
+from msgspec.structs import replace
+
+from kvmkeep.model.backup import Repository, RepositoryFacts, RepositoryState
+from kvmkeep.model.command import Command, Progress
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.plan import Plan
+from kvmkeep.model.spec import FileDisk, Spec
+from kvmkeep.model.units import GuestName, Label, Size
+from kvmkeep.planning.backup_init import plan_init
+from kvmkeep.planning.backup_send import Storing, plan_send
+from kvmkeep.planning.backup_take import Beginning, plan_drop, plan_take
+from kvmkeep.planning.look_after import plan_look_after
+from kvmkeep.planning.snapshot_create import Wish, plan_create
+from tests.unit.planning.build import GIB, IMAGE, POLICY, VAULT, guest, spec
+from tests.unit.planning.rounds import reach
+
+MOMENT = "2026-11-23T07:10:34+00:00"
+SET = "20261123T0710Z"
+WEB = guest(data=GIB, backup=POLICY)
+SPEC = spec(WEB, repositories=(VAULT,))
+FOLDER = f"/var/lib/kvmkeep/backup/web/{SET}"
+
+
+def site(wanted: Spec = SPEC) -> FakeHost:
+    host = FakeHost()
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
+    reach(host, wanted)
+    host.libvirt.domains["web"].agent = True
+    for name in ("host.yaml", "guests/host.yaml"):
+        host.put(f"/etc/kvmkeep/{name}", b"x: y\n")
+    reach(host, wanted, lambda s, f: plan_init(s, f, wanted.repositories[0]))
+    return host
+
+
+def beginning(**changes: object) -> Beginning:
+    return replace(Beginning(guest=GuestName("web"), moment=MOMENT), **changes)
+
+
+def take(**changes: object) -> Callable[[Spec, Facts], Plan]:
+    return lambda s, f: plan_take(s, f, beginning(**changes))
+
+
+STORING = Storing(guest=GuestName("web"), moment=MOMENT, spec_dir="/etc/kvmkeep")
+
+
+def store(wanted: Spec, facts: Facts) -> Plan:
+    return plan_send(wanted, facts, STORING)
+
+
+def begun(wanted: Spec = SPEC) -> FakeHost:
+    host = site(wanted)
+    reach(host, wanted, take())
+    return host
+
+
+def commands(plan: Plan) -> list[Command]:
+    actions = (action for step in plan.steps for action in step.actions)
+    return [action for action in actions if isinstance(action, Command)]
+
+
+def reasons(plan: Plan) -> list[str]:
+    return [refusal.reason for refusal in plan.refusals]
+
+
+def snapshots(host: FakeHost) -> list[str]:
+    return [one.name for one in host.lvm.volumes.values() if one.origin]
+
+
+def seen(host: FakeHost, state: RepositoryState, said: str = "") -> Facts:
+    facts = host.facts(SPEC)
+    vault = RepositoryFacts(name="vault", state=state, said=said)
+    return replace(facts, backups=replace(facts.backups, repositories=(vault,)))
+
+
+def test_from_the_set_to_the_manifest_and_nothing_stays() -> None:
+    host = begun()
+    assert sorted(snapshots(host)) == [f"vm-web-{SET}", f"vm-web-data-{SET}"]
+    for name in snapshots(host):
+        assert "kvmkeep.backup=vault" in host.lvm.volumes[name].tags
+    steps = reach(host, SPEC, store)
+    assert [step.what.split(",")[0] for step in steps] == [
+        "keep its definition and its spec",
+        "store its disk root",
+        "store its disk data",
+        f"store the manifest: from then on {SET} is a backup",
+    ]
+    (vault,) = host.facts(SPEC).backups.repositories
+    (entry,) = vault.entries
+    assert (entry.guest, entry.moment, entry.level) == ("web", SET, "frozen")
+    assert [disk.disk for disk in entry.disks] == ["root", "data"]
+    assert entry.size == Size(5 * GIB)
+    reach(host, SPEC, plan_drop)
+    assert snapshots(host) == []
+    assert host.facts(SPEC).backups.staged == ()
+
+
+def test_what_the_manifest_tells() -> None:
+    host = begun()
+    reach(host, SPEC, store)
+    *disks, commit = host.restic.listed(VAULT.url)
+    made = json.loads(commit.files[f"{FOLDER}/manifest.json"])
+    assert (made["guest"], made["uuid"], made["level"]) == ("web", WEB.uuid, "frozen")
+    assert made["versions"]["engine"] == "restic 0.14.0"
+    assert [disk["object"] for disk in made["disks"]] == [one.id for one in disks]
+    assert [disk["source"] for disk in made["disks"]] == [
+        "/dev/rl_build/vm-web", "/dev/rl_build/vm-web-data",
+    ]  # fmt: skip
+    assert (made["started"], made["ended"]) == ("2026-11-23T07:10:40Z", "2026-11-23T07:11:40Z")
+    assert set(commit.files) == {
+        f"{FOLDER}/{name}"
+        for name in (
+            "manifest.json", "domain.xml", "guest.yaml", "host.yaml", "root.blocks",
+            "root.blocks.done", "data.blocks", "data.blocks.done",
+        )
+    }  # fmt: skip
+    assert b"canary" not in commit.files[f"{FOLDER}/manifest.json"]
+
+
+def test_variables_of_the_firmware_are_kept() -> None:
+    host = begun()
+    host.put("/var/lib/libvirt/qemu/nvram/web.fd", b"variables")
+    facts = host.facts(SPEC)
+    with_nvram = tuple(
+        replace(one, nvram="/var/lib/libvirt/qemu/nvram/web.fd") for one in facts.domains
+    )
+
+    def planner(wanted: Spec, now: Facts) -> Plan:
+        return store(wanted, replace(now, domains=with_nvram))
+
+    reach(host, SPEC, planner)
+    commit = host.restic.listed(VAULT.url)[-1]
+    assert commit.files[f"{FOLDER}/nvram.fd"] == b"variables"
+    assert json.loads(commit.files[f"{FOLDER}/manifest.json"])["nvram"] == "nvram.fd"
+
+
+def test_a_disk_is_sent_out_of_the_way_of_guests_and_no_faster_than_the_spec_says() -> None:
+    slow = replace(VAULT, rate=50 << 20)
+    wanted = replace(SPEC, repositories=(slow,))
+    (send, _) = [
+        one for one in commands(store(wanted, begun().facts(wanted))) if "send" in one.argv
+    ]
+    assert send.argv[:4] == ("nice", "--adjustment=10", "ionice", "--class=idle")
+    assert f"--rate={50 << 20}" in send.argv
+    assert f"--size={4 * GIB}" in send.argv
+    assert (send.progress, send.total_bytes) == (Progress.BLOCKS, 4 * GIB)
+    assert send.timeout >= 4 * GIB / (1 << 20)
+    crawling = replace(SPEC, repositories=(replace(VAULT, rate=1 << 18),))
+    plan = store(crawling, begun().facts(crawling))
+    (send, _) = [one for one in commands(plan) if "send" in one.argv]
+    assert send.timeout >= 4 * GIB / (1 << 17)
+
+
+def test_what_a_dead_run_has_left_goes_first() -> None:
+    host = begun()
+    reach(host, SPEC, store)
+    host.restic.listed(VAULT.url).pop()
+    host.put(f"{FOLDER}/left", b"x")
+    later = "2026-11-24T07:10:34+00:00"
+    reach(host, SPEC, take(moment=later))
+    assert sorted(snapshots(host)) == ["vm-web-20261124T0710Z", "vm-web-data-20261124T0710Z"]
+    assert host.facts(SPEC).backups.staged == ()
+    reach(host, SPEC, lambda s, f: plan_send(s, f, replace(STORING, moment=later)))
+    (vault,) = host.facts(SPEC).backups.repositories
+    assert [one.moment for one in vault.entries] == ["20261124T0710Z"]
+    assert vault.fragments == ()
+
+
+def test_a_set_of_somebody_else_is_none_of_ours() -> None:
+    host = site()
+    reach(host, SPEC, lambda s, f: plan_create(s, f, Wish(guests=("web",), moment=MOMENT)))
+    reach(host, SPEC, take(moment="2026-11-23T07:11:34+00:00"))
+    reach(host, SPEC, plan_drop)
+    assert sorted(snapshots(host)) == [f"vm-web-{SET}", f"vm-web-data-{SET}"]
+
+
+def test_a_snapshot_that_was_full_makes_no_backup() -> None:
+    host = begun()
+    host.lvm.volumes[f"vm-web-data-{SET}"].invalid = True
+    plan = store(SPEC, host.facts(SPEC))
+    assert reasons(plan) == [f"the set {SET} that was taken for its backup is no good: invalid"]
+    assert "make room" in plan.refusals[0].hint
+
+
+def test_a_set_that_is_not_whole_or_gone_makes_no_backup() -> None:
+    host = begun()
+    del host.lvm.volumes[f"vm-web-data-{SET}"]
+    assert "members missing" in reasons(store(SPEC, host.facts(SPEC)))[0]
+    del host.lvm.volumes[f"vm-web-{SET}"]
+    assert "is gone" in reasons(store(SPEC, host.facts(SPEC)))[0]
+
+
+def test_a_disk_that_the_repository_does_not_list_makes_no_backup() -> None:
+    host = begun()
+    plan = store(SPEC, host.facts(SPEC))
+    for step in plan.certain:
+        for action in step.actions:
+            assert isinstance(action, Command)
+            assert host.run(action).ok
+    host.restic.listed(VAULT.url).pop()
+    plan = store(SPEC, host.facts(SPEC))
+    assert [one.reason for one in plan.refusals] == [
+        "the object of disk data that was just stored is not listed"
+    ]
+    assert plan.steps == ()
+
+
+def test_where_there_is_no_room_for_full_snapshots_they_are_smaller() -> None:
+    host = site()
+    used = host.lvm.size - host.lvm.free
+    host.lvm.size = used + (10 << 30) + (2 << 30)
+    reach(host, SPEC, take())
+    sizes = {host.lvm.volumes[name].size for name in snapshots(host)}
+    assert sizes == {1 << 30}
+    small = site()
+    small.lvm.size = used + (10 << 30) + (100 << 20)
+    plan = plan_take(SPEC, small.facts(SPEC), beginning())
+    assert "the set needs" in reasons(plan)[0]
+    reach(small, SPEC, take(size=Size(40 << 20)))
+
+
+def test_what_dead_runs_have_left_is_counted_as_room() -> None:
+    host = begun()
+    host.lvm.size = host.lvm.size - host.lvm.free + (10 << 30)
+    reach(host, SPEC, take(moment="2026-11-24T07:10:34+00:00"))
+    assert len(snapshots(host)) == 2
+
+
+def test_a_volume_group_that_is_not_there() -> None:
+    host = site()
+    facts = replace(host.facts(SPEC), groups=())
+    assert "there is no such volume group" in [
+        one.reason for one in plan_take(SPEC, facts, beginning()).refusals
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (RepositoryState.ABSENT, "there is nothing at /srv/vault"),
+        (RepositoryState.WRONG_PASSWORD, "the password in /root/pw is not its password"),
+        (RepositoryState.UNSEEN, "it can't be reached or read: refused"),
+    ],
+)
+def test_a_repository_that_can_not_be_used(state: RepositoryState, reason: str) -> None:
+    facts = seen(site(), state, "refused")
+    for plan in (plan_take(SPEC, facts, beginning()), store(SPEC, facts)):
+        assert reasons(plan) == [reason]
+        assert plan.unready
+
+
+def test_a_repository_that_nobody_looked_at_is_a_bug() -> None:
+    facts = site().facts(SPEC)
+    facts = replace(facts, backups=replace(facts.backups, repositories=()))
+    with pytest.raises(AssertionError, match="was not looked at"):
+        plan_take(SPEC, facts, beginning())
+
+
+def test_guests_that_can_not_be_backed_up() -> None:
+    host = site()
+    none = spec(replace(WEB, backup=None), repositories=(VAULT,))
+    assert reasons(plan_take(none, host.facts(none), beginning())) == [
+        "the spec has no backup for it"
+    ]
+    gone = spec(repositories=(VAULT,))
+    assert reasons(plan_take(gone, host.facts(gone), beginning())) == ["the spec has no such guest"]
+    disk = FileDisk(name=Label("big"), path="/data/big.img", mount="/data", size=Size(GIB))
+    filed = spec(replace(WEB, disks=(*WEB.disks, disk)), repositories=(VAULT,))
+    assert reasons(plan_take(filed, host.facts(filed), beginning())) == [
+        "its disk /data/big.img is a file: there is no snapshot of it to read from"
+    ]
+
+
+def test_programs_that_are_missing() -> None:
+    host = site()
+    host.tools["restic"] = ""
+    facts = seen(host, RepositoryState.READY)
+    (refusal,) = plan_take(SPEC, facts, beginning()).refusals
+    assert refusal.subject == "program restic"
+    host.tools = {"kvmkeep": ""}
+    (refusal,) = plan_take(SPEC, seen(host, RepositoryState.READY), beginning()).refusals
+    assert "kvmkeep is not in the PATH" in refusal.reason
+
+
+def test_a_repository_is_made_only_where_there_is_none() -> None:
+    host = site()
+    assert plan_init(SPEC, host.facts(SPEC), VAULT) == Plan()
+    plan = plan_init(SPEC, seen(host, RepositoryState.ABSENT), VAULT)
+    assert plan.refusals == ()
+    assert [command.argv[-1] for command in commands(plan)] == ["init"]
+    for state in (RepositoryState.WRONG_PASSWORD, RepositoryState.UNSEEN):
+        assert plan_init(SPEC, seen(host, state), VAULT).refusals != ()
+
+
+def test_no_secret_is_in_a_command() -> None:
+    keyed: Repository = replace(VAULT, environment_file="/root/keys")
+    wanted = replace(SPEC, repositories=(keyed,))
+    plan = store(wanted, begun().facts(SPEC))
+    for command in commands(plan):
+        if "restic" in command.argv:
+            before = command.argv[: command.argv.index("restic")]
+            assert before[-4:] == (
+                "/usr/bin/kvmkeep",
+                "with-environment",
+                "--file=/root/keys",
+                "--",
+            )
+
+
+def test_the_watch_deletes_what_a_dead_run_has_left_and_nothing_of_a_living_one() -> None:
+    host = begun()
+    host.put(f"{FOLDER}/root.blocks", b"x")
+    host.backup_running = True
+    assert plan_look_after(SPEC, host.facts(SPEC)).steps == ()
+    host.backup_running = False
+    reach(host, SPEC, plan_look_after)
+    assert snapshots(host) == []
+    assert host.facts(SPEC).backups.staged == ()

@@ -112,7 +112,9 @@ class FakeHost:
             "systemd-run": self._systemd_run,
             "systemctl": self.systemd.systemctl,
             "restic": lambda argv: (
-                self._of_proof["restic"](argv, b"") if "check" in argv else self.restic.run(argv)
+                self._of_proof["restic"](argv, b"")
+                if "check" in argv or ("dump" in argv and not self.restic.repositories)
+                else self.restic.run(argv)
             ),
             "busctl": lambda argv: self.nm.busctl(argv, self.now),
         }

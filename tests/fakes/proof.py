@@ -29,6 +29,8 @@ class FakeRepository:
     broken: set[str] = field(default_factory=set)
     damaged: bool = False
     """Whether its structure is."""
+    instances: dict[str, str] = field(default_factory=dict)
+    """The instance-ids of the guests on the disks in it, by their paths."""
 
 
 @dataclass
@@ -68,7 +70,9 @@ class FakeProof:
         self.services[name] = words.rest
         place = words.rest[-1]
         self.host.mounts.add(place)
-        for one, files in self.repository.objects.items():
+        known = self.host.restic.repositories.get(words.rest[1].removeprefix("--repo="))
+        stored = {} if known is None else {one.id: one.files for one in known.objects}
+        for one, files in (self.repository.objects | stored).items():
             for path, content in files.items():
                 self.host.put(f"{place}/ids/{one}{path}", content)
         return 0, ""
@@ -132,16 +136,46 @@ class FakeProof:
 
     def _kvmkeep(self, argv: tuple[str, ...], stdin: bytes) -> tuple[int, str]:
         if argv[:2] == ("blocks", "verify"):
-            words = take_apart(argv[2:], values="--blocks --sha256", needs="--blocks --sha256")
+            words = take_apart(argv[2:], values="--blocks --sum", needs="--blocks --sum")
             (path,) = words.rest
-            if self.host.read(path) is None or self.host.read(words.one("--blocks")) is None:
+            there = self.host.lvm.at(path) is not None or self.host.read(path) is not None
+            if not there or self.host.read(words.one("--blocks")) is None:
                 return 7, "No such file or directory"
             return (9, "block 3 is not as it was") if self._is_broken(path) else (0, "")
+        if argv[:2] == ("blocks", "receive"):
+            return self._receive(argv[2:])
         if argv[0] not in {"rung", "guest-run"}:
             raise UnknownCommandError(str(argv))
         return really(argv, stdin, self.host)
 
+    def _receive(self, argv: tuple[str, ...]) -> tuple[int, str]:
+        """Write a disk to an LV that is not complete, or to a new file."""
+        words = take_apart(argv, values="--blocks --sum", needs="--blocks --sum")
+        target, program, *engine = words.rest
+        assert program == "restic"
+        assert engine[3:5] == ["dump", "--"], engine
+        data = self.repository.objects.get(engine[5], {}).get(engine[6])
+        if data is None or self.host.read(words.one("--blocks")) is None:
+            return 7, "it gave nothing of block 0"
+        if self._is_broken(engine[6]):
+            return 7, "block 3 is not what was read at the backup"
+        volume = self.host.lvm.at(target)
+        if volume is None:
+            if self.host.read(target) is not None:
+                return 7, "File exists"
+            self.host.put(target, data, 0o600)
+            return 0, ""
+        assert {"kvmkeep", "kvmkeep.state=filling"} <= volume.tags, volume.tags
+        assert not self.host.lvm.is_open(volume.name)
+        volume.holds, volume.used = data, volume.size
+        volume.instance = self.repository.instances.get(engine[6], "")
+        volume.overwrite(0, volume.size)
+        return 0, ""
+
     def _restic(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        if argv[3] == "dump":
+            data = self.repository.objects.get(argv[5], {}).get(argv[6])
+            return (1, "cannot dump file") if data is None else (0, data.decode())
         assert argv[3:] == ("check", "--no-lock"), argv
         return (1, "Fatal: repository contains errors") if self.repository.damaged else (0, "")
 

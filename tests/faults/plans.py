@@ -47,6 +47,8 @@ from kvmkeep.model.spec import (
 from kvmkeep.model.tweak import Tweak
 from kvmkeep.model.units import GuestName, Label, Mac, Size
 from kvmkeep.planning.autostart import plan_autostart
+from kvmkeep.planning.backup_restore import Restoring as BringingBack
+from kvmkeep.planning.backup_restore import plan_restore as plan_bring_back
 from kvmkeep.planning.backup_send import Storing, plan_send
 from kvmkeep.planning.backup_take import Beginning, plan_drop, plan_take
 from kvmkeep.planning.clone import Cloning, plan_clone
@@ -119,6 +121,8 @@ class Case:
     """Whether nothing wears our marks in the end."""
     proven: bool = False
     """Whether there is a good verdict on web's backup."""
+    restored: bool = False
+    """Whether disks lie in the trash, and the guest goes on with others."""
 
 
 def first_guest() -> Case:
@@ -572,6 +576,22 @@ def proving_a_backup_after_a_killed_proof() -> Case:
     return Case(host=host, spec=site, planner=prover(host, subject), proven=True)
 
 
+def restoring_a_backup() -> Case:
+    host, site, subject = site_with_backup(a_host())
+    (one,) = site.guests
+    host.libvirt.domains["web"].end("shutdown")
+    for number, disk in enumerate(one.volumes):
+        path = f"/web/{disk.name}.raw"
+        host.proof.repository.objects[f"0{number}" * 32][path] = host.lvm.volumes[disk.lv].holds
+    host.proof.repository.instances["/web/root.raw"] = one.uuid
+    wish = BringingBack(subject=subject, guest=one, asked="2026-11-27T14:00:00Z")
+    return Case(
+        host=host, spec=site, off=("web",), restored=True,
+        planner=lambda wanted, facts: plan_bring_back(wanted, facts, wish),
+        trash=tuple(f"trash-20261127T1400Z-{disk.lv}" for disk in one.volumes),
+    )  # fmt: skip
+
+
 def copying_out_of_a_running_guest() -> Case:
     return copying_out(running=True)
 
@@ -976,7 +996,7 @@ PLANS = (
     snapshot_of_frozen_guest, snapshot_of_suspended_guest, snapshot_of_guest_that_is_off,
     deleting_a_set, deleting_expired_sets, extending_snapshots_that_fill,
     reverting_a_running_guest, reverting_and_keeping_what_was, renaming,
-    proving_a_backup_after_a_killed_proof,
+    proving_a_backup_after_a_killed_proof, restoring_a_backup,
     inspecting_a_running_guest, copying_out_of_a_running_guest, copying_out_of_a_guest_that_is_off,
     cloning_a_running_guest, cloning_a_guest_that_is_off, cloning_a_set,
     tweaking_a_guest, tweaking_addresses, tweaking_a_copy_of_an_image, copying_in,
@@ -1137,7 +1157,7 @@ def in_service(host: FakeHost, case: Case) -> None:
     assert {volume.name for volume in ours(host)} == lvs | sets | {*case.trash, *case.kept}
     trashed = {v.name for v in ours(host) if [t for t in v.tags if "trash" in t or "was" in t]}
     assert trashed == {*case.trash}
-    kept = any(name.endswith("-vm-web") for name in case.trash)
+    kept = any(name.endswith("-vm-web") for name in case.trash) and not case.restored
     assert kept is any("/trash/" in path for path in host.files)
     for volume in ours(host):
         assert not [tag for tag in volume.tags if "held" in tag or "start" in tag], volume.tags

@@ -46,6 +46,7 @@ class Stages(Struct, frozen=True, kw_only=True):
     libvirt: Libvirt | None = None
     lock: Lock | None = None
     backup_lock: Lock | None = None
+    proof_lock: Lock | None = None
     journals: Journals | None = None
     observe: Callable[[Spec | None], Facts] | None = None
     vitals: Callable[[], Vitals] | None = None

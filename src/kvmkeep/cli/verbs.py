@@ -47,7 +47,7 @@ VERBS: dict[str, str] = {
     "copy-in": "copy files into the disk of a guest that is off",
     "tweak": "change passwords, keys, addresses and more in a disk, offline",
     "shell": "open a rescue shell with the tree of a guest",
-    "backup": "make backups of guests, and list and show them",
+    "backup": "make backups of guests, list and prove them",
     "observe": "print what is found on this host",
     "journal": "tell what earlier runs did",
     "schema": "print the spec's JSON Schema, for editors",
@@ -73,10 +73,14 @@ SUBVERBS: dict[str, dict[str, str]] = {
         "run": "back guests up, one after the other",
         "list": "list the backups of guests",
         "show": "show one backup",
+        "prove": "start a guest from its backup, where nobody can notice it",
+        "restore": "bring a guest's disks back; what is there is kept",
         "init": "make a repository for backups",
     },
     "blocks": {
         "send": "read a disk, and feed it to a program that stores it",
+        "receive": "write a disk as a program gives it, each block checked before",
+        "verify": "compare a disk with its block list",
     },
     "trash": {
         "list": "list what lies in the trash, and what it takes",

@@ -77,6 +77,8 @@ TAG_TRASH = "kvmkeep.trash="
 """Since when (`utc_stamp`) an LV lies in the trash, or is on its way there or back."""
 TAG_WAS = "kvmkeep.was="
 """On an LV in the trash: its name before."""
+TAG_RESTORE = "kvmkeep.restore="
+"""On an LV: from which backup, and by which run, its content is; `MOMENT/STAMP`."""
 TAG_BACKUP = "kvmkeep.backup="
 """On a snapshot: into which repository its set is to be backed up; worth nothing afterwards."""
 
@@ -116,6 +118,8 @@ FITTINGS_DIR = RUN_DIR + "/fittings"
 LOCK_FILE = RUN_DIR + "/lock"
 BACKUP_LOCK = RUN_DIR + "/backup.lock"
 """Held as long as a run makes backups: what it has of them is no leftover."""
+PROOF_LOCK = RUN_DIR + "/proof.lock"
+"""Held as long as a run proves a backup: other verbs go on beside it, another proof does not."""
 CONSOLE_DIR = "/var/log/libvirt/qemu"
 
 LONGEST_MAPPED_NAME = 127

@@ -134,7 +134,7 @@ def _data_step(climb: Climb) -> Step:
             climb, BLOCKS + one.disk,
             (
                 climb.program, "blocks", "verify", parts.data(one.disk),
-                f"--blocks={parts.beside(one.blocks)}", f"--sha256={one.blocks_sha256}",
+                f"--blocks={parts.beside(one.blocks)}", f"--sum={one.blocks_sha256}",
             ),
             f"compare disk {one.disk} with what was read at the backup",
             limit=int(long_enough(one.size)),

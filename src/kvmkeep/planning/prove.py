@@ -10,7 +10,6 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from kvmkeep.model.backup import BackupEntry, Manifest, Repository
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Noun, Plan, Refusal, Step
@@ -19,6 +18,7 @@ from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size, check_lv_name
 from kvmkeep.planning import guards
+from kvmkeep.planning.backup_fetch import Subject
 from kvmkeep.planning.engine import driver
 from kvmkeep.planning.marks import full_name
 from kvmkeep.planning.proof_domain import CannotProveError, has_agent, memory_of, proof_xml
@@ -29,18 +29,6 @@ from kvmkeep.planning.scene import Scene, make_scene
 _PATIENCE = 300
 _LITTLE = Size(256 << 20)
 """A guest is not started with less memory than this, unless it has less itself."""
-
-
-class Subject(Struct, frozen=True, kw_only=True):
-    """What is proven: a backup as its repository has it, and where that is.
-
-    `xml` is the guest's definition, as it is stored with the manifest.
-    """
-
-    repository: Repository
-    entry: BackupEntry
-    manifest: Manifest
-    xml: str
 
 
 class Proving(Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from kvmkeep.model.names import (
     TAG_DISK,
     TAG_GUEST,
     TAG_OURS,
+    TAG_RESTORE,
     TAG_TRASH,
     console_log,
     lv_tags,
@@ -103,16 +104,29 @@ def _disk_refusals(scene: Scene, guest: Guest, disk: LvDisk) -> list[Refusal]:
         return []
     if at is Stage.FOREIGN:
         return [_foreign(guest, volume)]
-    clone = tag_value(volume, TAG_CLONE)
-    if at is Stage.FILLING and clone:
-        reason = f"{lv} is to become a copy of {clone}'s disk, and is not complete"
-        hint = f"finish that: kvmkeep clone {clone} {guest.name}"
-        return [Refusal(subject=subject, reason=reason, hint=hint)]
+    if at is Stage.FILLING and (going := _going_on(guest, volume)) is not None:
+        return [going]
     if at is Stage.FILLING and volume.opened:
         reason = f"{lv} is to be written, but something holds it open"
         hint = f"see who: `lsof /dev/{lv}`, `dmsetup ls --tree`; if it is a guest, shut it down"
         return [Refusal(subject=subject, reason=reason, hint=hint)]
     return []
+
+
+def _going_on(guest: Guest, volume: Volume) -> Refusal | None:
+    """Refuse an LV whose content comes from elsewhere: it is not made from an image."""
+    subject, lv = f"guest {guest.name}", f"{volume.vg}/{volume.name}"
+    clone = tag_value(volume, TAG_CLONE)
+    moment = tag_value(volume, TAG_RESTORE).partition("/")[0]
+    if clone:
+        reason = f"{lv} is to become a copy of {clone}'s disk, and is not complete"
+        hint = f"finish that: kvmkeep clone {clone} {guest.name}"
+        return Refusal(subject=subject, reason=reason, hint=hint)
+    if moment:
+        reason = f"{lv} is coming back from the backup {moment}, and is not complete"
+        hint = f"finish that: kvmkeep backup restore {guest.name}@{moment}"
+        return Refusal(subject=subject, reason=reason, hint=hint)
+    return None
 
 
 def _foreign(guest: Guest, volume: Volume) -> Refusal:

@@ -1,0 +1,95 @@
+"""`kvmkeep backup prove`: start a guest from its backup, where nobody can notice it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, to_builtins
+
+from kvmkeep.cli.backup_subject import add_backup, subject_of
+from kvmkeep.cli.consent import add_dry_run
+from kvmkeep.cli.goal import demand_own_libvirt, dry_run, reach_alone
+from kvmkeep.errors import DIFFERENCES_FOUND, Unready
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.backup import Proof
+    from kvmkeep.model.facts import Facts
+    from kvmkeep.model.plan import Plan
+    from kvmkeep.model.spec import Spec
+
+VERB = "backup prove"
+
+
+class Args(Struct, frozen=True, kw_only=True):
+    """Which backup, in which repositories."""
+
+    backup: str
+    repository: tuple[str, ...]
+    dry_run: bool
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    add_backup(parser)
+    add_dry_run(parser)
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Prove it, and print the verdict."""
+    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
+    from kvmkeep.host.lock import Lock  # noqa: PLC0415
+    from kvmkeep.model.names import PROOF_LOCK, second_stamp  # noqa: PLC0415
+    from kvmkeep.observe.proof import kept_proof, look_at_run  # noqa: PLC0415
+    from kvmkeep.planning.prove import Proving, plan_prove  # noqa: PLC0415
+
+    subject = subject_of(args.backup, args.repository, ctx, ctx.spec())
+    asked = utc_now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    name, stamp = subject.entry.guest, second_stamp(asked)
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        door = ctx.door()
+        seen = look_at_run(door, name, stamp)
+        kept = kept_proof(door, name, subject.entry.moment)
+        return plan_prove(
+            spec,
+            facts,
+            Proving(
+                subject=subject,
+                asked=asked,
+                run=stamp,
+                ladder=seen.ladder,
+                kept=kept is not None and kept.time == asked,
+                stray=seen.stray,
+            ),
+        )
+
+    if args.dry_run:
+        return dry_run(planner, (), ctx)
+    demand_own_libvirt(VERB, ctx)
+    reach_alone(VERB, planner, ctx, lock=ctx.stages.proof_lock or Lock(PROOF_LOCK))
+    proof = kept_proof(ctx.door(), name, subject.entry.moment)
+    if proof is None:
+        raise Unready("the verdict can't be read", hint="run it again")
+    if ctx.json:
+        ctx.print_json({"proof": to_builtins(proof)})
+    else:
+        ctx.streams.result(text(proof))
+    return 0 if proof.proven else DIFFERENCES_FOUND
+
+
+def text(proof: Proof) -> str:
+    """Return a verdict for a person."""
+    from kvmkeep.report.clean import one_line  # noqa: PLC0415
+
+    wide = max((len(rung.name) for rung in proof.rungs), default=0)
+    lines = [
+        f"  {rung.name.ljust(wide)}  {'held' if rung.held else 'FELL'}  {rung.seconds:8.1f} s"
+        + (f"  {one_line(rung.detail)}" if rung.detail else "")
+        for rung in proof.rungs
+    ]
+    verdict = "is proven" if proof.proven else "did NOT prove good"
+    head = f"Backup {proof.guest}@{proof.moment} in {proof.repository} {verdict}."
+    return "\n".join([head, *lines, f"  the console's last screen: {proof.screen}"])

@@ -1,0 +1,125 @@
+"""`kvmkeep backup restore`: a guest's disks come back from a backup; what is there is kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from kvmkeep.cli.backup_subject import add_backup, stored_file, subject_of
+from kvmkeep.cli.consent import add_consent
+from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.errors import SpecError, Unready, UsageError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.facts import Facts
+    from kvmkeep.model.plan import Plan
+    from kvmkeep.model.spec import Guest, Spec
+    from kvmkeep.planning.backup_fetch import Subject
+    from kvmkeep.planning.backup_restore import Restoring
+
+VERB = "backup restore"
+
+
+class Args(Struct, frozen=True, kw_only=True):
+    """Which backup, and which of its disks; `to` is a file for that one disk."""
+
+    backup: str
+    repository: tuple[str, ...]
+    disk: str
+    to: str
+    yes: bool
+    dry_run: bool
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    add_backup(parser)
+    parser.add_argument("--disk", metavar="NAME", default="", help="only this disk")
+    parser.add_argument(
+        "--to", metavar="FILE", default="",
+        help="write the disk into this new file, and leave the guest as it is",
+    )  # fmt: skip
+    add_consent(parser)
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Show the plan, ask, and bring them back; the guest stays off."""
+    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
+    from kvmkeep.planning.backup_restore import plan_restore  # noqa: PLC0415
+
+    if args.to and not args.disk:
+        raise UsageError("--to takes one disk", hint="name it: --disk root --to FILE")
+    spec = ctx.spec()
+    subject = subject_of(args.backup, args.repository, ctx, spec)
+    if args.to:
+        return _to_file(args, ctx, subject)
+    restoring = _wish(subject, ctx, spec, utc_now().isoformat(), args.disk)
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        return plan_restore(spec, facts, restoring)
+
+    if args.dry_run:
+        return dry_run(planner, (), ctx)
+    return reach(VERB, planner, (), ctx, yes=args.yes)
+
+
+def _to_file(args: Args, ctx: Context, subject: Subject) -> int:
+    import posixpath  # noqa: PLC0415
+
+    from kvmkeep.planning.backup_file import DiskToFile, plan_to_file  # noqa: PLC0415
+
+    path = posixpath.abspath(args.to)
+    if ctx.door().look(path) is not None:
+        raise UsageError(f"{path} is there already", hint="name a new file")
+    wish = DiskToFile(subject=subject, disk=args.disk, path=path)
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        there = ctx.door().look(path) is not None
+        return plan_to_file(spec, facts, wish, there=there)
+
+    if args.dry_run:
+        return dry_run(planner, (), ctx)
+    return reach(VERB, planner, (), ctx, yes=True)
+
+
+def _wish(subject: Subject, ctx: Context, spec: Spec, asked: str, only: str) -> Restoring:
+    """Return what is asked for: of a guest of the spec, or of one with its file in the backup."""
+    import posixpath  # noqa: PLC0415
+
+    from kvmkeep.planning.backup_restore import Restoring  # noqa: PLC0415
+
+    name = subject.entry.guest
+    guest = next((one for one in spec.guests if one.name == name), None)
+    if guest is not None:
+        return Restoring(subject=subject, guest=guest, asked=asked, only=only)
+    if only:
+        raise UsageError(f"the spec has no guest {name}", hint="restore it whole, or use --to")
+    content = stored_file(subject, subject.manifest.guest_spec, ctx)
+    file = f"guests/{name}.yaml"
+    return Restoring(
+        subject=subject,
+        guest=_as_it_will_be(ctx, file, content, name),
+        asked=asked,
+        file=posixpath.abspath(f"{ctx.spec_dir}/{file}"),
+        content=content,
+    )
+
+
+def _as_it_will_be(ctx: Context, file: str, content: bytes, name: str) -> Guest:
+    """Return what the spec will say of the guest; raises SpecError where it would have mistakes."""
+    from kvmkeep.spec.load import load  # noqa: PLC0415
+
+    try:
+        after = load(ctx.spec_dir, ctx.door(), also={file: content})
+    except SpecError as error:
+        hint = f"write {ctx.spec_dir}/{file} by hand, then restore it again"
+        text = f"with the guest's file back, the spec would have mistakes:\n{error.message}"
+        raise SpecError(text, hint=hint) from error
+    found = next((one for one in after.guests if one.name == name), None)
+    if found is None:
+        raise Unready(f"the guest's file in the backup is not that of {name}")
+    return found

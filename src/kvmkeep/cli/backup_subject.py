@@ -1,0 +1,59 @@
+"""The backup that a verb is about: chosen on the command line, and read from its repository."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kvmkeep.cli.backup_choice import look_into, parse_choice, pick
+from kvmkeep.cli.backup_show import read_manifest
+from kvmkeep.errors import Unready
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.spec import Spec
+    from kvmkeep.planning.backup_fetch import Subject
+
+
+def add_backup(parser: ArgumentParser) -> None:
+    """Add the words that choose one backup."""
+    parser.add_argument(
+        "backup", metavar="GUEST[@TIME]", help="the backup, as `list` names it; default: the last"
+    )
+    parser.add_argument(
+        "--repository", metavar="NAME", action="append", default=[],
+        help="only in this repository; may be given several times",
+    )  # fmt: skip
+
+
+def subject_of(backup: str, repositories: tuple[str, ...], ctx: Context, spec: Spec) -> Subject:
+    """Return the backup that is meant, with what stands in it; raises UsageError and Unready."""
+    from kvmkeep.model.units import Label  # noqa: PLC0415
+    from kvmkeep.planning.backup_fetch import Subject  # noqa: PLC0415
+
+    guest, moment = parse_choice(backup)
+    found = look_into(ctx, spec, repositories)
+    entry = pick((one for each in found for one in each.entries), guest, moment)
+    manifest = read_manifest(ctx, spec, entry)
+    subject = Subject(
+        repository=spec.repository(Label(entry.repository)), entry=entry, manifest=manifest, xml=""
+    )
+    xml = stored_file(subject, manifest.xml, ctx).decode("utf-8", "replace")
+    return Subject(repository=subject.repository, entry=entry, manifest=manifest, xml=xml)
+
+
+def stored_file(subject: Subject, name: str, ctx: Context) -> bytes:
+    """Return a file that is stored with a manifest; raises Unready."""
+    from kvmkeep.host.repositories import read  # noqa: PLC0415
+    from kvmkeep.host.tools import Unanswered  # noqa: PLC0415
+
+    door, entry = ctx.door(), subject.entry
+    program = door.which("kvmkeep")
+    try:
+        return read(
+            door, subject.repository, program, one=entry.manifest, path=f"{entry.path}/{name}"
+        )
+    except Unanswered as error:
+        problem = error.problem
+        raise Unready(f"{problem.what}: {problem.reason}", hint=problem.hint) from error

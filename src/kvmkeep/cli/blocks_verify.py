@@ -1,0 +1,46 @@
+"""`kvmkeep blocks verify`: compare a disk with the block list of its backup."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from kvmkeep.errors import DIFFERENCES_FOUND
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+
+
+class Args(Struct, frozen=True, kw_only=True):
+    """Which disk or file, and which list."""
+
+    device: str
+    blocks: str
+    sum: str
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("device", metavar="DEVICE", help="the disk, or a file with its data")
+    parser.add_argument("--blocks", metavar="FILE", required=True, help="its block list")
+    parser.add_argument(
+        "--sum", metavar="SUM", default="", help="what the block list's own SHA-256 has to be"
+    )
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Compare them, and tell how far it is; each difference is counted, the first are named."""
+    from kvmkeep.host.blocks_verify import compare, read_list  # noqa: PLC0415
+
+    blocks = read_list(args.blocks, args.sum)
+    total = blocks.size.bytes
+    found = compare(
+        args.device, blocks, lambda done: ctx.streams.result(f"{done} of {total} bytes")
+    )
+    if not found.count:
+        return 0
+    ctx.streams.talk(f"kvmkeep: {args.device}: {found}")
+    return DIFFERENCES_FOUND

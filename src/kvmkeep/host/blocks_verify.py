@@ -1,0 +1,112 @@
+"""A disk compared with the block list of its backup, block by block."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import stat
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from kvmkeep.errors import Unready
+from kvmkeep.host.files import read_file
+from kvmkeep.model.blocks import BLOCK, LONGEST, ZERO, BlockList, parse_blocks
+
+_ZEROS = bytes(BLOCK)
+_TELL_EVERY = 16
+"""Blocks between two tellings."""
+_MOST_NAMED = 3
+
+
+class Differences(Struct, frozen=True, kw_only=True):
+    """How a comparison ended: how many blocks are other ones, and words about the first of them."""
+
+    count: int
+    of: int
+    named: tuple[str, ...]
+
+    def __str__(self) -> str:
+        more = "; ..." if self.count > len(self.named) else ""
+        return (
+            f"{self.count} of {self.of} blocks are not as they were: {'; '.join(self.named)}{more}"
+        )
+
+
+def read_list(path: str, sha256: str = "") -> BlockList:
+    """Return a block list; raises Unready where it is not whole, or not the one with this sum."""
+    try:
+        content = read_file(path, LONGEST)
+    except OSError as error:
+        raise Unready(f"{path} can't be read: {error.strerror}") from error
+    if content is None:
+        raise Unready(f"there is no file {path}")
+    if sha256 and hashlib.sha256(content).hexdigest() != sha256:
+        raise Unready(f"{path} is not the block list that was written at the backup")
+    try:
+        return parse_blocks(content.decode("ascii", "replace"))
+    except ValueError as error:
+        raise Unready(f"{path}: {error}") from error
+
+
+def sum_of(block: bytes | memoryview) -> str:
+    """Return what a block list has for a block."""
+    return ZERO if block == _ZEROS[: len(block)] else hashlib.sha256(block).hexdigest()
+
+
+def compare(path: str, blocks: BlockList, tell: Callable[[int], None]) -> Differences:
+    """Read a disk to its end and compare it; `tell` hears of the bytes that were read.
+
+    A block that can't be read is another one. A block device is read past the host's memory: what
+    counts is what is on the disk. Raises Unready where it can't be opened, or is too small.
+    """
+    bad: list[str] = []
+    count = 0
+    descriptor = _open(path, blocks.size.bytes)
+    try:
+        with mmap.mmap(-1, BLOCK) as buffer:
+            for number, wanted in enumerate(blocks.sums):
+                wrong = _wrong(descriptor, buffer, number, blocks.length(number), wanted)
+                if wrong:
+                    count += 1
+                    bad += [wrong] if len(bad) < _MOST_NAMED else []
+                if number % _TELL_EVERY == 0 or number + 1 == len(blocks.sums):
+                    tell(number * BLOCK + blocks.length(number))
+    finally:
+        os.close(descriptor)
+    return Differences(count=count, of=len(blocks.sums), named=tuple(bad))
+
+
+def _open(path: str, size: int) -> int:
+    flags = os.O_RDONLY | os.O_CLOEXEC
+    try:
+        if stat.S_ISBLK(os.stat(path).st_mode):
+            flags |= os.O_DIRECT
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        raise Unready(f"{path} can't be opened: {error.strerror}") from error
+    there = os.lseek(descriptor, 0, os.SEEK_END)
+    if there < size:
+        os.close(descriptor)
+        raise Unready(f"{path} has {there} bytes instead of {size}")
+    return descriptor
+
+
+def _wrong(descriptor: int, buffer: mmap.mmap, number: int, length: int, wanted: str) -> str:
+    """Return what is wrong with a block; empty if nothing is."""
+    at = f"block {number} (at {number * (BLOCK >> 20)} MiB)"
+    view = memoryview(buffer)[:length]
+    try:
+        got = 0
+        while got < length:
+            more = os.preadv(descriptor, [view[got:]], number * BLOCK + got)
+            if not more:
+                return f"{at} ends too early"
+            got += more
+        os.posix_fadvise(descriptor, number * BLOCK, length, os.POSIX_FADV_DONTNEED)
+        return "" if sum_of(view) == wanted else f"{at} is another one"
+    except OSError as error:
+        return f"{at} can't be read: {error.strerror}"
+    finally:
+        view.release()

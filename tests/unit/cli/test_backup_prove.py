@@ -1,0 +1,64 @@
+"""`backup prove`, from the command line down to a host in memory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from unit.cli.test_backup import BackupSite
+from unit.planning.proven import leftovers
+
+from kvmkeep.host.lock import Lock
+
+
+@pytest.fixture
+def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> BackupSite:
+    made = BackupSite(tmp_path)
+    made.stages = replace(made.stages, proof_lock=Lock(str(tmp_path / "proof.lock")))
+    assert made.line("apply", "--yes") == 0
+    made.host.libvirt.domains["web"].agent = True
+    assert made.line("backup", "init", "vault") == 0
+    assert made.line("backup", "run", "web") == 0
+    capsys.readouterr()
+    return made
+
+
+def test_a_backup_that_was_made_is_proven(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("backup", "prove", "web", "--dry-run") == 0
+    assert "start it as kvmkeep-proof-web" in " ".join(capsys.readouterr().out.split())
+    assert site.line("backup", "prove", "web") == 0
+    told = capsys.readouterr()
+    assert "is proven." in told.out
+    assert "blocks-root" in told.out
+    assert "FELL" not in told.out
+    assert leftovers(site.host) == []
+    assert site.line("backup", "prove", "web", "--json") == 0
+    proof = json.loads(capsys.readouterr().out)["proof"]
+    assert proof["proven"]
+    assert {one["name"]: one["held"] for one in proof["rungs"]}["mounts"]
+
+
+def test_a_broken_one_is_told_and_is_no_failed_step(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.host.proof.repository.broken.add("/web/root.raw")
+    assert site.line("backup", "prove", "web") == 9
+    told = capsys.readouterr().out
+    assert "did NOT prove good." in told
+    assert "FELL" in told
+    assert "block 3 is not as it was" in told
+    assert leftovers(site.host) == []
+
+
+def test_what_is_not_there_can_not_be_proven(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("backup", "prove", "web@20200101T0000Z") == 2
+    assert "no backup of 20200101T0000Z" in capsys.readouterr().err
+    site.host.restic.repositories["/srv/vault"].trouble = "Fatal: unreachable"
+    assert site.line("backup", "prove", "web") in {2, 5}
+    assert "unreachable" in capsys.readouterr().err

@@ -1,0 +1,113 @@
+"""`backup restore`, from the command line down to a host in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from unit.cli.test_backup import BackupSite
+
+from kvmkeep.model.command import WriteFile
+
+
+@pytest.fixture
+def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> BackupSite:
+    made = BackupSite(tmp_path)
+    assert made.line("apply", "--yes") == 0
+    made.host.libvirt.domains["web"].agent = True
+    assert made.line("backup", "init", "vault") == 0
+    for name in ("host.yaml", "guests/web.yaml"):
+        path = f"{made.spec_dir}/{name}"
+        made.host.put(path, Path(path).read_bytes())
+    assert made.line("backup", "run", "web") == 0
+    made.host.proof.repository.objects = {
+        one.id: one.files for one in made.host.restic.listed("/srv/vault")
+    }
+    made.host.libvirt.domains["web"].end("shutdown")
+    capsys.readouterr()
+    return made
+
+
+def test_a_guest_that_is_off_gets_its_disks_back(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("backup", "restore", "web", "--dry-run") == 0
+    assert "and read it again" in capsys.readouterr().out
+    assert site.line("backup", "restore", "web", "--yes") == 0
+    assert "Done:" in capsys.readouterr().out
+    assert len(site.host.lvm.volumes) == 2
+    assert site.line("trash", "list") == 0
+    assert "web-" in capsys.readouterr().out
+
+
+def test_a_running_guest_and_nobody_to_ask_are_refused(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("backup", "restore", "web") == 2
+    assert site.line("start", "web") == 0
+    assert site.line("backup", "restore", "web", "--yes") == 4
+    assert "it runs, on the disks that would go" in capsys.readouterr().err
+
+
+def test_one_disk_into_a_file_beside_a_running_guest(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("start", "web") == 0
+    words = ("backup", "restore", "web", "--disk", "root", "--to")
+    assert site.line(*words, "/srv/root.raw", "--dry-run") == 0
+    assert site.line(*words, "/srv/root.raw") == 0
+    assert "/srv/root.raw" in site.host.files
+    assert not [path for path in site.host.files if ".part" in path or "/restore/" in path]
+    assert site.line(*words, "/srv/root.raw") == 2
+    assert "is there already" in capsys.readouterr().err
+    assert site.line("backup", "restore", "web", "--to", "/srv/x.raw") == 2
+    assert site.line("backup", "restore", "web", "--disk", "logs", "--to", "/srv/x.raw") == 4
+    assert "it has no disk logs" in capsys.readouterr().err
+    site.host.proof.repository.broken.add("/web/root.raw")
+    assert site.line(*words, "/srv/other.raw") == 7
+    assert "is not what was read at the backup" in capsys.readouterr().err
+    assert not [path for path in site.host.files if "other.raw" in path]
+
+
+def lose(site: BackupSite) -> None:
+    """Lose the guest with all that is known of it."""
+
+    def write(file: WriteFile) -> None:
+        if file.path.startswith(site.spec_dir):
+            Path(file.path).write_bytes(file.content)
+        site.host.write(file)
+
+    site.door.write = write  # type: ignore[method-assign]
+    del site.host.libvirt.domains["web"]
+    del site.host.lvm.volumes["vm-web"]
+    Path(f"{site.spec_dir}/guests/web.yaml").unlink()
+
+
+def test_a_guest_that_is_lost_with_its_file_comes_back(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(site)
+    assert site.line("backup", "restore", "web", "--disk", "root", "--yes") == 2
+    assert site.line("backup", "restore", "web", "--yes") == 0
+    assert b"vault" in Path(f"{site.spec_dir}/guests/web.yaml").read_bytes()
+    assert "web" in site.host.libvirt.domains
+    capsys.readouterr()
+    assert site.line("apply", "--yes") == 0
+    assert site.line("start", "web") == 0
+
+
+def test_a_file_that_would_spoil_the_spec_is_refused(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(site)
+    objects = site.host.restic.listed("/srv/vault")
+    (stored,) = [one for one in objects if "manifest" in one.tags]
+    (path,) = [one for one in stored.files if one.endswith("/guest.yaml")]
+    stored.files[path] = b"image: none\n"
+    assert site.line("backup", "restore", "web", "--yes") == 3
+    assert "with the guest's file back" in capsys.readouterr().err
+    stored.files[path] = b"name: shop\n" + (
+        site.host.files[f"{site.spec_dir}/guests/web.yaml"].content
+    )
+    assert site.line("backup", "restore", "web", "--yes") == 5
+    assert "not that of web" in capsys.readouterr().err

@@ -56,9 +56,10 @@ VERBS: dict[str, str] = {
     "rung": "try one rung of a proof, and keep how that went",
     "guest-run": "run a program in a guest by its agent",
     "with-environment": "run a program with the variables that a file holds",
+    "neighbour": "ask whether somebody has an IPv6 address",
 }
 
-INNER = frozenset({"blocks", "guest-run", "rung", "with-environment"})
+INNER = frozenset({"blocks", "guest-run", "neighbour", "rung", "with-environment"})
 """Verbs that the steps of others are made of: they can be typed, but `--help` leaves them out."""
 
 SUBVERBS: dict[str, dict[str, str]] = {

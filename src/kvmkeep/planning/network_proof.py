@@ -7,7 +7,7 @@ import re
 from msgspec.structs import replace
 
 from kvmkeep.model.command import Command, Poll
-from kvmkeep.model.spec import Network
+from kvmkeep.model.spec import Address, Network
 from kvmkeep.planning.scene import Scene
 
 LIMIT = 4.0
@@ -56,15 +56,28 @@ def ways_out(scene: Scene, network: Network, *, new_port: bool) -> tuple[Poll, .
             _poll(("ping", "-c", "1", "-W", "2", peer), "", f"{peer} to answer, logged in by SSH")
             for peer in management.peers
         )
-    gateway = network.gateway
-    if gateway is not None and gateway.version == 4:
-        # The host has no address there: it asks as one does who looks for a free one (RFC 5227).
-        probe = ("arping", "-D", "-q", "-c", "3", "-w", "2", "-I", network.bridge, str(gateway))
-        poll = _poll(probe, "", f"the gateway {gateway} of network {network.name} to answer")
+    if network.gateway is not None:
+        message = f"the gateway {network.gateway} of network {network.name} to answer"
         silent = 2 * network.forward_delay if network.stp and new_port else 0
-        command = replace(poll.command, ok=(_DUPLICATE,))
-        polls.append(replace(poll, command=command, limit=LIMIT + silent))
+        poll = replace(_poll((), "", message), limit=LIMIT + silent)
+        argv, ok = _asks_gateway(scene, network, network.gateway)
+        polls.append(replace(poll, command=replace(poll.command, argv=argv, ok=ok)))
     return tuple(polls)
+
+
+def _asks_gateway(
+    scene: Scene, network: Network, gateway: Address
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return what asks a network's own gateway, and how it ends where that answers.
+
+    The host has no address there: it asks as one does who looks for a free one (RFC 5227; for
+    IPv6, where no tool does that, RFC 4862).
+    """
+    if gateway.version == 4:
+        asks = ("arping", "-D", "-q", "-c", "3", "-w", "2", "-I", network.bridge, str(gateway))
+        return asks, (_DUPLICATE,)
+    program = scene.facts.units.program or "kvmkeep"
+    return (program, "neighbour", network.bridge, str(gateway)), (0,)
 
 
 def longest(polls: tuple[Poll, ...]) -> int:

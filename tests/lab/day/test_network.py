@@ -210,6 +210,19 @@ def test_killed_in_the_window(site: Host) -> None:
     nothing_is_left(site)
 
 
+def test_an_ipv6_gateway_is_asked_on_a_bridge_without_an_address(site: Host) -> None:
+    here, nobody = "fd00:5:68::1", "fd00:5:68::2"
+    on = f"dev campus0.{INTERNAL}"
+    site.must(f"ip -n campus address add {here}/64 {on} nodad")
+    try:
+        assert "inet6" not in site.must(f"ip address show {BRIDGE}")
+        answers = site.must(f"kvmkeep neighbour {BRIDGE} {here}")
+        assert answers.strip() == f"{here} answers on {BRIDGE}"
+        assert site.run(f"kvmkeep neighbour {BRIDGE} {nobody}").returncode == 9
+    finally:
+        site.must(f"ip -n campus address del {here}/64 {on}")
+
+
 def test_another_vlan_behind_a_bridge_whose_gateway_is_not_there(site: Host) -> None:
     was = profiles(site)
     names = f", bridge: virbr1.{PUBLIC}, vlan_interface: ens802f1.{PUBLIC}"

@@ -29,6 +29,7 @@ SMALLEST = {
     "blocks verify": ["/dev/x", "--blocks", "/x.blocks"],
     "rung": ["a", "true", "--into", "/x"],
     "guest-run": ["web", "true"],
+    "neighbour": ["virbr1.223", "fd00::1"],
     "remove": ["web"],
     "backup run": ["web"],
     "backup show": ["web"],

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
 from fakes.host import FakeHost
 from fakes.nm import FakeLink, FakeProfile
@@ -197,6 +199,28 @@ def test_gateway_that_never_answered_is_asked_once() -> None:
     host.management = ("mgmt0", "192.0.2.1", False)
     reach(host, one)
     assert [call.argv[0] for call in host.calls].count("ping") == 1
+
+
+def test_a_networks_own_gateway_is_asked_on_the_bridge_by_either_protocol() -> None:
+    for gateway, words in (
+        ("10.223.0.254", ("arping", "-D", "-q", "-c", "3", "-w", "2", "-I", BRIDGE)),
+        ("fd00:223::1", ("/usr/bin/kvmkeep", "neighbour", BRIDGE)),
+    ):
+        one = spec(networks=(network(gateway=ip_address(gateway), stp=False),))
+        facts = FakeHost().facts(one)
+        (change,) = make_plan(one, facts).steps[0].actions
+        assert isinstance(change, Checkpoint)
+        asked = change.keeps[-1]
+        assert asked.command.argv == (*words, gateway)
+        assert asked.message == f"the gateway {gateway} of network public to answer"
+        unknown = replace(facts, units=replace(facts.units, program=""))
+        (other,) = make_plan(one, unknown).steps[0].actions
+        assert isinstance(other, Checkpoint)
+        assert other.keeps[-1].command.argv[0] in {"arping", "kvmkeep"}
+    without = spec(networks=(network(gateway=None),))
+    (change,) = make_plan(without, FakeHost().facts(without)).steps[0].actions
+    assert isinstance(change, Checkpoint)
+    assert [poll for poll in change.keeps if "of network public" in poll.message] == []
 
 
 def test_who_is_logged_in_by_ssh_is_asked_before_and_after() -> None:

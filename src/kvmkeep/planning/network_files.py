@@ -229,25 +229,34 @@ def _interfaces(nics: tuple[Nic, ...]) -> NetworkFile:
     lines += [f"    map {nic.mac} {_name(number)}" for number, nic in enumerate(nics)]
     lines += ["", f"iface {_NOBODY} inet manual"]
     for number, nic in enumerate(nics):
-        name = _name(number)
-        lines.append("")
-        if nic.dhcp:
-            lines.append(f"iface {name} inet dhcp")
-        routes = [f"    up ip route add {r.to} via {r.via} || true" for r in nic.routes]
-        told = {4: False, 6: False}
-        for address in nic.addresses:
-            version = address.version
-            family = "inet" if version == 4 else "inet6"
-            lines += [f"iface {name} {family} static", f"    address {address}"]
-            if _gateway(nic, version) and not told[version]:
-                lines.append(f"    gateway {_gateway(nic, version)}")
-            told[version] = True
-            lines += routes
-            routes = []
-            if nic.dns and address == nic.addresses[0]:
-                lines.append(f"    dns-nameservers {' '.join(str(one) for one in nic.dns)}")
-                lines += [f"    dns-search {' '.join(nic.search)}"] if nic.search else []
+        lines += ["", *_stanzas(_name(number), nic)]
     return NetworkFile(path=INTERFACES, content=_MARK + "\n".join(lines) + "\n", mode=0o644)
+
+
+def _stanzas(name: str, nic: Nic) -> list[str]:
+    """Return a stanza for each address. A route comes up with the first of its own protocol."""
+    found: list[tuple[int, list[str]]] = []
+    if nic.dhcp:
+        found.append((4, [f"iface {name} inet dhcp"]))
+    for address in nic.addresses:
+        version = address.version
+        lines = [
+            f"iface {name} {'inet' if version == 4 else 'inet6'} static",
+            f"    address {address}",
+        ]
+        alone = all(one.version != version for one in nic.addresses[: nic.addresses.index(address)])
+        if alone and _gateway(nic, version):
+            lines.append(f"    gateway {_gateway(nic, version)}")
+        found.append((version, lines))
+    for route in nic.routes:
+        fit = [lines for version, lines in found if version == route.to.version]
+        for lines in (fit or [lines for _, lines in found[-1:]])[:1]:
+            lines.append(f"    up ip route add {route.to} via {route.via} || true")
+    if nic.addresses and nic.dns:
+        _, lines = found[1 if nic.dhcp else 0]
+        lines.append(f"    dns-nameservers {' '.join(str(one) for one in nic.dns)}")
+        lines += [f"    dns-search {' '.join(nic.search)}"] if nic.search else []
+    return [line for _, lines in found for line in lines]
 
 
 def _resolv_conf(nics: tuple[Nic, ...]) -> tuple[NetworkFile, ...]:

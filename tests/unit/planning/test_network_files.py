@@ -142,9 +142,9 @@ def test_ifupdown() -> None:
         "    map 52:54:00:aa:bb:02 kvmkeep1\n\niface kvmkeep-none inet manual\n\n"
         "iface kvmkeep0 inet static\n    address 10.223.0.20/24\n    gateway 10.223.0.254\n"
         "    up ip route add 10.9.0.0/16 via 10.223.0.1 || true\n"
-        "    up ip route add 2001:db8:9::/48 via 2001:db8::1 || true\n"
         "    dns-nameservers 192.0.2.53 2001:db8::53\n    dns-search example.org example.net\n"
         "iface kvmkeep0 inet6 static\n    address 2001:db8::20/64\n"
+        "    up ip route add 2001:db8:9::/48 via 2001:db8::1 || true\n"
         "iface kvmkeep0 inet static\n    address 10.223.0.21/24\n"
         "iface kvmkeep0 inet6 static\n    address 2001:db8::21/64\n\n"
         "iface kvmkeep1 inet dhcp\n"
@@ -156,6 +156,24 @@ def test_ifupdown() -> None:
     assert texts(Renderer.IFUPDOWN, SECOND).keys() == {
         "/etc/network/kvmkeep-names", "/etc/network/interfaces",
     }  # fmt: skip
+
+
+def test_ifupdown_has_routes_come_with_an_address_of_their_protocol_or_else_the_last() -> None:
+    leased = replace(SECOND, routes=FIRST.routes)
+    text = texts(Renderer.IFUPDOWN, leased)["/etc/network/interfaces"]
+    assert text.endswith(
+        "iface kvmkeep0 inet dhcp\n    up ip route add 10.9.0.0/16 via 10.223.0.1 || true\n"
+        "    up ip route add 2001:db8:9::/48 via 2001:db8::1 || true\n"
+    )
+    mixed = replace(FIRST, dhcp=True, addresses=FIRST.addresses[1:2], gateway=None, dns=())
+    text = texts(Renderer.IFUPDOWN, mixed)["/etc/network/interfaces"]
+    assert text.endswith(
+        "iface kvmkeep0 inet dhcp\n    up ip route add 10.9.0.0/16 via 10.223.0.1 || true\n"
+        "iface kvmkeep0 inet6 static\n    address 2001:db8::20/64\n"
+        "    up ip route add 2001:db8:9::/48 via 2001:db8::1 || true\n"
+    )
+    without = replace(FIRST, addresses=(), gateway=None, dns=())
+    assert "ip route" not in texts(Renderer.IFUPDOWN, without)["/etc/network/interfaces"]
 
 
 def test_the_script_that_finds_an_interface_by_its_mac_address(tmp_path: Path) -> None:

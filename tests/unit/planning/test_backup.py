@@ -19,7 +19,10 @@ from kvmkeep.planning.backup_init import plan_init
 from kvmkeep.planning.backup_send import Storing, plan_send
 from kvmkeep.planning.backup_take import Beginning, plan_drop, plan_take
 from kvmkeep.planning.look_after import plan_look_after
+from kvmkeep.planning.remove import Removing, plan_remove
+from kvmkeep.planning.rename import Renaming, plan_rename
 from kvmkeep.planning.snapshot_create import Wish, plan_create
+from kvmkeep.planning.start import plan_start
 from tests.unit.planning.build import GIB, IMAGE, POLICY, VAULT, guest, spec
 from tests.unit.planning.rounds import reach
 
@@ -324,3 +327,64 @@ def test_the_watch_deletes_what_a_dead_run_has_left_and_nothing_of_a_living_one(
     reach(host, SPEC, plan_look_after)
     assert snapshots(host) == []
     assert host.facts(SPEC).backups.staged == ()
+
+
+def power_off(host: FakeHost) -> None:
+    host.libvirt.domains["web"].end()
+
+
+def test_a_guest_that_is_off_is_backed_up_and_may_start_meanwhile() -> None:
+    host = site()
+    power_off(host)
+    reach(host, SPEC, take())
+    plan = store(SPEC, host.facts(SPEC))
+    reach(host, SPEC, lambda s, f: plan_start(s, f, (GuestName("web"),)))
+    assert plan.refusals == ()
+    reach(host, SPEC, store)
+    (vault,) = host.facts(SPEC).backups.repositories
+    assert [one.level for one in vault.entries] == ["off"]
+
+
+def test_a_guest_that_is_renamed_meanwhile_fails_and_nothing_stays() -> None:
+    host = site()
+    power_off(host)
+    reach(host, SPEC, take())
+    host.put("/etc/kvmkeep/guests/web.yaml", b"image: debian\n")
+    names = Renaming(
+        old=GuestName("web"),
+        new=GuestName("shop"),
+        file="/etc/kvmkeep/guests/web.yaml",
+        takes_identity=True,
+    )
+    disks = tuple(replace(one, lv=one.lv.replace("vm-web", "vm-shop")) for one in WEB.volumes)
+    after = replace(SPEC, guests=(replace(WEB, name=GuestName("shop"), disks=disks),))
+
+    def planner(_: Spec, facts: Facts) -> Plan:
+        renamed = "/etc/kvmkeep/guests/shop.yaml" in host.files
+        return plan_rename(after if renamed else SPEC, facts, names)
+
+    reach(host, SPEC, planner)
+    assert reasons(store(after, host.facts(after))) == ["the spec has no such guest"]
+    assert len(snapshots(host)) == 2
+    reach(host, after, plan_drop)
+    assert snapshots(host) == []
+
+
+def test_a_guest_that_is_removed_meanwhile_fails_and_its_trash_is_left_alone() -> None:
+    host = site()
+    power_off(host)
+    reach(host, SPEC, take())
+    removing = Removing(
+        guest=GuestName("web"), moment=MOMENT, file="/etc/kvmkeep/guests/host.yaml", limit=60
+    )
+
+    def planner(_: Spec, facts: Facts) -> Plan:
+        there = "/etc/kvmkeep/guests/host.yaml" in host.files
+        return plan_remove(SPEC if there else replace(SPEC, guests=()), facts, removing)
+
+    reach(host, SPEC, planner)
+    gone = replace(SPEC, guests=())
+    assert reasons(store(gone, host.facts(gone))) == ["the spec has no such guest"]
+    before = dict(host.lvm.volumes)
+    assert plan_drop(gone, host.facts(gone)) == Plan()
+    assert host.lvm.volumes == before

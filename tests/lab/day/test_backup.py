@@ -1,0 +1,204 @@
+"""Backups of a running guest with three disks: made, made again, and what goes wrong meanwhile."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from labhost import Host
+
+    from lab.machine import Result
+
+ALPHA = "10.5.68.11"
+CANARY = "canary-0f3a77d1"
+MIB = 1 << 20
+RESTIC = "restic --no-lock --cache-dir=/tmp/restic --repo=/srv/vault --password-file=/root/vault.password"
+SPEC = """\
+repositories:
+  vault: {url: /srv/vault, password_file: /root/vault.password}
+  slow: {url: /srv/vault, password_file: /root/vault.password, rate: 4MiB/s}
+  small: {url: /mnt/small/vault, password_file: /root/vault.password}
+  far: {url: "sftp:root@localhost:/srv/far", password_file: /root/vault.password, rate: 4MiB/s}
+"""
+
+
+def ours(site: Host, *words: str) -> str:
+    done = site.kvmkeep(*words)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def backups(site: Host) -> list[dict[str, Any]]:
+    return json.loads(ours(site, "backup", "list", "--json", "--repository", "vault"))["backups"]
+
+
+def into(site: Host, repository: str) -> None:
+    """Have the spec back alpha up into a repository."""
+    site.must(
+        "cd /etc/kvmkeep/guests && sed -i '/^backup:/d' alpha.yaml &&"
+        f" echo 'backup: {{repository: {repository}}}' >> alpha.yaml"
+    )
+
+
+def nothing_is_left(site: Host) -> None:
+    """Demand that no set, no file and no process of a backup is there."""
+    found = site.must("lvs --noheadings -o lv_name --select 'lv_tags=~\"kvmkeep.backup\"' rl_build")
+    assert found.strip() == ""
+    assert site.must("find /var/lib/kvmkeep/backup -type f").strip() == ""
+    assert site.run("pgrep -f 'restic|[b]locks send'").stdout == ""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def vault(site: Host) -> Iterator[None]:
+    """Make the repositories, and watch for the password in command lines and environments."""
+    site.must(f"umask 077; echo {CANARY} > /root/vault.password")
+    site.must("cat >> /etc/kvmkeep/host.yaml", text=SPEC)
+    into(site, "vault")
+    site.must(
+        "(while sleep 0.5; do cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ; echo; done"
+        f" 2>/dev/null | grep -a -c -F {CANARY} > /root/leaks) </dev/null >/dev/null 2>&1 &"
+        " echo $! > /root/watcher"
+    )
+    ours(site, "backup", "init", "vault")
+    process = site.qemu_pid("alpha")
+    yield
+    assert site.qemu_pid("alpha") == process
+    # The shell that wrote the password had it in its command line before the watch began.
+    site.must(
+        "pkill -P $(cat /root/watcher) -x sleep; kill $(pgrep -P $(cat /root/watcher) -x bash) $(cat /root/watcher) || true"
+    )
+    assert site.must("cat /root/leaks || true").strip() in {"", "0"}
+    assert site.run(f"grep -r -F {CANARY} /var/lib/kvmkeep /var/log /run/kvmkeep").returncode == 1
+    assert site.run(f"journalctl | grep -F {CANARY}").returncode == 1
+
+
+def test_a_running_guest_is_backed_up_and_the_second_time_nearly_nothing_is_added(
+    site: Host,
+) -> None:
+    site.ssh("root", ALPHA, "echo first > /root/mark; echo DATA | dd of=/dev/vdb conv=fsync; sync")
+    ours(site, "backup", "run", "alpha")
+    (first,) = backups(site)
+    assert (first["guest"], first["consistency"]) == ("alpha", "frozen")
+    assert first["size"] == (256 + 64 + 32) * MIB
+    nothing_is_left(site)
+    # Nobody writes to the disk `data`, so what was stored is what it holds.
+    (data,) = [one for one in first["disks"] if one["disk"] == "data"]
+    stored = site.must(f"{RESTIC} dump {data['object']} {data['path']} | sha256sum")
+    assert stored.split()[0] == site.must("sha256sum < /dev/rl_build/vm-alpha-data").split()[0]
+    manifest = json.loads(ours(site, "backup", "show", "alpha", "--json"))["manifest"]
+    assert [one["disk"] for one in manifest["disks"]] == ["root", "data", "logs"]
+    inside = site.must(f"{RESTIC} ls {first['manifest']}")
+    for name in ("manifest.json", "domain.xml", "guest.yaml", "host.yaml", "root.blocks"):
+        assert name in inside
+    site.ssh("root", ALPHA, "dd if=/dev/urandom of=/dev/vdb bs=1M count=1 conv=fsync; sync")
+    ours(site, "backup", "run", "--all")
+    _, second = backups(site)
+    assert second["added"] < 24 * MIB
+    nothing_is_left(site)
+
+
+def test_a_wrong_password_is_told_before_anything_is_done(site: Host) -> None:
+    site.must("cp -p /root/vault.password /root/right; echo wrong > /root/vault.password")
+    done = site.kvmkeep("backup", "run", "alpha")
+    site.must("mv /root/right /root/vault.password")
+    assert done.returncode == 5, done.stderr
+    assert "the password in /root/vault.password is not its password" in done.stderr
+    nothing_is_left(site)
+
+
+def test_a_repository_that_gets_full_makes_no_backup(site: Host) -> None:
+    site.must(
+        "truncate -s 16M /root/small.img && mkfs.ext4 -q /root/small.img && mkdir -p /mnt/small &&"
+        " mount -o loop /root/small.img /mnt/small"
+    )
+    into(site, "small")
+    missing = site.kvmkeep("backup", "run", "alpha")
+    assert missing.returncode == 5
+    assert "kvmkeep backup init small" in missing.stderr
+    ours(site, "backup", "init", "small")
+    site.ssh("root", ALPHA, "dd if=/dev/urandom of=/dev/vdb bs=1M count=40 conv=fsync; sync")
+    done = site.kvmkeep("backup", "run", "alpha")
+    into(site, "vault")
+    site.must("umount /mnt/small")
+    assert done.returncode == 7, done.stderr
+    assert "no space left on device" in done.stderr.lower()
+    assert "was not backed up" in done.stderr
+    nothing_is_left(site)
+
+
+def begin(site: Host, repository: str, *words: str) -> None:
+    """Begin a slow backup, and return once a disk is being read."""
+    into(site, repository)
+    site.must("rm -f /root/code")
+    line = " ".join(("kvmkeep", "backup", "run", "alpha", *words))
+    site.must(f"({line}; echo $? > /root/code) >/root/said 2>&1 </dev/null & echo $! > /root/run")
+    site.until("pgrep -f '[b]locks send'", limit=300, what="a disk to be read")
+
+
+def ended(site: Host) -> Result:
+    site.until("test -s /root/code", limit=600, what="the backup to end")
+    return site.run("cat /root/said; exit $(cat /root/code)")
+
+
+def test_other_verbs_work_meanwhile_and_a_killed_run_leaves_what_the_next_one_removes(
+    site: Host,
+) -> None:
+    before = len(backups(site))
+    begin(site, "slow")
+    assert site.kvmkeep("backup", "run", "alpha").returncode == 6
+    ours(site, "autostart", "alpha", "on")
+    assert site.kvmkeep("watch").returncode in {0, 9}
+    assert "kvmkeep.backup=slow" in site.must("lvs --noheadings -o lv_tags rl_build")
+    site.must("pkill -KILL -P $(cat /root/run) -f 'backup run'")
+    site.until("! pgrep -f 'restic|[b]locks send'", limit=60, what="its processes to end")
+    assert len(backups(site)) == before
+    assert "kvmkeep.backup=slow" in site.must("lvs --noheadings -o lv_tags rl_build")
+    into(site, "vault")
+    ours(site, "backup", "run", "alpha")
+    assert len(backups(site)) == before + 1
+    nothing_is_left(site)
+    listed = json.loads(site.must(f"{RESTIC} snapshots --json"))
+    assert len(listed) == (before + 1) * 4
+
+
+def test_a_snapshot_that_overflows_makes_no_backup(site: Host) -> None:
+    before = len(backups(site))
+    begin(site, "slow", "--size", "8MiB")
+    site.ssh("root", ALPHA, "dd if=/dev/urandom of=/dev/vdc bs=1M count=24 conv=fsync; sync")
+    done = ended(site)
+    into(site, "vault")
+    assert done.returncode == 7, done.stdout
+    assert "can't be read" in done.stdout
+    assert len(backups(site)) == before
+    nothing_is_left(site)
+
+
+def test_a_repository_on_another_machine_that_dies_in_the_middle(site: Host) -> None:
+    site.must(
+        "test -e /root/.ssh/id_ed25519 || ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519;"
+        " cat /root/.ssh/id_ed25519.pub >> /root/.ssh/authorized_keys;"
+        " ssh-keyscan -t ed25519 localhost > /root/.ssh/known_hosts"
+    )
+    ours(site, "backup", "init", "far")
+    begin(site, "far")
+    site.until("pkill -x sftp-server", limit=60, what="the far end to be there")
+    done = ended(site)
+    assert done.returncode == 7, done.stdout
+    assert "was not backed up" in done.stdout
+    nothing_is_left(site)
+    site.must("mv /root/.ssh/known_hosts /root/.ssh/known")
+    into(site, "far")
+    unseen = site.kvmkeep("backup", "run", "alpha")
+    site.must("mv /root/.ssh/known /root/.ssh/known_hosts")
+    assert unseen.returncode == 5, unseen.stderr
+    assert "can't be reached or read" in unseen.stderr
+    ours(site, "backup", "run", "alpha")
+    into(site, "vault")
+    told = ours(site, "backup", "list", "--json", "--repository", "far")
+    assert len(json.loads(told)["backups"]) == 1
+    nothing_is_left(site)

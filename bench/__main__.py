@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bench.labhost import LabHost
 
-ALONE = ("startup", "listing", "planning")
+ALONE = ("startup", "listing", "planning", "backups")
 IN_THE_LAB = ("images", "apply", "day", "outage")
 
 

@@ -111,6 +111,8 @@ class FakeProof:
 
     def guestfish(self, argv: tuple[str, ...], script: str) -> tuple[int, str]:
         """Look into disks of the repository."""
+        if "copy-out" in argv:
+            return self._copy_out(argv)
         paths = argv[3::2]
         assert argv[:2] == ("--ro", "--format=raw"), argv
         assert set(argv[2::2]) == {"-a"}, argv
@@ -122,6 +124,16 @@ class FakeProof:
         if any(path.endswith("root.raw") and self._is_broken(path) for path in paths):
             return 1, "libguestfs: error: e2fsck: filesystem still has errors"
         return 0, f"@kvmkeep-fstab\n{self.fstab}"
+
+    def _copy_out(self, argv: tuple[str, ...]) -> tuple[int, str]:
+        at = argv.index("-i")
+        disks, (verb, *paths, target) = argv[3:at:2], argv[at + 1 :]
+        assert verb == "copy-out"
+        if not all(self.host.read(disk) is not None for disk in disks):
+            return 1, "No such file or directory"
+        for one in paths:
+            self.host.put(f"{target}/{one.rpartition('/')[2]}", f"{disks[0]} {one}".encode())
+        return 0, ""
 
     def is_repositorys(self, path: str) -> bool:
         return "/repository/ids/" in path

@@ -165,7 +165,7 @@ class FakeSystemd:
         for name in argv[1:]:
             if verb == "stop":
                 assert "guests" not in name, "that shuts all guests down"
-                if "-proof-" in name:
+                if "-proof-" in name or "-copy-" in name:
                     return self.services.stop_service(name)
                 self.running.discard(name)
                 continue

@@ -10,7 +10,7 @@ from msgspec import Struct
 from kvmkeep.cli.goal import dry_run, reach
 from kvmkeep.cli.guests import checked
 from kvmkeep.errors import Refused, Unready, UsageError
-from kvmkeep.model.units import parse_size, printable
+from kvmkeep.model.units import Size, parse_size, printable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -38,13 +38,18 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument("guest", metavar="GUEST", help="the guest; it may run")
     parser.add_argument("paths", metavar="PATH", nargs="+", help="a file or directory inside it")
     parser.add_argument("directory", metavar="DIR", help="where to put them on this host")
+    add_largest(parser)
+    parser.add_argument(
+        "-n", "--dry-run", action="store_true", help="show the steps, run none of them"
+    )
+
+
+def add_largest(parser: ArgumentParser) -> None:
+    """Add the limit for one file."""
     parser.add_argument(
         "--largest", metavar="SIZE", default=_LARGEST,
         help=f"stop at a file that is larger than this (default {_LARGEST})",
     )  # fmt: skip
-    parser.add_argument(
-        "-n", "--dry-run", action="store_true", help="show the steps, run none of them"
-    )
 
 
 def run(args: Args, ctx: Context) -> int:
@@ -52,21 +57,8 @@ def run(args: Args, ctx: Context) -> int:
     from kvmkeep.planning.copy_out import CopyOut, plan_copy_out  # noqa: PLC0415
 
     guest = checked(args.guest)
-    paths = tuple(inside(path) for path in args.paths)
-    names = [posixpath.basename(path) for path in paths]
-    if len(set(names)) < len(names):
-        raise UsageError("two of the files have the same name", hint="copy them one after another")
-    try:
-        largest = parse_size(args.largest)
-    except ValueError as error:
-        raise UsageError(f"--largest: {error}") from error
     directory = posixpath.abspath(args.directory)
-    taken = [name for name in names if name in there(directory, ctx)]
-    if taken:
-        raise Refused(
-            f"{directory}/{printable(taken[0])[1:-1]} is there already",
-            hint="move it away, or name another directory",
-        )
+    paths, largest = demanded(args.paths, args.largest, directory, ctx)
 
     def planner(spec: Spec, facts: Facts) -> Plan:
         wish = CopyOut(
@@ -81,6 +73,27 @@ def run(args: Args, ctx: Context) -> int:
     if args.dry_run:
         return dry_run(planner, (guest,), ctx)
     return reach("copy-out", planner, (guest,), ctx, yes=True)
+
+
+def demanded(
+    words: tuple[str, ...], limit: str, directory: str, ctx: Context
+) -> tuple[tuple[str, ...], Size]:
+    """Return the paths inside a guest and the size of the largest file; refuse what can't be."""
+    paths = tuple(inside(path) for path in words)
+    names = [posixpath.basename(path) for path in paths]
+    if len(set(names)) < len(names):
+        raise UsageError("two of the files have the same name", hint="copy them one after another")
+    try:
+        largest = parse_size(limit)
+    except ValueError as error:
+        raise UsageError(f"--largest: {error}") from error
+    taken = [name for name in names if name in there(directory, ctx)]
+    if taken:
+        raise Refused(
+            f"{directory}/{printable(taken[0])[1:-1]} is there already",
+            hint="move it away, or name another directory",
+        )
+    return paths, largest
 
 
 def inside(path: str) -> str:

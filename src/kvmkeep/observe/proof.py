@@ -64,14 +64,3 @@ def kept_proof(door: Door, guest: str, moment: str) -> Proof | None:
         return msgspec.json.decode(content, type=Proof)
     except (OSError, msgspec.DecodeError):
         return None
-
-
-def kept_proofs(door: Door, guest: str) -> tuple[Proof, ...]:
-    """Return the verdicts on a guest's backups, in the order of their moments."""
-    try:
-        names = door.names(f"{PROOFS_DIR}/{guest}")
-    except OSError:
-        return ()
-    moments = (name.removesuffix(".json") for name in names if name.endswith(".json"))
-    found = (kept_proof(door, guest, moment) for moment in moments)
-    return tuple(one for one in found if one is not None)

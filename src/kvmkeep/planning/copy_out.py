@@ -54,13 +54,27 @@ def plan_copy_out(spec: Spec, facts: Facts, wish: CopyOut) -> Plan:
 def _copy_step(scene: Scene, guest: Guest, wish: CopyOut, paths: tuple[str, ...]) -> Step:
     source = reading(scene, guest)
     work = f"{wish.directory}/{WORK}"
+    return Step(
+        noun=Noun.STORAGE,
+        subject=f"guest {guest.name}",
+        what=f"copy {', '.join(paths)} to {wish.directory}{source.through}",
+        why="you asked for it",
+        probe=source.probe,
+        actions=(*source.before, *copies(wish, paths, (source.path,))),
+        finally_=(tidy(work), *source.after),
+    )
+
+
+def copies(wish: CopyOut, paths: tuple[str, ...], disks: tuple[str, ...]) -> tuple[Action, ...]:
+    """Return what copies files out of a guest's disks, and makes them harmless."""
+    work = f"{wish.directory}/{WORK}"
     install = ("install", "--directory", "--mode=0700", "--", work)
     # setrlimit(2), RLIMIT_FSIZE: a file of a guest may have holes and be larger than any disk.
     limit = ("prlimit", f"--fsize={wish.largest.bytes}", "--")
-    guestfish = ("guestfish", "--ro", "--format=raw", "-a", source.path, "-i")
+    words = (word for disk in disks for word in ("-a", disk))
+    guestfish = ("guestfish", "--ro", "--format=raw", *words, "-i")
     actions: list[Action] = [
-        *source.before,
-        _tidy(work),
+        tidy(work),
         Command(argv=install, why="have a place that nobody else can look into"),
         Command(
             argv=(*limit, *guestfish, "copy-out", *paths, work),
@@ -80,15 +94,7 @@ def _copy_step(scene: Scene, guest: Guest, wish: CopyOut, paths: tuple[str, ...]
         name = posixpath.basename(path)
         move = ("mv", "--no-target-directory", "--", f"{work}/{name}", f"{wish.directory}/{name}")
         actions.append(Command(argv=move, why="it is complete: give it its place"))
-    return Step(
-        noun=Noun.STORAGE,
-        subject=f"guest {guest.name}",
-        what=f"copy {', '.join(paths)} to {wish.directory}{source.through}",
-        why="you asked for it",
-        probe=source.probe,
-        actions=tuple(actions),
-        finally_=(_tidy(work), *source.after),
-    )
+    return tuple(actions)
 
 
 def _tidy_step(guest: Guest, wish: CopyOut) -> Step:
@@ -97,11 +103,12 @@ def _tidy_step(guest: Guest, wish: CopyOut) -> Step:
         subject=f"guest {guest.name}",
         what=f"remove {wish.directory}/{WORK}",
         why="a copy that was interrupted has left it",
-        actions=(_tidy(f"{wish.directory}/{WORK}"),),
+        actions=(tidy(f"{wish.directory}/{WORK}"),),
     )
 
 
-def _tidy(work: str) -> Command:
+def tidy(work: str) -> Command:
+    """Return what removes a directory with what is not complete."""
     return Command(
         argv=("rm", "--recursive", "--force", "--", work), why="leave nothing half copied behind"
     )

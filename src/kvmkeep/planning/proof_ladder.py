@@ -47,9 +47,9 @@ from kvmkeep.planning.proof_parts import (
     make_overlay,
     overlay_size,
     results_dir,
-    show_repository,
     take_down,
 )
+from kvmkeep.planning.repository_files import show
 from kvmkeep.planning.scene import Scene, aliases
 
 _LOOK = 1800
@@ -256,7 +256,7 @@ def _prepared(climb: Climb) -> tuple[Action, ...]:
     overlays = (
         make_overlay(parts, one.disk, overlay_size(one.size, extent)) for one in parts.content.disks
     )
-    return (*overlays, *show_repository(parts))
+    return (*overlays, *show(parts.shown, parts.driver))
 
 
 def _taken_down(climb: Climb) -> tuple[Command, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from kvmkeep.model.backup import Manifest
-from kvmkeep.model.command import Action, Command, Poll
+from kvmkeep.model.command import Command
 from kvmkeep.model.names import PROOF_DIR, TAG_OURS, lv_path
 from kvmkeep.model.proof import (
     TAG_PROOF,
@@ -21,9 +21,9 @@ from kvmkeep.model.proof import (
     proof_uuid,
 )
 from kvmkeep.model.units import Size
-from kvmkeep.planning.commands import HOUR
 from kvmkeep.planning.engine import Driver
 from kvmkeep.planning.marks import removal
+from kvmkeep.planning.repository_files import Shown, hide
 
 _SHARE = 10
 _LEAST = Size(256 << 20)
@@ -33,8 +33,6 @@ A guest that writes more gets errors from its disk, and the host is not filled.
 """
 _HEADER = Size(8 << 20)
 """Room for a qcow2's own tables, of a small disk."""
-_MOUNTING = 300.0
-_LONGEST = 24 * HOUR
 
 
 class Parts(Struct, frozen=True, kw_only=True):
@@ -50,22 +48,26 @@ class Parts(Struct, frozen=True, kw_only=True):
     group: int
 
     @property
-    def tree(self) -> str:
-        """Where the repository's objects are seen as files."""
-        return f"{proof_run_dir(self.guest)}/repository"
+    def shown(self) -> Shown:
+        """How the repository is seen as files: by root and QEMU alone."""
+        return _shown(self.guest, self.group)
 
     def data(self, disk: str) -> str:
         """Return where the data of a disk is seen."""
         one = next(one for one in self.content.disks if one.disk == disk)
-        return self.driver.mounted(self.tree, one.object, one.path)
+        return self.driver.mounted(self.shown.tree, one.object, one.path)
 
     def beside(self, name: str) -> str:
         """Return where a file is seen that is stored with the manifest."""
-        return self.driver.mounted(self.tree, self.object, f"{self.path}/{name}")
+        return self.driver.mounted(self.shown.tree, self.object, f"{self.path}/{name}")
 
     def overlay(self, disk: str) -> str:
         """Return the device that takes what is written to a disk."""
         return lv_path(self.vg, proof_lv(self.guest, disk))
+
+
+def _shown(guest: str, group: int) -> Shown:
+    return Shown(unit=proof_unit(guest), above=proof_run_dir(guest), group=group)
 
 
 def overlay_size(size: Size, extent: Size) -> Size:
@@ -86,43 +88,6 @@ def make_overlay(parts: Parts, disk: str, size: Size) -> Command:
     )  # fmt: skip
 
 
-def show_repository(parts: Parts) -> tuple[Action, ...]:
-    """Return what has the repository's objects seen as files, by root and by QEMU alone."""
-    unit, above = proof_unit(parts.guest), proof_run_dir(parts.guest)
-    return (
-        Command(
-            argv=(
-                "install", "--directory", "--mode=0710", "--owner=0", f"--group={parts.group}",
-                "--", above,
-            ),
-            why="have a place that only root and QEMU can look into",
-        ),
-        Command(
-            argv=("install", "--directory", "--mode=0755", "--", parts.tree),
-            why="have a place for the repository's files",
-        ),
-        Command(
-            argv=(
-                "systemd-run", "--quiet", "--collect", f"--unit={unit}", "--service-type=exec",
-                # Asked in this way, restic takes its files away by itself.
-                "--property=KillSignal=SIGINT", "--property=TimeoutStopSec=20s",
-                f"--property=RuntimeMaxSec={int(_LONGEST)}s", "--setenv=HOME=/root",
-                "--", *parts.driver.mount(parts.tree),
-            ),
-            why="have the repository seen as files; nothing of it is copied",
-        ),
-        Poll(
-            command=Command(
-                argv=("mountpoint", "--quiet", "--", parts.tree), why="see whether it is there"
-            ),
-            limit=_MOUNTING,
-            every=0.5,
-            message="the repository to be seen as files",
-            otherwise=f"see why: journalctl --unit={unit}",
-        ),
-    )  # fmt: skip
-
-
 def make_bridge(guest: str) -> Command:
     """Return what makes the bridge: without an uplink, without addresses, and down.
 
@@ -136,7 +101,7 @@ def make_bridge(guest: str) -> Command:
 
 def take_down(host: str, vg: str, guest: str, overlays: tuple[str, ...]) -> tuple[Command, ...]:
     """Return what takes a proof down, whatever there is of it; `overlays` are names of LVs."""
-    unit, above, console = proof_unit(guest), proof_run_dir(guest), proof_console(guest)
+    console = proof_console(guest)
     log = console.removesuffix("-console.log") + ".log"
     logs = (console, *(f"{console}.{number}" for number in range(3)), log)
     removals = (
@@ -161,22 +126,7 @@ def take_down(host: str, vg: str, guest: str, overlays: tuple[str, ...]) -> tupl
             argv=("test", "!", "-e", f"/sys/class/net/{proof_bridge(guest)}"),
             why="see that the bridge is gone",
         ),
-        Command(
-            argv=("systemctl", "stop", "--", unit),
-            why="stop showing the repository as files",
-            ok=(0, 5),
-            timeout=120.0,
-        ),
-        Command(
-            # 32: nothing is mounted there, umount(8). It stays where restic was killed.
-            argv=("umount", "--quiet", "--lazy", "--", f"{above}/repository"),
-            why="see that nothing of it is left",
-            ok=(0, 1, 32),
-        ),
-        Command(
-            argv=("rm", "--recursive", "--force", "--one-file-system", "--", above),
-            why="leave nothing of it behind",
-        ),
+        *hide(_shown(guest, 0)),
         Command(argv=("rm", "--force", "--", *logs), why="remove the log of its console"),
         *(command for pair in removals for command in pair),
     )

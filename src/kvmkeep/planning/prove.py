@@ -24,6 +24,7 @@ from kvmkeep.planning.marks import full_name
 from kvmkeep.planning.proof_domain import CannotProveError, has_agent, memory_of, proof_xml
 from kvmkeep.planning.proof_ladder import Climb, climb_steps, likeness
 from kvmkeep.planning.proof_parts import Parts, overlay_size, results_dir, take_down
+from kvmkeep.planning.repository_files import engine_refusals
 from kvmkeep.planning.scene import Scene, make_scene
 
 _PATIENCE = 300
@@ -64,7 +65,7 @@ def plan_prove(spec: Spec, facts: Facts, proving: Proving) -> Plan:
     refusals = (
         *guards.unseen(scene),
         *guards.missing_tools(scene, steps),
-        *_engine(scene, steps),
+        *engine_refusals(scene),
         *_unfit(scene, climb),
     )
     return Plan(steps=steps, refusals=refusals, once=True)
@@ -143,20 +144,6 @@ def _spare(scene: Scene) -> Size:
     """Return the memory that nobody is promised, without the host's reserve."""
     promised = sum(size.bytes for size in guards.promised(scene.facts.domains).values())
     return scene.facts.memory.minus(scene.spec.host.memory_reserve).minus(Size(promised))
-
-
-def _engine(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
-    """Refuse where a program is missing that runs in the unit, or that the engine runs."""
-    return tuple(
-        Refusal(
-            subject=f"program {tool.name}",
-            reason="it is not installed, and needed to see the repository as files",
-            hint=f"install the package {tool.package}",
-            unready=True,
-        )
-        for name in ("restic", "fusermount3", "guestfish", "virsh")
-        if steps and (tool := scene.tools.get(name)) is not None and not tool.path
-    )
 
 
 def _unfit(scene: Scene, climb: Climb) -> tuple[Refusal, ...]:

@@ -107,3 +107,44 @@ def test_a_flipped_bit_in_the_repository_is_found_and_named(backed_up: Host) -> 
     assert [name for name in fallen if name.startswith("blocks-")], fallen
     assert [words for words in fallen.values() if "can't be read" in words], fallen
     assert left(site) == ""
+
+
+def test_a_file_and_a_disk_come_out_of_a_backup_while_the_guest_runs(backed_up: Host) -> None:
+    site = backed_up
+    site.must(
+        "mkdir -p /root/out && kvmkeep backup copy-out alpha /root/mark /root/out", limit=LONG
+    )
+    assert site.must("cat /root/out/mark").strip() == "precious"
+    site.must("kvmkeep backup restore alpha --disk root --to /root/out/root.raw", limit=LONG)
+    found = site.must("debugfs -R 'cat /root/mark' '/root/out/root.raw?offset=1048576' 2>/dev/null")
+    assert found.strip() == "precious"
+    refused = site.kvmkeep("backup", "restore", "alpha", "--yes")
+    assert refused.returncode == 4
+    assert "it runs" in refused.stderr
+
+
+def test_a_guest_gets_its_disks_back_and_what_was_there_lies_in_the_trash(backed_up: Host) -> None:
+    site = backed_up
+    site.must("kvmkeep shutdown alpha", limit=300)
+    # A run that is killed in the middle is gone on with.
+    site.must("cd / && (setsid kvmkeep backup restore alpha --yes > /root/killed.log 2>&1 &)")
+    site.until("pgrep -f 'blocks receive'", limit=LONG, what="a disk is being written")
+    site.must("pkill -KILL -f '^/usr/bin/python3 -m kvmkeep backup restore'")
+    assert site.kvmkeep("start", "alpha").returncode == 4
+    assert "backup restore alpha@" in site.kvmkeep("plan").stderr
+    site.must("kvmkeep backup restore alpha --yes", limit=LONG)
+    site.must("kvmkeep start alpha", limit=600)
+    assert site.ssh("root", ALPHA, "cat /root/mark").strip() == "precious"
+    trash = site.must("lvs --noheadings -o lv_name rl_build | grep trash-").split()
+    assert len(trash) == 3
+    assert site.kvmkeep("plan", "--exit-code").returncode == 0
+
+
+def test_a_guest_that_is_lost_comes_back_whole(backed_up: Host) -> None:
+    site = backed_up
+    site.must("kvmkeep shutdown alpha && kvmkeep remove alpha --yes", limit=600)
+    assert "alpha" not in site.must("virsh list --all --name; ls /etc/kvmkeep/guests")
+    site.must("kvmkeep backup restore alpha --yes", limit=LONG)
+    site.must("kvmkeep start alpha", limit=600)
+    assert site.ssh("root", ALPHA, "cat /root/mark").strip() == "precious"
+    assert site.kvmkeep("plan", "--exit-code").returncode == 0

@@ -111,3 +111,13 @@ def test_a_file_that_would_spoil_the_spec_is_refused(
     )
     assert site.line("backup", "restore", "web", "--yes") == 5
     assert "not that of web" in capsys.readouterr().err
+
+
+def test_files_come_out_of_a_backup(site: BackupSite, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("backup", "copy-out", "web", "/etc/fstab", "/srv/back")
+    assert site.line(*words, "--dry-run") == 0
+    assert "copy /etc/fstab to /srv/back" in capsys.readouterr().out
+    assert site.line(*words) == 0
+    assert "/srv/back/fstab" in site.host.files
+    assert site.line(*words) == 4
+    assert "is there already" in capsys.readouterr().err

@@ -1,0 +1,65 @@
+"""`kvmkeep backup copy-out`: files out of a backup, without bringing a disk back."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from kvmkeep.cli.backup_subject import add_backup, subject_of
+from kvmkeep.cli.consent import add_dry_run
+from kvmkeep.cli.copy_out import add_largest, demanded, there
+from kvmkeep.cli.goal import dry_run, reach
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.facts import Facts
+    from kvmkeep.model.plan import Plan
+    from kvmkeep.model.spec import Spec
+
+
+class Args(Struct, frozen=True, kw_only=True):
+    """Which files of which backup, and where to."""
+
+    backup: str
+    repository: tuple[str, ...]
+    paths: tuple[str, ...]
+    directory: str
+    largest: str
+    dry_run: bool
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    add_backup(parser)
+    parser.add_argument("paths", metavar="PATH", nargs="+", help="a file or directory inside it")
+    parser.add_argument("directory", metavar="DIR", help="where to put them on this host")
+    add_largest(parser)
+    add_dry_run(parser)
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Copy them; what is there already is never overwritten."""
+    from kvmkeep.planning.backup_copy_out import plan_copy_out_of  # noqa: PLC0415
+    from kvmkeep.planning.copy_out import CopyOut  # noqa: PLC0415
+
+    directory = posixpath.abspath(args.directory)
+    paths, largest = demanded(args.paths, args.largest, directory, ctx)
+    subject = subject_of(args.backup, args.repository, ctx, ctx.spec())
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        wish = CopyOut(
+            guest=subject.entry.guest,
+            paths=paths,
+            directory=directory,
+            largest=largest,
+            there=there(directory, ctx),
+        )
+        return plan_copy_out_of(spec, facts, subject, wish)
+
+    if args.dry_run:
+        return dry_run(planner, (), ctx)
+    return reach("backup copy-out", planner, (), ctx, yes=True)

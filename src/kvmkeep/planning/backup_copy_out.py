@@ -1,0 +1,53 @@
+"""The plan of `backup copy-out`: files out of a backup, without bringing a disk back.
+
+The repository is seen as files while they are copied, and libguestfs's small virtual machine reads
+the guest's filesystems from them.
+"""
+
+from __future__ import annotations
+
+import posixpath
+
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.names import RUN_DIR
+from kvmkeep.model.plan import Noun, Plan, Step
+from kvmkeep.model.spec import Spec
+from kvmkeep.planning import guards
+from kvmkeep.planning.backup_fetch import Subject
+from kvmkeep.planning.copy_out import WORK, CopyOut, copies, tidy
+from kvmkeep.planning.engine import driver
+from kvmkeep.planning.repository_files import Shown, engine_refusals, hide, show
+from kvmkeep.planning.scene import make_scene
+
+
+def plan_copy_out_of(spec: Spec, facts: Facts, subject: Subject, wish: CopyOut) -> Plan:
+    """Plan to copy what is not there yet."""
+    scene = make_scene(spec, facts, ())
+    missing = tuple(path for path in wish.paths if posixpath.basename(path) not in wish.there)
+    if not missing and WORK not in wish.there:
+        return Plan()
+    words = driver(subject.repository, facts.units.program or "kvmkeep")
+    entry = subject.entry
+    shown = Shown(
+        unit=f"kvmkeep-copy-{entry.guest}.service",
+        above=f"{RUN_DIR}/copy/{entry.guest}",
+        group=0,
+    )
+    disks = tuple(words.mounted(shown.tree, one.object, one.path) for one in subject.manifest.disks)
+    work = f"{wish.directory}/{WORK}"
+    step = Step(
+        noun=Noun.STORAGE,
+        subject=f"backup {entry.guest}@{entry.moment}",
+        what=f"copy {', '.join(missing)} to {wish.directory}",
+        why="you asked for it",
+        actions=(*hide(shown), *show(shown, words), *copies(wish, missing, disks)),
+        finally_=(tidy(work), *hide(shown)),
+    )
+    return Plan(
+        steps=(step,),
+        refusals=(
+            *guards.unseen(scene),
+            *guards.missing_tools(scene, (step,)),
+            *engine_refusals(scene),
+        ),
+    )

@@ -1,0 +1,103 @@
+"""A repository whose objects are seen as files for a while: nothing of it is copied."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from kvmkeep.model.command import Action, Command, Poll
+from kvmkeep.model.plan import Refusal
+from kvmkeep.planning.commands import HOUR
+from kvmkeep.planning.engine import Driver
+from kvmkeep.planning.scene import Scene
+
+_MOUNTING = 300.0
+_LONGEST = 24 * HOUR
+
+
+class Shown(Struct, frozen=True, kw_only=True):
+    """Where it is seen, and by whom: `unit` shows it below the directory `above`.
+
+    That directory is root's; `group` is the number of the group that may look into it as well.
+    """
+
+    unit: str
+    above: str
+    group: int
+
+    @property
+    def tree(self) -> str:
+        """The directory of the files."""
+        return f"{self.above}/repository"
+
+
+def show(shown: Shown, words: Driver) -> tuple[Action, ...]:
+    """Return what has a repository seen as files, by root and the group alone."""
+    return (
+        Command(
+            argv=(
+                "install", "--directory", "--mode=0710", "--owner=0", f"--group={shown.group}",
+                "--", shown.above,
+            ),
+            why="have a place that not everybody can look into",
+        ),
+        Command(
+            argv=("install", "--directory", "--mode=0755", "--", shown.tree),
+            why="have a place for the repository's files",
+        ),
+        Command(
+            argv=(
+                "systemd-run", "--quiet", "--collect", f"--unit={shown.unit}",
+                "--service-type=exec",
+                # Asked in this way, restic takes its files away by itself.
+                "--property=KillSignal=SIGINT", "--property=TimeoutStopSec=20s",
+                f"--property=RuntimeMaxSec={int(_LONGEST)}s", "--setenv=HOME=/root",
+                "--", *words.mount(shown.tree),
+            ),
+            why="have the repository seen as files; nothing of it is copied",
+        ),
+        Poll(
+            command=Command(
+                argv=("mountpoint", "--quiet", "--", shown.tree), why="see whether it is there"
+            ),
+            limit=_MOUNTING,
+            every=0.5,
+            message="the repository to be seen as files",
+            otherwise=f"see why: journalctl --unit={shown.unit}",
+        ),
+    )  # fmt: skip
+
+
+def hide(shown: Shown) -> tuple[Command, ...]:
+    """Return what ends that, however much of it is there."""
+    return (
+        Command(
+            argv=("systemctl", "stop", "--", shown.unit),
+            why="stop showing the repository as files",
+            ok=(0, 5),
+            timeout=120.0,
+        ),
+        Command(
+            # 32: nothing is mounted there, umount(8). It stays where restic was killed.
+            argv=("umount", "--quiet", "--lazy", "--", shown.tree),
+            why="see that nothing of it is left",
+            ok=(0, 1, 32),
+        ),
+        Command(
+            argv=("rm", "--recursive", "--force", "--one-file-system", "--", shown.above),
+            why="leave nothing of it behind",
+        ),
+    )
+
+
+def engine_refusals(scene: Scene) -> tuple[Refusal, ...]:
+    """Refuse where a program is missing that the unit runs, or the engine."""
+    return tuple(
+        Refusal(
+            subject=f"program {tool.name}",
+            reason="it is not installed, and needed to see the repository as files",
+            hint=f"install the package {tool.package}",
+            unready=True,
+        )
+        for name in ("restic", "fusermount3", "guestfish", "virsh")
+        if (tool := scene.tools.get(name)) is not None and not tool.path
+    )

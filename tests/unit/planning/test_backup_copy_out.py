@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+from fakes.host import FakeHost
+
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.plan import Plan
+from kvmkeep.model.spec import Spec
+from kvmkeep.model.units import Size
+from kvmkeep.planning.backup_copy_out import plan_copy_out_of
+from kvmkeep.planning.backup_fetch import Subject
+from kvmkeep.planning.copy_out import CopyOut
+from tests.unit.planning.build import GIB
+from tests.unit.planning.proven import site_with_backup
+from tests.unit.planning.rounds import StepError, carry_out, reach
+
+
+def planner(host: FakeHost, subject: Subject):  # noqa: ANN201 - a planner
+    def plan(site: Spec, facts: Facts) -> Plan:
+        wish = CopyOut(
+            guest="web", paths=("/etc/fstab", "/srv/shop"), directory="/root/back",
+            largest=Size(8 * GIB), there=host.names("/root/back"),
+        )  # fmt: skip
+        return plan_copy_out_of(site, facts, subject, wish)
+
+    return plan
+
+
+def left(host: FakeHost) -> list[str]:
+    found = [*host.proof.services, *(one for one in host.mounts if "copy" in one)]
+    return found + [path for path in host.files if "/copy/" in path or "/.kvmkeep" in path]
+
+
+def test_files_come_out_and_nothing_is_left_of_the_repository() -> None:
+    host, site, subject = site_with_backup()
+    before = dict(host.lvm.volumes)
+    reach(host, site, planner(host, subject))
+    assert host.names("/root/back") == ("fstab", "shop")
+    assert b"/ids/0000" in host.files["/root/back/fstab"].content
+    assert left(host) == []
+    assert host.lvm.volumes == before
+    places = [one.argv[2:5] for one in host.calls if "--mode=0710" in one.argv]
+    assert places == [("--mode=0710", "--owner=0", "--group=0")]
+
+
+def test_a_killed_copy_is_begun_anew() -> None:
+    host, site, subject = site_with_backup()
+    (step,) = planner(host, subject)(site, host.facts(site)).steps
+    host.proof.services["kvmkeep-copy-web.service"] = ("restic", "mount", "/x")
+    host.put("/root/back/.kvmkeep-copy-out/fstab", b"half")
+    carry_out(host, step)
+    assert host.names("/root/back") == ("fstab", "shop")
+    assert left(host) == []
+    assert planner(host, subject)(site, host.facts(site)).empty
+
+
+def test_what_can_not_be_read_leaves_nothing() -> None:
+    host, site, subject = site_with_backup()
+    host.proof.repository.objects = {}
+    with pytest.raises(StepError, match="guestfish"):
+        reach(host, site, planner(host, subject))
+    assert host.names("/root/back") == ()
+    assert left(host) == []
+
+
+def test_a_program_that_is_missing_is_told() -> None:
+    host, site, subject = site_with_backup()
+    host.tools["fusermount3"] = ""
+    plan = planner(host, subject)(site, host.facts(site))
+    assert [one.subject for one in plan.refusals] == ["program fusermount3"]

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from kvmkeep.model.host_units import UNITS
+from kvmkeep.planning.backup_units import backup_texts
 from kvmkeep.planning.unit_files import Program, unit_texts
+from tests.unit.planning.build import POLICY, guest, spec
 
 
 @pytest.mark.machine
@@ -16,7 +18,11 @@ def test_systemd_finds_nothing_wrong_with_them(tmp_path: Path) -> None:
     program = tmp_path / "kvmkeep"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    for name, text in unit_texts(Program(path=str(program)), start=660, stop=400).items():
+    caller = Program(path=str(program))
+    texts = unit_texts(caller, start=660, stop=400)
+    texts |= backup_texts(caller, spec(guest(backup=POLICY)))
+    assert texts.keys() == {*UNITS}
+    for name, text in texts.items():
         (tmp_path / name).write_text(text)
     done = subprocess.run(
         ["/usr/bin/systemd-analyze", "verify", "--man=no", *(str(tmp_path / name) for name in UNITS)],

@@ -113,7 +113,7 @@ class FakeHost:
             "systemctl": self.systemd.systemctl,
             "restic": lambda argv: (
                 self._of_proof["restic"](argv, b"")
-                if "check" in argv or ("dump" in argv and not self.restic.repositories)
+                if {"check", "dump"} & {*argv} and not self.restic.repositories
                 else self.restic.run(argv)
             ),
             "busctl": lambda argv: self.nm.busctl(argv, self.now),

@@ -27,6 +27,8 @@ class FakeRepository:
 
     objects: list[FakeObject] = field(default_factory=list)
     trouble: str = ""
+    pruned: int = 0
+    checked: tuple[str, ...] = ()
 
 
 class FakeRestic:
@@ -90,6 +92,20 @@ class FakeRestic:
         assert argv[0] == "--"
         repository.objects = [one for one in repository.objects if one.id not in argv[1:]]
         return 0, ""
+
+    def _prune(
+        self, repository: FakeRepository, argv: tuple[str, ...], _: bytes
+    ) -> tuple[int, str]:
+        assert argv == ()
+        repository.pruned += 1
+        return 0, ""
+
+    def _check(
+        self, repository: FakeRepository, argv: tuple[str, ...], _: bytes
+    ) -> tuple[int, str]:
+        assert argv[0] == "--no-lock"
+        repository.checked = argv[1:]
+        return 0, "no errors were found"
 
     def _dump(self, repository: FakeRepository, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         dashes, name, path = argv

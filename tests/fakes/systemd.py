@@ -41,6 +41,7 @@ class FakeSystemd:
     """Transient services; see `fakes.proof`."""
     guards: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = field(default_factory=list)
     """What waits for the death of a run: the file it looks for, what it does, and what after it."""
+    failed: set[str] = field(default_factory=set)
 
     def run(self, argv: tuple[str, ...], now: float) -> tuple[int, str]:
         if "--no-block" in argv:
@@ -155,6 +156,7 @@ class FakeSystemd:
             file = self.files.get(f"{UNIT_DIR}/{name}")
             stale = name in self.loaded and file is not None and file.content != self.loaded[name]
             state = "active" if name in self.running else "inactive"
+            state = "failed" if name in self.failed else state
             blocks.append(
                 f"Id={name}\nActiveState={state}\nNeedDaemonReload={'yes' if stale else 'no'}\n"
             )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from ipaddress import ip_interface
 from itertools import count
 from xml.etree import ElementTree as ET
@@ -24,9 +26,10 @@ from unit.planning.rounds import carry_out, reach
 from unit.planning.test_tweak import ALL
 
 from kvmkeep.cli.takeover import look_at
+from kvmkeep.model.backup import Keep
 from kvmkeep.model.facts import Contents, Facts
 from kvmkeep.model.fittings import parse_fittings
-from kvmkeep.model.host_units import GUESTS, STOPPED
+from kvmkeep.model.host_units import GUESTS, LISTENERS, TIMER, TIMERS
 from kvmkeep.model.inside import parse_inside
 from kvmkeep.model.names import console_log, disk_path
 from kvmkeep.model.plan import Plan
@@ -47,10 +50,12 @@ from kvmkeep.model.spec import (
 from kvmkeep.model.tweak import Tweak
 from kvmkeep.model.units import GuestName, Label, Mac, Size
 from kvmkeep.planning.autostart import plan_autostart
+from kvmkeep.planning.backup_forget import Forgetting, plan_forget
 from kvmkeep.planning.backup_restore import Restoring as BringingBack
 from kvmkeep.planning.backup_restore import plan_restore as plan_bring_back
 from kvmkeep.planning.backup_send import Storing, plan_send
 from kvmkeep.planning.backup_take import Beginning, plan_drop, plan_take
+from kvmkeep.planning.backup_upkeep import plan_prune
 from kvmkeep.planning.clone import Cloning, plan_clone
 from kvmkeep.planning.clone_origin import Wanted
 from kvmkeep.planning.copy_in import CopyIn, plan_copy_in
@@ -366,6 +371,21 @@ def installing_units() -> Case:
     return Case(host=host, spec=wanted, planner=plan_install, by_units=True)
 
 
+def installing_units_for_backups() -> Case:
+    host, before, _ = two_guests()
+    reach(host, before, plan_install)
+    first, *others = before.guests
+    wanted = replace(before, guests=(replace(first, backup=POLICY), *others))
+    return Case(host=host, spec=wanted, planner=plan_install, by_units=True)
+
+
+def taking_away_units_for_backups() -> Case:
+    case = installing_units_for_backups()
+    reach(case.host, case.spec, plan_install)
+    plain = tuple(replace(one, backup=None) for one in case.spec.guests)
+    return dataclasses.replace(case, spec=replace(case.spec, guests=plain))
+
+
 def uninstalling_units() -> Case:
     host, wanted, _ = two_guests()
     reach(host, wanted, plan_install)
@@ -477,6 +497,51 @@ def ending_a_backup() -> Case:
     take_set(host, wanted, MOMENT)
     host.put("/var/lib/kvmkeep/backup/web/20261123T0710Z/root.blocks", b"x")
     return Case(host=host, spec=wanted, planner=plan_drop)
+
+
+def with_backups() -> tuple[FakeHost, Spec]:
+    """Return a host whose guest was backed up on three days."""
+    host, wanted = backed_up()
+    for day in (21, 22, 23):
+        moment = f"2026-11-{day}T07:10:34+00:00"
+        take_set(host, wanted, moment)
+        store = Storing(guest=GuestName("web"), moment=moment, spec_dir=SPEC_DIR)
+        reach(host, wanted, partial(plan_send, storing=store))
+        reach(host, wanted, plan_drop)
+    return host, wanted
+
+
+def forgetting_backups() -> Case:
+    """In the repository lies what a killed run has stored as well."""
+    host, wanted = with_backups()
+    host.restic.run(
+        ("--repo=/srv/vault", "--password-file=/root/pw", "--cache-dir=/var/cache/kvmkeep/restic",
+         "backup", "--json", "--host=h", "--tag=kvmkeep,guest=web,set=20261120T0710Z,disk=root",
+         "--stdin", "--stdin-filename=/web/root.raw")
+    )  # fmt: skip
+    few = replace(POLICY, keep=Keep(last=1, daily=0, weekly=0, monthly=0))
+    wanted = replace(wanted, guests=(replace(wanted.guests[0], backup=few),))
+    wish = Forgetting(guests=(GuestName("web"),), now="2026-11-24T00:00:00+00:00")
+    return Case(
+        host=host, spec=wanted, planner=partial(plan_forget, wish=wish),
+        backups=("web@20261123T0710Z",),
+    )  # fmt: skip
+
+
+def forgetting_one_backup() -> Case:
+    host, wanted = with_backups()
+    wish = Forgetting(
+        guests=(GuestName("web"),), now="2026-11-24T00:00:00+00:00", moment="20261122T0710Z"
+    )
+    return Case(
+        host=host, spec=wanted, planner=partial(plan_forget, wish=wish),
+        backups=("web@20261121T0710Z", "web@20261123T0710Z"),
+    )  # fmt: skip
+
+
+def pruning_a_repository() -> Case:
+    host, wanted = backed_up()
+    return Case(host=host, spec=wanted, planner=partial(plan_prune, asked="2026-11-24T00:00:00Z"))
 
 
 def snapshot_of_guest_that_is_off() -> Case:
@@ -991,7 +1056,8 @@ PLANS = (
     remote_packed_image, remote_image_with_detached_signature, new_network_beside_one_in_use,
     changes_of_what_is_there, changing_a_bridge_in_use, bridge_taken_down_by_others, changing_a_running_guest, lost_domain_that_is_to_be_another_one,
     domain_and_its_seed_left_behind, starting, shutting_down, recovering,
-    host_going_down, host_going_down_without_a_spec, looking_after_the_dead, installing_units, uninstalling_units,
+    host_going_down, host_going_down_without_a_spec, looking_after_the_dead, installing_units, installing_units_for_backups,
+    taking_away_units_for_backups, uninstalling_units,
     applying_with_units,
     snapshot_of_frozen_guest, snapshot_of_suspended_guest, snapshot_of_guest_that_is_off,
     deleting_a_set, deleting_expired_sets, extending_snapshots_that_fill,
@@ -1002,6 +1068,7 @@ PLANS = (
     tweaking_a_guest, tweaking_addresses, tweaking_a_copy_of_an_image, copying_in,
     removing, restoring, emptying, removing_a_disk,
     beginning_a_backup, storing_a_backup, ending_a_backup,
+    forgetting_backups, forgetting_one_backup, pruning_a_repository,
     growing_while_it_runs, growing_without_its_agent, growing_while_it_is_off,
     adding_disks_while_it_runs, adding_disks_while_it_is_off, taking_a_disk_away,
     unplugging_a_disk,
@@ -1121,6 +1188,16 @@ def disks_are_as_wanted(host: FakeHost, case: Case, one: Guest, domain: FakeDoma
         assert root.instance == one.uuid
 
 
+def units_are(host: FakeHost, case: Case) -> None:
+    """Demand that just the units that are wanted are there, and at work."""
+    units = {path for path in host.files if path.startswith("/etc/systemd/")}
+    backups = any(one.backup is not None for one in case.spec.guests)
+    assert len(units) == ((22 if backups else 13) if case.by_units else 0), units
+    # The unit that shuts guests down is never stopped: it would do so.
+    working = {*LISTENERS, *(TIMERS if backups else (TIMER,))}
+    assert host.systemd.running - {GUESTS} == (working if case.by_units else set())
+
+
 def backups_are(host: FakeHost, case: Case) -> None:
     """Demand that the repository holds those backups, whole, and nothing of others."""
     if not host.restic.repositories:
@@ -1191,10 +1268,7 @@ def in_service(host: FakeHost, case: Case) -> None:
             as_it_was_made(host, domain)
         else:
             disks_are_as_wanted(host, case, one, domain)
-    units = {path for path in host.files if path.startswith("/etc/systemd/")}
-    assert len(units) == (7 if case.by_units else 0), units
-    # The unit that shuts guests down is never stopped: it would do so.
-    assert host.systemd.running - {GUESTS} == ({*STOPPED} if case.by_units else set())
+    units_are(host, case)
     for wanted in case.spec.networks:
         bridge = host.nm.links[wanted.bridge]
         assert (bridge.kind, bridge.ageing_time, bridge.stp) == (

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from kvmkeep.cli.context import Context
+    from kvmkeep.host.lock import Lock
     from kvmkeep.model.backup import BackupEntry, RepositoryFacts
     from kvmkeep.model.spec import Spec
 
@@ -42,6 +43,27 @@ def look_into(ctx: Context, spec: Spec, names: Iterable[str] = ()) -> tuple[Repo
     """Return what repositories hold: those of that name, or all; says which can't be seen."""
     from kvmkeep.model.backup import RepositoryState  # noqa: PLC0415
 
+    found = ctx.repositories(spec, chosen_repositories(names, spec))
+    for one in found:
+        if one.state is RepositoryState.ABSENT:
+            ctx.streams.talk(
+                f"repository {one.name} is not there yet (kvmkeep backup init {one.name})"
+            )
+        elif one.state is not RepositoryState.READY:
+            ctx.streams.talk(f"repository {one.name} can't be seen: {one.state}: {one.said}")
+    return found
+
+
+def backup_lock(ctx: Context) -> Lock:
+    """Return the lock that a run holds which changes what repositories hold."""
+    from kvmkeep.host.lock import Lock  # noqa: PLC0415
+    from kvmkeep.model.names import BACKUP_LOCK  # noqa: PLC0415
+
+    return ctx.stages.backup_lock or Lock(BACKUP_LOCK)
+
+
+def chosen_repositories(names: Iterable[str], spec: Spec) -> tuple[str, ...]:
+    """Return the names of repositories: those that were named, or all; raises UsageError."""
     known = [one.name for one in spec.repositories]
     wanted = tuple(names) or tuple(known)
     for name in wanted:
@@ -52,15 +74,7 @@ def look_into(ctx: Context, spec: Spec, names: Iterable[str] = ()) -> tuple[Repo
         raise UsageError(
             "the spec has no repository for backups", hint="write `repositories` into host.yaml"
         )
-    found = ctx.repositories(spec, wanted)
-    for one in found:
-        if one.state is RepositoryState.ABSENT:
-            ctx.streams.talk(
-                f"repository {one.name} is not there yet (kvmkeep backup init {one.name})"
-            )
-        elif one.state is not RepositoryState.READY:
-            ctx.streams.talk(f"repository {one.name} can't be seen: {one.state}: {one.said}")
-    return found
+    return wanted
 
 
 _LIST = "kvmkeep backup list"

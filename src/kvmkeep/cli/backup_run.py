@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from kvmkeep.cli.backup_choice import backup_lock
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.goal import demand_own_libvirt, dry_run, reach_alone
 from kvmkeep.cli.guests import add_choice, chosen
@@ -35,6 +36,7 @@ class Args(Struct, frozen=True, kw_only=True):
     guests: tuple[str, ...]
     label: tuple[str, ...]
     all: bool
+    due: bool
     consistency: str
     size: str
     dry_run: bool
@@ -46,6 +48,10 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--all", action="store_true", help="instead of names: all guests that the spec backs up"
     )
+    parser.add_argument(
+        "--due", action="store_true",
+        help="instead of names: all whose time has come since their last backup",
+    )  # fmt: skip
     parser.add_argument(
         "--consistency", choices=CHOICES, default="auto",
         help="frozen: only with the filesystems frozen by the agent; crash: all disks of one "
@@ -78,6 +84,9 @@ class Ended(Struct, frozen=True, kw_only=True):
 def run(args: Args, ctx: Context) -> int:
     """Back them up; one that fails keeps no other from being backed up."""
     names = guests_of(args, ctx)
+    if not names:
+        ctx.streams.talk("No backup is due.")
+        return 0
     level, size = chosen_level(args.consistency), chosen_size(args.size, "--size")
     if args.dry_run:
         for name in names:
@@ -90,23 +99,33 @@ def run(args: Args, ctx: Context) -> int:
 
 
 def guests_of(args: Args, ctx: Context) -> tuple[str, ...]:
-    """Return the guests that are meant; raises UsageError where there are none."""
-    if not args.all:
+    """Return the guests that are meant; raises UsageError where none was chosen."""
+    if not args.all and not args.due:
         return chosen(args.guests, args.label, ctx)
-    if args.guests or args.label:
-        raise UsageError("names, --label and --all are three ways to choose: use one of them")
+    if args.guests or args.label or (args.all and args.due):
+        raise UsageError("names, --label, --all and --due are four ways to choose: use one of them")
+    if args.due:
+        return _due(ctx)
     names = tuple(one.name for one in ctx.spec().guests if one.backup is not None)
     if not names:
         raise UsageError("the spec backs no guest up", hint="write `backup` into host.yaml")
     return names
 
 
+def _due(ctx: Context) -> tuple[str, ...]:
+    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
+    from kvmkeep.observe.backup_care import remembered  # noqa: PLC0415
+    from kvmkeep.planning.backup_due import due_backups  # noqa: PLC0415
+
+    # The spec's times are local ones.
+    return due_backups(ctx.spec(), remembered(ctx.door()), utc_now().astimezone())
+
+
 def back_up(names: tuple[str, ...], ctx: Context, level: Level | None, size: Size | None) -> int:
     """Back guests up under the lock of backups, and tell how it went."""
-    from kvmkeep.host.lock import HeldLock, Lock  # noqa: PLC0415
-    from kvmkeep.model.names import BACKUP_LOCK  # noqa: PLC0415
+    from kvmkeep.host.lock import HeldLock  # noqa: PLC0415
 
-    lock = ctx.stages.backup_lock or Lock(BACKUP_LOCK)
+    lock = backup_lock(ctx)
     with lock.hold(VERB, ("kvmkeep", *ctx.argv)):
         job = Job(level=level, size=size, lock=HeldLock())
         ended = [_one(name, ctx, job) for name in names]

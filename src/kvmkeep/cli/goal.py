@@ -52,15 +52,18 @@ def reach(
     asks: Callable[[Plan, Streams], bool] = ask,
     agents: tuple[str, ...] = (),
     repositories: tuple[str, ...] = (),
+    lock: Lock | None = None,
     idle: bool = True,
 ) -> int:
     """Reach the goal; ask first, unless `yes`. `agents` names the guests whose agents are asked.
 
-    `repositories` names those that are listed. `idle` says so where there was nothing to do.
+    `repositories` names those that are listed. `lock` is another one than that of this host.
+    `idle` says so where there was nothing to do.
     """
     report = _reach(
-        verb, planner, guests, ctx, yes=yes, asks=asks, agents=agents, repositories=repositories
-    )
+        verb, planner, guests, ctx,
+        yes=yes, asks=asks, agents=agents, repositories=repositories, lock=lock,
+    )  # fmt: skip
     if idle or report.steps:
         _tell(report, ctx)
     return 0
@@ -105,6 +108,7 @@ def _reach(
     told: bool = True,
     agents: tuple[str, ...] = (),
     repositories: tuple[str, ...] = (),
+    lock: Lock | None = None,
 ) -> Report:
     if not yes:
         demand_terminal(verb)
@@ -114,7 +118,9 @@ def _reach(
     ui = make_ui(ctx.streams)
     try:
         confirm = _confirm(ctx, yes=yes, asks=asks, told=told)
-        return ctx.run_goal(ui, verb, planner, confirm, agents, repositories=repositories)
+        return ctx.run_goal(
+            ui, verb, planner, confirm, agents, repositories=repositories, lock=lock
+        )
     finally:
         ui.close()
 

@@ -78,6 +78,9 @@ SUBVERBS: dict[str, dict[str, str]] = {
         "restore": "bring a guest's disks back; what is there is kept",
         "copy-out": "copy files out of a backup, without bringing a disk back",
         "init": "make a repository for backups",
+        "verify": "have the engine check what its repositories hold",
+        "forget": "drop backups that are not kept any longer",
+        "prune": "free the room of backups that were forgotten",
     },
     "blocks": {
         "send": "read a disk, and feed it to a program that stores it",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kvmkeep.health.arrays import array_findings
+from kvmkeep.health.backups import backup_findings
 from kvmkeep.health.differences import difference_findings
 from kvmkeep.health.disks import disk_findings
 from kvmkeep.health.groups import group_findings
@@ -27,6 +28,7 @@ _JUDGES = (
     network_findings,
     memory_findings,
     guest_findings,
+    backup_findings,
     host_findings,
     leftover_findings,
     difference_findings,

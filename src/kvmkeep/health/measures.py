@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from kvmkeep.health.backups import utc
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.health import Measure, Sample
+from kvmkeep.model.names import stamped_time
 from kvmkeep.model.snapshot import snapshot_sets
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.trash import is_trash
@@ -85,10 +87,46 @@ def measures(spec: Spec, facts: Facts, vitals: Vitals) -> tuple[Measure, ...]:
             help="What the trash takes of the volume group",
             samples=(Sample(value=trash),),
         ),
+        *_backups(spec, facts),
         Measure(
             name="clock_synchronized",
             help="Whether somebody keeps the host's clock right",
             samples=clock,
+        ),
+    )
+
+
+def _backups(spec: Spec, facts: Facts) -> tuple[Measure, ...]:
+    """Return what is remembered of backups; a guest without one has no figure."""
+    last = ((guest, facts.backups.last_of(guest.identity)) for guest in spec.guests)
+    proofs = [
+        (guest, proof) for guest in spec.guests if (proof := facts.backups.proof_of(guest.name))
+    ]
+    times = ((guest, stamped_time(one.moment)) for guest, one in last if one is not None)
+    return (
+        _each(
+            "backup_last_timestamp_seconds",
+            "When the last backup of a guest was taken, in seconds since 1970",
+            (
+                (time.timestamp(), ("guest", guest.name))
+                for guest, time in times
+                if time is not None
+            ),
+        ),
+        _each(
+            "backup_proof_timestamp_seconds",
+            "When a backup of a guest was last started to prove it, in seconds since 1970",
+            ((utc(one.time).timestamp(), ("guest", guest.name)) for guest, one in proofs),
+        ),
+        _each(
+            "backup_proven",
+            "Whether that backup did start as it should",
+            ((one.proven, ("guest", guest.name)) for guest, one in proofs),
+        ),
+        _each(
+            "backup_wanted",
+            "Whether the spec has a guest backed up",
+            ((guest.backup is not None, ("guest", guest.name)) for guest in spec.guests),
         ),
     )
 

@@ -13,9 +13,13 @@ SHOW = ("systemctl", "show", "--property=Id,ActiveState,NeedDaemonReload")
 
 
 class UnitState(Struct, frozen=True, kw_only=True):
-    """Whether a unit does its work now, and whether systemd read another file than there is."""
+    """Whether a unit does its work now, and whether systemd read another file than there is.
+
+    `failed` when its last run did not end well.
+    """
 
     active: bool
+    failed: bool
     stale: bool
 
 
@@ -26,6 +30,7 @@ def states(door: Door, names: Sequence[str]) -> dict[str, UnitState]:
     return {
         one.get("Id", ""): UnitState(
             active=one.get("ActiveState") == "active",
+            failed=one.get("ActiveState") == "failed",
             stale=one.get("NeedDaemonReload") == "yes",
         )
         for one in units

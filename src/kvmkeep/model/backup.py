@@ -167,19 +167,82 @@ class StagedSet(Struct, frozen=True, kw_only=True):
     sent: tuple[SentDisk, ...]
 
 
+class Rung(Struct, frozen=True, kw_only=True):
+    """A rung of the ladder of a proof: whether it held, after how many seconds, and why not."""
+
+    name: str
+    held: bool
+    seconds: float
+    detail: str = ""
+
+
+class Proof(Struct, frozen=True, kw_only=True):
+    """How the proof of a backup ended. `screen` is the file of the console's last screen."""
+
+    repository: str
+    guest: str
+    moment: str
+    time: str
+    proven: bool
+    rungs: tuple[Rung, ...]
+    screen: str = ""
+
+
+class LastBackup(Struct, frozen=True, kw_only=True):
+    """What is remembered of a guest's last backup, so that nobody has to ask the repository.
+
+    It is by the guest's identity, which stays when the guest is renamed.
+    """
+
+    identity: str
+    repository: str
+    moment: str
+    level: str
+
+
+class Upkeep(Struct, frozen=True, kw_only=True):
+    """When a repository was last found sound, and when room was last freed in it.
+
+    Both are UTC in ISO 8601; empty for never.
+    """
+
+    repository: str
+    verified: str = ""
+    pruned: str = ""
+
+
 class BackupFacts(Struct, frozen=True, kw_only=True):
     """Repositories, as far as they were asked for, and what lies ready on this host.
 
-    `running` when another run is sending backups just now.
+    `running` when another run is sending backups just now. `last`, `proofs` and `upkeep` are what
+    is remembered here; of the proofs, all where a repository was asked for, and else the one of
+    each guest's last backup that was tried.
     """
 
     repositories: tuple[RepositoryFacts, ...] = ()
     staged: tuple[StagedSet, ...] = ()
     running: bool = False
+    last: tuple[LastBackup, ...] = ()
+    proofs: tuple[Proof, ...] = ()
+    upkeep: tuple[Upkeep, ...] = ()
 
     def repository(self, name: str) -> RepositoryFacts | None:
         """Return a repository that was asked for."""
         return next((one for one in self.repositories if one.name == name), None)
+
+    def last_of(self, identity: str) -> LastBackup | None:
+        """Return what is remembered of the last backup of the guest of that identity."""
+        return next((one for one in self.last if one.identity == identity), None)
+
+    def proof_of(self, guest: str) -> Proof | None:
+        """Return the proof of the last of a guest's backups that was tried."""
+        mine = (one for one in self.proofs if one.guest == guest)
+        return max(mine, key=lambda one: one.moment, default=None)
+
+    def upkeep_of(self, repository: str) -> Upkeep:
+        """Return what is remembered of the upkeep of a repository."""
+        found = (one for one in self.upkeep if one.repository == repository)
+        return next(found, Upkeep(repository=repository))
 
 
 NO_BACKUPS = BackupFacts()
@@ -233,27 +296,6 @@ class Manifest(Struct, frozen=True, kw_only=True):
     versions: Versions
     started: str
     ended: str
-
-
-class Rung(Struct, frozen=True, kw_only=True):
-    """A rung of the ladder of a proof: whether it held, after how many seconds, and why not."""
-
-    name: str
-    held: bool
-    seconds: float
-    detail: str = ""
-
-
-class Proof(Struct, frozen=True, kw_only=True):
-    """How the proof of a backup ended. `screen` is the file of the console's last screen."""
-
-    repository: str
-    guest: str
-    moment: str
-    time: str
-    proven: bool
-    rungs: tuple[Rung, ...]
-    screen: str = ""
 
 
 class Stored(Struct, frozen=True, kw_only=True):

@@ -16,12 +16,25 @@ EVENTS = ("lifecycle", "io-error", "agent-lifecycle")
 """Events of libvirt's after which there is a look at once, in the words of virsh(1), "event"."""
 LISTENERS = tuple(f"kvmkeep-event-{event}.service" for event in EVENTS)
 """Each waits for one of these events."""
-UNITS = (GUESTS, RECOVER, WATCH, TIMER, *LISTENERS)
-ENABLED = (GUESTS, RECOVER, TIMER, *LISTENERS)
-"""Those that begin by themselves with the host."""
-STARTED = (GUESTS, TIMER, *LISTENERS)
+BACKUP = "kvmkeep-backup.service"
+"""Backs up the guests whose time has come, and forgets what is not kept any longer."""
+BACKUP_TIMER = "kvmkeep-backup.timer"
+PROVE = "kvmkeep-prove.service"
+"""Proves the backups whose time has come."""
+PROVE_TIMER = "kvmkeep-prove.timer"
+PRUNE = "kvmkeep-prune.service"
+"""Frees the room of what was forgotten, and has the engine check what it has."""
+PRUNE_TIMER = "kvmkeep-prune.timer"
+UNITS = (
+    GUESTS, RECOVER, WATCH, TIMER, *LISTENERS,
+    BACKUP, BACKUP_TIMER, PROVE, PROVE_TIMER, PRUNE, PRUNE_TIMER,
+)  # fmt: skip
+TIMERS = (TIMER, BACKUP_TIMER, PROVE_TIMER, PRUNE_TIMER)
+ENABLED = (GUESTS, RECOVER, *TIMERS, *LISTENERS)
+"""Those that begin by themselves with the host, of those that are wanted."""
+STARTED = (GUESTS, *TIMERS, *LISTENERS)
 """Those that are begun when they are installed."""
-STOPPED = (TIMER, *LISTENERS)
+STOPPED = (*TIMERS, *LISTENERS)
 """Those that are stopped when they are taken away."""
 SIGNATURE = "# Written by kvmkeep install-units; kvmkeep uninstall-units removes it."
 """The first line of each: what has another one is not ours."""
@@ -31,13 +44,15 @@ class UnitFile(Struct, frozen=True, kw_only=True):
     """A unit that is there under one of our names.
 
     `text` is empty where it is no regular file. `enabled` when it begins with the host, `active`
-    when it does its work now, `stale` when systemd has read another text than this.
+    when it does its work now, `failed` when its last run did not end well, and `stale` when systemd
+    has read another text than this.
     """
 
     name: str
     text: str
     enabled: bool = False
     active: bool = False
+    failed: bool = False
     stale: bool = False
 
     @property

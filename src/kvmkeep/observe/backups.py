@@ -10,6 +10,7 @@ from kvmkeep.host.repositories import look
 from kvmkeep.model.backup import BackupFacts, SentDisk, StagedSet, done_name, parse_moment
 from kvmkeep.model.names import BACKUP_DIR, BACKUP_LOCK, staging_dir
 from kvmkeep.model.spec import Spec
+from kvmkeep.observe.backup_care import last_backups, proofs, upkeep
 from kvmkeep.observe.notebook import Notebook
 
 _LIMIT = 64 << 10
@@ -25,6 +26,9 @@ def observe_backups(
     return BackupFacts(
         repositories=tuple(look(notebook.door, one, program) for one in asked),
         staged=tuple(_staged(notebook)),
+        last=tuple(last_backups(notebook)),
+        proofs=tuple(proofs(notebook, all_of_them=bool(asked))),
+        upkeep=tuple(upkeep(notebook, asked)),
         running=notebook.ask(BACKUP_LOCK, lambda door: door.locked(BACKUP_LOCK), default=False),
     )
 

@@ -28,6 +28,7 @@ def observe_units(notebook: Notebook) -> HostUnits:
                 text=_text(notebook, name) if regular else "",
                 enabled=name in enabled,
                 active=name in states and states[name].active,
+                failed=name in states and states[name].failed,
                 stale=name in states and states[name].stale,
             )
             for name, regular in there.items()

@@ -21,6 +21,7 @@ from kvmkeep.model.backup import (
     MANIFEST_FORMAT,
     NVRAM,
     DiskRecord,
+    LastBackup,
     Manifest,
     Repository,
     RepositoryFacts,
@@ -41,6 +42,7 @@ from kvmkeep.model.snapshot import SnapshotSet, disk_of
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
+from kvmkeep.planning.backup_memo import remember, remembered
 from kvmkeep.planning.backup_take import refused, set_for_backup
 from kvmkeep.planning.commands import long_enough
 from kvmkeep.planning.engine import Driver, driver
@@ -106,8 +108,10 @@ def plan_send(spec: Spec, facts: Facts, storing: Storing) -> Plan:
     one = set_for_backup(spec, facts, guest, storing.moment)
     if one is None or one.trouble:
         return Plan(refusals=(_lost(guest, one),))
-    if seen is None or any((e.guest, e.moment) == (guest.name, one.name) for e in seen.entries):
-        return Plan()
+    entries = () if seen is None else seen.entries
+    made = [e for e in entries if (e.guest, e.moment) == (guest.name, one.name)]
+    if seen is None or made:
+        return Plan(steps=tuple(step for entry in made for step in remembered(facts, entry)))
     work = _Work(
         scene=scene,
         guest=guest,
@@ -288,6 +292,14 @@ def _commit(work: _Work, assumes: str) -> Step:
             ),
             work.words.put_files(
                 work.folder, work.host, manifest_tags(made), "store it, and all beside it"
+            ),
+            remember(
+                LastBackup(
+                    identity=made.identity,
+                    repository=work.repository.name,
+                    moment=made.moment,
+                    level=made.level,
+                )
             ),
         ),
     )

@@ -31,7 +31,7 @@ _BETWEEN_LOOKS = 5
 """Seconds: a guest can make events as fast as it likes."""
 _STOP = re.compile(r"^TimeoutStopSec=([0-9]{1,9})$", re.MULTILINE)
 
-_LIBVIRT = "libvirtd.service libvirtd.socket virtqemud.service virtqemud.socket virtlogd.socket"
+LIBVIRT = "libvirtd.service libvirtd.socket virtqemud.service virtqemud.socket virtlogd.socket"
 _BELOW = (
     "local-fs.target remote-fs.target lvm2-monitor.service NetworkManager.service "
     "network-online.target time-sync.target"
@@ -100,7 +100,7 @@ def unit_texts(program: Program, *, start: int, stop: int) -> dict[str, str]:
 Description=KVM guests: shut down in the reverse order of their needs before the host goes down
 Documentation=man:kvmkeep(1)
 Wants=virt-guest-shutdown.target
-After={_LIBVIRT} virt-guest-shutdown.target libvirt-guests.service
+After={LIBVIRT} virt-guest-shutdown.target libvirt-guests.service
 After={_BELOW}
 RefuseManualStop=yes
 
@@ -120,7 +120,7 @@ WantedBy=multi-user.target
 Description=KVM guests: up in the order of their needs after the host's start
 Documentation=man:kvmkeep(1)
 Wants=network-online.target
-After={_LIBVIRT} {GUESTS}
+After={LIBVIRT} {GUESTS}
 After={_BELOW}
 
 [Service]
@@ -136,7 +136,7 @@ WantedBy=multi-user.target
 [Unit]
 Description=KVM guests: a look whether all that should run does
 Documentation=man:kvmkeep(1)
-After={_LIBVIRT} {GUESTS} {RECOVER}
+After={LIBVIRT} {GUESTS} {RECOVER}
 
 [Service]
 Type=oneshot
@@ -175,7 +175,7 @@ def _listener(event: str) -> str:
 [Unit]
 Description=KVM guests: a look after {event} events
 Documentation=man:kvmkeep(1)
-After={_LIBVIRT} {GUESTS} {RECOVER}
+After={LIBVIRT} {GUESTS} {RECOVER}
 StartLimitIntervalSec=0
 
 [Service]

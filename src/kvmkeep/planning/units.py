@@ -12,10 +12,11 @@ from msgspec.structs import replace
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import Facts
-from kvmkeep.model.host_units import ENABLED, STARTED, STOPPED, UNIT_DIR, UNITS, UnitFile
+from kvmkeep.model.host_units import BACKUP, ENABLED, STARTED, STOPPED, UNIT_DIR, UnitFile
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.planning import guards
+from kvmkeep.planning.backup_units import backup_texts
 from kvmkeep.planning.domains import autostart_step
 from kvmkeep.planning.kept import with_kept
 from kvmkeep.planning.run_mark import starting_with_host
@@ -40,7 +41,13 @@ def plan_install(spec: Spec, facts: Facts, options: tuple[str, ...] = ()) -> Pla
     program = Program(path=facts.units.program, options=options)
     stop = stop_seconds(spec, facts)
     texts = unit_texts(program, start=start_seconds(spec), stop=stop)
-    made = (_write(scene, texts), _enable(scene))
+    texts |= backup_texts(program, spec)
+    unwanted = [one for one in facts.units.files if one.ours and one.name not in texts]
+    made = (
+        _away(unwanted, why="the spec has nothing for them to do") if unwanted else None,
+        _write(scene, texts),
+        _enable(scene, texts),
+    )
     steps = (
         *(step for step in made if step is not None),
         *(step for one in spec.guests for step in _take(scene, one)),
@@ -59,7 +66,8 @@ def plan_uninstall(spec: Spec, facts: Facts) -> Plan:
     scene = make_scene(spec, facts, spec.guests)
     ours = [file for file in facts.units.files if file.ours]
     given = [step for one in facts.domains if one.ours for step in _give_back(scene, one)]
-    steps = (*given, *((_away(ours),) if ours else ()))
+    gone = _away(ours, why="you asked for it; no guest is started or stopped by that")
+    steps = (*given, *((gone,) if ours else ()))
     notes = tuple(
         Note(subject=file.name, text=f"{UNIT_DIR}/{file.name} is not kvmkeep's, and stays")
         for file in facts.units.files
@@ -104,7 +112,7 @@ def _no_program(scene: Scene) -> tuple[Refusal, ...]:
 
 def _write(scene: Scene, texts: dict[str, str]) -> Step | None:
     files = {file.name: file for file in scene.facts.units.files}
-    missing = [name for name in UNITS if name not in files or files[name].text != texts[name]]
+    missing = [name for name in texts if name not in files or files[name].text != texts[name]]
     if not missing and not any(file.stale for file in files.values()):
         return None
     writes = tuple(
@@ -120,15 +128,18 @@ def _write(scene: Scene, texts: dict[str, str]) -> Step | None:
         noun=Noun.DOMAINS,
         subject=_SUBJECT,
         what=f"write {', '.join(missing)} to {UNIT_DIR}" if missing else "have systemd read them",
-        why="systemd has the guests up after a boot, and down before the host goes",
+        why="systemd has the guests up after a boot, and down before the host goes"
+        + (", and backs them up meanwhile" if BACKUP in texts else ""),
         actions=(*writes, _RELOAD),
     )
 
 
-def _enable(scene: Scene) -> Step | None:
+def _enable(scene: Scene, texts: dict[str, str]) -> Step | None:
     files = {file.name: file for file in scene.facts.units.files}
-    enable = [name for name in ENABLED if name not in files or not files[name].enabled]
-    start = [name for name in STARTED if name not in files or not files[name].active]
+    begin = [name for name in ENABLED if name in texts]
+    work = [name for name in STARTED if name in texts]
+    enable = [name for name in begin if name not in files or not files[name].enabled]
+    start = [name for name in work if name not in files or not files[name].active]
     if not enable and not start:
         return None
     actions: list[Command] = []
@@ -173,18 +184,18 @@ def _give_back(scene: Scene, domain: Domain) -> tuple[Step, ...]:
     return with_kept(scene, guest, step)
 
 
-def _away(ours: list[UnitFile]) -> Step:
+def _away(ours: list[UnitFile], why: str) -> Step:
     names = [file.name for file in ours]
     enabled = [name for name in ENABLED if name in names]
     actions: list[Command] = []
     if enabled:
         argv = ("systemctl", "disable", "--", *enabled)
-        why = "have them not begin with the host any more"
-        actions.append(Command(argv=argv, why=why, timeout=120.0))
+        told = "have them not begin with the host any more"
+        actions.append(Command(argv=argv, why=told, timeout=120.0))
     active = [name for name in STOPPED if name in names]
     if active:
         argv = ("systemctl", "stop", "--", *active)
-        actions.append(Command(argv=argv, why="have nobody look after the guests any more"))
+        actions.append(Command(argv=argv, why="have them begin nothing any more"))
     paths = [f"{UNIT_DIR}/{name}" for name in names]
     # The unit that shuts guests down is not stopped: that would do it. Without its file, systemd
     # has nothing to run when the host goes down.
@@ -196,7 +207,7 @@ def _away(ours: list[UnitFile]) -> Step:
         noun=Noun.DOMAINS,
         subject=_SUBJECT,
         what=f"take away {', '.join(names)}",
-        why="you asked for it; no guest is started or stopped by that",
+        why=why,
         actions=tuple(actions),
     )
 

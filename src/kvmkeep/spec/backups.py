@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from kvmkeep.model.backup import BackupPolicy, Engine, Keep, Repository
+from kvmkeep.model.calendar import parse_calendar
 from kvmkeep.model.units import Label, printable
 from kvmkeep.spec.backup_document import BackupSection, KeepSection, RepositorySection
 from kvmkeep.spec.guest_document import GuestFile
@@ -24,7 +25,7 @@ _KEEP = Keep(last=3, daily=7, weekly=5, monthly=12)
 _URL = re.compile(r"[!-~]{1,1000}")
 _SCHEMES = {Engine.RESTIC: ("sftp", "s3", "rest", "b2", "azure", "gs", "swift")}
 _SECRET = re.compile(r"//[^/@]*:[^/@]*@")
-_CALENDAR = re.compile(r"[A-Za-z0-9*:,./~_+ -]{1,100}")
+_CALENDAR = re.compile(r"[A-Za-z0-9*:,./ -]{1,100}")
 _MOST_WORDS = 50
 
 
@@ -150,9 +151,10 @@ def _parse_file(text: str) -> str:
 
 
 def _parse_calendar(text: str) -> str:
-    """Accept what may be a time of systemd.time(7); systemd itself reads it later."""
-    if _CALENDAR.fullmatch(text) is None or not text.strip():
+    """Accept a time of systemd.time(7): systemd itself reads it later."""
+    if _CALENDAR.fullmatch(text) is None:
         raise ValueError(f"{printable(text)} is not a time (such as daily, or Mon *-*-* 01:30)")
+    parse_calendar(text)
     return text.strip()
 
 

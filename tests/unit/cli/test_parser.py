@@ -37,6 +37,7 @@ SMALLEST = {
     "backup restore": ["web"],
     "backup copy-out": ["web", "/etc/fstab", "."],
     "backup init": ["vault"],
+    "backup forget": ["web"],
     "blocks send": ["/dev/vg/lv", "--blocks=/run/root.blocks", "--size=4096", "restic"],
     "with-environment": ["--file=/root/keys", "restic"],
     "trash restore": ["web-20261123T0710Z"],

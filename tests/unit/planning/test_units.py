@@ -6,11 +6,16 @@ from fakes.host import FakeHost
 from msgspec.structs import replace
 
 from kvmkeep.model.host_units import (
+    BACKUP,
+    BACKUP_TIMER,
     GUESTS,
     LISTENERS,
     NO_UNITS,
+    PROVE_TIMER,
+    PRUNE,
+    PRUNE_TIMER,
     RECOVER,
-    STOPPED,
+    TIMER,
     UNIT_DIR,
     UNITS,
     WATCH,
@@ -19,9 +24,11 @@ from kvmkeep.model.spec import Spec
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.unit_files import Program, start_seconds, stop_seconds, unit_texts
 from kvmkeep.planning.units import plan_install, plan_uninstall
-from tests.unit.planning.build import guest, spec
+from tests.unit.planning.build import POLICY, VAULT, guest, spec
 from tests.unit.planning.rounds import reach
 from tests.unit.planning.test_recover import site
+
+BASE = (GUESTS, RECOVER, WATCH, TIMER, *LISTENERS)
 
 
 def installed() -> tuple[FakeHost, Spec]:
@@ -44,6 +51,42 @@ def test_guests_are_taken_over_after_the_units_are_there_and_given_back_before_t
     assert {(one.autostart, one.kept.starts) for one in facts.domains} == {(True, False)}
     assert facts.units.files == ()
     assert make_plan(wanted, facts).empty
+
+
+def backed_up(wanted: Spec, *schedules: str) -> Spec:
+    """Return the spec with a backup for its first guests."""
+    first = tuple(
+        replace(one, backup=replace(POLICY, schedule=when))
+        for one, when in zip(wanted.guests, schedules, strict=False)
+    )
+    rest = wanted.guests[len(first) :]
+    return replace(wanted, guests=(*first, *rest), repositories=(VAULT,))
+
+
+def test_backups_have_units_where_the_spec_asks_for_them_and_lose_them_when_it_does_not() -> None:
+    host, wanted = installed()
+    assert f"{UNIT_DIR}/{BACKUP}" not in host.files
+    asked = backed_up(wanted, "Sat,Sun 03:00", "daily", "daily")
+    reach(host, asked, plan_install)
+    timer = host.files[f"{UNIT_DIR}/{BACKUP_TIMER}"].content.decode()
+    assert timer.count("OnCalendar=") == 2
+    assert "OnCalendar=Sat,Sun 03:00\nOnCalendar=daily\nPersistent=true\n" in timer
+    service = host.files[f"{UNIT_DIR}/{BACKUP}"].content.decode()
+    run, forget = [line for line in service.splitlines() if line.startswith("ExecStart=")]
+    assert run == "ExecStart=/usr/bin/kvmkeep backup run --due"
+    assert forget.endswith(" backup forget --all --yes")
+    assert "KillMode=mixed" in service
+    assert "OnCalendar=weekly" in host.files[f"{UNIT_DIR}/{PROVE_TIMER}"].content.decode()
+    prune = host.files[f"{UNIT_DIR}/{PRUNE}"].content.decode()
+    assert " verify --data=5\n" in prune
+    assert {BACKUP_TIMER, PROVE_TIMER, PRUNE_TIMER, TIMER} <= host.systemd.running
+    assert plan_install(asked, host.facts(asked)).empty
+    (away,) = plan_install(wanted, host.facts(wanted)).steps
+    assert away.why == "the spec has nothing for them to do"
+    reach(host, wanted, plan_install)
+    assert {one.name for one in host.facts(wanted).units.files} == {*BASE}
+    assert {GUESTS, TIMER} <= host.systemd.running
+    assert BACKUP_TIMER not in host.systemd.running
 
 
 def test_a_guest_that_others_made_stays_with_libvirt() -> None:
@@ -83,7 +126,7 @@ def test_what_a_killed_run_left_is_finished() -> None:
     del host.files[f"{UNIT_DIR}/multi-user.target.wants/{RECOVER}"]
     (step,) = plan_install(wanted, host.facts(wanted)).steps
     assert [str(action) for action in step.actions] == [f"systemctl enable -- {RECOVER}"]
-    for name in (*STOPPED, RECOVER):
+    for name in (TIMER, *LISTENERS, RECOVER):
         del host.files[f"{UNIT_DIR}/{name}"]
     plan = plan_uninstall(wanted, host.facts(wanted))
     assert plan.steps[-1].what == f"take away {GUESTS}, {WATCH}"
@@ -138,7 +181,7 @@ def test_limits_are_summed_told_and_compared_with_what_is_installed() -> None:
 def test_apply_gives_the_flag_back_where_somebody_removed_the_units() -> None:
     host, wanted = installed()
     for name in UNITS:
-        del host.files[f"{UNIT_DIR}/{name}"]
+        host.files.pop(f"{UNIT_DIR}/{name}", None)
     facts = host.facts(wanted)
     assert facts.units == replace(NO_UNITS, program="/usr/bin/kvmkeep")
     assert len([one for one in make_plan(wanted, facts).steps if "with the host" in one.what]) == 4

@@ -1,0 +1,102 @@
+"""`kvmkeep backup forget`: drop backups that the spec does not keep, or one that is named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from kvmkeep.cli.backup_choice import backup_lock, chosen_repositories, look_into, parse_choice
+from kvmkeep.cli.consent import add_consent
+from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.moment import utc_now
+from kvmkeep.errors import UsageError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.facts import Facts
+    from kvmkeep.model.plan import Plan
+    from kvmkeep.model.spec import Spec
+    from kvmkeep.planning.backup_forget import Forgetting
+
+
+class Args(Struct, frozen=True, kw_only=True):
+    """Of which guests, or which one; `all`: of all guests that the spec backs up."""
+
+    backups: tuple[str, ...]
+    all: bool
+    repository: tuple[str, ...]
+    yes: bool
+    dry_run: bool
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "backups", metavar="GUEST[@TIME]", nargs="*",
+        help="guests whose backups are kept as the spec says, and no longer; with a time, just "
+        "that backup",
+    )  # fmt: skip
+    parser.add_argument(
+        "--all", action="store_true", help="instead of names: all guests that the spec backs up"
+    )
+    parser.add_argument(
+        "--repository", metavar="NAME", action="append", default=[],
+        help="only in this repository; may be given several times",
+    )  # fmt: skip
+    add_consent(parser)
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Forget them; what was forgotten keeps its room until `backup prune`."""
+    wish = _wish(args, ctx)
+    repositories = chosen_repositories(args.repository, ctx.spec())
+    if wish.moment:
+        _demand(wish, repositories, ctx)
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        from kvmkeep.planning.backup_forget import plan_forget  # noqa: PLC0415
+
+        return plan_forget(spec, facts, wish)
+
+    guests = () if wish.moment else wish.guests
+    if args.dry_run:
+        return dry_run(planner, guests, ctx, repositories=repositories)
+    return reach(
+        "backup forget", planner, guests, ctx,
+        yes=args.yes, repositories=repositories, lock=backup_lock(ctx),
+    )  # fmt: skip
+
+
+def _wish(args: Args, ctx: Context) -> Forgetting:
+    from kvmkeep.model.units import GuestName  # noqa: PLC0415
+    from kvmkeep.planning.backup_forget import Forgetting  # noqa: PLC0415
+
+    if args.all == bool(args.backups):
+        raise UsageError("name guests, or use --all")
+    chosen = [parse_choice(one) for one in args.backups]
+    moments = [moment for _, moment in chosen if moment]
+    if moments and len(chosen) > 1:
+        raise UsageError("a backup with its time is forgotten alone", hint="name just that one")
+    names = [name for name, _ in chosen]
+    if args.all:
+        names = [one.name for one in ctx.spec().guests if one.backup is not None]
+    return Forgetting(
+        guests=tuple(GuestName(name) for name in names),
+        now=utc_now().isoformat(),
+        moment=moments[0] if moments else "",
+    )
+
+
+def _demand(wish: Forgetting, repositories: tuple[str, ...], ctx: Context) -> None:
+    """Refuse a backup that there is not: to a planner, it would be forgotten already."""
+    found = look_into(ctx, ctx.spec(), repositories)
+    known = {(e.guest, e.moment, e.host) for one in found for e in one.entries}
+    (guest,) = wish.guests
+    if (guest, wish.moment, ctx.spec().host.name) not in known:
+        raise UsageError(
+            f"there is no backup {guest}@{wish.moment} that was made on this host",
+            hint=f"kvmkeep backup list {guest}",
+        )

@@ -1,0 +1,63 @@
+"""`kvmkeep backup verify`: have the engine check what its repositories hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from kvmkeep.cli.backup_choice import backup_lock, chosen_repositories
+from kvmkeep.cli.consent import add_dry_run
+from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.moment import utc_now
+from kvmkeep.errors import UsageError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.facts import Facts
+    from kvmkeep.model.plan import Plan
+    from kvmkeep.model.spec import Spec
+
+_ALL = 100
+
+
+class Args(Struct, frozen=True, kw_only=True):
+    """Which repositories, and how much of their data."""
+
+    repositories: tuple[str, ...]
+    data: int
+    dry_run: bool
+
+
+def add(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "repositories", metavar="REPOSITORY", nargs="*", help="its name in host.yaml; default: all"
+    )
+    parser.add_argument(
+        "--data", metavar="PERCENT", type=int, default=0,
+        help="also read so much of the data, another part each time (default: 0; 100: all of it)",
+    )  # fmt: skip
+    add_dry_run(parser)
+
+
+def run(args: Args, ctx: Context) -> int:
+    """Check them."""
+    if not 0 <= args.data <= _ALL:
+        raise UsageError(f"--data takes a number from 0 to {_ALL}")
+    repositories = chosen_repositories(args.repositories, ctx.spec())
+    asked = utc_now().isoformat()
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        from kvmkeep.planning.backup_upkeep import plan_verify  # noqa: PLC0415
+
+        return plan_verify(spec, facts, asked, args.data)
+
+    if args.dry_run:
+        return dry_run(planner, (), ctx, repositories=repositories)
+    return reach(
+        "backup verify", planner, (), ctx,
+        yes=True, repositories=repositories, lock=backup_lock(ctx),
+    )  # fmt: skip

@@ -1,0 +1,167 @@
+"""Backups: missing, late, failing, not proven, and what a dead run left of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from kvmkeep.health.patient import Patient
+from kvmkeep.model.backup import BackupPolicy
+from kvmkeep.model.calendar import parse_calendar
+from kvmkeep.model.health import Finding, Severity
+from kvmkeep.model.host_units import BACKUP, BACKUP_TIMER, PROVE, PROVE_TIMER, PRUNE
+from kvmkeep.model.names import stamped_time
+from kvmkeep.model.spec import Guest
+
+_LATE, _VERY_LATE = 2, 4
+"""So many of the times that the spec gives have to pass: a single one may just be at work."""
+_INSTALL = "kvmkeep install-units"
+_LOST = "what is lost since cannot be brought back"
+
+
+def backup_findings(patient: Patient) -> Iterator[Finding]:
+    """Return what is wrong with backups; only what is remembered on this host is looked at."""
+    wanted = [(guest, guest.backup) for guest in patient.spec.guests if guest.backup is not None]
+    if wanted:
+        yield from _units(patient, [policy for _, policy in wanted])
+    for guest, policy in wanted:
+        yield from _age(patient, guest, policy)
+        yield from _proof(patient, guest, policy)
+
+
+def _units(patient: Patient, policies: list[BackupPolicy]) -> Iterator[Finding]:
+    units = patient.facts.units
+    timers = {name: units.file(name) for name in (BACKUP_TIMER, PROVE_TIMER)}
+    asked = {BACKUP_TIMER: {one.schedule for one in policies}}
+    asked[PROVE_TIMER] = {one.prove for one in policies}
+    missing = [name for name, file in timers.items() if file is None or not file.active]
+    other = [
+        name
+        for name, file in timers.items()
+        if file is not None and not all(f"OnCalendar={one}\n" in file.text for one in asked[name])
+    ]
+    if missing or other:
+        yield Finding(
+            name="backups-not-scheduled",
+            severity=Severity.WARNING,
+            subject="host",
+            what=f"nothing makes or proves backups by itself ({', '.join(missing)} is not at work)"
+            if missing
+            else f"backups are made at other times than the spec says ({', '.join(other)})",
+            why="a backup that somebody has to remember is not there when it is needed",
+            todo=_INSTALL,
+        )
+    for name, verb, what in (
+        (BACKUP, "run --due", "the last backups did not all go well"),
+        (PROVE, "prove --due", "the last proofs of backups did not all go well"),
+        (PRUNE, "verify", "the last check of the repositories did not go well"),
+    ):
+        file = units.file(name)
+        if file is not None and file.failed:
+            yield Finding(
+                name="backup-run-failed",
+                severity=Severity.CRITICAL,
+                subject=name,
+                what=what,
+                why="each further one may fail for the same reason",
+                todo=f"systemctl status {name}; kvmkeep journal; then: kvmkeep backup {verb}",
+            )
+
+
+def _age(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Finding]:
+    subject, todo = f"guest {guest.name}", f"kvmkeep backup run {guest.name}"
+    last = patient.facts.backups.last_of(guest.identity)
+    time = None if last is None else stamped_time(last.moment)
+    if last is None or time is None:
+        yield Finding(
+            name="backup-missing",
+            severity=Severity.WARNING,
+            subject=subject,
+            what="it was never backed up from this host",
+            why="what is lost cannot be brought back",
+            todo=todo,
+        )
+        return
+    turns = passed(policy.schedule, time, patient.now)
+    if turns >= _LATE:
+        yield Finding(
+            name="backup-late",
+            severity=Severity.CRITICAL if turns >= _VERY_LATE else Severity.WARNING,
+            subject=subject,
+            what=f"its last backup is {age(patient.now - time)} old",
+            why=_LOST,
+            todo=todo,
+        )
+    if last.repository != policy.repository:
+        yield Finding(
+            name="backup-elsewhere",
+            severity=Severity.WARNING,
+            subject=subject,
+            what=f"its last backup is in {last.repository}, and the spec wants {policy.repository}",
+            why="who looks for it finds none where the spec points to",
+            todo=todo,
+        )
+
+
+def _proof(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Finding]:
+    subject, todo = f"guest {guest.name}", f"kvmkeep backup prove {guest.name}"
+    if patient.facts.backups.last_of(guest.identity) is None:
+        return
+    proof = patient.facts.backups.proof_of(guest.name)
+    if proof is None:
+        timer = patient.facts.units.file(PROVE_TIMER)
+        soon = timer is not None and timer.active
+        yield Finding(
+            name="backup-unproven",
+            severity=Severity.OK if soon else Severity.WARNING,
+            subject=subject,
+            what="no backup of it was started yet, to see that it can be",
+            why="a backup that was never started may not start",
+            todo=todo,
+        )
+        return
+    if not proof.proven:
+        fell = next((one for one in proof.rungs if not one.held), None)
+        yield Finding(
+            name="backup-proof-failed",
+            severity=Severity.CRITICAL,
+            subject=subject,
+            what=f"its backup {proof.moment} did not prove good"
+            + (f" ({fell.name})" if fell is not None else ""),
+            why="if the guest is lost now, this backup does not bring it back as it should",
+            todo=f"look at {proof.screen or 'the journal'}; {todo}",
+        )
+        return
+    proven = utc(proof.time)
+    if passed(policy.prove, proven, patient.now) >= _LATE:
+        yield Finding(
+            name="backup-proof-late",
+            severity=Severity.WARNING,
+            subject=subject,
+            what=f"its last proof is {age(patient.now - proven)} old",
+            why="what has changed since in guest and host was never tried",
+            todo=todo,
+        )
+
+
+def passed(schedule: str, since: datetime, now: datetime) -> int:
+    """Return how many of the times of a schedule have passed since a time; at most four."""
+    calendar = parse_calendar(schedule)
+    count, before = 0, now
+    while count < _VERY_LATE:
+        last = calendar.last(before)
+        if last is None or last <= since:
+            break
+        count, before = count + 1, last - timedelta(seconds=1)
+    return count
+
+
+def utc(text: str) -> datetime:
+    """Return a time of ISO 8601."""
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def age(past: timedelta) -> str:
+    """Return an age as people say it: days, or hours on the first."""
+    hours = max(0, int(past.total_seconds() // 3600))
+    return f"{hours // 24} d" if hours >= 24 else f"{hours} h"

@@ -1,0 +1,74 @@
+"""What is remembered of backups on this host: it can be read at once, whatever the network does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+import msgspec
+
+from kvmkeep.host.door import Door
+from kvmkeep.model.backup import BackupFacts, LastBackup, Proof, Repository, Upkeep, parse_moment
+from kvmkeep.model.names import BACKUPS_DIR, PROOFS_DIR
+from kvmkeep.observe.notebook import Notebook
+
+_LIMIT = 256 << 10
+_JSON = ".json"
+
+
+def remembered(door: Door) -> BackupFacts:
+    """Return what is remembered, and nothing else; what can't be read is not told."""
+    notebook = Notebook(door)
+    return BackupFacts(
+        last=tuple(last_backups(notebook)), proofs=tuple(proofs(notebook, all_of_them=False))
+    )
+
+
+def last_backups(notebook: Notebook) -> Iterator[LastBackup]:
+    """Return what is remembered of each guest's last backup; what can't be read is none."""
+    for name in notebook.names(BACKUPS_DIR):
+        if name.endswith(_JSON):
+            try:
+                content = notebook.read(f"{BACKUPS_DIR}/{name}", _LIMIT) or b""
+                one = msgspec.json.decode(content, type=LastBackup)
+                parse_moment(one.moment)
+            except ValueError:  # of msgspec as well
+                continue
+            if f"{one.identity}{_JSON}" == name:
+                yield one
+
+
+def proofs(notebook: Notebook, *, all_of_them: bool) -> Iterator[Proof]:
+    """Return the verdicts on backups: all, or for each guest that on the last one."""
+    for guest in notebook.names(PROOFS_DIR):
+        folder = f"{PROOFS_DIR}/{guest}"
+        names = sorted(name for name in notebook.names(folder) if name.endswith(_JSON))
+        for name in names if all_of_them else names[-1:]:
+            try:
+                content = notebook.read(f"{folder}/{name}", _LIMIT) or b""
+                one = msgspec.json.decode(content, type=Proof)
+                datetime.fromisoformat(one.time)
+            except ValueError:
+                continue
+            if (one.guest, f"{one.moment}{_JSON}") == (guest, name):
+                yield one
+
+
+def upkeep(notebook: Notebook, repositories: Iterable[Repository]) -> Iterator[Upkeep]:
+    """Return when something was last done for repositories."""
+    there = notebook.names(BACKUPS_DIR)
+    for name in (one.name for one in repositories):
+        verified, pruned = (
+            _time(notebook, f"{BACKUPS_DIR}/{file}") if file in there else ""
+            for file in (f"{name}.verified", f"{name}.pruned")
+        )
+        yield Upkeep(repository=name, verified=verified, pruned=pruned)
+
+
+def _time(notebook: Notebook, path: str) -> str:
+    text = (notebook.read(path, 100) or b"").decode("utf-8", "replace").strip()
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return ""
+    return text

@@ -1,0 +1,81 @@
+"""The plans of `backup prune` and `backup verify`: the engine tidies up, or checks what it has.
+
+When that was done for the last time is remembered on this host: an engine does not tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kvmkeep.model.backup import RepositoryFacts
+from kvmkeep.model.command import Command, WriteFile
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.names import BACKUPS_DIR
+from kvmkeep.model.plan import Noun, Plan, Step
+from kvmkeep.model.spec import Spec
+from kvmkeep.model.units import Label
+from kvmkeep.planning import guards
+from kvmkeep.planning.backup_init import repository_refusals
+from kvmkeep.planning.engine import Driver, driver
+from kvmkeep.planning.scene import make_scene
+
+
+def plan_prune(spec: Spec, facts: Facts, asked: str) -> Plan:
+    """Plan to free the room of what was forgotten, in the repositories of the facts.
+
+    `asked` is the time of this wish, in ISO 8601 and UTC: what was done for it is not done again.
+    """
+
+    def step(words: Driver, seen: RepositoryFacts) -> Step | None:
+        if facts.backups.upkeep_of(seen.name).pruned == asked:
+            return None
+        return Step(
+            noun=Noun.STORAGE,
+            subject=f"repository {seen.name}",
+            what="free the room of what was forgotten",
+            why="the engine keeps data until somebody asks it to look for what nothing needs",
+            actions=(words.unlock(), words.prune(), _remember(f"{seen.name}.pruned", asked)),
+        )
+
+    return _of_each(spec, facts, step)
+
+
+def plan_verify(spec: Spec, facts: Facts, asked: str, percent: int) -> Plan:
+    """Plan to have the engine check its repositories, and read `percent` of the data."""
+
+    def step(words: Driver, seen: RepositoryFacts) -> Step | None:
+        if facts.backups.upkeep_of(seen.name).verified == asked:
+            return None
+        part = f", and read {percent} % of the data" if percent else ""
+        return Step(
+            noun=Noun.STORAGE,
+            subject=f"repository {seen.name}",
+            what=f"have the engine check what it has{part}",
+            why="what has gone bad is better known before it is needed",
+            actions=(words.check(percent), _remember(f"{seen.name}.verified", asked)),
+        )
+
+    return _of_each(spec, facts, step)
+
+
+def _of_each(
+    spec: Spec, facts: Facts, step: Callable[[Driver, RepositoryFacts], Step | None]
+) -> Plan:
+    scene = make_scene(spec, facts, ())
+    repositories = [(one, spec.repository(Label(one.name))) for one in facts.backups.repositories]
+    made = (step(driver(known, facts.units.program), seen) for seen, known in repositories)
+    steps = tuple(one for one in made if one is not None)
+    trouble = (one for _, known in repositories for one in repository_refusals(facts, known))
+    return Plan(
+        steps=steps,
+        refusals=(*guards.unseen(scene), *guards.missing_tools(scene, steps), *trouble),
+    )
+
+
+def _remember(name: str, asked: str) -> Command | WriteFile:
+    return WriteFile(
+        path=f"{BACKUPS_DIR}/{name}",
+        content=f"{asked}\n".encode(),
+        why="remember when that was",
+        dir_mode=0o700,
+    )

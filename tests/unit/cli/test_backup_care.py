@@ -1,0 +1,90 @@
+"""The care of backups, from the command line down to a host in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from unit.cli.test_backup import BackupSite, listed
+
+from kvmkeep.host.lock import Lock
+
+
+@pytest.fixture
+def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> BackupSite:
+    made = BackupSite(tmp_path)
+    assert made.line("apply", "--yes") == 0
+    made.host.libvirt.domains["web"].agent = True
+    assert made.line("backup", "init", "vault") == 0
+    capsys.readouterr()
+    return made
+
+
+def test_whose_time_has_come_is_backed_up_once(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("backup", "run", "--due") == 0
+    assert "web    done" in capsys.readouterr().out
+    assert site.line("backup", "run", "--due") == 0
+    assert "No backup is due." in capsys.readouterr().err
+    assert len(listed(site, capsys)) == 1
+
+
+def older(site: BackupSite, moment: str) -> None:
+    """Make the last backup one of that moment."""
+    for one in site.host.restic.listed("/srv/vault"):
+        one.tags = tuple(f"set={moment}" if tag.startswith("set=") else tag for tag in one.tags)
+
+
+def test_what_the_spec_does_not_keep_is_forgotten_and_its_room_freed(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.add("guests/web.yaml", "backup: {repository: vault, keep: {last: 1}}\n")
+    text = Path(site.spec_dir, "guests/web.yaml").read_text()
+    Path(site.spec_dir, "guests/web.yaml").write_text(
+        text.replace("backup: {repository: vault}\n", "")
+    )
+    assert site.line("backup", "run", "web") == 0
+    older(site, "20250101T0000Z")
+    assert site.line("backup", "run", "web") == 0
+    assert len(listed(site, capsys)) == 2
+    assert site.line("backup", "forget", "--all", "--dry-run") == 0
+    assert "forget 1 of its backups in repository vault: 20250101T0000Z" in capsys.readouterr().out
+    assert site.line("backup", "forget", "web", "--yes") == 0
+    (one,) = listed(site, capsys)
+    assert site.line("backup", "forget", "--all", "--yes") == 0
+    assert site.line("backup", "forget", f"web@{one['moment']}", "--yes") == 4
+    assert "the last one that repository vault has" in capsys.readouterr().err
+    assert site.line("backup", "prune") == 0
+    assert site.host.restic.repositories["/srv/vault"].pruned == 1
+    assert site.line("backup", "verify", "vault", "--data", "5") == 0
+    assert site.host.restic.repositories["/srv/vault"].checked == ("--read-data-subset=5%",)
+    kept = [path for path in site.host.files if path.startswith("/var/lib/kvmkeep/backups/")]
+    names = sorted(path.rpartition("/")[2] for path in kept)
+    assert names == ["vault.pruned", "vault.verified", "web.json"]
+
+
+def test_a_repository_that_is_bad_is_told(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.door.failing = "check --no-lock"
+    assert site.line("backup", "verify") == 7
+    assert "have the engine check what it has" in capsys.readouterr().err
+    assert "/var/lib/kvmkeep/backups/vault.verified" not in site.host.files
+
+
+def test_nothing_is_forgotten_while_another_run_makes_backups(
+    site: BackupSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Lock(str(tmp_path / "backup.lock")).hold("backup run"):
+        for words in (["forget", "web", "--yes"], ["prune"], ["verify"]):
+            assert site.line("backup", *words) == 6
+    assert "another run of kvmkeep is at work: backup run" in capsys.readouterr().err
+
+
+def test_a_plan_of_upkeep_is_shown(site: BackupSite, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["prune"], ["verify", "--data=3"]):
+        assert site.line("backup", *words, "--dry-run") == 0
+    told = capsys.readouterr().out
+    assert "free the room of what was forgotten" in told
+    assert "read 3 % of the data" in told

@@ -1,0 +1,147 @@
+"""Backups as `check` sees them: missing, late, failing, not proven."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from kvmkeep.health.backups import age, passed
+from kvmkeep.health.judge import judge
+from kvmkeep.health.measures import measures
+from kvmkeep.model.backup import BackupFacts, LastBackup, Proof, Rung
+from kvmkeep.model.health import Finding, Severity
+from kvmkeep.model.host_units import BACKUP, BACKUP_TIMER, PROVE, PROVE_TIMER, PRUNE, HostUnits
+from kvmkeep.model.host_units import UnitFile as File
+from kvmkeep.model.plan import Plan
+from kvmkeep.planning.backup_units import backup_texts
+from kvmkeep.planning.unit_files import Program
+from kvmkeep.report.metrics import metrics_text
+from tests.unit.health.build import FACTS, SPEC, VITALS
+from tests.unit.planning.build import POLICY, VAULT
+
+NOW = datetime(2026, 11, 24, 7, 0, tzinfo=UTC)  # a Tuesday, as FACTS say
+WEB = replace(SPEC.guests[0], backup=POLICY)
+WANTED = replace(SPEC, guests=(WEB,), repositories=(VAULT,))
+LAST = LastBackup(identity="web", repository="vault", moment="20261124T000310Z", level="frozen")
+PROOF = Proof(
+    repository="vault", guest="web", moment="20261123T0003Z", time="2026-11-23T06:00:00Z",
+    proven=True, rungs=(), screen="/var/lib/x.screen",
+)  # fmt: skip
+UNITS = HostUnits(
+    files=tuple(
+        File(name=name, text=text, enabled=True, active=name.endswith(".timer"))
+        for name, text in backup_texts(Program(path="/usr/bin/kvmkeep"), WANTED).items()
+    )
+)
+
+
+def found(
+    last: LastBackup | None = LAST, proof: Proof | None = PROOF, units: HostUnits = UNITS
+) -> list[Finding]:
+    backups = BackupFacts(
+        last=(last,) if last is not None else (), proofs=(proof,) if proof is not None else ()
+    )
+    told = judge(WANTED, replace(FACTS, backups=backups, units=units), Plan(), VITALS)
+    assert all("|" not in one.what + one.todo for one in told)
+    return [one for one in told if one.name.startswith("backup")]
+
+
+def only(**changes: object) -> tuple[str, Severity]:
+    (one,) = found(**changes)  # type: ignore[arg-type]
+    return one.name, one.severity
+
+
+def test_what_is_well_is_not_told() -> None:
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("moment", "severity"),
+    [
+        ("20261123T000000Z", None),
+        ("20261122T235959Z", Severity.WARNING),
+        ("20261121T0000Z", Severity.WARNING),
+        ("20261120T2359Z", Severity.CRITICAL),
+        ("20250101T0000Z", Severity.CRITICAL),
+    ],
+)
+def test_a_backup_is_late_when_two_of_its_times_have_passed(
+    moment: str, severity: Severity | None
+) -> None:
+    told = [(one.name, one.severity) for one in found(replace(LAST, moment=moment))]
+    assert told == ([("backup-late", severity)] if severity else [])
+
+
+def test_a_guest_without_a_backup() -> None:
+    assert only(last=None) == ("backup-missing", Severity.WARNING)
+    assert only(last=replace(LAST, identity="db")) == ("backup-missing", Severity.WARNING)
+    assert only(last=replace(LAST, moment="20269999T0000Z")) == ("backup-missing", Severity.WARNING)
+    assert only(last=replace(LAST, repository="old")) == ("backup-elsewhere", Severity.WARNING)
+
+
+def test_proofs() -> None:
+    assert only(proof=None) == ("backup-unproven", Severity.OK)
+    late = replace(PROOF, time="2026-11-15T06:00:00Z")
+    assert only(proof=late) == ("backup-proof-late", Severity.WARNING)
+    bad = replace(PROOF, proven=False)
+    assert only(proof=bad) == ("backup-proof-failed", Severity.CRITICAL)
+    rungs = (
+        Rung(name="start", held=True, seconds=1.0),
+        Rung(name="login", held=False, seconds=9.0),
+    )
+    (one,) = found(proof=replace(bad, rungs=rungs, screen=""))
+    assert one.what.endswith("(login)")
+    assert one.todo == "look at the journal; kvmkeep backup prove web"
+
+
+def test_nobody_makes_them() -> None:
+    told = [(one.name, one.severity) for one in found(proof=None, units=HostUnits())]
+    assert told == [
+        ("backup-unproven", Severity.WARNING),
+        ("backups-not-scheduled", Severity.WARNING),
+    ]
+    other = tuple(
+        replace(one, text=one.text.replace("daily", "weekly")) if one.name == BACKUP_TIMER else one
+        for one in UNITS.files
+    )
+    (one,) = found(units=HostUnits(files=other))
+    assert "at other times than the spec says (kvmkeep-backup.timer)" in one.what
+
+
+@pytest.mark.parametrize("name", [BACKUP, PROVE, PRUNE])
+def test_a_run_that_failed(name: str) -> None:
+    files = tuple(replace(one, failed=one.name == name) for one in UNITS.files)
+    (one,) = found(units=HostUnits(files=files))
+    assert (one.name, one.severity, one.subject) == ("backup-run-failed", Severity.CRITICAL, name)
+    assert one.todo.startswith(f"systemctl status {name}; ")
+
+
+def test_a_spec_without_backups_has_none_of_it() -> None:
+    told = judge(SPEC, FACTS, Plan(), VITALS)
+    assert not [one for one in told if one.name.startswith("backup")]
+
+
+def test_metrics() -> None:
+    backups = BackupFacts(last=(LAST,), proofs=(PROOF, replace(PROOF, moment="20261122T0003Z")))
+    text = metrics_text((), measures(WANTED, replace(FACTS, backups=backups), VITALS), NOW).decode()
+    assert 'kvmkeep_backup_last_timestamp_seconds{guest="web"} 1795478590\n' in text
+    assert 'kvmkeep_backup_proof_timestamp_seconds{guest="web"} 1795413600\n' in text
+    assert 'kvmkeep_backup_proven{guest="web"} 1\n' in text
+    assert 'kvmkeep_backup_wanted{guest="web"} 1\n' in text
+
+
+def test_passed_counts_four_at_most_and_ages_are_for_people() -> None:
+    assert passed("minutely", NOW - timedelta(days=9), NOW) == 4
+    assert passed("2030-01-01", NOW - timedelta(days=9), NOW) == 0
+    assert passed("daily", NOW, NOW) == 0
+    assert [age(timedelta(hours=hours)) for hours in (-3, 5, 49)] == ["0 h", "5 h", "2 d"]
+
+
+def test_the_timer_of_proofs_counts_as_well() -> None:
+    files = tuple(
+        replace(one, active=one.active and one.name != PROVE_TIMER) for one in UNITS.files
+    )
+    (one,) = found(units=HostUnits(files=files))
+    assert "kvmkeep-prove.timer is not at work" in one.what

@@ -1,0 +1,57 @@
+"""What is remembered of backups, read back; what is not whole is none."""
+
+from __future__ import annotations
+
+import json
+
+from fakes.host import FakeHost
+from unit.planning.build import VAULT
+
+from kvmkeep.model.backup import LastBackup, Upkeep
+from kvmkeep.observe.backup_care import last_backups, proofs, remembered, upkeep
+from kvmkeep.observe.notebook import Notebook
+
+MADE = {"identity": "web", "repository": "vault", "moment": "20261127T0000Z", "level": "frozen"}
+PROVEN = {
+    "repository": "vault", "guest": "web", "moment": "20261126T0000Z",
+    "time": "2026-11-26T06:00:00Z", "proven": True, "rungs": [],
+}  # fmt: skip
+
+
+def put(host: FakeHost, path: str, value: object) -> None:
+    host.put(f"/var/lib/kvmkeep/{path}", json.dumps(value).encode())
+
+
+def test_the_last_backup_of_each_guest() -> None:
+    host = FakeHost()
+    put(host, "backups/web.json", MADE)
+    put(host, "backups/db.json", MADE)  # somebody else's name
+    put(host, "backups/torn.json", {"identity": "torn"})
+    put(host, "backups/odd.json", MADE | {"identity": "odd", "moment": "yesterday"})
+    host.put("/var/lib/kvmkeep/backups/text.json", b"\xff")
+    assert tuple(last_backups(Notebook(host))) == (LastBackup(**MADE),)
+    assert remembered(host).last == (LastBackup(**MADE),)
+
+
+def test_the_last_proof_or_all_of_them() -> None:
+    host = FakeHost()
+    for day in ("20261124T0000Z", "20261126T0000Z"):
+        put(host, f"proofs/web/{day}.json", PROVEN | {"moment": day})
+    host.put("/var/lib/kvmkeep/proofs/web/20261126T0000Z.screen", b"login:")
+    for name, wrong in (
+        ("a", {"guest": "other"}), ("b", {"time": "at noon"}), ("c", {"proven": "perhaps"}),
+    ):  # fmt: skip
+        put(host, f"proofs/{name}/20261126T0000Z.json", PROVEN | {"guest": name} | wrong)
+    (one,) = proofs(Notebook(host), all_of_them=False)
+    assert one.moment == "20261126T0000Z"
+    assert len(tuple(proofs(Notebook(host), all_of_them=True))) == 2
+    assert remembered(host).proof_of("web") == one
+
+
+def test_the_upkeep_of_repositories() -> None:
+    host = FakeHost()
+    assert tuple(upkeep(Notebook(host), (VAULT,))) == (Upkeep(repository="vault"),)
+    host.put("/var/lib/kvmkeep/backups/vault.pruned", b"2026-11-27T12:00:00+00:00\n")
+    host.put("/var/lib/kvmkeep/backups/vault.verified", b"never")
+    (one,) = upkeep(Notebook(host), (VAULT,))
+    assert one == Upkeep(repository="vault", pruned="2026-11-27T12:00:00+00:00")

@@ -1,0 +1,222 @@
+"""Backups forgotten by rules or by name, repositories pruned and checked, and whose turn it is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from fakes.host import FakeHost
+from msgspec.structs import replace
+
+from kvmkeep.model.backup import (
+    BackupEntry,
+    BackupFacts,
+    Fragment,
+    Keep,
+    LastBackup,
+    Proof,
+    RepositoryFacts,
+    RepositoryState,
+    StoredDisk,
+    Upkeep,
+)
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.plan import Plan
+from kvmkeep.model.spec import Spec
+from kvmkeep.model.units import GuestName, Size
+from kvmkeep.planning.backup_due import due_backups, due_proofs
+from kvmkeep.planning.backup_forget import Forgetting, plan_forget
+from kvmkeep.planning.backup_memo import remembered
+from kvmkeep.planning.backup_upkeep import plan_prune, plan_verify
+from tests.unit.planning.build import HOST, POLICY, VAULT, guest, spec
+
+ONE = replace(POLICY, keep=Keep(last=1, daily=0, weekly=0, monthly=0))
+WEB = guest(backup=ONE)
+SPEC = spec(WEB, guest("db"), repositories=(VAULT,))
+WISH = Forgetting(guests=(GuestName("web"),), now="2026-11-27T12:00:00+00:00")
+OLD, MIDDLE, LAST = "20261125T0000Z", "20261126T0000Z", "20261127T0000Z"
+
+
+def entry(moment: str, **changes: object) -> BackupEntry:
+    disk = StoredDisk(disk="root", object=f"disk-{moment}", path="/web/root.raw", size=Size(1))
+    made = BackupEntry(
+        repository="vault", guest="web", identity="web", moment=moment, level="frozen",
+        manifest=f"manifest-{moment}", path="/x", time="", host=HOST, size=Size(1), added=Size(1),
+        disks=(disk,),
+    )  # fmt: skip
+    return replace(made, **changes)
+
+
+def proof(moment: str, *, proven: bool = True, time: str = "2026-11-26T06:00:00Z") -> Proof:
+    return Proof(
+        repository="vault", guest="web", moment=moment, time=time, proven=proven, rungs=()
+    )  # fmt: skip
+
+
+THREE = (entry(OLD), entry(MIDDLE), entry(LAST))
+
+
+def facts(
+    *entries: BackupEntry,
+    state: RepositoryState = RepositoryState.READY,
+    fragments: tuple[Fragment, ...] = (),
+    **changes: object,
+) -> Facts:
+    vault = RepositoryFacts(name="vault", state=state, entries=entries, fragments=fragments)
+    known = replace(BackupFacts(repositories=(vault,)), **changes)
+    return replace(FakeHost().facts(None), backups=known)
+
+
+def commands(plan: Plan) -> list[str]:
+    """Return what is run, without the beginning that all lines share."""
+    lines = (str(action) for step in plan.steps for action in step.actions)
+    return [line.partition("--cache-dir=/var/cache/kvmkeep/restic ")[2] or line for line in lines]
+
+
+def test_manifests_go_first_and_then_their_disks() -> None:
+    plan = plan_forget(SPEC, facts(*THREE), WISH)
+    assert plan.refusals == ()
+    (step,) = plan.steps
+    assert step.what == f"forget 2 of its backups in repository vault: {OLD}, {MIDDLE}"
+    assert commands(plan) == [
+        "unlock",
+        f"forget -- manifest-{OLD} manifest-{MIDDLE}",
+        f"forget -- disk-{OLD} disk-{MIDDLE}",
+    ]
+    without = plan_forget(SPEC, facts(entry(OLD, disks=()), entry(LAST)), WISH)
+    assert commands(without) == ["unlock", f"forget -- manifest-{OLD}"]
+
+
+def test_the_last_that_is_proven_stays() -> None:
+    known = facts(*THREE, proofs=(proof(OLD), proof(MIDDLE, proven=False)))
+    (step,) = plan_forget(SPEC, known, WISH).steps
+    assert step.what.endswith(f"vault: {MIDDLE}")
+    elsewhere = facts(*THREE, proofs=(replace(proof(OLD), repository="attic"),))
+    (step,) = plan_forget(SPEC, elsewhere, WISH).steps
+    assert step.what.endswith(f"{OLD}, {MIDDLE}")
+
+
+def test_only_what_this_host_made_of_guests_of_the_spec_is_forgotten() -> None:
+    others = (
+        entry("20250101T0000Z", host="other.example.org"),
+        entry("20250102T0000Z", guest="gone", identity="gone"),
+        entry("20250103T0000Z", guest="db", identity="db"),
+    )
+    whole = replace(WISH, guests=(GuestName("web"), GuestName("db"), GuestName("gone")))
+    assert plan_forget(SPEC, facts(*others, entry(LAST)), whole).empty
+    renamed = entry(OLD, guest="www")
+    (step,) = plan_forget(SPEC, facts(renamed, entry(LAST)), WISH).steps
+    assert step.what.endswith(f"vault: {OLD}")
+
+
+def test_what_a_killed_run_left_goes_as_well() -> None:
+    disk = StoredDisk(disk="root", object="torn", path="/web/root.raw", size=Size(1))
+    torn = Fragment(repository="vault", guest="web", moment=OLD, disks=(disk,))
+    strange = replace(torn, guest="gone")
+    plan = plan_forget(SPEC, facts(entry(LAST), fragments=(torn, strange)), WISH)
+    assert commands(plan) == ["unlock", "forget -- torn"]
+
+
+def test_one_that_is_named() -> None:
+    named = replace(WISH, moment=OLD)
+    known = facts(*THREE, entry(OLD, guest="db", identity="db"))
+    assert commands(plan_forget(SPEC, known, named)) == [
+        "unlock",
+        f"forget -- manifest-{OLD}",
+        f"forget -- disk-{OLD}",
+    ]
+    assert plan_forget(SPEC, facts(entry(LAST)), named).empty
+
+
+@pytest.mark.parametrize(
+    ("moment", "proofs", "told"),
+    [
+        (LAST, (), "it is the last one that repository vault has"),
+        (OLD, (proof(OLD),), "it is the last one that is known to start"),
+    ],
+)
+def test_what_nothing_else_stands_for_is_not_forgotten(
+    moment: str, proofs: tuple[Proof, ...], told: str
+) -> None:
+    known = facts(*THREE, proofs=proofs)
+    (refusal,) = plan_forget(SPEC, known, replace(WISH, moment=moment)).refusals
+    assert refusal.subject == f"backup web@{moment}"
+    assert told in refusal.reason
+    assert "kvmkeep backup" in refusal.hint
+
+
+def test_of_a_guest_that_is_no_more_even_the_last_one_may_go() -> None:
+    gone = entry(LAST, guest="gone", identity="gone")
+    wish = replace(WISH, guests=(GuestName("gone"),), moment=LAST)
+    plan = plan_forget(SPEC, facts(gone), wish)
+    assert (len(plan.steps), plan.refusals) == (1, ())
+
+
+def test_a_repository_that_can_not_be_used_is_refused() -> None:
+    known = facts(*THREE, state=RepositoryState.WRONG_PASSWORD)
+    for plan in (
+        plan_forget(SPEC, known, WISH),
+        plan_prune(SPEC, known, "now"),
+        plan_verify(SPEC, known, "now", 0),
+    ):
+        (refusal,) = plan.refusals
+        assert "is not its password" in refusal.reason
+
+
+def prune(wanted: Spec, known: Facts) -> Plan:
+    return plan_prune(wanted, known, "2026-11-27T12:00:00+00:00")
+
+
+def test_upkeep_is_done_once_for_each_wish() -> None:
+    assert commands(prune(SPEC, facts()))[:2] == ["unlock", "prune"]
+    done = Upkeep(repository="vault", pruned="2026-11-27T12:00:00+00:00", verified="now")
+    assert prune(SPEC, facts(upkeep=(done,))).empty
+    # A clock that was wrong keeps nothing from being done.
+    future = replace(done, pruned="2036-11-27T12:00:00+00:00")
+    assert not prune(SPEC, facts(upkeep=(future,))).empty
+    assert plan_verify(SPEC, facts(upkeep=(done,)), "now", 5).empty
+    plan = plan_verify(SPEC, facts(), "now", 5)
+    assert commands(plan)[0] == "check --no-lock --read-data-subset=5%"
+    assert "read 5 % of the data" in plan.steps[0].what
+    assert commands(plan_verify(SPEC, facts(), "now", 0))[0] == "check --no-lock"
+
+
+def test_the_last_backup_is_remembered_if_it_is_not_yet() -> None:
+    (step,) = remembered(facts(), entry(LAST))
+    assert step.what == f"remember that {LAST} is its last backup"
+    last = LastBackup(identity="web", repository="vault", moment=LAST, level="frozen")
+    assert remembered(facts(last=(last,)), entry(LAST)) == ()
+
+
+NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)  # a Friday
+
+
+def last(identity: str, moment: str) -> LastBackup:
+    return LastBackup(identity=identity, repository="vault", moment=moment, level="frozen")
+
+
+def test_whose_schedule_has_come_is_due_and_the_oldest_goes_first() -> None:
+    wanted = spec(
+        WEB, guest("db", backup=POLICY), guest("new", backup=POLICY), guest("plain"),
+        guest("rare", backup=replace(POLICY, schedule="2030-01-01")), repositories=(VAULT,),
+    )  # fmt: skip
+    known = BackupFacts(
+        last=(last("web", "20261126T2359Z"), last("db", "20261101T0000Z"), last("rare", OLD))
+    )
+    assert due_backups(wanted, known, NOW) == ("new", "db", "web")
+    fresh = BackupFacts(last=tuple(last(name, LAST) for name in ("web", "db", "new", "rare")))
+    assert due_backups(wanted, fresh, NOW) == ()
+    future = BackupFacts(last=(last("web", "20300101T0000Z"),))
+    assert "web" in due_backups(wanted, future, NOW)
+
+
+def test_whose_proof_is_due() -> None:
+    wanted = spec(WEB, guest("db", backup=POLICY), guest("plain"), repositories=(VAULT,))
+    nothing = BackupFacts()
+    assert due_proofs(wanted, nothing, NOW) == ()
+    known = BackupFacts(last=(last("web", LAST), last("db", LAST)))
+    assert due_proofs(wanted, known, NOW) == ("db", "web")
+    known = replace(known, proofs=(proof(OLD, time="2026-11-22T06:00:00Z"),))
+    assert due_proofs(wanted, known, NOW) == ("db", "web")
+    known = replace(known, proofs=(proof(OLD, time="2026-11-23T06:00:00Z"),))
+    assert due_proofs(wanted, known, NOW) == ("db",)

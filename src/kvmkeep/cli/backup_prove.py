@@ -9,7 +9,7 @@ from msgspec import Struct, to_builtins
 from kvmkeep.cli.backup_subject import add_backup, subject_of
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.goal import demand_own_libvirt, dry_run, reach_alone
-from kvmkeep.errors import DIFFERENCES_FOUND, Unready
+from kvmkeep.errors import DIFFERENCES_FOUND, Interrupted, KvmkeepError, Unready, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -24,28 +24,67 @@ VERB = "backup prove"
 
 
 class Args(Struct, frozen=True, kw_only=True):
-    """Which backup, in which repositories."""
+    """Which backup, in which repositories; `due`: of each guest whose time has come."""
 
     backup: str
+    due: bool
     repository: tuple[str, ...]
     dry_run: bool
 
 
 def add(parser: ArgumentParser) -> None:
     """Add the arguments."""
-    add_backup(parser)
+    add_backup(parser, some=False)
+    parser.add_argument(
+        "--due", action="store_true",
+        help="instead of a name: the last backup of each guest whose time has come, one by one",
+    )  # fmt: skip
     add_dry_run(parser)
 
 
 def run(args: Args, ctx: Context) -> int:
-    """Prove it, and print the verdict."""
+    """Prove it, or those whose time has come, and print the verdict."""
+    if args.due == bool(args.backup):
+        raise UsageError("name a backup, or use --due")
+    if not args.due:
+        return _prove(args.backup, args, ctx)
+    names = _due(ctx)
+    if not names:
+        ctx.streams.talk("No proof is due.")
+    codes = [_prove_alone(name, args, ctx) for name in names]
+    return max(codes, default=0)
+
+
+def _due(ctx: Context) -> tuple[str, ...]:
+    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
+    from kvmkeep.observe.backup_care import remembered  # noqa: PLC0415
+    from kvmkeep.planning.backup_due import due_proofs  # noqa: PLC0415
+
+    # The spec's times are local ones.
+    return due_proofs(ctx.spec(), remembered(ctx.door()), utc_now().astimezone())
+
+
+def _prove_alone(name: str, args: Args, ctx: Context) -> int:
+    """Prove one of several: one that fails keeps no other from being proven."""
+    try:
+        return _prove(name, args, ctx)
+    except Interrupted:
+        raise
+    except KvmkeepError as error:
+        ctx.streams.talk(f"kvmkeep: the backup of {name} was not proven: {error.message}")
+        if error.hint:
+            ctx.streams.talk(f"  {error.hint}")
+        return error.exit_code
+
+
+def _prove(backup: str, args: Args, ctx: Context) -> int:
     from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
     from kvmkeep.host.lock import Lock  # noqa: PLC0415
     from kvmkeep.model.names import PROOF_LOCK, second_stamp  # noqa: PLC0415
     from kvmkeep.observe.proof import kept_proof, look_at_run  # noqa: PLC0415
     from kvmkeep.planning.prove import Proving, plan_prove  # noqa: PLC0415
 
-    subject = subject_of(args.backup, args.repository, ctx, ctx.spec())
+    subject = subject_of(backup, args.repository, ctx, ctx.spec())
     asked = utc_now().strftime("%Y-%m-%dT%H:%M:%SZ")
     name, stamp = subject.entry.guest, second_stamp(asked)
 

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from kvmkeep.planning.backup_fetch import Subject
 
 
-def add_backup(parser: ArgumentParser) -> None:
-    """Add the words that choose one backup."""
+def add_backup(parser: ArgumentParser, *, some: bool = True) -> None:
+    """Add the words that choose one backup; `some` when it has to be named."""
     parser.add_argument(
-        "backup", metavar="GUEST[@TIME]", help="the backup, as `list` names it; default: the last"
-    )
+        "backup", metavar="GUEST[@TIME]", nargs=None if some else "?", default="",
+        help="the backup, as `list` names it; default: the last",
+    )  # fmt: skip
     parser.add_argument(
         "--repository", metavar="NAME", action="append", default=[],
         help="only in this repository; may be given several times",

@@ -62,3 +62,13 @@ def test_what_is_not_there_can_not_be_proven(
     site.host.restic.repositories["/srv/vault"].trouble = "Fatal: unreachable"
     assert site.line("backup", "prove", "web") in {2, 5}
     assert "unreachable" in capsys.readouterr().err
+
+
+def test_the_proofs_that_are_due(site: BackupSite, capsys: pytest.CaptureFixture[str]) -> None:
+    assert site.line("backup", "prove") == 2
+    assert "name a backup, or use --due" in capsys.readouterr().err
+    assert site.line("backup", "prove", "web", "--due") == 2
+    assert site.line("backup", "prove", "--due") == 0
+    assert "is proven." in capsys.readouterr().out
+    assert site.line("backup", "prove", "--due") == 0
+    assert "No proof is due." in capsys.readouterr().err

@@ -53,12 +53,13 @@ def plan_forget(spec: Spec, facts: Facts, wish: Forgetting) -> Plan:
             named = _named(spec, seen, wish)
             refusals += _precious(spec, facts, seen, named)
             steps += _steps(spec, facts, seen, wish.guests[0], named)
+            steps += _left(spec, facts, seen, wish.guests[0], wish.moment)
             continue
         for guest in (one for one in spec.guests if one.name in wish.guests):
             found = retained(spec, facts, seen, guest, wish.now)
             if found is not None:
                 steps += _steps(spec, facts, seen, guest.name, found.forgotten)
-                steps += _left(spec, facts, seen, guest)
+                steps += _left(spec, facts, seen, guest.name)
     trouble = (*guards.unseen(scene), *guards.missing_tools(scene, steps), *refusals)
     return Plan(steps=tuple(steps), refusals=trouble)
 
@@ -149,10 +150,13 @@ def _steps(
     )
 
 
-def _left(spec: Spec, facts: Facts, seen: RepositoryFacts, guest: Guest) -> tuple[Step, ...]:
+def _left(
+    spec: Spec, facts: Facts, seen: RepositoryFacts, name: str, moment: str = ""
+) -> tuple[Step, ...]:
     """Return what takes away disks that have no manifest, or none any more."""
+    fragments = (one for one in seen.fragments if one.guest == name)
     left = tuple(
-        disk.object for one in seen.fragments if one.guest == guest.name for disk in one.disks
+        disk.object for one in fragments if moment in {"", one.moment} for disk in one.disks
     )
     if not left:
         return ()
@@ -160,7 +164,7 @@ def _left(spec: Spec, facts: Facts, seen: RepositoryFacts, guest: Guest) -> tupl
     return (
         Step(
             noun=Noun.STORAGE,
-            subject=f"guest {guest.name}",
+            subject=f"guest {name}",
             what=f"forget what dead runs left in repository {seen.name}",
             why="it never became a backup, or is none any more",
             actions=(words.unlock(), words.forget(left, "disks without a manifest")),

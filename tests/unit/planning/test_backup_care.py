@@ -115,6 +115,10 @@ def test_what_a_killed_run_left_goes_as_well() -> None:
     strange = replace(torn, guest="gone")
     plan = plan_forget(SPEC, facts(entry(LAST), fragments=(torn, strange)), WISH)
     assert commands(plan) == ["unlock", "forget -- torn"]
+    named = plan_forget(SPEC, facts(entry(LAST), fragments=(torn,)), replace(WISH, moment=OLD))
+    assert commands(named) == ["unlock", "forget -- torn"]
+    other = replace(WISH, moment=MIDDLE)
+    assert plan_forget(SPEC, facts(entry(LAST), fragments=(torn,)), other).empty
 
 
 def test_one_that_is_named() -> None:

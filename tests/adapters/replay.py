@@ -13,7 +13,7 @@ from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.tools import Unanswered
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.facts import Fingerprint, ImageFile, Problem
-from kvmkeep.model.names import BACKUP_LOCK
+from kvmkeep.model.names import BACKUP_LOCK, PROOF_LOCK
 
 CAPTURED = Path(__file__).parent / "captured"
 
@@ -115,7 +115,7 @@ class Replay:
         return "252:3" if path.startswith("/dev/") else ""
 
     def locked(self, path: str) -> bool:
-        assert path == BACKUP_LOCK
+        assert path in {BACKUP_LOCK, PROOF_LOCK}
         return False
 
     def which(self, program: str) -> str:

@@ -28,7 +28,7 @@ from kvmkeep.model.backup import SentDisk
 from kvmkeep.model.blocks import block_text
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.facts import Contents, Facts, Fingerprint, ImageFile
-from kvmkeep.model.names import BACKUP_LOCK, FIRST_BOOT_DONE, console_log
+from kvmkeep.model.names import BACKUP_LOCK, FIRST_BOOT_DONE, PROOF_LOCK, console_log
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
 
@@ -228,8 +228,7 @@ class FakeHost:
         return volume.device if volume is not None else ""
 
     def locked(self, path: str) -> bool:
-        assert path == BACKUP_LOCK
-        return self.backup_running
+        return {BACKUP_LOCK: self.backup_running, PROOF_LOCK: self.proof.running}[path]
 
     def which(self, program: str) -> str:
         return self.tools.get(program, f"/usr/bin/{program}")

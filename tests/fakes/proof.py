@@ -44,8 +44,8 @@ class FakeProof:
     lists: str = "/dev/sda1: ext4\n/dev/sdb: swap\n"
     fstab: str = "LABEL=root / ext4 rw 0 1\n/dev/vdb none swap sw 0 0\n"
     says: str = "Debian GNU/Linux 12 web ttyS0\n\nweb login: "
-    checks: int = 0
-    """What the user's own check in the guest ends with."""
+    running: bool = False
+    """Whether another run proves a backup."""
 
     def commands(self) -> dict[str, Callable[[tuple[str, ...], bytes], tuple[int, str]]]:
         return {

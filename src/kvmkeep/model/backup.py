@@ -214,7 +214,8 @@ class Upkeep(Struct, frozen=True, kw_only=True):
 class BackupFacts(Struct, frozen=True, kw_only=True):
     """Repositories, as far as they were asked for, and what lies ready on this host.
 
-    `running` when another run is sending backups just now. `last`, `proofs` and `upkeep` are what
+    `running` when another run is sending backups just now, `proving` when one proves a backup.
+    `last`, `proofs` and `upkeep` are what
     is remembered here; of the proofs, all where a repository was asked for, and else the one of
     each guest's last backup that was tried.
     """
@@ -222,6 +223,7 @@ class BackupFacts(Struct, frozen=True, kw_only=True):
     repositories: tuple[RepositoryFacts, ...] = ()
     staged: tuple[StagedSet, ...] = ()
     running: bool = False
+    proving: bool = False
     last: tuple[LastBackup, ...] = ()
     proofs: tuple[Proof, ...] = ()
     upkeep: tuple[Upkeep, ...] = ()

@@ -8,7 +8,7 @@ import msgspec
 
 from kvmkeep.host.repositories import look
 from kvmkeep.model.backup import BackupFacts, SentDisk, StagedSet, done_name, parse_moment
-from kvmkeep.model.names import BACKUP_DIR, BACKUP_LOCK, staging_dir
+from kvmkeep.model.names import BACKUP_DIR, BACKUP_LOCK, PROOF_LOCK, staging_dir
 from kvmkeep.model.spec import Spec
 from kvmkeep.observe.backup_care import last_backups, proofs, upkeep
 from kvmkeep.observe.notebook import Notebook
@@ -30,6 +30,7 @@ def observe_backups(
         proofs=tuple(proofs(notebook, all_of_them=bool(asked))),
         upkeep=tuple(upkeep(notebook, asked)),
         running=notebook.ask(BACKUP_LOCK, lambda door: door.locked(BACKUP_LOCK), default=False),
+        proving=notebook.ask(PROOF_LOCK, lambda door: door.locked(PROOF_LOCK), default=False),
     )
 
 

@@ -33,7 +33,9 @@ from kvmkeep.model.units import Size
 from kvmkeep.planning import guards
 from kvmkeep.planning.backup_fetch import Subject, fetched
 from kvmkeep.planning.domains import no_domain
+from kvmkeep.planning.kept import keep_definition
 from kvmkeep.planning.marks import full_name
+from kvmkeep.planning.run_mark import starting_with_host
 from kvmkeep.planning.scene import Scene, active, make_scene, owned
 from kvmkeep.planning.storage import activated, create_step, has_tags
 from kvmkeep.planning.trash_moves import Reason, guests_volumes, mark_step, rename_step, trouble
@@ -330,6 +332,13 @@ def _definition_steps(work: _Work) -> tuple[Step, ...]:
                     dir_mode=0o700,
                 ),
                 Command(argv=("virsh", "define", "--", path), why="have libvirt know it again"),
+                *starting_with_host(
+                    guest,
+                    None,
+                    on=guest.run.autostart,
+                    by_units=work.scene.facts.units.take_over,
+                ),
+                keep_definition(work.scene.spec, guest),
             ),
             finally_=(_tidy(work),),
             risk=Risk.GUEST,

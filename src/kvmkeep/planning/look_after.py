@@ -23,6 +23,7 @@ from kvmkeep.planning import guards
 from kvmkeep.planning.backup_take import leftovers
 from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.order import in_order
+from kvmkeep.planning.prove import killed_proofs
 from kvmkeep.planning.recover import held_back, rising
 from kvmkeep.planning.scene import Scene, active, make_scene
 from kvmkeep.planning.snapshot_watch import Watch, plan_watch
@@ -69,7 +70,7 @@ def plan_look_after(spec: Spec, facts: Facts) -> Plan:
     again = [guest for guest in dead if _may_again(care, guest, scene.domains[guest.name])]
     snapshots = Plan() if facts.problems else plan_watch(spec, facts, _SNAPSHOTS)
     # What may fail each time comes last.
-    left = () if facts.problems else leftovers(spec, facts)
+    left = () if facts.problems else (*leftovers(spec, facts), *killed_proofs(scene))
     steps = (*care.steps, *rising(scene, again, care.before), *snapshots.steps, *left)
     return Plan(
         steps=steps,

@@ -71,6 +71,11 @@ def plan_prove(spec: Spec, facts: Facts, proving: Proving) -> Plan:
     return Plan(steps=steps, refusals=refusals, once=True)
 
 
+def killed_proofs(scene: Scene) -> tuple[Step, ...]:
+    """Return what takes down proofs that nobody is at any more."""
+    return () if scene.facts.backups.proving else leftover_steps(scene, ())
+
+
 def leftover_steps(scene: Scene, stray: Iterable[tuple[str, str]]) -> tuple[Step, ...]:
     """Return what takes down proofs that were killed: those of the LVs that are still there."""
     vg = scene.spec.storage.vg

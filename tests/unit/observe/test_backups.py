@@ -78,3 +78,6 @@ def test_whether_another_run_is_at_it() -> None:
     assert observe_backups(Notebook(host), None, (), "k").running is False
     host.backup_running = True
     assert observe_backups(Notebook(host), None, (), "k").running is True
+    assert observe_backups(Notebook(host), None, (), "k").proving is False
+    host.proof.running = True
+    assert observe_backups(Notebook(host), None, (), "k").proving is True

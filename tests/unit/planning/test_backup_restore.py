@@ -139,7 +139,7 @@ def test_a_lost_guest_comes_back_whole_and_its_file_last() -> None:
     assert definition
     # With its file, it is a guest of the spec, and all of it is there.
     assert plan_restore(site, host.facts(site), restoring).empty
-    reach(host, site)
+    assert make_plan(site, host.facts(site)).empty
     assert host.libvirt.domains["web"].live is None
 
 

@@ -8,6 +8,7 @@ from kvmkeep.model.names import TAG_OURS
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.proof import proof_domain
 from kvmkeep.model.units import Size
+from kvmkeep.planning.look_after import plan_look_after
 from kvmkeep.planning.prove import plan_prove
 from tests.unit.planning.build import GIB
 from tests.unit.planning.proven import (
@@ -180,6 +181,17 @@ def test_what_a_killed_proof_left_is_taken_down_by_the_next_one_of_whichever_gue
     ]
     prove(host, site, other, LATER)
     assert leftovers(host) == []
+
+
+def test_the_watch_takes_a_killed_proof_down_and_leaves_one_that_goes_on() -> None:
+    host, site, subject = site_with_backup()
+    plan = plan_prove(site, host.facts(site), proving(host, subject))
+    carry_out(host, replace(plan.steps[1], finally_=()))
+    host.proof.running = True
+    assert plan_look_after(site, host.facts(site)).steps == ()
+    host.proof.running = False
+    reach(host, site, plan_look_after)
+    assert [one for one in leftovers(host) if "/var/lib/kvmkeep/proof/" not in one] == []
 
 
 def test_after_a_power_cut_only_the_overlays_are_left_and_go() -> None:

@@ -25,12 +25,18 @@ VERB = "backup restore"
 
 
 class Args(Struct, frozen=True, kw_only=True):
-    """Which backup, and which of its disks; `to` is a file for that one disk."""
+    """Which backup, and which of its disks; `to` is a file for that one disk.
+
+    `new_name` is that of a new guest, with addresses and a hostname of its own as of `clone`.
+    """
 
     backup: str
     repository: tuple[str, ...]
     disk: str
     to: str
+    new_name: str
+    address: tuple[str, ...]
+    hostname: str
     yes: bool
     dry_run: bool
 
@@ -43,6 +49,15 @@ def add(parser: ArgumentParser) -> None:
         "--to", metavar="FILE", default="",
         help="write the disk into this new file, and leave the guest as it is",
     )  # fmt: skip
+    parser.add_argument(
+        "--as", dest="new_name", metavar="NAME", default="",
+        help="make a new guest of it, as `clone` does, and leave the guest as it is",
+    )  # fmt: skip
+    parser.add_argument(
+        "--address", metavar="NETWORK=ADDRESS", action="append", default=[],
+        help="of the new guest: its address in a network, or dhcp",
+    )  # fmt: skip
+    parser.add_argument("--hostname", default="", help="of the new guest (default: its name)")
     add_consent(parser)
 
 
@@ -53,10 +68,16 @@ def run(args: Args, ctx: Context) -> int:
 
     if args.to and not args.disk:
         raise UsageError("--to takes one disk", hint="name it: --disk root --to FILE")
+    if args.new_name and args.disk:
+        raise UsageError("a new guest gets all disks", hint="leave --disk out")
+    if (args.address or args.hostname) and not args.new_name:
+        raise UsageError("--address and --hostname are for a new guest", hint="name it: --as NAME")
     spec = ctx.spec()
     subject = subject_of(args.backup, args.repository, ctx, spec)
     if args.to:
         return _to_file(args, ctx, subject)
+    if args.new_name:
+        return _as_new(args, ctx, subject)
     restoring = _wish(subject, ctx, spec, utc_now().isoformat(), args.disk)
 
     def planner(spec: Spec, facts: Facts) -> Plan:
@@ -65,6 +86,23 @@ def run(args: Args, ctx: Context) -> int:
     if args.dry_run:
         return dry_run(planner, (), ctx)
     return reach(VERB, planner, (), ctx, yes=args.yes)
+
+
+def _as_new(args: Args, ctx: Context, subject: Subject) -> int:
+    from kvmkeep.cli import clone  # noqa: PLC0415
+
+    cloning = clone.Args(
+        guest=subject.entry.guest,
+        name=args.new_name,
+        address=args.address,
+        hostname=args.hostname,
+        from_set="",
+        consistency="auto",
+        snapshot_size="",
+        dry_run=args.dry_run,
+        yes=args.yes,
+    )
+    return clone.make(cloning, ctx, VERB, subject)
 
 
 def _to_file(args: Args, ctx: Context, subject: Subject) -> int:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.snapshot import Level
     from kvmkeep.model.spec import Guest, Spec
     from kvmkeep.model.units import GuestName
+    from kvmkeep.planning.backup_fetch import Subject
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -71,6 +72,11 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Copy the disks, make the copy a machine of its own, and start it as a new guest."""
+    return make(args, ctx, "clone")
+
+
+def make(args: Args, ctx: Context, verb: str, backup: Subject | None = None) -> int:
+    """Make a clone, of the disks as they are or as they were at a backup."""
     from kvmkeep.model.units import GuestName, parse_guest_name  # noqa: PLC0415
     from kvmkeep.planning.clone import Cloning, plan_clone, uncloneable  # noqa: PLC0415
     from kvmkeep.planning.clone_origin import Wanted  # noqa: PLC0415
@@ -88,7 +94,9 @@ def run(args: Args, ctx: Context) -> int:
     moment, size = utc_now().isoformat(), chosen_size(args.snapshot_size, "--snapshot-size")
 
     def planner(level: Level | None) -> Planner:
-        wanted = Wanted(moment=moment, level=level, size=size, from_set=args.from_set)
+        wanted = Wanted(
+            moment=moment, level=level, size=size, from_set=args.from_set, backup=backup
+        )
         cloning = Cloning(
             source=source,
             clone=clone,
@@ -105,9 +113,7 @@ def run(args: Args, ctx: Context) -> int:
     level = chosen_level(args.consistency)
     if args.dry_run:
         return dry_run(planner(level), (source,), ctx)
-    return at_level(
-        planner, level, lambda one: reach("clone", one, (source,), ctx, yes=args.yes), ctx
-    )
+    return at_level(planner, level, lambda one: reach(verb, one, (source,), ctx, yes=args.yes), ctx)
 
 
 def _content(args: Args, spec: Spec, source: GuestName, ctx: Context) -> bytes:

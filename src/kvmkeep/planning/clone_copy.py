@@ -64,10 +64,15 @@ def _begun_again(scene: Scene, copies: Copies) -> tuple[Step, ...]:
 def _copy_step(scene: Scene, copies: Copies, origin: Origin) -> Step:
     rate = scene.images[copies.clone.image].write_rate
     actions: list[Action] = [*origin.before]
-    for (disk, new), path in zip(copies.pairs, origin.paths, strict=True):
-        size, room = scene.volumes[disk.lv].size, scene.lv_size(new)
+    for number, (disk, new) in enumerate(copies.pairs):
+        room = scene.lv_size(new)
         actions.extend(activated(scene, new))
-        actions.append(convert(scene, new, path, size, rate))
+        if origin.fills:
+            size, commands = origin.fills[number]
+            actions.extend(commands)
+        else:
+            size = scene.volumes[disk.lv].size
+            actions.append(convert(scene, new, origin.paths[number], size, rate))
         if size < room:
             actions.append(zero(scene, new, size.bytes, room.bytes - size.bytes))
         actions.append(synced(scene, new))

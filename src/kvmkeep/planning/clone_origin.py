@@ -7,11 +7,12 @@ from msgspec import Struct
 from kvmkeep.model.command import Command
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import Facts, Volume
-from kvmkeep.model.names import TAG_FOR, TAG_OURS, TAG_SET, lv_path, second_stamp
+from kvmkeep.model.names import RUN_DIR, TAG_FOR, TAG_OURS, TAG_SET, lv_path, second_stamp
 from kvmkeep.model.plan import Note, Refusal, Step
 from kvmkeep.model.snapshot import Level
 from kvmkeep.model.spec import Guest, LvDisk
 from kvmkeep.model.units import Size
+from kvmkeep.planning.backup_fetch import Subject, fetched
 from kvmkeep.planning.domains import has_state
 from kvmkeep.planning.marks import removal
 from kvmkeep.planning.scene import INACTIVE, Scene
@@ -23,14 +24,16 @@ from kvmkeep.planning.storage import activation
 class Wanted(Struct, frozen=True, kw_only=True):
     """What is asked for.
 
-    `from_set` names a set of snapshots to copy from; where it is empty, a guest that runs is
-    copied through a set that is taken for it at `moment`, as `snapshot create` would take it.
+    `from_set` names a set of snapshots to copy from, `backup` is one whose disks are taken; without
+    both, a guest that runs is copied through a set that is taken for it at `moment`, as
+    `snapshot create` would take it.
     """
 
     moment: str
     level: Level | None = None
     size: Size | None = None
     from_set: str = ""
+    backup: Subject | None = None
 
 
 class Copies(Struct, frozen=True, kw_only=True):
@@ -45,13 +48,15 @@ class Copies(Struct, frozen=True, kw_only=True):
 class Origin(Struct, frozen=True, kw_only=True):
     """Where the content is read.
 
-    `steps` come first. `paths` are the devices to read, one for each pair of disks. `before`,
+    `steps` come first. `paths` are the devices to read, one for each pair of disks; or `fills` are
+    what writes so many bytes of each. `before`,
     `still` and `after` are run around the copying, `after` in any case. `taken` is the set that
     is taken for just this clone. A snapshot that gets full meanwhile can't be read any more, so
     that the copying fails: nothing has to look.
     """
 
     paths: tuple[str, ...] = ()
+    fills: tuple[tuple[Size, tuple[Command, ...]], ...] = ()
     how: str = ""
     steps: tuple[Step, ...] = ()
     before: tuple[Command, ...] = ()
@@ -64,11 +69,42 @@ class Origin(Struct, frozen=True, kw_only=True):
 
 def origin(scene: Scene, facts: Facts, copies: Copies, wanted: Wanted) -> Origin:
     """Return where the disks are copied from; `facts` are as they will be by then."""
+    if wanted.backup is not None:
+        return _from_backup(scene, copies, wanted.backup)
     if wanted.from_set:
         return _from_set(scene, copies, wanted.from_set)
     if scene.domains[copies.source.name].state in INACTIVE:
         return _from_disks(scene, copies)
     return _from_new_set(scene, facts, copies, wanted)
+
+
+def _from_backup(scene: Scene, copies: Copies, subject: Subject) -> Origin:
+    records = {one.disk: one for one in subject.manifest.disks}
+    name = f"{subject.entry.guest}@{subject.entry.moment}"
+    found: list[str] = []
+    fills: list[tuple[Size, tuple[Command, ...]]] = []
+    folder = f"{RUN_DIR}/restore/{copies.clone.name}"
+    program = scene.facts.units.program or "kvmkeep"
+    for disk, new in copies.pairs:
+        record = records.get(disk.name)
+        if record is None:
+            found.append(f"the backup {name} has no disk {disk.name}")
+        elif record.size > scene.lv_size(new):
+            found.append(f"its disk {disk.name} is larger in the backup {name} than it is now")
+        else:
+            commands = fetched(subject, record, scene.path(new), folder, program)
+            fills.append((record.size, commands))
+    hint = f"look at: kvmkeep backup show {name}"
+    tidy = ("rm", "--recursive", "--force", "--", folder)
+    return Origin(
+        fills=tuple(fills),
+        how=f" as they were at the backup {name}",
+        after=(Command(argv=tidy, why="leave nothing of it behind"),),
+        refusals=tuple(
+            Refusal(subject=f"guest {copies.source.name}", reason=reason, hint=hint)
+            for reason in found
+        ),
+    )
 
 
 def _from_disks(scene: Scene, copies: Copies) -> Origin:

@@ -121,3 +121,38 @@ def test_files_come_out_of_a_backup(site: BackupSite, capsys: pytest.CaptureFixt
     assert "/srv/back/fstab" in site.host.files
     assert site.line(*words) == 4
     assert "is there already" in capsys.readouterr().err
+
+
+def test_a_new_guest_is_made_of_a_backup_beside_the_one_that_runs(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("start", "web") == 0
+    repository = site.host.proof.repository
+    (path,) = [path for files in repository.objects.values() for path in files if ".raw" in path]
+    for files in repository.objects.values():
+        if path in files:
+            files[path] = site.host.lvm.volumes["vm-web"].holds
+    lose = site.host.write
+
+    def write(file: WriteFile) -> None:
+        if file.path.startswith(site.spec_dir):
+            Path(file.path).write_bytes(file.content)
+        lose(file)
+
+    site.door.write = write  # type: ignore[method-assign]
+    words = ("backup", "restore", "web", "--as", "shop", "--address", "public=132.230.223.38/24")
+    assert site.line(*words, "--dry-run") == 0
+    assert "as they were at the backup web@" in " ".join(capsys.readouterr().out.split())
+    assert site.line(*words, "--yes") == 0
+    assert {"web", "shop"} <= site.host.libvirt.domains.keys()
+    assert site.host.libvirt.domains["shop"].live is not None
+    assert site.host.lvm.volumes["vm-shop"].holds == site.host.lvm.volumes["vm-web"].holds
+    assert "kvmkeep.clone=web" in site.host.lvm.volumes["vm-shop"].tags
+    assert not [one for one in site.host.files if "/restore/" in one]
+
+
+@pytest.mark.parametrize(
+    "words", [("--as", "shop", "--disk", "root"), ("--hostname", "x"), ("--address", "a=b")]
+)
+def test_options_that_do_not_go_together(words: tuple[str, ...], site: BackupSite) -> None:
+    assert site.line("backup", "restore", "web", *words, "--yes") == 2

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from ipaddress import ip_interface
+
 import pytest
 from fakes.host import FakeHost
 from fakes.lvm import EXTENT
@@ -11,9 +13,11 @@ from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Label, Size
 from kvmkeep.planning.backup_fetch import Subject
 from kvmkeep.planning.backup_restore import Restoring, plan_restore
+from kvmkeep.planning.clone import Cloning, plan_clone
+from kvmkeep.planning.clone_origin import Wanted
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.start import plan_start
-from tests.unit.planning.build import GIB
+from tests.unit.planning.build import GIB, guest, nic
 from tests.unit.planning.proven import MOMENT, site_with_backup
 from tests.unit.planning.rounds import carry_out, reach
 
@@ -267,3 +271,41 @@ def test_a_guest_that_stands_still_has_its_disks_as_well(state: DomainState) -> 
     host, site, subject = site_with_backup()
     host.libvirt.domains["web"].paused = state is DomainState.PAUSED
     assert "it runs, on the disks that would go" in reasons(host, site, wish(site, subject))
+
+
+def as_new(host: FakeHost, site: Spec, subject: Subject) -> Plan:
+    (web,) = site.guests
+    nics = (nic("shop", addresses=(ip_interface("10.223.0.77/24"),)),)
+    shop = guest("shop", data=GIB, nics=nics)
+    cloning = Cloning(
+        source=web.name, clone=shop, file="/etc/kvmkeep/guests/shop.yaml", content=b"x: y\n",
+        wanted=Wanted(moment=ASKED, backup=subject),
+    )  # fmt: skip
+    return plan_clone(site, host.facts(site), cloning)
+
+
+def test_a_new_guest_gets_the_disks_of_the_backup_and_never_those_of_today() -> None:
+    host, site, subject = site_with_backup()
+    host.libvirt.domains["web"].agent = True
+    plan = as_new(host, site, subject)
+    assert plan.refusals == ()
+    (copy,) = [step for step in plan.steps if "as they were at the backup" in step.what]
+    lines = [" ".join(action.argv) for action in copy.actions]
+    assert len([line for line in lines if " blocks receive /dev/rl_build/vm-shop" in line]) == 2
+    assert len([line for line in lines if " blocks verify /dev/rl_build/vm-shop" in line]) == 2
+    assert not [line for line in lines if "qemu-img" in line]
+    assert not [step for step in plan.steps if "set 2026" in step.what]
+
+
+def test_a_new_guest_needs_all_disks_and_room_for_them() -> None:
+    host, site, subject = site_with_backup()
+    root, data = subject.manifest.disks
+    less = replace(subject, manifest=replace(subject.manifest, disks=(root,)))
+    assert [one.reason for one in as_new(host, site, less).refusals] == [
+        f"the backup web@{MOMENT} has no disk data"
+    ]
+    grown = replace(data, size=Size(2 * GIB))
+    more = replace(subject, manifest=replace(subject.manifest, disks=(root, grown)))
+    assert [one.reason for one in as_new(host, site, more).refusals] == [
+        f"its disk data is larger in the backup web@{MOMENT} than it is now"
+    ]

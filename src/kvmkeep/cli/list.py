@@ -52,7 +52,8 @@ class Inside(Struct, frozen=True, kw_only=True):
     """What `-l` tells besides. `fullest` is a mountpoint, `percent` how full it is.
 
     `ready` is empty where the guest does not run, `silent` why its agent gave no answer;
-    `snapshots` counts the sets, -1 where LVM can't be asked.
+    `snapshots` counts the sets, -1 where LVM can't be asked. `backup` and `proof` tell how old the
+    last ones are, as this host remembers them; see `backup_age`.
     """
 
     ready: str
@@ -60,6 +61,8 @@ class Inside(Struct, frozen=True, kw_only=True):
     fullest: str
     percent: float | None
     snapshots: int
+    backup: str = ""
+    proof: str = ""
 
 
 ABSENT = "absent"
@@ -73,8 +76,8 @@ def add(parser: ArgumentParser) -> None:
         "-l",
         "--long",
         action="store_true",
-        help="readiness, addresses, the fullest filesystem, snapshots and labels: asks the "
-        "guests' agents, for two seconds in all",
+        help="readiness, addresses, the fullest filesystem, snapshots, the age of the last backup "
+        "and its proof, and labels: asks the guests' agents, for two seconds in all",
     )
     parser.add_argument(
         "--label", action="append", default=[], help="only guests with this label of the spec"
@@ -145,13 +148,17 @@ def _addresses(guest: Guest | None) -> tuple[str, ...]:
 
 
 def _looked_into(rows: list[Row], spec: Spec, states: dict[str, State], ctx: Context) -> list[Row]:
+    from kvmkeep.cli.backup_age import backup_age, proof_age  # noqa: PLC0415
     from kvmkeep.cli.inside import addresses, fullest, look_inside, readiness  # noqa: PLC0415
     from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
     from kvmkeep.model.domain_facts import DomainState  # noqa: PLC0415
+    from kvmkeep.observe.backup_care import remembered  # noqa: PLC0415
 
     running = {row.name: states[row.name].uuid for row in rows if row.state == DomainState.RUNNING}
     guests: dict[str, Guest] = {guest.name: guest for guest in spec.guests}
-    signs = look_inside(ctx.door(), ctx.connect, running, guests, utc_now())
+    now = utc_now()
+    signs = look_inside(ctx.door(), ctx.connect, running, guests, now)
+    known = remembered(ctx.door())
     counts = _snapshots(spec, ctx)
     found: list[Row] = []
     for row in rows:
@@ -164,6 +171,8 @@ def _looked_into(rows: list[Row], spec: Spec, states: dict[str, State], ctx: Con
             fullest="" if full is None else full.mountpoint,
             percent=None if full is None or full.percent is None else round(full.percent, 1),
             snapshots=-1 if counts is None else counts[row.name],
+            backup=backup_age(guest, known, now),
+            proof=proof_age(guest, known, now),
         )
         found.append(replace(row, addresses=addresses(guest, agent), inside=inside))
     return found
@@ -211,7 +220,9 @@ def text(rows: list[Row], *, long: bool, width: int) -> str:
 
 
 def _long_text(rows: list[Row], width: int) -> str:
-    head = ("NAME", "STATE", "READY", "ADDRESSES", "FULLEST", "SNAPSHOTS", "LABELS")
+    head = (
+        "NAME", "STATE", "READY", "ADDRESSES", "FULLEST", "SNAPSHOTS", "BACKUP", "PROOF", "LABELS",
+    )  # fmt: skip
     cells = []
     for row in rows:
         inside = row.inside
@@ -226,6 +237,8 @@ def _long_text(rows: list[Row], width: int) -> str:
                 " ".join(row.addresses) or "-",
                 full,
                 str(inside.snapshots) if inside.snapshots > 0 else "-",
+                inside.backup or "-",
+                inside.proof or "-",
                 " ".join(row.labels),
             )
         )

@@ -81,6 +81,7 @@ def sections(
         shown["Boot"] = [("first boot", _first_boot(spec, guest, facts))]
     if spec is not None:
         shown["Snapshots"] = _snapshots(name, spec, facts, now)
+        shown["Backup"] = _backup(guest, facts, now) if guest is not None else []
         shown["Pending"] = _pending(name, spec, facts) if guest is not None else []
     if signs is not None and signs.agent is not None:
         shown["Agent"] = _told(signs.agent)
@@ -171,6 +172,23 @@ def _snapshots(name: str, spec: Spec, facts: Facts, now: datetime) -> Pairs:
     ]
     lines = reverts(facts.volumes, vg, frozenset({name}))
     return pairs + [(f"revert {number}", line) for number, line in enumerate(lines, 1)]
+
+
+def _backup(guest: Guest, facts: Facts, now: datetime) -> Pairs:
+    """Return what the spec wants, and what this host remembers of backup and proof."""
+    from kvmkeep.cli.backup_age import backup_age, proof_age  # noqa: PLC0415
+
+    policy, known = guest.backup, facts.backups
+    last, proof = known.last_of(guest.identity), known.proof_of(guest.name)
+    pairs = [] if policy is None else [("to", f"{policy.repository}, {policy.schedule}")]
+    if last is not None:
+        old = backup_age(guest, known, now)
+        pairs.append(("last", f"{last.moment} in {last.repository}, {last.level}, {old} old"))
+    elif policy is not None:
+        pairs.append(("last", "none"))
+    if proof is not None:
+        pairs.append(("proof", f"of {proof.moment}, {proof_age(guest, known, now)}"))
+    return pairs
 
 
 def _pending(name: str, spec: Spec, facts: Facts) -> Pairs:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from kvmkeep.cli.backup_age import NONE, backup_age
+from kvmkeep.health.backups import utc
 from kvmkeep.model.facts import ArrayState
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import Size
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.facts import Facts
     from kvmkeep.model.health import Finding
     from kvmkeep.model.plan import Plan
-    from kvmkeep.model.spec import Spec
+    from kvmkeep.model.spec import Guest, Spec
 
 
 class Level(IntEnum):
@@ -91,7 +93,7 @@ def stand(spec: Spec, facts: Facts, plan: Plan) -> Status:
 
     networks = [one(f"network {n.name}", _bridge(facts, n.bridge)) for n in spec.networks]
     images = [one(f"image {i.name}", _image(facts, i.name)) for i in spec.images]
-    guests = [one(f"guest {g.name}", _domain(facts, g.name)) for g in spec.guests]
+    guests = [one(f"guest {g.name}", _guest(facts, g)) for g in spec.guests]
     others = [one(subject, "") for subject in sorted({*todo, *refused})]
     return Status(
         host=spec.host.name,
@@ -127,9 +129,13 @@ def _image(facts: Facts, name: str) -> str:
     return state + looked
 
 
-def _domain(facts: Facts, name: str) -> str:
-    domain = facts.domain(name)
-    return domain.state.value if domain is not None else "absent"
+def _guest(facts: Facts, guest: Guest) -> str:
+    domain = facts.domain(guest.name)
+    state = domain.state.value if domain is not None else "absent"
+    backup = backup_age(guest, facts.backups, utc(facts.time))
+    if not backup:
+        return state
+    return f"{state}, no backup" if backup == NONE else f"{state}, last backup {backup} old"
 
 
 def _storage(spec: Spec, facts: Facts) -> tuple[Standing, ...]:

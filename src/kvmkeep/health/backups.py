@@ -12,6 +12,7 @@ from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.host_units import BACKUP, BACKUP_TIMER, PROVE, PROVE_TIMER, PRUNE
 from kvmkeep.model.names import stamped_time
 from kvmkeep.model.spec import Guest
+from kvmkeep.planning.backup_take import backup_sets
 
 _LATE, _VERY_LATE = 2, 4
 """So many of the times that the spec gives have to pass: a single one may just be at work."""
@@ -24,6 +25,7 @@ def backup_findings(patient: Patient) -> Iterator[Finding]:
     wanted = [(guest, guest.backup) for guest in patient.spec.guests if guest.backup is not None]
     if wanted:
         yield from _units(patient, [policy for _, policy in wanted])
+    yield from _left(patient)
     for guest, policy in wanted:
         yield from _age(patient, guest, policy)
         yield from _proof(patient, guest, policy)
@@ -66,6 +68,21 @@ def _units(patient: Patient, policies: list[BackupPolicy]) -> Iterator[Finding]:
                 why="each further one may fail for the same reason",
                 todo=f"systemctl status {name}; kvmkeep journal; then: kvmkeep backup {verb}",
             )
+
+
+def _left(patient: Patient) -> Iterator[Finding]:
+    """Tell of what a dead run left, while no other is at work."""
+    if patient.facts.backups.running:
+        return
+    for one in backup_sets(patient.spec, patient.facts):
+        yield Finding(
+            name="backup-left",
+            severity=Severity.WARNING,
+            subject=f"snapshot {one.name} of {one.guest}",
+            what="a run that was to back it up ended, and left it",
+            why="it slows its guest's writes down, and fills",
+            todo="kvmkeep watch, which deletes it; so does the next kvmkeep backup run",
+        )
 
 
 def _age(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Finding]:

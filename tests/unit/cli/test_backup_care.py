@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,34 @@ def test_a_plan_of_upkeep_is_shown(site: BackupSite, capsys: pytest.CaptureFixtu
     told = capsys.readouterr().out
     assert "free the room of what was forgotten" in told
     assert "read 3 % of the data" in told
+
+
+def test_the_age_of_backup_and_proof_is_told_where_guests_are(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("status") in {0, 9}
+    assert "web: running, no backup" in capsys.readouterr().out
+    assert site.line("list", "-l", "--json") == 0
+    (one,) = json.loads(capsys.readouterr().out)["guests"]
+    assert (one["inside"]["backup"], one["inside"]["proof"]) == ("none", "")
+    assert site.line("show", "web") == 0
+    assert "last  none" in capsys.readouterr().out
+    assert site.line("backup", "run", "web") == 0
+    bad = {
+        "repository": "vault", "guest": "web", "moment": "20261101T0000Z",
+        "time": "2020-01-01T00:00:00Z", "proven": False, "rungs": [],
+    }  # fmt: skip
+    site.host.put("/var/lib/kvmkeep/proofs/web/20261101T0000Z.json", json.dumps(bad).encode())
+    capsys.readouterr()
+    assert site.line("list", "-l") == 0
+    told = capsys.readouterr().out
+    assert "BACKUP" in told
+    assert "0 h" in told
+    assert "FAILED" in told
+    assert site.line("status") in {0, 9}
+    assert "web: running, last backup 0 h old" in capsys.readouterr().out
+    assert site.line("show", "web") == 0
+    told = capsys.readouterr().out
+    assert "vault, daily" in told
+    assert "in vault, frozen, 0 h old" in told
+    assert "of 20261101T0000Z, " in told

@@ -14,11 +14,13 @@ from kvmkeep.model.backup import BackupFacts, LastBackup, Proof, Rung
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.host_units import BACKUP, BACKUP_TIMER, PROVE, PROVE_TIMER, PRUNE, HostUnits
 from kvmkeep.model.host_units import UnitFile as File
+from kvmkeep.model.names import lv_tags
 from kvmkeep.model.plan import Plan
+from kvmkeep.model.units import GuestName, Label
 from kvmkeep.planning.backup_units import backup_texts
 from kvmkeep.planning.unit_files import Program
 from kvmkeep.report.metrics import metrics_text
-from tests.unit.health.build import FACTS, SPEC, VITALS
+from tests.unit.health.build import FACTS, SPEC, VITALS, volume
 from tests.unit.planning.build import POLICY, VAULT
 
 NOW = datetime(2026, 11, 24, 7, 0, tzinfo=UTC)  # a Tuesday, as FACTS say
@@ -116,6 +118,17 @@ def test_a_run_that_failed(name: str) -> None:
     (one,) = found(units=HostUnits(files=files))
     assert (one.name, one.severity, one.subject) == ("backup-run-failed", Severity.CRITICAL, name)
     assert one.todo.startswith(f"systemctl status {name}; ")
+
+
+def test_a_set_that_a_dead_run_left_is_told_unless_another_is_at_work() -> None:
+    tags = (*lv_tags(GuestName("web"), Label("root")), "kvmkeep.set=20261123T0710Z")
+    tags += ("kvmkeep.time=20261123T071034Z", "kvmkeep.backup=vault")
+    snapshot = volume("vm-web-20261123T0710Z", origin="vm-web", tags=tags)
+    facts = replace(FACTS, units=UNITS, volumes=(*FACTS.volumes, snapshot))
+    for running in (False, True):
+        backups = BackupFacts(last=(LAST,), proofs=(PROOF,), running=running)
+        told = judge(WANTED, replace(facts, backups=backups), Plan(), VITALS)
+        assert ("backup-left" in {one.name for one in told}) is not running
 
 
 def test_a_spec_without_backups_has_none_of_it() -> None:

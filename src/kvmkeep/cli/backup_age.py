@@ -1,0 +1,34 @@
+"""How old a guest's last backup and proof are, from what is remembered on this host; pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kvmkeep.health.backups import age, utc
+from kvmkeep.model.names import stamped_time
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from kvmkeep.model.backup import BackupFacts
+    from kvmkeep.model.spec import Guest
+
+NONE = "none"
+"""Of a guest that the spec backs up, and that has no backup yet."""
+
+
+def backup_age(guest: Guest | None, known: BackupFacts, now: datetime) -> str:
+    """Return how old the last backup is; empty where the spec wants none and there is none."""
+    last = None if guest is None else known.last_of(guest.identity)
+    time = None if last is None else stamped_time(last.moment)
+    if time is not None:
+        return age(now - time)
+    return NONE if guest is not None and guest.backup is not None else ""
+
+
+def proof_age(guest: Guest | None, known: BackupFacts, now: datetime) -> str:
+    """Return how old the last proof is, and that it went wrong; empty where there is none."""
+    proof = None if guest is None else known.proof_of(guest.name)
+    if proof is None:
+        return ""
+    return age(now - utc(proof.time)) + ("" if proof.proven else ", FAILED")

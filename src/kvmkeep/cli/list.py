@@ -220,29 +220,27 @@ def text(rows: list[Row], *, long: bool, width: int) -> str:
 
 
 def _long_text(rows: list[Row], width: int) -> str:
-    head = (
-        "NAME", "STATE", "READY", "ADDRESSES", "FULLEST", "SNAPSHOTS", "BACKUP", "PROOF", "LABELS",
-    )  # fmt: skip
+    looked = [(row, row.inside) for row in rows if row.inside is not None]
+    backups = any(inside.backup or inside.proof for _, inside in looked)
+    head = ["NAME", "STATE", "READY", "ADDRESSES", "FULLEST", "SNAPSHOTS", "LABELS"]
+    if backups:
+        head[-1:-1] = ["BACKUP", "PROOF"]
     cells = []
-    for row in rows:
-        inside = row.inside
-        if inside is None:
-            continue
+    for row, inside in looked:
         full = "-" if inside.percent is None else f"{inside.percent:.0f} % {inside.fullest}"
-        cells.append(
-            (
-                row.name,
-                row.state,
-                inside.ready or "-",
-                " ".join(row.addresses) or "-",
-                full,
-                str(inside.snapshots) if inside.snapshots > 0 else "-",
-                inside.backup or "-",
-                inside.proof or "-",
-                " ".join(row.labels),
-            )
-        )
-    return table(head, cells, width)
+        line = [
+            row.name,
+            row.state,
+            inside.ready or "-",
+            " ".join(row.addresses) or "-",
+            full,
+            str(inside.snapshots) if inside.snapshots > 0 else "-",
+            " ".join(row.labels),
+        ]
+        if backups:
+            line[-1:-1] = [inside.backup or "-", inside.proof or "-"]
+        cells.append(tuple(line))
+    return table(tuple(head), cells, width)
 
 
 def silent(rows: list[Row]) -> list[str]:

@@ -82,10 +82,12 @@ def listed(site: Site, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
 def test_a_long_list_tells_what_is_inside(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     assert listed(site, capsys)["inside"] == {
         "ready": "ready", "silent": "", "fullest": "/", "percent": 64.0, "snapshots": 0,
+        "backup": "", "proof": "",
     }  # fmt: skip
     assert site.line("list", "-l") == 0
     said = capsys.readouterr()
     assert "64 % /" in said.out
+    assert "BACKUP" not in said.out
     assert "(the guest has 10.0.0.5)" in said.out
     assert said.err == ""
 
@@ -111,6 +113,7 @@ def test_a_guest_that_is_off_is_not_asked(site: Site, capsys: pytest.CaptureFixt
     site.host.libvirt.domains["web"].end()
     assert listed(site, capsys)["inside"] == {
         "ready": "", "silent": "", "fullest": "", "percent": None, "snapshots": 0,
+        "backup": "", "proof": "",
     }  # fmt: skip
     assert site.line("list", "-l", "nobody") == 0
     assert "No guests." in capsys.readouterr().err

@@ -180,6 +180,7 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=exec
+# It says in the end that references were leaked: it leaves in the middle of its own event.
 ExecStart=virsh --readonly --quiet event --event {event} --timeout {_LISTENS}
 # Not while kvmkeep is at work: most events are of its own making then.
 ExecStartPost=-flock --shared --nonblock {LOCK_FILE} systemctl start --no-block {WATCH}

@@ -25,10 +25,9 @@ PROVE_TIMER = "kvmkeep-prove.timer"
 PRUNE = "kvmkeep-prune.service"
 """Frees the room of what was forgotten, and has the engine check what it has."""
 PRUNE_TIMER = "kvmkeep-prune.timer"
-UNITS = (
-    GUESTS, RECOVER, WATCH, TIMER, *LISTENERS,
-    BACKUP, BACKUP_TIMER, PROVE, PROVE_TIMER, PRUNE, PRUNE_TIMER,
-)  # fmt: skip
+ALWAYS = (GUESTS, RECOVER, WATCH, TIMER, *LISTENERS)
+"""Those that are wanted whatever the spec says."""
+UNITS = (*ALWAYS, BACKUP, BACKUP_TIMER, PROVE, PROVE_TIMER, PRUNE, PRUNE_TIMER)
 TIMERS = (TIMER, BACKUP_TIMER, PROVE_TIMER, PRUNE_TIMER)
 ENABLED = (GUESTS, RECOVER, *TIMERS, *LISTENERS)
 """Those that begin by themselves with the host, of those that are wanted."""

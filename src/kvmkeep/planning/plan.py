@@ -34,7 +34,7 @@ from kvmkeep.planning.scene import Scene, make_scene
 from kvmkeep.planning.stage import fresh
 from kvmkeep.planning.storage import data_steps, root_steps, storage_refusals
 from kvmkeep.planning.taps import tap_steps
-from kvmkeep.planning.units import limit_notes
+from kvmkeep.planning.units import unit_notes
 from kvmkeep.planning.unnamed import unnamed_notes
 
 
@@ -90,7 +90,7 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         *(note for guest in scene.guests for note in change_notes(scene, guest)),
         *guards.seed_notes(scene, works),
         *unwilling_needs(spec, scene.guests),
-        *limit_notes(spec, facts),
+        *unit_notes(spec, facts),
         *(() if names else unnamed_notes(scene)),
     )
     return Plan(steps=steps, refusals=tuple(dict.fromkeys(refusals)), notes=notes)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import Facts
-from kvmkeep.model.host_units import BACKUP, ENABLED, STARTED, STOPPED, UNIT_DIR, UnitFile
+from kvmkeep.model.host_units import ALWAYS, BACKUP, ENABLED, STARTED, STOPPED, UNIT_DIR, UnitFile
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.planning import guards
@@ -77,17 +77,19 @@ def plan_uninstall(spec: Spec, facts: Facts) -> Plan:
     return Plan(steps=steps, refusals=refusals, notes=notes)
 
 
-def limit_notes(spec: Spec, facts: Facts) -> tuple[Note, ...]:
-    """Tell where the units that are installed give the guests less time than the spec."""
-    given = given_seconds(facts)
-    wanted = stop_seconds(spec, facts)
-    if given is None or given >= wanted:
-        return ()
-    text = (
-        f"its units let the guests take {_minutes(given)} to shut down, and the spec "
-        f"{_minutes(wanted)}: kvmkeep install-units"
-    )
-    return (Note(subject=_SUBJECT, text=text),)
+def unit_notes(spec: Spec, facts: Facts) -> tuple[Note, ...]:
+    """Tell where the units that are installed give less time than the spec, or are not all."""
+    given, wanted = given_seconds(facts), stop_seconds(spec, facts)
+    texts: list[str] = []
+    if given is not None and given < wanted:
+        texts.append(
+            f"its units let the guests take {_minutes(given)} to shut down, and the spec "
+            f"{_minutes(wanted)}: kvmkeep install-units"
+        )
+    lacking = [name for name in ALWAYS if facts.units.file(name) is None]
+    if facts.units.take_over and lacking:
+        texts.append(f"of its units, {', '.join(lacking)} are missing: kvmkeep install-units")
+    return tuple(Note(subject=_SUBJECT, text=text) for text in texts)
 
 
 def _foreign(scene: Scene) -> tuple[Refusal, ...]:

@@ -206,3 +206,17 @@ def test_a_look_follows_each_event_of_a_guest_and_not_too_often() -> None:
         assert "/run/kvmkeep/lock systemctl start --no-block kvmkeep-watch.service\n" in text
         assert "\nRestart=always\nRestartSec=5\n" in text
     assert host.systemd.running >= {*LISTENERS}
+
+
+def test_units_of_an_older_version_are_told() -> None:
+    host, wanted = installed()
+    assert make_plan(wanted, host.facts(wanted)).notes == ()
+    for name in LISTENERS[1:]:
+        del host.files[f"{UNIT_DIR}/{name}"]
+    (note,) = make_plan(wanted, host.facts(wanted)).notes
+    assert note.text == (
+        "of its units, kvmkeep-event-io-error.service, kvmkeep-event-agent-lifecycle.service are "
+        "missing: kvmkeep install-units"
+    )
+    reach(host, wanted, plan_install)
+    assert make_plan(wanted, host.facts(wanted)).notes == ()

@@ -60,3 +60,10 @@ def fetched(
             total_bytes=disk.size.bytes,
         ),
     )  # fmt: skip
+
+
+def tidy(folder: str) -> Command:
+    """Return what removes the directory of block lists."""
+    return Command(
+        argv=("rm", "--recursive", "--force", "--", folder), why="leave nothing of it behind"
+    )

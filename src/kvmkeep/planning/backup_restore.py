@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kvmkeep.model.backup import DiskRecord
-from kvmkeep.model.command import Action, Command, WriteFile
+from kvmkeep.model.command import Action, Command
 from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.names import (
     RUN_DIR,
@@ -25,17 +25,15 @@ from kvmkeep.model.names import (
     second_stamp,
     utc_stamp,
 )
-from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
+from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, LvDisk, Spec
 from kvmkeep.model.trash import is_trash, trash_entries
 from kvmkeep.model.units import Size
 from kvmkeep.planning import guards
-from kvmkeep.planning.backup_fetch import Subject, fetched
-from kvmkeep.planning.domains import no_domain
-from kvmkeep.planning.kept import keep_definition
+from kvmkeep.planning.backup_fetch import Subject, fetched, tidy
+from kvmkeep.planning.backup_return import Lost, lost_variables, return_steps, unreadable
 from kvmkeep.planning.marks import full_name
-from kvmkeep.planning.run_mark import starting_with_host
 from kvmkeep.planning.scene import Scene, active, make_scene, owned
 from kvmkeep.planning.storage import activated, create_step, has_tags
 from kvmkeep.planning.trash_moves import Reason, guests_volumes, mark_step, rename_step, trouble
@@ -109,7 +107,7 @@ def plan_restore(spec: Spec, facts: Facts, restoring: Restoring) -> Plan:
         reason = f"the backup has no disk {restoring.only}" if restoring.only else "it has no disks"
         hint = f"look at: kvmkeep backup show {restoring.subject.entry.guest}"
         return Plan(refusals=(Refusal(subject=subject, reason=reason, hint=hint),))
-    last = (*_definition_steps(work), *_spec_steps(work))
+    last = () if restoring.only else return_steps(scene, _lost(work))
     if work.done:
         return Plan(steps=last)
     reasons = _reasons(work)
@@ -153,6 +151,9 @@ def _reasons(work: _Work) -> list[Reason]:
         found.append(
             ("the backup is of a guest with another UUID", "correct `identity`, or `host.name`")
         )
+    wrong = "" if domain is not None or work.restoring.only else unreadable(work.restoring.subject)
+    if wrong:
+        found.append((wrong, "define the guest by hand, then restore it again"))
     for record, disk in work.pairs:
         found += _of_disk(work, record, disk)
     for volume in _leaving(work):
@@ -288,7 +289,7 @@ def _disk_step(work: _Work, record: DiskRecord, disk: LvDisk) -> Step:
             *active_first,
             *fetched(work.restoring.subject, record, target, work.folder, work.program),
         ),
-        finally_=(_tidy(work),),
+        finally_=(tidy(work.folder),),
     )
 
 
@@ -312,64 +313,14 @@ def _complete_step(work: _Work) -> Step:
     )
 
 
-def _definition_steps(work: _Work) -> tuple[Step, ...]:
-    restoring, guest = work.restoring, work.guest
-    if restoring.only or guest.name in work.scene.domains:
-        return ()
-    path = f"{work.folder}/domain.xml"
-    return (
-        Step(
-            noun=Noun.DOMAINS,
-            subject=f"guest {guest.name}",
-            what="define it as it was at the backup",
-            why="libvirt does not know it; it stays off: kvmkeep start starts it",
-            probe=no_domain(guest.name),
-            actions=(
-                WriteFile(
-                    path=path,
-                    content=restoring.subject.xml.encode(),
-                    why="have its definition at hand",
-                    dir_mode=0o700,
-                ),
-                Command(argv=("virsh", "define", "--", path), why="have libvirt know it again"),
-                *starting_with_host(
-                    guest,
-                    None,
-                    on=guest.run.autostart,
-                    by_units=work.scene.facts.units.take_over,
-                ),
-                keep_definition(work.scene.spec, guest),
-            ),
-            finally_=(_tidy(work),),
-            risk=Risk.GUEST,
-        ),
-    )
-
-
-def _spec_steps(work: _Work) -> tuple[Step, ...]:
+def _lost(work: _Work) -> Lost:
     restoring = work.restoring
-    if not restoring.file or any(one.name == work.guest.name for one in work.scene.spec.guests):
-        return ()
-    file = WriteFile(
-        path=restoring.file,
+    return Lost(
+        subject=restoring.subject,
+        guest=work.guest,
+        folder=work.folder,
+        file=restoring.file,
         content=restoring.content,
-        why="from now on it is a guest of the spec again",
-        secret=bool(work.guest.login.password_hash or work.guest.user_data),
-    )
-    return (
-        Step(
-            noun=Noun.DOMAINS,
-            subject=f"guest {work.guest.name}",
-            what=f"write {restoring.file} as it was at the backup",
-            why="the spec does not have it",
-            actions=(file,),
-        ),
-    )
-
-
-def _tidy(work: _Work) -> Command:
-    return Command(
-        argv=("rm", "--recursive", "--force", "--", work.folder), why="leave nothing of it behind"
     )
 
 
@@ -388,8 +339,8 @@ def _notes(work: _Work) -> tuple[Note, ...]:
         for one in restoring.subject.manifest.disks
         if one.disk not in known
     ]
-    if restoring.subject.manifest.nvram and work.guest.name not in work.scene.domains:
-        texts.append("its firmware begins with new variables; those of the backup are not put back")
+    if work.guest.name not in work.scene.domains and lost_variables(_lost(work)):
+        texts.append("its firmware begins with new variables: it is not told where they lay")
     if _leaving(work):
         name = f"{work.guest.name}-{_stamp(work)}"
         texts.append(f"its present disks lie in the trash then, as {name}: kvmkeep trash list")

@@ -247,6 +247,38 @@ def test_a_taken_name_in_the_trash_and_an_open_lv_are_refused() -> None:
     }  # fmt: skip
 
 
+def firmware(subject: Subject, path: str) -> Subject:
+    xml = subject.xml.replace("</os>", f"<nvram>{path}</nvram></os>")
+    return replace(subject, xml=xml, manifest=replace(subject.manifest, nvram="nvram.fd"))
+
+
+def test_the_variables_of_a_firmware_come_back_with_a_lost_guest() -> None:
+    place = "/var/lib/libvirt/qemu/nvram/web_VARS.fd"
+    host, site, subject = site_off()
+    firm = firmware(subject, place)
+    del host.libvirt.domains["web"]
+    host.put(place, b"of today")
+    restore(host, site, wish(site, firm))
+    assert host.read(place) == b"variables"
+    assert host.read(f"{place}.old") == b"of today"
+    for path in ("/etc/passwd", "/var/lib/libvirt/qemu/nvram/../../x"):
+        host, site, subject = site_off()
+        del host.libvirt.domains["web"]
+        plan = plan_restore(site, host.facts(site), wish(site, firmware(subject, path)))
+        actions = [one for step in plan.steps for one in step.actions]
+        assert not [one for one in actions if path in getattr(one, "argv", ())]
+        assert any("new variables" in note.text for note in plan.notes)
+
+
+def test_a_definition_that_is_none_is_refused_before_anything_is_done() -> None:
+    host, site, subject = site_off()
+    broken = replace(subject, xml="<domain>")
+    assert reasons(host, site, wish(site, broken)) == []
+    del host.libvirt.domains["web"]
+    (found,) = reasons(host, site, wish(site, broken))
+    assert "its XML can't be read" in found
+
+
 def test_what_is_not_in_both_is_told() -> None:
     host, site, subject = site_off()
     (guest,) = site.guests
@@ -255,7 +287,7 @@ def test_what_is_not_in_both_is_told() -> None:
         guest, disks=(*guest.disks, replace(guest.disks[1], name=Label("logs"), lv="vm-web-logs"))
     )
     del host.libvirt.domains["web"]
-    firm = replace(subject, manifest=replace(subject.manifest, nvram="nvram.fd"))
+    firm = firmware(subject, "/srv/elsewhere/web_VARS.fd")
     told = [
         note.text
         for one in (bare, more)
@@ -263,7 +295,7 @@ def test_what_is_not_in_both_is_told() -> None:
     ]
     assert "the backup's disk data is none of the spec, and is left out" in told
     assert "its disk logs is not in the backup, and stays as it is" in told
-    assert any("firmware begins with new variables" in one for one in told)
+    assert any("its firmware begins with new variables" in one for one in told)
 
 
 @pytest.mark.parametrize("state", [DomainState.PAUSED, DomainState.RUNNING])

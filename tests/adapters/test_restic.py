@@ -84,6 +84,7 @@ def test_a_listing() -> None:
         fragments=(
             Fragment(
                 repository="vault",
+                host="host.example.org",
                 guest="web",
                 moment="20261127T1300Z",
                 disks=(disk(OTHER, "20261127T1300Z"),),

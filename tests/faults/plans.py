@@ -19,7 +19,7 @@ from fakes.nm import FakeLink, FakeProfile
 from fakes.tree import tree_text
 from fakes.virsh import FakeDomain, xml_text
 from msgspec.structs import replace
-from unit.planning.build import GIB, IMAGE, POLICY, VAULT, guest, network, nic, spec
+from unit.planning.build import GIB, HOST, IMAGE, POLICY, VAULT, guest, network, nic, spec
 from unit.planning.proven import leftovers as of_proofs
 from unit.planning.proven import prover, site_with_backup
 from unit.planning.rounds import carry_out, reach
@@ -482,7 +482,7 @@ def storing_a_backup() -> Case:
     take_set(host, wanted, MOMENT)
     host.restic.run(
         ("--repo=/srv/vault", "--password-file=/root/pw", "--cache-dir=/var/cache/kvmkeep/restic",
-         "backup", "--json", "--host=h", "--tag=kvmkeep,guest=web,set=20261122T0710Z,disk=root",
+         "backup", "--json", f"--host={HOST}", "--tag=kvmkeep,guest=web,set=20261122T0710Z,disk=root",
          "--stdin", "--stdin-filename=/web/root.raw")
     )  # fmt: skip
     store = Storing(guest=GuestName("web"), moment=MOMENT, spec_dir=SPEC_DIR)
@@ -516,7 +516,7 @@ def forgetting_backups() -> Case:
     host, wanted = with_backups()
     host.restic.run(
         ("--repo=/srv/vault", "--password-file=/root/pw", "--cache-dir=/var/cache/kvmkeep/restic",
-         "backup", "--json", "--host=h", "--tag=kvmkeep,guest=web,set=20261120T0710Z,disk=root",
+         "backup", "--json", f"--host={HOST}", "--tag=kvmkeep,guest=web,set=20261120T0710Z,disk=root",
          "--stdin", "--stdin-filename=/web/root.raw")
     )  # fmt: skip
     few = replace(POLICY, keep=Keep(last=1, daily=0, weekly=0, monthly=0))

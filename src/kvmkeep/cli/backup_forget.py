@@ -95,10 +95,9 @@ def _demand(wish: Forgetting, repositories: tuple[str, ...], ctx: Context) -> No
     found = look_into(ctx, ctx.spec(), repositories)
     known = {(e.guest, e.moment, e.host) for one in found for e in one.entries}
     # A run of this line that was killed has left its disks.
-    halves = {(each.guest, each.moment) for one in found for each in one.fragments}
+    known |= {(each.guest, each.moment, each.host) for one in found for each in one.fragments}
     (guest,) = wish.guests
-    named = (guest, wish.moment)
-    if named not in halves and (*named, ctx.spec().host.name) not in known:
+    if (guest, wish.moment, ctx.spec().host.name) not in known:
         raise UsageError(
             f"there is no backup {guest}@{wish.moment} that was made on this host",
             hint=f"kvmkeep backup list {guest}",

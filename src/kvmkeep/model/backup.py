@@ -107,9 +107,13 @@ class BackupEntry(Struct, frozen=True, kw_only=True):
 
 
 class Fragment(Struct, frozen=True, kw_only=True):
-    """What a run that did not end well left in a repository: objects of a set without manifest."""
+    """What a run that did not end well left in a repository: objects of a set without manifest.
+
+    Or what a run of `host` is storing just now.
+    """
 
     repository: str
+    host: str
     guest: str
     moment: str
     disks: tuple[StoredDisk, ...]
@@ -366,21 +370,22 @@ def listed(
     """Return the backups in a listing, and what is there of sets without a manifest.
 
     Both are in the order of guests and moments. An object with the manifest counts for the disks
-    of the same guest and set. What does not wear our tags, or not rightly, is left out.
+    of the same host, guest and set: hosts may share a repository. What does not wear our tags, or
+    not rightly, is left out.
     """
-    disks: dict[tuple[str, str], list[StoredDisk]] = {}
-    commits: dict[tuple[str, str], StoredObject] = {}
+    disks: dict[tuple[str, str, str], list[StoredDisk]] = {}
+    commits: dict[tuple[str, str, str], StoredObject] = {}
     for one in objects:
         guest, moment = _value(one, _GUEST), _value(one, _SET)
         if TAG not in one.tags or not guest or _MOMENT.fullmatch(moment) is None:
             continue
         if _COMMIT in one.tags:
-            commits[guest, moment] = one
+            commits[guest, moment, one.host] = one
         elif _value(one, _DISK):
             disk = StoredDisk(
                 disk=_value(one, _DISK), object=one.id, path=one.path, size=_size(one, _SIZE)
             )
-            disks.setdefault((guest, moment), []).append(disk)
+            disks.setdefault((guest, moment, one.host), []).append(disk)
     entries = tuple(
         BackupEntry(
             repository=repository,
@@ -391,17 +396,17 @@ def listed(
             manifest=one.id,
             path=one.path,
             time=one.time,
-            host=one.host,
+            host=host,
             size=_size(one, _SIZE),
             added=_size(one, _ADDED),
-            disks=tuple(disks.get((guest, moment), ())),
+            disks=tuple(disks.get((guest, moment, host), ())),
         )
-        for (guest, moment), one in sorted(commits.items())
+        for (guest, moment, host), one in sorted(commits.items())
     )
     fragments = tuple(
-        Fragment(repository=repository, guest=guest, moment=moment, disks=tuple(found))
-        for (guest, moment), found in sorted(disks.items())
-        if (guest, moment) not in commits
+        Fragment(repository=repository, host=host, guest=guest, moment=moment, disks=tuple(found))
+        for (guest, moment, host), found in sorted(disks.items())
+        if (guest, moment, host) not in commits
     )
     return entries, fragments
 

@@ -154,7 +154,8 @@ def _left(
     spec: Spec, facts: Facts, seen: RepositoryFacts, name: str, moment: str = ""
 ) -> tuple[Step, ...]:
     """Return what takes away disks that have no manifest, or none any more."""
-    fragments = (one for one in seen.fragments if one.guest == name)
+    mine = (name, spec.host.name)
+    fragments = (one for one in seen.fragments if (one.guest, one.host) == mine)
     left = tuple(
         disk.object for one in fragments if moment in {"", one.moment} for disk in one.disks
     )

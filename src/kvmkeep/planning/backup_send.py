@@ -109,7 +109,8 @@ def plan_send(spec: Spec, facts: Facts, storing: Storing) -> Plan:
     if one is None or one.trouble:
         return Plan(refusals=(_lost(guest, one),))
     entries = () if seen is None else seen.entries
-    made = [e for e in entries if (e.guest, e.moment) == (guest.name, one.name)]
+    mine = (guest.name, one.name, spec.host.name)
+    made = [e for e in entries if (e.guest, e.moment, e.host) == mine]
     if seen is None or made:
         return Plan(steps=tuple(step for entry in made for step in remembered(facts, entry)))
     work = _Work(
@@ -167,7 +168,8 @@ def _prepare(work: _Work) -> tuple[Step, ...]:
     names = {DOMAIN_XML, GUEST_SPEC, HOST_SPEC} | ({NVRAM} if work.nvram else set())
     if names <= set(work.staged.names):
         return ()
-    old = [one for one in work.seen.fragments if one.guest == work.guest.name]
+    mine = (work.guest.name, work.host)
+    old = [one for one in work.seen.fragments if (one.guest, one.host) == mine]
     objects = tuple(disk.object for one in old for disk in one.disks)
     why = "a run that did not end well left it: it never became a backup"
     file = posixpath.basename(work.guest.place.file)
@@ -256,8 +258,9 @@ def _known(work: _Work, member: Volume) -> SentDisk:
 
 def _object(work: _Work, disk: str, sent: SentDisk) -> str:
     """Return the engine's full name of a disk's object; the engine may have told a short one."""
-    mine = (work.guest.name, work.one.name)
-    fragment = (one for one in work.seen.fragments if (one.guest, one.moment) == mine)
+    mine = (work.guest.name, work.one.name, work.host)
+    seen = work.seen.fragments
+    fragment = (one for one in seen if (one.guest, one.moment, one.host) == mine)
     objects = (each for one in fragment for each in one.disks if each.disk == disk)
     found = (each.object for each in objects if sent.object and each.object.startswith(sent.object))
     return next(found, "")

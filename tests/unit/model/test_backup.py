@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from kvmkeep.model.backup import (
     MANIFEST_FORMAT,
@@ -93,7 +94,16 @@ def test_a_set_without_a_manifest_is_none() -> None:
     entries, fragments = listed("vault", (DISK,))
     assert entries == ()
     disk = StoredDisk(disk="root", object="d1", path="/web/root.raw", size=Size(4096))
-    assert fragments == (Fragment(repository="vault", guest="web", moment=MOMENT, disks=(disk,)),)
+    assert fragments == (
+        Fragment(repository="vault", host="h", guest="web", moment=MOMENT, disks=(disk,)),
+    )
+
+
+def test_hosts_that_share_a_repository_do_not_take_each_others_disks() -> None:
+    other = replace(DISK, id="d2", host="other")
+    (entry,), (fragment,) = listed("vault", (COMMIT, DISK, other))
+    assert [disk.object for disk in entry.disks] == ["d1"]
+    assert (fragment.host, [disk.object for disk in fragment.disks]) == ("other", ["d2"])
 
 
 @pytest.mark.parametrize(

@@ -111,9 +111,10 @@ def test_only_what_this_host_made_of_guests_of_the_spec_is_forgotten() -> None:
 
 def test_what_a_killed_run_left_goes_as_well() -> None:
     disk = StoredDisk(disk="root", object="torn", path="/web/root.raw", size=Size(1))
-    torn = Fragment(repository="vault", guest="web", moment=OLD, disks=(disk,))
+    torn = Fragment(repository="vault", host=HOST, guest="web", moment=OLD, disks=(disk,))
     strange = replace(torn, guest="gone")
-    plan = plan_forget(SPEC, facts(entry(LAST), fragments=(torn, strange)), WISH)
+    sending = replace(torn, host="other.example.org")  # perhaps another host just stores it
+    plan = plan_forget(SPEC, facts(entry(LAST), fragments=(torn, strange, sending)), WISH)
     assert commands(plan) == ["unlock", "forget -- torn"]
     named = plan_forget(SPEC, facts(entry(LAST), fragments=(torn,)), replace(WISH, moment=OLD))
     assert commands(named) == ["unlock", "forget -- torn"]

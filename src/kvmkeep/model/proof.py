@@ -89,7 +89,8 @@ _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?
 _LISTED = re.compile(r"(/dev/[A-Za-z0-9_+./-]{1,120}): ([a-z0-9_]{1,20})")
 _MOST = 64
 _CHECKED = frozenset({"ext2", "ext3", "ext4"})
-_NOT_MOUNTED = frozenset({"swap", "unknown", "LVM2_member", "crypto_LUKS", "linux_raid_member"})
+_MOUNTED = _CHECKED | {"xfs", "btrfs", "vfat"}
+"""Filesystems that Linux has on every host; others say nothing about the backup."""
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs", "9p", "virtiofs"})
 
 
@@ -127,14 +128,14 @@ def filesystem_script(found: Iterable[tuple[str, str]]) -> bytes:
     """Return what has guestfish check filesystems, and print the fstab that is in one of them.
 
     It ends badly at the first that is broken. Nothing of it is written to the disks. Those that
-    libguestfs has a checker for on every host are checked; others have to be mounted, which
-    replays their journals.
+    libguestfs has a checker for on every host are checked; others that Linux knows have to be
+    mounted, which replays their journals.
     """
     lines = ["run"]
     for device, kind in found:
         if kind in _CHECKED:
             lines.append(f"e2fsck {device} correct:true")
-        if kind not in _NOT_MOUNTED:
+        if kind in _MOUNTED:
             lines += [
                 f"mount {device} /",
                 f"echo {_FSTAB}",

@@ -80,6 +80,8 @@ def test_each_filesystem_is_checked_or_mounted_and_swap_is_neither() -> None:
     assert "mount /dev/sda2 /" in script
     assert "sda3" not in script
     assert "sda4" not in script
+    assert "ntfs" not in filesystem_script((("/dev/sda1", "ntfs"),)).decode()
+    assert "sda1" not in filesystem_script((("/dev/sda1", "ntfs"),)).decode()
     assert script.startswith("run\n")
     assert script.endswith("ping-daemon\n")
 

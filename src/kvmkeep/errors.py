@@ -65,6 +65,12 @@ class StepFailed(KvmkeepError):
         self.argv = argv
 
 
+class NotStored(StepFailed):
+    """A disk did not get into a repository: the program that stores it was ended, or failed."""
+
+    touched = "Nothing was stored."
+
+
 class NotConverged(KvmkeepError):
     """All steps ran, but the host is still not as the spec says."""
 

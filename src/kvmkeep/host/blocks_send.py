@@ -23,7 +23,7 @@ from typing import NoReturn
 import msgspec
 from msgspec import Struct
 
-from kvmkeep.errors import StepFailed
+from kvmkeep.errors import NotStored
 from kvmkeep.host.engine_process import EngineProcess
 from kvmkeep.host.files import write_file
 from kvmkeep.host.repositories import stored
@@ -55,7 +55,7 @@ class Asked(Exception):
 
 
 def send(sending: Sending, tell: Callable[[int], None]) -> SentDisk:
-    """Send a disk; `tell` hears of the bytes that were sent. Raises StepFailed.
+    """Send a disk; `tell` hears of the bytes that were sent. Raises NotStored.
 
     At the end, the block list and a file that tells of the object lie there, durably.
     """
@@ -70,7 +70,7 @@ def send(sending: Sending, tell: Callable[[int], None]) -> SentDisk:
         said = engine.finish()
     found = stored(said)
     if found is None:
-        raise StepFailed(f"{sending.engine[0]} ended well, but told of nothing that it stored")
+        raise NotStored(f"{sending.engine[0]} ended well, but told of nothing that it stored")
     text = block_text(sending.size, sums).encode()
     sent = SentDisk(
         disk=os.path.basename(sending.blocks).removesuffix(blocks_name("")),
@@ -92,7 +92,7 @@ def _write(path: str, content: bytes, why: str) -> None:
     try:
         write_file(WriteFile(path=path, content=content, why=why, dir_mode=0o700))
     except OSError as error:
-        raise StepFailed(f"{path} can't be written: {error.strerror or error}") from error
+        raise NotStored(f"{path} can't be written: {error.strerror or error}") from error
 
 
 def _now() -> str:
@@ -112,7 +112,7 @@ def _asked_by_signals() -> Iterator[None]:
     try:
         yield
     except Asked as asked:
-        raise StepFailed(f"ended by {asked}: nothing was stored") from None
+        raise NotStored(f"ended by {asked}") from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -130,11 +130,11 @@ def _device(sending: Sending) -> Iterator[int]:
                 raise
             descriptor = os.open(sending.device, flags)
     except OSError as error:
-        raise StepFailed(f"{sending.device} can't be opened: {error.strerror}") from error
+        raise NotStored(f"{sending.device} can't be opened: {error.strerror}") from error
     try:
         size = os.lseek(descriptor, 0, os.SEEK_END)
         if size != sending.size.bytes:
-            raise StepFailed(
+            raise NotStored(
                 f"{sending.device} has {size} bytes instead of {sending.size.bytes}: it is not "
                 "what was looked at"
             )
@@ -164,9 +164,8 @@ def _blocks(device: int, sending: Sending, tell: Callable[[int], None]) -> Itera
                 block = coming.result()
             except OSError as error:
                 at = number * BLOCK
-                raise StepFailed(
-                    f"{sending.device} can't be read at byte {at}: {error.strerror}: "
-                    "nothing was stored"
+                raise NotStored(
+                    f"{sending.device} can't be read at byte {at}: {error.strerror}"
                 ) from error
             if number + 1 < blocks_of(sending.size):
                 coming = ahead.submit(read, number + 1)

@@ -10,7 +10,7 @@ import threading
 from contextlib import suppress
 from typing import IO, Self
 
-from kvmkeep.errors import StepFailed
+from kvmkeep.errors import NotStored
 from kvmkeep.host.run import Bounded, die_with_parent
 
 _GRACE = 20.0
@@ -35,7 +35,7 @@ class EngineProcess:
                 preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - one system call
             )
         except OSError as error:
-            raise StepFailed(f"{argv[0]} can't be started: {error.strerror}") from error
+            raise NotStored(f"{argv[0]} can't be started: {error.strerror}") from error
         self._stdin, self._stdout = _pipe(self._child.stdin), _pipe(self._child.stdout)
         with suppress(OSError):  # more than a user other than root may have
             fcntl.fcntl(self._stdin.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
@@ -54,7 +54,7 @@ class EngineProcess:
         self._stdout.close()
 
     def feed(self, block: bytes) -> None:
-        """Give it a block; raises StepFailed where it does not take any more."""
+        """Give it a block; raises NotStored where it does not take any more."""
         rest = memoryview(block)
         try:
             while rest:
@@ -63,17 +63,17 @@ class EngineProcess:
             raise self._failed() from None
 
     def finish(self) -> bytes:
-        """Tell it that this was all, and return what it said; raises StepFailed."""
+        """Tell it that this was all, and return what it said; raises NotStored."""
         self._stdin.close()
         if self._child.wait() != 0:
             raise self._failed()
         self._listener.join()
         return self._said.bytes()
 
-    def _failed(self) -> StepFailed:
+    def _failed(self) -> NotStored:
         code = self._child.wait()
         how = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
-        return StepFailed(f"{self._name} {how} before it had stored the disk")
+        return NotStored(f"{self._name} {how} before it had stored the disk")
 
     def _end(self) -> None:
         """End it while its stdin is open; on SIGINT, engines take their locks away."""

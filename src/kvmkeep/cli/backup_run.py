@@ -140,7 +140,7 @@ def _one(name: str, ctx: Context, job: Job) -> Ended:
     try:
         _take(name, moment, ctx, job)
         reach_alone(
-            VERB, storing(name, moment, ctx), ctx,
+            f"{VERB} {name}", storing(name, moment, ctx), ctx,
             repositories=_repositories(ctx, name), lock=job.lock,
         )  # fmt: skip
     except Interrupted:
@@ -159,7 +159,7 @@ def _take(name: str, moment: str, ctx: Context, job: Job) -> None:
     repositories = _repositories(ctx, name)
 
     def goal(planner: Planner) -> int:
-        reach_alone(VERB, planner, ctx, repositories=repositories)
+        reach_alone(f"{VERB} {name}", planner, ctx, repositories=repositories)
         return 0
 
     at_level(taking(name, moment, job.size), job.level, goal, ctx)
@@ -221,20 +221,14 @@ def _tell(ended: list[Ended], ctx: Context) -> int:
     """Print how it went with each, and return the exit code."""
     from kvmkeep.cli.progress import duration  # noqa: PLC0415
     from kvmkeep.cli.table import table  # noqa: PLC0415
-    from kvmkeep.report.clean import one_line  # noqa: PLC0415
 
     failed = [one.error for one in ended if one.error is not None]
     if ctx.json:
         ctx.print_json({"guests": [_value(one) for one in ended]})
     else:
-        head = ("GUEST", "BACKUP", "TOOK", "WHY")
+        head = ("GUEST", "BACKUP", "TOOK")
         rows = [
-            (
-                one.guest,
-                "done" if one.error is None else "FAILED",
-                duration(one.seconds),
-                "" if one.error is None else one_line(one.error.message.splitlines()[0]),
-            )
+            (one.guest, "done" if one.error is None else "FAILED", duration(one.seconds))
             for one in ended
         ]
         ctx.streams.result(table(head, rows, ctx.streams.width))

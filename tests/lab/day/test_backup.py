@@ -76,6 +76,34 @@ def vault(site: Host) -> Iterator[None]:
     assert site.run(f"journalctl | grep -F {CANARY}").returncode == 1
 
 
+def begin(site: Host, repository: str, *words: str) -> None:
+    """Begin a slow backup, and return once a disk is being read."""
+    into(site, repository)
+    site.must("rm -f /root/code")
+    line = " ".join(("kvmkeep", "backup", "run", "alpha", *words))
+    site.must(f"({line}; echo $? > /root/code) >/root/said 2>&1 </dev/null & echo $! > /root/run")
+    site.until("pgrep -f '[b]locks send'", limit=300, what="a disk to be read")
+
+
+def ended(site: Host) -> Result:
+    site.until("test -s /root/code", limit=600, what="the backup to end")
+    return site.run("cat /root/said; exit $(cat /root/code)")
+
+
+def test_other_verbs_work_meanwhile_and_a_killed_run_makes_no_backup(site: Host) -> None:
+    begin(site, "slow")
+    assert site.kvmkeep("backup", "run", "alpha").returncode == 6
+    ours(site, "autostart", "alpha", "on")
+    assert site.kvmkeep("watch").returncode in {0, 9}
+    assert "kvmkeep.backup=slow" in site.must("lvs --noheadings -o lv_tags rl_build")
+    site.must("pkill -KILL -P $(cat /root/run) -f 'backup run'")
+    site.until("! pgrep -f '[r]estic --repo|[b]locks send'", limit=60, what="its processes to end")
+    assert backups(site) == []
+    # The next test's run finds what this one left.
+    assert "kvmkeep.backup=slow" in site.must("lvs --noheadings -o lv_tags rl_build")
+    into(site, "vault")
+
+
 def test_a_running_guest_is_backed_up_and_the_second_time_nearly_nothing_is_added(
     site: Host,
 ) -> None:
@@ -85,6 +113,8 @@ def test_a_running_guest_is_backed_up_and_the_second_time_nearly_nothing_is_adde
     assert (first["guest"], first["consistency"]) == ("alpha", "frozen")
     assert first["size"] == (256 + 64 + 32) * MIB
     nothing_is_left(site)
+    # What the killed run had stored is gone as well: three disks and a manifest are there.
+    assert len(json.loads(site.must(f"{RESTIC} snapshots --json"))) == 4
     # Nobody writes to the disk `data`, so what was stored is what it holds.
     (data,) = [one for one in first["disks"] if one["disk"] == "data"]
     stored = site.must(f"{RESTIC} dump {data['object']} {data['path']} | sha256sum")
@@ -130,45 +160,10 @@ def test_a_repository_that_gets_full_makes_no_backup(site: Host) -> None:
     nothing_is_left(site)
 
 
-def begin(site: Host, repository: str, *words: str) -> None:
-    """Begin a slow backup, and return once a disk is being read."""
-    into(site, repository)
-    site.must("rm -f /root/code")
-    line = " ".join(("kvmkeep", "backup", "run", "alpha", *words))
-    site.must(f"({line}; echo $? > /root/code) >/root/said 2>&1 </dev/null & echo $! > /root/run")
-    site.until("pgrep -f '[b]locks send'", limit=300, what="a disk to be read")
-
-
-def ended(site: Host) -> Result:
-    site.until("test -s /root/code", limit=600, what="the backup to end")
-    return site.run("cat /root/said; exit $(cat /root/code)")
-
-
-def test_other_verbs_work_meanwhile_and_a_killed_run_leaves_what_the_next_one_removes(
-    site: Host,
-) -> None:
-    before = len(backups(site))
-    begin(site, "slow")
-    assert site.kvmkeep("backup", "run", "alpha").returncode == 6
-    ours(site, "autostart", "alpha", "on")
-    assert site.kvmkeep("watch").returncode in {0, 9}
-    assert "kvmkeep.backup=slow" in site.must("lvs --noheadings -o lv_tags rl_build")
-    site.must("pkill -KILL -P $(cat /root/run) -f 'backup run'")
-    site.until("! pgrep -f '[r]estic --repo|[b]locks send'", limit=60, what="its processes to end")
-    assert len(backups(site)) == before
-    assert "kvmkeep.backup=slow" in site.must("lvs --noheadings -o lv_tags rl_build")
-    into(site, "vault")
-    ours(site, "backup", "run", "alpha")
-    assert len(backups(site)) == before + 1
-    nothing_is_left(site)
-    listed = json.loads(site.must(f"{RESTIC} snapshots --json"))
-    assert len(listed) == (before + 1) * 4
-
-
 def test_a_snapshot_that_overflows_makes_no_backup(site: Host) -> None:
     before = len(backups(site))
     begin(site, "slow", "--size", "8MiB")
-    site.ssh("root", ALPHA, "dd if=/dev/urandom of=/dev/vdc bs=1M count=24 conv=fsync; sync")
+    site.ssh("root", ALPHA, "dd if=/dev/urandom of=/root/big bs=1M count=24; sync; rm /root/big")
     done = ended(site)
     into(site, "vault")
     assert done.returncode == 7, done.stdout

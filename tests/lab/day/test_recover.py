@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lab.machine import Lab
 
 NEEDY = GUESTS["alpha"].replace("run: {", "run: {needs: [beta], stop_timeout: 60s, ")
-ARRAY, MEMBER = "/dev/$(awk '/raid1/ {print $1}' /proc/mdstat)", "/dev/vdc"
+ARRAY, MEMBER = "/dev/$(awk '/^md/ {print $1}' /proc/mdstat)", "/dev/vdc"
 UNITS = (
     "kvmkeep-guests.service kvmkeep-recover.service kvmkeep-watch.timer "
     "kvmkeep-event-lifecycle.service kvmkeep-event-io-error.service "

@@ -305,12 +305,15 @@ def _inside(climb: Climb, domain: str) -> tuple[Command, ...]:
         return (login,)
     ask = ("virsh", "qemu-agent-command", "--timeout", "10", "--", domain)
     ping = (*ask, '{"execute":"guest-ping"}')
+    # An agent whose state lies on the disk goes on as it was at the backup: frozen (qemu-ga(8)).
+    thaw = (*ask, '{"execute":"guest-fsfreeze-thaw"}')
     mounts = (*ask, '{"execute":"guest-get-fsinfo"}')
     run = (climb.program, "guest-run", f"--limit={_CHECKING}", domain, "--", *climb.check)
     check = _rung(climb, CHECK, run, "run your own check in it", needs=AGENT, limit=_CHECKING + 60)
     return (
         _rung(climb, AGENT, ping, "wait for its agent", needs=START, patience=climb.patience),
         login,
+        _rung(climb, "thaw", thaw, "have its agent forget that it was frozen", needs=AGENT),
         _rung(climb, MOUNTS, mounts, "ask what it has mounted", needs=AGENT, patience=60),
         *((check,) if climb.check else ()),
     )

@@ -12,6 +12,13 @@ from fakes.words import UnknownCommandError, Words, take_apart
 EXTENT = 4 << 20
 
 
+class Tags(set[str]):
+    """The tags of an LV; they print in one order, since two hosts are compared as text."""
+
+    def __repr__(self) -> str:
+        return repr(sorted(self))
+
+
 @dataclass
 class FakeVolume:
     """An LV. `stale` are the ranges that nobody has written since it was made."""
@@ -19,7 +26,7 @@ class FakeVolume:
     vg: str
     name: str
     size: int
-    tags: set[str]
+    tags: Tags
     minor: int
     active: bool = True
     holds: bytes = b""
@@ -80,7 +87,7 @@ class FakeLvm:
     def add(self, name: str, size: int, *tags: str) -> FakeVolume:
         self._minor += 1
         volume = FakeVolume(
-            vg=self.vg, name=name, size=size, tags=set(tags), minor=self._minor, stale=[(0, size)]
+            vg=self.vg, name=name, size=size, tags=Tags(tags), minor=self._minor, stale=[(0, size)]
         )
         last = self._next + size // EXTENT - 1
         volume.extents, self._next = (f"/dev/md0:{self._next}-{last}",), last + 1

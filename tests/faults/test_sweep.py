@@ -213,7 +213,7 @@ def names_the_place(this: Run) -> None:
     assert told.startswith(failure_text(report, "apply"))
     failure = report.steps[-1].failure
     assert failure is not None
-    if "nothing of it was done" in told:
+    if "nothing of it was done;" in told:
         assert digest(this.case.host) == this.ui.stood[-1]
     if this.door.way in {Way.FAILS, Way.HANGS}:
         if isinstance(struck, WriteFile):

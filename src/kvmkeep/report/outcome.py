@@ -85,6 +85,8 @@ def _state(report: Report, last: StepReport) -> str:
     else:
         before = "Step 1 before it is done" if done == 1 else f"The {done} steps before it are done"
     its = _LEFT[_left(last)]
+    if _left(last) is Left.NOTHING and last.failure is not None and last.failure.aftermath:
+        its = "nothing of it was done but what always ends it"
     after = "no more was planned" if left == 0 else f"the {left} after it were not begun"
     return f"{before}; {its}; {after}. Nothing was lost."
 

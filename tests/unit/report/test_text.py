@@ -239,6 +239,14 @@ def test_what_was_not_begun_is_said() -> None:
     assert "Step 1 before it is done; nothing of it was done" in text
 
 
+def test_a_step_that_was_only_ended_was_not_left_alone() -> None:
+    ended = failure(
+        code=-15, left=Left.NOTHING, aftermath="What always ends this step was done: x."
+    )
+    text = failed(ended, Outcome.INTERRUPTED)
+    assert "are done; nothing of it was done but what always ends it; the 2 after it" in text
+
+
 def test_an_interrupted_step_may_be_half_done() -> None:
     text = failed(failure(code=-15), Outcome.INTERRUPTED, done=4)
     assert text.startswith("You asked to stop. Stopped in step 5 of 5")

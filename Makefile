@@ -5,12 +5,13 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
 
-.PHONY: demo test check lab-test torture bench clean help
+.PHONY: demo test check lab-test backup-test torture bench clean help
 
 help:
 	@echo "make demo    bring up the lab and watch a guest being made in it"
 	@echo "make test    run all tests, the lab's included (under 60 minutes on 2 cores)"
 	@echo "make check   lint, types, contracts and the fast tests only"
+	@echo "make backup-test  backups made, proven and brought back in the lab (an hour more)"
 	@echo "make torture cut the lab's power N times at random moments (N=100 SEED=1)"
 	@echo "make bench   compare with what you would use instead"
 	@echo "make clean   remove the virtual environment (the lab: python3 -m lab down)"
@@ -29,7 +30,11 @@ check: $(STAMP)
 
 # Each worker has a lab of its own, which takes one core; a module is never divided.
 lab-test: $(STAMP)
-	$(PYTHON) -m pytest tests/lab -n 2 --dist loadfile --no-loadscope-reorder -v
+	$(PYTHON) -m pytest tests/lab -n 2 --dist loadfile --no-loadscope-reorder -m "not long" -v
+
+# A proof reads and hashes whole disks and boots a guest: minutes each where the lab is emulated.
+backup-test: $(STAMP)
+	$(PYTHON) -m pytest tests/lab -m long -v
 
 torture: $(STAMP)
 	PYTHONPATH=tests/lab $(PYTHON) -m tests.torture --rounds $(or $(N),3) --first $(or $(FIRST),0) --seed $(or $(SEED),1)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LONGEST = (
-    "main_job", "faults", "backup", "prove", "recover", "refusals", "change", "disks", "snapshots", "remove", "network",
+    "main_job", "faults", "recover", "refusals", "change", "disks", "snapshots", "remove", "network",
 )  # fmt: skip
 """Modules that begin first, so that no worker is left with a long one in the end."""
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from lab.machine import Result
 
+pytestmark = pytest.mark.long
+
 ALPHA = "10.5.68.11"
 CANARY = "canary-0f3a77d1"
 MIB = 1 << 20

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from lab.machine import Result
 
+pytestmark = pytest.mark.long
+
 ALPHA = "10.5.68.11"
 REPOSITORY = "\nrepositories: {vault: {url: /srv/vault, password_file: /root/backup.password}}\n"
 BACKUP = "\nbackup: {repository: vault, check: [/bin/grep, -q, precious, /root/mark]}\n"

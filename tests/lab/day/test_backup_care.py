@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from labhost import Host
+
+pytestmark = pytest.mark.long
 
 SPEC = """\
 repositories:
@@ -54,13 +58,13 @@ def test_who_is_due_what_is_kept_and_what_check_says(site: Host) -> None:
     site.until(
         "kvmkeep backup list > /root/list; grep -q alpha@ /root/list &&"
         f" ! grep -q {first['moment']} /root/list",
-        limit=400,
+        limit=900,
         what="a newer backup, and the older one forgotten",
     )
     site.must("systemctl stop kvmkeep-backup.timer")
     site.until(
         "systemctl show -p ActiveState kvmkeep-backup.service | grep -q =inactive",
-        limit=300,
+        limit=900,
         what="the end of the run of backups",
     )
     (second,) = backups(site)

@@ -10,7 +10,7 @@ from kvmkeep.cli.backup_choice import backup_lock
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.goal import demand_own_libvirt, dry_run, reach_alone
 from kvmkeep.cli.guests import add_choice, chosen
-from kvmkeep.cli.level import CHOICES, at_level, chosen_level, chosen_size
+from kvmkeep.cli.level import add_consistency, at_level, chosen_level, chosen_size
 from kvmkeep.cli.plan import demand_guests
 from kvmkeep.errors import Interrupted, KvmkeepError, StepFailed, UsageError
 
@@ -52,11 +52,7 @@ def add(parser: ArgumentParser) -> None:
         "--due", action="store_true",
         help="instead of names: all whose time has come since their last backup",
     )  # fmt: skip
-    parser.add_argument(
-        "--consistency", choices=CHOICES, default="auto",
-        help="frozen: only with the filesystems frozen by the agent; crash: all disks of one "
-        "moment, as after a power cut; auto (default): frozen if that can be done",
-    )  # fmt: skip
+    add_consistency(parser)
     parser.add_argument(
         "--size", default="",
         help="size of each snapshot that is read, such as 2GiB; default: full size, or what there "

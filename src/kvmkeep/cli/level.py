@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from kvmkeep.errors import StepFailed, UsageError
 
 if TYPE_CHECKING:
+    from argparse import ArgumentParser
     from collections.abc import Callable
 
     from kvmkeep.cli.context import Context
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
     from kvmkeep.model.units import Size
 
 CHOICES = ("auto", "frozen", "crash")
+
+
+def add_consistency(parser: ArgumentParser) -> None:
+    """Add `--consistency`."""
+    parser.add_argument(
+        "--consistency", choices=CHOICES, default="auto",
+        help="frozen: only with the filesystems frozen by the agent; crash: all disks of one "
+        "moment, as after a power cut; auto (default): frozen if that can be done",
+    )  # fmt: skip
 
 
 def chosen_level(word: str) -> Level | None:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from kvmkeep.cli.goal import dry_run, reach
 from kvmkeep.cli.guests import add_guests
-from kvmkeep.cli.level import CHOICES, at_level, chosen_level, chosen_size
+from kvmkeep.cli.level import add_consistency, at_level, chosen_level, chosen_size
 from kvmkeep.cli.moment import span, utc_now
 
 if TYPE_CHECKING:
@@ -37,11 +37,7 @@ class Args(Struct, frozen=True, kw_only=True):
 def add(parser: ArgumentParser) -> None:
     """Add the arguments."""
     add_guests(parser, some=True, help_text="the guests to take a set of")
-    parser.add_argument(
-        "--consistency", choices=CHOICES, default="auto",
-        help="frozen: only with the filesystems frozen by the agent; crash: all disks of one "
-        "moment, as after a power cut; auto (default): frozen if that can be done",
-    )  # fmt: skip
+    add_consistency(parser)
     parser.add_argument(
         "--size", default="",
         help="size of each snapshot, such as 2GiB, where there is no room for full size; "

@@ -20,6 +20,7 @@ from kvmkeep.model.domain_facts import GivenNic
 from kvmkeep.model.names import METADATA_URI, console_log, disk_path
 from kvmkeep.model.spec import Disk, FileDisk, Guest, LvDisk, Network, Nic, Spec
 from kvmkeep.model.units import Label
+from kvmkeep.planning.domain_tree import DomainTreeError, domain_tree
 from kvmkeep.planning.mark import given_now, mark, record
 from kvmkeep.planning.xml_text import xml_text
 
@@ -154,15 +155,10 @@ def _filled(template: str, guest: Guest, networks: dict[Label, Network]) -> str:
 
 
 def _parse(text: str) -> ET.Element:
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise TemplateError("the XML has a document type or entities, which are not allowed")
     try:
-        root = ET.fromstring(text)  # noqa: S314 - no document type, so no entities
-    except ET.ParseError as error:
-        raise TemplateError(f"the XML can't be read: {error}") from error
-    if root.tag != "domain":
-        raise TemplateError(f"the XML's root element is <{root.tag}>, not <domain>")
-    return root
+        return domain_tree(text)
+    except DomainTreeError as error:
+        raise TemplateError(f"the {error}") from error
 
 
 def _set_head(root: ET.Element, guest: Guest, nics: tuple[GivenNic, ...]) -> None:

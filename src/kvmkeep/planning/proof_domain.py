@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from kvmkeep.model.proof import PROOF_KEY, PROOF_URI, proof_domain
 from kvmkeep.model.units import Size
+from kvmkeep.planning.domain_tree import DomainTreeError, domain_tree
 
 _AGENT = "org.qemu.guest_agent.0"
 _PARTS = ("sysinfo", "os", "features", "cpu", "clock", "pm")
@@ -59,15 +60,10 @@ class Likeness(Struct, frozen=True, kw_only=True):
 
 def parse_domain_xml(xml: str) -> ET.Element:
     """Return the root of a domain's XML; raises CannotProveError for anything else."""
-    if "<!DOCTYPE" in xml or "<!ENTITY" in xml:
-        raise CannotProveError("its XML has a document type, which libvirt never writes")
     try:
-        root = ET.fromstring(xml)  # noqa: S314 - no document type, so no entities
-    except ET.ParseError as error:
-        raise CannotProveError(f"its XML can't be read: {error}") from error
-    if root.tag != "domain":
-        raise CannotProveError("its XML is not that of a domain")
-    return root
+        return domain_tree(xml)
+    except DomainTreeError as error:
+        raise CannotProveError(f"its {error}") from error
 
 
 def memory_of(xml: str) -> Size:

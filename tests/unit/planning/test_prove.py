@@ -238,7 +238,7 @@ def test_what_the_host_can_not_do_is_refused_with_all_reasons() -> None:
 
 def test_a_backup_of_something_else_is_refused() -> None:
     host, site, subject = site_with_backup()
-    for xml, words in (("<x/>", "not that of a domain"), ("", "can't be read")):
+    for xml, words in (("<x/>", "not <domain>"), ("", "can't be read")):
         wrong = replace(subject, xml=xml)
         assert [
             one for one in refusals(plan_prove(site, host.facts(site), proving(host, wrong)))

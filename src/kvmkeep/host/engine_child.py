@@ -1,0 +1,68 @@
+"""What the processes of an engine have in common, whichever way its data goes."""
+
+from __future__ import annotations
+
+import fcntl
+import signal
+import subprocess
+from contextlib import suppress
+from typing import IO
+
+from kvmkeep.errors import KvmkeepError
+from kvmkeep.host.run import die_with_parent
+
+_GRACE = 20.0
+"""Seconds that an engine gets to take its locks away when it is asked to end."""
+_PIPE = 1 << 20
+"""Bytes that a pipe may hold (pipe(7), /proc/sys/fs/pipe-max-size)."""
+
+
+Child = subprocess.Popen[bytes]
+
+
+def started(argv: tuple[str, ...], *, fed: bool, failed: type[KvmkeepError]) -> Child:
+    """Start an engine that dies with this process, and is `fed` or gives data.
+
+    Raises `failed` where it can't be started.
+    """
+    try:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - one system call
+        )
+    except OSError as error:
+        raise failed(f"{argv[0]} can't be started: {error.strerror}") from error
+
+
+def pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    """Return a pipe that was asked for."""
+    if stream is None:  # pragma: no cover - asked for above
+        raise AssertionError("a pipe is missing")
+    return stream
+
+
+def widened(stream: IO[bytes] | None) -> IO[bytes]:
+    """Return the pipe that the data goes through, as wide as it may be."""
+    made = pipe(stream)
+    with suppress(OSError):  # more than a user other than root may have
+        fcntl.fcntl(made.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
+    return made
+
+
+def end(child: Child) -> None:
+    """End an engine that may be running; on SIGINT, engines take their locks away."""
+    child.send_signal(signal.SIGINT)
+    try:
+        child.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def fate(child: Child) -> str:
+    """Wait for an engine that has stopped working, and tell how it ended."""
+    code = child.wait()
+    return f"was ended by signal {-code}" if code < 0 else f"ended with {code}"

@@ -10,14 +10,8 @@ import msgspec
 
 from kvmkeep.host.door import Door, Result
 from kvmkeep.host.tools import Unanswered, argv_text, clean, decode
-from kvmkeep.model.backup import (
-    Repository,
-    RepositoryFacts,
-    RepositoryState,
-    Stored,
-    StoredObject,
-    listed,
-)
+from kvmkeep.model.backup import Repository, RepositoryFacts, RepositoryState, Stored
+from kvmkeep.model.backup_tags import StoredObject, listed
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Problem
 from kvmkeep.model.restic import restic_argv

@@ -7,7 +7,6 @@ the commit mark. A set without it is no backup.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from enum import StrEnum
 
 from msgspec import Struct
@@ -22,13 +21,7 @@ NVRAM = "nvram.fd"
 GUEST_SPEC = "guest.yaml"
 HOST_SPEC = "host.yaml"
 
-TAG = "kvmkeep"
-"""What each object of ours wears in a repository."""
-_COMMIT = "manifest"
-_GUEST, _IDENTITY, _SET, _DISK = "guest=", "identity=", "set=", "disk="
-_LEVEL, _SIZE, _ADDED = "level=", "size=", "added="
-_MOMENT = re.compile(r"[0-9]{8}T[0-9]{4}([0-9]{2})?Z")
-_AMOUNT = re.compile(r"[0-9]{1,18}")
+MOMENT = re.compile(r"[0-9]{8}T[0-9]{4}([0-9]{2})?Z")
 
 
 class Engine(StrEnum):
@@ -311,19 +304,9 @@ class Stored(Struct, frozen=True, kw_only=True):
     added: Size
 
 
-class StoredObject(Struct, frozen=True, kw_only=True):
-    """An object as an engine lists it: `path` is its first one, `time` UTC in ISO 8601."""
-
-    id: str
-    time: str
-    host: str
-    path: str
-    tags: tuple[str, ...]
-
-
 def parse_moment(text: str) -> str:
     """Accept the name of a set: `20261127T1240Z`, or with seconds."""
-    if _MOMENT.fullmatch(text) is None:
+    if MOMENT.fullmatch(text) is None:
         raise ValueError("not a time of a backup (such as 20261127T1240Z)")
     return text
 
@@ -341,81 +324,3 @@ def done_name(disk: str) -> str:
 def disk_path(guest: str, disk: str) -> str:
     """Return the path of a disk's data in its object."""
     return f"/{guest}/{disk}.raw"
-
-
-def disk_tags(guest: str, moment: str, disk: str, size: Size) -> tuple[str, ...]:
-    """Return what a disk's object wears."""
-    return (TAG, _GUEST + guest, _SET + moment, _DISK + disk, f"{_SIZE}{size.bytes}")
-
-
-def manifest_tags(manifest: Manifest) -> tuple[str, ...]:
-    """Return what the object with the manifest wears: a listing has to tell all of it."""
-    size = sum(disk.size.bytes for disk in manifest.disks)
-    added = sum(disk.added.bytes for disk in manifest.disks)
-    return (
-        TAG,
-        _COMMIT,
-        _GUEST + manifest.guest,
-        _IDENTITY + manifest.identity,
-        _SET + manifest.moment,
-        _LEVEL + manifest.level,
-        f"{_SIZE}{size}",
-        f"{_ADDED}{added}",
-    )
-
-
-def listed(
-    repository: str, objects: Iterable[StoredObject]
-) -> tuple[tuple[BackupEntry, ...], tuple[Fragment, ...]]:
-    """Return the backups in a listing, and what is there of sets without a manifest.
-
-    Both are in the order of guests and moments. An object with the manifest counts for the disks
-    of the same host, guest and set: hosts may share a repository. What does not wear our tags, or
-    not rightly, is left out.
-    """
-    disks: dict[tuple[str, str, str], list[StoredDisk]] = {}
-    commits: dict[tuple[str, str, str], StoredObject] = {}
-    for one in objects:
-        guest, moment = _value(one, _GUEST), _value(one, _SET)
-        if TAG not in one.tags or not guest or _MOMENT.fullmatch(moment) is None:
-            continue
-        if _COMMIT in one.tags:
-            commits[guest, moment, one.host] = one
-        elif _value(one, _DISK):
-            disk = StoredDisk(
-                disk=_value(one, _DISK), object=one.id, path=one.path, size=_size(one, _SIZE)
-            )
-            disks.setdefault((guest, moment, one.host), []).append(disk)
-    entries = tuple(
-        BackupEntry(
-            repository=repository,
-            guest=guest,
-            identity=_value(one, _IDENTITY) or guest,
-            moment=moment,
-            level=_value(one, _LEVEL),
-            manifest=one.id,
-            path=one.path,
-            time=one.time,
-            host=host,
-            size=_size(one, _SIZE),
-            added=_size(one, _ADDED),
-            disks=tuple(disks.get((guest, moment, host), ())),
-        )
-        for (guest, moment, host), one in sorted(commits.items())
-    )
-    fragments = tuple(
-        Fragment(repository=repository, host=host, guest=guest, moment=moment, disks=tuple(found))
-        for (guest, moment, host), found in sorted(disks.items())
-        if (guest, moment, host) not in commits
-    )
-    return entries, fragments
-
-
-def _value(one: StoredObject, tag: str) -> str:
-    return next((text.removeprefix(tag) for text in one.tags if text.startswith(tag)), "")
-
-
-def _size(one: StoredObject, tag: str) -> Size:
-    text = _value(one, tag)
-    # A tag that somebody else made may say anything.
-    return Size(int(text) if _AMOUNT.fullmatch(text) else 0)

@@ -30,9 +30,8 @@ from kvmkeep.model.backup import (
     Versions,
     blocks_name,
     disk_path,
-    disk_tags,
-    manifest_tags,
 )
+from kvmkeep.model.backup_tags import disk_tags, manifest_tags
 from kvmkeep.model.command import Action, Command, Progress, WriteFile
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import Facts, Volume

@@ -15,16 +15,13 @@ from kvmkeep.model.backup import (
     RepositoryFacts,
     RepositoryState,
     StoredDisk,
-    StoredObject,
     Versions,
     blocks_name,
     disk_path,
-    disk_tags,
     done_name,
-    listed,
-    manifest_tags,
     parse_moment,
 )
+from kvmkeep.model.backup_tags import StoredObject, disk_tags, listed, manifest_tags
 from kvmkeep.model.units import Size
 
 MOMENT = "20261127T1240Z"

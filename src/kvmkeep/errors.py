@@ -51,6 +51,10 @@ class Busy(KvmkeepError):
     exit_code = 6
 
 
+UNTOUCHED = (UsageError, SpecError, Refused, Unready, Busy)
+"""Errors of a run that ended before its first step; exit codes 2 to 6."""
+
+
 class StepFailed(KvmkeepError):
     """A run stopped at step k of n; running it again goes on from there.
 

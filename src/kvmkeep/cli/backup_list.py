@@ -55,7 +55,8 @@ def run(args: Args, ctx: Context) -> int:
     elif entries:
         ctx.streams.result(text(entries, utc_now(), ctx.streams.width))
     else:
-        ctx.streams.talk("No backups.")
+        hidden = any(one.state is not RepositoryState.ABSENT for one in unseen)
+        ctx.streams.talk("No backups can be seen." if hidden else "No backups.")
     return DIFFERENCES_FOUND if unseen else 0
 
 

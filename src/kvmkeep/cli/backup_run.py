@@ -12,7 +12,7 @@ from kvmkeep.cli.goal import demand_own_libvirt, dry_run, reach_alone
 from kvmkeep.cli.guests import add_choice, chosen
 from kvmkeep.cli.level import add_consistency, at_level, chosen_level, chosen_size
 from kvmkeep.cli.plan import demand_guests
-from kvmkeep.errors import Interrupted, KvmkeepError, StepFailed, UsageError
+from kvmkeep.errors import UNTOUCHED, Interrupted, KvmkeepError, StepFailed, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -129,12 +129,14 @@ def back_up(names: tuple[str, ...], ctx: Context, level: Level | None, size: Siz
 
 
 def _one(name: str, ctx: Context, job: Job) -> Ended:
-    """Back one guest up; what was taken for it goes in any case."""
+    """Back one guest up; what was taken for it goes in any case. A refusal has taken nothing."""
     clock, moment = ctx.door().clock, _now()
     began = clock()
     error: KvmkeepError | None = None
+    taken = False
     try:
         _take(name, moment, ctx, job)
+        taken = True
         reach_alone(
             f"{VERB} {name}", storing(name, moment, ctx), ctx,
             repositories=_repositories(ctx, name), lock=job.lock,
@@ -144,10 +146,11 @@ def _one(name: str, ctx: Context, job: Job) -> Ended:
         raise
     except KvmkeepError as failed:
         error = failed
+        taken = taken or not isinstance(failed, UNTOUCHED)
         ctx.streams.talk(f"kvmkeep: guest {name} was not backed up: {failed.message}")
         if failed.hint:
             ctx.streams.talk(f"  {failed.hint}")
-    dropped = _drop(ctx)
+    dropped = _drop(ctx) if taken else None
     return Ended(guest=name, seconds=clock() - began, error=error or dropped)
 
 

@@ -115,6 +115,25 @@ def test_one_that_fails_leaves_nothing_behind_and_keeps_no_other_from_it(
     assert len(listed(site, capsys)) == 1
 
 
+def test_what_was_refused_has_taken_nothing_that_could_be_left(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.host.restic.repositories["/srv/vault"].trouble = "Fatal: no space left on device"
+    assert site.line("backup", "run", "web") == 5
+    told = capsys.readouterr().err
+    assert told.count("Looking at the host ...") == 1, "nothing is looked for that was never taken"
+
+
+def test_a_repository_that_can_not_be_seen_may_hold_backups(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.host.restic.repositories["/srv/vault"].trouble = "Fatal: no space left on device"
+    assert site.line("backup", "list") == 9
+    told = capsys.readouterr().err
+    assert "repository vault can't be seen" in told
+    assert "No backups can be seen." in told
+
+
 def test_what_can_not_be_deleted_is_told_and_the_next_run_does_it(
     site: BackupSite, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,12 +9,14 @@ from kvmkeep.errors import UsageError
 from kvmkeep.model.units import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
 
     from kvmkeep.cli.context import Context
     from kvmkeep.host.lock import Lock
-    from kvmkeep.model.backup import BackupEntry, RepositoryFacts
+    from kvmkeep.model.backup import BackupEntry, BackupFacts, RepositoryFacts
     from kvmkeep.model.spec import Spec
+    from kvmkeep.model.units import GuestName
 
 
 def parse_choice(text: str) -> tuple[str, str]:
@@ -60,6 +62,17 @@ def backup_lock(ctx: Context) -> Lock:
     from kvmkeep.model.names import BACKUP_LOCK  # noqa: PLC0415
 
     return ctx.stages.backup_lock or Lock(BACKUP_LOCK)
+
+
+def due(
+    ctx: Context, whose: Callable[[Spec, BackupFacts, datetime], tuple[GuestName, ...]]
+) -> tuple[GuestName, ...]:
+    """Return the guests whose time has come, as one of the rules of `backup_due` tells."""
+    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
+    from kvmkeep.observe.backup_care import remembered  # noqa: PLC0415
+
+    # The spec's times are local ones.
+    return whose(ctx.spec(), remembered(ctx.door()), utc_now().astimezone())
 
 
 def chosen_repositories(names: Iterable[str], spec: Spec) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, to_builtins
 
+from kvmkeep.cli.backup_choice import due
 from kvmkeep.cli.backup_subject import add_backup, subject_of
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.goal import demand_own_libvirt, dry_run, reach_alone
@@ -48,20 +49,13 @@ def run(args: Args, ctx: Context) -> int:
         raise UsageError("name a backup, or use --due")
     if not args.due:
         return _prove(args.backup, args, ctx)
-    names = _due(ctx)
+    from kvmkeep.planning.backup_due import due_proofs  # noqa: PLC0415
+
+    names = due(ctx, due_proofs)
     if not names:
         ctx.streams.talk("No proof is due.")
     codes = [_prove_alone(name, args, ctx) for name in names]
     return max(codes, default=0)
-
-
-def _due(ctx: Context) -> tuple[str, ...]:
-    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
-    from kvmkeep.observe.backup_care import remembered  # noqa: PLC0415
-    from kvmkeep.planning.backup_due import due_proofs  # noqa: PLC0415
-
-    # The spec's times are local ones.
-    return due_proofs(ctx.spec(), remembered(ctx.door()), utc_now().astimezone())
 
 
 def _prove_alone(name: str, args: Args, ctx: Context) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.cli.backup_choice import backup_lock
+from kvmkeep.cli.backup_choice import backup_lock, due
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.goal import demand_own_libvirt, dry_run, reach_alone
 from kvmkeep.cli.guests import add_choice, chosen
@@ -101,20 +101,13 @@ def guests_of(args: Args, ctx: Context) -> tuple[str, ...]:
     if args.guests or args.label or (args.all and args.due):
         raise UsageError("names, --label, --all and --due are four ways to choose: use one of them")
     if args.due:
-        return _due(ctx)
+        from kvmkeep.planning.backup_due import due_backups  # noqa: PLC0415
+
+        return due(ctx, due_backups)
     names = tuple(one.name for one in ctx.spec().guests if one.backup is not None)
     if not names:
         raise UsageError("the spec backs no guest up", hint="write `backup` into host.yaml")
     return names
-
-
-def _due(ctx: Context) -> tuple[str, ...]:
-    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
-    from kvmkeep.observe.backup_care import remembered  # noqa: PLC0415
-    from kvmkeep.planning.backup_due import due_backups  # noqa: PLC0415
-
-    # The spec's times are local ones.
-    return due_backups(ctx.spec(), remembered(ctx.door()), utc_now().astimezone())
 
 
 def back_up(names: tuple[str, ...], ctx: Context, level: Level | None, size: Size | None) -> int:

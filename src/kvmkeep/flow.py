@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -226,7 +227,7 @@ class _Goal:
             if report.ok and len(plan.certain) == len(plan.steps):
                 return self._verified(number + 1)
             if not report.ok and (plan.once or number >= TRIES):
-                text = unfinished_text(report, self._verb, tried_again=not plan.once)
+                text = unfinished_text(report, self._again, tried_again=not plan.once)
                 raise StepFailed(text)
             if not report.ok:
                 self._ctx.door.sleep(PAUSE * number)
@@ -297,7 +298,7 @@ class _Goal:
         total = len(done) + len(plan.steps)
         self._report = replace(report, steps=done + report.steps, total=total)
         if report.steps and strands(report.steps[-1]):
-            text = failure_text(self._report, self._verb)
+            text = failure_text(self._report, self._again)
             if report.steps[-1].outcome is Outcome.INTERRUPTED:
                 raise Interrupted(text) if self._touched else Declined(text)
             failure = report.steps[-1].failure
@@ -323,6 +324,12 @@ class _Goal:
             )
         self._journal.planned(look.plan, digest(look.spec), digest(look.facts))
         return self._journal
+
+    @property
+    def _again(self) -> str:
+        """What to type to go on: what was typed, unless that was for more than this goal."""
+        typed = shlex.join(self._ctx.argv[1:])
+        return typed if f" {self._verb} " in f" {typed} " else self._verb
 
     @property
     def _touched(self) -> bool:

@@ -28,7 +28,7 @@ def failure_text(report: Report, verb: str) -> str:
     lines = [f"{_head(last)} {number} of {report.total}: {one_line(last.step.what)}"]
     if last.failure is not None:
         lines += _failure_lines(last.failure)
-    lines += ["", _state(report, last), f"To go on, type: kvmkeep {verb}"]
+    lines += ["", _state(report, last), f"To go on, type: kvmkeep {one_line(verb)}"]
     if report.journal:
         lines.append(f"The whole story: {one_line(report.journal)}")
     return "\n".join(lines)
@@ -108,7 +108,7 @@ def unfinished_text(report: Report, verb: str, *, tried_again: bool = True) -> s
         lines.append(f"{one_line(one.step.subject)}: {one_line(one.step.what)}: {one.outcome}")
         lines += [f"  {line}" for line in lines_of(one.detail)[-_LAST_LINES:]]
     lines += ["", "The other steps are done. Nothing was lost."]
-    lines.append(f"To try again, type: kvmkeep {verb}")
+    lines.append(f"To try again, type: kvmkeep {one_line(verb)}")
     if report.journal:
         lines.append(f"The whole story: {one_line(report.journal)}")
     return "\n".join(lines)

@@ -272,6 +272,22 @@ def test_only_one_run_at_a_time(tmp_path: Path) -> None:
     assert site.looked == 0
 
 
+@pytest.mark.parametrize(
+    ("argv", "again"),
+    [
+        (("--spec", "/my spec", "apply", "web"), "kvmkeep --spec '/my spec' apply web"),
+        (("backup", "run", "--all"), "kvmkeep apply"),
+        ((), "kvmkeep apply"),
+    ],
+)
+def test_what_to_type_next_is_what_was_typed_if_it_was_this_goal(
+    tmp_path: Path, argv: tuple[str, ...], again: str
+) -> None:
+    site = Site(tmp_path, Plan(steps=(ONE,)), answers={"act": lambda _: ended(1)})
+    site.context = replace(site.context, argv=("kvmkeep", *argv))
+    assert f"To go on, type: {again}\n" in site.fails(StepFailed).message
+
+
 def test_the_watch_of_a_timer_is_waited_for(tmp_path: Path) -> None:
     site = Site(tmp_path, Plan(steps=(ONE,)), EMPTY)
     with ExitStack() as first:

@@ -42,11 +42,14 @@ def must(lab: Lab, *argv: str) -> None:
 
 
 def write_spec(lab: Lab) -> None:
-    """Put the demo's spec on the host: a new SSH key, and the image's published checksum."""
-    lab.run(["rm", "-f", KEY, KEY + ".pub"])
-    lab.run(
-        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "admin@demo", "-f", KEY], check=True
-    )
+    """Put the demo's spec on the host: an SSH key, and the image's published checksum.
+
+    The key of an earlier demo stays: the guest that it made knows that one.
+    """
+    if lab.run(["test", "-s", KEY + ".pub"]).returncode != 0:
+        lab.run(["rm", "-f", KEY])
+        make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "admin@demo", "-f", KEY]
+        lab.run(make, check=True)
     key = lab.run(["cat", KEY + ".pub"], check=True).stdout.strip()
     sums = lab.run(["cat", "/srv/images/SHA256SUMS"], check=True).stdout
     digest = next(line.split()[0] for line in sums.splitlines() if line.endswith("cloud.raw.zst"))

@@ -23,6 +23,7 @@ from kvmkeep.model.backup import (
     StoredDisk,
 )
 from kvmkeep.model.command import Command
+from kvmkeep.model.secret_file import SecretFile
 from kvmkeep.model.units import Label, Size
 
 VAULT = Repository(
@@ -44,6 +45,9 @@ class Says:
     def run(self, command: Command) -> Result:
         self.asked.append(command.argv)
         return ended(stdout=SAYS_VERSION) if "version" in command.argv else self.result
+
+    def secret(self, path: str) -> SecretFile:
+        return SecretFile(path=path, kind="file", mode=0o600)
 
 
 def look(result: Result) -> RepositoryFacts:

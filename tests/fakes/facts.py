@@ -169,6 +169,7 @@ class _Looking:
     def __init__(self, host: FakeHost) -> None:
         self.run = host.quietly
         self.names, self.read, self.locked = host.names, host.read, host.locked
+        self.secret = host.secret
 
 
 def _backups(host: FakeHost, spec: Spec | None) -> BackupFacts:

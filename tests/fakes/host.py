@@ -29,6 +29,7 @@ from kvmkeep.model.blocks import block_text
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.facts import Contents, Facts, Fingerprint, ImageFile
 from kvmkeep.model.names import BACKUP_LOCK, FIRST_BOOT_DONE, PROOF_LOCK, console_log
+from kvmkeep.model.secret_file import SecretFile
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
 
@@ -81,6 +82,8 @@ class FakeHost:
         self.systemd.files, self.systemd.put = self.files, self.put
         self.restic = FakeRestic(self._below)
         self.backup_running = False
+        self.secrets: dict[str, SecretFile] = {}
+        """Files of secrets that are not as they should be, by their paths."""
         self.directories: dict[str, int] = {}
         self.images: dict[bytes, FakeImage] = {}
         self.trees: dict[str, FakeTree] = {}
@@ -222,6 +225,9 @@ class FakeHost:
             ctime_ns=time,
         )
         return ImageFile(path=path, fingerprint=fingerprint, kind=file.kind)
+
+    def secret(self, path: str) -> SecretFile:
+        return self.secrets.get(path, SecretFile(path=path, kind="file", mode=0o600))
 
     def device(self, path: str) -> str:
         volume = self.lvm.at(path)

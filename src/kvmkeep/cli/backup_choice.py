@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kvmkeep.cli.guests import checked
-from kvmkeep.errors import UsageError
+from kvmkeep.errors import Unready, UsageError
 from kvmkeep.model.units import printable
 
 if TYPE_CHECKING:
@@ -32,11 +32,23 @@ def parse_choice(text: str) -> tuple[str, str]:
     return checked(guest), moment
 
 
-def pick(entries: Iterable[BackupEntry], guest: str, moment: str) -> BackupEntry:
-    """Return the backup that is meant: of that moment, or the last one; raises UsageError."""
+def choose(ctx: Context, spec: Spec, text: str, names: Iterable[str] = ()) -> BackupEntry:
+    """Return the backup that `GUEST[@TIME]` means: of that moment, or the last one.
+
+    Raises UsageError where there is none, and Unready where that can't be known.
+    """
+    from kvmkeep.model.backup import RepositoryState  # noqa: PLC0415
+
+    guest, moment = parse_choice(text)
+    seen = look_into(ctx, spec, names)
+    entries = (one for each in seen for one in each.entries)
     found = [one for one in entries if one.guest == guest and moment in {"", one.moment}]
     if not found:
+        known = {RepositoryState.READY, RepositoryState.ABSENT}
+        hidden = ", ".join(one.name for one in seen if one.state not in known)
         what = f"no backup of {moment}" if moment else "no backup"
+        if hidden:
+            raise Unready(f"guest {guest} has {what} that can be seen: repository {hidden} can't")
         raise UsageError(f"guest {guest} has {what}", hint=f"look at: {_LIST} {guest}")
     return max(found, key=lambda one: one.moment)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.cli.backup_choice import look_into, parse_choice, pick
+from kvmkeep.cli.backup_choice import choose
 from kvmkeep.cli.backup_list import value
 from kvmkeep.errors import Unready
 
@@ -40,10 +40,8 @@ def run(args: Args, ctx: Context) -> int:
     """Print what there is of it, and what it is."""
     import msgspec  # noqa: PLC0415
 
-    guest, moment = parse_choice(args.backup)
     spec = ctx.spec()
-    found = look_into(ctx, spec, args.repository)
-    entry = pick((one for each in found for one in each.entries), guest, moment)
+    entry = choose(ctx, spec, args.backup, args.repository)
     manifest = read_manifest(ctx, spec, entry)
     if ctx.json:
         ctx.print_json({"backup": value(entry), "manifest": msgspec.to_builtins(manifest)})

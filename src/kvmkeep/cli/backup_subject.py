@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kvmkeep.cli.backup_choice import look_into, parse_choice, pick
+from kvmkeep.cli.backup_choice import choose
 from kvmkeep.cli.backup_show import read_manifest
 from kvmkeep.errors import Unready
 
@@ -33,9 +33,7 @@ def subject_of(backup: str, repositories: tuple[str, ...], ctx: Context, spec: S
     from kvmkeep.model.units import Label  # noqa: PLC0415
     from kvmkeep.planning.backup_fetch import Subject  # noqa: PLC0415
 
-    guest, moment = parse_choice(backup)
-    found = look_into(ctx, spec, repositories)
-    entry = pick((one for each in found for one in each.entries), guest, moment)
+    entry = choose(ctx, spec, backup, repositories)
     manifest = read_manifest(ctx, spec, entry)
     subject = Subject(
         repository=spec.repository(Label(entry.repository)), entry=entry, manifest=manifest, xml=""

@@ -25,6 +25,7 @@ def backup_findings(patient: Patient) -> Iterator[Finding]:
     wanted = [(guest, guest.backup) for guest in patient.spec.guests if guest.backup is not None]
     if wanted:
         yield from _units(patient, [policy for _, policy in wanted])
+    yield from _secrets(patient)
     yield from _left(patient)
     for guest, policy in wanted:
         yield from _age(patient, guest, policy)
@@ -68,6 +69,22 @@ def _units(patient: Patient, policies: list[BackupPolicy]) -> Iterator[Finding]:
                 why="each further one may fail for the same reason",
                 todo=f"systemctl status {name}; kvmkeep journal; then: kvmkeep backup {verb}",
             )
+
+
+def _secrets(patient: Patient) -> Iterator[Finding]:
+    """Tell of passwords and keys with which no verb opens a repository."""
+    seen = {file.path: file for file in patient.facts.backups.secrets}
+    for repository in patient.spec.repositories:
+        for file in (seen[path] for path in repository.secrets if path in seen):
+            for reason, hint in file.trouble:
+                yield Finding(
+                    name="backup-secret",
+                    severity=Severity.UNKNOWN if file.error else Severity.CRITICAL,
+                    subject=f"repository {repository.name}",
+                    what=reason,
+                    why="kvmkeep does not open the repository so: nothing is backed up or restored",
+                    todo=hint,
+                )
 
 
 def _left(patient: Patient) -> Iterator[Finding]:

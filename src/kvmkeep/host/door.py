@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.facts import ImageFile
+from kvmkeep.model.secret_file import SecretFile
 
 ProgressWatcher = Callable[[int, int], None]
 """Called with the bytes done and the bytes in all, a few times a second."""
@@ -67,6 +68,9 @@ class Door(Protocol):
 
     def look(self, path: str) -> ImageFile | None:
         """Return what kind of file this is and its fingerprint (lstat), or None."""
+
+    def secret(self, path: str) -> SecretFile:
+        """Return how a file of secrets is seen from outside; never raises."""
 
     def device(self, path: str) -> str:
         """Return the `major:minor` of a block device, through links; empty if it is none."""

@@ -9,8 +9,11 @@ from contextlib import suppress
 
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.facts import Fingerprint, ImageFile
+from kvmkeep.model.secret_file import SecretFile
 from kvmkeep.model.store import part_path
 
+_SECRET = 64 << 10
+"""So much of a file of secrets is looked at, to see whether anything stands in it."""
 _NOT_THERE = (FileNotFoundError, NotADirectoryError)
 
 
@@ -143,6 +146,24 @@ def look_at(path: str) -> ImageFile | None:
         ctime_ns=found.st_ctime_ns,
     )
     return ImageFile(path=path, fingerprint=fingerprint, kind=_kind(found.st_mode))
+
+
+def look_at_secret(path: str) -> SecretFile:
+    """Return how a file of secrets is seen from outside, through links; never raises."""
+    try:
+        found = os.stat(path)
+        content = read_file(path, _SECRET)
+    except _NOT_THERE:
+        return SecretFile(path=path)
+    except OSError as error:
+        return SecretFile(path=path, error=error.strerror or str(error))
+    return SecretFile(
+        path=path,
+        kind=_kind(found.st_mode),
+        owner=found.st_uid,
+        mode=stat.S_IMODE(found.st_mode),
+        blank=not (content or b"").strip(),
+    )
 
 
 def _kind(mode: int) -> str:

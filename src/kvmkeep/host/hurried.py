@@ -17,6 +17,7 @@ from kvmkeep.host.run import NOT_STARTED, Setting, not_run
 from kvmkeep.host.silent import Silent, answer_within
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.facts import ImageFile
+from kvmkeep.model.secret_file import SecretFile
 
 HASTY = Setting(grace=0.3, patience=0.3, linger=0.1)
 """How commands end that have no time: these read only, so nothing is lost where they are killed."""
@@ -87,6 +88,13 @@ class HurriedDoor:
     def look(self, path: str) -> ImageFile | None:
         """Return what kind of file this is, or None; raises OSError."""
         return self._in_time(path, lambda: self._door.look(path))
+
+    def secret(self, path: str) -> SecretFile:
+        """Return how a file of secrets is seen from outside; never raises."""
+        try:
+            return self._in_time(path, lambda: self._door.secret(path))
+        except TimeoutError as error:
+            return SecretFile(path=path, error=str(error.strerror))
 
     def device(self, path: str) -> str:
         """Return the `major:minor` of a block device; empty if it is none, or can't be seen."""

@@ -13,6 +13,7 @@ from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.run import Setting, run
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.facts import ImageFile
+from kvmkeep.model.secret_file import SecretFile
 
 
 class MachineDoor:
@@ -49,6 +50,10 @@ class MachineDoor:
     def look(self, path: str) -> ImageFile | None:
         """Return what kind of file this is and its fingerprint (lstat), or None."""
         return files.look_at(path)
+
+    def secret(self, path: str) -> SecretFile:
+        """Return how a file of secrets is seen from outside; never raises."""
+        return files.look_at_secret(path)
 
     def device(self, path: str) -> str:
         """Return the `major:minor` of a block device, through links; empty if it is none."""

@@ -12,12 +12,20 @@ from kvmkeep.model.backup import (
     Manifest,
     Repository,
     RepositoryFacts,
+    RepositoryState,
     Stored,
 )
 
 
 def look(door: Door, repository: Repository, program: str) -> RepositoryFacts:
-    """Return what is in a repository, or why that is not known; `program` is kvmkeep's path."""
+    """Return what is in a repository, or why that is not known; `program` is kvmkeep's path.
+
+    With a password or keys that are not to be used, its engine is not even asked.
+    """
+    troubles = (one for path in repository.secrets for one in door.secret(path).trouble)
+    said = "; ".join(f"{reason} ({hint})" for reason, hint in troubles)
+    if said:
+        return RepositoryFacts(name=repository.name, state=RepositoryState.UNASKED, said=said)
     return _LOOKS[repository.engine](door, repository, program)
 
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from kvmkeep.model.secret_file import SecretFile
 from kvmkeep.model.units import Label, Size
 
 MANIFEST_FORMAT = 1
@@ -43,6 +44,11 @@ class Repository(Struct, frozen=True, kw_only=True):
     password_file: str
     environment_file: str = ""
     rate: int = 0
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The paths of the files that it is opened with."""
+        return tuple(path for path in (self.password_file, self.environment_file) if path)
 
 
 class Keep(Struct, frozen=True, kw_only=True):
@@ -118,6 +124,8 @@ class RepositoryState(StrEnum):
     READY = "ready"
     ABSENT = "absent"
     """There is nothing yet: it can be made."""
+    UNASKED = "not asked"
+    """Its password or keys are not to be used as they lie there; `said` tells."""
     WRONG_PASSWORD = "wrong password"  # noqa: S105 - a word of ours
     UNSEEN = "unseen"
     """It could not be reached, or did not answer as it should; `said` tells."""
@@ -211,13 +219,14 @@ class Upkeep(Struct, frozen=True, kw_only=True):
 class BackupFacts(Struct, frozen=True, kw_only=True):
     """Repositories, as far as they were asked for, and what lies ready on this host.
 
-    `running` when another run is sending backups just now, `proving` when one proves a backup.
-    `last`, `proofs` and `upkeep` are what
-    is remembered here; of the proofs, all where a repository was asked for, and else the one of
-    each guest's last backup that was tried.
+    `secrets` are the files that the spec's repositories are opened with. `running` when another run
+    is sending backups just now, `proving` when one proves a backup. `last`, `proofs` and `upkeep`
+    are what is remembered here; of the proofs, all where a repository was asked for, and else the
+    one of each guest's last backup that was tried.
     """
 
     repositories: tuple[RepositoryFacts, ...] = ()
+    secrets: tuple[SecretFile, ...] = ()
     staged: tuple[StagedSet, ...] = ()
     running: bool = False
     proving: bool = False

@@ -22,9 +22,12 @@ def observe_backups(
 ) -> BackupFacts:
     """Return the repositories of those names, and what lies ready; `program` is kvmkeep's path."""
     wanted = frozenset(names)
-    asked = [one for one in spec.repositories if one.name in wanted] if spec is not None else []
+    known = spec.repositories if spec is not None else ()
+    asked = [one for one in known if one.name in wanted]
+    secrets = dict.fromkeys(path for one in known for path in one.secrets)
     return BackupFacts(
         repositories=tuple(look(notebook.door, one, program) for one in asked),
+        secrets=tuple(notebook.door.secret(path) for path in secrets),
         staged=tuple(_staged(notebook)),
         last=tuple(last_backups(notebook)),
         proofs=tuple(proofs(notebook, all_of_them=bool(asked))),

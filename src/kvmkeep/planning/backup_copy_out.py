@@ -18,6 +18,7 @@ from kvmkeep.planning.copy_out import WORK, CopyOut, copies, tidy
 from kvmkeep.planning.engine import driver
 from kvmkeep.planning.repository_files import Shown, engine_refusals, hide, show
 from kvmkeep.planning.scene import make_scene
+from kvmkeep.planning.secret_files import secret_refusals
 
 
 def plan_copy_out_of(spec: Spec, facts: Facts, subject: Subject, wish: CopyOut) -> Plan:
@@ -49,5 +50,6 @@ def plan_copy_out_of(spec: Spec, facts: Facts, subject: Subject, wish: CopyOut) 
             *guards.unseen(scene),
             *guards.missing_tools(scene, (step,)),
             *engine_refusals(scene),
+            *secret_refusals(facts, subject.repository),
         ),
     )

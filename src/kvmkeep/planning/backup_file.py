@@ -15,6 +15,7 @@ from kvmkeep.model.store import part_path
 from kvmkeep.planning import guards
 from kvmkeep.planning.backup_fetch import Subject, fetched
 from kvmkeep.planning.scene import make_scene
+from kvmkeep.planning.secret_files import secret_refusals
 
 
 class DiskToFile(Struct, frozen=True, kw_only=True):
@@ -62,6 +63,10 @@ def plan_to_file(spec: Spec, facts: Facts, wish: DiskToFile, *, there: bool) -> 
     )
     return Plan(
         steps=(step,),
-        refusals=(*guards.unseen(scene), *guards.missing_tools(scene, (step,))),
+        refusals=(
+            *guards.unseen(scene),
+            *guards.missing_tools(scene, (step,)),
+            *secret_refusals(facts, wish.subject.repository),
+        ),
         once=True,
     )

@@ -12,6 +12,7 @@ from kvmkeep.model.spec import Spec
 from kvmkeep.planning import guards
 from kvmkeep.planning.engine import driver
 from kvmkeep.planning.scene import make_scene
+from kvmkeep.planning.secret_files import secret_refusals
 
 
 def plan_init(spec: Spec, facts: Facts, repository: Repository) -> Plan:
@@ -41,6 +42,9 @@ def repository_refusals(
         reason = "the program kvmkeep is not in the PATH of commands"
         hint = "install it in /usr/local/bin or /usr/bin, or link it there"
         return (Refusal(subject=subject, reason=reason, hint=hint, unready=True),)
+    secrets = secret_refusals(facts, repository)
+    if secrets:
+        return secrets
     if seen is None:
         raise AssertionError(f"{subject} was not looked at")
     match seen.state:

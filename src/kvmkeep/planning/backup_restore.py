@@ -35,6 +35,7 @@ from kvmkeep.planning.backup_fetch import Subject, fetched, tidy
 from kvmkeep.planning.backup_return import Lost, lost_variables, return_steps, unreadable
 from kvmkeep.planning.marks import full_name
 from kvmkeep.planning.scene import Scene, active, make_scene, owned
+from kvmkeep.planning.secret_files import secret_refusals
 from kvmkeep.planning.storage import activated, create_step, has_tags
 from kvmkeep.planning.trash_moves import Reason, guests_volumes, mark_step, rename_step, trouble
 
@@ -118,6 +119,7 @@ def plan_restore(spec: Spec, facts: Facts, restoring: Restoring) -> Plan:
             *guards.unseen(scene),
             *guards.missing_tools(scene, steps),
             *guards.volume_group(scene, steps),
+            *secret_refusals(facts, restoring.subject.repository),
             *(Refusal(subject=subject, reason=why, hint=hint) for why, hint in reasons),
         ),
         notes=() if reasons else _notes(work),

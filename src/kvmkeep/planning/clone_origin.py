@@ -16,6 +16,7 @@ from kvmkeep.planning.backup_fetch import Subject, fetched
 from kvmkeep.planning.domains import has_state
 from kvmkeep.planning.marks import removal
 from kvmkeep.planning.scene import INACTIVE, Scene
+from kvmkeep.planning.secret_files import secret_refusals
 from kvmkeep.planning.snapshot_create import Wish, plan_create, set_name
 from kvmkeep.planning.snapshot_mend import mend_steps, sets_of
 from kvmkeep.planning.storage import activation
@@ -100,9 +101,12 @@ def _from_backup(scene: Scene, copies: Copies, subject: Subject) -> Origin:
         fills=tuple(fills),
         how=f" as they were at the backup {name}",
         after=(Command(argv=tidy, why="leave nothing of it behind"),),
-        refusals=tuple(
-            Refusal(subject=f"guest {copies.source.name}", reason=reason, hint=hint)
-            for reason in found
+        refusals=(
+            *secret_refusals(scene.facts, subject.repository),
+            *(
+                Refusal(subject=f"guest {copies.source.name}", reason=reason, hint=hint)
+                for reason in found
+            ),
         ),
     )
 

@@ -26,6 +26,7 @@ from kvmkeep.planning.proof_ladder import Climb, climb_steps, likeness
 from kvmkeep.planning.proof_parts import Parts, overlay_size, results_dir, take_down
 from kvmkeep.planning.repository_files import engine_refusals
 from kvmkeep.planning.scene import Scene, make_scene
+from kvmkeep.planning.secret_files import secret_refusals
 
 _PATIENCE = 300
 _LITTLE = Size(256 << 20)
@@ -66,6 +67,7 @@ def plan_prove(spec: Spec, facts: Facts, proving: Proving) -> Plan:
         *guards.unseen(scene),
         *guards.missing_tools(scene, steps),
         *engine_refusals(scene),
+        *secret_refusals(facts, proving.subject.repository),
         *_unfit(scene, climb),
     )
     return Plan(steps=steps, refusals=refusals, once=True)

@@ -16,6 +16,7 @@ from kvmkeep.model.host_units import BACKUP, BACKUP_TIMER, PROVE, PROVE_TIMER, P
 from kvmkeep.model.host_units import UnitFile as File
 from kvmkeep.model.names import lv_tags
 from kvmkeep.model.plan import Plan
+from kvmkeep.model.secret_file import SecretFile
 from kvmkeep.model.units import GuestName, Label
 from kvmkeep.planning.backup_units import backup_texts
 from kvmkeep.planning.unit_files import Program
@@ -129,6 +130,26 @@ def test_a_set_that_a_dead_run_left_is_told_unless_another_is_at_work() -> None:
         backups = BackupFacts(last=(LAST,), proofs=(PROOF,), running=running)
         told = judge(WANTED, replace(facts, backups=backups), Plan(), VITALS)
         assert ("backup-left" in {one.name for one in told}) is not running
+
+
+@pytest.mark.parametrize(
+    ("changes", "severity", "todo"),
+    [
+        ({"mode": 0o644}, Severity.CRITICAL, "chmod 600 /root/pw"),
+        ({"kind": ""}, Severity.CRITICAL, "bring it back, then: chmod 600 /root/pw"),
+        ({"error": "Permission denied"}, Severity.UNKNOWN, "look at it: ls -l /root/pw"),
+    ],
+)
+def test_a_password_that_is_not_to_be_used_is_told_with_what_to_type(
+    changes: dict[str, object], severity: Severity, todo: str
+) -> None:
+    good = SecretFile(path="/root/pw", kind="file", mode=0o600)
+    for file, expected in ((good, []), (replace(good, **changes), [(severity, todo)])):
+        backups = BackupFacts(last=(LAST,), proofs=(PROOF,), secrets=(file,))
+        told = judge(WANTED, replace(FACTS, backups=backups, units=UNITS), Plan(), VITALS)
+        mine = [one for one in told if one.name == "backup-secret"]
+        assert [(one.severity, one.todo) for one in mine] == expected
+        assert {one.subject for one in mine} <= {"repository vault"}
 
 
 def test_a_spec_without_backups_has_none_of_it() -> None:

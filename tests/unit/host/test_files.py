@@ -9,12 +9,14 @@ import stat
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from kvmkeep.host.append import AppendFile, AppendFolder
 from kvmkeep.host.machine_door import MachineDoor, host_name
 from kvmkeep.host.run import Setting
 from kvmkeep.host.stop import Stop
 from kvmkeep.model.command import WriteFile
+from kvmkeep.model.secret_file import SecretFile
 
 pytestmark = pytest.mark.machine
 
@@ -243,3 +245,35 @@ def test_after_a_torn_line_the_next_begins_anew(tmp_path: Path) -> None:
     first, torn, third = (tmp_path / "j").read_bytes().splitlines()
     assert (first, third) == (b"first", b"third")
     assert b"too long for what is left".startswith(torn)
+
+
+def test_a_file_of_secrets_is_seen_from_outside(door: MachineDoor, tmp_path: Path) -> None:
+    path, owner = tmp_path / "pw", os.getuid()
+    assert door.secret(str(path)) == SecretFile(path=str(path))
+    assert door.secret(f"{path}/below") == SecretFile(path=f"{path}/below")
+    path.write_bytes(b"canary\n")
+    path.chmod(0o640)
+    seen = SecretFile(path=str(path), kind="file", owner=owner, mode=0o640)
+    assert door.secret(str(path)) == seen
+    link = tmp_path / "link"
+    link.symlink_to("pw")
+    assert door.secret(str(link)) == replace(seen, path=str(link))
+    path.write_bytes(b" \n\n")
+    assert door.secret(str(path)) == replace(seen, blank=True)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "directory"])
+def test_what_is_no_file_of_secrets_holds_nobody_up(
+    door: MachineDoor, tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "pw"
+    if kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    assert door.secret(str(path)).kind == kind
+
+
+def test_a_loop_of_links_is_no_file_that_can_be_read(door: MachineDoor, tmp_path: Path) -> None:
+    (tmp_path / "pw").symlink_to("pw")
+    assert "symbolic links" in door.secret(str(tmp_path / "pw")).error

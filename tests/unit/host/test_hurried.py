@@ -18,6 +18,7 @@ from kvmkeep.host.machine_door import MachineDoor
 from kvmkeep.host.run import not_run
 from kvmkeep.host.silent import Silent, answer_within
 from kvmkeep.model.command import Command, WriteFile
+from kvmkeep.model.secret_file import SecretFile
 from kvmkeep.observe.machine import observe
 from kvmkeep.observe.vitals import observe_vitals
 
@@ -78,6 +79,10 @@ def test_files_of_the_kernel_are_read_as_ever_and_others_in_time() -> None:
             never.wait(60)
             return path
 
+        def secret(self, path: str) -> SecretFile:
+            never.wait(60)
+            return SecretFile(path=path)
+
     host = Stuck()
     host.put("/proc/mdstat", b"none")
     host.put("/etc/x", b"here")
@@ -90,6 +95,7 @@ def test_files_of_the_kernel_are_read_as_ever_and_others_in_time() -> None:
         "/mnt/nfs/disk.raw", "it did not answer in time",
     )  # fmt: skip
     assert door.device("/mnt/nfs/block") == ""
+    assert door.secret("/mnt/nfs/pw").error == "it did not answer in time"
     assert time.monotonic() - began < 5
     assert door.read("/etc/x", 2) == b"he"
     assert door.names("/etc") == ("x",)
@@ -107,6 +113,7 @@ def test_the_rest_passes_as_it_is() -> None:
     door = HurriedDoor(host, 5)
     door.write(WriteFile(path="/x", content=b"y", why="keep it"))
     assert host.files["/x"].content == b"y"
+    assert door.secret("/root/pw") == host.secret("/root/pw")
     door.sleep(60)
     assert door.clock() == host.clock() == 5
     assert door.which("nmcli") == host.which("nmcli")

@@ -1,0 +1,18 @@
+"""No verb uses a repository whose password or keys others can read, or that nobody can."""
+
+from __future__ import annotations
+
+from kvmkeep.model.backup import Repository
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.plan import Refusal
+
+
+def secret_refusals(facts: Facts, repository: Repository) -> tuple[Refusal, ...]:
+    """Return what is wrong with the files that a repository is opened with."""
+    subject = f"repository {repository.name}"
+    return tuple(
+        Refusal(subject=subject, reason=reason, hint=hint, unready=True)
+        for file in facts.backups.secrets
+        if file.path in repository.secrets
+        for reason, hint in file.trouble
+    )

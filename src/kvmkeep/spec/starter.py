@@ -17,6 +17,23 @@ SAMPLE_FILE = "guests/example.yaml.sample"
 _UNKNOWN = "change-me"
 _GIB = 1 << 30
 
+_BACKUPS = """\
+# Backups of all guests, which are proven by starting them: docs/how-to/backups.md. Make a password,
+#   (umask 077; head -c 33 /dev/urandom | base64 > /root/backup.password)
+# keep a copy of it elsewhere, take the "# " away from all lines below, and make the repository:
+#   kvmkeep backup init vault
+
+# repositories:
+#   vault:
+#     url: sftp:backup@vault.example.org:/srv/backup
+#     password_file: /root/backup.password
+# backup:
+#   repository: vault
+#   schedule: "*-*-* 01:30"
+#   keep: {last: 3, daily: 7, weekly: 5, monthly: 12}
+#   prove: "Sun 06:00"
+"""
+
 _NOBODYS_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINktY9ZgBjtudkMvqwgwPVfskfWqU6nQtKnC2nsaygG0"
 """A hash in place of a public key, so that nobody has the private one.
 
@@ -93,7 +110,8 @@ networks:{_entries(networks)}
 # Local files are used where they lie; a URL needs a checksum:
 #   debian12: {{url: "https://images.example.org/debian12.qcow2", sha512: "..."}}
 {images}
-"""
+
+{_BACKUPS}"""
 
 
 def _sample_text(networks: list[str]) -> str:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from kvmkeep.model.backup import BackupPolicy, Engine, Keep
 from kvmkeep.model.facts import FACTS_VERSION, Facts, Link, Management, Nm, VolumeGroup
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
@@ -47,6 +48,7 @@ def loaded(facts: Facts) -> Spec:
     files = starter(facts)
     spec = load_text(files)
     assert spec.guests == ()
+    assert spec.repositories == ()
     renamed = {name.removesuffix(".sample"): text for name, text in files.items()}
     guest = load_text(renamed).guests[0]
     assert guest.image == "example"
@@ -68,6 +70,23 @@ def test_a_bare_host() -> None:
     assert "Volume groups: rl_build (700 GiB free)." in text
     assert "Never ens802f0" in text
     assert "VLANs on the uplink: none found." in text
+
+
+def test_backups_are_had_by_taking_comment_signs_away() -> None:
+    files = {name.removesuffix(".sample"): text for name, text in starter(BARE_HOST).items()}
+    before, sign, after = files["host.yaml"].partition("# repositories:\n")
+    lines = (sign + after).splitlines()
+    assert all(line.startswith("# ") for line in lines)
+    with_backups = before + "".join(f"{line.removeprefix('# ')}\n" for line in lines)
+    spec = load_text({**files, "host.yaml": with_backups})
+    (repository,), (guest,) = spec.repositories, spec.guests
+    assert (repository.name, repository.engine) == ("vault", Engine.RESTIC)
+    assert f"> {repository.password_file})" in before
+    assert f"kvmkeep backup init {repository.name}\n" in before
+    assert guest.backup == BackupPolicy(
+        repository=repository.name, schedule="*-*-* 01:30", prove="Sun 06:00", check=(),
+        keep=Keep(last=3, daily=7, weekly=5, monthly=12),
+    )  # fmt: skip
 
 
 def test_a_host_that_somebody_built_by_hand() -> None:

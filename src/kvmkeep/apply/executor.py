@@ -98,15 +98,19 @@ def _probe_and_act(hands: Hands, step: Step) -> tuple[Outcome, Failure | None]:
 
 def _act_all(hands: Hands, step: Step) -> Failure | None:
     for number, action in enumerate(step.actions):
+        undone = step.placing > 0 and number < len(step.actions) - step.placing
+        left = Left.UNDONE if undone else Left.HALF
         try:
             failure = _act(hands, action)
         except StopAsked as stopped:
-            begun = number > 0 or stopped.failure.command is not None
-            if begun or isinstance(action, Checkpoint):
+            if isinstance(action, Checkpoint):
                 raise
-            raise StopAsked(replace(stopped.failure, left=Left.NOTHING)) from None
+            begun = number > 0 or stopped.failure.command is not None
+            raise StopAsked(
+                replace(stopped.failure, left=left if begun else Left.NOTHING)
+            ) from None
         if failure is not None:
-            return failure
+            return failure if isinstance(action, Checkpoint) else replace(failure, left=left)
     return None
 
 
@@ -119,7 +123,9 @@ def _ended(hands: Hands, step: Step, failure: Failure | None) -> Failure | None:
                 failed = failure_of(command, result)
                 if failure is None:
                     return failed
-                return replace(failure, aftermath=f"Then this failed as well: {failed.doing}.")
+                left = Left.HALF if step.placing else failure.left
+                text = f"Then this failed as well: {failed.doing}."
+                return replace(failure, aftermath=text, left=left)
     if failure is None or not step.finally_:
         return failure
     done = ", ".join(command.why for command in step.finally_)

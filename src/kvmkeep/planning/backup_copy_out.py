@@ -43,6 +43,7 @@ def plan_copy_out_of(spec: Spec, facts: Facts, subject: Subject, wish: CopyOut) 
         why="you asked for it",
         actions=(*hide(shown), *show(shown, words), *copies(wish, missing, disks)),
         finally_=(tidy(work), *hide(shown)),
+        placing=len(missing),
     )
     return Plan(
         steps=(step,),

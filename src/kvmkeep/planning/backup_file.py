@@ -60,6 +60,7 @@ def plan_to_file(spec: Spec, facts: Facts, wish: DiskToFile, *, there: bool) -> 
                 why="leave nothing half written behind",
             ),
         ),
+        placing=1,
     )
     return Plan(
         steps=(step,),

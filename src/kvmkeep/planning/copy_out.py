@@ -62,6 +62,7 @@ def _copy_step(scene: Scene, guest: Guest, wish: CopyOut, paths: tuple[str, ...]
         probe=source.probe,
         actions=(*source.before, *copies(wish, paths, (source.path,))),
         finally_=(tidy(work), *source.after),
+        placing=len(paths),
     )
 
 

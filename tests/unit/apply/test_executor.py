@@ -391,6 +391,57 @@ def test_a_failing_end_fails_the_step_and_ends_the_rest_of_it() -> None:
     assert "Then this failed as well" in report.failure.aftermath
 
 
+PLACED = Plan(
+    steps=(
+        replace(
+            step("copy", command("cp a work"), command("chmod work"), command("mv work b")),
+            finally_=(command("rm work"),),
+            placing=1,
+        ),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("failing", "left"),
+    [
+        ("cp a work", Left.UNDONE),
+        ("chmod work", Left.UNDONE),
+        ("mv work b", Left.HALF),
+        ("rm work", Left.HALF),
+    ],
+)
+def test_what_is_left_where_only_the_end_of_a_step_counts(failing: str, left: Left) -> None:
+    (report,) = carry_out(ScriptedDoor({failing: lambda _n: ended(1)}), PLACED).steps
+    assert report.failure is not None
+    assert (report.failure.command, report.failure.left) == (command(failing), left)
+
+
+def test_what_could_not_be_taken_away_is_left() -> None:
+    door = ScriptedDoor({name: lambda _n: ended(1) for name in ("chmod work", "rm work")})
+    (report,) = carry_out(door, PLACED).steps
+    assert report.failure is not None
+    assert report.failure.left is Left.HALF
+
+
+@pytest.mark.parametrize(("pressed", "left"), [(0, Left.UNDONE), (1, Left.UNDONE), (2, Left.HALF)])
+def test_a_request_to_stop_leaves_nothing_either(pressed: int, left: Left) -> None:
+    line = " ".join(PLACED.steps[0].actions[pressed].argv)  # type: ignore[union-attr]
+    door = world()
+
+    def press(_n: int) -> Result:
+        door.stop.press()
+        door.stop.press()
+        door.stop.ended_command = True
+        return ended(-15)
+
+    door.answers[line] = press
+    (report,) = carry_out(door, PLACED).steps
+    assert report.outcome is Outcome.INTERRUPTED
+    assert report.failure is not None
+    assert report.failure.left is left
+
+
 def test_what_always_ends_a_step_is_not_hindered_by_a_request_to_stop() -> None:
     door = world()
     long = command("lvcreate a", progress=Progress.QEMU_IMG, total_bytes=1)

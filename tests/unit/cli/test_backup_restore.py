@@ -83,6 +83,25 @@ def lose(site: BackupSite) -> None:
     Path(f"{site.spec_dir}/guests/web.yaml").unlink()
 
 
+@pytest.mark.parametrize(
+    ("failing", "words"),
+    [
+        ("blocks receive", "restore web --disk root --to /srv/root.raw"),
+        ("guestfish", "copy-out web /etc/fstab /root/back"),
+    ],
+)
+def test_of_one_that_failed_and_was_tidied_up_nothing_is_left(
+    site: BackupSite, failing: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = dict(site.host.files)
+    site.door.failing = failing
+    assert site.line("backup", *words.split()) == 7
+    told = capsys.readouterr().err
+    assert "nothing is left of it, and it will be done again" in told
+    assert "may be half done" not in told
+    assert site.host.files == before
+
+
 def test_a_guest_that_is_lost_with_its_file_comes_back(
     site: BackupSite, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -380,6 +380,14 @@ class FakeHost:
             if path.startswith(f"{directory}/")
         }
 
+    def _flock(self, argv: tuple[str, ...], stdin: bytes) -> tuple[int, str]:
+        """Run a command unless another run proves a backup."""
+        assert argv[:3] == ("--close", "--wait=2", "--conflict-exit-code=75")
+        assert argv[3] == PROOF_LOCK
+        if self.proof.running:
+            return 75, ""
+        return self._dispatch(Command(argv=argv[4:], why="", stdin=stdin))
+
     def _nice(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         """Read a snapshot, and have the engine store it."""
         assert argv[:3] == ("--adjustment=10", "ionice", "--class=idle")

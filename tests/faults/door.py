@@ -8,10 +8,12 @@ from xml.etree import ElementTree as ET
 from fakes.host import FakeHost
 from fakes.lvm import FakeVolume
 from fakes.tree import tree_text
+from msgspec.structs import replace
 
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.stop import Stop
 from kvmkeep.model.command import Command, WriteFile
+from kvmkeep.planning.proof_lock import WORDS
 
 WRITERS = {"qemu-img", "blkdiscard", "guestfish"}
 MAKERS = {"create", "resize"}
@@ -183,11 +185,17 @@ class FaultyDoor:
 
 
 def program(action: Command | WriteFile) -> str:
-    return action.argv[0] if isinstance(action, Command) else "write"
+    return bare(action).argv[0] if isinstance(action, Command) else "write"
+
+
+def bare(command: Command) -> Command:
+    """Return a command without the lock that is taken around it."""
+    behind = len(WORDS) if command.argv[0] == "flock" else 0
+    return replace(command, argv=command.argv[behind:])
 
 
 def bad_end(command: Command, *, timed_out: bool = False, signal: int = 0) -> Result:
-    code = -15 if timed_out or signal else CODES.get(command.argv[0], 1)
+    code = -15 if timed_out or signal else CODES.get(bare(command).argv[0], 1)
     return Result(
         code=code, stdout=b"", stderr=b"injected", seconds=1.0, timed_out=timed_out,
         ok=code in command.ok and not command.expect,
@@ -196,6 +204,7 @@ def bad_end(command: Command, *, timed_out: bool = False, signal: int = 0) -> Re
 
 def demand_harmless(host: FakeHost, command: Command) -> None:
     """Whatever writes to an LV may do so only while the LV is ours and says it is not complete."""
+    command = bare(command)
     name = command.argv[0]
     if name == "lvremove":
         volume = host.lvm.volumes.get(command.argv[-1].partition("/")[2])
@@ -261,6 +270,7 @@ def is_tearable(action: Command | WriteFile) -> bool:
     """Whether an action can end in the middle of its effect."""
     if isinstance(action, WriteFile):
         return True
+    action = bare(action)
     words = " ".join(action.argv)
     return (
         action.argv[0]
@@ -301,6 +311,7 @@ def half_sent(host: FakeHost, command: Command) -> None:
 
 def half_run(host: FakeHost, command: Command) -> None:  # noqa: C901 - one case for each program
     """Let a command have a part of its effect, as it may be when it is killed."""
+    command = bare(command)
     argv = command.argv
     target = written(argv)
     match argv[0]:

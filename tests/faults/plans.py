@@ -641,6 +641,16 @@ def proving_a_backup_after_a_killed_proof() -> Case:
     return Case(host=host, spec=site, planner=prover(host, subject), proven=True)
 
 
+def looking_after_a_killed_proof() -> Case:
+    host, site, subject = site_with_backup(a_host())
+    step = prover(host, subject)(site, host.facts(site)).steps[1]
+    carry_out(host, replace(step, finally_=()))
+    for path in [one for one in host.files if "/var/lib/kvmkeep/proof/" in one]:
+        del host.files[path]  # the next proof removes them
+    assert of_proofs(host)
+    return Case(host=host, spec=site, planner=plan_look_after)
+
+
 def restoring_a_backup() -> Case:
     host, site, subject = site_with_backup(a_host())
     (one,) = site.guests
@@ -1062,7 +1072,7 @@ PLANS = (
     snapshot_of_frozen_guest, snapshot_of_suspended_guest, snapshot_of_guest_that_is_off,
     deleting_a_set, deleting_expired_sets, extending_snapshots_that_fill,
     reverting_a_running_guest, reverting_and_keeping_what_was, renaming,
-    proving_a_backup_after_a_killed_proof, restoring_a_backup,
+    proving_a_backup_after_a_killed_proof, looking_after_a_killed_proof, restoring_a_backup,
     inspecting_a_running_guest, copying_out_of_a_running_guest, copying_out_of_a_guest_that_is_off,
     cloning_a_running_guest, cloning_a_guest_that_is_off, cloning_a_set,
     tweaking_a_guest, tweaking_addresses, tweaking_a_copy_of_an_image, copying_in,

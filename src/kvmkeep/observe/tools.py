@@ -12,6 +12,7 @@ _TABLE = (
     ("busctl", "systemd", "systemd"),
     ("curl", "curl", "curl"),
     ("fusermount3", "fuse3", "fuse3"),
+    ("flock", "util-linux", "util-linux"),
     ("gpgv", "gpgv", "gnupg2"),
     ("grep", "grep", "grep"),
     ("guestfish", "guestfish", "guestfs-tools"),

@@ -12,6 +12,7 @@ from kvmkeep.model.plan import Note, Noun, Refusal, Step
 from kvmkeep.model.spec import Disk, FirstBoot, Guest
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import Label, Size
+from kvmkeep.planning import proof_lock
 from kvmkeep.planning.domains import kept_domain
 from kvmkeep.planning.grow import room_needed
 from kvmkeep.planning.images import ImageWork
@@ -329,9 +330,10 @@ def _commands_of(action: Action) -> tuple[Command, ...]:
 
 
 def _programs(command: Command) -> tuple[str, ...]:
-    """Return the programs that a command line runs: prlimit runs the one behind the dashes."""
+    """Return the programs that a command line runs: one may run another, behind its own words."""
     first = command.argv[0]
-    return (first, command.argv[3]) if first == "prlimit" else (first,)
+    behind = {"prlimit": 3, "flock": len(proof_lock.WORDS)}.get(first)
+    return (first,) if behind is None else (first, command.argv[behind])
 
 
 def _missing(tool: Tool, step: Step) -> Refusal:

@@ -6,7 +6,7 @@ that are thrown away.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
@@ -23,6 +23,7 @@ from kvmkeep.planning.engine import driver
 from kvmkeep.planning.marks import full_name
 from kvmkeep.planning.proof_domain import CannotProveError, has_agent, memory_of, proof_xml
 from kvmkeep.planning.proof_ladder import Climb, climb_steps, likeness
+from kvmkeep.planning.proof_lock import unless_proving
 from kvmkeep.planning.proof_parts import Parts, overlay_size, results_dir, take_down
 from kvmkeep.planning.repository_files import engine_refusals
 from kvmkeep.planning.scene import Scene, make_scene
@@ -74,28 +75,20 @@ def plan_prove(spec: Spec, facts: Facts, proving: Proving) -> Plan:
 
 
 def killed_proofs(scene: Scene) -> tuple[Step, ...]:
-    """Return what takes down proofs that nobody is at any more."""
-    return () if scene.facts.backups.proving else leftover_steps(scene, ())
+    """Return what takes down proofs that nobody is at any more.
+
+    It is for those who do not hold the lock of proofs: one may begin before this is done.
+    """
+    if scene.facts.backups.proving:
+        return ()
+    return tuple(
+        _down(guest, tuple(unless_proving(one) for one in commands))
+        for guest, commands in _killed(scene)
+    )
 
 
 def leftover_steps(scene: Scene, stray: Iterable[tuple[str, str]]) -> tuple[Step, ...]:
-    """Return what takes down proofs that were killed: those of the LVs that are still there."""
-    vg = scene.spec.storage.vg
-    left: dict[str, list[str]] = {}
-    for volume in scene.volumes.values():
-        guest = tag_value(volume, TAG_PROOF)
-        if guest:
-            left.setdefault(guest, []).append(volume.name)
-    downs = tuple(
-        Step(
-            noun=Noun.DOMAINS,
-            subject=f"guest {guest}",
-            what="take down what is left of the proof of its backup",
-            why="a run that was interrupted has left it",
-            actions=take_down(scene.spec.host.name, vg, guest, tuple(sorted(names))),
-        )
-        for guest, names in sorted(left.items())
-    )
+    """Return what takes down proofs that were killed, and removes their results."""
     removals = tuple(
         Step(
             noun=Noun.STORAGE,
@@ -111,7 +104,32 @@ def leftover_steps(scene: Scene, stray: Iterable[tuple[str, str]]) -> tuple[Step
         )
         for guest, run in stray
     )
-    return (*downs, *removals)
+    return (*(_down(guest, commands) for guest, commands in _killed(scene)), *removals)
+
+
+def _down(guest: str, commands: tuple[Command, ...]) -> Step:
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=f"guest {guest}",
+        what="take down what is left of the proof of its backup",
+        why="a run that was interrupted has left it",
+        actions=commands,
+    )
+
+
+def _killed(scene: Scene) -> Iterator[tuple[str, tuple[Command, ...]]]:
+    """Return the guests of proofs that were killed, each with what takes it down.
+
+    They are those of the LVs that are still there.
+    """
+    vg = scene.spec.storage.vg
+    left: dict[str, list[str]] = {}
+    for volume in scene.volumes.values():
+        guest = tag_value(volume, TAG_PROOF)
+        if guest:
+            left.setdefault(guest, []).append(volume.name)
+    for guest, names in sorted(left.items()):
+        yield guest, take_down(scene.spec.host.name, vg, guest, tuple(sorted(names)))
 
 
 def _name(proving: Proving) -> str:

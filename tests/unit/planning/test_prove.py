@@ -194,6 +194,43 @@ def test_the_watch_takes_a_killed_proof_down_and_leaves_one_that_goes_on() -> No
     assert [one for one in leftovers(host) if "/var/lib/kvmkeep/proof/" not in one] == []
 
 
+@pytest.mark.parametrize("program", ["flock", "ip"])
+def test_the_watch_tells_of_a_program_that_it_needs_to_tidy_up(program: str) -> None:
+    host, site, subject = site_with_backup()
+    killed = plan_prove(site, host.facts(site), proving(host, subject))
+    carry_out(host, replace(killed.steps[1], finally_=()))
+    host.tools[program] = ""
+    refusals = plan_look_after(site, host.facts(site)).refusals
+    assert [one.subject for one in refusals] == [f"program {program}"]
+
+
+@pytest.mark.parametrize("moment", range(11))
+def test_a_proof_that_begins_while_the_watch_tidies_up_is_left_alone(moment: int) -> None:
+    host, site, subject = site_with_backup()
+    killed = plan_prove(site, host.facts(site), proving(host, subject))
+    carry_out(host, replace(killed.steps[1], finally_=()))
+    (step,) = plan_look_after(site, host.facts(site)).steps
+    assert len(step.actions) > moment
+    begun: list[str] = []
+
+    def begins() -> None:
+        host.proof.running = True
+        for one in plan_prove(site, host.facts(site), proving(host, subject, LATER)).certain:
+            carry_out(host, one)
+        (start,) = plan_prove(site, host.facts(site), proving(host, subject, LATER)).certain
+        carry_out(host, replace(start, finally_=()))
+        begun.extend(leftovers(host))
+
+    host.events[len(host.calls) + moment] = begins
+    carry_out(host, step)
+    assert proof_domain("web") in begun
+    assert leftovers(host) == begun
+    assert plan_look_after(site, host.facts(site)).empty
+    host.proof.running = False
+    reach(host, site, plan_look_after)
+    assert [one for one in leftovers(host) if "/var/lib/kvmkeep/proof/" not in one] == []
+
+
 def test_after_a_power_cut_only_the_overlays_are_left_and_go() -> None:
     host, site, subject = site_with_backup()
     plan = plan_prove(site, host.facts(site), proving(host, subject))

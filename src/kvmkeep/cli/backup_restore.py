@@ -78,7 +78,7 @@ def run(args: Args, ctx: Context) -> int:
         return _to_file(args, ctx, subject)
     if args.new_name:
         return _as_new(args, ctx, subject)
-    restoring = _wish(subject, ctx, spec, utc_now().isoformat(), args.disk)
+    restoring = restoring_of(subject, ctx, spec, utc_now().isoformat(), args.disk)
 
     def planner(spec: Spec, facts: Facts) -> Plan:
         return plan_restore(spec, facts, restoring)
@@ -124,7 +124,9 @@ def _to_file(args: Args, ctx: Context, subject: Subject) -> int:
     return reach(VERB, planner, (), ctx, yes=True)
 
 
-def _wish(subject: Subject, ctx: Context, spec: Spec, asked: str, only: str) -> Restoring:
+def restoring_of(
+    subject: Subject, ctx: Context, spec: Spec, asked: str, only: str = ""
+) -> Restoring:
     """Return what is asked for: of a guest of the spec, or of one with its file in the backup."""
     import posixpath  # noqa: PLC0415
 
@@ -136,7 +138,7 @@ def _wish(subject: Subject, ctx: Context, spec: Spec, asked: str, only: str) -> 
         return Restoring(subject=subject, guest=guest, asked=asked, only=only)
     if only:
         raise UsageError(f"the spec has no guest {name}", hint="restore it whole, or use --to")
-    content = stored_file(subject, subject.manifest.guest_spec, ctx)
+    content = stored_file(subject.repository, subject.entry, subject.manifest.guest_spec, ctx)
     file = f"guests/{name}.yaml"
     return Restoring(
         subject=subject,

@@ -8,11 +8,12 @@ from msgspec import Struct
 
 from kvmkeep.cli.backup_choice import backup_lock, due
 from kvmkeep.cli.consent import add_dry_run
+from kvmkeep.cli.ended import Ended, tell
 from kvmkeep.cli.goal import demand_own_libvirt, dry_run, reach_alone
 from kvmkeep.cli.guests import add_choice, chosen
 from kvmkeep.cli.level import add_consistency, at_level, chosen_level, chosen_size
 from kvmkeep.cli.plan import demand_guests
-from kvmkeep.errors import UNTOUCHED, Interrupted, KvmkeepError, StepFailed, UsageError
+from kvmkeep.errors import UNTOUCHED, Interrupted, KvmkeepError, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -69,14 +70,6 @@ class Job(Struct, frozen=True, kw_only=True):
     lock: Lock
 
 
-class Ended(Struct, frozen=True, kw_only=True):
-    """How it went with one guest: `error` is None where it has a new backup."""
-
-    guest: str
-    seconds: float
-    error: KvmkeepError | None = None
-
-
 def run(args: Args, ctx: Context) -> int:
     """Back them up; one that fails keeps no other from being backed up."""
     names = guests_of(args, ctx)
@@ -118,7 +111,7 @@ def back_up(names: tuple[str, ...], ctx: Context, level: Level | None, size: Siz
     with lock.hold(VERB, ("kvmkeep", *ctx.argv)):
         job = Job(level=level, size=size, lock=HeldLock())
         ended = [_one(name, ctx, job) for name in names]
-    return _tell(ended, ctx)
+    return tell(ended, ctx, "BACKUP")
 
 
 def _one(name: str, ctx: Context, job: Job) -> Ended:
@@ -207,29 +200,3 @@ def _now() -> str:
     from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
 
     return utc_now().isoformat()
-
-
-def _tell(ended: list[Ended], ctx: Context) -> int:
-    """Print how it went with each, and return the exit code."""
-    from kvmkeep.cli.progress import duration  # noqa: PLC0415
-    from kvmkeep.cli.table import table  # noqa: PLC0415
-
-    failed = [one.error for one in ended if one.error is not None]
-    if ctx.json:
-        ctx.print_json({"guests": [_value(one) for one in ended]})
-    else:
-        head = ("GUEST", "BACKUP", "TOOK")
-        rows = [
-            (one.guest, "done" if one.error is None else "FAILED", duration(one.seconds))
-            for one in ended
-        ]
-        ctx.streams.result(table(head, rows, ctx.streams.width))
-    codes = {one.exit_code for one in failed}
-    if not codes:
-        return 0
-    return codes.pop() if len(codes) == 1 and len(failed) == len(ended) else StepFailed.exit_code
-
-
-def _value(one: Ended) -> dict[str, object]:
-    error = None if one.error is None else one.error.message
-    return {"guest": one.guest, "seconds": round(one.seconds, 1), "error": error}

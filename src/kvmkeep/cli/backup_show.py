@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.backup import BackupEntry, Manifest
-    from kvmkeep.model.spec import Spec
+    from kvmkeep.model.backup import BackupEntry, Manifest, Repository
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -40,9 +39,11 @@ def run(args: Args, ctx: Context) -> int:
     """Print what there is of it, and what it is."""
     import msgspec  # noqa: PLC0415
 
+    from kvmkeep.model.units import Label  # noqa: PLC0415
+
     spec = ctx.spec()
     entry = choose(ctx, spec, args.backup, args.repository)
-    manifest = read_manifest(ctx, spec, entry)
+    manifest = read_manifest(ctx, spec.repository(Label(entry.repository)), entry)
     if ctx.json:
         ctx.print_json({"backup": value(entry), "manifest": msgspec.to_builtins(manifest)})
     else:
@@ -50,14 +51,12 @@ def run(args: Args, ctx: Context) -> int:
     return 0
 
 
-def read_manifest(ctx: Context, spec: Spec, entry: BackupEntry) -> Manifest:
+def read_manifest(ctx: Context, repository: Repository, entry: BackupEntry) -> Manifest:
     """Return the manifest of a backup; raises Unready."""
     from kvmkeep.host.repositories import manifest  # noqa: PLC0415
     from kvmkeep.host.tools import Unanswered  # noqa: PLC0415
-    from kvmkeep.model.units import Label  # noqa: PLC0415
 
     door = ctx.door()
-    repository = spec.repository(Label(entry.repository))
     try:
         return manifest(door, repository, door.which("kvmkeep"), entry)
     except Unanswered as error:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
+    from kvmkeep.model.backup import BackupEntry, Repository
     from kvmkeep.model.spec import Spec
     from kvmkeep.planning.backup_fetch import Subject
 
@@ -34,25 +35,21 @@ def subject_of(backup: str, repositories: tuple[str, ...], ctx: Context, spec: S
     from kvmkeep.planning.backup_fetch import Subject  # noqa: PLC0415
 
     entry = choose(ctx, spec, backup, repositories)
-    manifest = read_manifest(ctx, spec, entry)
-    subject = Subject(
-        repository=spec.repository(Label(entry.repository)), entry=entry, manifest=manifest, xml=""
-    )
-    xml = stored_file(subject, manifest.xml, ctx).decode("utf-8", "replace")
-    return Subject(repository=subject.repository, entry=entry, manifest=manifest, xml=xml)
+    repository = spec.repository(Label(entry.repository))
+    manifest = read_manifest(ctx, repository, entry)
+    xml = stored_file(repository, entry, manifest.xml, ctx).decode("utf-8", "replace")
+    return Subject(repository=repository, entry=entry, manifest=manifest, xml=xml)
 
 
-def stored_file(subject: Subject, name: str, ctx: Context) -> bytes:
+def stored_file(repository: Repository, entry: BackupEntry, name: str, ctx: Context) -> bytes:
     """Return a file that is stored with a manifest; raises Unready."""
     from kvmkeep.host.repositories import read  # noqa: PLC0415
     from kvmkeep.host.tools import Unanswered  # noqa: PLC0415
 
-    door, entry = ctx.door(), subject.entry
+    door = ctx.door()
     program = door.which("kvmkeep")
     try:
-        return read(
-            door, subject.repository, program, one=entry.manifest, path=f"{entry.path}/{name}"
-        )
+        return read(door, repository, program, one=entry.manifest, path=f"{entry.path}/{name}")
     except Unanswered as error:
         problem = error.problem
         raise Unready(f"{problem.what}: {problem.reason}", hint=problem.hint) from error

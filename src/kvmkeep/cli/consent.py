@@ -48,7 +48,12 @@ def answers() -> bool:
 
 def ask(_plan: Plan, streams: Streams) -> bool:
     """Ask on stderr; only y and yes mean yes."""
-    return _answer(QUESTION, streams).lower() in {"y", "yes"}
+    return agrees(QUESTION, streams)
+
+
+def agrees(question: str, streams: Streams) -> bool:
+    """Ask a question on stderr; only y and yes mean yes."""
+    return _answer(question, streams).lower() in {"y", "yes"}
 
 
 def ask_names(plan: Plan, streams: Streams) -> bool:

@@ -76,6 +76,7 @@ SUBVERBS: dict[str, dict[str, str]] = {
         "show": "show one backup",
         "prove": "start a guest from its backup, where nobody can notice it",
         "restore": "bring a guest's disks back; what is there is kept",
+        "rebuild": "bring back all guests of a host that was lost, and its spec",
         "copy-out": "copy files out of a backup, without bringing a disk back",
         "init": "make a repository for backups",
         "verify": "have the engine check what its repositories hold",

@@ -92,9 +92,9 @@ def _repository(
     label = source.label(path)
     if section is None:
         return None
-    url = source.parse((*path, "url"), partial(_parse_url, engine=section.engine), section.url)
-    password = source.parse((*path, "password_file"), _parse_file, section.password_file)
-    keys = source.parse((*path, "environment_file"), _parse_file, section.environment_file)
+    url = source.parse((*path, "url"), partial(parse_place, engine=section.engine), section.url)
+    password = source.parse((*path, "password_file"), parse_file, section.password_file)
+    keys = source.parse((*path, "environment_file"), parse_file, section.environment_file)
     rate = source.parse((*path, "rate"), parse_rate, section.rate)
     if label is None or url is None or password is None:
         return None
@@ -126,7 +126,7 @@ def _wish(
     )
 
 
-def _parse_url(text: str, engine: Engine) -> str:
+def parse_place(text: str, engine: Engine) -> str:
     """Accept a place as the engine takes it; messages never repeat it: it may hold a password."""
     if _URL.fullmatch(text) is None:
         raise ValueError("not a place for backups (printable characters without spaces)")
@@ -141,7 +141,7 @@ def _parse_url(text: str, engine: Engine) -> str:
     return text
 
 
-def _parse_file(text: str) -> str:
+def parse_file(text: str) -> str:
     """Accept the absolute path of a file."""
     if not text.startswith("/") or not text.isprintable() or len(text) > 1024:
         raise ValueError(f"{printable(text)} is not an absolute path (such as /root/backup.key)")

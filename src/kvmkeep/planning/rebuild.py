@@ -1,0 +1,47 @@
+"""What `backup rebuild` brings back: guests of a host that its spec does not have any more.
+
+A guest's file comes back last of all of it, so one that the spec has is back already: a run that
+was stopped is gone on with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from kvmkeep.model.backup import BackupEntry
+from kvmkeep.model.command import WriteFile
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.plan import Noun, Plan, Step
+from kvmkeep.model.spec import Spec
+from kvmkeep.planning.plan import make_plan
+
+
+def last_backups(entries: Iterable[BackupEntry], host: str) -> dict[str, BackupEntry]:
+    """Return the last backup of each guest of a host, by the guest's name."""
+    last: dict[str, BackupEntry] = {}
+    for one in sorted(entries, key=lambda one: (one.guest, one.moment)):
+        if one.host == host:
+            last[one.guest] = one
+    return last
+
+
+def plan_host_file(path: str, content: bytes, *, there: bool) -> Plan:
+    """Plan to write the host file as it was at a backup; one that is there stays."""
+    if there:
+        return Plan()
+    file = WriteFile(path=path, content=content, why="the host has no spec")
+    step = Step(
+        noun=Noun.DOMAINS,
+        subject="spec",
+        what=f"write {path} as it was at the last backup",
+        why="networks, storage and repositories are known by it",
+        actions=(file,),
+    )
+    return Plan(steps=(step,))
+
+
+def plan_networks(spec: Spec, facts: Facts) -> Plan:
+    """Plan the networks alone: a guest without disks would be made from its image."""
+    return make_plan(replace(spec, guests=()), facts)

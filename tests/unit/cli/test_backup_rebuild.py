@@ -1,0 +1,187 @@
+"""`backup rebuild`, from the command line down to a host in memory."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+
+import pytest
+from unit.cli.test_backup import BackupSite
+
+from kvmkeep.model.command import WriteFile
+
+URL = ("--url", "/srv/vault", "--password-file", "/root/backup.password")
+
+
+def see_the_spec(site: BackupSite) -> None:
+    """Have the host in memory see the files of the spec, which lie on this machine."""
+    for path in Path(site.spec_dir).rglob("*.yaml"):
+        site.host.put(str(path), path.read_bytes())
+
+
+@pytest.fixture
+def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> BackupSite:
+    """Return a host whose guest was backed up, and that lost everything but its repository."""
+    made = BackupSite(tmp_path)
+    guest = (Path(made.spec_dir) / "guests/web.yaml").read_text()
+    db = guest.replace("132.230.223.37", "132.230.223.40").replace("20GiB", "10GiB")
+    (Path(made.spec_dir) / "guests/zdb.yaml").write_text(db)
+    made.add("guests/web.yaml", "run: {needs: [zdb]}\n")
+    assert made.line("apply", "--yes") == 0
+    for name in ("web", "zdb"):
+        made.host.libvirt.domains[name].agent = True
+    assert made.line("backup", "init", "vault") == 0
+    see_the_spec(made)
+    assert made.line("backup", "run", "--all") == 0
+    made.host.proof.repository.objects = {
+        one.id: one.files for one in made.host.restic.listed("/srv/vault")
+    }
+    write_through(made)
+    capsys.readouterr()
+    return made
+
+
+def write_through(site: BackupSite) -> None:
+    def write(file: WriteFile) -> None:
+        if file.path.startswith(site.spec_dir):
+            Path(file.path).parent.mkdir(exist_ok=True)
+            Path(file.path).write_bytes(file.content)
+        site.host.write(file)
+
+    site.door.write = write  # type: ignore[method-assign]
+
+
+def lose(site: BackupSite, *, spec: bool = True) -> None:
+    for name in ("web", "zdb"):
+        del site.host.libvirt.domains[name]
+        del site.host.lvm.volumes[f"vm-{name}"]
+        (Path(site.spec_dir) / f"guests/{name}.yaml").unlink()
+        site.host.files.pop(f"{site.spec_dir}/guests/{name}.yaml")
+    if spec:
+        shutil.rmtree(site.spec_dir)
+        site.host.files.pop(f"{site.spec_dir}/host.yaml")
+        Path(site.spec_dir).mkdir()
+
+
+def test_a_host_without_a_spec_comes_back_from_its_repository(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (Path(site.spec_dir) / "host.yaml").read_bytes()
+    lose(site)
+    assert site.line("backup", "rebuild", *URL, "--dry-run") == 0
+    told = capsys.readouterr()
+    assert "web@" in told.out
+    assert "host.yaml is written as it was" in told.err
+    assert not list(Path(site.spec_dir).iterdir())
+    assert site.line("backup", "rebuild", *URL, "--yes") == 0
+    out = capsys.readouterr().out
+    assert "web    done" in out
+    assert out.index("zdb@") < out.index("web@"), "what a guest needs comes first"
+    assert (Path(site.spec_dir) / "host.yaml").read_bytes() == before
+    assert all(site.host.libvirt.domains[name].live for name in ("web", "zdb"))
+    assert site.line("plan", "--exit-code") == 0
+    # The same line again has nothing to do, and says so.
+    assert site.line("backup", "rebuild", *URL, "--yes") == 0
+    assert "Nothing to do" in capsys.readouterr().err
+
+
+def test_with_the_spec_there_only_what_it_lacks_comes_back(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(site, spec=False)
+    assert site.line("backup", "rebuild", "--no-start", "--yes") == 0
+    assert "host.yaml is written" not in capsys.readouterr().err
+    assert site.host.libvirt.domains["web"].live is None
+    assert (Path(site.spec_dir) / "guests/web.yaml").exists()
+
+
+def test_a_guest_that_can_not_come_back_is_told(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(site)
+    for files in (one.files for one in site.host.restic.listed("/srv/vault")):
+        site.host.proof.repository.broken.update(path for path in files if path.endswith(".raw"))
+    site.host.restic.broken = True
+    code = site.line("backup", "rebuild", *URL, "--json", "--yes")
+    told = capsys.readouterr()
+    assert code != 0, told.out
+    assert "guest web did not come back" in told.err
+    assert '"error": null' not in told.out
+    assert not (Path(site.spec_dir) / "guests/web.yaml").exists()
+
+
+def test_who_is_not_asked_or_says_no_has_nothing_done(
+    site: BackupSite, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose(site)
+    assert site.line("backup", "rebuild", *URL) == 2
+    assert "--yes" in capsys.readouterr().err
+    terminal = io.StringIO("n\ny\n")
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    assert site.line("backup", "rebuild", *URL) == 130
+    assert "Bring them back? [y/N]" in capsys.readouterr().err
+    assert not list(Path(site.spec_dir).iterdir())
+    assert site.line("backup", "rebuild", *URL) == 0
+
+
+def test_of_several_hosts_one_is_named(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(site)
+    one, *_ = [o for o in site.host.restic.listed("/srv/vault") if "manifest" in o.tags]
+    one.host = "old.example.org"
+    assert site.line("backup", "rebuild", *URL, "--yes") == 2
+    assert "'build.example.org', 'old.example.org'" in capsys.readouterr().err
+    assert site.line("backup", "rebuild", *URL, "--host", "build.example.org", "--dry-run") in {
+        0,
+        3,
+    }
+
+
+def test_a_guest_whose_file_names_another_is_refused(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(site)
+    for one in site.host.restic.listed("/srv/vault"):
+        for path in [path for path in one.files if path.endswith("/guest.yaml")]:
+            one.files[path] = b"name: shop\n" + one.files[path].replace(b"zdb", b"web")
+    assert site.line("backup", "rebuild", *URL, "zdb", "--yes") == 5
+    assert "zdb" in capsys.readouterr().err
+    assert not list(Path(site.spec_dir).iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ((), 2, "kvmkeep backup rebuild --url URL --password-file FILE"),
+        (("--url", "vault", "--password-file", "/root/x"), 2, "not a place that restic knows"),
+        ((*URL, "--host", "other.example.org"), 2, "no backup of the host 'other.example.org'"),
+        ((*URL, "mail"), 2, "no backup of mail"),
+        (("--url", "/srv/nothing", "--password-file", "/root/backup.password"), 5, "can't be read"),
+    ],
+)
+def test_what_can_not_be_found_is_told_before_anything_is_done(
+    words: tuple[str, ...],
+    code: int,
+    said: str,
+    site: BackupSite,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lose(site)
+    assert site.line("backup", "rebuild", *words, "--yes") == code
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not list(Path(site.spec_dir).iterdir())
+
+
+def test_a_file_that_would_spoil_the_spec_is_told_with_its_line(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(site)
+    for one in site.host.restic.listed("/srv/vault"):
+        for path in [path for path in one.files if path.endswith("/guest.yaml")]:
+            one.files[path] = b"image: none\n"
+    assert site.line("backup", "rebuild", *URL, "--yes") == 3
+    assert "guests/web.yaml:1:8" in capsys.readouterr().err
+    assert not list(Path(site.spec_dir).iterdir())

@@ -6,13 +6,14 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from labhost import Host
-from sites import site
+import sites
 
 from lab.machine import Lab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from labhost import Host
 
 LONGEST = (
     "main_job", "faults", "recover", "refusals", "change", "disks", "snapshots", "remove", "network",
@@ -42,7 +43,7 @@ def host(the_lab: Lab) -> Iterator[Host]:
 
     At the end of each module the foreign things must be just as they were.
     """
-    host = site(the_lab, "host", Host.plant_foreign_things)
+    host = sites.bare(the_lab)
     before = host.foreign_things()
     yield host
     assert host.foreign_things() == before

@@ -9,7 +9,7 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labhost import Host
+from labhost import TINY_YAML, Host
 
 from lab import cache
 from lab.booted import booted_host
@@ -23,6 +23,29 @@ if TYPE_CHECKING:
 
 TREE = Path(__file__).parents[2]
 SPACE = 4 * 2**30
+ALPHA, BETA = "10.5.68.11", "10.5.68.12"
+GUESTS = {
+    "alpha": TINY_YAML.replace("ADDRESS", ALPHA).replace(
+        "{root: 256MiB}", "{root: 256MiB, data: 64MiB, logs: 32MiB}"
+    ),
+    "beta": TINY_YAML.replace("ADDRESS", BETA),
+}
+
+
+def bare(lab: Lab) -> Host:
+    """Have the lab be a pristine host with kvmkeep on it, and with foreign things."""
+    return site(lab, "host", Host.plant_foreign_things)
+
+
+def day(lab: Lab) -> Host:
+    """Have the lab be a host with two guests running: `alpha` has three disks."""
+    return site(lab, "day", _make_guests)
+
+
+def _make_guests(host: Host) -> None:
+    host.plant_foreign_things()
+    host.put_spec(GUESTS)
+    host.apply(limit=1500)
 
 
 def site(lab: Lab, name: str, prepare: Callable[[Host], None]) -> Host:

@@ -104,7 +104,7 @@ def test_guests_are_the_words_of_the_verbs_about_guests() -> None:
     plain = {"plan", "apply", "list", "show", "console", "rename", "clone", "copy-out", "remove"}
     plain |= {"shell"}
     words = ("create", "list", "revert", "delete", "watch")
-    plain |= {"adopt", "release", "backup run", "backup list"}
+    plain |= {"adopt", "release", "backup run", "backup list", "backup rebuild"}
     assert found == life | plain | {f"snapshot {word}" for word in words}
 
 

@@ -108,11 +108,21 @@ def run(args: Args, ctx: Context) -> int:
 
 def _of_spec(ctx: Context, names: frozenset[str]) -> Found:
     """Return what the host's own repositories have and its spec has not."""
+    from kvmkeep.model.backup import RepositoryState  # noqa: PLC0415
+
     spec = ctx.spec()
-    entries = [one for each in look_into(ctx, spec) for one in each.entries]
-    known = {str(guest.name) for guest in spec.guests}
+    seen = look_into(ctx, spec)
+    known = {RepositoryState.READY, RepositoryState.ABSENT}
+    hidden = ", ".join(one.name for one in seen if one.state not in known)
+    if hidden:
+        raise Unready(
+            f"repository {hidden} can't be seen, so nobody knows what there is to bring back",
+            hint="look at: kvmkeep backup list",
+        )
+    entries = [one for each in seen for one in each.entries]
+    there = {str(guest.name) for guest in spec.guests}
     wanted = _wanted(entries, spec.host.name, names)
-    lacking = {name: one for name, one in wanted.items() if name not in known}
+    lacking = {name: one for name, one in wanted.items() if name not in there}
     repositories = {one.name: one for one in spec.repositories}
     files = {
         f"guests/{name}.yaml": _file(ctx, repositories[Label(one.repository)], one, GUEST_SPEC)

@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from unit.cli.test_backup import BackupSite
 
+from kvmkeep.model.backup import BackupFacts, RepositoryFacts, RepositoryState
 from kvmkeep.model.command import WriteFile
 
 URL = ("--url", "/srv/vault", "--password-file", "/root/backup.password")
@@ -94,6 +96,17 @@ def test_with_the_spec_there_only_what_it_lacks_comes_back(
     assert "host.yaml is written" not in capsys.readouterr().err
     assert site.host.libvirt.domains["web"].live is None
     assert (Path(site.spec_dir) / "guests/web.yaml").exists()
+
+
+def test_a_repository_that_can_not_be_seen_is_not_an_empty_one(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(site, spec=False)
+    vault = RepositoryFacts(name="vault", state=RepositoryState.UNSEEN, said="no route")
+    seen = BackupFacts(repositories=(vault,))
+    site.change = lambda facts: replace(facts, backups=seen)
+    assert site.line("backup", "rebuild", "--yes") == 5
+    assert "nobody knows what there is to bring back" in capsys.readouterr().err
 
 
 def test_a_guest_that_can_not_come_back_is_told(

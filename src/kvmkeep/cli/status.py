@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.errors import DIFFERENCES_FOUND
+from kvmkeep.errors import DIFFERENCES_FOUND, Unready
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from kvmkeep.cli.context import Context
     from kvmkeep.cli.standing import Standing, Status
     from kvmkeep.model.health import Finding
+
+
+LIMIT = 60
+"""Seconds for the whole look; it takes one or two where nothing hangs."""
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -25,7 +29,15 @@ def add(_parser: ArgumentParser) -> None:
 
 
 def run(_args: Args, ctx: Context) -> int:
-    """Observe, plan, and tell how each thing stands."""
+    """Observe, plan, and tell how each thing stands; what hangs is told, and not waited for."""
+    try:
+        return _run(ctx.hurried(LIMIT))
+    except OSError as error:  # a file that nobody gets in time
+        reason = f"{error.filename or 'a file'}: {error.strerror or error}"
+        raise Unready(reason, hint="what is wrong with it: kvmkeep check") from error
+
+
+def _run(ctx: Context) -> int:
     from msgspec.structs import replace  # noqa: PLC0415
 
     from kvmkeep.cli.examine import examine  # noqa: PLC0415

@@ -159,8 +159,12 @@ def test_lvm_that_hangs_holds_nobody_up_and_is_named(site: Host) -> None:
     site.must(f"systemd-run --quiet --unit=holds-lvm {lock}; sleep 1")
     try:
         done = site.kvmkeep("check", limit=300)
+        screen = site.kvmkeep("status", limit=300)
     finally:
         site.must("systemctl stop holds-lvm")
     assert done.returncode >= 2, done.stdout
     assert "logical volumes: it can't be looked at: lvs did not answer within" in done.stdout
     assert "floods like a hub" in done.stdout, "all else is told as ever"
+    assert screen.returncode == 9, screen.stdout + screen.stderr
+    assert "lvs did not answer within" in screen.stderr
+    assert "beta" in screen.stdout, "guests are shown as ever"

@@ -439,3 +439,14 @@ def test_a_spec_that_may_not_be_read_is_exit_code_5(
     assert "root" in capsys.readouterr().err
     site.line("show", "web")
     assert "can't be read" in capsys.readouterr().err
+
+
+def test_a_file_that_nobody_gets_in_time_ends_status_with_its_name(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def hang(_facts: Facts) -> Facts:
+        raise TimeoutError(110, "no answer within 20 s", "/srv/debian.raw")
+
+    site.change = hang
+    assert site.line("status") == 5
+    assert "/srv/debian.raw: no answer within 20 s" in capsys.readouterr().err

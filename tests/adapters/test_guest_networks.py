@@ -92,9 +92,10 @@ def test_what_cloud_init_has_written_does_not_work_against_it(renderer: Renderer
     ]
     assert found
     gone: list[str] = []
+    new = [file.path for file in network_files(renderer, BOTH)]
     for directory in directories(renderer):
         names = [path.rpartition("/")[2] for path in found if path.startswith(f"{directory}/")]
-        gone += in_the_way(directory, names)
+        gone += in_the_way(directory, names, new)
     left = [path for path in found if path not in gone]
     # ifupdown's own file names no other one any more; the rest names no interface's addresses.
     harmless = ("/etc/udev/rules.d/", "/etc/network/interfaces.d/")

@@ -135,7 +135,7 @@ def parse_inside(text: str) -> Inside:
     disk = next((one for one in systems if one.name == _DISK), Filesystem(name=_DISK))
     root = root_of(systems) or Filesystem(name="")
     table = _first(disk, "table")
-    partitions = _partitions(disk)
+    partitions = _partitions(disk, table)
     sector = _first(disk, "boot-sector").split()
     code = len(sector) == 512 and sector[510:] == ["55", "aa"] and set(sector[:440]) != {"00"}
     ways = any(one.type == _BIOS_BOOT for one in partitions)
@@ -164,17 +164,23 @@ def _printable(text: str, limit: int = 80) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)[:limit]
 
 
-def _partitions(disk: Filesystem) -> tuple[Partition, ...]:
+def _partitions(disk: Filesystem, table: str) -> tuple[Partition, ...]:
     text = "\n".join(disk.answers.get("partitions", []))
     found = re.findall(r"part_num: ([0-9]{1,3})\n(?:.*\n)*?.*part_size: ([0-9]{1,18})", text)
     return tuple(
         Partition(
             number=int(number),
             size=Size(int(size)),
-            type=_printable(_first(disk, f"type-{number}").lower(), 36),
+            type=_type(disk.answers.get(f"type-{number}", []), table),
         )
         for number, size in found[:_MOST]
     )
+
+
+def _type(answers: list[str], table: str) -> str:
+    """Return a partition's type; of an MBR, libguestfs 1.48 tells sgdisk's idea of a GUID too."""
+    fit = [one for one in answers if table != "msdos" or one.startswith("0x")]
+    return _printable(fit[0].strip().lower(), 36) if fit else ""
 
 
 def _devices(disk: Filesystem) -> tuple[tuple[str, str], ...]:

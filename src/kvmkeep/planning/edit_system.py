@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 
 from kvmkeep.model.inside import Renderer
@@ -23,6 +24,7 @@ _GRUB = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg")
 _HOST_KEY = re.compile(r"ssh_host_[a-z0-9]+_key")
 _GETTY = "serial-getty@.service"
 _UNITS = ("/usr/lib/systemd/system", "/lib/systemd/system")
+_SYSTEMD = ("/usr/lib/systemd", "/lib/systemd")
 _WANTS = "/etc/systemd/system/getty.target.wants"
 
 
@@ -71,7 +73,9 @@ def set_serial_console(editing: Editing) -> None:
 def _grub_cfg(editing: Editing, path: str) -> bool:
     """Change GRUB's configuration; return whether it names kernels."""
     old = editing.seen(path)
-    custom = f"{path.removesuffix('grub.cfg')}custom.cfg"
+    folder = posixpath.dirname(path)
+    custom = f"{folder}/custom.cfg"
+    editing.seen(folder)
     editing.seen(custom)
     if old.kind != "file" or not old.text:
         return False
@@ -109,18 +113,27 @@ def set_network(editing: Editing, nics: tuple[Nic, ...]) -> None:
 
 
 def _network_of(editing: Editing, renderer: Renderer, nics: tuple[Nic, ...]) -> None:
-    for file in network_files(renderer, nics):
-        if file.path != RESOLV_CONF or _writes_resolv_conf(editing):
+    files = network_files(renderer, nics)
+    for file in files:
+        if file.path != RESOLV_CONF or _writes_resolv_conf(editing, renderer):
             editing.put(file.path, file.content.encode(), file.mode)
+    new = {file.path for file in files}
     for directory in directories(renderer):
-        for path in in_the_way(directory, editing.names(directory)):
+        for path in in_the_way(directory, editing.names(directory), new):
             editing.keep(path, move=True)
 
 
-def _writes_resolv_conf(editing: Editing) -> bool:
-    """Whether nothing else cares for resolv.conf: resolvconf(8), or whoever made a link of it."""
+def _writes_resolv_conf(editing: Editing, renderer: Renderer) -> bool:
+    """Whether nothing else cares for resolv.conf: resolvconf(8), or whoever made a link of it.
+
+    systemd.network(5), `DNS=`: networkd itself only hands them on to systemd-resolved, which many
+    systems don't have. Where it is, it makes the file at boot if there is none.
+    """
     programs = [editing.seen(path).kind for path in ("/sbin/resolvconf", "/usr/sbin/resolvconf")]
-    return not any(programs) and editing.seen(RESOLV_CONF).kind in {"", "file"}
+    resolved = [editing.seen(f"{path}/systemd-resolved").kind for path in _SYSTEMD]
+    kind = editing.seen(RESOLV_CONF).kind
+    made = renderer is not Renderer.IFUPDOWN and any(resolved)
+    return not any(programs) and (kind == "file" or (kind == "" and not made))
 
 
 def set_cloud_init(editing: Editing, *, on: bool | None, datasources: tuple[str, ...]) -> None:

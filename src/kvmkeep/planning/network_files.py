@@ -6,8 +6,9 @@ Pure text from addresses: for a change of a disk that is off, and for whoever el
 from __future__ import annotations
 
 import json
+import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import assert_never
 
 from msgspec import Struct
@@ -27,6 +28,7 @@ _MARK = "# Written by kvmkeep. What was here before lies in /var/lib/kvmkeep-old
 _NAMESPACE = uuid.UUID("5f0b5c5e-2f0c-5d0e-9c0d-6b766d6b6570")
 _ETHERNET = "/e*"
 _NOBODY = "kvmkeep-none"
+_OWN = re.compile(r"(?:05-)?kvmkeep[0-9]+\.(?:nmconnection|network)")
 _NAMES = f"""\
 #!/bin/sh
 # For interfaces(5): print the name of the stanza of an interface, found by its MAC address.
@@ -52,14 +54,15 @@ def network_files(renderer: Renderer, nics: tuple[Nic, ...]) -> tuple[NetworkFil
     """Return the files that set up all of `nics`."""
     match renderer:
         case Renderer.NETPLAN:
-            return (_netplan(nics),)
+            return (_netplan(nics), *_resolv_conf(nics))
         case Renderer.NETWORK_MANAGER:
             return tuple(_keyfile(number, nic) for number, nic in enumerate(nics))
         case Renderer.NETWORKD:
-            return tuple(_networkd(number, nic) for number, nic in enumerate(nics))
+            files = (_networkd(number, nic) for number, nic in enumerate(nics))
+            return (*files, *_resolv_conf(nics))
         case Renderer.IFCFG:
-            files = (_ifcfg(number, nic) for number, nic in enumerate(nics))
-            return tuple(file for some in files for file in some)
+            some = (_ifcfg(number, nic) for number, nic in enumerate(nics))
+            return tuple(file for files in some for file in files)
         case Renderer.IFUPDOWN:
             names = NetworkFile(path=NAMES_SCRIPT, content=_NAMES, mode=0o755)
             return (names, _interfaces(nics), *_resolv_conf(nics))
@@ -84,23 +87,23 @@ def directories(renderer: Renderer) -> tuple[str, ...]:
             assert_never(renderer)
 
 
-def in_the_way(directory: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Return the files of a directory that would work against the new ones, by their names.
+def in_the_way(directory: str, names: Iterable[str], new: Collection[str]) -> tuple[str, ...]:
+    """Return the files of a directory that would work against the `new` ones, by their names.
 
     netplan(5) merges all its files, and legacy scripts start each `ifcfg-*`. Of the others only
     those of cloud-init go: networkd takes the first file that fits, and ours is the first;
-    NetworkManager takes the profile of the highest priority.
+    NetworkManager takes the profile of the highest priority. Ours go as well, of an interface that
+    had another number before or is not named any more.
     """
     found: list[str] = []
     for name in sorted(names):
-        own = "kvmkeep" in name
         if directory == NETPLAN_DIR:
             gone = name.endswith(".yaml")
         elif directory == IFCFG_DIR:
             gone = name.startswith(("ifcfg-", "route-", "route6-")) and name != "ifcfg-lo"
         else:
-            gone = "cloud-init" in name
-        if gone and not own:
+            gone = "cloud-init" in name or _OWN.fullmatch(name) is not None
+        if gone and f"{directory}/{name}" not in new:
             found.append(f"{directory}/{name}")
     return tuple(found)
 
@@ -260,7 +263,7 @@ def _stanzas(name: str, nic: Nic) -> list[str]:
 
 
 def _resolv_conf(nics: tuple[Nic, ...]) -> tuple[NetworkFile, ...]:
-    """Return what knows the name servers where no resolvconf(8) cares for them."""
+    """Return what knows the name servers where no other program cares for them."""
     servers = dict.fromkeys(str(one) for nic in nics for one in nic.dns if nic.addresses)
     if not servers:
         return ()

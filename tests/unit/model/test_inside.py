@@ -78,6 +78,15 @@ def test_bios_needs_code_and_on_gpt_its_own_partition(
     assert found.table == (table if table != "loop" else "")
 
 
+def test_a_partition_of_an_mbr_has_its_byte_for_a_type() -> None:
+    # libguestfs 1.48.6 of Debian 12 answers both questions: sgdisk makes a GPT of it for itself.
+    both = "0FC63DAF-8483-4772-8E79-3D69D8477DE4\n0x83"
+    disk = {"table": "msdos", "partitions": partitions((1, 512)), "type-1": both}
+    assert parse_inside(answer(disk, {})).partitions[0].type == "0x83"
+    (gpt,) = parse_inside(answer(disk | {"table": "gpt"}, {})).partitions
+    assert gpt.type == "0fc63daf-8483-4772-8e79-3d69d8477de4"
+
+
 def test_a_boot_file_for_uefi_is_of_no_use_without_a_partition_for_it() -> None:
     efi = ("@kvmkeep filesystem /dev/sda2", "@kvmkeep efi", "true")
     assert not parse_inside(answer({"partitions": partitions((2, 512))}, {}, *efi)).uefi

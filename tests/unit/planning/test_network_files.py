@@ -52,7 +52,9 @@ def texts(renderer: Renderer, *nics: object) -> dict[str, str]:
 
 
 def test_netplan() -> None:
-    (text,) = texts(Renderer.NETPLAN, *BOTH).values()
+    found = texts(Renderer.NETPLAN, *BOTH)
+    assert "nameserver 192.0.2.53\n" in found["/etc/resolv.conf"]
+    text = found["/etc/netplan/60-kvmkeep.yaml"]
     assert text == (
         "network:\n"
         "  version: 2\n"
@@ -73,9 +75,9 @@ def test_netplan() -> None:
     )
     mistakes = Mistakes()
     assert read_tree("x", text, mistakes) is not None
-    (text,) = texts(Renderer.NETPLAN, SIX).values()
+    text = texts(Renderer.NETPLAN, SIX)["/etc/netplan/60-kvmkeep.yaml"]
     assert '        - {to: "::/0", via: "2001:db8::1"}\n' in text
-    (file,) = network_files(Renderer.NETPLAN, BOTH)
+    file, _ = network_files(Renderer.NETPLAN, BOTH)
     assert (file.path, file.mode) == ("/etc/netplan/60-kvmkeep.yaml", 0o600)
 
 
@@ -196,19 +198,28 @@ def test_the_script_that_finds_an_interface_by_its_mac_address(tmp_path: Path) -
 
 def test_what_would_work_against_them_goes_and_ours_stays() -> None:
     def gone(renderer: Renderer, names: tuple[str, ...]) -> list[str]:
-        found = [in_the_way(directory, names) for directory in directories(renderer)]
+        found = [in_the_way(directory, names, new) for directory in directories(renderer)]
         return [path for some in found for path in some]
 
+    new = {
+        "/etc/netplan/60-kvmkeep.yaml", "/etc/sysconfig/network-scripts/ifcfg-kvmkeep0",
+        "/etc/systemd/network/05-kvmkeep0.network",
+    }  # fmt: skip
     names = (
         "60-kvmkeep.yaml", "50-cloud-init.yaml", "01-netcfg.yaml", "README", "ifcfg-lo",
         "ifcfg-eth0", "route-eth0", "cloud-init-eth0.nmconnection", "mine.nmconnection",
         "10-cloud-init-eth0.network", "20-mine.network", "ifcfg-kvmkeep0",
+        "05-kvmkeep0.network", "05-kvmkeep1.network", "my-kvmkeep.network",
     )  # fmt: skip
     assert gone(Renderer.NETPLAN, names) == [
         "/etc/netplan/01-netcfg.yaml", "/etc/netplan/50-cloud-init.yaml",
     ]  # fmt: skip
-    assert "/etc/systemd/network/10-cloud-init-eth0.network" in gone(Renderer.NETWORKD, names)
-    assert "/etc/systemd/network/20-mine.network" not in gone(Renderer.NETWORKD, names)
+    networkd = gone(Renderer.NETWORKD, names)
+    assert {"05-kvmkeep1.network", "10-cloud-init-eth0.network"} <= {
+        path.removeprefix("/etc/systemd/network/") for path in networkd
+    }
+    for name in ("20-mine.network", "05-kvmkeep0.network", "my-kvmkeep.network"):
+        assert f"/etc/systemd/network/{name}" not in networkd
     assert gone(Renderer.IFCFG, names) == [
         "/etc/sysconfig/network-scripts/ifcfg-eth0", "/etc/sysconfig/network-scripts/route-eth0",
     ]  # fmt: skip

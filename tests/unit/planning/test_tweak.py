@@ -211,6 +211,43 @@ def test_a_guest_without_systemd_and_one_without_a_known_boot_loader() -> None:
     assert "no configuration of a boot loader" in off.refusals(Tweak(serial_console=True))[0]
 
 
+def test_one_look_is_enough_where_grub_reads_a_file_of_the_sites() -> None:
+    off = Off()
+    off.tree.put("/boot/grub/grub.cfg", "linux /vmlinuz\nif [ -f $prefix/custom.cfg ]; then\n")
+    off.tree.put("/etc/default/grub", "GRUB_TIMEOUT=5\n")
+    assert len(off.tweak(ALL)) == 2
+    assert "serial" in off.tree.text("/boot/grub/custom.cfg")
+
+
+def test_an_interface_that_is_not_named_any_more_takes_its_profile_with_it() -> None:
+    off = Off()
+    first = replace(nic("web"), mac=Mac("52:54:00:aa:bb:01"))
+    off.tweak(Tweak(nics=(first, nic("web"))))
+    later = replace(CHANGE, asked="20261123T081034Z")
+    off.tweak(Tweak(nics=(nic("web"),)), later)
+    folder = "/etc/NetworkManager/system-connections"
+    assert off.tree.below(folder)[1:] == [f"{folder}/kvmkeep0.nmconnection"]
+    assert nic("web").mac.upper() in off.tree.text(f"{folder}/kvmkeep0.nmconnection")
+
+
+@pytest.mark.parametrize("renderer", ["netplan", "networkd"])
+@pytest.mark.parametrize("resolved", [True, False])
+def test_networkd_alone_leaves_name_servers_to_others(renderer: str, *, resolved: bool) -> None:
+    off = Off()
+    del off.tree.inodes["/usr/sbin/NetworkManager"]
+    if renderer == "netplan":
+        off.tree.put("/usr/sbin/netplan")
+    unit = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
+    off.tree.put(unit)
+    if resolved:
+        off.tree.put("/usr/lib/systemd/systemd-resolved")
+    (server,) = nic("web").dns
+    off.tweak(Tweak(nics=(nic("web"),)))
+    assert ("/etc/resolv.conf" in off.tree.inodes) is not resolved
+    if not resolved:
+        assert f"nameserver {server}\n" in off.tree.text("/etc/resolv.conf")
+
+
 @pytest.mark.parametrize("resolvconf", [True, False])
 def test_ifupdown_gets_its_one_file_and_name_servers(*, resolvconf: bool) -> None:
     off = Off()

@@ -129,6 +129,7 @@ class FakeProof:
         at = argv.index("-i")
         disks, (verb, *paths, target) = argv[3:at:2], argv[at + 1 :]
         assert verb == "copy-out"
+        assert paths, "guestfish: copy-out takes files and a directory"
         if not all(self.host.read(disk) is not None for disk in disks):
             return 1, "No such file or directory"
         for one in paths:

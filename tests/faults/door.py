@@ -279,6 +279,7 @@ def is_tearable(action: Command | WriteFile) -> bool:
         or "--rw" in action.argv
         or action.argv[0] == "lvcreate"
         or bool(action.stdout_to)
+        or "receive" in action.argv
         or "connection up" in words
     )
 
@@ -309,6 +310,16 @@ def half_sent(host: FakeHost, command: Command) -> None:
         del host.files[path]
 
 
+def half_received(host: FakeHost, target: str) -> None:
+    """Let a disk be brought back in part: to an LV, or to a new file."""
+    volume = host.lvm.at(target)
+    if volume is None:
+        host.put(target, b"to", 0o600)
+    else:
+        volume.holds, volume.instance = b"torn", ""
+        volume.overwrite(0, 8192)
+
+
 def half_run(host: FakeHost, command: Command) -> None:  # noqa: C901 - one case for each program
     """Let a command have a part of its effect, as it may be when it is killed."""
     command = bare(command)
@@ -334,6 +345,8 @@ def half_run(host: FakeHost, command: Command) -> None:  # noqa: C901 - one case
                 volume.active = False
             elif volume is not None:
                 volume.active, volume.stale = False, [(0, volume.size)]
+        case "/usr/bin/kvmkeep" if argv[1:3] == ("blocks", "receive"):
+            half_received(host, argv[3])
         case "nice":
             half_sent(host, command)
         case "nmcli" if "up" in argv:

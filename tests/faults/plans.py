@@ -31,7 +31,7 @@ from kvmkeep.model.facts import Contents, Facts
 from kvmkeep.model.fittings import parse_fittings
 from kvmkeep.model.host_units import GUESTS, LISTENERS, TIMER, TIMERS
 from kvmkeep.model.inside import parse_inside
-from kvmkeep.model.names import console_log, disk_path
+from kvmkeep.model.names import COPY_DIR, FETCH_DIR, console_log, disk_path
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.snapshot import Level
 from kvmkeep.model.spec import (
@@ -50,6 +50,8 @@ from kvmkeep.model.spec import (
 from kvmkeep.model.tweak import Tweak
 from kvmkeep.model.units import GuestName, Label, Mac, Size
 from kvmkeep.planning.autostart import plan_autostart
+from kvmkeep.planning.backup_copy_out import plan_copy_out_of
+from kvmkeep.planning.backup_file import DiskToFile, plan_to_file
 from kvmkeep.planning.backup_forget import Forgetting, plan_forget
 from kvmkeep.planning.backup_restore import Restoring as BringingBack
 from kvmkeep.planning.backup_restore import plan_restore as plan_bring_back
@@ -126,6 +128,8 @@ class Case:
     """Whether nothing wears our marks in the end."""
     proven: bool = False
     """Whether there is a good verdict on web's backup."""
+    brought: tuple[tuple[str, bytes], ...] = ()
+    """Files that the run is for, with their contents."""
     restored: bool = False
     """Whether disks lie in the trash, and the guest goes on with others."""
 
@@ -667,6 +671,52 @@ def restoring_a_backup() -> Case:
     )  # fmt: skip
 
 
+def restoring_a_disk_to_a_file() -> Case:
+    host, site, subject = site_with_backup(a_host())
+    wish = DiskToFile(subject=subject, disk="data", path="/srv/x/data.raw")
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        return plan_to_file(spec, facts, wish, there=host.look(wish.path) is not None)
+
+    return Case(host=host, spec=site, planner=planner, brought=((wish.path, b"data"),))
+
+
+def restoring_a_backup_as_a_new_guest() -> Case:
+    host, site, subject = site_with_backup(a_host())
+    (web,) = site.guests
+    for number, disk in enumerate(web.volumes):
+        path = f"/web/{disk.name}.raw"
+        host.proof.repository.objects[f"0{number}" * 32][path] = host.lvm.volumes[disk.lv].holds
+    host.proof.repository.instances["/web/root.raw"] = web.uuid
+    copy = guest("copy", data=GIB, nics=(nic("copy", addresses=(ip_interface("10.223.0.99/24"),)),))
+    file = f"{FOLDER}/copy.yaml"
+    wish = Cloning(
+        source=web.name, clone=copy, file=file, content=b"image: debian\n",
+        wanted=Wanted(moment=MOMENT, backup=subject),
+    )  # fmt: skip
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        return plan_clone(spec if file in host.files else site, facts, wish)
+
+    return Case(host=host, spec=replace(site, guests=(copy, web)), planner=planner)
+
+
+def copying_out_of_a_backup() -> Case:
+    host, site, subject = site_with_backup(a_host())
+    wish = CopyOut(guest="web", paths=("/etc/fstab", "/a b"), directory="/srv/x", largest=Size(1))
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        there = replace(wish, there=host.names("/srv/x"))
+        return plan_copy_out_of(spec, facts, subject, there)
+
+    tree = "/run/kvmkeep/copy/web/repository/ids"
+    of = f"{tree}/{'00' * 32}/web/root.raw"
+    brought = tuple((f"/srv/x/{name}", f"{of} {path}".encode()) for name, path in (
+        ("fstab", "/etc/fstab"), ("a b", "/a b"),
+    ))  # fmt: skip
+    return Case(host=host, spec=site, planner=planner, brought=brought)
+
+
 def copying_out_of_a_running_guest() -> Case:
     return copying_out(running=True)
 
@@ -1073,6 +1123,7 @@ PLANS = (
     deleting_a_set, deleting_expired_sets, extending_snapshots_that_fill,
     reverting_a_running_guest, reverting_and_keeping_what_was, renaming,
     proving_a_backup_after_a_killed_proof, looking_after_a_killed_proof, restoring_a_backup,
+    restoring_a_disk_to_a_file, restoring_a_backup_as_a_new_guest, copying_out_of_a_backup,
     inspecting_a_running_guest, copying_out_of_a_running_guest, copying_out_of_a_guest_that_is_off,
     cloning_a_running_guest, cloning_a_guest_that_is_off, cloning_a_set,
     tweaking_a_guest, tweaking_addresses, tweaking_a_copy_of_an_image, copying_in,
@@ -1249,9 +1300,8 @@ def in_service(host: FakeHost, case: Case) -> None:
     for volume in ours(host):
         assert not [tag for tag in volume.tags if "held" in tag or "start" in tag], volume.tags
     assert host.systemd.timers == {}, "a guard was left"
-    leftovers = [path for path in host.files if path.endswith(".part") or "/seed/" in path]
-    assert leftovers == []
-    assert not [path for path in host.files if "/.kvmkeep" in path]
+    nothing_lies_about(host)
+    assert [(path, host.read(path)) for path, _ in case.brought] == [*case.brought]
     assert host.nm._saved == {}, "a checkpoint was left open"
     proofs_are_over(host, case)
     undo = [path for path in host.files if "network-undo" in path]
@@ -1285,6 +1335,12 @@ def in_service(host: FakeHost, case: Case) -> None:
             "bridge", wanted.ageing_time, wanted.stp,
         )  # fmt: skip
         assert host.nm.links[wanted.vlan_interface].master == wanted.bridge
+
+
+def nothing_lies_about(host: FakeHost) -> None:
+    """Demand that there is nothing of what a run needs only while it runs."""
+    words = (".part", "/seed/", "/.kvmkeep", f"{COPY_DIR}/", f"{FETCH_DIR}/")
+    assert [path for path in (*host.files, *host.mounts) if any(one in path for one in words)] == []
 
 
 def proofs_are_over(host: FakeHost, case: Case) -> None:

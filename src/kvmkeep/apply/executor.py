@@ -122,7 +122,7 @@ def _ended(hands: Hands, step: Step, failure: Failure | None) -> Failure | None:
             if not result.ok:
                 failed = failure_of(command, result)
                 if failure is None:
-                    return failed
+                    return replace(failed, left=Left.DONE if step.placing else failed.left)
                 left = Left.HALF if step.placing else failure.left
                 text = f"Then this failed as well: {failed.doing}."
                 return replace(failure, aftermath=text, left=left)

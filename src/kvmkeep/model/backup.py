@@ -219,15 +219,19 @@ class Upkeep(Struct, frozen=True, kw_only=True):
 class BackupFacts(Struct, frozen=True, kw_only=True):
     """Repositories, as far as they were asked for, and what lies ready on this host.
 
-    `secrets` are the files that the spec's repositories are opened with. `running` when another run
-    is sending backups just now, `proving` when one proves a backup. `last`, `proofs` and `upkeep`
-    are what is remembered here; of the proofs, all where a repository was asked for, and else the
-    one of each guest's last backup that was tried.
+    `secrets` are the files that the spec's repositories are opened with. `shown` are the guests for
+    which a repository is seen as files to copy something out, `fetched` the guests and files that
+    disks are brought back to: who holds the host's lock knows that these runs are dead. `running`
+    when another run is sending backups just now, `proving` when one proves a backup. `last`,
+    `proofs` and `upkeep` are what is remembered here; of the proofs, all where a repository was
+    asked for, and else the one of each guest's last backup that was tried.
     """
 
     repositories: tuple[RepositoryFacts, ...] = ()
     secrets: tuple[SecretFile, ...] = ()
     staged: tuple[StagedSet, ...] = ()
+    shown: tuple[str, ...] = ()
+    fetched: tuple[str, ...] = ()
     running: bool = False
     proving: bool = False
     last: tuple[LastBackup, ...] = ()

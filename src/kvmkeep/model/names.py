@@ -120,6 +120,7 @@ FITTINGS_DIR = RUN_DIR + "/fittings"
 LOCK_FILE = RUN_DIR + "/lock"
 BACKUP_LOCK = RUN_DIR + "/backup.lock"
 """Held as long as a run makes backups: what it has of them is no leftover."""
+COPY_DIR, FETCH_DIR = RUN_DIR + "/copy", RUN_DIR + "/restore"
 PROOF_LOCK = RUN_DIR + "/proof.lock"
 """Held as long as a run proves a backup: other verbs go on beside it, another proof does not."""
 CONSOLE_DIR = "/var/log/libvirt/qemu"
@@ -207,6 +208,16 @@ def stamped_time(stamp: str) -> datetime | None:
 def seed_path(guest: GuestName) -> str:
     """Return where a guest's seed lies until its first boot is done."""
     return f"{SEED_DIR}/{guest}.iso"
+
+
+def copy_dir(guest: str) -> str:
+    """Return where a repository is seen as files while something of a guest is copied out."""
+    return f"{COPY_DIR}/{guest}"
+
+
+def fetch_dir(name: str) -> str:
+    """Return where lists of blocks lie while disks are brought back to a guest or a file."""
+    return f"{FETCH_DIR}/{name}"
 
 
 def staging_dir(guest: str, moment: str) -> str:

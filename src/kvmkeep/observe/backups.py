@@ -8,7 +8,14 @@ import msgspec
 
 from kvmkeep.host.repositories import look
 from kvmkeep.model.backup import BackupFacts, SentDisk, StagedSet, done_name, parse_moment
-from kvmkeep.model.names import BACKUP_DIR, BACKUP_LOCK, PROOF_LOCK, staging_dir
+from kvmkeep.model.names import (
+    BACKUP_DIR,
+    BACKUP_LOCK,
+    COPY_DIR,
+    FETCH_DIR,
+    PROOF_LOCK,
+    staging_dir,
+)
 from kvmkeep.model.spec import Spec
 from kvmkeep.observe.backup_care import last_backups, proofs, upkeep
 from kvmkeep.observe.notebook import Notebook
@@ -32,6 +39,8 @@ def observe_backups(
         last=tuple(last_backups(notebook)),
         proofs=tuple(proofs(notebook, all_of_them=bool(asked))),
         upkeep=tuple(upkeep(notebook, asked)),
+        shown=notebook.names(COPY_DIR),
+        fetched=notebook.names(FETCH_DIR),
         running=notebook.ask(BACKUP_LOCK, lambda door: door.locked(BACKUP_LOCK), default=False),
         proving=notebook.ask(PROOF_LOCK, lambda door: door.locked(PROOF_LOCK), default=False),
     )

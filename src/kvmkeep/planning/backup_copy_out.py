@@ -9,14 +9,14 @@ from __future__ import annotations
 import posixpath
 
 from kvmkeep.model.facts import Facts
-from kvmkeep.model.names import RUN_DIR
 from kvmkeep.model.plan import Noun, Plan, Step
 from kvmkeep.model.spec import Spec
 from kvmkeep.planning import guards
 from kvmkeep.planning.backup_fetch import Subject
-from kvmkeep.planning.copy_out import WORK, CopyOut, copies, tidy
+from kvmkeep.planning.backup_strays import shown_for_copy, stray_steps
+from kvmkeep.planning.copy_out import WORK, CopyOut, copies, tidy, tidy_step
 from kvmkeep.planning.engine import driver
-from kvmkeep.planning.repository_files import Shown, engine_refusals, hide, show
+from kvmkeep.planning.repository_files import engine_refusals, hide, show
 from kvmkeep.planning.scene import make_scene
 from kvmkeep.planning.secret_files import secret_refusals
 
@@ -25,20 +25,18 @@ def plan_copy_out_of(spec: Spec, facts: Facts, subject: Subject, wish: CopyOut) 
     """Plan to copy what is not there yet."""
     scene = make_scene(spec, facts, ())
     missing = tuple(path for path in wish.paths if posixpath.basename(path) not in wish.there)
-    if not missing and WORK not in wish.there:
-        return Plan()
-    words = driver(subject.repository, facts.units.program or "kvmkeep")
     entry = subject.entry
-    shown = Shown(
-        unit=f"kvmkeep-copy-{entry.guest}.service",
-        above=f"{RUN_DIR}/copy/{entry.guest}",
-        group=0,
-    )
+    name = f"backup {entry.guest}@{entry.moment}"
+    if not missing:
+        left = (tidy_step(name, wish),) if WORK in wish.there else ()
+        return Plan(steps=(*left, *stray_steps(facts)))
+    words = driver(subject.repository, facts.units.program or "kvmkeep")
+    shown = shown_for_copy(entry.guest)
     disks = tuple(words.mounted(shown.tree, one.object, one.path) for one in subject.manifest.disks)
     work = f"{wish.directory}/{WORK}"
     step = Step(
         noun=Noun.STORAGE,
-        subject=f"backup {entry.guest}@{entry.moment}",
+        subject=name,
         what=f"copy {', '.join(missing)} to {wish.directory}",
         why="you asked for it",
         actions=(*hide(shown), *show(shown, words), *copies(wish, missing, disks)),

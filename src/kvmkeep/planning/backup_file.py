@@ -8,12 +8,13 @@ from msgspec import Struct
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Facts
-from kvmkeep.model.names import RUN_DIR
+from kvmkeep.model.names import fetch_dir
 from kvmkeep.model.plan import Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.store import part_path
 from kvmkeep.planning import guards
 from kvmkeep.planning.backup_fetch import Subject, fetched
+from kvmkeep.planning.backup_strays import stray_steps
 from kvmkeep.planning.scene import make_scene
 from kvmkeep.planning.secret_files import secret_refusals
 
@@ -29,7 +30,7 @@ class DiskToFile(Struct, frozen=True, kw_only=True):
 def plan_to_file(spec: Spec, facts: Facts, wish: DiskToFile, *, there: bool) -> Plan:
     """Plan to write the file; one that is `there` was written by this run."""
     if there:
-        return Plan()
+        return Plan(steps=stray_steps(facts))
     scene = make_scene(spec, facts, ())
     entry = wish.subject.entry
     subject = f"backup {entry.guest}@{entry.moment}"
@@ -39,7 +40,7 @@ def plan_to_file(spec: Spec, facts: Facts, wish: DiskToFile, *, there: bool) -> 
         reason = f"it has no disk {wish.disk}"
         return Plan(refusals=(Refusal(subject=subject, reason=reason, hint=f"it has {known}"),))
     part = part_path(wish.path)
-    folder = f"{RUN_DIR}/restore/{posixpath.basename(wish.path)}"
+    folder = fetch_dir(posixpath.basename(wish.path))
     program = facts.units.program or "kvmkeep"
     move = ("mv", "--no-target-directory", "--", part, wish.path)
     step = Step(

@@ -17,11 +17,11 @@ from kvmkeep.model.backup import DiskRecord
 from kvmkeep.model.command import Action, Command
 from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.names import (
-    RUN_DIR,
     STATE_FILLING,
     TAG_DISK,
     TAG_RESTORE,
     TAG_TRASH,
+    fetch_dir,
     second_stamp,
     utc_stamp,
 )
@@ -74,7 +74,7 @@ class _Work(Struct, frozen=True, kw_only=True):
     @property
     def folder(self) -> str:
         """Where block lists and the definition lie meanwhile."""
-        return f"{RUN_DIR}/restore/{self.guest.name}"
+        return fetch_dir(self.guest.name)
 
     @property
     def program(self) -> str:

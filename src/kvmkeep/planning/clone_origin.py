@@ -7,7 +7,7 @@ from msgspec import Struct
 from kvmkeep.model.command import Command
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import Facts, Volume
-from kvmkeep.model.names import RUN_DIR, TAG_FOR, TAG_OURS, TAG_SET, lv_path, second_stamp
+from kvmkeep.model.names import TAG_FOR, TAG_OURS, TAG_SET, fetch_dir, lv_path, second_stamp
 from kvmkeep.model.plan import Note, Refusal, Step
 from kvmkeep.model.snapshot import Level
 from kvmkeep.model.spec import Guest, LvDisk
@@ -84,7 +84,7 @@ def _from_backup(scene: Scene, copies: Copies, subject: Subject) -> Origin:
     name = f"{subject.entry.guest}@{subject.entry.moment}"
     found: list[str] = []
     fills: list[tuple[Size, tuple[Command, ...]]] = []
-    folder = f"{RUN_DIR}/restore/{copies.clone.name}"
+    folder = fetch_dir(copies.clone.name)
     program = scene.facts.units.program or "kvmkeep"
     for disk, new in copies.pairs:
         record = records.get(disk.name)

@@ -44,7 +44,7 @@ def plan_copy_out(spec: Spec, facts: Facts, wish: CopyOut) -> Plan:
     if missing and not refusals:
         steps = (*steps, _copy_step(scene, guest, wish, missing))
     elif WORK in wish.there:
-        steps = (*steps, _tidy_step(guest, wish))
+        steps = (*steps, tidy_step(f"guest {guest.name}", wish))
     return Plan(
         steps=steps,
         refusals=(*guards.unseen(scene), *guards.missing_tools(scene, steps), *refusals),
@@ -98,10 +98,11 @@ def copies(wish: CopyOut, paths: tuple[str, ...], disks: tuple[str, ...]) -> tup
     return tuple(actions)
 
 
-def _tidy_step(guest: Guest, wish: CopyOut) -> Step:
+def tidy_step(subject: str, wish: CopyOut) -> Step:
+    """Return what removes the place of a copy that had brought all out."""
     return Step(
         noun=Noun.STORAGE,
-        subject=f"guest {guest.name}",
+        subject=subject,
         what=f"remove {wish.directory}/{WORK}",
         why="a copy that was interrupted has left it",
         actions=(tidy(f"{wish.directory}/{WORK}"),),

@@ -20,6 +20,7 @@ from kvmkeep.model.plan import Note, Noun, Plan, Step
 from kvmkeep.model.spec import Guest, ReadyAgent, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
+from kvmkeep.planning.backup_strays import stray_steps
 from kvmkeep.planning.backup_take import leftovers
 from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.order import in_order
@@ -70,7 +71,7 @@ def plan_look_after(spec: Spec, facts: Facts) -> Plan:
     again = [guest for guest in dead if _may_again(care, guest, scene.domains[guest.name])]
     snapshots = Plan() if facts.problems else plan_watch(spec, facts, _SNAPSHOTS)
     # What may fail each time comes last.
-    left = () if facts.problems else (*leftovers(spec, facts), *killed_proofs(scene))
+    left = () if facts.problems else _of_the_killed(scene)
     steps = (*care.steps, *rising(scene, again, care.before), *snapshots.steps, *left)
     return Plan(
         steps=steps,
@@ -87,6 +88,12 @@ def plan_look_after(spec: Spec, facts: Facts) -> Plan:
         notes=(*care.notes, *guards.half_blind(scene, LIBVIRT, VOLUMES), *snapshots.notes),
         once=True,
     )
+
+
+def _of_the_killed(scene: Scene) -> tuple[Step, ...]:
+    """Return what takes away what killed runs about backups have left."""
+    spec, facts = scene.spec, scene.facts
+    return (*leftovers(spec, facts), *killed_proofs(scene), *stray_steps(facts))
 
 
 def _stands_still(care: _Care, guest: Guest, domain: Domain) -> None:

@@ -87,6 +87,8 @@ def _state(report: Report, last: StepReport) -> str:
     its = _LEFT[_left(last)]
     if _left(last) is Left.NOTHING and last.failure is not None and last.failure.aftermath:
         its = "nothing of it was done but what always ends it"
+    if done == 0 and _left(last) is Left.DONE:
+        its = "it is done itself"
     after = "no more was planned" if left == 0 else f"the {left} after it were not begun"
     return f"{before}; {its}; {after}. Nothing was lost."
 

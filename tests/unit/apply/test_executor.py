@@ -408,7 +408,7 @@ PLACED = Plan(
         ("cp a work", Left.UNDONE),
         ("chmod work", Left.UNDONE),
         ("mv work b", Left.HALF),
-        ("rm work", Left.HALF),
+        ("rm work", Left.DONE),
     ],
 )
 def test_what_is_left_where_only_the_end_of_a_step_counts(failing: str, left: Left) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from fakes.host import FakeHost
+from msgspec.structs import replace
 
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
@@ -10,6 +11,7 @@ from kvmkeep.model.units import Size
 from kvmkeep.planning.backup_copy_out import plan_copy_out_of
 from kvmkeep.planning.backup_fetch import Subject
 from kvmkeep.planning.copy_out import CopyOut
+from kvmkeep.planning.look_after import plan_look_after
 from tests.unit.planning.build import GIB
 from tests.unit.planning.proven import site_with_backup
 from tests.unit.planning.rounds import StepError, carry_out, reach
@@ -52,6 +54,32 @@ def test_a_killed_copy_is_begun_anew() -> None:
     assert host.names("/root/back") == ("fstab", "shop")
     assert left(host) == []
     assert planner(host, subject)(site, host.facts(site)).empty
+
+
+@pytest.mark.parametrize("whose", ["the same once more", "the watch"])
+def test_what_one_left_that_was_killed_in_the_end_is_taken_away(whose: str) -> None:
+    host, site, subject = site_with_backup()
+    (step,) = planner(host, subject)(site, host.facts(site)).steps
+    carry_out(host, replace(step, finally_=()))
+    host.put("/run/kvmkeep/restore/root.raw/root.blocks", b"of another one")
+    assert "kvmkeep-copy-web.service" in left(host)
+    again = plan_look_after if whose == "the watch" else planner(host, subject)
+    steps = reach(host, site, again)
+    assert [one.what for one in steps] == [
+        "remove /run/kvmkeep/copy/web", "remove /run/kvmkeep/restore/root.raw",
+    ]  # fmt: skip
+    work = "/root/back/.kvmkeep-copy-out"
+    assert [one for one in left(host) if not one.startswith(work)] == []
+    assert not [path for path in host.files if path.startswith("/run/kvmkeep/")]
+
+
+def test_of_one_that_had_copied_all_only_its_place_is_removed() -> None:
+    host, site, subject = site_with_backup()
+    for name in ("fstab", "shop", ".kvmkeep-copy-out/more"):
+        host.put(f"/root/back/{name}", b"there")
+    (step,) = reach(host, site, planner(host, subject))
+    assert step.what == "remove /root/back/.kvmkeep-copy-out"
+    assert host.names("/root/back") == ("fstab", "shop")
 
 
 def test_what_can_not_be_read_leaves_nothing() -> None:

@@ -269,6 +269,11 @@ def test_what_is_left_of_the_step_is_said(left: Left, sentence: str, outcome: Ou
     assert "half done" not in text
 
 
+def test_a_first_step_that_is_done_is_not_done_as_well() -> None:
+    text = failed(failure(code=1, left=Left.DONE), done=0)
+    assert "No step was done before it; it is done itself; the 4" in text
+
+
 def test_a_run_without_a_journal_names_none() -> None:
     last = StepReport(step=PLAN.steps[0], outcome=Outcome.FAILED, seconds=0.0)
     assert "story" not in failure_text(Report(steps=(last,), total=1, journal=""), "start")

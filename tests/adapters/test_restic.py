@@ -149,12 +149,22 @@ def test_what_is_no_listing(told: str) -> None:
 
 
 def test_what_comes_out_can_be_printed() -> None:
-    odd = [{"id": "a\x1b", "time": "2026-11-27T13:09:56", "paths": [], "hostname": "\x07"}]
-    tags = ["kvmkeep", "guest=w\x1b[2J", "set=20261127T1240Z", "disk=\n"]
-    found = look(ended(stdout=json.dumps([{**odd[0], "tags": tags}]).encode()))
-    (one,) = found.fragments
-    assert one.guest.isprintable()
-    assert one.disks[0].object.isprintable()
+    odd = {"id": "a\x1b", "time": "2026-11-27T13:09:56", "paths": ["/x"], "hostname": "\x07"}
+    tags = ["kvmkeep", "manifest", "guest=w", "set=20261127T1240Z", "level=\x1b[2J"]
+    tags += ["identity=\x1b]0;x"]
+    found = look(ended(stdout=json.dumps([{**odd, "tags": tags}]).encode()))
+    (one,) = found.entries
+    assert all(text.isprintable() for text in (one.manifest, one.host, one.level, one.identity))
+
+
+def test_a_listing_without_end_or_ground_is_none() -> None:
+    whole = json.dumps([{"id": "a", "time": "2026-11-27T13:09:56", "paths": []}] * 9).encode()
+    deep = b'[{"id": "a", "x": ' + b"[" * 200_000
+    for told in (whole[:60] + b"\n[... left out ...]\n" + whole[-60:], deep):
+        found = look(ended(stdout=told))
+        assert found.state is RepositoryState.UNSEEN
+        assert "answered with something else" in found.said
+        assert len(found.said) < 500
 
 
 @given(st.binary(max_size=300))

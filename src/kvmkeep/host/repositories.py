@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kvmkeep.host import restic
 from kvmkeep.host.door import Door
-from kvmkeep.host.tools import decode
+from kvmkeep.host.tools import Unanswered, decode
 from kvmkeep.model.backup import (
     MANIFEST,
     BackupEntry,
@@ -15,6 +15,8 @@ from kvmkeep.model.backup import (
     RepositoryState,
     Stored,
 )
+from kvmkeep.model.backup_manifest import manifest_trouble
+from kvmkeep.model.facts import Problem
 
 
 def look(door: Door, repository: Repository, program: str) -> RepositoryFacts:
@@ -39,7 +41,12 @@ def manifest(door: Door, repository: Repository, program: str, entry: BackupEntr
     path = f"{entry.path}/{MANIFEST}"
     content = read(door, repository, program, one=entry.manifest, path=path)
     what = f"the manifest of {entry.guest}@{entry.moment}"
-    return decode(content.decode("utf-8", "replace"), Manifest, what, repository.engine)
+    found = decode(content.decode("utf-8", "replace"), Manifest, what, repository.engine)
+    trouble = manifest_trouble(found, entry)
+    if trouble:
+        hint = "nothing of it is used; who else can write to this repository?"
+        raise Unanswered(Problem(what=what, reason=trouble, hint=hint))
+    return found
 
 
 def stored(said: bytes) -> Stored | None:

@@ -66,7 +66,7 @@ def decode(text: str, form: type[T], what: str, program: str) -> T:
     """Parse a tool's JSON into our types; raise Unanswered where it is not what was asked for."""
     try:
         return msgspec.json.decode(text.encode("utf-8", "replace"), type=form, strict=False)
-    except msgspec.DecodeError as error:  # also of ValidationError
+    except (msgspec.DecodeError, RecursionError) as error:  # also of ValidationError
         reason = f"{program} answered with something else than the JSON expected: {error}"
         hint = "run it again; if it stays so, this version of the tool is not known yet"
         raise Unanswered(Problem(what=what, reason=clean(reason)[:400], hint=hint)) from error

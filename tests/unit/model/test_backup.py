@@ -118,6 +118,23 @@ def test_what_does_not_wear_our_tags_is_left_out(tags: tuple[str, ...]) -> None:
     assert listed("vault", (stored("x", "/x", *tags),)) == ((), ())
 
 
+@pytest.mark.parametrize("guest", ["../x", "w\x1b[2J", "W", "a" * 64, "-", "a/b"])
+def test_what_is_no_name_of_a_guest_is_left_out(guest: str) -> None:
+    disk = stored("d1", "/x", *disk_tags(guest, MOMENT, "root", Size(4096)))
+    assert listed("vault", (disk,)) == ((), ())
+
+
+@pytest.mark.parametrize("disk", ["../x", "..", "a/b", "\n", ""])
+def test_what_is_no_name_of_a_disk_is_left_out(disk: str) -> None:
+    odd = stored("d1", "/x", *disk_tags("web", MOMENT, disk, Size(4096)))
+    assert listed("vault", (odd,)) == ((), ())
+
+
+@pytest.mark.parametrize("path", ["", "x", "/x/../../etc", "/..", "/x/./y", "/x/", "/x\x1b"])
+def test_a_path_that_leads_elsewhere_is_left_out(path: str) -> None:
+    assert listed("vault", (replace(COMMIT, path=path), replace(DISK, path=path))) == ((), ())
+
+
 def test_a_size_that_is_none_counts_as_nothing() -> None:
     odd = stored("x", "/x", "kvmkeep", "guest=w", f"set={MOMENT}", "disk=root", "size=-5")
     assert listed("vault", (odd,))[1][0].disks[0].size == Size(0)

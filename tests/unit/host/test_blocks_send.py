@@ -161,14 +161,15 @@ def asked(*_):
     pathlib.Path(sys.argv[1]).touch()
     sys.exit(130)
 signal.signal(signal.SIGINT, asked)
+pathlib.Path(sys.argv[3]).touch()
 sys.stdin.buffer.read()
 pathlib.Path(sys.argv[2]).touch()
 """
-    asked, stored = tmp_path / "asked", tmp_path / "stored"
+    asked, stored, listens = tmp_path / "asked", tmp_path / "stored", tmp_path / "listens"
     argv = [
         sys.executable, "-m", "kvmkeep", "blocks", "send", str(tmp_path / "disk"),
         f"--blocks={tmp_path}/stage/root.blocks", f"--size={20 * BLOCK}", f"--rate={4 * BLOCK}",
-        "--", *engine(script, str(asked), str(stored)),
+        "--", *engine(script, str(asked), str(stored), str(listens)),
     ]  # fmt: skip
     with subprocess.Popen(
         argv,
@@ -178,6 +179,10 @@ pathlib.Path(sys.argv[2]).touch()
     ) as process:
         assert process.stdout is not None
         assert b" of " in process.stdout.readline()
+        limit = time.monotonic() + 30
+        while not listens.exists():  # until then, the signal would just end the engine
+            assert time.monotonic() < limit, "the engine did not begin within 30 s"
+            time.sleep(0.02)
         process.send_signal(number)
         _, said = process.communicate(timeout=30)
     assert process.returncode == 7

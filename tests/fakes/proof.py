@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from fakes.host import FakeHost
 
 
+CHECKED = "--blocks --sum --size"
+"""What a disk is compared with."""
+
+
 @dataclass
 class FakeRepository:
     """A repository of restic: objects with the files in them. `broken` are paths with bad data."""
@@ -149,7 +153,7 @@ class FakeProof:
 
     def _kvmkeep(self, argv: tuple[str, ...], stdin: bytes) -> tuple[int, str]:
         if argv[:2] == ("blocks", "verify"):
-            words = take_apart(argv[2:], values="--blocks --sum", needs="--blocks --sum")
+            words = take_apart(argv[2:], values=CHECKED, needs=CHECKED)
             (path,) = words.rest
             there = self.host.lvm.at(path) is not None or self.host.read(path) is not None
             if not there or self.host.read(words.one("--blocks")) is None:
@@ -163,7 +167,7 @@ class FakeProof:
 
     def _receive(self, argv: tuple[str, ...]) -> tuple[int, str]:
         """Write a disk to an LV that is not complete, or to a new file."""
-        words = take_apart(argv, values="--blocks --sum", needs="--blocks --sum")
+        words = take_apart(argv, values=CHECKED, needs=CHECKED)
         target, program, *engine = words.rest
         assert program == "restic"
         assert engine[3:5] == ["dump", "--"], engine

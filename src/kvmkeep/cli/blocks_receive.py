@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
 
 class Args(Struct, frozen=True, kw_only=True):
-    """Where to, by which list, and the program."""
+    """Where to, by which list, and the program; sizes in bytes, 0 where it is not known."""
 
     device: str
     blocks: str
     sum: str
+    size: int
     program: tuple[str, ...]
 
 
@@ -31,6 +32,9 @@ def add(parser: ArgumentParser) -> None:
         "--sum", metavar="SUM", default="", help="what the block list's own SHA-256 has to be"
     )
     parser.add_argument(
+        "--size", metavar="BYTES", type=int, default=0, help="how large the disk has to be"
+    )
+    parser.add_argument(
         "program", metavar="PROGRAM", nargs="+",
         help="what gives the data on its stdout, with its arguments, after --",
     )  # fmt: skip
@@ -41,7 +45,7 @@ def run(args: Args, ctx: Context) -> int:
     from kvmkeep.host.blocks_receive import Receiving, receive  # noqa: PLC0415
     from kvmkeep.host.blocks_verify import read_list  # noqa: PLC0415
 
-    blocks = read_list(args.blocks, args.sum)
+    blocks = read_list(args.blocks, args.sum, args.size)
     total = blocks.size.bytes
     receiving = Receiving(target=args.device, blocks=blocks, engine=args.program)
     receive(receiving, lambda done: ctx.streams.result(f"{done} of {total} bytes"))

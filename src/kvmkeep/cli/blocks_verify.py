@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 
 class Args(Struct, frozen=True, kw_only=True):
-    """Which disk or file, and which list."""
+    """Which disk or file, and which list; sizes in bytes, 0 where it is not known."""
 
     device: str
     blocks: str
     sum: str
+    size: int
 
 
 def add(parser: ArgumentParser) -> None:
@@ -29,13 +30,16 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--sum", metavar="SUM", default="", help="what the block list's own SHA-256 has to be"
     )
+    parser.add_argument(
+        "--size", metavar="BYTES", type=int, default=0, help="how large the disk has to be"
+    )
 
 
 def run(args: Args, ctx: Context) -> int:
     """Compare them, and tell how far it is; each difference is counted, the first are named."""
     from kvmkeep.host.blocks_verify import compare, read_list  # noqa: PLC0415
 
-    blocks = read_list(args.blocks, args.sum)
+    blocks = read_list(args.blocks, args.sum, args.size)
     total = blocks.size.bytes
     found = compare(
         args.device, blocks, lambda done: ctx.streams.result(f"{done} of {total} bytes")

@@ -34,8 +34,11 @@ class Differences(Struct, frozen=True, kw_only=True):
         )
 
 
-def read_list(path: str, sha256: str = "") -> BlockList:
-    """Return a block list; raises Unready where it is not whole, or not the one with this sum."""
+def read_list(path: str, sha256: str = "", size: int = 0) -> BlockList:
+    """Return a block list; raises Unready where it is not whole, or not the one that is meant.
+
+    That has this sum, and is of a disk of so many bytes; an empty sum and 0 stand for any.
+    """
     try:
         content = read_file(path, LONGEST)
     except OSError as error:
@@ -45,9 +48,12 @@ def read_list(path: str, sha256: str = "") -> BlockList:
     if sha256 and hashlib.sha256(content).hexdigest() != sha256:
         raise Unready(f"{path} is not the block list that was written at the backup")
     try:
-        return parse_blocks(content.decode("ascii", "replace"))
+        found = parse_blocks(content.decode("ascii", "replace"))
     except ValueError as error:
         raise Unready(f"{path}: {error}") from error
+    if size and found.size.bytes != size:
+        raise Unready(f"{path} is of a disk of {found.size.bytes} bytes instead of {size}")
+    return found
 
 
 def sum_of(block: bytes | memoryview) -> str:

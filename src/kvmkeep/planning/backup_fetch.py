@@ -35,7 +35,8 @@ def fetched(
     engine = driver(subject.repository, program)
     entry = subject.entry
     blocks = f"{folder}/{disk.blocks}"
-    checked = (f"--blocks={blocks}", f"--sum={disk.blocks_sha256}")
+    size = f"--size={disk.size.bytes}"
+    checked = (f"--blocks={blocks}", f"--sum={disk.blocks_sha256}", size)
     limit = long_enough(disk.size, _SLOW)
     return (
         engine.fetch(

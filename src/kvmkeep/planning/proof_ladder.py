@@ -135,6 +135,7 @@ def _data_step(climb: Climb) -> Step:
             (
                 climb.program, "blocks", "verify", parts.data(one.disk),
                 f"--blocks={parts.beside(one.blocks)}", f"--sum={one.blocks_sha256}",
+                f"--size={one.size.bytes}",
             ),
             f"compare disk {one.disk} with what was read at the backup",
             limit=int(long_enough(one.size)),

@@ -52,6 +52,18 @@ def test_what_is_the_same_is_the_same(disk: Path, capsys: pytest.CaptureFixture[
     assert verify(disk) == 0
 
 
+def test_a_list_of_a_shorter_disk_proves_nothing(
+    disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert verify(disk, f"--size={len(DATA)}") == 0
+    more, target = f"--size={len(DATA) + BLOCK}", tmp_path / "back.raw"
+    assert verify(disk, more) == 5
+    blocks = f"--blocks={disk.with_suffix('.blocks')}"
+    assert main(["blocks", "receive", str(target), blocks, more, "--", "cat", str(disk)]) == 5
+    assert capsys.readouterr().err.count(f"{len(DATA)} bytes instead of {len(DATA) + BLOCK}") == 2
+    assert not target.exists()
+
+
 @pytest.mark.parametrize("at", [0, BLOCK, BLOCK + 77, 3 * BLOCK - 1, len(DATA) - 1])
 def test_each_flipped_bit_is_found_and_its_block_named(
     at: int, disk: Path, capsys: pytest.CaptureFixture[str]

@@ -76,6 +76,8 @@ def _secrets(patient: Patient) -> Iterator[Finding]:
     seen = {file.path: file for file in patient.facts.backups.secrets}
     for repository in patient.spec.repositories:
         for file in (seen[path] for path in repository.secrets if path in seen):
+            if file.comes_and_goes:
+                continue
             for reason, hint in file.trouble:
                 yield Finding(
                     name="backup-secret",

@@ -6,6 +6,7 @@ import shlex
 
 from msgspec import Struct
 
+_CREDENTIALS = "/run/credentials/"
 _OTHERS = 0o077
 """The permissions of group and others (inode(7))."""
 
@@ -24,6 +25,14 @@ class SecretFile(Struct, frozen=True, kw_only=True):
     mode: int = 0
     blank: bool = False
     error: str = ""
+
+    @property
+    def comes_and_goes(self) -> bool:
+        """Whether it is a credential that is there only while a unit of systemd runs.
+
+        See systemd.exec(5), `LoadCredential=`.
+        """
+        return not self.kind and not self.error and self.path.startswith(_CREDENTIALS)
 
     @property
     def trouble(self) -> tuple[tuple[str, str], ...]:

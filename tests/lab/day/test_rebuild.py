@@ -51,7 +51,7 @@ def test_a_host_that_lost_everything_but_its_repository(the_lab: Lab, tmp_path: 
     # Killed while a disk is written, it goes on with the same line.
     line = f"kvmkeep backup rebuild {' '.join(URL)} --yes"
     new.must(f"cd / && (setsid {line} > /root/killed.log 2>&1 &)")
-    new.until("pgrep -f 'blocks receive'", limit=LONG, what="a disk is being written")
+    new.until("pgrep -f '[b]locks receive'", limit=LONG, what="a disk is being written")
     new.must("pkill -KILL -f '^/usr/bin/python3 -m kvmkeep backup rebuild'")
     done = new.kvmkeep("backup", "rebuild", *URL, "--yes", limit=LONG)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -104,7 +104,7 @@ def plan_for_guest(scene: Scene, guest: Guest, change: Change, work: Work) -> Pl
         assumes=_assumes(work, "its disk"),
     )  # fmt: skip
     then = tuple(replace(step, assumes=edit.assumes) for step in work.then)
-    return _plan(scene, subject, work, (look, edit, *then))
+    return _plan(scene, subject, work, (look, edit, *then), settled=then)
 
 
 def plan_for_image(scene: Scene, image: Image, change: Change, work: Work) -> Plan:
@@ -131,16 +131,22 @@ def plan_for_image(scene: Scene, image: Image, change: Change, work: Work) -> Pl
     convert = (
         "qemu-img", "convert", "-W", "-f", image.format, "-O", "raw", "--", usable.path, part,
     )  # fmt: skip
+    asked_for = f"write a copy of it to {change.output}"
+    unchanged = not work.editing.draft and not work.editing.lines
     edit = Step(
         noun=Noun.IMAGES,
         subject=subject,
-        what=f"write a copy of it to {change.output}, and change that: {work.says}",
+        what=(
+            f"{asked_for}: it is already as you want it"
+            if unchanged
+            else f"{asked_for}, and change that: {work.says}"
+        ),
         why=f"{work.why}; the image itself stays as it is",
         probe=same,
         actions=(
             _forget(change), _remove(part),
             Command(argv=convert, why="copy the image", timeout=HOUR),
-            same, *work.before, _edit(part, work),
+            same, *(() if unchanged else (*work.before, _edit(part, work))),
             Command(argv=("sync", "--", part), why="have it on the disks", timeout=HOUR),
             # link(2) fails where there is something; a renaming would replace it.
             Command(
@@ -151,11 +157,16 @@ def plan_for_image(scene: Scene, image: Image, change: Change, work: Work) -> Pl
         finally_=(_remove(part), *work.after),
         assumes=_assumes(work, "the image"),
     )  # fmt: skip
-    return _plan(scene, subject, work, (look, edit))
+    return _plan(scene, subject, work, (look, edit), settled=(edit,))
 
 
-def _plan(scene: Scene, subject: str, work: Work, steps: tuple[Step, ...]) -> Plan:
-    """Return the plan of a look, the change, and what is remembered of it."""
+def _plan(
+    scene: Scene, subject: str, work: Work, steps: tuple[Step, ...], *, settled: tuple[Step, ...]
+) -> Plan:
+    """Return the plan of a look, the change, and what is remembered of it.
+
+    `settled` is what is left to do where nothing in the disk is to be changed.
+    """
     editing = work.editing
     looked = not editing.draft
     refusals = tuple(
@@ -170,7 +181,7 @@ def _plan(scene: Scene, subject: str, work: Work, steps: tuple[Step, ...]) -> Pl
     elif refusals:
         steps_left = ()
     elif not editing.lines:
-        steps_left = steps[2:]
+        steps_left = settled
     else:
         steps_left = steps[1:]
     return Plan(

@@ -409,6 +409,20 @@ def test_an_image_stays_as_it_is_and_a_copy_is_changed() -> None:
     assert step.what == "remove /srv/out/new.raw.part"
 
 
+def test_an_image_that_is_already_as_it_is_to_be_is_copied_all_the_same() -> None:
+    off = Off()
+    tree = debian()
+    tree.put("/etc/hostname", "web\n")
+    tree.put("/etc/hosts", "127.0.1.1\tweb\n")
+    tree.put("/etc/cloud/cloud.cfg.d/99-zz-kvmkeep-hostname.cfg", "preserve_hostname: true\n")
+    off.host.trees[IMAGE.source] = tree
+    look, copy = off.tweak(Tweak(hostname="web"), COPY)
+    assert look.startswith("look into")
+    assert copy == "write a copy of it to /srv/out/new.raw: it is already as you want it"
+    assert off.host.names("/srv/out") == ("new.raw",)
+    assert not [call for call in off.host.calls if "--rw" in call.argv]
+
+
 def test_an_image_that_is_not_there_is_refused() -> None:
     off = Off()
     del off.host.files[IMAGE.source]

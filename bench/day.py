@@ -269,7 +269,7 @@ def _timed(host: LabHost, lines: str, undo: str, still: list[float] | None = Non
 def _stood_still(events: str) -> float:
     """Return the seconds between two events: 2026-11-23 07:10:34.123+0000: event 'lifecycle' ..."""
     found = [
-        re.search(rf"(\d+):(\d+):(\d+\.\d+)\+.*{_NAME}: {word}", events)
+        re.search(rf"(\d+):(\d+):(\d+\.\d+)\+.*'{_NAME}': {word}", events)
         for word in ("Suspended", "Resumed")
     ]
     if None in found:

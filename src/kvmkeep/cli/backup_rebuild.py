@@ -84,7 +84,7 @@ def run(args: Args, ctx: Context) -> int:
     """Show what comes back, ask once, bring it back guest after guest, and start it."""
     names = frozenset(checked(name) for name in args.guests)
     if not args.yes and not args.dry_run:
-        demand_terminal(VERB)
+        demand_terminal(VERB, ctx.argv)
     demand_own_libvirt(VERB, ctx)
     found = _of_spec(ctx, names) if ctx.has_spec() else _of_url(args, ctx, names)
     if not found.entries:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -29,12 +30,12 @@ def add_dry_run(parser: ArgumentParser) -> None:
     )
 
 
-def demand_terminal(verb: str) -> None:
-    """Refuse to begin where nobody can answer."""
+def demand_terminal(verb: str, argv: tuple[str, ...]) -> None:
+    """Refuse to begin where nobody can answer; `argv` is what was typed behind `kvmkeep`."""
     if not answers():
         raise UsageError(
             f"{verb} asks before it changes anything, and there is no terminal to answer at",
-            hint=f"type: kvmkeep {verb} --yes",
+            hint=f"type: {shlex.join(('kvmkeep', *argv, '--yes'))}",
         )
 
 

@@ -81,7 +81,7 @@ def dry_look(look: Callable[[Door], Look], ctx: Context) -> int:
 def reach_by(verb: str, look: Callable[[Door], Look], ctx: Context, *, yes: bool) -> int:
     """Reach a goal with a look of its own; ask first, unless `yes`."""
     if not yes:
-        demand_terminal(verb)
+        demand_terminal(verb, ctx.argv)
     demand_own_libvirt(verb, ctx)
     ui = make_ui(ctx.streams)
     try:
@@ -111,7 +111,7 @@ def _reach(
     lock: Lock | None = None,
 ) -> Report:
     if not yes:
-        demand_terminal(verb)
+        demand_terminal(verb, ctx.argv)
     demand_own_libvirt(verb, ctx)
     demand_guests(ctx.spec(), guests)
 

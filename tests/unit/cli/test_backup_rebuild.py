@@ -129,7 +129,7 @@ def test_who_is_not_asked_or_says_no_has_nothing_done(
 ) -> None:
     lose(site)
     assert site.line("backup", "rebuild", *URL) == 2
-    assert "--yes" in capsys.readouterr().err
+    assert f"kvmkeep backup rebuild {' '.join(URL)}" in capsys.readouterr().err
     terminal = io.StringIO("n\ny\n")
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr("sys.stdin", terminal)

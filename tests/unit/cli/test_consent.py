@@ -25,7 +25,7 @@ class Typed(io.StringIO):
 def test_only_yes_means_yes(typed: str, *, yes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", Typed(typed))
     err = io.StringIO()
-    demand_terminal("apply")
+    demand_terminal("apply", ("apply", "web"))
     assert ask(Plan(), Streams(None, err)) is yes
     assert "[y/N]" in err.getvalue()
 
@@ -43,8 +43,8 @@ def test_without_a_terminal_it_is_a_usage_error(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", stdin)
     with pytest.raises(UsageError) as caught:
-        demand_terminal("apply")
-    assert "--yes" in caught.value.hint
+        demand_terminal("apply", ("apply", "web"))
+    assert caught.value.hint == "type: kvmkeep apply web --yes"
 
 
 def test_a_closed_stdin_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,4 +52,4 @@ def test_a_closed_stdin_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin.close()
     monkeypatch.setattr(sys, "stdin", stdin)
     with pytest.raises(UsageError):
-        demand_terminal("apply")
+        demand_terminal("apply", ("apply", "web"))

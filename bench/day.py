@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 from bench.clock import interleaved
@@ -54,7 +55,8 @@ def _each(line: str) -> str:
 
 
 def _ready(name: str) -> str:
-    return f"until virsh -q qemu-agent-command {name} '{_PING}' >/dev/null 2>&1; do sleep 1; done"
+    ping = f"virsh -q qemu-agent-command {name} '{_PING}' >/dev/null 2>&1"
+    return f"for _ in $(seq 600); do {ping} && break; sleep 1; done; {ping}"
 
 
 _OFF = f"until [ \"$(virsh domstate {_NAME})\" = 'shut off' ]; do sleep 1; done"
@@ -97,7 +99,7 @@ lvcreate -q -y -Wy -n vm-{_COPY}-logs -L 128m rl_build
 virsh -q resume {_NAME}
 virt-sysprep -q --format raw -a /dev/rl_build/vm-{_COPY} --operations {_SYSPREP}
 virsh dumpxml --inactive {_NAME} | sed -e 's/{_NAME}/{_COPY}/g' -e '/<uuid>/d' \\
-  -e '/<mac address/d' -e '/<kvmkeep:/d' >{_PLACE}/copy.xml
+  -e '/<mac address/d' -e '/<metadata>/,/<\\/metadata>/d' >{_PLACE}/copy.xml
 virsh -q define {_PLACE}/copy.xml; virsh -q start {_COPY}; {_ready(_COPY)}
 """
 _UNDO_COPY = f"""
@@ -255,7 +257,9 @@ def _timed(host: LabHost, lines: str, undo: str, still: list[float] | None = Non
         f" </dev/null & echo $! >{_PLACE}/watcher"
     )
     log = f"{_PLACE}/log"
-    timed = f"{{ set -e\n{lines}\n}} >{log} 2>&1 </dev/null || {{ tail -n 30 {log} >&2; exit 1; }}"
+    # A shell of its own: `set -e` means nothing on the left of `||` (bash(1)).
+    run = f"bash -ec {shlex.quote(lines)} >{log} 2>&1 </dev/null"
+    timed = f"{run} || {{ tail -n 30 {log} >&2; exit 1; }}"
     try:
         seconds = host.time([shell(timed)], cold=False)[0]
     finally:

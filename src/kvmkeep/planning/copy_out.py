@@ -62,7 +62,8 @@ def _copy_step(scene: Scene, guest: Guest, wish: CopyOut, paths: tuple[str, ...]
         probe=source.probe,
         actions=(*source.before, *copies(wish, paths, (source.path,))),
         finally_=(tidy(work), *source.after),
-        placing=len(paths),
+        # An LV that was activated stays active, so more than nothing is left then.
+        placing=len(paths) if source.after or not source.before else 0,
     )
 
 

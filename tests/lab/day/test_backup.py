@@ -62,7 +62,7 @@ def vault(site: Host) -> Iterator[None]:
     into(site, "vault")
     site.must(
         "(while sleep 0.5; do cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ; echo; done"
-        f" 2>/dev/null | grep -a -c -F -f /root/vault.password > /root/leaks) </dev/null >/dev/null 2>&1 &"
+        " 2>/dev/null | grep -a -c -F -f /root/vault.password > /root/leaks) </dev/null >/dev/null 2>&1 &"
         " echo $! > /root/watcher"
     )
     ours(site, "backup", "init", "vault")

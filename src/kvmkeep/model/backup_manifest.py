@@ -58,7 +58,6 @@ def _of_disk(guest: str, disk: DiskRecord) -> Iterator[str]:
         parse_label(disk.disk)
     except ValueError:
         yield f"{disk.disk!a:.80} is no name of a disk"
-        return
     for told, name in (
         (disk.blocks, blocks_name(disk.disk)),
         (disk.path, disk_path(guest, disk.disk)),

@@ -13,10 +13,10 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import sites
+from sites import ALPHA
 
 from lab.errors import LabError
 from lab.machine import Lab, Result
-from tests.lab.day.conftest import ALPHA, prepare
 from tests.torture.deeds import DEEDS, MARK, Deed, good
 from tests.torture.oath import Oath
 
@@ -94,7 +94,7 @@ def main() -> int:
     options = parser.parse_args()
     lab = Lab(f"torture-{os.getpid()}")
     ended: Counter[str] = Counter()
-    host = sites.site(lab, "day", prepare)
+    host = sites.day(lab)
     host.ssh("root", ALPHA, f"echo {MARK} > /root/mark; sync")
     good(host, "install-units", "--yes")
     oath = Oath.sworn(host)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from labhost import HOST_YAML, QUICK
-
-from tests.lab.day.conftest import ALPHA, GUESTS
+from sites import ALPHA, GUESTS
 
 if TYPE_CHECKING:
     from labhost import Host

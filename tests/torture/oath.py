@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.lab.day.conftest import ALPHA, BETA
+from sites import ALPHA, BETA
 
 if TYPE_CHECKING:
     from labhost import Host

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from tests.lab.day.conftest import ALPHA, GUESTS
+from sites import ALPHA, GUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

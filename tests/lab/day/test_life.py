@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-
-from tests.lab.day.conftest import GUESTS
+from sites import GUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from labhost import HOST_YAML, INTERNAL, PUBLIC
-
-from tests.lab.day.conftest import ALPHA, BETA, GUESTS
+from sites import ALPHA, BETA, GUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import sites
-
-from tests.lab.day.conftest import ALPHA, BETA, GUESTS, prepare
+from sites import ALPHA, BETA, GUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +29,7 @@ UNITS = (
 @pytest.fixture(scope="module")
 def site(the_lab: Lab) -> Iterator[Host]:
     """Return a host on which alpha needs beta; both start with it, by kvmkeep's units."""
-    host = sites.site(the_lab, "day", prepare)
+    host = sites.day(the_lab)
     before = host.foreign_things()
     host.put_spec({**GUESTS, "alpha": NEEDY})
     done = host.kvmkeep("install-units", "--yes")
@@ -98,15 +97,15 @@ def test_libvirts_word_that_a_guest_died_is_enough_without_the_timer(site: Host)
 
 
 def test_a_guest_that_dies_is_up_again_after_a_look(site: Host) -> None:
-    beta = site.qemu_pid("beta")
-    site.must("kill -KILL $(cat /run/libvirt/qemu/alpha.pid)")
-    site.until("virsh domstate --reason alpha | grep crashed", limit=30, what="libvirt sees it")
+    """It is the other guest: one that has just been started again would rest for a minute."""
+    alpha = site.qemu_pid("alpha")
+    site.must("kill -KILL $(cat /run/libvirt/qemu/beta.pid)")
+    site.until("virsh domstate --reason beta | grep crashed", limit=30, what="libvirt sees it")
     site.run("systemctl start kvmkeep-watch.service")
-    # A look that was under way did not see it yet: the timer brings the next one. After the
-    # restart of the test before, alpha rests for a minute.
-    site.until("virsh list --name | grep alpha", limit=180, what="alpha is started again")
-    site.until(f"ip netns exec campus ping -c 1 -W 2 {ALPHA}", limit=120, what="alpha answers")
-    assert site.qemu_pid("beta") == beta
+    # A look that was under way did not see it yet: the timer brings the next one.
+    site.until("virsh list --name | grep beta", limit=180, what="beta is started again")
+    site.until(f"ip netns exec campus ping -c 1 -W 2 {BETA}", limit=120, what="beta answers")
+    assert site.qemu_pid("alpha") == alpha
 
 
 def test_after_a_power_cut_all_are_up_in_the_order_of_their_needs(site: Host) -> None:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from labhost import TINY_YAML
-
-from tests.lab.day.conftest import GUESTS
+from sites import GUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from bench import report
 from bench.figure import BenchError, Figure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from bench.labhost import LabHost
 
@@ -60,15 +60,15 @@ def _in_the_lab(
             for part in parts:
                 _say(f"measuring {part}, in the lab")
                 try:
-                    figures += _measure_in(host, part, options.repeat)
+                    figures.extend(_measure_in(host, part, options.repeat))
                 except BenchError as error:
                     troubles.append(f"{part}: {error}")
     except BenchError as error:
         troubles.append(f"the lab: {error}")
 
 
-def _measure_in(host: LabHost, part: str, repetitions: int) -> list[Figure]:
-    found: list[Figure] = import_module(f"bench.{part}").measure(host, repetitions)
+def _measure_in(host: LabHost, part: str, repetitions: int) -> Iterable[Figure]:
+    found: Iterable[Figure] = import_module(f"bench.{part}").measure(host, repetitions)
     return found
 
 

@@ -17,7 +17,7 @@ from bench.figure import BenchError, Figure, Sample, Unit, compared
 from bench.labhost import LabHost, shell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 PART = "day"
 _MOST = 3
@@ -129,13 +129,13 @@ rm -rf /root/kvm/{_NAME}.xml /var/log/libvirt/qemu/{_NAME}-console.log* {_PLACE}
 """
 
 
-def measure(host: LabHost, repetitions: int) -> list[Figure]:
-    """Measure all of it, several times."""
+def measure(host: LabHost, repetitions: int) -> Iterator[Figure]:
+    """Measure all of it, several times; what was measured stays where a later one fails."""
     most = max(1, min(_MOST, repetitions))
     try:
         _prepare(host)
-        figures = [*_snapshots(host, most), *_reverts(host, most), *_clones(host, most)]
-        return [*figures, *_growths(host, most)]
+        for part in (_growths, _snapshots, _reverts, _clones):
+            yield from part(host, most)
     finally:
         host.quietly(_UNDO)
 
@@ -212,7 +212,7 @@ def _growths(host: LabHost, repetitions: int) -> list[Figure]:
         host.must(f"sed -i 's/data: [0-9]*MiB/data: {size + 32}MiB/' {_SPEC}/guests/{_NAME}.yaml")
         return _timed(host, _ours("apply --yes"), "true")
 
-    host.must(_inside("/sbin/mke2fs -q -t ext4 /dev/vdb && mount -t ext4 /dev/vdb /mnt"))
+    host.must(_inside("mke2fs -q -t ext4 /dev/vdb && mkdir -p /mnt && mount -t ext4 /dev/vdb /mnt"))
     times = interleaved(
         {"ours": ours, "theirs": lambda: _timed(host, _BARE_GROWTH, "true")}, repetitions
     )

@@ -212,7 +212,8 @@ def _growths(host: LabHost, repetitions: int) -> list[Figure]:
         host.must(f"sed -i 's/data: [0-9]*MiB/data: {size + 32}MiB/' {_SPEC}/guests/{_NAME}.yaml")
         return _timed(host, _ours("apply --yes"), "true")
 
-    host.must(_inside("/sbin/mke2fs -q -t ext4 /dev/vdb && mkdir -p /mnt && mount -t ext4 /dev/vdb /mnt"))
+    mount = "mkdir -p /mnt && mount -t ext4 /dev/vdb /mnt"
+    host.must(_inside(f"/sbin/mke2fs -q -t ext4 /dev/vdb && {mount}"))
     times = interleaved(
         {"ours": ours, "theirs": lambda: _timed(host, _BARE_GROWTH, "true")}, repetitions
     )

@@ -37,20 +37,25 @@ def choose(ctx: Context, spec: Spec, text: str, names: Iterable[str] = ()) -> Ba
 
     Raises UsageError where there is none, and Unready where that can't be known.
     """
-    from kvmkeep.model.backup import RepositoryState  # noqa: PLC0415
-
     guest, moment = parse_choice(text)
     seen = look_into(ctx, spec, names)
     entries = (one for each in seen for one in each.entries)
     found = [one for one in entries if one.guest == guest and moment in {"", one.moment}]
     if not found:
-        known = {RepositoryState.READY, RepositoryState.ABSENT}
-        hidden = ", ".join(one.name for one in seen if one.state not in known)
+        hidden = out_of_sight(seen)
         what = f"no backup of {moment}" if moment else "no backup"
         if hidden:
             raise Unready(f"guest {guest} has {what} that can be seen: repository {hidden} can't")
         raise UsageError(f"guest {guest} has {what}", hint=f"look at: {_LIST} {guest}")
     return max(found, key=lambda one: one.moment)
+
+
+def out_of_sight(seen: Iterable[RepositoryFacts]) -> str:
+    """Return the names of repositories of which nobody knows what they hold; empty for none."""
+    from kvmkeep.model.backup import RepositoryState  # noqa: PLC0415
+
+    known = {RepositoryState.READY, RepositoryState.ABSENT}
+    return ", ".join(one.name for one in seen if one.state not in known)
 
 
 def look_into(ctx: Context, spec: Spec, names: Iterable[str] = ()) -> tuple[RepositoryFacts, ...]:

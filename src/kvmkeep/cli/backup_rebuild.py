@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.cli.backup_choice import look_into
+from kvmkeep.cli.backup_choice import look_into, out_of_sight
 from kvmkeep.cli.backup_restore import restoring_of
 from kvmkeep.cli.backup_show import read_manifest
 from kvmkeep.cli.backup_subject import stored_file, subject_of
@@ -86,9 +86,10 @@ def run(args: Args, ctx: Context) -> int:
     if not args.yes and not args.dry_run:
         demand_terminal(VERB, ctx.argv)
     demand_own_libvirt(VERB, ctx)
-    found = _of_spec(ctx, names) if ctx.has_spec() else _of_url(args, ctx, names)
+    found = _found(args, ctx, names)
     if not found.entries:
         ctx.streams.talk("Nothing to do: the spec has every guest that was backed up.")
+        _tell_who_is_off(ctx)
         return 0
     _show(found, ctx)
     if args.dry_run:
@@ -106,14 +107,33 @@ def run(args: Args, ctx: Context) -> int:
     return code
 
 
-def _of_spec(ctx: Context, names: frozenset[str]) -> Found:
-    """Return what the host's own repositories have and its spec has not."""
-    from kvmkeep.model.backup import RepositoryState  # noqa: PLC0415
+def _found(args: Args, ctx: Context, names: frozenset[str]) -> Found:
+    if not ctx.has_spec():
+        return _of_url(args, ctx, names)
+    if args.url:
+        ctx.streams.talk(
+            f"{ctx.spec_dir}/{HOST_SPEC} is there: the repositories are those it names."
+        )
+    return _of_spec(ctx, names)
+
+
+def _tell_who_is_off(ctx: Context) -> None:
+    """Tell what a run that was killed before its last step has left to do."""
+    from kvmkeep.planning.scene import active  # noqa: PLC0415
 
     spec = ctx.spec()
+    on = {one.name for one in ctx.observe(spec).domains if active(one)}
+    off = [one.name for one in spec.guests if one.run.autostart and one.name not in on]
+    if off:
+        names = " ".join(off)
+        ctx.streams.talk(f"They start with the host, and are off: kvmkeep start {names}")
+
+
+def _of_spec(ctx: Context, names: frozenset[str]) -> Found:
+    """Return what the host's own repositories have and its spec has not."""
+    spec = ctx.spec()
     seen = look_into(ctx, spec)
-    known = {RepositoryState.READY, RepositoryState.ABSENT}
-    hidden = ", ".join(one.name for one in seen if one.state not in known)
+    hidden = out_of_sight(seen)
     if hidden:
         raise Unready(
             f"repository {hidden} can't be seen, so nobody knows what there is to bring back",
@@ -207,13 +227,12 @@ def _wanted(
     return {name: one for name, one in last.items() if not names or name in names}
 
 
-def _file(ctx: Context, repository: Repository, entry: BackupEntry, which: str) -> bytes:
+def _file(ctx: Context, repository: Repository, entry: BackupEntry, name: str) -> bytes:
     """Return a file of the spec as it was at a backup; raises Unready."""
     manifest = read_manifest(ctx, repository, entry)
-    name = manifest.host_spec if which == HOST_SPEC else manifest.guest_spec
-    if not name:
+    if name not in {manifest.host_spec, manifest.guest_spec}:
         raise Unready(
-            f"the backup {entry.guest}@{entry.moment} has no {which}",
+            f"the backup {entry.guest}@{entry.moment} has no {name}",
             hint="write the spec by hand, then bring the guests back one by one: "
             "kvmkeep backup restore",
         )

@@ -85,7 +85,20 @@ def test_a_host_without_a_spec_comes_back_from_its_repository(
     assert site.line("plan", "--exit-code") == 0
     # The same line again has nothing to do, and says so.
     assert site.line("backup", "rebuild", *URL, "--yes") == 0
-    assert "Nothing to do" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Nothing to do" in said
+    assert "the repositories are those it names" in said
+    assert "are off" not in said
+
+
+def test_a_run_that_was_killed_before_it_started_them_says_how_to(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(site)
+    assert site.line("backup", "rebuild", *URL, "--no-start", "--yes") == 0
+    capsys.readouterr()
+    assert site.line("backup", "rebuild", *URL, "--yes") == 0
+    assert "and are off: kvmkeep start web zdb" in capsys.readouterr().err
 
 
 def test_with_the_spec_there_only_what_it_lacks_comes_back(

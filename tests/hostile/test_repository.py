@@ -19,9 +19,7 @@ CRON = "../../../../etc/cron.d/x"
 @pytest.fixture
 def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> BackupSite:
     made = BackupSite(tmp_path)
-    assert made.line("apply", "--yes") == 0
-    made.host.libvirt.domains["web"].agent = True
-    assert made.line("backup", "init", "vault") == 0
+    made.with_vault()
     assert made.line("backup", "run", "web") == 0
     made.host.libvirt.domains["web"].end("shutdown")
     capsys.readouterr()

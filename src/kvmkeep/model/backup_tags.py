@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from msgspec import Struct
 
 from kvmkeep.model.backup import BackupEntry, Fragment, Manifest, StoredDisk, parse_moment
-from kvmkeep.model.units import Size, parse_guest_name, parse_label
+from kvmkeep.model.units import Size, accepted, parse_guest_name, parse_label
 
 TAG = "kvmkeep"
 """What each object of ours wears in a repository."""
@@ -63,13 +63,17 @@ def listed(
     commits: dict[tuple[str, str, str], StoredObject] = {}
     for one in objects:
         guest, moment = _value(one, _GUEST), _value(one, _SET)
-        if TAG not in one.tags or not _is(parse_guest_name, guest) or not _is(parse_moment, moment):
+        if (
+            TAG not in one.tags
+            or not accepted(parse_guest_name, guest)
+            or not accepted(parse_moment, moment)
+        ):
             continue
         if not _is_straight(one.path):
             continue  # it could lead out of the repository where that is seen as files
         if _COMMIT in one.tags:
             commits[guest, moment, one.host] = one
-        elif _is(parse_label, _value(one, _DISK)):
+        elif accepted(parse_label, _value(one, _DISK)):
             disk = StoredDisk(
                 disk=_value(one, _DISK), object=one.id, path=one.path, size=_size(one, _SIZE)
             )
@@ -97,14 +101,6 @@ def listed(
         if (guest, moment, host) not in commits
     )
     return entries, fragments
-
-
-def _is(parse: Callable[[str], str], text: str) -> bool:
-    try:
-        parse(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_straight(path: str) -> bool:

@@ -6,6 +6,7 @@ Every parse function raises `ValueError` with a sentence for the administrator.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NewType
 
 from msgspec import Struct
@@ -127,6 +128,15 @@ def parse_guest_name(text: str) -> GuestName:
     if text.startswith(_LVM_RESERVED_PREFIXES):
         raise ValueError(f"{text} begins with a word that LVM reserves (choose another name)")
     return GuestName(text)
+
+
+def accepted(parse: Callable[[str], str], text: str) -> bool:
+    """Whether a parser that raises ValueError takes a text."""
+    try:
+        parse(text)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_label(text: str) -> Label:

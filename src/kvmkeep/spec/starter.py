@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from kvmkeep.model.facts import Facts, Link, VolumeGroup
-from kvmkeep.model.units import Size, parse_interface
+from kvmkeep.model.units import Size, accepted, parse_interface
 from kvmkeep.spec.addresses import parse_hostname
 from kvmkeep.spec.disks import parse_group
 from kvmkeep.spec.nodes import Kind, plain_kind
@@ -78,9 +78,9 @@ def _host_text(
     groups = sorted(
         facts.groups, key=lambda group: (-_used(facts, group), -group.free.bytes, group.name)
     )
-    names = [group.name for group in groups if _valid(parse_group, group.name)]
+    names = [group.name for group in groups if accepted(parse_group, group.name)]
     management = facts.management.interface if facts.management else "unknown"
-    name = facts.hostname if _valid(parse_hostname, facts.hostname) else _UNKNOWN
+    name = facts.hostname if accepted(parse_hostname, facts.hostname) else _UNKNOWN
     group = next((group for group in groups if group.name in names), None)
     return f"""\
 # The server, and what its guests may use. `kvmkeep validate` checks this file.
@@ -155,7 +155,7 @@ def _uplinks(facts: Facts) -> list[str]:
         if not link.kind
         and link.name != "lo"
         and link.name not in used
-        and _valid(parse_interface, link.name)
+        and accepted(parse_interface, link.name)
     ]
     found.sort(key=lambda link: (link.name not in carriers, not link.carrier, link.name))
     return [link.name for link in found]
@@ -188,10 +188,10 @@ def _networks(facts: Facts, uplink: str) -> list[tuple[str, str]]:
 def _network(facts: Facts, link: Link) -> str:
     parts = [f"vlan: {link.vlan_id}"]
     bridge = facts.link(link.master)
-    if bridge is not None and bridge.kind == "bridge" and _valid(parse_interface, bridge.name):
+    if bridge is not None and bridge.kind == "bridge" and accepted(parse_interface, bridge.name):
         parts.append(f"bridge: {_plain(bridge.name)}")
         parts.extend(_settings(facts, bridge))
-    if _valid(parse_interface, link.name):
+    if accepted(parse_interface, link.name):
         parts.append(f"vlan_interface: {_plain(link.name)}")
     return f"{{{', '.join(parts)}}}"
 
@@ -248,14 +248,6 @@ def _found(what: str, names: Iterable[str]) -> str:
 def _comment(text: str) -> str:
     """Return foreign text as it can stand in a comment."""
     return "".join(character if character.isprintable() else "?" for character in text)
-
-
-def _valid(parser: Callable[[str], str], text: str) -> bool:
-    try:
-        parser(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _plain(name: str) -> str:

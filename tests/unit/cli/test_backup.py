@@ -31,6 +31,12 @@ class BackupSite(Site):
         for name in ("host.yaml", "guests/web.yaml"):
             self.host.put(f"{self.spec_dir}/{name}", b"x: y\n")
 
+    def with_vault(self) -> None:
+        """Have the guest run, with an agent, and the repository made."""
+        assert self.line("apply", "--yes") == 0
+        self.host.libvirt.domains["web"].agent = True
+        assert self.line("backup", "init", "vault") == 0
+
     def add(self, name: str, text: str) -> None:
         with (Path(self.spec_dir) / name).open("a") as file:
             file.write(text)
@@ -39,9 +45,7 @@ class BackupSite(Site):
 @pytest.fixture
 def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> BackupSite:
     made = BackupSite(tmp_path)
-    assert made.line("apply", "--yes") == 0
-    made.host.libvirt.domains["web"].agent = True
-    assert made.line("backup", "init", "vault") == 0
+    made.with_vault()
     capsys.readouterr()
     return made
 

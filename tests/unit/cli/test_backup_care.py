@@ -16,9 +16,7 @@ from kvmkeep.host.lock import Lock
 @pytest.fixture
 def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> BackupSite:
     made = BackupSite(tmp_path)
-    assert made.line("apply", "--yes") == 0
-    made.host.libvirt.domains["web"].agent = True
-    assert made.line("backup", "init", "vault") == 0
+    made.with_vault()
     capsys.readouterr()
     return made
 

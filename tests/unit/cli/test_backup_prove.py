@@ -17,9 +17,7 @@ from kvmkeep.host.lock import Lock
 def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> BackupSite:
     made = BackupSite(tmp_path)
     made.stages = replace(made.stages, proof_lock=Lock(str(tmp_path / "proof.lock")))
-    assert made.line("apply", "--yes") == 0
-    made.host.libvirt.domains["web"].agent = True
-    assert made.line("backup", "init", "vault") == 0
+    made.with_vault()
     assert made.line("backup", "run", "web") == 0
     capsys.readouterr()
     return made

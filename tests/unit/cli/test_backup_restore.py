@@ -13,9 +13,7 @@ from kvmkeep.model.command import WriteFile
 @pytest.fixture
 def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> BackupSite:
     made = BackupSite(tmp_path)
-    assert made.line("apply", "--yes") == 0
-    made.host.libvirt.domains["web"].agent = True
-    assert made.line("backup", "init", "vault") == 0
+    made.with_vault()
     for name in ("host.yaml", "guests/web.yaml"):
         path = f"{made.spec_dir}/{name}"
         made.host.put(path, Path(path).read_bytes())

@@ -3,6 +3,7 @@
 Each round begins with two running guests, lets kvmkeep do one deed (torture.deeds), cuts the
 host's power at a random moment of it, switches it on again, and touches nothing until the units
 have recovered the guests. Then the deed is asked for again until it is done, and what must hold
-(torture.oath) is compared with other tools. A round is told by its number and the seed: the same
+(torture.oath) is compared with other tools. A third of the rounds cut the power once more while
+the host recovers. A round is told by its number and the seed: the same
 two repeat it.
 """

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from labhost import HOST_YAML, QUICK
+from labhost import HOST_YAML, QUICK, TINY_YAML
 from sites import ALPHA, GUESTS
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MARK = "of-alpha"
 DISK_MIB = 64
+GAMMA = "10.5.68.13"
 
 
 def nothing(host: Host) -> None:
@@ -80,6 +81,22 @@ def _restored(host: Host) -> None:
     good(host, "start", "alpha")
 
 
+def _removed(host: Host) -> None:
+    good(host, "remove", "--yes", "--shutdown", "alpha")
+
+
+def _with_gamma(host: Host) -> None:
+    host.put_spec({**GUESTS, "gamma": TINY_YAML.replace("ADDRESS", GAMMA)})
+    host.must("sync")
+
+
+def _without_gamma(host: Host) -> None:
+    good(host, "remove", "--yes", "--shutdown", "gamma")
+    (one,) = json.loads(good(host, "trash", "list", "--json"))["entries"]
+    good(host, "trash", "empty", "--really", "gamma", one["name"])
+    spec(host)
+
+
 def _switched(word: str) -> Callable[[Host], None]:
     return lambda host: spec(host, host_yaml=HOST_YAML.replace(QUICK, f"{QUICK}, {word}"))
 
@@ -127,6 +144,27 @@ DEEDS = (
         lasts=45,
         done="! virsh domuuid alpha",
         undo=_restored,
+    ),
+    Deed(
+        name="take a removed guest back",
+        argv=(
+            "trash",
+            "restore",
+            "--yes",
+            "$(kvmkeep trash list --json | jq -r '.entries[].name')",
+        ),
+        lasts=20,
+        prepare=_removed,
+        done="virsh domuuid alpha",
+        undo=lambda host: good(host, "start", "alpha") and None,
+    ),
+    Deed(
+        name="make a guest",
+        argv=("apply", "--yes", "gamma"),
+        lasts=60,
+        prepare=_with_gamma,
+        done="kvmkeep plan --exit-code gamma && virsh domstate gamma | grep running",
+        undo=_without_gamma,
     ),
     Deed(
         name="change a network",

@@ -4,34 +4,25 @@ from __future__ import annotations
 
 import argparse
 
-from kvmkeep.cli.parser import Parser, build
-from kvmkeep.cli.verbs import SUBVERBS
+from kvmkeep.cli.parser import Parser, of_verb
+from kvmkeep.cli.verbs import SUBVERBS, VERBS
 
 
 def parsers() -> dict[str, Parser]:
     """Return each verb's parser, with all its options; those of `snapshot` by two words."""
     found: dict[str, Parser] = {}
-    for parser in _choices(build()).values():
-        parser.fill()
-        inner = _choices(parser) if parser.verb in SUBVERBS else {}
-        for one in inner.values():
-            one.fill()
-            found[one.verb] = one
-        if not inner:
-            found[parser.verb] = parser
+    for name in VERBS:
+        for verb in [f"{name} {one}" for one in SUBVERBS.get(name, ())] or [name]:
+            found[verb] = of_verb(verb)
+            found[verb].fill()
     return found
-
-
-def _choices(parser: argparse.ArgumentParser) -> dict[str, Parser]:
-    choosers = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))  # noqa: SLF001 - argparse has no other way
-    return dict(next(choosers).choices)
 
 
 def options(parser: argparse.ArgumentParser) -> tuple[str, ...]:
     """Return the long options of a parser, in the order of its help."""
     return tuple(
         name
-        for action in parser._actions  # noqa: SLF001 - see above
+        for action in parser._actions  # noqa: SLF001 - argparse has no other way
         for name in action.option_strings
         if name.startswith("--")
     )

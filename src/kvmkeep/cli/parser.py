@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from kvmkeep import __version__
 from kvmkeep.cli.streams import columns
@@ -81,6 +81,19 @@ class Parser(argparse.ArgumentParser):
             self.usage = f"{self.prog}{first}[OPTION...]{gap}{words}".rstrip()
             _add_globals(self, inherit=True)
 
+    def _check_value(self, action: argparse.Action, value: str) -> None:
+        """Refuse a verb that there is not, with the one that it is like; else as argparse does."""
+        if not isinstance(action, _Verbs) or value in action.choices:
+            super()._check_value(action, value)
+            return
+        import difflib  # noqa: PLC0415 - a line without a mistake need not wait for it
+
+        known = [name for name in action.choices if name not in INNER]
+        close = difflib.get_close_matches(value[:100], known, n=1)
+        meant = f"; did you mean {close[0]}?" if close else ""
+        where = f" of {self.verb}" if self.verb else ""
+        self.error(f"there is no verb {value!r}{where}{meant}")
+
     def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
         """Write help to stdout; where the caller closed that, it is None and help goes nowhere."""
         if file is not None:
@@ -134,21 +147,47 @@ def build() -> Parser:
     return parser
 
 
+def of_verb(verb: str) -> Parser:
+    """Return the parser of a verb, such as `list` or `snapshot create`."""
+    *group, name = verb.split()
+    summary = SUBVERBS[group[0]][name] if group else VERBS[name]
+    made = Parser(verb=verb, prog=f"kvmkeep {verb}", description=_sentence(summary))
+    made.set_defaults(verb=verb)
+    return made
+
+
+class _Verbs(argparse._SubParsersAction):  # type: ignore[type-arg]  # noqa: SLF001 - argparse has no other way
+    """The verbs by name. There are many: only the chosen one's parser is made."""
+
+    def offer(self, name: str, verb: str, summary: str) -> None:
+        """Let the command line have a verb; inner ones are not listed in the help."""
+        self._name_parser_map[name] = verb
+        if name not in INNER:
+            self._choices_actions.append(self._ChoicesPseudoAction(name, (), summary))
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[str] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Make the chosen verb's parser, and let it read the rest."""
+        name, *_ = values or ()
+        self._name_parser_map[name] = of_verb(self._name_parser_map[name])
+        super().__call__(parser, namespace, values, option_string)
+
+
 def _add_verbs(parser: argparse.ArgumentParser, of: str = "") -> None:
     """Add the verbs, or those that a verb is made of; the chosen one is in `verb` in full."""
-    verbs = parser.add_subparsers(
-        title="verbs", dest="verb", metavar="VERB", required=True, parser_class=Parser
+    verbs = cast(
+        "_Verbs",
+        parser.add_subparsers(
+            title="verbs", dest="verb", metavar="VERB", required=True, action=_Verbs
+        ),
     )
     for name, summary in (SUBVERBS[of] if of else VERBS).items():
-        verb = f"{of} {name}".strip()
-        prog, description = f"kvmkeep {verb}", _sentence(summary)
-        if name in INNER:  # without a `help`, argparse does not list it
-            made = verbs.add_parser(name, verb=verb, prog=prog, description=description)
-        else:
-            made = verbs.add_parser(
-                name, help=summary, verb=verb, prog=prog, description=description
-            )
-        made.set_defaults(verb=verb)
+        verbs.offer(name, f"{of} {name}".strip(), summary)
 
 
 def _word(action: argparse.Action) -> str:

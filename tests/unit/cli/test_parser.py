@@ -98,6 +98,23 @@ def test_a_wrong_line_is_a_usage_error_with_a_hint(words: list[str]) -> None:
     assert "--help" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["bakup", "list"], "there is no verb 'bakup'; did you mean backup?"),
+        (["backup", "lst"], "there is no verb 'lst' of backup; did you mean list?"),
+        (["rungs"], "there is no verb 'rungs'"),  # the inner one is not what was meant
+        (["x" * 100_000], f"there is no verb '{'x' * 100_000}'"),
+    ],
+)
+def test_a_verb_that_there_is_not_is_told_with_the_one_it_is_like(
+    words: list[str], told: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        build().parse_args(words)
+    assert caught.value.message == told
+
+
 def test_guests_are_the_words_of_the_verbs_about_guests() -> None:
     found = {verb for verb, parser in parsers().items() if takes_guests(parser)}
     life = {"start", "shutdown", "reboot", "suspend", "resume", "poweroff", "autostart"}

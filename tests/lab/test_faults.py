@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labhost import TINY_YAML, Host
+from labhost import HOST_YAML, QUICK, TINY_YAML, Host
 
 GUESTS = {
     "tiny": TINY_YAML.replace("ADDRESS", "10.5.68.5").replace("256MiB}", "256MiB, data: 64MiB}")
@@ -53,6 +53,35 @@ PROGRAMS = (
 )
 
 
+LATE = TINY_YAML.replace("ADDRESS", "10.5.68.6").replace("nics: [", "nics: [{network: late}, ")
+LATE_HOST = HOST_YAML.replace(
+    "networks:\n", f"networks:\n  late: {{vlan: 2400, cidr: 10.9.0.0/24{QUICK}}}\n"
+)
+STRIKER = """\
+#!/bin/bash
+# Stands in the place of a program: kills a daemon before a command that needs it, once each.
+shopt -s nullglob
+for strike in /run/strikes/*; do
+    read -r daemon pattern < "$strike"
+    if [[ "${0##*/} $*" == *$pattern* ]] && mv "$strike" /run/struck/ 2>/dev/null; then
+        systemctl kill --signal=KILL "$daemon"
+    fi
+done
+exec -a "$0" "$0.real" "$@"
+"""
+STRIKES = (
+    "NetworkManager nmcli connection add",
+    "NetworkManager CheckpointDestroy",
+    "libvirtd virsh define",
+    "virtlogd virsh start",
+    "libvirtd virsh start",
+    "libvirtd guest-ping",
+    "libvirtd --eject",
+)
+RUNS = 2 * len(STRIKES)
+"""A strike may end a run, and the next may have to wait until what it left has passed."""
+
+
 def arm(host: Host, when: str, pattern: str) -> None:
     """Say at which command the next run is struck, once."""
     host.must("rm -rf /run/killed; cat > /run/kill-at", text=f"{when} {pattern}\n")
@@ -93,4 +122,31 @@ def test_killed_at_each_kind_of_step_and_run_again_it_reaches_the_goal(host: Hos
     assert sorted(host.must("virsh list --all --name").split()) == ["legacy", "tiny"]
     checkpoints = "busctl get-property org.freedesktop.NetworkManager /org/freedesktop/NetworkManager org.freedesktop.NetworkManager Checkpoints"
     assert host.must(checkpoints).split() == ["ao", "0"]
+    assert host.kvmkeep("plan", "--exit-code").returncode == 0
+
+
+def test_daemons_killed_at_the_steps_that_need_them_cost_a_run_at_most(host: Host) -> None:
+    """A guest on a new network is made while NetworkManager, libvirtd and virtlogd die."""
+    process = host.qemu_pid("tiny")
+    host.put_spec({**GUESTS, "late": LATE}, LATE_HOST)
+    host.must("rm -rf /run/strikes /run/struck; mkdir /run/strikes /run/struck")
+    for number, strike in enumerate(STRIKES):
+        host.must(f"cat > /run/strikes/{number}", text=f"{strike}\n")
+    for program in PROGRAMS:
+        host.must(f"cat > $(command -v {program})", text=STRIKER)
+    told = []
+    for _ in range(RUNS):
+        done = host.kvmkeep("apply", "--yes")
+        told.append(f"{done.returncode}\n{done.stdout}{done.stderr}")
+        assert "Traceback" not in told[-1]
+        if done.returncode == 0:
+            break
+        assert done.returncode in {5, 7}, told[-1]
+        assert "kvmkeep apply" in done.stderr or done.returncode == 5, told[-1]
+    assert done.returncode == 0, told[-1]
+    assert host.must("ls /run/strikes") == "", "\n\n".join(told)
+    assert host.qemu_pid("tiny") == process
+    assert host.must("virsh domstate late").strip() == "running"
+    assert host.ssh("root", "10.5.68.6", "hostname").strip() == "late"
+    assert host.must("ls /var/lib/kvmkeep/seed").strip() == ""
     assert host.kvmkeep("plan", "--exit-code").returncode == 0

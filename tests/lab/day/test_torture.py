@@ -1,0 +1,32 @@
+"""Power cuts at random moments: two rounds of what `make torture` does as often as it is asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import sites
+
+from tests.torture.oath import Oath
+from tests.torture.round import Draw, begin, play
+
+if TYPE_CHECKING:
+    from labhost import Host
+
+    from lab.machine import Lab
+
+SEED = "make test"
+
+
+@pytest.fixture(scope="module")
+def sworn(the_lab: Lab) -> tuple[Host, Oath]:
+    host = sites.day(the_lab)
+    return host, begin(host)
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_whenever_the_power_goes_all_comes_back(sworn: tuple[Host, Oath], number: int) -> None:
+    host, oath = sworn
+    draw = Draw.of(SEED, number)
+    wrong, word = play(host, oath, draw)
+    assert not wrong, f"{draw}: {word}: {'; '.join(wrong)}"

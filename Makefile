@@ -5,13 +5,13 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
 
-.PHONY: demo test check lab-test backup-test torture bench clean help
+.PHONY: demo test check lab-test long-test torture bench clean help
 
 help:
 	@echo "make demo    bring up the lab and watch a guest being made in it"
 	@echo "make test    run all tests, the lab's included (under 60 minutes on 2 cores)"
 	@echo "make check   lint, types, contracts and the fast tests only"
-	@echo "make backup-test  backups made, proven and brought back in the lab (an hour more)"
+	@echo "make long-test    the lab's long ones: backups, proofs, dying daemons, more power cuts (2 hours more)"
 	@echo "make torture cut the lab's power N times at random moments (N=100 SEED=1)"
 	@echo "make bench   compare with what you would use instead"
 	@echo "make clean   remove the virtual environment (the lab: python3 -m lab down)"
@@ -32,8 +32,8 @@ check: $(STAMP)
 lab-test: $(STAMP)
 	$(PYTHON) -m pytest tests/lab -n 2 --dist loadfile --no-loadscope-reorder -m "not long" -v
 
-# A proof reads and hashes whole disks and boots a guest: minutes each where the lab is emulated.
-backup-test: $(STAMP)
+# Such as proofs, which read whole disks and boot a guest: minutes each where the lab is emulated.
+long-test: $(STAMP)
 	$(PYTHON) -m pytest tests/lab -m long -v
 
 torture: $(STAMP)

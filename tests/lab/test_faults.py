@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from labhost import HOST_YAML, QUICK, TINY_YAML, Host
 
 GUESTS = {
@@ -125,6 +126,7 @@ def test_killed_at_each_kind_of_step_and_run_again_it_reaches_the_goal(host: Hos
     assert host.kvmkeep("plan", "--exit-code").returncode == 0
 
 
+@pytest.mark.long
 def test_daemons_killed_at_the_steps_that_need_them_cost_a_run_at_most(host: Host) -> None:
     """A guest on a new network is made while NetworkManager, libvirtd and virtlogd die."""
     process = host.qemu_pid("tiny")

@@ -154,6 +154,7 @@ def test_list_names_every_guest(site: Host) -> None:
     assert all(name in said for name in NAMES)
 
 
+@pytest.mark.long
 def test_after_a_power_cut_everything_is_back_and_no_guest_thinks_that_it_is_new(
     site: Host,
 ) -> None:

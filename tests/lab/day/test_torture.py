@@ -1,4 +1,4 @@
-"""Power cuts at random moments: two rounds of what `make torture` does as often as it is asked."""
+"""Power cuts at random moments: a round of what `make torture` does as often as it is asked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def sworn(the_lab: Lab) -> tuple[Host, Oath]:
     return host, begin(host)
 
 
-@pytest.mark.parametrize("number", range(2))
+@pytest.mark.parametrize(
+    "number", [0, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 2, 3))]
+)
 def test_whenever_the_power_goes_all_comes_back(sworn: tuple[Host, Oath], number: int) -> None:
     host, oath = sworn
     draw = Draw.of(SEED, number)

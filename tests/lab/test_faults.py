@@ -54,7 +54,9 @@ PROGRAMS = (
 )
 
 
-LATE = TINY_YAML.replace("ADDRESS", "10.5.68.6").replace("nics: [", "nics: [{network: late}, ")
+LATE = TINY_YAML.replace("ADDRESS", "10.5.68.6").replace(
+    "nics: [", "nics: [{network: late, address: 10.9.0.6/24}, "
+)
 LATE_HOST = HOST_YAML.replace(
     "networks:\n", f"networks:\n  late: {{vlan: 2400, cidr: 10.9.0.0/24{QUICK}}}\n"
 )
@@ -88,20 +90,21 @@ def arm(host: Host, when: str, pattern: str) -> None:
     host.must("rm -rf /run/killed; cat > /run/kill-at", text=f"{when} {pattern}\n")
 
 
-def plant_killers(host: Host) -> None:
-    """Put a killer in the place of each program."""
+def plant(host: Host, script: str) -> None:
+    """Put a script in the place of each program, which is called `PROGRAM.real` then."""
     for program in PROGRAMS:
         # LVM's programs are told apart by their names, so each keeps its own.
         host.must(
-            f"path=$(command -v {program}) && mv $path $path.real && cat > $path && chmod 755 $path",
-            text=KILLER,
+            f"path=$(command -v {program}); test -e $path.real || mv $path $path.real;"
+            "cat > $path && chmod 755 $path",
+            text=script,
         )
 
 
 def test_killed_at_each_kind_of_step_and_run_again_it_reaches_the_goal(host: Host) -> None:
     host.put_spec(GUESTS)
     arm(host, "never", "nothing")
-    plant_killers(host)
+    plant(host, KILLER)
     for when, pattern in POINTS:
         arm(host, when, pattern)
         broken = host.kvmkeep("apply", "--yes")
@@ -129,13 +132,14 @@ def test_killed_at_each_kind_of_step_and_run_again_it_reaches_the_goal(host: Hos
 @pytest.mark.long
 def test_daemons_killed_at_the_steps_that_need_them_cost_a_run_at_most(host: Host) -> None:
     """A guest on a new network is made while NetworkManager, libvirtd and virtlogd die."""
+    host.put_spec(GUESTS)
+    host.apply()
     process = host.qemu_pid("tiny")
     host.put_spec({**GUESTS, "late": LATE}, LATE_HOST)
     host.must("rm -rf /run/strikes /run/struck; mkdir /run/strikes /run/struck")
     for number, strike in enumerate(STRIKES):
         host.must(f"cat > /run/strikes/{number}", text=f"{strike}\n")
-    for program in PROGRAMS:
-        host.must(f"cat > $(command -v {program})", text=STRIKER)
+    plant(host, STRIKER)
     told = []
     for _ in range(RUNS):
         done = host.kvmkeep("apply", "--yes")

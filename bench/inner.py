@@ -55,7 +55,7 @@ def stages(directory: str, file: Path) -> dict[str, float]:
     spec = timed("load", lambda: load(directory, MachineDoor()))
     facts = timed("decode facts", lambda: decode_facts(file.read_bytes()))
     plan = timed("make_plan", lambda: make_plan(spec, facts))
-    timed("text", lambda: plan_text(plan, explain=False, width=WIDTH))
+    timed("text", lambda: plan_text(plan, typed="kvmkeep plan", width=WIDTH))
     return seconds
 
 

@@ -49,7 +49,7 @@ def _show(plan: Plan, ctx: Context) -> int:
     files = [one for one in actions if isinstance(one, WriteFile) and not one.secret]
     ctx.streams.script("\n".join(f"# --- {file.path}\n{file.content.decode()}" for file in files))
     if plan.refusals:
-        show_plan(plan, ctx, invite=False)
+        show_plan(plan, ctx)
         raise refusal(plan)
     return 0
 

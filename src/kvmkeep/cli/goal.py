@@ -36,7 +36,7 @@ def dry_run(
     spec = ctx.spec()
     demand_guests(spec, guests)
     plan = planner(spec, ctx.observe(spec, agents, repositories=repositories))
-    show_plan(plan, ctx, invite=False)
+    show_plan(plan, ctx)
     if plan.refusals:
         raise refusal(plan)
     return 0
@@ -72,7 +72,7 @@ def reach(
 def dry_look(look: Callable[[Door], Look], ctx: Context) -> int:
     """Show what a goal with a look of its own would do; touch nothing."""
     plan = look(ctx.door()).plan
-    show_plan(plan, ctx, invite=False)
+    show_plan(plan, ctx)
     if plan.refusals:
         raise refusal(plan)
     return 0
@@ -154,7 +154,7 @@ def _confirm(
 ) -> Confirm:
     def confirm(plan: Plan) -> bool:
         if told and not ctx.json:
-            show_plan(plan, ctx, invite=False)
+            show_plan(plan, ctx)
         return yes or asks(plan, ctx.streams)
 
     return confirm

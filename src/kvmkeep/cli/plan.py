@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
+import shlex
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from kvmkeep.cli.guests import add_guests
+from kvmkeep.cli.parser import SPEC_DIR
 from kvmkeep.errors import DIFFERENCES_FOUND, KvmkeepError, Refused, Unready, UsageError
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ def run(args: Args, ctx: Context) -> int:
     spec = ctx.spec()
     facts = read_facts(args.facts, ctx) if args.facts else ctx.observe(spec)
     plan = plan_for(spec, facts, args.guests)
-    show_plan(plan, ctx, explain=args.explain, script=args.script)
+    where = () if ctx.spec_dir == SPEC_DIR else ("--spec", ctx.spec_dir)
+    then = shlex.join(("kvmkeep", "apply", *where, *args.guests))
+    show_plan(plan, ctx, then=then, explain=args.explain, script=args.script)
     if plan.refusals:
         raise refusal(plan)
     return DIFFERENCES_FOUND if args.exit_code and plan.steps else 0
@@ -103,13 +106,10 @@ def read_facts(path: str, ctx: Context) -> Facts:
         ) from error
 
 
-_INVITATION = re.compile(r"\s+To\s+run\s+it,\s+type:\s+kvmkeep\s+apply\s*$")
-
-
 def show_plan(
-    plan: Plan, ctx: Context, *, explain: bool = False, script: bool = False, invite: bool = True
+    plan: Plan, ctx: Context, *, then: str = "", explain: bool = False, script: bool = False
 ) -> None:
-    """Print a plan in the form that was asked for; `invite` says how to run it."""
+    """Print a plan in the form that was asked for; `then` is the line that runs it."""
     if script:
         from kvmkeep.report.script import holds_secrets, plan_script  # noqa: PLC0415
 
@@ -124,7 +124,12 @@ def show_plan(
         return
     from kvmkeep.report.text import plan_text  # noqa: PLC0415
 
-    text = plan_text(plan, explain=explain or ctx.verbose, width=ctx.streams.width)
-    if not invite:
-        text = _INVITATION.sub("", text)
-    ctx.streams.result(text)
+    ctx.streams.result(
+        plan_text(
+            plan,
+            typed=shlex.join(("kvmkeep", *ctx.argv)),
+            then=then,
+            explain=explain or ctx.verbose,
+            width=ctx.streams.width,
+        )
+    )

@@ -18,8 +18,13 @@ _RISKS = {
 }
 
 
-def plan_text(plan: Plan, *, explain: bool = False, width: int = 80) -> str:
-    """Return the plan for a terminal of this width; `explain` shows each command as it is run."""
+def plan_text(
+    plan: Plan, *, typed: str, then: str = "", explain: bool = False, width: int = 80
+) -> str:
+    """Return the plan for a terminal of this width; `explain` shows each command as it is run.
+
+    `typed` is the line that it was asked for by, `then` the one that runs it, if that is another.
+    """
     width = max(NARROWEST, min(width, _WIDEST))
     blocks: list[list[str]] = []
     if plan.refusals:
@@ -35,7 +40,7 @@ def plan_text(plan: Plan, *, explain: bool = False, width: int = 80) -> str:
         blocks.append(lines)
     if plan.notes:
         blocks.append(_note_lines(plan.notes, width))
-    blocks.append(wrapped(_last_line(plan), width))
+    blocks.append(_last_lines(plan, typed, then, width))
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 
@@ -146,11 +151,11 @@ def command_line(command: Command) -> str:
     return line
 
 
-def _last_line(plan: Plan) -> str:
+def _last_lines(plan: Plan, typed: str, then: str, width: int) -> list[str]:
     if plan.refusals:
-        return "Mend what is named above, then type: kvmkeep plan"
+        return _inviting("Mend what is named above, then type:", typed, width)
     if not plan.steps:
-        return "Nothing to do: the host is as the spec says."
+        return ["Nothing to do: the host is as the spec says." if then else "Nothing to do."]
     parts = [_counted(len(plan.steps), "step")]
     for risk, what in ((Risk.NETWORK, "the network"), (Risk.GUEST, "guests")):
         number = sum(step.risk is risk for step in plan.steps)
@@ -159,7 +164,17 @@ def _last_line(plan: Plan) -> str:
     later = len(plan.steps) - len(plan.certain)
     if later:
         parts.append(f"{later} planned anew once what is assumed is known")
-    return f"{', '.join(parts)}. To run it, type: kvmkeep apply"
+    said = f"{', '.join(parts)}."
+    return _inviting(f"{said} To run it, type:", then, width) if then else wrapped(said, width)
+
+
+def _inviting(text: str, line: str, width: int) -> list[str]:
+    """Return what is to be typed behind a text, or below it: never wrapped, so it can be copied."""
+    lines = wrapped(text, width)
+    line = one_line(line)
+    if len(lines[-1]) + 1 + len(line) <= width:
+        return [*lines[:-1], f"{lines[-1]} {line}"]
+    return [*lines, f"  {line}"]
 
 
 def _counted(number: int, noun: str) -> str:

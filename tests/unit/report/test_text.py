@@ -24,7 +24,13 @@ from kvmkeep.model.plan import (
 )
 from kvmkeep.report.clean import lines_of, one_line
 from kvmkeep.report.outcome import failure_text, leftover_text, refusal_text
-from kvmkeep.report.text import plan_text
+from kvmkeep.report.text import plan_text as text_of
+
+
+def plan_text(plan: Plan, *, explain: bool = False, width: int = 80) -> str:
+    """Return what `kvmkeep plan` shows."""
+    return text_of(plan, typed="kvmkeep plan", then="kvmkeep apply", explain=explain, width=width)
+
 
 LONG = "a very long sentence that surely does not fit into a terminal of forty columns at all"
 
@@ -71,6 +77,20 @@ Worth knowing:
 once what is assumed is known. To run it, type: kvmkeep apply
 """
     )
+
+
+def test_what_is_to_be_typed_is_never_wrapped() -> None:
+    typed = "kvmkeep remove --shutdown --limit 600 --spec '/srv/my spec' web"
+    refused = Plan(refusals=(Refusal(subject="guest a", reason="no room", hint=""),))
+    assert text_of(refused, typed=typed, width=60).endswith(f"then type:\n  {typed}\n")
+    then = "kvmkeep apply --spec '/srv/my spec' a rather-long-name another-long-name"
+    assert text_of(PLAN, typed="", then=then).endswith(f" To run it, type:\n  {then}\n")
+
+
+def test_a_plan_of_another_verb_invites_to_nothing() -> None:
+    one = Plan(steps=(step("go", command("a")),))
+    assert text_of(one, typed="kvmkeep start a -n").endswith("\n\n1 step.\n")
+    assert text_of(Plan(), typed="kvmkeep start a -n") == "Nothing to do.\n"
 
 
 def test_an_empty_plan_says_so() -> None:

@@ -9,8 +9,9 @@ from msgspec import Struct, to_builtins
 from kvmkeep.cli.guests import checked
 from kvmkeep.cli.inside import look_inside, readiness
 from kvmkeep.cli.moment import utc_now
-from kvmkeep.errors import UsageError
+from kvmkeep.errors import Unready, UsageError
 from kvmkeep.model.domain_facts import DomainState
+from kvmkeep.model.facts import LIBVIRT, VOLUMES
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -43,6 +44,9 @@ def run(args: Args, ctx: Context) -> int:
     guest = next((g for g in spec.guests if g.name == name), None) if spec else None
     domain = facts.domain(name)
     if guest is None and domain is None:
+        if facts.unseen(LIBVIRT):
+            ctx.tell_problems(facts)
+            raise Unready(f"nobody knows whether there is a guest {name}: libvirt is not seen")
         raise UsageError(f"there is no guest {name}", hint="`kvmkeep list` shows the names")
     signs = None
     now = utc_now()
@@ -51,6 +55,7 @@ def run(args: Args, ctx: Context) -> int:
         running = {name: domain.uuid}
         signs = look_inside(ctx.door(), ctx.connect, running, wanted, now)[name]
     shown = sections(name, spec, facts, signs, now)
+    ctx.tell_problems(facts)
     if ctx.json:
         told = {title.lower(): dict(pairs) for title, pairs in shown.items()}
         inside = None if signs is None else to_builtins(signs)
@@ -130,10 +135,11 @@ def _volumes(spec: Spec, guest: Guest, facts: Facts) -> Pairs:
     from kvmkeep.model.units import Size  # noqa: PLC0415
 
     pairs = []
+    absent = "not seen" if facts.unseen(VOLUMES) else "absent"
     for disk in guest.volumes:
         volume = facts.volume(spec.storage.vg, disk.lv)
         tags = "" if volume is None else f" [{' '.join(volume.tags)}]"
-        size = "absent" if volume is None else f"{volume.size}{tags}"
+        size = absent if volume is None else f"{volume.size}{tags}"
         pairs.append((f"{spec.storage.vg}/{disk.lv}", size))
     files = {file.path: file.fingerprint.size for file in facts.disk_files}
     for file in guest.files:
@@ -226,6 +232,8 @@ def _first_boot(spec: Spec, guest: Guest, facts: Facts) -> str:
     from kvmkeep.model.names import STATE_FILLING, STATE_FRESH  # noqa: PLC0415
 
     volume = facts.volume(spec.storage.vg, guest.root.lv)
+    if volume is None and facts.unseen(VOLUMES):
+        return "not seen"
     if volume is None:
         return "not yet: there is no root volume"
     if STATE_FILLING in volume.tags:

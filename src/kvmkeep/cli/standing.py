@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from kvmkeep.cli.backup_age import NONE, backup_age
 from kvmkeep.health.backups import utc
-from kvmkeep.model.facts import ArrayState
+from kvmkeep.model.facts import GROUPS, LIBVIRT, LINKS, NETWORK_MANAGER, VOLUMES, ArrayState
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import Size
 
@@ -25,12 +25,14 @@ class Level(IntEnum):
     """How bad it is; the worst comes first."""
 
     REFUSED = 0
-    DIFFERS = 1
-    AS_SPEC = 2
+    UNSEEN = 1
+    DIFFERS = 2
+    AS_SPEC = 3
 
 
 WORDS = {
     Level.REFUSED: "REFUSED",
+    Level.UNSEEN: "unseen",
     Level.DIFFERS: "differs",
     Level.AS_SPEC: "ok",
 }
@@ -85,15 +87,19 @@ def stand(spec: Spec, facts: Facts, plan: Plan) -> Status:
     for refusal in plan.refusals:
         refused[refusal.subject].append(f"{refusal.reason} ({refusal.hint})")
 
-    def one(subject: str, now: str) -> Standing:
+    def one(subject: str, now: str, *needed: str) -> Standing:
         bad, steps = refused.pop(subject, []), todo.pop(subject, [])
-        level = Level.REFUSED if bad else Level.DIFFERS if steps else Level.AS_SPEC
+        level = Level.UNSEEN if facts.unseen(*needed) else Level.AS_SPEC
+        level = Level.REFUSED if bad else Level.DIFFERS if steps else level
         later = tuple(note.text for note in plan.notes if note.pending and note.subject == subject)
         return Standing(subject=subject, level=level, now=now, todo=(*bad, *steps), pending=later)
 
-    networks = [one(f"network {n.name}", _bridge(facts, n.bridge)) for n in spec.networks]
+    networks = [
+        one(f"network {n.name}", _bridge(facts, n.bridge), LINKS, NETWORK_MANAGER)
+        for n in spec.networks
+    ]
     images = [one(f"image {i.name}", _image(facts, i.name)) for i in spec.images]
-    guests = [one(f"guest {g.name}", _guest(facts, g)) for g in spec.guests]
+    guests = [one(f"guest {g.name}", _guest(facts, g), LIBVIRT, VOLUMES) for g in spec.guests]
     others = [one(subject, "") for subject in sorted({*todo, *refused})]
     return Status(
         host=spec.host.name,
@@ -113,6 +119,8 @@ def _worst_first(standings: list[Standing]) -> tuple[Standing, ...]:
 
 def _bridge(facts: Facts, bridge: str) -> str:
     link = facts.link(bridge)
+    if link is None and facts.unseen(LINKS):
+        return f"{bridge} is not seen"
     if link is None:
         return f"{bridge} is not there"
     return f"{bridge} is {'up' if link.up else 'down'}"
@@ -131,7 +139,8 @@ def _image(facts: Facts, name: str) -> str:
 
 def _guest(facts: Facts, guest: Guest) -> str:
     domain = facts.domain(guest.name)
-    state = domain.state.value if domain is not None else "absent"
+    absent = "not seen" if facts.unseen(LIBVIRT) else "absent"
+    state = domain.state.value if domain is not None else absent
     backup = backup_age(guest, facts.backups, utc(facts.time))
     if not backup:
         return state
@@ -146,7 +155,9 @@ def _storage(spec: Spec, facts: Facts) -> tuple[Standing, ...]:
         level = Level.AS_SPEC if good else Level.DIFFERS
         standings.append(Standing(subject=f"array {array.name}", level=level, now=now))
     group = facts.group(spec.storage.vg)
-    if group is None:
+    if group is None and facts.unseen(GROUPS):
+        now, level = "is not seen", Level.UNSEEN
+    elif group is None:
         now, level = "is not there", Level.DIFFERS
     else:
         free = group.free.minus(spec.host.storage_reserve)

@@ -16,8 +16,10 @@ from kvmkeep.model.host_units import NO_UNITS, HostUnits
 from kvmkeep.model.units import Size
 
 FACTS_VERSION = 1
-LIBVIRT, VOLUMES = "libvirt", "logical volumes"
+LIBVIRT, VOLUMES, GROUPS = "libvirt", "logical volumes", "volume groups"
 """What a `Problem` calls these: nobody can plan anything for guests that are not seen."""
+LINKS, NETWORK_MANAGER = "network interfaces", "NetworkManager"
+"""The same of networks."""
 
 
 class ArrayState(StrEnum):
@@ -337,6 +339,10 @@ class Facts(Struct, frozen=True, kw_only=True):
     units: HostUnits = NO_UNITS
     qemu_group: int = -1
     backups: BackupFacts = NO_BACKUPS
+
+    def unseen(self, *what: str) -> bool:
+        """Whether one of these could not be observed: then its absence means nothing."""
+        return any(problem.what in what for problem in self.problems)
 
     def group(self, name: str) -> VolumeGroup | None:
         """Return the volume group of that name."""

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from kvmkeep.host import iproute, nmcli
 from kvmkeep.host.door import Door
-from kvmkeep.model.facts import Link, Management, Nm, Undoing
+from kvmkeep.model.facts import LINKS, NETWORK_MANAGER, Link, Management, Nm, Undoing
 from kvmkeep.model.names import UNDO_DIR, UNDO_FILE, UNDO_LINK
 from kvmkeep.observe.notebook import Notebook
 
@@ -25,9 +25,9 @@ class Network(Struct, frozen=True, kw_only=True):
 def observe_network(notebook: Notebook) -> Network:
     """Return the network as far as it can be seen."""
     return Network(
-        links=notebook.ask("network interfaces", iproute.links, ()),
+        links=notebook.ask(LINKS, iproute.links, ()),
         nm=replace(
-            notebook.ask("NetworkManager", nmcli.network_manager, _NO_NM),
+            notebook.ask(NETWORK_MANAGER, nmcli.network_manager, _NO_NM),
             undoing=notebook.ask("undo of a network change", undoing, Undoing.NOTHING),
         ),
         management=notebook.ask("default route", _management, None),

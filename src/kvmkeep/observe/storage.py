@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from kvmkeep.host import lvm, mdadm
-from kvmkeep.model.facts import VOLUMES, Array, Volume, VolumeGroup
+from kvmkeep.model.facts import GROUPS, VOLUMES, Array, Volume, VolumeGroup
 from kvmkeep.observe.notebook import Notebook
 
 
@@ -21,6 +21,6 @@ def observe_storage(notebook: Notebook) -> Storage:
     """Return arrays, groups and volumes as far as they can be seen."""
     return Storage(
         arrays=notebook.ask("MD arrays", mdadm.arrays, ()),
-        groups=notebook.ask("volume groups", lvm.groups, ()),
+        groups=notebook.ask(GROUPS, lvm.groups, ()),
         volumes=notebook.ask(VOLUMES, lvm.volumes, ()),
     )

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile
 from kvmkeep.model.domain_facts import Domain
-from kvmkeep.model.facts import Array, ArrayState, Tool
+from kvmkeep.model.facts import GROUPS, Array, ArrayState, Tool
 from kvmkeep.model.plan import Note, Noun, Refusal, Step
 from kvmkeep.model.spec import Disk, FirstBoot, Guest
 from kvmkeep.model.trash import is_trash
@@ -65,6 +65,8 @@ def volume_group(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
     """Refuse to write to a volume group that is not whole, or to an array that is not well."""
     vg = scene.spec.storage.vg
     subject = f"volume group {vg}"
+    if scene.group is None and scene.facts.unseen(GROUPS):
+        return ()
     if scene.group is None:
         hint = "correct storage.vg; `vgs` shows all groups"
         return (Refusal(subject=subject, reason="there is no such volume group", hint=hint),)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from kvmkeep.model.facts import Facts
+from kvmkeep.model.facts import LIBVIRT, LINKS, NETWORK_MANAGER, VOLUMES, Facts
 from kvmkeep.model.plan import Plan, Refusal, Step
 from kvmkeep.model.spec import Guest, Network, Spec
 from kvmkeep.model.units import GuestName, Label
@@ -42,13 +42,16 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
     """Plan to make the host as the spec says.
 
     `only` restricts the plan to some guests, their networks and images; empty means everything.
+    What can't be seen refuses the plan, and no step is for it: it only seems to be missing.
     The same spec and facts give the same plan. Steps that are certain come before those that rest
     on an assumption, so that each round gets as far as it can.
     """
     names = tuple(GuestName(name) for name in only)
     order = in_order(spec, names or (guest.name for guest in spec.guests))
-    scene = make_scene(spec, facts, order.guests)
+    scene = make_scene(spec, facts, () if facts.unseen(VOLUMES) else order.guests)
     networks = _networks(scene) if names else spec.networks
+    if facts.unseen(LINKS, NETWORK_MANAGER):
+        networks = ()
     works = image_works(scene)
     image_steps = [step for work in works.values() for step in work.steps]
     first, rest, broken = _guest_steps(scene, works)
@@ -93,6 +96,8 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         *unit_notes(spec, facts),
         *(() if names else unnamed_notes(scene)),
     )
+    if facts.unseen(LIBVIRT):
+        steps = tuple(step for step in steps if not step.subject.startswith("guest "))
     return Plan(steps=steps, refusals=tuple(dict.fromkeys(refusals)), notes=notes)
 
 

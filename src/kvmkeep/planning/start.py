@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from kvmkeep.model.command import Action, Command
 from kvmkeep.model.domain_facts import Domain, DomainState
-from kvmkeep.model.facts import Facts
+from kvmkeep.model.facts import LIBVIRT, Facts
 from kvmkeep.model.names import TAG_REVERT, TAG_SHELL, console_log
 from kvmkeep.model.plan import Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.snapshot import tag_value
@@ -56,6 +58,8 @@ def not_a_guest(scene: Scene, guest: Guest) -> Refusal | None:
     subject = f"guest {guest.name}"
     domain = scene.domain(guest)
     if domain is None:
+        for unseen in guards.blind(scene, LIBVIRT):
+            return replace(unseen, subject=subject, reason=f"it can't be seen: {unseen.reason}")
         hint = "make it first: kvmkeep apply"
         return Refusal(subject=subject, reason="libvirt does not know it yet", hint=hint)
     if scene.own_domain(guest) is None:

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 
 from msgspec import Struct
 
-from kvmkeep.model.facts import Facts
+from kvmkeep.model.facts import LIBVIRT, Facts
 from kvmkeep.model.health import Finding, Severity, worst
 from kvmkeep.model.spec import Guest, LvDisk, Spec
 from kvmkeep.model.vitals import Inside, Vitals
@@ -156,7 +156,8 @@ def _guests(body: ET.Element, page: Page) -> None:
 
 def _cells(guest: Guest, facts: Facts, inside: Inside | None) -> tuple[str, ...]:
     domain = facts.domain(guest.name)
-    state = domain.state.value if domain is not None else "is not there"
+    absent = "is not seen" if facts.unseen(LIBVIRT) else "is not there"
+    state = domain.state.value if domain is not None else absent
     if inside is not None and inside.ready is not None:
         state += ", ready" if inside.ready else ", not ready"
     networks = []

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import DomainState
-from kvmkeep.model.facts import Facts
+from kvmkeep.model.facts import LIBVIRT, LINKS, VOLUMES, Facts
 from kvmkeep.model.health import Finding, Severity, worst
 from kvmkeep.model.names import lv_path
 from kvmkeep.model.spec import LvDisk, Spec
@@ -116,13 +116,19 @@ def _places(subject: str, nodes: dict[str, Node], facts: Facts) -> tuple[str, ..
     return tuple(key for key in keys if key in nodes) or (HOST,)
 
 
+def _absent(facts: Facts, what: str) -> str:
+    """Return the word for a thing that was not found, where things such as `what` were seen."""
+    return "is not seen" if facts.unseen(what) else "is not there"
+
+
 def _outside(spec: Spec, facts: Facts) -> Iterator[Node]:
     """Return the host, the uplink, and each network's VLAN and bridge."""
     line = f"{facts.cpus} CPUs, {facts.memory}"
     yield Node(key=HOST, column=Column.UPLINK, title=spec.host.name, line=line)
     links = {link.name: link for link in facts.links}
     up = links.get(spec.uplink)
-    state = "is not there" if up is None else "carrier" if up.carrier else "no carrier"
+    absent = _absent(facts, LINKS)
+    state = absent if up is None else "carrier" if up.carrier else "no carrier"
     yield Node(key=f"uplink {spec.uplink}", column=Column.UPLINK, title=spec.uplink, line=state)
     for one in spec.networks:
         port, bridge = links.get(one.vlan_interface), links.get(one.bridge)
@@ -130,14 +136,14 @@ def _outside(spec: Spec, facts: Facts) -> Iterator[Node]:
             key=f"vlan {one.vlan_interface}",
             column=Column.VLAN,
             title=one.vlan_interface,
-            line=f"VLAN {one.vlan}" if port is not None else "is not there",
+            line=f"VLAN {one.vlan}" if port is not None else absent,
         )
         flags = f"ageing {one.ageing_time} s{', STP' if one.stp else ''}"
         yield Node(
             key=f"network {one.name}",
             column=Column.BRIDGE,
             title=one.bridge,
-            line=f"{one.name}: {flags if bridge is not None else 'is not there'}",
+            line=f"{one.name}: {flags if bridge is not None else absent}",
         )
 
 
@@ -145,7 +151,7 @@ def _guests(spec: Spec, facts: Facts) -> Iterator[Node]:
     domains = {domain.name: domain for domain in facts.domains}
     for guest in spec.guests:
         domain = domains.get(guest.name)
-        state = domain.state.value if domain is not None else "is not there"
+        state = domain.state.value if domain is not None else _absent(facts, LIBVIRT)
         yield Node(
             key=f"guest {guest.name}",
             column=Column.GUEST,
@@ -177,7 +183,7 @@ def _volumes(spec: Spec, facts: Facts) -> Iterator[Node]:
                 volume = volumes.get(disk.lv)
                 copies = [v for v in volumes.values() if v.origin == disk.lv]
                 seen |= {disk.lv, *(copy.name for copy in copies)}
-                line = str(volume.size) if volume is not None else "is not there"
+                line = str(volume.size) if volume is not None else _absent(facts, VOLUMES)
                 if copies:
                     full = max(copy.filled_percent for copy in copies)
                     line += f", {_some(copies, 'snapshot')}, {full:.0f} % full"

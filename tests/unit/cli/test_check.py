@@ -120,6 +120,17 @@ def test_a_hole_in_the_facts_is_worse_than_a_warning(
     assert "libvirt: it can't be looked at: it is silent / as ever" in first
 
 
+def test_guests_are_not_missing_where_lvm_hangs(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hole = Problem(what="logical volumes", reason="lvs did not answer", hint="")
+    site.change = lambda facts: replace(facts, volumes=(), problems=(hole,))
+    site.line("check")
+    said = capsys.readouterr().out
+    assert "logical volumes: it can't be looked at: lvs did not answer" in said
+    assert "apply would" not in said
+
+
 def test_guests_are_asked(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.host.libvirt.silent_agents.add("web")
     assert site.line("check") == 2

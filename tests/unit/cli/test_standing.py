@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from ipaddress import IPv4Interface
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -22,6 +23,7 @@ from kvmkeep.model.facts import (
     Facts,
     Link,
     Nm,
+    Problem,
     SeedFile,
     Tool,
     Volume,
@@ -154,6 +156,32 @@ def test_the_worst_comes_first() -> None:
     document = as_json(status)
     assert document["as_spec"] is False
     assert document["guests"][0]["refused"] is True  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("what", "gone", "said"),
+    [
+        ("libvirt", {"domains": ()}, "unseen  alpha: not seen"),
+        ("logical volumes", {"volumes": ()}, "unseen  alpha: running"),
+        ("volume groups", {"groups": ()}, "unseen  group rl: is not seen"),
+        ("network interfaces", {"links": ()}, "unseen  public: virbr1.223 is not seen"),
+    ],
+)
+def test_what_is_not_seen_is_neither_missing_nor_well(
+    what: str, gone: dict[str, Any], said: str
+) -> None:
+    hole = Problem(what=what, reason="it does not answer", hint="start it")
+    status = stand(SPEC, replace(FACTS, problems=(hole,), **gone), Plan())
+    assert not status.as_spec
+    assert said in text(status)
+    assert "is not there" not in text(status)
+
+
+def test_show_does_not_take_what_is_not_seen_for_absent() -> None:
+    hole = Problem(what="logical volumes", reason="lvs did not answer", hint="")
+    shown = sections("alpha", SPEC, replace(FACTS, volumes=(), problems=(hole,)), None, NOW)
+    assert dict(shown["Volumes"]) == {"rl/vm-alpha": "not seen"}
+    assert dict(shown["Boot"]) == {"first boot": "not seen"}
 
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

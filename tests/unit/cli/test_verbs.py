@@ -22,7 +22,7 @@ from kvmkeep.host.door import Result
 from kvmkeep.host.lock import Lock
 from kvmkeep.host.machine_door import MachineDoor
 from kvmkeep.model.command import Command
-from kvmkeep.model.facts import Facts
+from kvmkeep.model.facts import Facts, Problem
 from kvmkeep.model.plan import Report
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
@@ -308,6 +308,28 @@ def test_the_script_is_bash_and_warns_of_secrets(
     site.line("plan", "-v")
     assert "CANARY" not in capsys.readouterr().out
     assert site.line("plan", "--script", "--json") == 2
+
+
+def test_what_is_to_be_typed_next_is_for_what_was_shown(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("plan", "web") == 0
+    said = capsys.readouterr().out
+    assert said.endswith(f"kvmkeep apply --spec {site.spec_dir} web\n")
+    hole = Problem(what="libvirt", reason="it is silent", hint="start it")
+    site.change = lambda facts: replace(facts, problems=(hole,))
+    assert site.line("start", "web", "--dry-run") == 5
+    said = capsys.readouterr().out
+    assert said.endswith(f"kvmkeep start web --dry-run --spec {site.spec_dir}\n")
+
+
+def test_who_is_not_seen_may_be_there(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    hole = Problem(what="libvirt", reason="it is silent", hint="start it")
+    site.change = lambda facts: replace(facts, problems=(hole,))
+    assert site.line("show", "legacy") == 5
+    said = capsys.readouterr().err
+    assert "libvirt: it is silent (start it)" in said
+    assert "nobody knows whether there is a guest legacy" in said
 
 
 def test_explain_shows_commands(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

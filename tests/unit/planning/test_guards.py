@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_interface
+from typing import Any
 
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
@@ -8,7 +9,7 @@ from fakes.nm import FakeLink
 from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import DomainDisk, DomainState
-from kvmkeep.model.facts import ArrayState, Facts, Problem
+from kvmkeep.model.facts import ArrayState, Facts, Nm, Problem
 from kvmkeep.model.names import STATE_FILLING, lv_tags
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import FirstBoot, Packing, Spec
@@ -55,6 +56,24 @@ def test_what_could_not_be_seen_refuses() -> None:
     hole = Problem(what="libvirt", reason="it does not answer", hint="start it")
     found = plan(looked_at(), spec(guest()), problems=(hole,))
     assert reasons(found) == "libvirt: it does not answer"
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        {"what": "libvirt", "domains": ()},
+        {"what": "volume groups", "groups": ()},
+        {"what": "logical volumes", "volumes": ()},
+        {"what": "network interfaces", "links": ()},
+        {"what": "NetworkManager", "nm": Nm(running=False, profiles=(), device_paths=())},
+    ],
+)
+def test_what_could_not_be_seen_is_not_taken_for_missing(gone: dict[str, Any]) -> None:
+    host, wanted = looked_at(), spec(guest())
+    hole = Problem(what=gone.pop("what"), reason="it does not answer", hint="start it")
+    found = make_plan(wanted, replace(running(host, wanted), problems=(hole,), **gone))
+    assert [one.subject for one in found.refusals] == [hole.what]
+    assert found.steps == ()
 
 
 def test_missing_program_refuses_once_and_only_where_it_is_needed() -> None:

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
 from msgspec.structs import replace
 
 from kvmkeep.model.command import Poll
 from kvmkeep.model.domain_facts import DomainState
+from kvmkeep.model.facts import Problem
 from kvmkeep.model.names import console_log
+from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import ReadyConsole, ReadyTcp, Spec
 from kvmkeep.model.units import GuestName
+from kvmkeep.planning.pausing import plan_resume, plan_suspend
 from kvmkeep.planning.plan import make_plan
+from kvmkeep.planning.poweroff import plan_poweroff
 from kvmkeep.planning.shutdown import plan_shutdown
 from kvmkeep.planning.start import plan_start
 from tests.unit.planning.build import GIB, IMAGE, guest, nic, spec
@@ -50,6 +56,20 @@ def test_guest_is_started_after_all_that_it_needs() -> None:
     host, wanted = site()
     off(host)
     assert start(host, wanted, "web") == ["dns", "db", "web"]
+
+
+@pytest.mark.parametrize(
+    "planner",
+    [plan_start, plan_shutdown, plan_poweroff, plan_suspend, plan_resume],
+)
+def test_a_guest_that_is_not_seen_is_not_said_to_be_missing(planner: Callable[..., Plan]) -> None:
+    host, wanted = site()
+    hole = Problem(what="libvirt", reason="it is silent", hint="systemctl start libvirtd")
+    plan = planner(wanted, replace(host.facts(wanted), domains=(), problems=(hole,)), ("dns",))
+    assert plan.unready
+    (one,) = plan.refusals
+    assert (one.subject, one.reason) == ("guest dns", "it can't be seen: it is silent")
+    assert one.hint == "systemctl start libvirtd"
 
 
 def test_what_runs_is_left_alone() -> None:

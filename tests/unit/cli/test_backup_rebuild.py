@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from unit.cli.test_backup import BackupSite
 
 from kvmkeep.model.backup import BackupFacts, RepositoryFacts, RepositoryState
 from kvmkeep.model.command import WriteFile
+from kvmkeep.model.secret_file import SecretFile
+from kvmkeep.model.units import Size
 
 URL = ("--url", "/srv/vault", "--password-file", "/root/backup.password")
 
@@ -165,6 +168,58 @@ def test_of_several_hosts_one_is_named(
     told = capsys.readouterr().out
     assert "zdb@" in told
     assert "web@" not in told
+
+
+def test_what_the_new_server_lacks_is_told_before_anything_is_done(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(site)
+    site.change = lambda facts: replace(facts, groups=(), links=())
+    assert site.line("backup", "rebuild", *URL, "--yes") == 4
+    told = " ".join(capsys.readouterr().err.split())
+    assert "there is no such volume group" in told
+    assert "uplink uplink0: there is no such interface" in told
+    assert "Nothing was touched." in told
+    assert not list(Path(site.spec_dir).iterdir())
+
+
+def test_a_password_that_lies_elsewhere_than_the_host_file_says_is_told_before(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(site)
+    site.host.secrets["/root/pw"] = SecretFile(path="/root/pw")
+    assert site.line("backup", "rebuild", *URL, "--yes") == 5
+    told = " ".join(capsys.readouterr().err.split())
+    assert "vault at /srv/vault, with the password in /root/pw: not asked: " in told
+    assert "put the password where the host file wants it" in told
+    assert not list(Path(site.spec_dir).iterdir())
+
+
+def test_guests_that_came_back_and_can_not_start_are_not_nothing(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(site)
+    site.change = lambda facts: replace(facts, memory=Size(1 << 30))
+    assert site.line("backup", "rebuild", *URL, "--yes") == 7
+    told = capsys.readouterr()
+    assert "web    done" in told.out
+    assert "they are back, but were not started: " in told.err
+    assert "Nothing was touched." not in told.err
+
+
+def test_with_json_too_it_is_seen_what_would_come_back(
+    site: BackupSite, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose(site)
+    assert site.line("backup", "rebuild", *URL, "--json", "--dry-run") == 0
+    shown = json.loads(capsys.readouterr().out)["backups"]
+    assert [one["guest"] for one in shown] == ["zdb", "web"]
+    terminal = io.StringIO("n\n")
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    assert site.line("backup", "rebuild", *URL, "--json") == 130
+    told = capsys.readouterr().err
+    assert told.index("web@") < told.index("Bring them back?")
 
 
 def test_a_guest_whose_file_names_another_is_refused(

@@ -1,0 +1,221 @@
+"""What a repository has of a host that was lost: found and looked at before anything is done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kvmkeep.cli.backup_choice import look_into, out_of_sight
+from kvmkeep.cli.backup_show import read_manifest
+from kvmkeep.cli.backup_subject import stored_file
+from kvmkeep.errors import Refused, SpecError, Unready, UsageError
+from kvmkeep.model.backup import GUEST_SPEC, HOST_SPEC
+from kvmkeep.model.units import Label, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kvmkeep.cli.context import Context
+    from kvmkeep.model.backup import BackupEntry, Repository
+    from kvmkeep.model.spec import Spec
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """Where the backups of a host without a spec are, and of which host; empty: not said."""
+
+    url: str
+    password_file: str
+    environment_file: str
+    host: str
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    """What comes back: guests, what they need first, by their last backups.
+
+    `spec` is what the whole spec will be. `host_file` is the content of the host file; empty where
+    there is one.
+    """
+
+    entries: tuple[BackupEntry, ...]
+    spec: Spec
+    host_file: bytes = b""
+
+
+def find_lost(place: Place, ctx: Context, names: frozenset[str]) -> Found:
+    """Return what comes back, looked at as a whole before anything is done; raises KvmkeepError."""
+    if not ctx.has_spec():
+        return _of_url(place, ctx, names)
+    if place.url or place.host:
+        ctx.streams.talk(
+            f"{ctx.spec_dir}/{HOST_SPEC} is there: "
+            "the host and the repositories are those it names."
+        )
+    return _of_spec(ctx, names)
+
+
+def _of_spec(ctx: Context, names: frozenset[str]) -> Found:
+    """Return what the host's own repositories have and its spec has not."""
+    spec = ctx.spec()
+    seen = look_into(ctx, spec)
+    hidden = out_of_sight(seen)
+    if hidden:
+        raise Unready(
+            f"repository {hidden} can't be seen, so nobody knows what there is to bring back",
+            hint="look at: kvmkeep backup list",
+        )
+    entries = [one for each in seen for one in each.entries]
+    there = {str(guest.name) for guest in spec.guests}
+    wanted = _wanted(entries, spec.host.name, names)
+    lacking = {name: one for name, one in wanted.items() if name not in there}
+    repositories = {one.name: one for one in spec.repositories}
+    files = {
+        f"guests/{name}.yaml": _file(ctx, repositories[Label(one.repository)], one, GUEST_SPEC)
+        for name, one in lacking.items()
+    }
+    return _in_order(ctx, lacking, files)
+
+
+def _of_url(place: Place, ctx: Context, names: frozenset[str]) -> Found:
+    """Return what a repository has, for a host that has no spec yet."""
+    from kvmkeep.host.repositories import look  # noqa: PLC0415
+    from kvmkeep.model.backup import RepositoryState  # noqa: PLC0415
+
+    repository = _repository(place)
+    door = ctx.door()
+    seen = look(door, repository, door.which("kvmkeep"))
+    if seen.state is not RepositoryState.READY:
+        said = f": {seen.said}" if seen.said else ""
+        raise Unready(
+            f"the repository at {repository.url} can't be read ({seen.state}){said}",
+            hint="look at --url and --password-file",
+        )
+    host = _host(place.host, {one.host for one in seen.entries}, repository.url)
+    wanted = _wanted(seen.entries, host, names)
+    newest = max(wanted.values(), key=lambda one: one.moment)
+    host_file = _file(ctx, repository, newest, HOST_SPEC)
+    files = {
+        f"guests/{name}.yaml": _file(ctx, repository, one, GUEST_SPEC)
+        for name, one in wanted.items()
+    }
+    found = _in_order(ctx, wanted, {HOST_SPEC: host_file, **files})
+    _demand_repository(found, ctx)
+    return replace(found, host_file=host_file)
+
+
+def _demand_repository(found: Found, ctx: Context) -> None:
+    """Refuse where the host file, once it is back, would not lead to the backups; raises Unready.
+
+    It names its own URL, and its own password file, which has to lie there.
+    """
+    seen = ctx.repositories(found.spec, (one.name for one in found.spec.repositories))
+    there = {(one.guest, one.moment) for each in seen for one in each.entries}
+    if all((one.guest, one.moment) in there for one in found.entries):
+        return
+    said = {one.name: f"{one.state}{one.said and ': '}{one.said}" for one in seen}
+    lines = [
+        f"  {one.name} at {one.url}, with the password in {one.password_file}: {said[one.name]}"
+        for one in found.spec.repositories
+    ]
+    raise Unready(
+        "\n".join(("with the host file of the backup, the backups can't be seen:", *lines)),
+        hint="put the password where the host file wants it; or write "
+        f"{ctx.spec_dir}/{HOST_SPEC} by hand, and leave --url out",
+    )
+
+
+def demand_networks(spec: Spec, ctx: Context) -> None:
+    """Refuse before anything is written where no network could be made; raises Refused, Unready."""
+    from kvmkeep.planning.rebuild import plan_networks  # noqa: PLC0415
+    from kvmkeep.report.outcome import refusal_text  # noqa: PLC0415
+
+    plan = plan_networks(spec, ctx.observe(spec))
+    if plan.refusals:
+        raise (Unready if plan.unready else Refused)(refusal_text(plan))
+
+
+def _repository(place: Place) -> Repository:
+    from kvmkeep.model.backup import Engine, Repository  # noqa: PLC0415
+    from kvmkeep.spec.backups import parse_file, parse_place  # noqa: PLC0415
+
+    if not place.url or not place.password_file:
+        raise UsageError(
+            "there is no spec that would say where the backups are",
+            hint="kvmkeep backup rebuild --url URL --password-file FILE",
+        )
+    try:
+        return Repository(
+            name=Label("rebuild"),
+            engine=Engine.RESTIC,
+            url=parse_place(place.url, Engine.RESTIC),
+            password_file=parse_file(place.password_file),
+            environment_file=parse_file(place.environment_file) if place.environment_file else "",
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _host(asked: str, hosts: set[str], url: str) -> str:
+    """Return whose backups are meant; raises UsageError where that is not clear."""
+    if not hosts:
+        raise UsageError(f"there is no backup at {url}")
+    known = ", ".join(sorted(map(printable, hosts)))
+    if asked and asked not in hosts:
+        raise UsageError(f"there is no backup of the host {printable(asked)} (known: {known})")
+    if not asked and len(hosts) > 1:
+        raise UsageError(f"there are backups of several hosts: {known}", hint="name one: --host")
+    return asked or next(iter(hosts))
+
+
+def _wanted(
+    entries: Iterable[BackupEntry], host: str, names: frozenset[str]
+) -> dict[str, BackupEntry]:
+    """Return the last backup of each guest that is meant; raises UsageError where there is none."""
+    from kvmkeep.planning.rebuild import last_backups  # noqa: PLC0415
+
+    last = last_backups(entries, host)
+    missing = sorted(names - last.keys())
+    if missing:
+        raise UsageError(
+            f"there is no backup of {', '.join(missing)} on {printable(host)}",
+            hint="look at: kvmkeep backup list",
+        )
+    return {name: one for name, one in last.items() if not names or name in names}
+
+
+def _file(ctx: Context, repository: Repository, entry: BackupEntry, name: str) -> bytes:
+    """Return a file of the spec as it was at a backup; raises Unready."""
+    manifest = read_manifest(ctx, repository, entry)
+    if name not in {manifest.host_spec, manifest.guest_spec}:
+        raise Unready(
+            f"the backup {entry.guest}@{entry.moment} has no {name}",
+            hint="write the spec by hand, then bring the guests back one by one: "
+            "kvmkeep backup restore",
+        )
+    return stored_file(repository, entry, name, ctx)
+
+
+def _in_order(ctx: Context, wanted: dict[str, BackupEntry], files: dict[str, bytes]) -> Found:
+    """Return the backups in the order of their guests' needs, and the spec; raises SpecError.
+
+    The whole spec is read as it will be, so that a mistake is told before anything is done.
+    """
+    from kvmkeep.model.units import GuestName  # noqa: PLC0415
+    from kvmkeep.planning.order import in_order  # noqa: PLC0415
+    from kvmkeep.spec.load import load  # noqa: PLC0415
+
+    if not wanted:
+        return Found(entries=(), spec=ctx.spec())
+    try:
+        spec = load(ctx.spec_dir, ctx.door(), also=files)
+    except SpecError as error:
+        names = " ".join(sorted(wanted))
+        raise SpecError(
+            f"with the files of the backups, the spec would have mistakes:\n{error.message}",
+            hint=f"name only some of the guests, or write the files by hand (guests: {names})",
+        ) from error
+    order = in_order(spec, (GuestName(name) for name in wanted))
+    for refusal in order.refusals:
+        raise Unready(f"{refusal.subject}: {refusal.reason}", hint=refusal.hint)
+    return Found(entries=tuple(wanted[guest.name] for guest in order.guests), spec=spec)

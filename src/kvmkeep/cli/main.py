@@ -47,7 +47,9 @@ def _guarded(arguments: Sequence[str], streams: Streams, stages: Stages | None) 
         context = _context(namespace, arguments, streams, stages)
         return run(namespace, context)
     except KvmkeepError as error:
-        return report(error, streams, as_json=context is not None and context.json)
+        words = [*arguments, "--"]
+        early = "--json" in words[: words.index("--")]  # behind it are words of other programs
+        return report(error, streams, as_json=early if context is None else context.json)
     except KeyboardInterrupt:
         streams.talk("kvmkeep: interrupted")
         return Interrupted.exit_code

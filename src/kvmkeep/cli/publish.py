@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,11 +21,12 @@ def publish(ctx: Context, path: str, content: bytes, why: str, mode: int) -> Non
         # The door would make it, and nobody would read what a mistyped path holds.
         if ctx.door().look(directory) is None:
             raise Unready(
-                f"there is no directory {directory}", hint=f"mkdir {directory}, or another FILE"
+                f"there is no directory {directory}",
+                hint=f"mkdir {shlex.quote(directory)}, or another FILE",
             )
         ctx.door().write(WriteFile(path=path, content=content, why=why, mode=mode))
     except OSError as error:
         raise Unready(
-            f"it can't be written: {error.strerror or error}",
+            f"{path} can't be written: {error.strerror or error}",
             hint="look at the directory's owner and room",
         ) from error

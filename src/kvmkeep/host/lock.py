@@ -23,10 +23,12 @@ _TRIES = 5
 _PAUSE = 0.02
 _WAIT = 0.2
 
-PASSING = frozenset({"watch"})
-"""Runs of a timer that are soon over: others wait for them. Nobody can know when not to type."""
-PASSING_LIMIT = 90.0
-"""Seconds; a watch that starts a guest may take longer, and then says who is at work."""
+_LIMITS = {"watch": 90.0, "": 0.5}
+"""Seconds that others wait for who is soon over, by the verb of the run.
+
+A watch comes from a timer: nobody can know when not to type. One that starts a guest may take
+longer, and then says who is at work. Who only looks (see `locked`) signs nothing.
+"""
 
 
 class Waits(Protocol):
@@ -57,7 +59,7 @@ class Lock:
     ) -> Iterator[None]:
         """Hold the lock, or raise Busy after `patience` seconds and say who has it.
 
-        A run that is soon over (PASSING) is waited for in any case.
+        A run that is soon over is waited for in any case.
         """
         descriptor = self._open()
         try:
@@ -80,8 +82,9 @@ class Lock:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             make_directories(os.path.dirname(self._path), 0o755)
-            descriptor = os.open(self._path, flags, 0o644)
-            os.fchmod(descriptor, 0o644)
+            # Whoever may open it may lock it (flock(2)), and have no guest started after a cut.
+            descriptor = os.open(self._path, flags, 0o600)
+            os.fchmod(descriptor, 0o600)
         except OSError as error:
             hint = "" if os.geteuid() == 0 else "run it as root"
             message = f"the lock {self._path} can't be opened: {error.strerror}"
@@ -93,7 +96,7 @@ class Lock:
         while not _taken(descriptor):
             verb, holder = _holder(descriptor)
             passed = time.monotonic() - began
-            limit = max(patience, PASSING_LIMIT if verb in PASSING else 0.0)
+            limit = max(patience, _LIMITS.get(verb, 0.0))
             if passed >= limit:
                 raise Busy(
                     f"another run of kvmkeep is at work: {holder}",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 from typing import NoReturn
 
@@ -36,7 +37,8 @@ def read_variables(path: str) -> dict[str, str]:
     try:
         if os.stat(path).st_mode & _OTHERS:
             raise Unready(
-                f"{path} holds secrets, but is not for its owner alone", hint=f"chmod 600 {path}"
+                f"{path} holds secrets, but is not for its owner alone",
+                hint=f"chmod 600 {shlex.quote(path)}",
             )
         content = read_file(path, _LIMIT + 1)
     except OSError as error:

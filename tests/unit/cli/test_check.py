@@ -204,7 +204,7 @@ def test_metrics_that_cannot_be_written(site: Site, capsys: pytest.CaptureFixtur
     site.door.write = full  # type: ignore[attr-defined]
     assert site.line("check", "--prometheus", "/x.prom") == 3
     said = capsys.readouterr().out
-    assert "UNKNOWN: metrics /x.prom: it can't be written: No space left on device" in said
+    assert "UNKNOWN: metrics /x.prom: /x.prom can't be written: No space left on device" in said
 
 
 def test_status_begins_with_the_trouble(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

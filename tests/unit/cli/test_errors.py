@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kvmkeep.cli.bug import report_bug
-from kvmkeep.cli.main import report
+from kvmkeep.cli.main import main, report
 from kvmkeep.cli.streams import Streams
 from kvmkeep.errors import (
     Busy,
@@ -44,6 +44,16 @@ def test_each_error_has_its_code_and_says_whether_anything_was_touched(
     assert "what is wrong" in err.getvalue()
     assert "what to do" in err.getvalue()
     assert ("Nothing was touched." in err.getvalue()) is untouched
+
+
+def test_a_mistake_of_the_command_line_is_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--json", "--nosuch"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["kind"] == "UsageError"
+
+
+def test_the_words_of_another_program_ask_for_no_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["blocks", "send", "--nosuch", "--", "restic", "backup", "--json"]) == 2
+    assert capsys.readouterr().out == ""
 
 
 def test_a_spec_error_begins_with_the_place() -> None:

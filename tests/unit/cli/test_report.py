@@ -9,6 +9,8 @@ from fakes.host import FakeFile
 from unit.cli.test_check import degraded, site
 from unit.cli.test_verbs import Site
 
+from kvmkeep.model.facts import Facts
+
 __all__ = ["site"]
 
 
@@ -23,6 +25,15 @@ def test_the_page_tells_what_check_finds(site: Site, capsys: pytest.CaptureFixtu
     assert site.line("report", "--json", "--html", "/srv/host.html") == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["file"], told["status"]) == ("/srv/host.html", "critical")
+
+
+def test_what_hangs_is_not_waited_for(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    def hang(_facts: Facts) -> Facts:
+        raise TimeoutError(110, "no answer within 20 s", "/srv/debian.raw")
+
+    site.change = hang
+    assert site.line("report", "--html", "/srv/host.html") == 5
+    assert "/srv/debian.raw: no answer within 20 s" in capsys.readouterr().err
 
 
 def test_guests_are_asked(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess  # noqa: TID251 - a second process
@@ -78,6 +79,25 @@ def test_a_run_of_the_timer_is_waited_for(tmp_path: Path) -> None:
             assert "apply" in path.read_text()
         timer.join()
     assert told[0].startswith(f"another run of kvmkeep to end: watch, pid {process.pid}, since ")
+
+
+def test_who_only_looks_is_in_nobodys_way(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.touch()
+    descriptor = os.open(path, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    timer = threading.Timer(0.4, os.close, (descriptor,))
+    timer.start()
+    with Lock(str(path)).hold("backup run"):
+        assert "backup run" in path.read_text()
+    timer.join()
+
+
+def test_nobody_else_can_take_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.touch(0o644)
+    with Lock(str(path)).hold("apply"):
+        assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_waiting_can_be_given_up(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
+    from kvmkeep.host.door import Door
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -30,7 +31,7 @@ def run(args: Args, ctx: Context) -> int:
     from kvmkeep.model.command import WriteFile  # noqa: PLC0415
 
     door = ctx.door()
-    if not args.show and door.names(ctx.spec_dir):
+    if not args.show and _holds_files(door, ctx.spec_dir):
         raise Refused(
             f"{ctx.spec_dir} is not empty",
             hint="name another directory with --spec, or look first with --show",
@@ -56,3 +57,12 @@ def run(args: Args, ctx: Context) -> int:
         ctx.streams.talk(f"Wrote {path}")
     ctx.streams.talk("Next: read and change them, then type `kvmkeep validate`, `kvmkeep plan`.")
     return 0
+
+
+def _holds_files(door: Door, directory: str) -> bool:
+    try:
+        return bool(door.names(directory))
+    except OSError as error:
+        raise Unready(
+            f"{directory} can't be read: {error.strerror}", hint="run it as root"
+        ) from error

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import sys
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.errors import UsageError
+from kvmkeep.errors import StepFailed, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -75,9 +76,13 @@ def run(args: Args, ctx: Context) -> int:
         given = sys.stdin.buffer.read(_MOST_GIVEN) if args.stdin else b""
         command = Command(argv=args.command, why=args.name, timeout=float(args.limit), stdin=given)
         rung, said = _tried(args, door, command)
-    place = f"{args.into}/{args.name}"
+    place = posixpath.abspath(f"{args.into}/{args.name}")
     for path, content in ((f"{place}.out", said), (f"{place}.json", json.encode(rung))):
-        door.write(WriteFile(path=path, content=content, why="keep how it went", dir_mode=0o700))
+        file = WriteFile(path=path, content=content, why="keep how it went", dir_mode=0o700)
+        try:
+            door.write(file)
+        except OSError as error:
+            raise StepFailed(f"{path} can't be written: {error.strerror or error}") from error
     ctx.streams.result(f"{args.name}: {'held' if rung.held else f'did not hold: {rung.detail}'}")
     return 0
 

@@ -81,6 +81,15 @@ def test_names_are_names(words: list[str], tmp_path: Path) -> None:
     assert main(["rung", *words, f"--into={tmp_path}", "--", "true"]) == 2
 
 
+def test_where_nothing_can_be_kept_it_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    stages = Stages(door=MachineDoor())
+    assert main(["rung", "good", f"--into={tmp_path}/file", "--", "true"], stages) == 7
+    assert "good.out can't be written" in capsys.readouterr().err
+
+
 class Agent(MachineDoor):
     """A door behind which an agent answers; an answer that is no text is said by virsh."""
 

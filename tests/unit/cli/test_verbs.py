@@ -461,6 +461,8 @@ def test_a_spec_that_may_not_be_read_is_exit_code_5(
     assert "root" in capsys.readouterr().err
     site.line("show", "web")
     assert "can't be read" in capsys.readouterr().err
+    assert site.line("init") == 5
+    assert "can't be read: Permission denied" in capsys.readouterr().err
 
 
 def test_a_file_that_nobody_gets_in_time_ends_status_with_its_name(

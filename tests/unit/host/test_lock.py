@@ -64,7 +64,8 @@ def test_a_patient_one_waits_for_the_first_to_end(tmp_path: Path) -> None:
         timer.join()
 
 
-def test_a_run_of_the_timer_is_waited_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("passing", ["watch", "snapshot watch"])
+def test_a_look_that_is_soon_over_is_waited_for(tmp_path: Path, passing: str) -> None:
     path = tmp_path / "lock"
     told: list[str] = []
 
@@ -72,13 +73,15 @@ def test_a_run_of_the_timer_is_waited_for(tmp_path: Path) -> None:
         told.append(message)
         assert 0 <= seconds < limit
 
-    with holder(path, "watch") as process:
+    with holder(path, passing) as process:
         timer = threading.Timer(0.5, lambda: process.communicate(""))
         timer.start()
         with Lock(str(path)).hold("apply", waits=waits):
             assert "apply" in path.read_text()
         timer.join()
-    assert told[0].startswith(f"another run of kvmkeep to end: watch, pid {process.pid}, since ")
+    assert told[0].startswith(
+        f"another run of kvmkeep to end: {passing}, pid {process.pid}, since "
+    )
 
 
 def test_who_only_looks_is_in_nobodys_way(tmp_path: Path) -> None:

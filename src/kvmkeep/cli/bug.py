@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kvmkeep.cli.streams import Streams
 
 EXIT_CODE = 1
+_MOST_KEPT = 20
 
 
 def report_bug(
@@ -33,6 +34,8 @@ def report_bug(
 def _keep(story: str, directory: Path) -> str:
     path = directory / time.strftime("bug-%Y%m%dT%H%M%SZ.txt", time.gmtime())
     try:
+        for old in sorted(directory.glob("bug-*.txt"))[: -_MOST_KEPT + 1]:  # a timer meets it often
+            old.unlink()
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(story)

@@ -55,7 +55,8 @@ def run(args: Args, ctx: Context) -> int:
     plan = plan_for(spec, facts, args.guests)
     where = () if ctx.spec_dir == SPEC_DIR else ("--spec", ctx.spec_dir)
     then = shlex.join(("kvmkeep", "apply", *where, *args.guests))
-    show_plan(plan, ctx, then=then, explain=args.explain, script=args.script)
+    # Facts from a file may be of another host, or of long ago.
+    show_plan(plan, ctx, then="" if args.facts else then, explain=args.explain, script=args.script)
     if plan.refusals:
         raise refusal(plan)
     return DIFFERENCES_FOUND if args.exit_code and plan.steps else 0
@@ -97,7 +98,7 @@ def read_facts(path: str, ctx: Context) -> Facts:
     except OSError as error:
         raise Unready(f"{path} can't be read: {error.strerror}") from error
     if content is None:
-        raise UsageError(f"{path} is not there")
+        raise UsageError(f"{path} is not there, or no regular file")
     try:
         return decode_facts(content)
     except ValueError as error:

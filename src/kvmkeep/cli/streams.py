@@ -10,9 +10,9 @@ import os
 import sys
 from typing import TextIO
 
-_BIDI = (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF)
-_CONTROLS = (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), *range(0x7F, 0xA0))
-_HARMLESS = {code: f"\\u{code:04x}" for code in (0x0D, *_CONTROLS, *_BIDI)}
+from kvmkeep.report.clean import BIDI, CONTROLS
+
+_HARMLESS = {code: f"\\u{code:04x}" for code in (0x0D, *CONTROLS, *BIDI)}
 """What could move the cursor or reorder text, as the escape that JSON uses too."""
 
 

@@ -1,4 +1,4 @@
-"""A plain table: columns as wide as their widest text, the last one cut at the terminal's edge."""
+"""A plain table: columns as wide as their widest text; where that is too wide, small blocks."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from kvmkeep.health.patient import Patient
-from kvmkeep.model.facts import SeedFile
+from kvmkeep.model.facts import VOLUMES, SeedFile
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.names import STATE_FRESH, stamped_time
 from kvmkeep.model.trash import TrashEntry, trash_entries
@@ -18,7 +18,7 @@ _DONE = "done"
 
 def leftover_findings(patient: Patient) -> Iterator[Finding]:
     """Return what was left lying."""
-    for seed in patient.facts.seeds:
+    for seed in () if patient.unseen(VOLUMES) else patient.facts.seeds:
         yield from _seed(patient, seed)
     for entry in trash_entries(patient.facts.volumes, patient.spec.storage.vg, patient.facts.trash):
         yield from _trash(patient, entry)

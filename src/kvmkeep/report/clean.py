@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shlex
 
-_BIDI = (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF)
-_CONTROLS = (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), *range(0x7F, 0xA0))
+BIDI = (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF)
+CONTROLS = (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), *range(0x7F, 0xA0))
 _ESCAPES: dict[int, str] = {
-    **{code: f"\\x{code:02x}" for code in _CONTROLS},
-    **{code: f"\\u{code:04x}" for code in (*_BIDI, *range(0xD800, 0xE000))},
+    **{code: f"\\x{code:02x}" for code in CONTROLS},
+    **{code: f"\\u{code:04x}" for code in (*BIDI, *range(0xD800, 0xE000))},
 }
 _LINES: dict[int, str] = {**_ESCAPES, 0x0D: "\n"}
 _ONE_LINE: dict[int, str] = {**_ESCAPES, 0x09: " ", 0x0A: " ", 0x0D: " "}

@@ -104,6 +104,17 @@ def test_a_bug_keeps_its_traceback_in_a_private_file(tmp_path: Path) -> None:
     assert "Traceback" not in err.getvalue()
 
 
+def test_a_bug_that_a_timer_meets_each_minute_fills_no_disk(tmp_path: Path) -> None:
+    for minute in range(60):
+        (tmp_path / f"bug-20261127T01{minute:02d}00Z.txt").touch()
+    (tmp_path / "20261127T010000.000000Z-watch-1.jsonl").touch()
+    report_bug(_raised("odd"), Streams(None, None), debug=False, directory=str(tmp_path))
+    kept = sorted(path.name for path in tmp_path.glob("bug-*.txt"))
+    assert len(kept) == 20
+    assert kept[0] == "bug-20261127T014100Z.txt"
+    assert len(list(tmp_path.iterdir())) == 21
+
+
 def test_a_bug_without_a_place_for_its_traceback_names_debug() -> None:
     err = io.StringIO()
     report_bug(_raised("odd"), Streams(None, err), debug=False, directory="/nonexistent/x")

@@ -20,6 +20,7 @@ class Broken(io.StringIO):
 
 
 def test_control_characters_are_written_as_escapes() -> None:
+    assert harmless("a\u061c\u2028") == "a\\u061c\\u2028"
     assert harmless("a\x1b[2Jb\r\x9b\u202e\tc\n") == "a\\u001b[2Jb\\u000d\\u009b\\u202e\tc\n"
 
 

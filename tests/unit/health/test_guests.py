@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import Domain, DomainState
-from kvmkeep.model.facts import SeedFile, TrashFolder
+from kvmkeep.model.facts import Problem, SeedFile, TrashFolder
 from kvmkeep.model.health import Severity
 from kvmkeep.model.host_units import RECOVER, SIGNATURE, HostUnits, UnitFile
 from kvmkeep.model.names import STATE_EMPTYING, STATE_FRESH, TAG_HELD, TAG_START
@@ -152,6 +152,8 @@ def test_seeds() -> None:
     assert only(WARNING, "seed-left", seeds=seed).todo == "kvmkeep apply web"
     fresh = replace(DISK, tags=(*DISK.tags, STATE_FRESH))
     assert findings(seeds=seed, volumes=(fresh,)) == ()
+    hole = Problem(what="logical volumes", reason="lvs did not answer", hint="try: lvs")
+    only(Severity.UNKNOWN, "not-seen", seeds=seed, volumes=(), problems=(hole,))
     other = (SeedFile(guest="old", path="/var/lib/kvmkeep/seed/old.iso"),)
     assert only(WARNING, "seed-left", seeds=other).todo == "rm /var/lib/kvmkeep/seed/old.iso"
 

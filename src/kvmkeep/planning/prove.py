@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 
 from kvmkeep.model.command import Command
-from kvmkeep.model.facts import Facts
+from kvmkeep.model.facts import GROUPS, Facts
 from kvmkeep.model.plan import Noun, Plan, Refusal, Step
 from kvmkeep.model.proof import TAG_PROOF, Ladder
 from kvmkeep.model.snapshot import tag_value
@@ -200,6 +200,8 @@ def _unfit(scene: Scene, climb: Climb) -> tuple[Refusal, ...]:
 
 def _room(scene: Scene, climb: Climb) -> list[tuple[str, str]]:
     group = scene.group
+    if group is None and scene.facts.unseen(GROUPS):
+        return []
     if group is None:
         return [("there is no such volume group", "correct storage.vg; `vgs` shows all groups")]
     sizes = (overlay_size(one.size, group.extent).bytes for one in climb.parts.content.disks)

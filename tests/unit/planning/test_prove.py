@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from kvmkeep.model.backup import Rung
+from kvmkeep.model.facts import Problem
 from kvmkeep.model.names import TAG_OURS
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.proof import proof_domain
@@ -267,6 +268,9 @@ def test_what_the_host_can_not_do_is_refused_with_all_reasons() -> None:
     assert "there is no such volume group" in refusals(
         plan_prove(site, facts, proving(host, subject))
     )
+    hole = Problem(what="volume groups", reason="vgs did not answer", hint="try: vgs")
+    blind = plan_prove(site, replace(facts, problems=(hole,)), proving(host, subject))
+    assert refusals(blind) == ["vgs did not answer"]
     host.tools.update({"restic": "", "fusermount3": ""})
     plan = plan_prove(site, host.facts(site), proving(host, subject))
     assert {one.subject for one in plan.refusals} == {"program restic", "program fusermount3"}

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from kvmkeep.cli.guests import add_guests, checked, completable
 from kvmkeep.cli.table import table
-from kvmkeep.errors import Unready
+from kvmkeep.errors import Unready, UsageError
+from kvmkeep.model.units import printable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -93,7 +94,9 @@ def add(parser: ArgumentParser) -> None:
 def run(args: Args, ctx: Context) -> int:
     """Print the guests of the spec and the domains of libvirt."""
     wanted = frozenset(checked(name) for name in args.guests)
-    rows = [row for row in _rows(args, ctx) if _chosen(row, wanted, args)]
+    _demand_state(args.state)
+    known = _rows(args, ctx)
+    rows = [row for row in known if _chosen(row, wanted, args)]
     if args.names:
         names = [row.name for row in rows if completable(row.name)]
         if names:
@@ -106,10 +109,22 @@ def run(args: Args, ctx: Context) -> int:
             ctx.streams.talk(line)
     else:
         ctx.streams.talk("No guests.")
-    missing = sorted(wanted - {row.name for row in rows})
+    missing = sorted(wanted - {row.name for row in known})
     if missing:
         ctx.streams.talk(f"kvmkeep: no such guest: {', '.join(missing)}")
     return 0
+
+
+def _demand_state(state: str) -> None:
+    """Refuse a state that there is not: a slip of the finger would list nobody."""
+    from kvmkeep.model.domain_facts import DomainState  # noqa: PLC0415
+
+    states = [*map(str, DomainState), ABSENT]
+    if state and state not in states:
+        raise UsageError(
+            f"{printable(state)} is no state of a guest",
+            hint=f"the states are: {', '.join(states)}",
+        )
 
 
 def _rows(args: Args, ctx: Context) -> list[Row]:
@@ -136,7 +151,8 @@ def _rows(args: Args, ctx: Context) -> list[Row]:
     if not args.long or spec is None:
         return rows
     shown = [row for row in rows if _chosen(row, args.guests, args)]
-    return _looked_into(shown, spec, states, ctx)
+    looked = {row.name: row for row in _looked_into(shown, spec, states, ctx)}
+    return [looked.get(row.name, row) for row in rows]
 
 
 def _addresses(guest: Guest | None) -> tuple[str, ...]:

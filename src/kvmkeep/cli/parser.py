@@ -66,6 +66,16 @@ class Parser(argparse.ArgumentParser):
         self.fill()
         return super().parse_known_args(args, namespace)
 
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """Return what was typed; what no option or word of the verb is refuses the line."""
+        found, rest = self.parse_known_args(args, namespace)
+        if rest:
+            hint = f"type: {self.prog} {found.verb} --help"
+            raise UsageError(f"{found.verb} takes no {' '.join(map(repr, rest))}", hint=hint)
+        return found
+
     def fill(self) -> None:
         """Add the options of this parser's verb, once."""
         if self.verb and not self._filled:

@@ -82,10 +82,15 @@ def demand_guests(spec: Spec, guests: tuple[str, ...]) -> None:
     from kvmkeep.model.units import printable  # noqa: PLC0415
 
     known = {guest.name for guest in spec.guests}
-    missing = [printable(name) for name in guests if name not in known]
+    missing = [name for name in guests if name not in known]
     if missing:
+        import difflib  # noqa: PLC0415 - a line without a mistake need not wait for it
+
+        close = difflib.get_close_matches(missing[0][:100], known, n=1)
         raise UsageError(
-            f"the spec has no guest {', '.join(missing)}", hint="`kvmkeep list` shows the names"
+            f"the spec has no guest {', '.join(map(printable, missing))}"
+            + (f"; did you mean {close[0]}?" if close else ""),
+            hint="`kvmkeep list` shows the names",
         )
 
 

@@ -44,7 +44,11 @@ def run(args: Args, ctx: Context) -> int:
     elif sets:
         ctx.streams.result(text(sets, now, ctx.streams.width))
     else:
-        ctx.streams.talk("No snapshots.")
+        of = f" of {', '.join(sorted(wanted))}" if wanted else ""
+        ctx.streams.talk(f"No snapshots{of}.")
+    unknown = sorted(wanted - {*ctx.guest_names(), *(one.guest for one in sets)})
+    if unknown:
+        ctx.streams.talk(f"kvmkeep: the spec has no guest {', '.join(unknown)}")
     for line in reverts(volumes, vg, wanted):
         ctx.streams.talk(line)
     return 0

@@ -85,6 +85,14 @@ def test_filters(spec: str, capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr()
     assert [g["name"] for g in json.loads(said.out)["guests"]] == ["web"]
     assert "no such guest: nobody" in said.err
+    main(["list", "web", "--state", "absent", "--spec", spec], STAGES)
+    assert capsys.readouterr().err == "No guests.\n", "there is one, in another state"
+    main(["list", "-l", "web", "--state", "absent", "--spec", spec], STAGES)
+    assert "no such guest" not in capsys.readouterr().err
+    assert main(["list", "--state", "runing", "--spec", spec], STAGES) == 2
+    said = capsys.readouterr()
+    assert "'runing' is no state of a guest" in said.err
+    assert "running" in said.err
 
 
 def test_without_a_spec_and_without_guests(

@@ -98,6 +98,12 @@ def test_a_wrong_line_is_a_usage_error_with_a_hint(words: list[str]) -> None:
     assert "--help" in caught.value.hint
 
 
+def test_a_word_too_many_leads_to_the_help_of_its_verb() -> None:
+    with pytest.raises(UsageError, match="snapshot list takes no '-l'") as caught:
+        build().parse_args(["snapshot", "list", "-l"])
+    assert caught.value.hint == "type: kvmkeep snapshot list --help"
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -46,8 +46,10 @@ def test_a_set_is_taken_and_listed(site: Site, capsys: pytest.CaptureFixture[str
     assert one["can_overflow"] is True
     assert site.line("snapshot", "list", "web") == 0
     assert "good" in capsys.readouterr().out
-    assert site.line("snapshot", "list", "other") == 0
-    assert "No snapshots." in capsys.readouterr().err
+    assert site.line("snapshot", "list", "wbe") == 0
+    said = capsys.readouterr().err
+    assert "No snapshots of wbe." in said
+    assert "the spec has no guest wbe" in said
 
 
 def test_where_the_agent_does_not_freeze_this_is_said_and_done_without(

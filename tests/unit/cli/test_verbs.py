@@ -343,8 +343,11 @@ def test_explain_shows_commands(site: Site, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize("verb", ["apply --yes", "start", "shutdown", "plan"])
-def test_an_unknown_guest_is_a_usage_error(site: Site, verb: str) -> None:
-    assert site.line(*verb.split(), "nobody") == 2
+def test_an_unknown_guest_is_a_usage_error(
+    site: Site, verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line(*verb.split(), "wbe") == 2
+    assert "the spec has no guest 'wbe'; did you mean web?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["apply --yes", "start web", "shutdown web"])

@@ -9,6 +9,7 @@ from msgspec import Struct, to_builtins
 from kvmkeep.cli.backup_choice import due
 from kvmkeep.cli.backup_subject import add_backup, subject_of
 from kvmkeep.cli.consent import add_dry_run
+from kvmkeep.cli.explain import explain
 from kvmkeep.cli.goal import demand_own_libvirt, dry_run, reach_alone
 from kvmkeep.errors import DIFFERENCES_FOUND, Interrupted, KvmkeepError, Unready, UsageError
 
@@ -65,9 +66,7 @@ def _prove_alone(name: str, args: Args, ctx: Context) -> int:
     except Interrupted:
         raise
     except KvmkeepError as error:
-        ctx.streams.talk(f"kvmkeep: the backup of {name} was not proven: {error.message}")
-        if error.hint:
-            ctx.streams.talk(f"  {error.hint}")
+        explain(error, ctx.streams, begin=f"kvmkeep: the backup of {name} was not proven: ")
         return error.exit_code
 
 

@@ -13,6 +13,7 @@ from kvmkeep.cli.backup_restore import restoring_of
 from kvmkeep.cli.backup_subject import subject_of
 from kvmkeep.cli.consent import add_consent, agrees, demand_terminal
 from kvmkeep.cli.ended import Ended, tell
+from kvmkeep.cli.explain import explain
 from kvmkeep.cli.goal import demand_own_libvirt, reach_alone
 from kvmkeep.cli.guests import add_guests, checked
 from kvmkeep.errors import (
@@ -183,9 +184,7 @@ def _one(entry: BackupEntry, ctx: Context) -> Ended:
         raise Interrupted(stopped.message, hint=stopped.hint) from stopped
     except KvmkeepError as failed:
         error = failed
-        ctx.streams.talk(f"kvmkeep: guest {entry.guest} did not come back: {failed.message}")
-        if failed.hint:
-            ctx.streams.talk(f"  {failed.hint}")
+        explain(failed, ctx.streams, begin=f"kvmkeep: guest {entry.guest} did not come back: ")
     return Ended(guest=entry.guest, seconds=clock() - began, error=error)
 
 

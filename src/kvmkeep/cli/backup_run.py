@@ -9,11 +9,12 @@ from msgspec import Struct
 from kvmkeep.cli.backup_choice import backup_lock, due
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.ended import Ended, tell
+from kvmkeep.cli.explain import explain
 from kvmkeep.cli.goal import demand_own_libvirt, dry_run, reach_alone
 from kvmkeep.cli.guests import add_choice, chosen
 from kvmkeep.cli.level import add_consistency, at_level, chosen_level, chosen_size
 from kvmkeep.cli.plan import demand_guests
-from kvmkeep.errors import UNTOUCHED, Interrupted, KvmkeepError, UsageError
+from kvmkeep.errors import UNTOUCHED, Interrupted, KvmkeepError, NotStored, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -132,10 +133,11 @@ def _one(name: str, ctx: Context, job: Job) -> Ended:
         raise
     except KvmkeepError as failed:
         error = failed
+        if taken and isinstance(failed, UNTOUCHED):
+            # Its own exit code would promise that nothing was touched.
+            error = NotStored(failed.message, hint=failed.hint)
         taken = taken or not isinstance(failed, UNTOUCHED)
-        ctx.streams.talk(f"kvmkeep: guest {name} was not backed up: {failed.message}")
-        if failed.hint:
-            ctx.streams.talk(f"  {failed.hint}")
+        explain(error, ctx.streams, begin=f"kvmkeep: guest {name} was not backed up: ")
     dropped = _drop(ctx) if taken else None
     return Ended(guest=name, seconds=clock() - began, error=error or dropped)
 

@@ -6,6 +6,7 @@ import gc
 import sys
 from typing import TYPE_CHECKING
 
+from kvmkeep.cli.explain import explain
 from kvmkeep.cli.parser import build
 from kvmkeep.cli.streams import Streams
 from kvmkeep.cli.verbs import load
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 
 BROKEN_PIPE = 141
 """What a shell reports for a program that SIGPIPE ended (128 + 13)."""
-
-
-_STATE = "Nothing was lost."
-"""A message that holds this has told in which state things are."""
 
 
 def main(argv: Sequence[str] | None = None, stages: Stages | None = None) -> int:
@@ -77,14 +74,8 @@ def report(error: KvmkeepError, streams: Streams, *, as_json: bool = False) -> i
     """Say what went wrong, what to do, and whether anything was touched."""
     if as_json and not streams.printed:
         streams.json(_as_json(error))
-    if isinstance(error, SpecError):
-        streams.talk(error.message)  # file:line:column: an editor jumps there
-    else:
-        streams.talk(f"kvmkeep: {error.message}")
-    if error.hint:
-        streams.talk(f"  {error.hint}")
-    if _STATE not in error.message:
-        streams.talk(error.touched)
+    # Of a spec, the message begins with file:line:column: an editor jumps there.
+    explain(error, streams, begin="" if isinstance(error, SpecError) else "kvmkeep: ")
     return error.exit_code
 
 

@@ -13,6 +13,7 @@ from unit.cli.test_verbs import Site
 
 from kvmkeep.errors import UsageError
 from kvmkeep.host.lock import Lock
+from kvmkeep.model.facts import Facts
 
 KEYS = """\
 repositories: {vault: {url: /srv/vault, password_file: /root/pw}}
@@ -106,6 +107,7 @@ def test_one_that_fails_leaves_nothing_behind_and_keeps_no_other_from_it(
     assert site.line("backup", "run", "web") == 5
     told = capsys.readouterr()
     assert "no space left on device" in told.err
+    assert "Nothing was touched." in told.err
     assert "FAILED" in told.out
     assert snapshots(site) == []
     site.host.restic.repositories["/srv/vault"].trouble = ""
@@ -126,6 +128,27 @@ def test_what_was_refused_has_taken_nothing_that_could_be_left(
     assert site.line("backup", "run", "web") == 5
     told = capsys.readouterr().err
     assert told.count("Looking at the host ...") == 1, "nothing is looked for that was never taken"
+
+
+def test_a_snapshot_that_is_lost_while_it_is_read_is_more_than_nothing(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    looks: list[Facts] = []
+
+    def lost(facts: Facts) -> Facts:
+        looks.append(facts)
+        if len(looks) <= 2:  # the set is taken, and seen to be there
+            return facts
+        volumes = (replace(one, invalid=bool(one.origin)) for one in facts.volumes)
+        return replace(facts, volumes=tuple(volumes))
+
+    site.change = lost
+    assert site.line("backup", "run", "web") == 7
+    told = capsys.readouterr().err
+    assert "a snapshot was full before it was read" in told
+    assert "Nothing was stored." in told
+    assert "Nothing was touched." not in told
+    assert snapshots(site) == []
 
 
 def test_a_repository_that_can_not_be_seen_may_hold_backups(

@@ -32,7 +32,6 @@ from kvmkeep.host.stop import Stop
 from kvmkeep.model.names import GOOD_SPEC
 from kvmkeep.model.plan import Outcome, Plan, Report, strands
 from kvmkeep.observe.machine import observe
-from kvmkeep.planning.plan import make_plan
 from kvmkeep.report.json import encoded
 from kvmkeep.report.outcome import failure_text, leftover_text, refusal_text, unfinished_text
 from kvmkeep.spec.good import keep_good, last_good
@@ -119,21 +118,9 @@ def _stand_in(ctx: Context) -> tuple[Spec | None, str]:
     return ctx.spare, "and no good one is kept, so this goes by the guests' own marks alone"
 
 
-def observe_host(ctx: Context, spec: Spec | None = None) -> Facts:
+def observe_host(ctx: Context, spec: Spec) -> Facts:
     """Return what is, without changing anything; `spec` names the images to look at."""
-    wanted = load_spec(ctx) if spec is None else spec
-    return observe(ctx.door, ctx.libvirt, wanted, agents=ctx.agents, repositories=ctx.repositories)
-
-
-def plan_host(ctx: Context, only: tuple[str, ...] = ()) -> Plan:
-    """Return the steps from what is to what is wanted; `only` names guests. Changes nothing."""
-    spec = load_spec(ctx)
-    return make_plan(spec, observe_host(ctx, spec), only)
-
-
-def apply_host(ctx: Context, only: tuple[str, ...] = (), confirm: Confirm | None = None) -> Report:
-    """Make the host as the spec says, and prove it: afterwards there is nothing left to plan."""
-    return run_goal(ctx, "apply", lambda spec, facts: make_plan(spec, facts, only), confirm)
+    return observe(ctx.door, ctx.libvirt, spec, agents=ctx.agents, repositories=ctx.repositories)
 
 
 def run_goal(ctx: Context, verb: str, planner: Planner, confirm: Confirm | None = None) -> Report:

@@ -14,6 +14,7 @@ from kvmkeep.host.tools import Unanswered
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.facts import Fingerprint, ImageFile, Problem
 from kvmkeep.model.names import BACKUP_LOCK, PROOF_LOCK
+from kvmkeep.model.secret_file import SecretFile
 
 CAPTURED = Path(__file__).parent / "captured"
 
@@ -110,6 +111,11 @@ class Replay:
         if path not in self.files:
             return None
         return ImageFile(path=path, fingerprint=FILE, kind=self.kinds.get(path, "file"))
+
+    def secret(self, path: str) -> SecretFile:
+        if path in self.files:
+            return SecretFile(path=path, kind="file", mode=0o644)
+        return SecretFile(path=path, kind="directory" if self.names(path) else "", mode=0o755)
 
     def device(self, path: str) -> str:
         return "252:3" if path.startswith("/dev/") else ""

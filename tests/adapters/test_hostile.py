@@ -25,7 +25,7 @@ QUESTIONS: dict[str, Callable[[Replay], object]] = {
     "nmcli-devices": nmcli.network_manager,
     "df": space.spaces,
     "timedatectl": upkeep.synchronized,
-    "systemctl": upkeep.schedules,
+    "systemctl": upkeep.begun,
     "vgs-state": lvm.backups,
 }
 JSON = ("lvs", "vgs", "vgs-state", "ip-address", "ip-route", "ip-route6")

@@ -93,7 +93,7 @@ def test_a_host_without_disks_of_its_own_needs_no_tool() -> None:
 
 
 def test_without_the_tool_nobody_is_asked() -> None:
-    found = observe_vitals(host(sda=ended(127), sdb=ended(127)))
+    found = observe_vitals(host(sda=ended(127), sdb=ended(127)), "/etc/kvmkeep")
     assert found.disks is None
     assert "disks" not in [one.what for one in found.problems]
 

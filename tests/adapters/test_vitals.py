@@ -30,7 +30,7 @@ def host(**changes: object) -> Replay:
 
 def test_the_signs_of_the_lab_host() -> None:
     door = host()
-    found = observe_vitals(door)
+    found = observe_vitals(door, "/etc/kvmkeep")
     assert found.spaces == (ROOT, RUN)
     assert found.mismatches == (Mismatches(array="md0", sectors=0, action="none"),)
     assert (found.schedules, found.synchronized, found.bridge_filters) == ((), False, ())
@@ -41,7 +41,7 @@ def test_the_signs_of_the_lab_host() -> None:
 
 
 def test_nothing_can_be_asked() -> None:
-    found = observe_vitals(Replay({}))
+    found = observe_vitals(Replay({}), "/etc/kvmkeep")
     assert [one.what for one in found.problems] == [
         "timers of array checks",
         "filesystems",
@@ -97,7 +97,7 @@ CRON = "Id=cron.service\nActiveState={}\nLastTriggerUSec=\n"
 def test_who_has_arrays_checked(told: str, found: tuple[Schedule, ...]) -> None:
     door = host(systemctl=told)
     door.files["/etc/cron.d/mdadm"] = b"57 0 * * 0 root checkarray\n"
-    assert upkeep.schedules(door) == found
+    assert upkeep.begun(door)[0] == found
 
 
 def test_the_clock() -> None:
@@ -161,7 +161,7 @@ def test_a_group_in_a_guest() -> None:
 def test_frames_that_are_filtered() -> None:
     door = host()
     door.files |= captured_files("bridge-filters")
-    assert observe_vitals(door).bridge_filters == (
+    assert observe_vitals(door, "/etc/kvmkeep").bridge_filters == (
         "bridge-nf-call-iptables",
         "bridge-nf-call-ip6tables",
         "bridge-nf-call-arptables",
@@ -171,5 +171,5 @@ def test_frames_that_are_filtered() -> None:
 def test_a_file_that_root_alone_may_read() -> None:
     door = host()
     door.refused.add("/etc/lvm/backup/rl_build")
-    found = observe_vitals(door)
+    found = observe_vitals(door, "/etc/kvmkeep")
     assert [one.what for one in found.problems] == ["states of volume groups"]

@@ -112,7 +112,7 @@ def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
                 Profile(
                     uuid=one.uuid, name=one.name, type=one.type, interface=one.interface,
                     device=one.device, filename=one.path,
-                    settings=tuple(sorted(one.settings.items())),
+                    settings=tuple(sorted({**one.settings, "connection.id": one.name}.items())),
                 )
                 for one in host.nm.profiles.values()
             ),
@@ -137,7 +137,9 @@ def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
         ),
         saved=()
         if spec is None
-        else observe_kept(Notebook(host), spec.xml_dir, host.libvirt.domains),
+        else observe_kept(
+            Notebook(host), spec.xml_dir, {one.name for one in domains if one.persistent}
+        ),
         tools=tuple(
             Tool(name=name, path=path, package=f"{name}-package")
             for name, path in host.tools.items()
@@ -185,7 +187,7 @@ def _domain(host: FakeHost, domain: FakeDomain) -> Domain:
         uuid=domain.uuid,
         state=DomainState("suspended" if domain.asleep else domain.state),
         autostart=domain.autostart,
-        persistent=True,
+        persistent=not domain.transient,
         # As libvirt tells it of a running domain: what it was started with.
         memory=Size(int(shape.findtext("memory", "0")) * 1024),
         vcpus=int(shape.findtext("vcpu", "1")),

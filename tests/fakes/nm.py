@@ -11,9 +11,12 @@ from fakes.words import UnknownCommandError
 
 FOLDER = "/etc/NetworkManager/system-connections"
 # What `nmcli connection add` accepts here; the real one knows more, and refuses the unknown too.
+_OF_ADDRESSES = ("addresses", "gateway", "dns", "routes")
 _PROPERTIES = frozenset(
     [
         "connection.uuid",
+        "connection.id",
+        *(f"ipv{n}.{key}" for n in (4, 6) for key in _OF_ADDRESSES),
         "connection.stable-id",
         "connection.autoconnect",
         "connection.autoconnect-slaves",
@@ -288,7 +291,15 @@ class FakeNm:
     def _modify(self, uuid: str, rest: list[str]) -> tuple[int, str]:
         if uuid not in self.profiles:
             return 10, "no such connection"
-        self.profiles[uuid].settings.update(_pairs(rest))
+        profile, pairs = self.profiles[uuid], _pairs(rest)
+        path = profile.path
+        profile.name = pairs.pop("connection.id", profile.name)
+        profile.settings.update(pairs)
+        for family in ("ipv4", "ipv6"):
+            words = [profile.settings.get(f"{family}.{key}", "") for key in _OF_ADDRESSES]
+            if profile.settings.get(f"{family}.method") == "disabled" and any(words):
+                return 1, f"{family}: this property is not allowed for 'method=disabled'"
+        self.files.drop(path)
         self.files.put(self.profiles[uuid].path, self.profiles[uuid].text, 0o600)
         return 0, ""
 

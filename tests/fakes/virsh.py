@@ -180,6 +180,11 @@ class FakeVirsh:
         domain = self.domains.get(words.rest[0])
         if domain is None:
             return _missing(words.rest[0])
+        if domain.transient:
+            return (
+                1,
+                "error: Requested operation is not valid: cannot set autostart for transient domain",
+            )
         domain.autostart = "--disable" not in words.flags
         return 0, ""
 
@@ -325,6 +330,7 @@ class FakeVirsh:
 
     def _trees(self, domain: FakeDomain, flags: frozenset[str]) -> list[ET.Element] | None:
         assert flags, "neither --live nor --config"
+        assert not (domain.transient and "--config" in flags), _NO_DEFINITION
         if "--live" in flags and domain.live is None:
             return None
         live = [domain.live] if "--live" in flags and domain.live is not None else []
@@ -369,7 +375,7 @@ class FakeVirsh:
         if old is None:
             self.domains[new.name] = new
         else:
-            old.xml = xml
+            old.xml, old.transient = xml, False
         return 0, ""
 
     def _create(self, rest: tuple[str, ...]) -> tuple[int, str]:
@@ -533,6 +539,7 @@ class FakeVirsh:
         domain = self.domains.get(words.one("--domain"))
         if domain is None:
             return _missing(words.one("--domain"))
+        assert not domain.transient, _NO_DEFINITION
         metadata = domain.xml.find("metadata")
         assert metadata is not None, "not a domain of ours"
         old = metadata.find("{urn:kvmkeep:run:1}run")
@@ -674,6 +681,7 @@ class FakeVirsh:
         return 0, ""
 
 
+_NO_DEFINITION = "cannot change persistent config of a transient domain"
 _NOT_RUNNING = (1, "error: Requested operation is not valid: domain is not running")
 
 
@@ -681,6 +689,7 @@ def _trees(domain: FakeDomain, flags: frozenset[str]) -> list[ET.Element] | None
     """Return what a change is made to, or None where the domain does not run."""
     if not flags & {"--config", "--live"}:
         raise UnknownCommandError(f"without --config or --live: {sorted(flags)}")
+    assert not (domain.transient and "--config" in flags), _NO_DEFINITION
     if "--live" in flags and domain.live is None:
         return None
     trees = [domain.xml] if "--config" in flags else []

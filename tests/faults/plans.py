@@ -134,6 +134,24 @@ class Case:
     """Whether disks lie in the trash, and the guest goes on with others."""
 
 
+def undefined_by_others() -> Case:
+    """Somebody undefined a running guest, and gave profiles another name and an address."""
+    wanted = spec(guest())
+    host = a_host()
+    reach(host, wanted)
+    web = host.libvirt.domains["web"]
+    web.xml, web.transient, web.autostart = copy.deepcopy(web.live), True, False
+    ours = [one for one in host.nm.profiles.values() if "connection.stable-id" in one.settings]
+    for one in ours:
+        words = ["connection.id", f"renamed-{one.name}"]
+        if one.type == "bridge":
+            words += ["ipv4.method", "manual", "ipv4.addresses", "192.0.2.9/24"]
+        code, said = host.nm.nmcli(("connection", "modify", "uuid", one.uuid, *words))
+        assert code == 0, said
+    assert len(ours) == 2
+    return Case(host=host, spec=wanted)
+
+
 def first_guest() -> Case:
     return Case(host=a_host(), spec=spec(guest()))
 
@@ -1112,7 +1130,7 @@ def letting_go() -> Case:
 
 
 PLANS = (
-    first_guest, multihomed_with_data_disk, dhcp, openstack_only, complete_image, packed_image,
+    first_guest, undefined_by_others, multihomed_with_data_disk, dhcp, openstack_only, complete_image, packed_image,
     remote_packed_image, remote_image_with_detached_signature, new_network_beside_one_in_use,
     changes_of_what_is_there, changing_a_bridge_in_use, bridge_taken_down_by_others, changing_a_running_guest, lost_domain_that_is_to_be_another_one,
     domain_and_its_seed_left_behind, starting, shutting_down, recovering,

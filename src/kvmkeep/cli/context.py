@@ -232,7 +232,7 @@ class Context(Struct, frozen=True, kw_only=True):
             return self.stages.vitals()
         from kvmkeep.observe.vitals import observe_vitals  # noqa: PLC0415
 
-        return observe_vitals(self.door())
+        return observe_vitals(self.door(), self.spec_dir)
 
     def volumes(self) -> tuple[Volume, ...]:
         """Return the logical volumes, and look at nothing else; raises Unready."""

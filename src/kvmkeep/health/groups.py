@@ -11,6 +11,9 @@ from kvmkeep.model.names import TAG_GUEST, TAG_OURS
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.planning.scene import aliases, users_of
 
+_READ_ONLY = ("r", "R")
+"""The second letter of `lv_attr`: read-only, or activated so (lvs(8))."""
+
 
 def group_findings(patient: Patient) -> Iterator[Finding]:
     """Return what is wrong with volume groups and what lies in them."""
@@ -116,6 +119,15 @@ def _volume(patient: Patient, volume: Volume) -> Iterator[Finding]:
             what=f"it is not active, but a disk of {users[0]}",
             why="the guest can't be started without it",
             todo=f"lvchange --activate y {volume.vg}/{volume.name}",
+        )
+    if users and volume.attributes[1:2] in _READ_ONLY:
+        yield Finding(
+            name="volume-read-only",
+            severity=Severity.CRITICAL,
+            subject=subject,
+            what=f"it can't be written, but is a disk of {users[0]}",
+            why="the guest can't be started with it, and writes of one that runs may fail",
+            todo=f"lvchange --permission rw {volume.vg}/{volume.name}",
         )
     guest = tag_value(volume, TAG_GUEST) if TAG_OURS in volume.tags else ""
     if volume.merge_failed:

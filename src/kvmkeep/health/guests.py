@@ -15,6 +15,7 @@ from kvmkeep.planning.disk_files import unmounted
 from kvmkeep.planning.scene import active
 
 _IO_ERROR = "I/O error"
+_UNSAFE = "unsafe"
 
 
 def guest_findings(patient: Patient) -> Iterator[Finding]:
@@ -27,6 +28,8 @@ def guest_findings(patient: Patient) -> Iterator[Finding]:
         own = patient.scene.own_domain(guest)
         if own is None:
             continue
+        yield from _undefined(guest, own)
+        yield from _caches(guest, own)
         yield from _off(guest, own)
         yield from _mounts(patient, guest, own)
         yield from _left(patient, guest, own)
@@ -78,6 +81,37 @@ def _state(domain: Domain) -> Iterator[Finding]:
             what="it crashed",
             why="it does nothing until it is started again",
             todo=f"less /var/log/libvirt/qemu/{domain.name}.log; virsh start {domain.name}",
+        )
+
+
+def _undefined(guest: Guest, domain: Domain) -> Iterator[Finding]:
+    if not domain.persistent:
+        yield Finding(
+            name="guest-undefined",
+            severity=Severity.CRITICAL,
+            subject=f"guest {guest.name}",
+            what="it runs, but somebody took its definition from libvirt",
+            why="once it is off, or the host is booted, libvirt does not know it any more",
+            todo=f"kvmkeep apply {guest.name}, which defines it again and does not stop it",
+        )
+
+
+def _caches(guest: Guest, domain: Domain) -> Iterator[Finding]:
+    """Tell of disks of which QEMU ignores that the guest has them written (qemu(1), `cache`)."""
+    for disk in domain.disks:
+        if _UNSAFE not in {disk.cache, disk.live_cache}:
+            continue
+        now = disk.attached and disk.live_cache == _UNSAFE
+        start = "" if not now else f"; then: kvmkeep shutdown {guest.name}; kvmkeep start "
+        yield Finding(
+            name="disk-cache-unsafe",
+            severity=Severity.CRITICAL,
+            subject=f"guest {guest.name}",
+            what=f"its disk {disk.target} has cache='unsafe'"
+            + ("" if now else ", from its next start on"),
+            why="what the guest takes for written is not, and a power cut destroys its filesystems",
+            todo=f"virsh edit {guest.name}: cache='none' for {disk.target}"
+            + (f"{start}{guest.name}" if start else ""),
         )
 
 

@@ -14,6 +14,8 @@ from kvmkeep.health.memory import memory_findings
 from kvmkeep.health.networks import network_findings
 from kvmkeep.health.patient import make_patient
 from kvmkeep.health.snapshots import snapshot_findings
+from kvmkeep.health.spec_files import spec_file_findings
+from kvmkeep.health.units import unit_findings
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.health import Finding, worst_first
 from kvmkeep.model.plan import Plan
@@ -29,6 +31,8 @@ _JUDGES = (
     memory_findings,
     guest_findings,
     backup_findings,
+    unit_findings,
+    spec_file_findings,
     host_findings,
     leftover_findings,
     difference_findings,

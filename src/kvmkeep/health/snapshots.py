@@ -22,11 +22,12 @@ def snapshot_findings(patient: Patient) -> Iterator[Finding]:
     """Return what is wrong with sets of snapshots, and with snapshots of others."""
     for one in snapshot_sets(patient.facts.volumes, patient.spec.storage.vg):
         yield from _set(patient, one)
-    sizes = {volume.name: volume.size for volume in patient.scene.volumes.values()}
-    for volume in patient.scene.volumes.values():
+    volumes = patient.scene.volumes
+    for volume in volumes.values():
         if volume.origin and TAG_OURS not in volume.tags:
-            overflows = volume.size < sizes.get(volume.origin, volume.size)
-            yield from _foreign(volume, overflows=overflows)
+            origin = volumes.get(volume.origin, volume)
+            overflows, ours = volume.size < origin.size, TAG_OURS in origin.tags
+            yield from _foreign(volume, overflows=overflows, ours=ours)
 
 
 def _set(patient: Patient, one: SnapshotSet) -> Iterator[Finding]:
@@ -73,7 +74,8 @@ def _set(patient: Patient, one: SnapshotSet) -> Iterator[Finding]:
         )
 
 
-def _foreign(volume: Volume, *, overflows: bool) -> Iterator[Finding]:
+def _foreign(volume: Volume, *, overflows: bool, ours: bool) -> Iterator[Finding]:
+    """Tell of a snapshot without our mark; `ours` when it is one of a guest's disk."""
     subject = f"snapshot {volume.vg}/{volume.name}"
     if volume.invalid:
         yield Finding(
@@ -92,4 +94,13 @@ def _foreign(volume: Volume, *, overflows: bool) -> Iterator[Finding]:
             what=f"it is {volume.filled_percent:.0f} % full",
             why=_FULL,
             todo=f"lvextend --size +SIZE {volume.vg}/{volume.name}; kvmkeep did not make it",
+        )
+    elif ours:
+        yield Finding(
+            name="snapshot-of-others",
+            severity=Severity.OK,
+            subject=subject,
+            what=f"somebody took it of {volume.origin} by other means than kvmkeep",
+            why=f"{volume.origin} is slower and can't grow as long as it is there",
+            todo=f"if it may go: lvremove {volume.vg}/{volume.name}",
         )

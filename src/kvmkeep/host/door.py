@@ -70,7 +70,7 @@ class Door(Protocol):
         """Return what kind of file this is and its fingerprint (lstat), or None."""
 
     def secret(self, path: str) -> SecretFile:
-        """Return how a file of secrets is seen from outside; never raises."""
+        """Return how what must be root's, such as a file of secrets, is seen; never raises."""
 
     def device(self, path: str) -> str:
         """Return the `major:minor` of a block device, through links; empty if it is none."""

@@ -14,6 +14,8 @@ class DomainDisk(Struct, frozen=True, kw_only=True):
     """A disk or CD-ROM of a domain. `device` is the source's major:minor, if it has one.
 
     `defined` when the domain's next start will have it, `attached` when it has it now, running.
+    `cache` is how QEMU caches it (formatdomain, `cache`) from the next start on, `live_cache` how
+    it does now; empty where libvirt leaves that to QEMU.
     """
 
     target: str
@@ -25,6 +27,8 @@ class DomainDisk(Struct, frozen=True, kw_only=True):
     serial: str = ""
     defined: bool = True
     attached: bool = True
+    cache: str = ""
+    live_cache: str = ""
 
 
 class DomainNic(Struct, frozen=True, kw_only=True):

@@ -254,7 +254,7 @@ class SeedFile(Struct, frozen=True, kw_only=True):
 class SavedXml(Struct, frozen=True, kw_only=True):
     """A domain's XML as kept beside the spec (`/root/kvm/GUEST.xml`).
 
-    `domain` is what the file would define; known only where libvirt has no domain of that name
+    `domain` is what the file would define; known only where libvirt has no definition of that name
     and the file is whole. `torn` when an interrupted run left half of a newer one beside it.
     """
 

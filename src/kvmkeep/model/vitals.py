@@ -49,6 +49,21 @@ class Schedule(Struct, frozen=True, kw_only=True):
     last: int | None = None
 
 
+class Service(Struct, frozen=True, kw_only=True):
+    """A unit that is there, and whether it begins with the host, in words of systemctl(1)."""
+
+    name: str
+    state: str
+
+
+class SpecFile(Struct, frozen=True, kw_only=True):
+    """A file or directory of the spec: `owner` is a user's number, `mode` its permissions."""
+
+    path: str
+    owner: int
+    mode: int
+
+
 class Space(Struct, frozen=True, kw_only=True):
     """A mounted filesystem. `inodes` is 0 where it makes them as they are needed."""
 
@@ -128,7 +143,7 @@ class Vitals(Struct, frozen=True, kw_only=True):
 
     `synchronized` is None where the clock could not be asked. `bridge_filters` are the kernel's
     packet filters that bridged frames are taken through. `disks` is None where there are some and
-    no program that could ask them.
+    no program that could ask them. `services` are those that guests can't do without.
     """
 
     mismatches: tuple[Mismatches, ...] = ()
@@ -139,6 +154,8 @@ class Vitals(Struct, frozen=True, kw_only=True):
     backups: tuple[MetadataBackup, ...] = ()
     bridge_filters: tuple[str, ...] = ()
     disks: tuple[Disk, ...] | None = ()
+    services: tuple[Service, ...] = ()
+    spec_files: tuple[SpecFile, ...] = ()
     last_run: LastRun | None = None
     inside: tuple[Inside, ...] = ()
     problems: tuple[Problem, ...] = ()

@@ -126,9 +126,18 @@ def parse_domain(described: Described, door: Door, tree: ET.Element | None = Non
 
 def _merged(defined: Sequence[DomainDisk], live: Sequence[DomainDisk]) -> list[DomainDisk]:
     """Return each disk once; one may have been added to the running guest only, or taken out."""
-    here = [replace(disk, attached=disk in live) for disk in defined]
+    # One that is only cached otherwise is the same.
+    running = {replace(disk, cache=""): disk.cache for disk in live}
+    alike = {replace(disk, cache="") for disk in defined}
+    here = [
+        replace(disk, attached=same in running, live_cache=running.get(same, ""))
+        for disk in defined
+        for same in (replace(disk, cache=""),)
+    ]
     return here + [
-        replace(disk, defined=False) for disk in live if disk.source and disk not in defined
+        replace(disk, defined=False, cache="", live_cache=disk.cache)
+        for disk in live
+        if disk.source and replace(disk, cache="") not in alike
     ]
 
 
@@ -202,6 +211,7 @@ def _disks(root: ET.Element, door: Door) -> list[DomainDisk]:
                 device=door.device(source) if source.startswith("/") else "",
                 format=_get(disk, "driver", "type"),
                 serial=disk.findtext("serial", ""),
+                cache=_get(disk, "driver", "cache"),
             )
         )
     return found

@@ -20,7 +20,10 @@ _LIMIT = 16 << 20
 def observe_kept(
     notebook: Notebook, directory: str, known: Collection[str]
 ) -> tuple[SavedXml, ...]:
-    """Return the kept files; those of domains that libvirt does not know (`known`) are read."""
+    """Return the kept files; those of domains that libvirt has not defined are read.
+
+    `known` are the names of those that it has.
+    """
     found: list[SavedXml] = []
     names = notebook.names(directory)
     for name in names:

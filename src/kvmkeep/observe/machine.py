@@ -60,7 +60,7 @@ def observe(
     domains = observe_domains(notebook, libvirt)
     moment = (now or datetime.now(UTC)).astimezone(UTC)
     images = observe_images(notebook, spec.images) if spec is not None else ()
-    known = {domain.name for domain in domains.domains}
+    known = {domain.name for domain in domains.domains if domain.persistent}
     saved = observe_kept(notebook, spec.xml_dir, known) if spec is not None else ()
     seeds = _seeds(notebook)
     trash = observe_trash(notebook)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import posixpath
+
 from kvmkeep.host import lvm, mdadm, smart, space, upkeep
 from kvmkeep.host.door import Door
 from kvmkeep.model.names import TRENDS
 from kvmkeep.model.trend import decoded
-from kvmkeep.model.vitals import Disk, Mismatches, Trend, Vitals
+from kvmkeep.model.vitals import Disk, Mismatches, Schedule, Service, SpecFile, Trend, Vitals
 from kvmkeep.observe.notebook import Notebook
 
+_GUESTS = "guests"
+"""The folder in the spec's with a file for each guest."""
 _FILTERS = ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables")
 _FILTER_DIR = "/proc/sys/net/bridge"
 """There only while the kernel's module br_netfilter is."""
@@ -19,17 +23,23 @@ def observe_trends(door: Door) -> tuple[tuple[Trend, ...], tuple[Mismatches, ...
     return decoded(door.read(TRENDS)), mdadm.mismatches(door)
 
 
-def observe_vitals(door: Door) -> Vitals:
-    """Return the signs that tell of a host's health; what can't be seen is in `problems`."""
+def observe_vitals(door: Door, spec: str) -> Vitals:
+    """Return the signs that tell of a host's health; what can't be seen is in `problems`.
+
+    `spec` is the directory of the spec.
+    """
     notebook = Notebook(door)
     unseen: bool | None = None
     no_disks: tuple[Disk, ...] | None = ()
     unknown: tuple[tuple[Trend, ...], tuple[Mismatches, ...]] = ((), ())
     trends, mismatches = notebook.ask("mismatches of MD arrays", observe_trends, unknown)
+    nothing: tuple[tuple[Schedule, ...], tuple[Service, ...]] = ((), ())
+    schedules, services = notebook.ask("timers of array checks", upkeep.begun, nothing)
     return Vitals(
         mismatches=mismatches,
         trends=trends,
-        schedules=notebook.ask("timers of array checks", upkeep.schedules, ()),
+        schedules=schedules,
+        services=services,
         spaces=notebook.ask("filesystems", space.spaces, ()),
         synchronized=notebook.ask("the clock", upkeep.synchronized, unseen),
         backups=notebook.ask("states of volume groups", lvm.backups, ()),
@@ -39,5 +49,19 @@ def observe_vitals(door: Door) -> Vitals:
             if (notebook.read(f"{_FILTER_DIR}/{name}", 16) or b"").strip() == b"1"
         ),
         disks=notebook.ask("disks", smart.disks, no_disks),
+        spec_files=spec_files(notebook, spec),
         problems=notebook.problems,
+    )
+
+
+def spec_files(notebook: Notebook, directory: str) -> tuple[SpecFile, ...]:
+    """Return the directories and files of the spec that are there."""
+    folders = (directory, posixpath.join(directory, _GUESTS))
+    paths = [
+        *folders,
+        *(posixpath.join(folder, name) for folder in folders for name in notebook.names(folder)),
+    ]
+    found = (notebook.door.secret(path) for path in dict.fromkeys(paths))
+    return tuple(
+        SpecFile(path=one.path, owner=one.owner, mode=one.mode) for one in found if one.kind
     )

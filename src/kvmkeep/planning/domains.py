@@ -80,13 +80,15 @@ def finish_steps(scene: Scene, work: GuestWork) -> tuple[Step, ...]:
 
 
 def kept_domain(scene: Scene, guest: Guest) -> Domain | None:
-    """Return what a guest in service is defined from again, if libvirt has lost it.
+    """Return what a guest in service is defined from again, if libvirt has lost its definition.
 
     The file of a guest that is to be made anew is of one that is no more.
     """
     saved = scene.saved.get(guest.name)
     kept = saved.domain if saved is not None else None
-    if kept is None or not kept.ours or scene.domain(guest) is not None or fresh(scene, guest):
+    there = scene.domain(guest)
+    defined = there is not None and there.persistent
+    if kept is None or not kept.ours or defined or fresh(scene, guest):
         return None
     names = {disk.source for disk in kept.disks}
     whole = (

@@ -8,6 +8,7 @@ from typing import assert_never
 from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import GROUPS, Array, ArrayState, Tool
+from kvmkeep.model.names import METADATA_URI
 from kvmkeep.model.plan import Note, Noun, Refusal, Step
 from kvmkeep.model.spec import Disk, FirstBoot, Guest
 from kvmkeep.model.trash import is_trash
@@ -16,6 +17,7 @@ from kvmkeep.planning import proof_lock
 from kvmkeep.planning.domains import kept_domain
 from kvmkeep.planning.grow import room_needed
 from kvmkeep.planning.images import ImageWork
+from kvmkeep.planning.mark import KEY
 from kvmkeep.planning.scene import Scene, active, users
 from kvmkeep.planning.stage import Stage, cloned_from, needs_image, needs_seed, stage
 
@@ -262,6 +264,8 @@ def _domain_refusals(scene: Scene, guest: Guest) -> list[Refusal]:
         hint = f"look at `virsh dumpxml {guest.name}`; choose another name for the guest"
         if guest.adopted and not domain.ours and domain.uuid == guest.uuid:
             hint = f"take it over: kvmkeep adopt {guest.name}"
+        elif not domain.ours and domain.uuid == guest.uuid:
+            hint = f"it has the guest's UUID: if it only lost its mark, {_mark_again(domain)}"
         return [Refusal(subject=subject, reason=reason, hint=hint)]
     twin = scene.domains_by_uuid.get(guest.uuid)
     if twin is not None and twin.name != guest.name:
@@ -278,6 +282,15 @@ def _domain_refusals(scene: Scene, guest: Guest) -> list[Refusal]:
         hint = f"shut it down: virsh shutdown {guest.name}"
         return [Refusal(subject=subject, reason=reason, hint=hint)]
     return []
+
+
+def _mark_again(domain: Domain) -> str:
+    """Return what gives a domain the bare mark; what else belongs to it comes with `apply`."""
+    live = " --live" if active(domain) else ""
+    return (
+        f"virsh metadata {domain.name} --uri {METADATA_URI} --key {KEY} --set '<guest/>' "
+        f"--config{live}"
+    )
 
 
 def _shared(scene: Scene, guest: Guest, disk: Disk, other: str) -> Refusal:

@@ -21,6 +21,9 @@ from kvmkeep.planning.scene import Scene
 ROLLBACK_AFTER = 45
 """Seconds after which NetworkManager undoes a change by itself; more where STP takes its time."""
 
+_WITHOUT_EFFECT = frozenset({"connection.id", "connection.autoconnect"})
+"""Settings that change nothing of an active interface: it need not be activated anew."""
+
 _NOT_FOUND = 10
 """nmcli(1): connection, device, or access point does not exist."""
 
@@ -106,7 +109,7 @@ def _sentence(
         return f"complete bridge {bridge} and {interface}", "one of the two profiles is missing"
     if changed:
         told = [
-            f"{key} of {wanted.interface} from {found} to {value}"
+            f"{key} of {wanted.interface} from {found} to {value or 'nothing'}"
             for wanted in changed
             for key, value, found in wanted.changes
         ]
@@ -176,7 +179,8 @@ def _bridge_activation(network: Network, bridge: WantedProfile) -> tuple[Command
 
 def _port_activation(network: Network, vlan: WantedProfile) -> tuple[Command, ...]:
     as_wanted = vlan.link is not None and vlan.link.master == network.bridge
-    if as_wanted and vlan.profile is not None and not (vlan.inactive or vlan.different):
+    works_otherwise = any(key not in _WITHOUT_EFFECT for key, _ in vlan.different)
+    if as_wanted and vlan.profile is not None and not (vlan.inactive or works_otherwise):
         return ()
     return (_up(vlan),)
 

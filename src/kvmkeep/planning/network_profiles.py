@@ -12,21 +12,34 @@ from kvmkeep.model.names import NM_MARK, profile_uuid
 from kvmkeep.model.spec import Network
 from kvmkeep.planning.scene import Scene
 
-_LEFT_AS_FOUND = frozenset(
-    ["connection.autoconnect", "connection.autoconnect-slaves", "ipv4.method", "ipv6.method"]
+_ADDRESSING = tuple(
+    f"{family}.{key}"
+    for family in ("ipv4", "ipv6")
+    for key in ("addresses", "gateway", "dns", "routes")
 )
+"""What a profile must not have whose method is `disabled`: NetworkManager refuses it then."""
+_LEFT_AS_FOUND = frozenset(
+    (
+        "connection.id", "connection.autoconnect", "connection.autoconnect-slaves", "ipv4.method",
+        "ipv6.method", *_ADDRESSING,
+    )
+)  # fmt: skip
 """How a profile that was taken over comes up is left to whoever made it."""
 
 Settings = tuple[tuple[str, str], ...]
 
 
 class WantedProfile(Struct, frozen=True, kw_only=True):
-    """A profile as it should be. `link` is the kernel's interface of it, if there is one."""
+    """A profile as it should be. `link` is the kernel's interface of it, if there is one.
+
+    `settings` are those that a new profile is given, `defaults` those that it has without that.
+    """
 
     uuid: str
     type: str
     interface: str
     settings: Settings
+    defaults: Settings
     profile: Profile | None
     link: Link | None
 
@@ -48,7 +61,7 @@ class WantedProfile(Struct, frozen=True, kw_only=True):
             return ()
         return tuple(
             (key, value, found)
-            for key, value in self.settings
+            for key, value in (*self.settings, *self.defaults)
             if (found := _word(self.profile.setting(key)))
             and self.interfaces.get(found, found) != value
         )
@@ -85,23 +98,30 @@ def wanted_profiles(scene: Scene, network: Network) -> tuple[WantedProfile, Want
 
     interfaces = {one.uuid: one.interface for one in scene.facts.nm.profiles}
 
-    def wanted(kind: str, interface: str, settings: Settings) -> WantedProfile:
+    def wanted(
+        kind: str, interface: str, settings: Settings, defaults: Settings = ()
+    ) -> WantedProfile:
         profile = own_profile(scene, kind, interface)
         uuid = profile_uuid(scene.spec.host.name, interface)
+        defaults = (("connection.id", interface), *defaults)
         if profile is not None and profile.uuid != uuid:
-            settings = tuple(pair for pair in settings if pair[0] not in _LEFT_AS_FOUND)
+            settings, defaults = (
+                tuple(pair for pair in some if pair[0] not in _LEFT_AS_FOUND)
+                for some in (settings, defaults)
+            )
         return WantedProfile(
             uuid=profile.uuid if profile is not None else uuid,
             type=kind,
             interface=interface,
             settings=settings,
+            defaults=defaults,
             profile=profile,
             link=scene.links.get(interface),
             interfaces=interfaces,
         )
 
     return (
-        wanted("bridge", network.bridge, bridge),
+        wanted("bridge", network.bridge, bridge, tuple((key, "") for key in _ADDRESSING)),
         wanted("vlan", network.vlan_interface, vlan),
     )
 

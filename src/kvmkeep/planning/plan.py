@@ -34,6 +34,7 @@ from kvmkeep.planning.scene import Scene, make_scene
 from kvmkeep.planning.stage import fresh
 from kvmkeep.planning.storage import data_steps, root_steps, storage_refusals
 from kvmkeep.planning.taps import tap_steps
+from kvmkeep.planning.undefined import define_again_step, is_undefined, later_look_steps
 from kvmkeep.planning.units import unit_notes
 from kvmkeep.planning.unnamed import unnamed_notes
 
@@ -63,6 +64,7 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         *(step for step in image_steps if step.assumes),
         *(step for step in first if step.assumes),
         *rest,
+        *(step for guest in scene.guests for step in later_look_steps(scene, guest)),
         *(step for guest in scene.guests for step in later_grow_steps(scene, guest)),
         *(step for guest in scene.guests for step in unplug_disk_steps(scene, guest)),
     )
@@ -151,6 +153,8 @@ def _steps_of(
     scene: Scene, guest: Guest, works: dict[Label, ImageWork]
 ) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
     """Return what begins a guest's work, and what ends it after its first boot."""
+    if is_undefined(scene, guest):
+        return (define_again_step(scene, guest),), ()
     image = works.get(guest.image)
     source = image.source if image is not None and fresh(scene, guest) else None
     work = guest_work(scene, guest, source)

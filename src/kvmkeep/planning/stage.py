@@ -7,7 +7,7 @@ from enum import StrEnum
 from kvmkeep.model.names import STATE_FILLING, STATE_FRESH, TAG_CLONE
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import FirstBoot, Guest, LvDisk
-from kvmkeep.planning.scene import Scene, active, owned, users
+from kvmkeep.planning.scene import Scene, active, names_of, owned, users
 
 
 class Stage(StrEnum):
@@ -20,7 +20,8 @@ class Stage(StrEnum):
     LOST = "lost"
     """The domain has this disk, but the LV is gone: a new one would hide the loss.
 
-    So it is of a guest that was taken over, even without its domain: it can't be made anew.
+    So it is of a guest that was taken over, even without its domain: it can't be made anew. Of
+    another one without its domain, the kept definition tells which further disks it had.
     """
     FOREIGN = "foreign"
     """There is an LV of that name without our mark, or with another disk's."""
@@ -31,7 +32,8 @@ def stage(scene: Scene, guest: Guest, disk: LvDisk) -> Stage:
     volume = scene.volume(disk)
     if volume is None:
         if scene.domain(guest) is None:
-            return Stage.LOST if guest.adopted else Stage.ABSENT
+            lost = guest.adopted or _was_kept(scene, guest, disk)
+            return Stage.LOST if lost else Stage.ABSENT
         lost = disk == guest.root or guest.name in users(scene, disk)
         return Stage.LOST if lost else Stage.ABSENT
     if not owned(volume, guest, disk):
@@ -39,6 +41,18 @@ def stage(scene: Scene, guest: Guest, disk: LvDisk) -> Stage:
     if STATE_FILLING in volume.tags:
         return Stage.FILLING
     return Stage.FRESH if STATE_FRESH in volume.tags else Stage.SERVICE
+
+
+def _was_kept(scene: Scene, guest: Guest, disk: LvDisk) -> bool:
+    """Whether a guest in service that libvirt has lost had this further disk."""
+    saved = scene.saved.get(guest.name)
+    kept = saved.domain if saved is not None else None
+    if kept is None or kept.uuid != guest.uuid or disk == guest.root:
+        return False
+    if stage(scene, guest, guest.root) is not Stage.SERVICE:
+        return False
+    names = {*names_of(scene, disk)}
+    return any(one.source in names for one in kept.disks)
 
 
 def fresh(scene: Scene, guest: Guest) -> bool:

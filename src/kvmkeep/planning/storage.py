@@ -10,6 +10,7 @@ from kvmkeep.model.facts import Volume
 from kvmkeep.model.names import (
     STATE_FILLING,
     STATE_FRESH,
+    STATE_SPARE,
     TAG_CLONE,
     TAG_DISK,
     TAG_GUEST,
@@ -26,7 +27,7 @@ from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import Size
 from kvmkeep.planning.commands import long_enough, same_file
 from kvmkeep.planning.images import Source
-from kvmkeep.planning.scene import Scene, owned
+from kvmkeep.planning.scene import Scene, owned, users
 from kvmkeep.planning.stage import Stage, stage
 
 _BLOCK = Size(4096)
@@ -93,17 +94,12 @@ def _disk_refusals(scene: Scene, guest: Guest, disk: LvDisk) -> list[Refusal]:
     subject, lv = f"guest {guest.name}", _lv(scene, disk)
     at = stage(scene, guest, disk)
     if at is Stage.LOST:
-        there = "was taken over" if guest.adopted else "is defined"
-        reason = f"the guest {there}, but its LV {lv} is gone"
-        hint = "bring the LV back (vgcfgrestore, or a backup)"
-        if not guest.adopted:
-            hint += f"; to make a new guest instead, `virsh undefine {guest.name}` first"
-        return [Refusal(subject=subject, reason=reason, hint=hint)]
+        return [_lost(scene, guest, disk)]
     volume = scene.volume(disk)
     if volume is None:
         return []
     if at is Stage.FOREIGN:
-        return [_foreign(guest, volume)]
+        return [_foreign(scene, guest, disk, volume)]
     if at is Stage.FILLING and (going := _going_on(guest, volume)) is not None:
         return [going]
     if at is Stage.FILLING and volume.opened:
@@ -111,6 +107,29 @@ def _disk_refusals(scene: Scene, guest: Guest, disk: LvDisk) -> list[Refusal]:
         hint = f"see who: `lsof /dev/{lv}`, `dmsetup ls --tree`; if it is a guest, shut it down"
         return [Refusal(subject=subject, reason=reason, hint=hint)]
     return []
+
+
+def _lost(scene: Scene, guest: Guest, disk: LvDisk) -> Refusal:
+    """Refuse to make anew what was there; say where it may have gone."""
+    lv, hint = _lv(scene, disk), "bring the LV back (vgcfgrestore, or a backup)"
+    there = "was taken over" if guest.adopted else "is defined"
+    if scene.domain(guest) is None and not guest.adopted:
+        there = "had it when it was defined last"
+        path = scene.saved[guest.name].path
+        hint += f"; to give it an empty disk instead, move {path} away first"
+    elif not guest.adopted:
+        hint += f"; to make a new guest instead, `virsh undefine {guest.name}` first"
+    reason = f"the guest {there}, but its LV {lv} is gone"
+    renamed = [
+        one.name
+        for one in scene.tagged.get(guest.name, ())
+        if owned(one, guest, disk) and not {STATE_FILLING, STATE_SPARE} & {*one.tags}
+    ]
+    if renamed:
+        reason += f"; {', '.join(renamed)} wears its marks"
+        hint = f"if it was renamed, name it back: lvrename {scene.spec.storage.vg} {renamed[0]} "
+        hint += disk.lv
+    return Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint)
 
 
 def _going_on(guest: Guest, volume: Volume) -> Refusal | None:
@@ -129,7 +148,7 @@ def _going_on(guest: Guest, volume: Volume) -> Refusal | None:
     return None
 
 
-def _foreign(guest: Guest, volume: Volume) -> Refusal:
+def _foreign(scene: Scene, guest: Guest, disk: LvDisk, volume: Volume) -> Refusal:
     """Refuse an LV that has the name of a guest's disk and is not it."""
     subject, lv = f"guest {guest.name}", f"{volume.vg}/{volume.name}"
     if is_trash(volume):
@@ -145,6 +164,9 @@ def _foreign(guest: Guest, volume: Volume) -> Refusal:
     hint = f"look at `lvs -o +lv_tags {lv}`; choose another name for the guest or disk"
     if guest.adopted and not owner:
         hint = f"take it over: kvmkeep adopt {guest.name}"
+    elif not owner and scene.own_domain(guest) is not None and guest.name in users(scene, disk):
+        tags = " ".join(f"--addtag {tag}" for tag in lv_tags(guest.name, disk.name))
+        hint = f"the guest has it: if it only lost its tags, lvchange {tags} {lv}"
     if TAG_OURS in volume.tags and owner == TAG_GUEST + guest.name:
         whose = "is another disk of this guest"
         hint = f"compare its tag {TAG_DISK}... with the spec's disks"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from kvmkeep.model.domain_facts import Domain, DomainState
+from kvmkeep.model.domain_facts import Domain, DomainDisk, DomainState
 from kvmkeep.model.facts import Problem, SeedFile, TrashFolder
 from kvmkeep.model.health import Severity
 from kvmkeep.model.host_units import RECOVER, SIGNATURE, HostUnits, UnitFile
@@ -210,3 +210,35 @@ def test_a_mount_that_a_guest_needs_and_that_is_not_there(
     assert (found.subject, found.what) == ("guest web", "it needs /data, where nothing is mounted")
     assert why in found.why
     assert findings(**changes, mounts=("/data",)) == ()
+
+
+def test_a_guest_that_libvirt_would_forget() -> None:
+    found = only(CRITICAL, "guest-undefined", domains=(domain(persistent=False),))
+    assert found.todo.startswith("kvmkeep apply web")
+
+
+def disk(cache: str, live_cache: str, *, attached: bool = True) -> DomainDisk:
+    return DomainDisk(
+        target="vda", bus="virtio", kind="disk", source="/dev/rl_build/vm-web", device="253:9",
+        format="raw", cache=cache, live_cache=live_cache, attached=attached,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("cache", "live", "when", "then"),
+    [
+        ("unsafe", "unsafe", False, True),
+        ("none", "unsafe", False, True),
+        ("unsafe", "none", True, False),
+    ],
+)
+def test_a_disk_whose_writes_are_not_kept(cache: str, live: str, when: bool, then: bool) -> None:  # noqa: FBT001 - pytest's
+    found = only(CRITICAL, "disk-cache-unsafe", domains=(domain(disks=(disk(cache, live),)),))
+    assert found.what.endswith("from its next start on") is when
+    assert found.todo.endswith("kvmkeep start web") is then
+
+
+def test_other_ways_to_cache_are_for_others_to_choose() -> None:
+    assert findings(domains=(domain(disks=(disk("writeback", "none"),)),)) == ()
+    foreign = domain("other", ours=False, uuid="u", live_nics=(), disks=(disk("unsafe", "unsafe"),))
+    assert findings(domains=(domain(), foreign)) == ()

@@ -15,14 +15,14 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from fakes.nm import FakeLink, FakeProfile
-from fakes.virsh import FakeDomain
+from fakes.virsh import FakeDomain, xml_text
 from msgspec import Struct
 from msgspec.structs import replace
 from unit.cli.test_inside import ANSWERS
 from unit.cli.test_verbs import Site
 
 from kvmkeep.model.facts import ArrayState, Facts
-from kvmkeep.model.vitals import Disk, MetadataBackup
+from kvmkeep.model.vitals import Disk, MetadataBackup, Service, SpecFile
 
 GIB = 1 << 30
 BRIDGE, VLAN = "virbr1.223", "uplink0.223"
@@ -119,6 +119,30 @@ def end_of(site: Site) -> None:
 def undefine(site: Site) -> None:
     web(site).end()
     del site.host.libvirt.domains["web"]
+
+
+def undefine_running(site: Site) -> None:
+    one = web(site)
+    one.xml, one.transient, one.autostart = copy.deepcopy(live(site)), True, False
+
+
+def unsafe(site: Site) -> None:
+    at("devices/disk[@device='disk']/driver", cache="unsafe")(site)
+    site.host.put("/root/kvm/web.xml", f"{xml_text(web(site).xml)}\n".encode())
+
+
+def renamed(interface: str) -> Callable[[Site], None]:
+    return lambda site: setattr(profile(site, interface), "name", "renamed")
+
+
+def addressed(site: Site) -> None:
+    setting(BRIDGE, "ipv4.method", "manual")(site)
+    setting(BRIDGE, "ipv4.addresses", "132.230.223.1/24")(site)
+
+
+def taken(site: Site) -> None:
+    by_hand(site)
+    site.host.lvm.volumes["vm-web-before"].filled = 1.0
 
 
 def no_metadata(site: Site) -> None:
@@ -302,7 +326,23 @@ CASES = (
          ends=HEALED),
     Case(typed="virsh define twin.xml", change=twin, found="volume-shared", subject=V, ends=REFUSED,
          todo="keep one of them off"),
+    Case(typed="virsh undefine web, running", change=undefine_running, found="guest-undefined",
+         subject=G, ends=HEALED, todo="kvmkeep apply web"),
+    Case(typed="virsh edit web: cache=unsafe", change=unsafe, found="disk-cache-unsafe", subject=G,
+         ends=TOLD, todo="virsh edit web"),
+    Case(typed="virsh edit web: cache=writeback",
+         change=at("devices/disk[@device='disk']/driver", cache="writeback"), found="spec-differs",
+         subject=G, ends=HEALED),
     # nmcli, ip
+    Case(typed="nmcli connection modify: connection.id BRIDGE", change=renamed(BRIDGE),
+         found="spec-differs", subject=N, ends=HEALED),
+    Case(typed="nmcli connection modify: connection.id VLAN", change=renamed(VLAN),
+         found="spec-differs", subject=N, ends=HEALED),
+    Case(typed="nmcli connection modify: autoconnect",
+         change=setting(VLAN, "connection.autoconnect", "no"), found="spec-differs", subject=N,
+         ends=HEALED),
+    Case(typed="nmcli connection modify: addresses", change=addressed, found="spec-differs",
+         subject=N, ends=HEALED),
     Case(typed="nmcli connection modify: ageing", change=setting(BRIDGE, "bridge.ageing-time", "300"),
          found="spec-differs", subject=N, ends=HEALED),
     Case(typed="nmcli connection modify: id", change=setting(VLAN, "vlan.id", "224"),
@@ -341,6 +381,8 @@ CASES = (
     Case(typed="lvchange --deltag", change=untagged, found="spec-refused", subject=G, ends=REFUSED),
     Case(typed="lvchange --activate n", change=switched_off, found="volume-inactive", subject=V,
          ends=TOLD, todo="lvchange --activate y"),
+    Case(typed="lvchange --permission r", change=lv(readonly=True), found="volume-read-only",
+         subject=V, ends=TOLD, todo="lvchange --permission rw rl_build/vm-web"),
     Case(typed="lvreduce --size 10G", change=lv(size=10 * GIB), found="spec-differs", subject=G,
          ends=HEALED),
     Case(typed="lvcreate --snapshot", change=by_hand, found="snapshot-filling",
@@ -369,6 +411,14 @@ CASES = (
          subject="NetworkManager", ends=REFUSED, todo="systemctl enable --now NetworkManager"),
     Case(typed="systemctl stop qemu-guest-agent, inside", change=deaf, found="guest-not-ready",
          subject=G, ends=TOLD, todo="kvmkeep console web"),
+    Case(typed="systemctl disable libvirtd",
+         change=signs(services=(Service(name="libvirtd.service", state="disabled"),)),
+         found="service-not-enabled", subject="libvirtd", ends=TOLD,
+         todo="systemctl enable libvirtd.service"),
+    Case(typed="systemctl mask NetworkManager",
+         change=signs(services=(Service(name="NetworkManager.service", state="masked"),)),
+         found="service-not-enabled", subject="NetworkManager", ends=TOLD,
+         todo="systemctl unmask NetworkManager.service"),
     Case(typed="modprobe br_netfilter", change=signs(bridge_filters=("bridge-nf-call-iptables",)),
          found="bridge-filtered", subject="bridges", ends=TOLD, todo="sysctl --write"),
     # files
@@ -377,6 +427,10 @@ CASES = (
     Case(typed="rm /root/kvm/web.xml", change=xml_gone, found="spec-differs", subject=G, ends=HEALED),
     Case(typed="a seed is put back", change=seed, found="seed-left",
          subject="seed /var/lib/kvmkeep/seed/web.iso", ends=HEALED),
+    Case(typed="chmod o+w host.yaml",
+         change=signs(spec_files=(SpecFile(path="/etc/kvmkeep/host.yaml", owner=0, mode=0o646),)),
+         found="spec-writable", subject="file /etc/kvmkeep/host.yaml", ends=TOLD,
+         todo="look at what it says"),
     Case(typed="edit guests/web.yaml", change=spec_edited, found="spec-differs", subject=G,
          ends=HEALED),
     Case(typed="half of the memory is taken out", change=crowded, found="memory-promised",
@@ -441,6 +495,14 @@ def test_a_change_of_others_is_named_and_mended_or_refused(
     else:
         assert told["todo"]
         assert looked(site, capsys).keys() >= {(case.found, case.subject)}
+
+
+def test_a_snapshot_of_others_is_told_and_alarms_nobody(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken(site)
+    told = looked(site, capsys)["snapshot-of-others", "snapshot rl_build/vm-web-before"]
+    assert told["severity"] == "ok"
 
 
 def test_there_are_enough_of_them() -> None:

@@ -14,6 +14,7 @@ from kvmkeep.model.vitals import Count, MetadataBackup, Mismatches, Schedule, Tr
 from tests.unit.health.build import (
     ARRAY,
     DISK,
+    FACTS,
     GIB,
     GROUP,
     VITALS,
@@ -228,9 +229,26 @@ def test_snapshots_that_are_well(one: Volume) -> None:
     assert findings(volumes=(DISK, one)) == ()
 
 
+@pytest.mark.parametrize("attributes", ["-ri-ao----", "-Ri-a-----"])
+def test_an_lv_that_can_not_be_written(attributes: str) -> None:
+    using = domain(disks=(disk("/dev/rl_build/vm-web"),))
+    found = only(
+        CRITICAL, "volume-read-only", domains=(using,),
+        volumes=(replace(DISK, attributes=attributes),),
+    )  # fmt: skip
+    assert found.todo == "lvchange --permission rw rl_build/vm-web"
+    unused = volume("iso", attributes=attributes)
+    assert findings(volumes=(DISK, unused)) == ()
+
+
 def test_snapshots_of_others() -> None:
     other = volume("hand", origin="vm-web", size=Size(GIB), filled_percent=95.0)
     found = only(WARNING, "snapshot-filling", volumes=(DISK, other))
     assert "kvmkeep did not make it" in found.todo
     only(WARNING, "snapshot-lost", volumes=(DISK, replace(other, invalid=True)))
-    assert findings(volumes=(DISK, replace(other, size=DISK.size))) == ()
+    whole = replace(other, size=DISK.size)
+    assert only(Severity.OK, "snapshot-of-others", volumes=(DISK, whole)).todo.endswith(
+        "build/hand"
+    )
+    of_others = replace(whole, origin="root")
+    assert findings(volumes=(*FACTS.volumes, of_others)) == ()

@@ -148,7 +148,7 @@ def test_a_whole_look_ends_in_time_and_names_what_did_not_answer(tmp_path: Path)
     setting = replace(HASTY, environment=environment((str(tmp_path), "/usr/bin", "/bin")))
     door = HurriedDoor(MachineDoor(setting), 6)
     began = time.monotonic()
-    facts, vitals = observe(door, NoLibvirt(), None), observe_vitals(door)
+    facts, vitals = observe(door, NoLibvirt(), None), observe_vitals(door, "/etc/kvmkeep")
     assert time.monotonic() - began < 12, "each may take a little to be killed"
     problems = {one.what: one.reason for one in (*facts.problems, *vitals.problems)}
     for what, program in (

@@ -1,0 +1,111 @@
+"""Units that would be missed at a boot, and files of the spec that others may write."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from kvmkeep.model.health import Severity
+from kvmkeep.model.host_units import (
+    ALWAYS,
+    ENABLED,
+    LISTENERS,
+    RECOVER,
+    SIGNATURE,
+    TIMER,
+    HostUnits,
+    UnitFile,
+)
+from kvmkeep.model.vitals import Service, SpecFile
+from tests.unit.health.build import findings, only
+
+CRITICAL = Severity.CRITICAL
+WELL = tuple(
+    UnitFile(name=name, text=f"{SIGNATURE}\n", enabled=name in ENABLED, active=True)
+    for name in ALWAYS
+)
+
+
+def units(name: str, **changes: object) -> HostUnits:
+    return HostUnits(
+        files=tuple(replace(one, **changes) if one.name == name else one for one in WELL)
+    )
+
+
+def test_units_that_are_well_and_none_at_all() -> None:
+    assert findings(units=HostUnits(files=WELL)) == ()
+    assert findings(units=units(LISTENERS[0], active=False)) == (), "it pauses between two events"
+    assert findings(units=units(RECOVER, active=False)) == ()
+    others = HostUnits(files=(UnitFile(name=TIMER, text="[Timer]"),))
+    assert findings(units=others) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        (TIMER, {"active": False}, "is not at work"),
+        (TIMER, {"enabled": False}, "does not begin with the host"),
+        (RECOVER, {"enabled": False}, "does not begin with the host"),
+        (LISTENERS[0], {"enabled": False}, "does not begin with the host"),
+        (RECOVER, {"stale": True}, "was changed since systemd read it"),
+    ],
+)
+def test_units_that_are_off(name: str, changes: dict[str, object], words: str) -> None:
+    found = only(CRITICAL, "units-off", units=units(name, **changes))
+    assert found.what == f"{name} {words}"
+    assert found.todo.startswith("kvmkeep install-units")
+
+
+def test_a_unit_that_is_gone() -> None:
+    files = tuple(one for one in WELL if one.name != TIMER)
+    found = only(CRITICAL, "units-off", units=HostUnits(files=files))
+    assert found.what == f"{TIMER} is not there"
+
+
+def services(**states: str) -> tuple[Service, ...]:
+    return tuple(
+        Service(name=name.replace("_", "."), state=state) for name, state in states.items()
+    )
+
+
+def test_services_that_begin_with_the_host() -> None:
+    assert findings(services=services(NetworkManager_service="enabled")) == ()
+    either = services(libvirtd_service="disabled", virtqemud_socket="enabled")
+    assert findings(services=either) == ()
+
+
+def test_services_that_do_not() -> None:
+    found = only(
+        CRITICAL, "service-not-enabled", services=services(NetworkManager_service="disabled")
+    )
+    assert (found.subject, found.todo) == (
+        "NetworkManager",
+        "systemctl enable NetworkManager.service",
+    )
+    states = services(libvirtd_service="masked-runtime", libvirtd_socket="disabled")
+    found = only(CRITICAL, "service-not-enabled", services=states)
+    assert found.subject == "libvirtd"
+    assert found.what.endswith("it is masked")
+    assert found.todo.startswith("systemctl unmask libvirtd.service; ")
+
+
+@pytest.mark.parametrize(
+    ("owner", "mode", "words", "todo"),
+    [
+        (0, 0o646, "everybody on this host", "chmod o-w /etc/kvmkeep/host.yaml"),
+        (1000, 0o644, "the user 1000", "chown root:root /etc/kvmkeep/host.yaml"),
+    ],
+)
+def test_a_spec_that_others_may_write(owner: int, mode: int, words: str, todo: str) -> None:
+    files = (SpecFile(path="/etc/kvmkeep/host.yaml", owner=owner, mode=mode),)
+    found = only(CRITICAL, "spec-writable", spec_files=files)
+    assert found.what.startswith(words)
+    assert found.todo.endswith(todo)
+
+
+def test_a_spec_that_root_alone_or_a_group_may_write() -> None:
+    files = (
+        SpecFile(path="/etc/kvmkeep", owner=0, mode=0o755),
+        SpecFile(path="/etc/kvmkeep/host.yaml", owner=0, mode=0o664),
+    )
+    assert findings(spec_files=files) == ()

@@ -44,10 +44,12 @@ class FakeProfile:
     interface: str
     settings: dict[str, str]
     device: str = ""
+    file: str = ""
+    """Its file's name, where that is another one: it stays as it was when the profile is renamed."""
 
     @property
     def path(self) -> str:
-        return f"{FOLDER}/{self.name}.nmconnection"
+        return f"{FOLDER}/{self.file or self.name}.nmconnection"
 
     @property
     def text(self) -> bytes:
@@ -292,14 +294,13 @@ class FakeNm:
         if uuid not in self.profiles:
             return 10, "no such connection"
         profile, pairs = self.profiles[uuid], _pairs(rest)
-        path = profile.path
+        profile.file = profile.file or profile.name
         profile.name = pairs.pop("connection.id", profile.name)
         profile.settings.update(pairs)
         for family in ("ipv4", "ipv6"):
             words = [profile.settings.get(f"{family}.{key}", "") for key in _OF_ADDRESSES]
             if profile.settings.get(f"{family}.method") == "disabled" and any(words):
                 return 1, f"{family}: this property is not allowed for 'method=disabled'"
-        self.files.drop(path)
         self.files.put(self.profiles[uuid].path, self.profiles[uuid].text, 0o600)
         return 0, ""
 

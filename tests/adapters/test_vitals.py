@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from kvmkeep.host import lvm, mdadm, space, upkeep
 from kvmkeep.model.facts import ArrayState
 from kvmkeep.model.units import Size
-from kvmkeep.model.vitals import MetadataBackup, Mismatches, Schedule, Space
+from kvmkeep.model.vitals import MetadataBackup, Mismatches, Schedule, Service, Space
 from kvmkeep.observe.vitals import observe_vitals
 
 ROOT = Space(
@@ -98,6 +98,35 @@ def test_who_has_arrays_checked(told: str, found: tuple[Schedule, ...]) -> None:
     door = host(systemctl=told)
     door.files["/etc/cron.d/mdadm"] = b"57 0 * * 0 root checkarray\n"
     assert upkeep.begun(door)[0] == found
+
+
+def test_what_begins_with_the_host() -> None:
+    unit = "Id={}\nActiveState=active\nUnitFileState={}\n"
+    told = "\n".join(
+        unit.format(*one)
+        for one in (
+            ("mdcheck_start.timer", "enabled"),
+            ("NetworkManager.service", "enabled"),
+            ("libvirtd.service", "disabled"),
+            ("virtqemud.service", ""),
+        )
+    )
+    assert observe_vitals(host(systemctl=told), "/etc/kvmkeep").services == (
+        Service(name="NetworkManager.service", state="enabled"),
+        Service(name="libvirtd.service", state="disabled"),
+    )
+
+
+def test_whose_the_spec_is() -> None:
+    door = host()
+    door.files |= {"/spec/host.yaml": b"x", "/spec/guests/web.yaml": b"x"}
+    found = observe_vitals(door, "/spec").spec_files
+    assert [(one.path, one.owner, one.mode) for one in found] == [
+        ("/spec", 0, 0o755),
+        ("/spec/guests", 0, 0o755),
+        ("/spec/host.yaml", 0, 0o644),
+        ("/spec/guests/web.yaml", 0, 0o644),
+    ]
 
 
 def test_the_clock() -> None:

@@ -368,6 +368,22 @@ def test_a_disk_that_only_the_running_guest_has() -> None:
     assert found.serial_log == "/c.log"
 
 
+def test_a_disk_that_is_cached_otherwise_than_defined_is_the_same_disk() -> None:
+    disk = "<disk><driver cache='{}'/><source dev='/dev/a/b'/><target dev='sda'/></disk>"
+    xml = "<domain><devices>{}</devices></domain>"
+    texts = (xml.format(disk.format(one)) for one in ("none", "unsafe"))
+    (found,) = parse_domain(described(*texts), Replay({})).disks
+    assert (found.defined, found.attached) == (True, True)
+    assert (found.cache, found.live_cache) == ("none", "unsafe")
+    bare = xml.format(disk.replace("<driver cache='{}'/>", ""))
+    (off,) = parse_domain(described(bare), Replay({})).disks
+    assert (off.attached, off.cache, off.live_cache) == (False, "", "")
+    (more,) = parse_domain(
+        described(xml.format(""), xml.format(disk.format("none"))), Replay({})
+    ).disks
+    assert (more.defined, more.cache, more.live_cache) == (False, "", "none")
+
+
 def test_when_a_running_guest_was_rebooted() -> None:
     mark = "<k:rebooted xmlns:k='urn:kvmkeep:reboot:1' asked='2026-11-24T12:00:00Z'/>"
     xml = "<domain><metadata>{}</metadata></domain>"

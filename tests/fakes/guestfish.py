@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 
 from fakes.words import UnknownCommandError
 
@@ -46,7 +47,8 @@ class FakeTree:
         return self.inodes[path].content.decode()
 
     def below(self, path: str) -> list[str]:
-        return [one for one in self.inodes if one == path or one.startswith(f"{path}/")]
+        inside = f"{path.rstrip('/')}/"
+        return [one for one in self.inodes if one == path or one.startswith(inside)]
 
     def _parents(self, path: str) -> None:
         while path != "/":
@@ -62,7 +64,8 @@ class FakeTree:
             command = getattr(self, "do_" + name.replace("-", "_"), None)
             if command is None:
                 raise UnknownCommandError(one)
-            problem = command(packs(words[0]), words[1]) if name == "tar-in" else command(*words)
+            first = (packs(words[0]),) if name == "tar-in" else tuple(words[:1])
+            problem = command(*first, *words[1:])
             if problem and not one.startswith("-"):
                 return f"{one}: {problem}"
         return ""
@@ -118,6 +121,18 @@ class FakeTree:
     def do_sync(self) -> str:
         return ""
 
+    def do_lsetxattr(self, name: str, label: str, length: str, path: str) -> str:
+        assert (name, int(length)) == ("security.selinux", len(label))
+        self.inodes[path].label = label
+        return ""
+
+    def do_copy_attributes(self, source: str, target: str, what: str) -> str:
+        assert what == "xattributes:true"
+        if source not in self.inodes or target not in self.inodes:
+            return "No such file or directory"
+        self.inodes[target].label = self.inodes[source].label
+        return ""
+
     def do_selinux_relabel(self, contexts: str, path: str) -> str:
         if not self.relabels or self._kind(contexts) != "file":
             return "setfiles failed"
@@ -139,7 +154,8 @@ class FakeTree:
             self.inodes[target + one[len(source) :]] = deepcopy(inode)
         return ""
 
-    def do_tar_in(self, pack: FakeTree | None, path: str) -> str:
+    def do_tar_in(self, pack: FakeTree | None, path: str, xattrs: str) -> str:
+        assert xattrs == "xattrs:true"
         if pack is None or self._kind(path) != "directory":
             return "no such file"
         for one, inode in pack.inodes.items():
@@ -171,6 +187,14 @@ class FakeTree:
 
     def tell_lstatns(self, path: str) -> list[str]:
         return self._stat(path)
+
+    def tell_lgetxattr(self, path: str, name: str) -> list[str]:
+        assert name == "security.selinux"
+        label = self.inodes[path].label if path in self.inodes else ""
+        return [f"{label}\0" if label else ""]
+
+    def tell_glob_expand(self, pattern: str) -> list[str]:
+        return [one for one in self.inodes if fnmatch(one, pattern)]
 
     def tell_pread(self, path: str, length: str, _: str) -> list[str]:
         return [self._content(path)[: int(length)].decode("latin-1")]

@@ -532,11 +532,13 @@ class FakeHost:
 
     def _tar(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         words = take_apart(
-            argv, values="--file --owner --group --mode --directory --add-file",
+            argv, values="--file --owner --group --mode --directory --add-file --format --pax-option",
             flags="--create --numeric-owner",
-            needs="--create --numeric-owner --file --owner --group --add-file",
+            needs="--create --numeric-owner --file --owner --group --add-file --format",
         )  # fmt: skip
         assert (words.one("--owner"), words.one("--group")) == ("root:0", "root:0")
+        assert words.one("--format") == "posix"
+        option = words.values.get("--pax-option", [":="])[0]
         pack = FakeTree()
         for folder, name in zip(
             words.values["--directory"], words.values["--add-file"], strict=True
@@ -547,6 +549,7 @@ class FakeHost:
             file = self.files[f"{folder}/{name}"]
             mode = int(words.values.get("--mode", [f"{file.mode:o}"])[0], 8)
             pack.put(f"/{name}", file.content.decode(), mode)
+            pack.inodes[f"/{name}"].label = option.partition(":=")[2]
             pack.inodes[f"/{name}"].time = found.fingerprint.mtime_ns // 10**9
         self.put(words.one("--file"), b"tar", 0o600)
         self.trees[words.one("--file")] = pack

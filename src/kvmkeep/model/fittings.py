@@ -33,6 +33,9 @@ _SYSTEM = "the system"
 _NAME = re.compile(r"[A-Za-z0-9_.@:+~-]{1,255}")
 _HOME = re.compile(r"/[A-Za-z0-9_.@/+-]{0,255}")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?")
+# user:role:type, and the range of MLS policies: s0-s15:c0.c1023 (selinux(8); kernel, mls.c).
+_LABEL = re.compile(r"[A-Za-z0-9_.]+(?::[A-Za-z0-9_.]+){2}(?::[a-z0-9:,.-]+)?")
+_LABEL_LIMIT = 256
 
 
 class Account(Struct, frozen=True, kw_only=True):
@@ -48,6 +51,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     """A path as it was seen. `kind` is `file`, `directory`, `other`, or nothing: not there.
 
     `time` is the mtime in seconds. `content` is None of what is no file or larger than `LARGEST`.
+    `label` is SELinux's, in full; empty where it has none.
     """
 
     path: str
@@ -58,6 +62,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     size: int = 0
     time: int = 0
     content: bytes | None = None
+    label: str = ""
 
     @property
     def text(self) -> str:
@@ -71,8 +76,9 @@ class Seen(Struct, frozen=True, kw_only=True):
 class Fittings(Struct, frozen=True, kw_only=True):
     """The answer to the question `asked`.
 
-    `policy` names SELinux's policy where labels matter, and `labels` tells whether libguestfs on
-    this host can set them. `listings` are the names in the directories that were asked about.
+    `policy` names SELinux's policy where there is one by which files can be labelled, and `labels`
+    tells whether libguestfs on this host can do that. `listings` are the names in the directories
+    that were asked about.
     """
 
     asked: str
@@ -97,6 +103,11 @@ class Fittings(Struct, frozen=True, kw_only=True):
         return next((one for one in self.accounts if one.name == name), None)
 
 
+def contexts_of(policy: str) -> str:
+    """Return the file that says which label each path has in a policy (file_contexts(5))."""
+    return f"/etc/selinux/{policy}/contexts/files/file_contexts"
+
+
 def fittings_argv(path: str, form: Format) -> tuple[str, ...]:
     """Return the command that asks; the script is its stdin, the answer its stdout."""
     return ("guestfish", "--ro", f"--format={form}", "-a", path, "-i")
@@ -116,11 +127,15 @@ def fittings_script(
     lines += [
         f'echo "{MARK}policy"',
         "-grep ^SELINUXTYPE= /etc/selinux/config | head -c 256",
+        f'echo "{MARK}contexts"',
+        f"-glob-expand {contexts_of('*')} | head -c 4096",
     ]
     for number, path in enumerate(paths):
         lines += [f'echo "{MARK}path-{number}"', line("echo", path), line("-lstatns", path)]
         read = f"-pread {line('', path).strip()} {LARGEST + 1} 0 | base64 --wrap=0"
         lines += [f'echo "{MARK}content-{number}"', read, "echo"]
+        label = f"-lgetxattr {line('', path).strip()} security.selinux | base64 --wrap=0"
+        lines += [f'echo "{MARK}label-{number}"', label, "echo"]
     for number, path in enumerate(directories):
         names = f"-ls {line('', path).strip()} | head -c 50000"
         lines += [f'echo "{MARK}list-{number}"', line("echo", path), names, "echo"]
@@ -135,14 +150,17 @@ def parse_fittings(text: str) -> Fittings:
         raise ValueError("it is not an answer about a system")
     answers = system.answers
     policy = next(iter(answers.get("policy", [])), "").removeprefix("SELINUXTYPE=").strip()
+    policy = policy if _NAME.fullmatch(policy) else "targeted"
     needed = selinux_of(system) not in {"", "disabled"}
+    # Without the file there is nothing to label by: Debian has the programs without a policy.
+    needed = needed and contexts_of(policy) in answers.get("contexts", [])
     numbers = range(len(answers))
     return Fittings(
         asked=answers["asked"][0],
         cloud_init="cloud-init" in system.programs,
         network=network_of(system),
         accounts=_accounts(answers.get("passwd", [])),
-        policy=(policy if _NAME.fullmatch(policy) else "targeted") if needed else "",
+        policy=policy if needed else "",
         labels="labels" in system.programs,
         seen=tuple(_seen(system, n) for n in numbers if f"path-{n}" in answers),
         listings=tuple(
@@ -191,6 +209,7 @@ def _seen(system: Filesystem, number: int) -> Seen:
         size=values.get("size", 0),
         time=values.get("mtime_sec", 0),
         content=_content(system.answers.get(f"content-{number}", [])) if kind == "file" else None,
+        label=_label(system.answers.get(f"label-{number}", [])),
     )
 
 
@@ -200,3 +219,9 @@ def _content(lines: list[str]) -> bytes | None:
     except (binascii.Error, ValueError):
         return None
     return content if len(content) <= LARGEST else None
+
+
+def _label(lines: list[str]) -> str:
+    """Return a label; libselinux ends it with a NUL (setfilecon(3))."""
+    text = (_content(lines) or b"").rstrip(b"\0").decode("ascii", "replace")
+    return text if len(text) <= _LABEL_LIMIT and _LABEL.fullmatch(text) else ""

@@ -9,6 +9,7 @@ from msgspec import Struct
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Facts, ImageFile
 from kvmkeep.model.fittings import Fittings, Seen
+from kvmkeep.model.guestfish import line
 from kvmkeep.model.names import STATE_DIR
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
@@ -41,6 +42,7 @@ def plan_copy_in(
     tar = f"{COPY_DIR}/{change.name}.tar"
     editing = Editing(known=fresh, stamp=change.asked)
     missing = _missing(editing, wish)
+    label = editing.label_of(wish.directory)
     if missing:
         _put_all(editing, wish, missing, tar)
     names = ", ".join(file.path for file in wish.files)
@@ -48,7 +50,7 @@ def plan_copy_in(
         says=f"copy {names} to {wish.directory} in it",
         why="you asked for it",
         editing=editing,
-        before=(_install(), _pack(wish, missing, tar)),
+        before=(_install(), _pack(wish, missing, tar, label)),
         after=(Command(argv=("rm", "--force", "--", tar), why="leave no copy of them"),),
     )
     guest = next((one for one in spec.guests if one.name == change.name), None)
@@ -86,12 +88,16 @@ def _put_all(editing: Editing, wish: CopyIn, missing: tuple[ImageFile, ...], tar
     work = f"{wish.directory.rstrip('/')}/{WORK}"
     editing.do("rm-rf", work)
     editing.do("mkdir", work)
-    editing.do("tar-in", tar, work)
+    editing.lines.append(f"{line('tar-in', tar, work)} xattrs:true")
     for file in missing:
         target = _target(wish, file)
-        if editing.seen(target).kind:
+        old = editing.seen(target)
+        if old.kind:
             editing.keep(target, move=True)
-        editing.do("mv", f"{work}/{posixpath.basename(file.path)}", target)
+        copied = f"{work}/{posixpath.basename(file.path)}"
+        if old.kind == file.kind == "file":
+            editing.label(copied, old.label)
+        editing.do("mv", copied, target)
         editing.touched[target] = None
     editing.do("rm-rf", work)
     editing.finish()
@@ -108,7 +114,9 @@ def _install() -> Command:
     )
 
 
-def _pack(wish: CopyIn, missing: tuple[ImageFile, ...], tar: str) -> Command:
+def _pack(wish: CopyIn, missing: tuple[ImageFile, ...], tar: str, label: str) -> Command:
+    # tar(1), --pax-option: so each member has the label, whatever there is below a directory.
+    labels = (f"--pax-option=SCHILY.xattr.security.selinux:={label}",) if label else ()
     mode = (f"--mode={wish.mode}",) if wish.mode else ()
     words: list[str] = []
     for file in missing:
@@ -117,7 +125,7 @@ def _pack(wish: CopyIn, missing: tuple[ImageFile, ...], tar: str) -> Command:
     return Command(
         argv=(
             "tar", "--create", f"--file={tar}", "--owner=root:0", "--group=root:0",
-            "--numeric-owner", *mode, *words,
+            "--numeric-owner", "--format=posix", *labels, *mode, *words,
         ),
         why="pack them, as root's: this host's user numbers mean other people there",
         timeout=HOUR,

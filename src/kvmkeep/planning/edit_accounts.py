@@ -11,6 +11,9 @@ from kvmkeep.planning.editing import Editing
 SHADOW = "/etc/shadow"
 SUDOERS = "/etc/sudoers"
 SUDOERS_DIR = "/etc/sudoers.d"
+# sshd may not read what has the type of a home (ssh_selinux(8)); this one it may, in the
+# reference policy and in Fedora's.
+_SSH_TYPE = "ssh_home_t"
 
 
 def set_passwords(editing: Editing, passwords: tuple[Password, ...]) -> None:
@@ -18,6 +21,7 @@ def set_passwords(editing: Editing, passwords: tuple[Password, ...]) -> None:
     if not passwords:
         return
     old = editing.seen(SHADOW)
+    editing.label_of(SHADOW)
     text = old.text
     for one in passwords:
         found = re.compile(rf"^{re.escape(one.user)}:[^:\n]*", re.MULTILINE)
@@ -59,10 +63,9 @@ def add_keys(editing: Editing, wanted: SshKeys) -> None:
     if not missing:
         return
     if folder.kind == "":
-        editing.do("mkdir-p", directory)
+        editing.directory(directory, _SSH_TYPE)
         editing.do("chmod 0700", directory)
         editing.do(f"chown {owner[0]} {owner[1]}", directory)
-        editing.touched[directory] = None
     # sshd(8) takes the first line that fits: one with a forced command, as cloud-init writes for
     # root, must not come before the same key without.
     content = "".join(f"{key}\n" for key in missing).encode() + (old.content or b"")
@@ -74,6 +77,7 @@ def _places(editing: Editing, home: str) -> tuple[Seen, Seen, Seen]:
     bare = home.rstrip("/")
     if not home:
         return Seen(path=""), Seen(path=""), Seen(path="")
+    editing.label_of(f"{bare}/.ssh/authorized_keys")
     return (
         editing.seen(home),
         editing.seen(f"{bare}/.ssh"),
@@ -86,8 +90,7 @@ def allow_sudo(editing: Editing, user: str) -> None:
     account = editing.account(user)
     # sudoers(5), "@includedir": names with a dot are passed over.
     path = f"{SUDOERS_DIR}/kvmkeep-{re.sub(r'[^A-Za-z0-9_-]', '_', user)}"
-    editing.seen(path)
-    editing.seen(SUDOERS_DIR)
+    editing.label_of(path)
     reads = editing.seen(SUDOERS).text
     if not re.search(r"^[#@]includedir[ \t]+/etc/sudoers\.d/?[ \t]*$", reads, re.MULTILINE):
         if not editing.draft:

@@ -56,15 +56,17 @@ def set_serial_console(editing: Editing) -> None:
         ("/etc/kernel/cmdline", console.kernel_cmdline),
     ):
         old = editing.seen(path)
+        editing.label_of(path)
         if old.kind == "file" and old.text:
             editing.put(path, text(old.text).encode(), old.mode, (old.uid, old.gid))
     units = [path for path in _UNITS if editing.seen(f"{path}/{_GETTY}").kind == "file"]
     link = f"{_WANTS}/serial-getty@ttyS0.service"
     wanted = editing.seen(link).kind == ""
-    editing.seen(_WANTS)
+    label = editing.label_of(link)
     if units and wanted:
         editing.directory(_WANTS)
         editing.do("ln-sf", f"{units[0]}/{_GETTY}", link)
+        editing.label(link, label)
         editing.touched[link] = None
     elif not units and not editing.draft:
         editing.notes.append("it has no systemd: a login on the serial port is up to its own init")
@@ -75,8 +77,7 @@ def _grub_cfg(editing: Editing, path: str) -> bool:
     old = editing.seen(path)
     folder = posixpath.dirname(path)
     custom = f"{folder}/custom.cfg"
-    editing.seen(folder)
-    editing.seen(custom)
+    editing.label_of(custom)
     if old.kind != "file" or not old.text:
         return False
     if "custom.cfg" in old.text:

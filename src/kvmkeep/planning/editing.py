@@ -3,6 +3,11 @@
 What must be known first is asked for: `needs` and `lists` are paths that nobody has looked at yet.
 As long as there are any, the lines are a draft. Everything can be done twice: what is already as
 it is to be is left alone, so a change that was killed goes on where it was.
+
+The appliance's kernel labels nothing. So whatever is written gets the SELinux label of what it
+replaces, else that of its directory, as if a program in the guest had made it, and that before it
+gets its name: a guest is bootable at every moment. What the policy says otherwise of a new path,
+only the policy's own reader knows (setfiles(8)); it has the last word where libguestfs has it.
 """
 
 from __future__ import annotations
@@ -11,7 +16,7 @@ import posixpath
 
 from msgspec import Struct, field
 
-from kvmkeep.model.fittings import Account, Fittings, Seen
+from kvmkeep.model.fittings import Account, Fittings, Seen, contexts_of
 from kvmkeep.model.guestfish import line
 from kvmkeep.model.tweak import OLD_DIR
 
@@ -34,6 +39,11 @@ class Editing(Struct, kw_only=True):
     notes: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     touched: dict[str, None] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # Any change may have to keep something: then one look is enough.
+        self.label_of(OLD_DIR)
 
     @property
     def draft(self) -> bool:
@@ -73,60 +83,109 @@ class Editing(Struct, kw_only=True):
         """Add a line."""
         self.lines.append(line(command, *words))
 
+    def label_of(self, path: str) -> str:
+        """Return the label of a path, else of the nearest directory above it that has one.
+
+        All of these are asked for at once, so that one look is enough.
+        """
+        found = self.labels.get(path) or self.seen(path).label
+        above = posixpath.dirname(path)
+        return found if above == path else found or self.label_of(above)
+
+    def label(self, path: str, label: str) -> None:
+        """Label what has just been made at a path, where its system has labels."""
+        self.labels[path] = label
+        if label:
+            self.do("lsetxattr security.selinux", label, str(len(label)), path)
+
     def keep(self, path: str, *, move: bool = False) -> None:
-        """Keep what is at a path: a copy, or the thing itself."""
+        """Keep what is at a path: a copy, or the thing itself, with its label: it may come back."""
         place = f"{OLD_DIR}/{self.stamp}{path}"
         if not self.kept:
-            self.do("mkdir-p", OLD_DIR)
+            self.directory(OLD_DIR)
             self.do("chmod 0700", OLD_DIR)
-            self.touched[OLD_DIR] = None
         self.kept.append(path)
-        self.do("mkdir-p", posixpath.dirname(place))
+        self._new_directories(posixpath.dirname(place))
         self.do("rm-rf", place)
         self.do("mv" if move else "cp-a", path, place)
 
-    def directory(self, path: str) -> None:
-        """Have a directory of root's."""
-        if self.seen(path).kind == "":
+    def _new_directories(self, path: str) -> None:
+        """Have a directory that can't have been there, in `OLD_DIR`."""
+        if path != OLD_DIR and path not in self.labels:
+            self._new_directories(posixpath.dirname(path))
             self.do("mkdir-p", path)
-            self.touched[path] = None
+            self.label(path, self.label_of(OLD_DIR))
+
+    def directory(self, path: str, kind: str = "") -> None:
+        """Have a directory; a new one is root's. `kind` is its SELinux type if it has its own."""
+        label = self.label_of(path)
+        if self.seen(path).kind or path in self.labels or path == "/":
+            return
+        self.directory(posixpath.dirname(path))
+        self.do("mkdir-p", path)
+        self.label(path, with_type(label, kind) if kind else label)
+        self.touched[path] = None
 
     def put(
         self, path: str, content: bytes, mode: int = 0o644, owner: tuple[int, int] = (0, 0)
     ) -> None:
         """Have a file: written beside its place and renamed; an old one is kept."""
         old = self.seen(path)
+        label = self.label_of(path)
         if old.kind not in {"", "file"}:
             what = "a directory" if old.kind == "directory" else "a link or something special"
             self.refuse(f"{path} in it is {what}", "look at it: kvmkeep shell")
             return
         same = old.content == content and (old.mode, old.uid, old.gid) == (mode, *owner)
-        if old.kind == "file" and same:
+        if old.kind == "file" and same and (old.label or not label):
             return
         directory = posixpath.dirname(path)
         if old.kind == "file":
             self.keep(path)
         else:
             self.directory(directory)
+            label = self.label_of(path)
         new = f"{directory.rstrip('/')}/{NEW}"
         self.do("write", new, content)
+        self.label(new, label)
         self.do(f"chmod 0{mode:o}", new)
         self.do(f"chown {owner[0]} {owner[1]}", new)
         self.do("mv", new, path)
         self.touched[path] = None
 
     def finish(self, *, everything: bool = False) -> None:
-        """Set SELinux's labels of what was touched; of `everything` where that is not known."""
+        """Have the policy's own reader label what was touched; or `everything`."""
         if self.known is None or not self.known.policy or not self.lines:
             return
-        contexts = f"/etc/selinux/{self.known.policy}/contexts/files/file_contexts"
-        if self.known.labels and not everything:
-            for path in self.touched:
-                self.do("selinux-relabel", contexts, path)
-        else:
+        if self.known.labels:
+            for path in ("/",) if everything else outermost(tuple(self.touched)):
+                self.do("selinux-relabel", contexts_of(self.known.policy), path)
+        elif everything:
             # selinux(8): at the next boot all files are labelled, and the guest boots once more.
             self.do("touch", "/.autorelabel")
             self.notes.append(
-                "SELinux's labels are set at its next boot, which takes longer and ends in another "
-                "boot"
+                "SELinux's labels of all files are set at its next boot, which takes longer and "
+                "ends in another boot: what the command writes gets none, and libguestfs here has "
+                "no setfiles"
             )
+        else:
+            self._tell_of_new()
+
+    def _tell_of_new(self) -> None:
+        new = [path for path in outermost(tuple(self.touched)) if not self.seen(path).kind]
+        if new:
+            self.notes.append(
+                f"libguestfs here has no setfiles: new files get the SELinux labels of their "
+                f"directories; what its policy says is set in it by: restorecon -R {' '.join(new)}"
+            )
+
+
+def outermost(paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the paths that are in none of the others."""
+    return tuple(path for path in paths if not any(path.startswith(f"{one}/") for one in paths))
+
+
+def with_type(label: str, kind: str) -> str:
+    """Return an SELinux label with another type; none where there is none."""
+    parts = label.split(":", 3)
+    return ":".join((*parts[:2], kind, *parts[3:])) if label else ""

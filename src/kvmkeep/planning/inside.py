@@ -13,11 +13,11 @@ from kvmkeep.model.spec import Guest
 from kvmkeep.planning.scene import Scene
 from kvmkeep.planning.seed import CACHE_FILE, DROP_IN, DROP_IN_FILE
 
-_CONTEXTS = "/etc/selinux/targeted/contexts/files/file_contexts"
+_CLOUD_CFG = "/etc/cloud/cloud.cfg"
 _DROP_IN = (
     f'write {DROP_IN_FILE} "{DROP_IN.strip()}\\n"',
-    # The labelling applies to some systems only, so it may fail.
-    f"-selinux-relabel {_CONTEXTS} {DROP_IN_FILE}",
+    # SELinux's label, if there are labels: that of the file beside which cloud-init reads it.
+    f"-copy-attributes {_CLOUD_CFG} {DROP_IN_FILE} xattributes:true",
 )
 _SECRETS = ("/etc/ssh/ssh_host_*", "/etc/dropbear/*key")
 _STATE = (

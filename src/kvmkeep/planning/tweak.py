@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
-
 from msgspec.structs import replace
 
 from kvmkeep.model.facts import Facts
@@ -81,7 +79,7 @@ def edited(tweak: Tweak, known: Fittings | None, stamp: str) -> Editing:
 def _put_file(editing: Editing, file: NewFile, *, replace: bool) -> None:
     account = editing.account(file.owner)
     old = editing.seen(file.path)
-    editing.seen(posixpath.dirname(file.path))
+    editing.label_of(file.path)
     if account is None:
         return
     if old.kind == "file" and old.content != file.content and not replace:

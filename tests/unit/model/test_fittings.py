@@ -55,3 +55,23 @@ def test_contents_that_are_no_text_or_too_large_or_damaged() -> None:
     assert parse_fittings(text.replace("st_mode", "st_x")).path("/etc/hostname") == Seen(
         path="/etc/hostname"
     )
+
+
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [
+        ("system_u:object_r:etc_t:s0", "system_u:object_r:etc_t:s0"),
+        ("unconfined_u:object_r:user_home_t:s0-s15:c0.c1023,c7",) * 2,
+        ("root:object_r:etc_t", "root:object_r:etc_t"),
+        ("", ""),
+        ("a:b:c:s0\nrm-rf /", ""),
+        ("a:b:c:s0 xattrs:true", ""),
+        ("\u00fc:b:c:s0", ""),
+        (f"a:b:{'c' * 300}:s0", ""),
+    ],
+)
+def test_labels_are_bounded_and_only_such(label: str, told: str) -> None:
+    tree = debian()
+    tree.inodes["/etc/hostname"].label = label
+    text = tree.answer(fittings_script(Format.RAW, WHEN, ("/etc/hostname",), ()).decode())
+    assert parse_fittings(text).path("/etc/hostname").label == told  # type: ignore[union-attr]

@@ -53,6 +53,18 @@ def test_files_come_as_roots_and_what_was_there_is_kept() -> None:
     assert plan(host, wanted, wish) == Plan()
 
 
+def test_each_has_the_label_of_what_it_replaces_or_of_the_directory() -> None:
+    host, wanted, wish = off(replace=True)
+    tree = host.lvm.volumes["vm-web"].tree
+    tree.relabels = False
+    for path, kind in (("/etc", "etc_t"), ("/etc/hosts", "net_conf_t")):
+        tree.inodes[path].label = f"system_u:object_r:{kind}:s0"
+    copy(host, wanted, wish)
+    assert tree.inodes["/etc/-new one"].label == "system_u:object_r:etc_t:s0"
+    assert tree.inodes["/etc/hosts"].label == "system_u:object_r:net_conf_t:s0"
+    assert tree.inodes[f"/var/lib/kvmkeep-old/{STAMP}/etc/hosts"].label.endswith("net_conf_t:s0")
+
+
 def test_nothing_is_replaced_unless_that_is_wanted() -> None:
     host, wanted, wish = off()
     reach_look(host, wanted, wish)

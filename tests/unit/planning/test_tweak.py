@@ -290,30 +290,104 @@ def test_an_sshd_without_keys_is_told_of_where_nobody_will_make_them(*, keys: bo
     assert bool(notes) is not keys
 
 
-def selinux(mode: str = "enforcing") -> FakeTree:
+def label(kind: str) -> str:
+    return f"system_u:object_r:{kind}_t:s0-s15:c0.c1023"
+
+
+def selinux(mode: str = "enforcing", *, relabels: bool = True) -> FakeTree:
+    """Return a guest in which each thing has a label, with a type after its path."""
     tree = debian()
     tree.put("/usr/sbin/load_policy")
     tree.put("/etc/selinux/config", f"SELINUX={mode}\nSELINUXTYPE=targeted\n")
     tree.put("/etc/selinux/targeted/contexts/files/file_contexts")
+    tree.make("/var/lib")
+    for path, inode in tree.inodes.items():
+        inode.label = label(path.strip("/").replace("/", "_"))
+    tree.relabels = relabels
     return tree
 
 
-def test_labels_are_set_right_or_left_to_the_next_boot() -> None:
+KEYS = Tweak(hostname="new", ssh_keys=(SshKeys(user="admin", keys=(KEY,)),))
+
+
+def test_the_policys_own_reader_labels_what_is_new_where_libguestfs_has_it() -> None:
     off = Off(selinux())
-    off.tweak(Tweak(hostname="new", ssh_keys=(SshKeys(user="admin", keys=(KEY,)),)))
-    for path in ("/etc/hostname", "/home/admin/.ssh", f"{OLD}/etc/hostname"):
+    assert len(off.tweak(KEYS)) == 2, "one look is enough"
+    for path in ("/etc/hostname", "/home/admin/.ssh", "/home/admin/.ssh/authorized_keys"):
         assert off.tree.inodes[path].label == "right", path
     assert "/.autorelabel" not in off.tree.inodes
+
+
+def test_without_it_what_is_new_has_the_label_of_what_it_replaces_or_of_its_directory() -> None:
+    off = Off(selinux(relabels=False))
+    deep = NewFile(path="/srv/a/b/page", content=b"x")
+    off.tweak(replace(KEYS, files=(deep,), serial_console=True))
+    wants = "/etc/systemd/system/getty.target.wants"
+    for path, kind in {
+        "/etc/hostname": "etc_hostname", f"{OLD}/etc/hostname": "etc_hostname",
+        "/var/lib/kvmkeep-old": "var_lib", OLD: "var_lib", f"{OLD}/etc": "var_lib",
+        "/home/admin/.ssh": "ssh_home", "/home/admin/.ssh/authorized_keys": "ssh_home",
+        "/srv/a": "", "/srv/a/b": "", "/srv/a/b/page": "",
+        wants: "etc", f"{wants}/serial-getty@ttyS0.service": "etc",
+    }.items():  # fmt: skip
+        assert off.tree.inodes[path].label == label(kind), path
+    assert "/.autorelabel" not in off.tree.inodes
+
+
+def test_a_file_is_labelled_before_it_gets_its_name() -> None:
+    off = Off(selinux(relabels=False))
+    carry_out(off.host, off.plan(Tweak(hostname="new")).certain[0])
+    script = off.plan(Tweak(hostname="new")).certain[0].actions[-3].stdin.decode()  # type: ignore[union-attr]
+    lines = script.splitlines()
+    named = next(
+        n for n, line in enumerate(lines) if line.endswith('"/etc/hostname"') and "mv" in line
+    )
+    assert any(line.startswith("lsetxattr") for line in lines[named - 3 : named])
+
+
+def test_what_somebody_has_left_without_a_label_gets_one() -> None:
+    off = Off(selinux(relabels=False))
+    off.tree.put("/etc/hostname", "new\n")
+    off.tree.put("/etc/hosts", "127.0.1.1\tnew\n")
+    wish = Tweak(hostname="new")
+    off.tweak(wish)
+    assert off.tree.inodes["/etc/hostname"].label == label("etc")
+    later = replace(CHANGE, asked="20261123T081034Z")
+    assert off.tweak(wish, later) == ["look into its disk vm-web"]
+
+
+@pytest.mark.parametrize("wish", [Tweak(files=(NewFile(path="/srv/x", content=b""),)), KEYS])
+def test_it_is_told_how_the_policy_is_asked_of_new_files(wish: Tweak) -> None:
+    for relabels in (True, False):
+        off = Off(selinux(relabels=relabels))
+        carry_out(off.host, off.plan(wish).certain[0])
+        notes = [note.text for note in off.plan(wish).notes if "restorecon" in note.text]
+        new = "/srv" if wish.files else "/home/admin/.ssh"
+        assert [new in text.rpartition(": ")[2].split() for text in notes] == [True] * (
+            not relabels
+        )
+
+
+def test_what_a_command_writes_nobody_knows_so_all_is_labelled() -> None:
     off = Off(selinux())
-    off.tree.relabels = False
-    off.tweak(Tweak(hostname="new"))
+    wish = Tweak(commands=("true",))
+    off.tweak(wish)
+    assert off.tree.inodes["/etc/hosts"].label == "right"
+    assert "/.autorelabel" not in off.tree.inodes
+    off = Off(selinux(relabels=False))
+    carry_out(off.host, off.plan(wish).certain[0])
+    assert any("next boot" in note.text for note in off.plan(wish).notes)
+    off.tweak(wish)
     assert "/.autorelabel" in off.tree.inodes
-    off = Off(selinux())
-    off.tweak(Tweak(commands=("true",)))
-    assert "/.autorelabel" in off.tree.inodes
-    off = Off(selinux("disabled"))
-    off.tweak(Tweak(hostname="new"))
-    assert off.tree.inodes["/etc/hostname"].label == ""
+
+
+@pytest.mark.parametrize("gone", ["/etc/selinux/targeted/contexts/files/file_contexts", ""])
+def test_where_there_is_no_policy_nothing_is_labelled_by_it(gone: str) -> None:
+    off = Off(selinux() if gone else selinux("disabled"))
+    off.tree.inodes.pop(gone, None)
+    off.tweak(Tweak(hostname="new", commands=("true",)))
+    assert off.tree.inodes["/etc/hostname"].label == label("etc_hostname")
+    assert "/.autorelabel" not in off.tree.inodes
 
 
 def test_a_policy_with_a_strange_name_is_taken_for_the_usual_one() -> None:

@@ -28,8 +28,7 @@ _PARTITIONS = 16
 _MOST = 200
 """Of each kind, so many are told."""
 
-# UEFI specification, "EFI System Partition"; GRUB's manual, "BIOS installation".
-_ESP = {"c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "0xef"}
+# GRUB's manual, "BIOS installation".
 _BIOS_BOOT = "21686148-6449-6e6f-744e-656564454649"
 
 FILES: Questions = (
@@ -48,8 +47,6 @@ PATHS: Questions = (
     ("ifcfg", "/etc/sysconfig/network-scripts/ifup-eth"),
     ("ifupdown", "/etc/network/interfaces"),
     ("grubby", "/usr/sbin/grubby"),
-    ("efi", "/EFI/BOOT/BOOTX64.EFI"),
-    ("efi", "/boot/efi/EFI/BOOT/BOOTX64.EFI"),
 )
 
 
@@ -117,11 +114,12 @@ def inside_script(form: Format, asked: str) -> bytes:
             f"-part-get-gpt-type /dev/sda {number}",
             f"-part-get-mbr-id /dev/sda {number}",
         ]
-    for number in range(10, _PARTITIONS + 1):
-        # Beyond where a root filesystem is looked for: Debian's ESP is number 15.
+    for device in ("/dev/sda", *(f"/dev/sda{n}" for n in range(1, _PARTITIONS + 1))):
+        # Firmware reads FAT only (UEFI specification, "File System Format"), and OVMF looks for
+        # its removable media's boot file there whatever type the partition has.
         disk += [
-            f'echo "{MARK}filesystem /dev/sda{number}"',
-            f"-mount-vfs ro vfat /dev/sda{number} /",
+            f'echo "{MARK}filesystem {device}"',
+            f"-mount-vfs ro vfat {device} /",
             f'echo "{MARK}efi"',
             "-exists /EFI/BOOT/BOOTX64.EFI",
             "-umount-all",
@@ -148,8 +146,7 @@ def parse_inside(text: str) -> Inside:
         partitions=partitions,
         filesystems=_devices(disk),
         bios=code and (table != "gpt" or ways),
-        uefi=any("efi" in one.programs for one in systems)
-        and (not partitions or any(one.type in _ESP for one in partitions)),
+        uefi=any("efi" in one.programs for one in systems),
         selinux=selinux_of(root),
         network=network_of(root),
     )

@@ -87,10 +87,20 @@ def test_a_partition_of_an_mbr_has_its_byte_for_a_type() -> None:
     assert gpt.type == "0fc63daf-8483-4772-8e79-3d69d8477de4"
 
 
-def test_a_boot_file_for_uefi_is_of_no_use_without_a_partition_for_it() -> None:
+@pytest.mark.parametrize("kind", ["", "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7", "0x0c"])
+def test_ovmf_boots_from_fat_whatever_type_its_partition_has(kind: str) -> None:
     efi = ("@kvmkeep filesystem /dev/sda2", "@kvmkeep efi", "true")
-    assert not parse_inside(answer({"partitions": partitions((2, 512))}, {}, *efi)).uefi
-    assert parse_inside(answer({}, {}, *efi)).uefi
+    disk = {"partitions": partitions((2, 512)), "type-2": kind}
+    assert parse_inside(answer(disk, {}, *efi)).uefi
+    assert not parse_inside(answer(disk, {})).uefi
+
+
+def test_a_boot_file_for_uefi_is_of_no_use_where_no_firmware_can_read_it() -> None:
+    lines = inside_script(Format.RAW, "NOW").decode().splitlines()
+    asked = [number for number, line in enumerate(lines) if "EFI/BOOT" in line]
+    assert len(asked) == 17
+    for number in asked:
+        assert lines[number - 2].startswith("-mount-vfs ro vfat /dev/sda")
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,8 @@ class Editing(Struct, kw_only=True):
         if not self.kept:
             self.directory(OLD_DIR)
             self.do("chmod 0700", OLD_DIR)
+            # By the policy it would label what is kept in it as well.
+            self.touched.pop(OLD_DIR, None)
         self.kept.append(path)
         self._new_directories(posixpath.dirname(place))
         self.do("rm-rf", place)

@@ -315,6 +315,7 @@ def test_the_policys_own_reader_labels_what_is_new_where_libguestfs_has_it() -> 
     assert len(off.tweak(KEYS)) == 2, "one look is enough"
     for path in ("/etc/hostname", "/home/admin/.ssh", "/home/admin/.ssh/authorized_keys"):
         assert off.tree.inodes[path].label == "right", path
+    assert off.tree.inodes[f"{OLD}/etc/hostname"].label == label("etc_hostname")
     assert "/.autorelabel" not in off.tree.inodes
 
 

@@ -756,8 +756,8 @@ def inside_answer(asked: str) -> str:
     """Return what guestfish prints of a Debian guest."""
     lines = {
         "asked": asked, "table": "msdos", "filesystems": "/dev/sda1: ext4",
-        "partitions": "[0] = {\n  part_num: 1\n  part_start: 1\n  part_end: 2\n  part_size: 4096\n}",
-        "type-1": "0FC63DAF-8483-4772-8E79-3D69D8477DE4\n0x83", "boot-sector": "eb " * 510 + "55 aa",
+        "partitions": "[0] = {\n  part_num: 1\n  part_start: 1048576\n  part_end: 2\n  part_size: 4096\n}",
+        "type-1": "0FC63DAF-8483-4772-8E79-3D69D8477DE4\n0x83", "sector-0": (b"GRUB ".ljust(510, b"\xeb") + b"\x55\xaa").hex(" "),
     }  # fmt: skip
     said = ["@kvmkeep look 1 raw", "@kvmkeep filesystem the disk"]
     said += [f"@kvmkeep {kind}\n{text}" for kind, text in lines.items()]

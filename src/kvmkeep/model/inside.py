@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from kvmkeep.model.bios import SECTOR, Sectors, bios_boots
 from kvmkeep.model.facts import Contents
 from kvmkeep.model.look import (
     MARK,
@@ -104,7 +105,8 @@ def inside_script(form: Format, asked: str) -> bytes:
     for kind, line in (
         ("table", "-part-get-parttype /dev/sda"),
         ("partitions", "-part-list /dev/sda | head -c 20000"),
-        ("boot-sector", "-pread-device /dev/sda 512 0 | od -An -v -tx1 -w512"),
+        ("sector-0", _sector("/dev/sda", 0)),
+        ("sector-1", _sector("/dev/sda", SECTOR)),
         ("filesystems", "-list-filesystems | head -c 50000"),
     ):
         disk += [f'echo "{MARK}{kind}"', line]
@@ -113,6 +115,8 @@ def inside_script(form: Format, asked: str) -> bytes:
             f'echo "{MARK}type-{number}"',
             f"-part-get-gpt-type /dev/sda {number}",
             f"-part-get-mbr-id /dev/sda {number}",
+            f'echo "{MARK}first-{number}"',
+            _sector(f"/dev/sda{number}", 0),
         ]
     for device in ("/dev/sda", *(f"/dev/sda{n}" for n in range(1, _PARTITIONS + 1))):
         # Firmware reads FAT only (UEFI specification, "File System Format"), and OVMF looks for
@@ -134,8 +138,6 @@ def parse_inside(text: str) -> Inside:
     root = root_of(systems) or Filesystem(name="")
     table = _first(disk, "table")
     partitions = _partitions(disk, table)
-    sector = _first(disk, "boot-sector").split()
-    code = len(sector) == 512 and sector[510:] == ["55", "aa"] and set(sector[:440]) != {"00"}
     ways = any(one.type == _BIOS_BOOT for one in partitions)
     return Inside(
         asked=_first(disk, "asked"),
@@ -145,7 +147,7 @@ def parse_inside(text: str) -> Inside:
         table=table if table in {"gpt", "msdos"} else "",
         partitions=partitions,
         filesystems=_devices(disk),
-        bios=code and (table != "gpt" or ways),
+        bios=bios_boots(_sectors(disk), table, boot_partition=ways),
         uefi=any("efi" in one.programs for one in systems),
         selinux=selinux_of(root),
         network=network_of(root),
@@ -161,16 +163,43 @@ def _printable(text: str, limit: int = 80) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)[:limit]
 
 
-def _partitions(disk: Filesystem, table: str) -> tuple[Partition, ...]:
+def _sector(device: str, at: int) -> str:
+    return f"-pread-device {device} {SECTOR} {at} | od -An -v -tx1 -w{SECTOR}"
+
+
+def _sectors(disk: Filesystem) -> Sectors:
+    """Return the first two sectors of the disk, and the first of each partition."""
+    read = {
+        start // SECTOR: _bytes(_first(disk, f"first-{number}"))
+        for number, start, _ in _listed(disk)
+    }
+    read |= {number: _bytes(_first(disk, f"sector-{number}")) for number in (0, 1)}
+    return Sectors(read={number: sector for number, sector in read.items() if sector})
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""
+
+
+def _listed(disk: Filesystem) -> list[tuple[int, int, int]]:
+    """Return each partition's number, start and size, in bytes."""
     text = "\n".join(disk.answers.get("partitions", []))
-    found = re.findall(r"part_num: ([0-9]{1,3})\n(?:.*\n)*?.*part_size: ([0-9]{1,18})", text)
+    number = "([0-9]{1,18})"
+    line = rf"part_num: ([0-9]{{1,3}})\n *part_start: {number}\n.*\n *part_size: {number}"
+    return [(int(n), int(start), int(size)) for n, start, size in re.findall(line, text)[:_MOST]]
+
+
+def _partitions(disk: Filesystem, table: str) -> tuple[Partition, ...]:
     return tuple(
         Partition(
-            number=int(number),
-            size=Size(int(size)),
+            number=number,
+            size=Size(size),
             type=_type(disk.answers.get(f"type-{number}", []), table),
         )
-        for number, size in found[:_MOST]
+        for number, _, size in _listed(disk)
     )
 
 

@@ -6,7 +6,9 @@ from kvmkeep.model.inside import Renderer, inside_script, parse_inside
 from kvmkeep.model.spec import Format
 from kvmkeep.model.units import Size
 
-BOOT_CODE = "eb " + "00 " * 509 + "55 aa"
+GRUB = (b"\xeb\x63" + bytes(90) + (1).to_bytes(8, "little") + b"GRUB ").ljust(
+    510, b"\0"
+) + b"\x55\xaa"
 GPT_TYPES = {
     1: "21686148-6449-6E6F-744E-656564454649",
     15: "C12A7328-F81F-11D2-BA4B-00A0C93EC93B",
@@ -24,7 +26,7 @@ def answer(disk: dict[str, str], root: dict[str, str], *more: str) -> str:
 
 def partitions(*sizes: tuple[int, int]) -> str:
     return "\n".join(
-        f"[{n}] = {{\n  part_num: {number}\n  part_start: 1\n  part_end: 2\n  part_size: {size}\n}}"
+        f"[{n}] = {{\n  part_num: {number}\n  part_start: 1048576\n  part_end: 2\n  part_size: {size}\n}}"
         for n, (number, size) in enumerate(sizes)
     )
 
@@ -32,7 +34,7 @@ def partitions(*sizes: tuple[int, int]) -> str:
 def test_a_cloud_image_for_both_firmwares() -> None:
     disk = {
         "asked": "20261123T071034Z", "table": "gpt", "partitions": partitions((1, 512), (15, 4096)),
-        "boot-sector": BOOT_CODE, "filesystems": "/dev/sda1: ext4\n/dev/sda15: vfat",
+        "sector-0": GRUB.hex(" "), "sector-1": "00 " * 511 + "52", "filesystems": "/dev/sda1: ext4\n/dev/sda15: vfat",
     } | {f"type-{number}": guid for number, guid in GPT_TYPES.items()}  # fmt: skip
     root = {
         "os-release": 'PRETTY_NAME="Debian 12"', "hostname": "web",
@@ -56,28 +58,6 @@ def test_a_cloud_image_for_both_firmwares() -> None:
     assert found.selinux == ""
 
 
-@pytest.mark.parametrize(
-    ("table", "types", "sector", "bios"),
-    [
-        ("msdos", {}, BOOT_CODE, True),
-        ("msdos", {}, "00 " * 510 + "55 aa", False),
-        ("msdos", {}, "eb " + "00 " * 511, False),
-        ("gpt", {}, BOOT_CODE, False),
-        ("gpt", GPT_TYPES, BOOT_CODE, True),
-        ("loop", {}, "", False),
-    ],
-)
-def test_bios_needs_code_and_on_gpt_its_own_partition(
-    table: str, types: dict[int, str], sector: str, *, bios: bool
-) -> None:
-    disk = {"table": table, "boot-sector": sector, "partitions": partitions((1, 512))}
-    disk |= {f"type-{number}": guid for number, guid in types.items()}
-    found = parse_inside(answer(disk, {}))
-    assert found.bios is bios
-    assert not found.uefi
-    assert found.table == (table if table != "loop" else "")
-
-
 def test_a_partition_of_an_mbr_has_its_byte_for_a_type() -> None:
     # libguestfs 1.48.6 of Debian 12 answers both questions: sgdisk makes a GPT of it for itself.
     both = "0FC63DAF-8483-4772-8E79-3D69D8477DE4\n0x83"
@@ -85,6 +65,18 @@ def test_a_partition_of_an_mbr_has_its_byte_for_a_type() -> None:
     assert parse_inside(answer(disk, {})).partitions[0].type == "0x83"
     (gpt,) = parse_inside(answer(disk | {"table": "gpt"}, {})).partitions
     assert gpt.type == "0fc63daf-8483-4772-8e79-3d69d8477de4"
+
+
+def test_grub_for_bios_is_of_no_use_without_its_core_image() -> None:
+    disk = {"table": "gpt", "sector-0": GRUB.hex(" "), "sector-1": "00 " * 512}
+    assert not parse_inside(answer(disk, {})).bios
+    partition = {"partitions": partitions((14, 512)), "first-14": "52 " * 512}
+    far = GRUB.replace((1).to_bytes(8, "little"), (2048).to_bytes(8, "little")).hex(" ")
+    assert parse_inside(answer(disk | partition | {"sector-0": far}, {})).bios
+    assert not parse_inside(
+        answer(disk | partition | {"sector-0": far, "first-14": "00 " * 512}, {})
+    ).bios
+    assert not parse_inside(answer(disk | {"sector-0": "no hex"}, {})).bios
 
 
 @pytest.mark.parametrize("kind", ["", "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7", "0x0c"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_consent
-from kvmkeep.cli.goal import dry_look, reach_by
+from kvmkeep.cli.goal import dry_look, reach_by, readable
 from kvmkeep.cli.guests import add_guests, checked
 from kvmkeep.cli.plan import refusal, show_plan
 
@@ -60,7 +60,7 @@ def run(args: Args, ctx: Context) -> int:
     from kvmkeep.planning.taking import Wish  # noqa: PLC0415
 
     names = tuple(checked(name) for name in args.guests)
-    look = looker(Wish(guests=names, networks=args.network), ctx)
+    look = readable(looker(Wish(guests=names, networks=args.network), ctx))
     if args.show:
         return _show(look(ctx.door()).plan, ctx)
     if args.dry_run:

@@ -8,7 +8,7 @@ from kvmkeep.cli.consent import ask, demand_terminal
 from kvmkeep.cli.parser import URI
 from kvmkeep.cli.plan import demand_guests, refusal, show_plan
 from kvmkeep.cli.progress import make_ui
-from kvmkeep.errors import UsageError
+from kvmkeep.errors import Unready, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -67,6 +67,21 @@ def reach(
     if idle or report.steps:
         _tell(report, ctx)
     return 0
+
+
+def readable(look: Callable[[Door], Look]) -> Callable[[Door], Look]:
+    """Return a look that raises Unready where a file of the spec can't be read."""
+
+    def guarded(door: Door) -> Look:
+        try:
+            return look(door)
+        except OSError as error:
+            denied = isinstance(error, PermissionError)
+            hint = "run it as root" if denied else "look at its disk: dmesg"
+            what = error.filename or "a file of the spec"
+            raise Unready(f"{what} can't be read: {error.strerror or error}", hint=hint) from error
+
+    return guarded
 
 
 def dry_look(look: Callable[[Door], Look], ctx: Context) -> int:

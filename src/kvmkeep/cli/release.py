@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_consent
-from kvmkeep.cli.goal import dry_look, reach_by
+from kvmkeep.cli.goal import dry_look, reach_by, readable
 from kvmkeep.cli.guests import add_guests, checked
 from kvmkeep.errors import UsageError
 
@@ -67,5 +67,5 @@ def run(args: Args, ctx: Context) -> int:
         return Look(spec=encoded(spec), facts=encoded(facts), plan=plan)
 
     if args.dry_run:
-        return dry_look(look, ctx)
-    return reach_by("release", look, ctx, yes=args.yes)
+        return dry_look(readable(look), ctx)
+    return reach_by("release", readable(look), ctx, yes=args.yes)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fakes.host import FakeHost
 from faults.plans import SPEC_DIR, by_hand
+from unit.cli.test_verbs import Site as SiteOfFiles
 
 from kvmkeep.apply.journal import Journals
 from kvmkeep.cli.context import Stages
@@ -75,6 +76,16 @@ def test_a_change_by_hand_is_named_and_taken_in(
     assert site.line("adopt", "--yes", "old", "--network", "vlan7") == 0
     assert site.line("plan", "--exit-code") == 0
     assert b"ageing_time: 300" in site.host.files[f"{SPEC_DIR}/host.yaml"].content
+
+
+@pytest.mark.parametrize("line", ["adopt --show", "adopt --yes", "release --all --yes"])
+def test_a_spec_that_can_not_be_read_is_no_bug(
+    tmp_path: Path, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = SiteOfFiles(tmp_path)
+    site.door.forbidden = True
+    assert site.line(*line.split()) == 5
+    assert "can't be read: Permission denied" in capsys.readouterr().err
 
 
 def test_what_can_not_be_taken_over_is_refused_by_name(

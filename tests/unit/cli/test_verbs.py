@@ -78,6 +78,8 @@ class Door:
 
     def read(self, path: str, limit: int = 1 << 20) -> bytes | None:
         real = path.startswith(self._spec_dir)
+        if real and self.forbidden:
+            raise PermissionError(13, "Permission denied", path)
         return self._files.read(path, limit) if real else self.host.read(path, limit)
 
     def names(self, directory: str) -> tuple[str, ...]:

@@ -109,7 +109,7 @@ def plan_remove(spec: Spec, facts: Facts, removing: Removing) -> Plan:
     domain = domain or scene.domains.get(removing.guest)
     volumes = guests_volumes(scene, removing.guest)
     if guest is None and domain is None and not volumes:
-        return Plan()
+        return Plan(refusals=guards.unseen(scene))
     begun = sorted(tag_value(one, TAG_TRASH) for one in volumes if is_trash(one))
     work = _Work(
         scene=scene,

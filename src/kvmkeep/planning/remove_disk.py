@@ -33,7 +33,7 @@ def plan_remove_disk(spec: Spec, facts: Facts, removing: RemovingDisk) -> Plan:
         if TAG_DISK + removing.disk in one.tags and not one.origin
     ]
     if not volumes:
-        return Plan()
+        return Plan(refusals=guards.unseen(scene))
     subject = f"guest {removing.guest}"
     begun = next((tag_value(one, TAG_TRASH) for one in volumes if is_trash(one)), "")
     stamp = begun or utc_stamp(removing.moment)

@@ -69,7 +69,7 @@ def plan_close(spec: Spec, facts: Facts, name: str, run: str) -> Plan:
     scene, guest = _scene(spec, facts, name)
     found = open_disk(spec, facts, name, run)
     if not found:
-        return Plan()
+        return Plan(refusals=guards.unseen(scene))
     if found != scene.path(guest.root):
         return _checked(scene, leftovers(scene, guest))
     unmark = ("lvchange", "--deltag", TAG_SHELL + run, _lv(scene, guest))

@@ -52,7 +52,7 @@ def plan_restore(spec: Spec, facts: Facts, restoring: Restoring) -> Plan:
     entries = trash_entries(facts.volumes, spec.storage.vg, facts.trash)
     entry = next((one for one in entries if one.name == restoring.name), None)
     if entry is None:
-        return Plan()
+        return Plan(refusals=guards.unseen(scene))
     subject = f"guest {entry.guest}"
     reasons = _reasons(scene, entry, restoring)
     steps = () if reasons else _steps(scene, entry, restoring)

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from fakes.host import FakeHost
 from msgspec.structs import replace
 
-from kvmkeep.model.facts import KeptDomain, TrashFolder
+from kvmkeep.model.facts import Facts, KeptDomain, Problem, TrashFolder
 from kvmkeep.model.names import LONGEST_MAPPED_NAME, mapped_name, trash_name
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Place, Spec
 from kvmkeep.model.trash import split_name, trash_entries
 from kvmkeep.planning.plan import make_plan
+from kvmkeep.planning.remove import Removing, plan_remove
 from kvmkeep.planning.remove_disk import RemovingDisk, plan_remove_disk
+from kvmkeep.planning.shell import plan_close
 from kvmkeep.planning.snapshot_create import Wish, plan_create
 from kvmkeep.planning.trash_empty import plan_empty
 from kvmkeep.planning.trash_restore import Restoring, plan_restore
@@ -194,6 +198,26 @@ def test_a_disk_alone_comes_back_alone() -> None:
     reach(host, dropped, lambda s, f: plan_restore(s, f, Restoring(name=NAME, folder=GUESTS)))
     tags = {"kvmkeep", "kvmkeep.guest=web", "kvmkeep.disk=data"}
     assert host.lvm.volumes["vm-web-data"].tags == tags
+
+
+@pytest.mark.parametrize(
+    "planner",
+    [
+        lambda s, f: plan_remove(s, f, Removing(guest="ghost", moment=MOMENT)),
+        lambda s, f: plan_remove_disk(s, f, RemovingDisk(guest="web", disk="x", moment=MOMENT)),
+        lambda s, f: plan_restore(s, f, Restoring(name=NAME, folder=GUESTS)),
+        lambda s, f: plan_close(s, f, "web", "20261123T071000Z-abcd"),
+    ],
+)
+def test_what_can_not_be_seen_is_neither_gone_nor_back(
+    planner: Callable[[Spec, Facts], Plan],
+) -> None:
+    host, wanted = site()
+    facts = host.facts(wanted)
+    assert planner(wanted, facts).empty
+    hole = Problem(what="logical volumes", reason="lvs did not answer", hint="try: lvs")
+    blind = planner(wanted, replace(facts, volumes=(), problems=(hole,)))
+    assert told(blind) == ["lvs did not answer (try: lvs)"]
 
 
 # Emptying

@@ -25,7 +25,7 @@ from kvmkeep.planning.backup_take import leftovers
 from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.prove import killed_proofs
-from kvmkeep.planning.recover import held_back, rising
+from kvmkeep.planning.recover import held_back, rising, willing
 from kvmkeep.planning.scene import Scene, active, make_scene
 from kvmkeep.planning.snapshot_watch import Watch, plan_watch
 from kvmkeep.planning.word import marking
@@ -55,12 +55,7 @@ class _Care(Struct):
 
 def plan_look_after(spec: Spec, facts: Facts) -> Plan:
     """Plan to start guests again that are to run and died, and to have filling snapshots grow."""
-    wanted = (
-        guest.name
-        for guest in spec.guests
-        if (domain := facts.domain(guest.name)) is not None and domain.ours and domain.wanted
-    )
-    order = in_order(spec, wanted)
+    order = in_order(spec, willing(spec, facts))
     scene = make_scene(spec, facts, order.guests)
     care = _Care(scene=scene, now=datetime.fromisoformat(facts.time))
     for guest in scene.guests:
@@ -114,10 +109,10 @@ def _dead(care: _Care) -> list[Guest]:
     dead: list[Guest] = []
     for guest in scene.guests:
         domain = scene.own_domain(guest)
-        if domain is None or active(domain):
-            continue
         refusal = held.get(f"guest {guest.name}")
-        if domain.why in _MEANT:
+        if domain is not None and active(domain):
+            continue
+        if domain is not None and domain.why in _MEANT:
             care.tell(
                 guest,
                 f"it is to run, and is off ({domain.why}), but not by kvmkeep: to start it, "

@@ -19,7 +19,7 @@ from kvmkeep.model.snapshot import snapshot_sets
 from kvmkeep.model.spec import Guest, OnFail, Spec
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning import guards
-from kvmkeep.planning.domains import has_state, is_guest
+from kvmkeep.planning.domains import has_state, is_guest, kept_domain
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, active, make_scene
 from kvmkeep.planning.start import is_off, start_actions, unfit
@@ -50,12 +50,7 @@ def recovery(spec: Spec, facts: Facts) -> Recovery:
     What they need is started too, whether it starts with the host by itself or not. One guest
     that can't be started refuses nothing: it is held back, with those that need it.
     """
-    willing = (
-        guest.name
-        for guest in spec.guests
-        if (domain := facts.domain(guest.name)) is not None and domain.wanted and domain.ours
-    )
-    order = in_order(spec, willing, with_needs=True)
+    order = in_order(spec, willing(spec, facts), with_needs=True)
     scene = make_scene(spec, facts, order.guests)
     held = held_back(scene)
     names = {refusal.subject for refusal in held}
@@ -81,6 +76,24 @@ def recovery(spec: Spec, facts: Facts) -> Recovery:
         recorded=True,
     )
     return Recovery(guests=scene.guests, held=held, plan=plan)
+
+
+def willing(spec: Spec, facts: Facts) -> tuple[GuestName, ...]:
+    """Return the guests that are to run by the last word about them.
+
+    Of one whose definition libvirt has lost (a file of it that a cut has torn), what is kept tells.
+    """
+    scene = make_scene(spec, facts, spec.guests)
+    return tuple(guest.name for guest in spec.guests if _willing(scene, guest))
+
+
+def _willing(scene: Scene, guest: Guest) -> bool:
+    domain = scene.domain(guest)
+    if domain is not None:
+        return domain.wanted and domain.ours
+    kept = kept_domain(scene, guest)
+    # Libvirt's own flag was lost with the definition.
+    return kept is not None and (kept.wanted or (kept.kept.wanted is None and guest.run.autostart))
 
 
 def _subject(guest: Guest) -> str:

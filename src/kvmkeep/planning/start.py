@@ -17,7 +17,7 @@ from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
 from kvmkeep.planning.disk_edited import edited
 from kvmkeep.planning.disk_files import mounted, unmounted
-from kvmkeep.planning.domains import has_state, start_command
+from kvmkeep.planning.domains import has_state, kept_domain, kept_path, start_command
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, active, make_scene
 from kvmkeep.planning.stage import fresh
@@ -60,6 +60,9 @@ def not_a_guest(scene: Scene, guest: Guest) -> Refusal | None:
     if domain is None:
         for unseen in guards.blind(scene, LIBVIRT):
             return replace(unseen, subject=subject, reason=f"it can't be seen: {unseen.reason}")
+        if kept_domain(scene, guest) is not None:
+            hint = f"have it back from {kept_path(scene.spec, guest)}: kvmkeep apply {guest.name}"
+            return Refusal(subject=subject, reason="libvirt has lost its definition", hint=hint)
         hint = "make it first: kvmkeep apply"
         return Refusal(subject=subject, reason="libvirt does not know it yet", hint=hint)
     if scene.own_domain(guest) is None:

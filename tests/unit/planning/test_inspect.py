@@ -81,7 +81,7 @@ def only_reason(plan: Plan) -> str:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda host: host.libvirt.domains.clear(), "does not know it"),
+        (lambda host: host.libvirt.domains.clear(), "has lost its definition"),
         (lambda host: host.lvm.volumes["vm-web"].tags.add("kvmkeep.state=fresh"), "first boot"),
         (lambda host: host.lvm.volumes["vm-web"].tags.clear(), "not ours"),
         (lambda host: host.lvm.volumes.clear(), "is gone"),
@@ -169,4 +169,4 @@ def test_what_is_there_is_not_copied_again_and_half_a_copy_goes() -> None:
 def test_copying_is_refused_as_looking_is() -> None:
     host, wanted = site()
     host.libvirt.domains.clear()
-    assert "does not know" in only_reason(plan_copy_out(wanted, host.facts(wanted), WISH))
+    assert "has lost its definition" in only_reason(plan_copy_out(wanted, host.facts(wanted), WISH))

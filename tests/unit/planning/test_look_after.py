@@ -137,6 +137,12 @@ def test_what_holds_a_guest_back_is_told(watched: Watched) -> None:
     assert "gone" in watched.told["web"]
 
 
+def test_a_definition_that_libvirt_has_lost_is_told(watched: Watched) -> None:
+    del watched.host.libvirt.domains["db"]
+    assert watched.told["db"].startswith("held back: libvirt has lost its definition (have it back")
+    assert watched.plan().steps == ()
+
+
 def test_who_stands_still_or_fell_silent_is_told(watched: Watched) -> None:
     for name, why in (("web", "I/O error"), ("lone", "user")):
         watched.host.libvirt.domains[name].paused = True

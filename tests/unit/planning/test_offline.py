@@ -31,7 +31,7 @@ def test_a_disk_in_use_or_not_ours_is_not_written_to() -> None:
     host.lvm.volumes["vm-web"].tags.discard("kvmkeep")
     assert "is not ours" in reasons(host, wanted)[0]
     host.libvirt.domains.clear()
-    assert "does not know it" in reasons(host, wanted)[0]
+    assert "has lost its definition" in reasons(host, wanted)[0]
 
 
 def test_the_probe_sees_a_disk_that_was_opened_meanwhile() -> None:

@@ -10,6 +10,7 @@ from kvmkeep.model.facts import Array, ArrayState, Facts, SeedFile
 from kvmkeep.model.spec import OnFail, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning.recover import plan_recover, recovery
+from kvmkeep.planning.shutdown import plan_shutdown
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
 from tests.unit.planning.rounds import StepError, reach
 
@@ -108,6 +109,29 @@ def test_or_not_if_the_spec_says_so() -> None:
     host.mounts.add("/data")
     steps = {step.subject: step.after for step in plan_recover(wanted, host.facts(wanted)).steps}
     assert (steps["guest web"], steps["guest db"]) == ((), ("guest dns",))
+
+
+def test_a_guest_whose_definition_is_lost_is_not_passed_over() -> None:
+    host, wanted = site()
+    del host.libvirt.domains["db"]
+    found = recovery(wanted, host.facts(wanted))
+    reasons = {one.subject: (one.reason, one.hint) for one in found.held}
+    hint = "have it back from /root/kvm/db.xml: kvmkeep apply db"
+    assert reasons["guest db"] == ("libvirt has lost its definition", hint)
+    assert reasons["guest web"][0] == "it needs db, which is held back"
+    assert {step.subject for step in found.plan.steps} == {"guest lone", "guest dns"}
+    del host.libvirt.domains["lone"]
+    assert "lone" in held(wanted, host.facts(wanted)), "nobody needs it"
+    reach(host, wanted)
+    cut(host)
+    assert held(wanted, host.facts(wanted)) == {}
+
+
+def test_a_lost_definition_of_a_guest_that_is_to_stay_off_holds_nobody_up() -> None:
+    host, wanted = site()
+    reach(host, wanted, lambda s, f: plan_shutdown(s, f, ("lone",)))
+    del host.libvirt.domains["lone"]
+    assert held(wanted, host.facts(wanted)) == {}
 
 
 def test_a_lost_lv_and_one_on_a_lost_disk_are_named() -> None:

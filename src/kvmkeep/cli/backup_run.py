@@ -14,7 +14,7 @@ from kvmkeep.cli.goal import demand_own_libvirt, dry_run, reach_alone
 from kvmkeep.cli.guests import add_choice, chosen
 from kvmkeep.cli.level import add_consistency, at_level, chosen_level, chosen_size
 from kvmkeep.cli.plan import demand_guests
-from kvmkeep.errors import UNTOUCHED, Interrupted, KvmkeepError, NotStored, UsageError
+from kvmkeep.errors import UNTOUCHED, Declined, Interrupted, KvmkeepError, NotStored, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -111,7 +111,15 @@ def back_up(names: tuple[str, ...], ctx: Context, level: Level | None, size: Siz
     lock = backup_lock(ctx)
     with lock.hold(VERB, ("kvmkeep", *ctx.argv)):
         job = Job(level=level, size=size, lock=HeldLock())
-        ended = [_one(name, ctx, job) for name in names]
+        ended: list[Ended] = []
+        for name in names:
+            try:
+                ended.append(_one(name, ctx, job))
+            except Declined as stopped:
+                if not ended:
+                    raise
+                # Nothing was touched of this one, but others were backed up before.
+                raise Interrupted(stopped.message, hint=stopped.hint) from stopped
     return tell(ended, ctx, "BACKUP")
 
 

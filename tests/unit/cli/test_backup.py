@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 from unit.cli.test_verbs import Site
 
-from kvmkeep.errors import UsageError
+from kvmkeep.errors import Declined, UsageError
 from kvmkeep.host.lock import Lock
 from kvmkeep.model.facts import Facts
 
@@ -149,6 +149,25 @@ def test_a_snapshot_that_is_lost_while_it_is_read_is_more_than_nothing(
     assert "Nothing was stored." in told
     assert "Nothing was touched." not in told
     assert snapshots(site) == []
+
+
+def test_who_stops_at_the_second_is_not_told_that_nothing_was_touched(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    web = (Path(site.spec_dir) / "guests/web.yaml").read_text()
+    other = web.replace("132.230.223.37", "132.230.223.40")
+    (Path(site.spec_dir) / "guests/zdb.yaml").write_text(other)
+
+    def stop(facts: Facts) -> Facts:
+        if site.host.restic.listed("/srv/vault") and not snapshots(site):
+            raise Declined("stopped on request")
+        return facts
+
+    site.change = stop
+    assert site.line("backup", "run", "web", "zdb") == 130
+    told = capsys.readouterr().err
+    assert "stopped on request" in told
+    assert "Nothing was touched." not in told
 
 
 def test_a_repository_that_can_not_be_seen_may_hold_backups(

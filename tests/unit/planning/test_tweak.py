@@ -369,6 +369,15 @@ def test_it_is_told_how_the_policy_is_asked_of_new_files(wish: Tweak) -> None:
         )
 
 
+def test_of_what_is_replaced_the_policy_need_not_be_asked() -> None:
+    off = Off(selinux(relabels=False))
+    wish = Tweak(passwords=(Password(user="root", hash=HASH),))
+    carry_out(off.host, off.plan(wish).certain[0])
+    assert not [note for note in off.plan(wish).notes if "SELinux" in note.text]
+    off.tweak(wish)
+    assert off.tree.inodes["/etc/shadow"].label == label("etc_shadow")
+
+
 def test_what_a_command_writes_nobody_knows_so_all_is_labelled() -> None:
     off = Off(selinux())
     wish = Tweak(commands=("true",))

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from fakes.borg import FakeBorg, without_environment
 from fakes.facts import facts_of
 from fakes.files import FakeFiles
 from fakes.guestfish import FakeTree, debian
@@ -24,6 +25,7 @@ from fakes.words import UnknownCommandError, take_apart
 from msgspec.json import encode
 
 from kvmkeep.host.door import ProgressWatcher, Result
+from kvmkeep.host.repositories import stored
 from kvmkeep.model.backup import SentDisk
 from kvmkeep.model.blocks import block_text
 from kvmkeep.model.command import Command, WriteFile
@@ -81,6 +83,7 @@ class FakeHost:
         self.systemd = FakeSystemd(self.libvirt.virsh, files, self._runs)
         self.systemd.files, self.systemd.put = self.files, self.put
         self.restic = FakeRestic(self._below)
+        self.borg = FakeBorg(self._below)
         self.backup_running = False
         self.secrets: dict[str, SecretFile] = {}
         """Files of secrets that are not as they should be, by their paths."""
@@ -114,6 +117,8 @@ class FakeHost:
             "ip": lambda argv: self.proof.bridge(argv) or self.nm.ip(argv),
             "systemd-run": self._systemd_run,
             "systemctl": self.systemd.systemctl,
+            "env": lambda argv: self.borg.run(without_environment(argv)),
+            "borg": self.borg.run,
             "restic": lambda argv: (
                 self._of_proof["restic"](argv, b"")
                 if {"check", "dump"} & {*argv} and not self.restic.repositories
@@ -392,22 +397,29 @@ class FakeHost:
         """Read a snapshot, and have the engine store it."""
         assert argv[:3] == ("--adjustment=10", "ionice", "--class=idle")
         assert argv[3:6] == ("/usr/bin/kvmkeep", "blocks", "send")
-        words = take_apart(argv[6:], values="--blocks --size --rate", needs="--blocks --size")
+        words = take_apart(
+            argv[6:], values="--blocks --size --rate --ends-by", needs="--blocks --size"
+        )
         device, program, *engine = words.rest
         volume = self.lvm.at(device)
         if volume is None or not volume.origin or volume.invalid:
             return 7, "kvmkeep: the device can't be read: nothing was stored"
         size = int(words.one("--size"))
         assert size == self.lvm.volumes[volume.origin].size
-        assert program == "restic"
-        code, said = self.restic.run(tuple(engine), volume.holds)
+        if program == "env":
+            assert words.one("--ends-by") == "TERM"
+            own = without_environment(tuple(engine))
+            code, said = self.borg.run(own, volume.holds)
+        else:
+            assert program == "restic"
+            code, said = self.restic.run(tuple(engine), volume.holds)
         if code:
             return 7, said
         blocks = words.one("--blocks")
         self.put(blocks, block_text(Size(size), ()).encode(), 0o600)
         sent = SentDisk(
             disk=blocks.rpartition("/")[2].removesuffix(".blocks"),
-            object=json.loads(said)["snapshot_id"],
+            object=_stored(said),
             size=Size(size),
             sha256="ab" * 32,
             read=Size(4096),
@@ -771,3 +783,9 @@ def digest_of(content: bytes) -> str:
     import hashlib  # noqa: PLC0415 - a detail of this function
 
     return hashlib.sha256(content).hexdigest()
+
+
+def _stored(said: str) -> str:
+    found = stored(said.encode())
+    assert found is not None
+    return found.object

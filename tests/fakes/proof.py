@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from fakes.borg import without_environment
 from fakes.words import UnknownCommandError, take_apart
 
 from kvmkeep.cli.context import Stages
@@ -69,11 +70,22 @@ class FakeProof:
         name = words.one("--unit")
         if name in self.services:
             return 1, f"Unit {name} was already loaded or has a fragment file."
-        assert words.rest[0] == "restic"
+        borg = words.rest[0] == "env"
+        assert borg or words.rest[0] == "restic"
         assert "mount" in words.rest
         self.services[name] = words.rest
         place = words.rest[-1]
         self.host.mounts.add(place)
+        if borg:
+            verb, wait, *options, dashes, url, place = without_environment(words.rest[1:])
+            assert (verb, wait, dashes) == ("mount", "--lock-wait=1800", "--")
+            assert options == [
+                "--foreground", "--glob-archives=kvmkeep+*", "-o", "allow_other,ignore_permissions"
+            ]  # fmt: skip
+            for name, files in self.host.borg.repositories[url].archives.items():
+                for path, content in files.items():
+                    self.host.put(f"{place}/{name}/{path}", content)
+            return 0, ""
         known = self.host.restic.repositories.get(words.rest[1].removeprefix("--repo="))
         stored = {} if known is None else {one.id: one.files for one in known.objects}
         for one, files in (self.repository.objects | stored).items():
@@ -141,7 +153,7 @@ class FakeProof:
         return 0, ""
 
     def is_repositorys(self, path: str) -> bool:
-        return "/repository/ids/" in path
+        return "/repository/" in path
 
     def _gone(self, place: str) -> None:
         self.host.mounts.discard(place)
@@ -169,12 +181,16 @@ class FakeProof:
         """Write a disk to an LV that is not complete, or to a new file."""
         words = take_apart(argv, values=CHECKED, needs=CHECKED)
         target, program, *engine = words.rest
-        assert program == "restic"
-        assert engine[3:5] == ["dump", "--"], engine
-        data = self.repository.objects.get(engine[5], {}).get(engine[6])
+        if program == "env":
+            code, text = self.host.borg.run(without_environment(tuple(engine)))
+            data = text.encode() if code == 0 else None
+        else:
+            assert program == "restic"
+            assert engine[3:5] == ["dump", "--"], engine
+            data = self.repository.objects.get(engine[5], {}).get(engine[6])
         if data is None or self.host.read(words.one("--blocks")) is None:
             return 7, "it gave nothing of block 0"
-        if self._is_broken(engine[6]):
+        if self._is_broken(engine[-1]):
             return 7, "block 3 is not what was read at the backup"
         volume = self.host.lvm.at(target)
         if volume is None:
@@ -185,7 +201,7 @@ class FakeProof:
         assert {"kvmkeep", "kvmkeep.state=filling"} <= volume.tags, volume.tags
         assert not self.host.lvm.is_open(volume.name)
         volume.holds, volume.used = data, volume.size
-        volume.instance = self.repository.instances.get(engine[6], "")
+        volume.instance = self.repository.instances.get(engine[-1], "")
         volume.overwrite(0, volume.size)
         return 0, ""
 

@@ -373,6 +373,7 @@ def digest(host: FakeHost) -> str:
             ],
             sorted((path, file.content, file.mode, file.size) for path, file in host.files.items()),
             sorted(host.restic.repositories.items()),
+            sorted(host.borg.repositories.items()),
         )
     )
 

@@ -13,6 +13,7 @@ from ipaddress import ip_interface
 from itertools import count
 from xml.etree import ElementTree as ET
 
+from fakes.borg import FakeArchives
 from fakes.host import CLOUD, FakeHost, FakeImage, digest_of
 from fakes.lvm import EXTENT
 from fakes.nm import FakeLink, FakeProfile
@@ -26,7 +27,7 @@ from unit.planning.rounds import carry_out, reach
 from unit.planning.test_tweak import ALL
 
 from kvmkeep.cli.takeover import look_at
-from kvmkeep.model.backup import Keep
+from kvmkeep.model.backup import Engine, Keep
 from kvmkeep.model.facts import Contents, Facts
 from kvmkeep.model.fittings import parse_fittings
 from kvmkeep.model.host_units import GUESTS, LISTENERS, TIMER, TIMERS
@@ -438,6 +439,8 @@ def shutting_down() -> Case:
 
 
 MOMENT = "2026-11-23T07:10:34+00:00"
+SOMEBODYS = "somebodys-own"
+"""An archive of others in the repository."""
 
 
 def running_with_two_disks() -> tuple[FakeHost, Spec]:
@@ -511,6 +514,46 @@ def storing_a_backup() -> Case:
     return Case(
         host=host, spec=wanted, planner=lambda s, f: plan_send(s, f, store),
         sets=("20261123T0710Z",), backups=("web@20261123T0710Z",),
+    )  # fmt: skip
+
+
+def with_borg() -> tuple[FakeHost, Spec]:
+    """Return the same with borg; somebody else uses the repository as well."""
+    host, wanted = backed_up()
+    host.restic.repositories.clear()
+    vault = host.borg.repositories[VAULT.url] = FakeArchives()
+    vault.archives[SOMEBODYS] = {"x": b"y"}
+    return host, replace(wanted, repositories=(replace(VAULT, engine=Engine.BORG),))
+
+
+def storing_a_backup_with_borg() -> Case:
+    """In the repository lies what runs before have half stored."""
+    host, wanted = with_borg()
+    take_set(host, wanted, MOMENT)
+    for rest in (f"disk=root+size=1+host={HOST}", f"disk=data+size=1+host={HOST}.checkpoint"):
+        name = f"kvmkeep+guest=web+set=20261122T0710Z+{rest}"
+        host.borg.repositories[VAULT.url].archives[name] = {"web/root.raw": b"x"}
+    store = Storing(guest=GuestName("web"), moment=MOMENT, spec_dir=SPEC_DIR)
+    return Case(
+        host=host, spec=wanted, planner=lambda s, f: plan_send(s, f, store),
+        sets=("20261123T0710Z",), backups=("web@20261123T0710Z",),
+    )  # fmt: skip
+
+
+def forgetting_a_backup_of_borg() -> Case:
+    host, wanted = with_borg()
+    for day in (22, 23):
+        moment = f"2026-11-{day}T07:10:34+00:00"
+        take_set(host, wanted, moment)
+        store = Storing(guest=GuestName("web"), moment=moment, spec_dir=SPEC_DIR)
+        reach(host, wanted, partial(plan_send, storing=store))
+        reach(host, wanted, plan_drop)
+    wish = Forgetting(
+        guests=(GuestName("web"),), now="2026-11-24T00:00:00+00:00", moment="20261122T0710Z"
+    )
+    return Case(
+        host=host, spec=wanted, planner=partial(plan_forget, wish=wish),
+        backups=("web@20261123T0710Z",),
     )  # fmt: skip
 
 
@@ -1147,6 +1190,7 @@ PLANS = (
     tweaking_a_guest, tweaking_addresses, tweaking_a_copy_of_an_image, copying_in,
     removing, restoring, emptying, removing_a_disk,
     beginning_a_backup, storing_a_backup, ending_a_backup,
+    storing_a_backup_with_borg, forgetting_a_backup_of_borg,
     forgetting_backups, forgetting_one_backup, pruning_a_repository,
     growing_while_it_runs, growing_without_its_agent, growing_while_it_is_off,
     adding_disks_while_it_runs, adding_disks_while_it_is_off, taking_a_disk_away,
@@ -1277,22 +1321,36 @@ def units_are(host: FakeHost, case: Case) -> None:
     assert host.systemd.running - {GUESTS} == (working if case.by_units else set())
 
 
+def stored_objects(host: FakeHost) -> dict[str, dict[str, bytes]] | None:
+    """Return the files of all objects in the repository; None where there is none."""
+    borg = host.borg.repositories.get(VAULT.url)
+    if borg is not None:
+        assert SOMEBODYS in borg.archives
+        return {
+            name: {f"/{path}": content for path, content in files.items()}
+            for name, files in borg.archives.items()
+        }
+    if not host.restic.repositories:
+        return None
+    return {one.id: one.files for one in host.restic.listed(VAULT.url)}
+
+
 def backups_are(host: FakeHost, case: Case) -> None:
     """Demand that the repository holds those backups, whole, and nothing of others."""
-    if not host.restic.repositories:
+    stored = stored_objects(host)
+    if stored is None:
         return
     facts = host.facts(case.spec).backups
     (vault,) = facts.repositories
     assert tuple(f"{one.guest}@{one.moment}" for one in vault.entries) == case.backups
     for entry in vault.entries:
-        (commit,) = [one for one in host.restic.listed(VAULT.url) if one.id == entry.manifest]
-        manifest = json.loads(commit.files[f"{entry.path}/manifest.json"])
+        commit = stored[entry.manifest]
+        manifest = json.loads(commit[f"{entry.path}/manifest.json"])
         assert {"domain.xml", "guest.yaml", "host.yaml", "root.blocks", "data.blocks"} <= {
-            path.rpartition("/")[2] for path in commit.files
+            path.rpartition("/")[2] for path in commit
         }
-        known = {one.id: one.files for one in host.restic.listed(VAULT.url)}
         for disk in manifest["disks"]:
-            (content,) = known[disk["object"]].values()
+            (content,) = stored[disk["object"]].values()
             lv = disk["source"].rpartition("/")[2]
             assert content == host.lvm.volumes[lv].holds
     assert [one.moment for one in vault.fragments if case.backups] == []

@@ -26,6 +26,7 @@ class Place(Struct, frozen=True, kw_only=True):
     """Where the backups of a host without a spec are, and of which host; empty: not said."""
 
     url: str
+    engine: str
     password_file: str
     environment_file: str
     host: str
@@ -144,11 +145,12 @@ def _repository(place: Place) -> Repository:
             "there is no spec that would say where the backups are",
             hint="kvmkeep backup rebuild --url URL --password-file FILE",
         )
+    engine = Engine(place.engine)
     try:
         return Repository(
             name=Label("rebuild"),
-            engine=Engine.RESTIC,
-            url=parse_place(place.url, Engine.RESTIC),
+            engine=engine,
+            url=parse_place(place.url, engine),
             password_file=parse_file(place.password_file),
             environment_file=parse_file(place.environment_file) if place.environment_file else "",
         )

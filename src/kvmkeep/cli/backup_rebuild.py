@@ -45,6 +45,7 @@ class Args(Struct, frozen=True, kw_only=True):
 
     guests: tuple[str, ...]
     url: str
+    engine: str
     password_file: str
     environment_file: str
     host: str
@@ -59,6 +60,10 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--url", default="",
         help="where the backups are, as the spec said it; for a host without a spec",
+    )  # fmt: skip
+    parser.add_argument(
+        "--engine", choices=("restic", "borg"), default="restic",
+        help="what stored them (default: restic)",
     )  # fmt: skip
     parser.add_argument(
         "--password-file", metavar="FILE", default="", help="file with that repository's password"
@@ -84,6 +89,7 @@ def run(args: Args, ctx: Context) -> int:
     demand_own_libvirt(VERB, ctx)
     place = Place(
         url=args.url,
+        engine=args.engine,
         password_file=args.password_file,
         environment_file=args.environment_file,
         host=args.host,

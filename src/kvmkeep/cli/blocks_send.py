@@ -21,6 +21,7 @@ class Args(Struct, frozen=True, kw_only=True):
     blocks: str
     size: int
     rate: int
+    ends_by: str
     program: tuple[str, ...]
 
 
@@ -37,6 +38,10 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--rate", metavar="BYTES", type=int, default=0,
         help="read no more than this in a second (default: as fast as it goes)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ends-by", choices=("INT", "TERM"), default="INT",
+        help="the signal on which the program stores nothing (default: INT)",
     )  # fmt: skip
     parser.add_argument(
         "program", metavar="PROGRAM", nargs="+",
@@ -59,6 +64,7 @@ def run(args: Args, ctx: Context) -> int:
         blocks=args.blocks,
         size=Size(args.size),
         rate=args.rate,
+        ends_by=args.ends_by,
         engine=args.program,
     )
     send(sending, lambda done: tell_line(done, args.size))

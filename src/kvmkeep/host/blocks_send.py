@@ -41,12 +41,14 @@ class Sending(Struct, frozen=True, kw_only=True):
     """What is to be sent. `blocks` is the file for the block list, whose name ends in `.blocks`.
 
     `size` is what the disk must have. `rate` is in bytes for each second; 0 is no limit.
+    `ends_by` is the signal on which the engine stores nothing.
     """
 
     device: str
     blocks: str
     size: Size
     rate: int
+    ends_by: str = "INT"
     engine: tuple[str, ...]
 
 
@@ -60,7 +62,12 @@ def send(sending: Sending, tell: Callable[[int], None]) -> SentDisk:
     At the end, the block list and a file that tells of the object lie there, durably.
     """
     started = _now()
-    with _asked_by_signals(), _device(sending) as device, EngineProcess(sending.engine) as engine:
+    ends_by = signal.Signals[f"SIG{sending.ends_by}"]
+    with (
+        _asked_by_signals(),
+        _device(sending) as device,
+        EngineProcess(sending.engine, ends_by) as engine,
+    ):
         read, sums = 0, []
         for block in _blocks(device, sending, tell):
             zero = block == _ZEROS[: len(block)]

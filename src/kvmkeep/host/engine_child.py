@@ -52,9 +52,9 @@ def widened(stream: IO[bytes] | None) -> IO[bytes]:
     return made
 
 
-def end(child: Child) -> None:
-    """End an engine that may be running; on SIGINT, engines take their locks away."""
-    child.send_signal(signal.SIGINT)
+def end(child: Child, by: signal.Signals = signal.SIGINT) -> None:
+    """End an engine that may be running, by a signal on which it takes its locks away."""
+    child.send_signal(by)
     try:
         child.wait(_GRACE)
     except subprocess.TimeoutExpired:

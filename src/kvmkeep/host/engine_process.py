@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from contextlib import suppress
 from typing import Self
@@ -17,8 +18,9 @@ _KEPT = 64 << 10
 class EngineProcess:
     """The engine's process. Where the block inside ends badly, it is ended and stores nothing."""
 
-    def __init__(self, argv: tuple[str, ...]) -> None:
+    def __init__(self, argv: tuple[str, ...], ends_by: signal.Signals) -> None:
         self._name = argv[0]
+        self._ends_by = ends_by
         self._said = Bounded(_KEPT)
         self._child = started(argv, fed=True, failed=NotStored)
         self._stdin, self._stdout = widened(self._child.stdin), pipe(self._child.stdout)
@@ -30,7 +32,7 @@ class EngineProcess:
 
     def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
         if kind is not None:
-            end(self._child)  # its stdin is open: what it has is not taken for all
+            end(self._child, self._ends_by)  # its stdin is open: what it has is not taken for all
         with suppress(OSError):
             self._stdin.close()
         self._listener.join()

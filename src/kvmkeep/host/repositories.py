@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from kvmkeep.host import restic
+from kvmkeep.host import borg, restic
 from kvmkeep.host.door import Door
-from kvmkeep.host.tools import Unanswered, decode
+from kvmkeep.host.engine_answer import LOOK_LIMIT, last_words
+from kvmkeep.host.tools import Unanswered, argv_text, clean, decode
 from kvmkeep.model.backup import (
     MANIFEST,
     BackupEntry,
@@ -16,7 +17,10 @@ from kvmkeep.model.backup import (
     Stored,
 )
 from kvmkeep.model.backup_manifest import manifest_trouble
+from kvmkeep.model.borg import borg_get
+from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Problem
+from kvmkeep.model.restic import restic_get
 
 
 def look(door: Door, repository: Repository, program: str) -> RepositoryFacts:
@@ -33,7 +37,13 @@ def look(door: Door, repository: Repository, program: str) -> RepositoryFacts:
 
 def read(door: Door, repository: Repository, program: str, *, one: str, path: str) -> bytes:
     """Return a small file of an object; raises Unanswered."""
-    return _READS[repository.engine](door, repository, program, one=one, path=path)
+    argv = _GETS[repository.engine](repository, program, one, path)
+    what = f"{path} in repository {repository.name}"
+    result = door.run(Command(argv=argv, why=f"read {what}", timeout=LOOK_LIMIT))
+    if not result.ok:
+        said = last_words(repository.engine, result, clean(result.tail))
+        raise Unanswered(Problem(what=what, reason=said, hint=f"try: {argv_text(argv)}"))
+    return result.stdout
 
 
 def manifest(door: Door, repository: Repository, program: str, entry: BackupEntry) -> Manifest:
@@ -54,6 +64,6 @@ def stored(said: bytes) -> Stored | None:
     return next((found for read in _STORED if (found := read(said)) is not None), None)
 
 
-_LOOKS = {Engine.RESTIC: restic.look}
-_READS = {Engine.RESTIC: restic.read}
-_STORED = (restic.stored,)
+_LOOKS = {Engine.RESTIC: restic.look, Engine.BORG: borg.look}
+_GETS = {Engine.RESTIC: restic_get, Engine.BORG: borg_get}
+_STORED = (restic.stored, borg.stored)

@@ -9,20 +9,17 @@ from typing import Annotated
 import msgspec
 
 from kvmkeep.host.door import Door, Result
-from kvmkeep.host.tools import Unanswered, argv_text, clean, decode
+from kvmkeep.host.engine_answer import LOOK_LIMIT, last_words
+from kvmkeep.host.tools import Unanswered, clean, decode
 from kvmkeep.model.backup import Repository, RepositoryFacts, RepositoryState, Stored
 from kvmkeep.model.backup_tags import StoredObject, listed
 from kvmkeep.model.command import Command
-from kvmkeep.model.facts import Problem
 from kvmkeep.model.restic import restic_argv
 from kvmkeep.model.units import Size
 
-_LIMIT = 180.0
-"""Seconds until a repository counts as one that does not answer."""
 _NO_REPOSITORY = 10
 _WRONG_PASSWORD = 12
 """What restic ends with since 0.17 (restic(1), "Exit Status"); before, with 1."""
-_MOST_SAID = 600
 
 
 class _Summary(msgspec.Struct):
@@ -45,10 +42,12 @@ def look(door: Door, repository: Repository, program: str) -> RepositoryFacts:
     """
     argv = restic_argv(repository, program, "snapshots", "--json", "--no-lock")
     why = f"see what repository {repository.name} holds"
-    result = door.run(Command(argv=argv, why=why, timeout=_LIMIT))
+    result = door.run(Command(argv=argv, why=why, timeout=LOOK_LIMIT))
     name = repository.name
     if not result.ok:
-        return RepositoryFacts(name=name, state=_state(result), said=_said(result))
+        return RepositoryFacts(
+            name=name, state=_state(result), said=last_words("restic", result, clean(result.tail))
+        )
     try:
         found = decode(result.text, list[_Snapshot], f"repository {name}", "restic")
     except Unanswered as error:
@@ -67,16 +66,6 @@ def _version(door: Door) -> str:
     """Return how restic calls itself: `restic 0.14.0`."""
     result = door.run(Command(argv=("restic", "version"), why="see which restic this is"))
     return " ".join(clean(result.text).split()[:2])[:60]
-
-
-def read(door: Door, repository: Repository, program: str, *, one: str, path: str) -> bytes:
-    """Return a small file of an object; raises Unanswered."""
-    argv = restic_argv(repository, program, "dump", "--", one, path)
-    what = f"{path} in repository {repository.name}"
-    result = door.run(Command(argv=argv, why=f"read {what}", timeout=_LIMIT))
-    if not result.ok:
-        raise Unanswered(Problem(what=what, reason=_said(result), hint=f"try: {argv_text(argv)}"))
-    return result.stdout
 
 
 def stored(said: bytes) -> Stored | None:
@@ -109,10 +98,3 @@ def _state(result: Result) -> RepositoryState:
     if result.code == _NO_REPOSITORY or (asked and gone):
         return RepositoryState.ABSENT
     return RepositoryState.UNSEEN
-
-
-def _said(result: Result) -> str:
-    if result.timed_out:
-        return f"restic did not answer within {_LIMIT:.0f} s"
-    lines = [line.strip() for line in clean(result.tail).splitlines() if line.strip()]
-    return " / ".join(lines[-3:])[:_MOST_SAID] or f"restic ended with {result.code}"

@@ -29,6 +29,7 @@ class Engine(StrEnum):
     """What stores the data."""
 
     RESTIC = "restic"
+    BORG = "borg"
 
 
 class Repository(Struct, frozen=True, kw_only=True):
@@ -127,6 +128,8 @@ class RepositoryState(StrEnum):
     UNASKED = "not asked"
     """Its password or keys are not to be used as they lie there; `said` tells."""
     WRONG_PASSWORD = "wrong password"  # noqa: S105 - a word of ours
+    UNFIT = "engine unfit"
+    """The engine on this host is none that is used; `said` tells."""
     UNSEEN = "unseen"
     """It could not be reached, or did not answer as it should; `said` tells."""
 

@@ -21,6 +21,7 @@ from kvmkeep.model.backup import (
     blocks_name,
     disk_path,
 )
+from kvmkeep.model.borg import archive_tags
 from kvmkeep.model.units import parse_label
 
 _OBJECT = re.compile(r"[0-9a-f]{8,64}")
@@ -64,7 +65,7 @@ def _of_disk(guest: str, disk: DiskRecord) -> Iterator[str]:
     ):
         if told != name:
             yield f"it names {told!a:.80} where {name} is expected"
-    if _OBJECT.fullmatch(disk.object) is None:
+    if _OBJECT.fullmatch(disk.object) is None and archive_tags(disk.object) is None:
         yield f"{disk.object!a:.80} is no object of a repository"
     if _SHA256.fullmatch(disk.blocks_sha256) is None:
         yield f"the block list of disk {disk.disk} has no checksum"

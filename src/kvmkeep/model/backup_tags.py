@@ -8,7 +8,14 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from kvmkeep.model.backup import BackupEntry, Fragment, Manifest, StoredDisk, parse_moment
+from kvmkeep.model.backup import (
+    BackupEntry,
+    Fragment,
+    Manifest,
+    StoredDisk,
+    disk_path,
+    parse_moment,
+)
 from kvmkeep.model.units import Size, accepted, parse_guest_name, parse_label
 
 TAG = "kvmkeep"
@@ -20,13 +27,17 @@ _AMOUNT = re.compile(r"[0-9]{1,18}")
 
 
 class StoredObject(Struct, frozen=True, kw_only=True):
-    """An object as an engine lists it: `path` is its first one, `time` UTC in ISO 8601."""
+    """An object as an engine lists it: `path` is its first one, `time` UTC in ISO 8601.
+
+    `whole` is false for what an engine keeps of one that it did not store to its end.
+    """
 
     id: str
     time: str
     host: str
     path: str
     tags: tuple[str, ...]
+    whole: bool = True
 
 
 def disk_tags(guest: str, moment: str, disk: str, size: Size) -> tuple[str, ...]:
@@ -50,6 +61,12 @@ def manifest_tags(manifest: Manifest) -> tuple[str, ...]:
     )
 
 
+def disk_named(tags: tuple[str, ...]) -> str:
+    """Return the path of the data of a disk's object; empty where the tags are of no disk."""
+    found = {tag.partition("=")[0]: tag.partition("=")[2] for tag in tags}
+    return disk_path(found["guest"], found["disk"]) if {"guest", "disk"} <= found.keys() else ""
+
+
 def listed(
     repository: str, objects: Iterable[StoredObject]
 ) -> tuple[tuple[BackupEntry, ...], tuple[Fragment, ...]]:
@@ -71,7 +88,10 @@ def listed(
             continue
         if not _is_straight(one.path):
             continue  # it could lead out of the repository where that is seen as files
-        if _COMMIT in one.tags:
+        if not one.whole:  # it goes with the rest of its set
+            part = StoredDisk(disk="", object=one.id, path=one.path, size=Size(0))
+            disks.setdefault((guest, moment, one.host), []).append(part)
+        elif _COMMIT in one.tags:
             commits[guest, moment, one.host] = one
         elif accepted(parse_label, _value(one, _DISK)):
             disk = StoredDisk(

@@ -22,3 +22,8 @@ def restic_argv(repository: Repository, program: str, *words: str) -> tuple[str,
         f"--cache-dir={CACHE_DIR}/restic",
         *words,
     )
+
+
+def restic_get(repository: Repository, program: str, one: str, path: str) -> tuple[str, ...]:
+    """Return what writes the data at `path` of a snapshot to its stdout."""
+    return restic_argv(repository, program, "dump", "--", one, path)

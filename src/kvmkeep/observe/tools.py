@@ -8,6 +8,7 @@ from kvmkeep.model.facts import Tool
 # Program, Debian's package, EL's package.
 _TABLE = (
     ("bash", "bash", "bash"),
+    ("borg", "borgbackup", "borgbackup"),
     ("blkdiscard", "util-linux", "util-linux"),
     ("busctl", "systemd", "systemd"),
     ("curl", "curl", "curl"),

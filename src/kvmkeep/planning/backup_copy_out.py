@@ -48,7 +48,7 @@ def plan_copy_out_of(spec: Spec, facts: Facts, subject: Subject, wish: CopyOut) 
         refusals=(
             *guards.unseen(scene),
             *guards.missing_tools(scene, (step,)),
-            *engine_refusals(scene),
+            *engine_refusals(scene, subject.repository.engine),
             *secret_refusals(facts, subject.repository),
         ),
     )

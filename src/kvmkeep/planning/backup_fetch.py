@@ -37,7 +37,7 @@ def fetched(
     blocks = f"{folder}/{disk.blocks}"
     size = f"--size={disk.size.bytes}"
     checked = (f"--blocks={blocks}", f"--sum={disk.blocks_sha256}", size)
-    limit = long_enough(disk.size, _SLOW)
+    limit = engine.waits + long_enough(disk.size, _SLOW)
     return (
         engine.fetch(
             entry.manifest, f"{entry.path}/{disk.blocks}", blocks,

@@ -135,7 +135,7 @@ def _steps(
     manifests = tuple(one.manifest for one in doomed)
     disks = tuple(disk.object for one in doomed for disk in one.disks)
     actions = [
-        words.unlock(),
+        *words.unlock(),
         words.forget(manifests, "the manifests first: without one there is no backup"),
     ]
     actions += [words.forget(disks, "then their disks")] if disks else []
@@ -168,6 +168,6 @@ def _left(
             subject=f"guest {name}",
             what=f"forget what dead runs left in repository {seen.name}",
             why="it never became a backup, or is none any more",
-            actions=(words.unlock(), words.forget(left, "disks without a manifest")),
+            actions=(*words.unlock(), words.forget(left, "disks without a manifest")),
         ),
     )

@@ -6,6 +6,7 @@ No run makes one by itself: where a mount is missing, its directory is there and
 from __future__ import annotations
 
 from kvmkeep.model.backup import Repository, RepositoryState
+from kvmkeep.model.borg import BORG_HINT
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import Spec
@@ -58,6 +59,8 @@ def repository_refusals(
         case RepositoryState.WRONG_PASSWORD:
             reason = f"the password in {repository.password_file} is not its password"
             hint = "bring the right one back; nobody can read the backups without it"
+        case RepositoryState.UNFIT:
+            reason, hint = seen.said, BORG_HINT
         case _:
             reason = f"it can't be reached or read: {seen.said}"
             hint = f"look at: kvmkeep backup list --repository {repository.name}"

@@ -178,7 +178,7 @@ def _prepare(work: _Work) -> tuple[Step, ...]:
     ]
     copies += [(work.nvram, NVRAM)] if work.nvram else []
     actions: list[Action] = [
-        work.words.unlock(),
+        *work.words.unlock(),
         *((work.words.forget(objects, why),) if objects else ()),
         Command(
             argv=("install", "--directory", "--mode=0700", work.folder),
@@ -209,7 +209,7 @@ def _send(work: _Work, member: Volume) -> Step:
     disk = disk_of(member)
     size = work.scene.volumes[member.origin].size
     tags = disk_tags(work.guest.name, work.one.name, disk, size)
-    rate = work.repository.rate
+    rate, words = work.repository.rate, work.words
     slowest = min(_SLOWEST, rate // 2) if rate else _SLOWEST
     send = Command(
         argv=(
@@ -217,11 +217,12 @@ def _send(work: _Work, member: Volume) -> Step:
             "nice", "--adjustment=10", "ionice", "--class=idle",
             work.program, "blocks", "send", lv_path(member.vg, member.name),
             f"--blocks={work.folder}/{blocks_name(disk)}", f"--size={size.bytes}",
-            *((f"--rate={rate}",) if rate else ()), "--",
-            *work.words.put(disk_path(work.guest.name, disk), work.host, tags),
+            *((f"--rate={rate}",) if rate else ()),
+            *(() if words.ends_by == "INT" else (f"--ends-by={words.ends_by}",)), "--",
+            *words.put(disk_path(work.guest.name, disk), work.host, tags),
         ),
         why="read the snapshot, and have the engine store it",
-        timeout=long_enough(size, slowest),
+        timeout=words.waits + long_enough(size, slowest),
         progress=Progress.BLOCKS,
         total_bytes=size.bytes,
     )  # fmt: skip

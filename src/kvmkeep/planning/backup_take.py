@@ -113,8 +113,8 @@ def refused(spec: Spec, facts: Facts, name: GuestName) -> tuple[Refusal, ...]:
 
 
 def _tools(facts: Facts, repository: Repository) -> tuple[Refusal, ...]:
-    """Refuse where the engine is not installed; `unlock` stands for all of its commands."""
-    words = driver(repository, facts.units.program).unlock()
+    """Refuse where the engine is not installed; `prune` stands for all of its commands."""
+    words = driver(repository, facts.units.program).prune()
     step = Step(noun=Noun.STORAGE, subject="", what="store what is read", why="", actions=(words,))
     return guards.tools_of({tool.name: tool for tool in facts.tools}, (step,))
 

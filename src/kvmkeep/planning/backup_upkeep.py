@@ -34,7 +34,7 @@ def plan_prune(spec: Spec, facts: Facts, asked: str) -> Plan:
             subject=f"repository {seen.name}",
             what="free the room of what was forgotten",
             why="the engine keeps data until somebody asks it to look for what nothing needs",
-            actions=(words.unlock(), words.prune(), _remember(f"{seen.name}.pruned", asked)),
+            actions=(*words.unlock(), words.prune(), _remember(f"{seen.name}.pruned", asked)),
         )
 
     return _of_each(spec, facts, step)

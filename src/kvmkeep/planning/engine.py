@@ -6,15 +6,24 @@ Each is a command that can be typed. Where data flows, the engine's command line
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from kvmkeep.model.backup import Engine, Repository
 from kvmkeep.model.command import Command
+from kvmkeep.planning.borg import Borg
 from kvmkeep.planning.restic import Restic
 
 
 class Driver(Protocol):
-    """What the words of an engine are, for one repository."""
+    """What the words of an engine are, for one repository.
+
+    `ends_by` is the signal on which it stores nothing of what it is fed. `waits` are the seconds
+    that it may wait for others that use the repository.
+    """
+
+    ends_by: str
+    waits: float
 
     def init(self) -> Command:
         """Return what makes the repository; it fails where there is one."""
@@ -46,8 +55,11 @@ class Driver(Protocol):
     def check(self, percent: int = 0) -> Command:
         """Return what proves the repository's structure, and reads so much of the data."""
 
-    def unlock(self) -> Command:
-        """Return what removes locks of runs that are dead; those of living ones stay."""
+    def unlock(self) -> tuple[Command, ...]:
+        """Return what removes locks of runs that are dead; those of living ones stay.
+
+        It is empty where the engine does that by itself.
+        """
 
 
 def driver(repository: Repository, program: str) -> Driver:
@@ -55,4 +67,7 @@ def driver(repository: Repository, program: str) -> Driver:
     return _DRIVERS[repository.engine](repository, program)
 
 
-_DRIVERS = {Engine.RESTIC: Restic}
+_DRIVERS: Mapping[Engine, Callable[[Repository, str], Driver]] = {
+    Engine.RESTIC: Restic,
+    Engine.BORG: Borg,
+}

@@ -346,7 +346,12 @@ def _commands_of(action: Action) -> tuple[Command, ...]:
 
 def _programs(command: Command) -> tuple[str, ...]:
     """Return the programs that a command line runs: one may run another, behind its own words."""
-    first = command.argv[0]
+    first, *rest = command.argv
+    if rest[:1] == ["with-environment"]:
+        rest = rest[rest.index("--") + 1 :]
+        first = rest.pop(0)
+    if first == "env":
+        return (first, next(word for word in rest if "=" not in word))
     behind = {"prlimit": 3, "flock": len(proof_lock.WORDS)}.get(first)
     return (first,) if behind is None else (first, command.argv[behind])
 

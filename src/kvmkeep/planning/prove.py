@@ -67,7 +67,7 @@ def plan_prove(spec: Spec, facts: Facts, proving: Proving) -> Plan:
     refusals = (
         *guards.unseen(scene),
         *guards.missing_tools(scene, steps),
-        *engine_refusals(scene),
+        *engine_refusals(scene, proving.subject.repository.engine),
         *secret_refusals(facts, proving.subject.repository),
         *_unfit(scene, climb),
     )

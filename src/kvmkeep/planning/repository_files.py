@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from kvmkeep.model.backup import Engine
 from kvmkeep.model.command import Action, Command, Poll
 from kvmkeep.model.plan import Refusal
 from kvmkeep.planning.commands import HOUR
@@ -48,8 +49,8 @@ def show(shown: Shown, words: Driver) -> tuple[Action, ...]:
             argv=(
                 "systemd-run", "--quiet", "--collect", f"--unit={shown.unit}",
                 "--service-type=exec",
-                # Asked in this way, restic takes its files away by itself.
-                "--property=KillSignal=SIGINT", "--property=TimeoutStopSec=20s",
+                # Asked in this way, engines take their files away by themselves.
+                f"--property=KillSignal=SIG{words.ends_by}", "--property=TimeoutStopSec=20s",
                 f"--property=RuntimeMaxSec={int(_LONGEST)}s", "--setenv=HOME=/root",
                 "--", *words.mount(shown.tree),
             ),
@@ -77,7 +78,7 @@ def hide(shown: Shown) -> tuple[Command, ...]:
             timeout=120.0,
         ),
         Command(
-            # 32: nothing is mounted there, umount(8). It stays where restic was killed.
+            # 32: nothing is mounted there, umount(8). It stays where the engine was killed.
             argv=("umount", "--quiet", "--lazy", "--", shown.tree),
             why="see that nothing of it is left",
             ok=(0, 1, 32),
@@ -89,7 +90,7 @@ def hide(shown: Shown) -> tuple[Command, ...]:
     )
 
 
-def engine_refusals(scene: Scene) -> tuple[Refusal, ...]:
+def engine_refusals(scene: Scene, engine: Engine) -> tuple[Refusal, ...]:
     """Refuse where a program is missing that the unit runs, or the engine."""
     return tuple(
         Refusal(
@@ -98,6 +99,6 @@ def engine_refusals(scene: Scene) -> tuple[Refusal, ...]:
             hint=f"install the package {tool.package}",
             unready=True,
         )
-        for name in ("restic", "fusermount3", "guestfish", "virsh")
+        for name in (engine, "fusermount3", "guestfish", "virsh")
         if (tool := scene.tools.get(name)) is not None and not tool.path
     )

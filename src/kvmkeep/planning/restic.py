@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kvmkeep.model.backup import Repository
 from kvmkeep.model.command import Command
-from kvmkeep.model.restic import restic_argv
+from kvmkeep.model.restic import restic_argv, restic_get
 from kvmkeep.planning.commands import HOUR
 
 DAY = 24 * HOUR
@@ -12,6 +12,10 @@ DAY = 24 * HOUR
 
 class Restic:
     """The engine restic, for one repository."""
+
+    ends_by = "INT"
+    """On SIGINT it takes its locks away."""
+    waits = 0.0
 
     def __init__(self, repository: Repository, program: str) -> None:
         self._repository = repository
@@ -43,7 +47,7 @@ class Restic:
 
     def get(self, one: str, path: str) -> tuple[str, ...]:
         """See `Driver`."""
-        return self._argv("dump", "--", one, path)
+        return restic_get(self._repository, self._program, one, path)
 
     def fetch(self, one: str, path: str, to: str, why: str) -> Command:
         """See `Driver`."""
@@ -76,7 +80,7 @@ class Restic:
         words = ("check", "--no-lock", *data)
         return Command(argv=self._argv(*words), why=f"prove {self._name}", timeout=DAY)
 
-    def unlock(self) -> Command:
+    def unlock(self) -> tuple[Command, ...]:
         """See `Driver`."""
         why = f"remove locks of dead runs from {self._name}"
-        return Command(argv=self._argv("unlock"), why=why, timeout=HOUR)
+        return (Command(argv=self._argv("unlock"), why=why, timeout=HOUR),)

@@ -19,7 +19,8 @@ class RepositorySection(Section, frozen=True, kw_only=True):
         str | None,
         Meta(
             description="Where it is, as the engine takes it: a directory, `sftp:user@host:/path`, "
-            "`s3:https://host/bucket`, `rest:https://host/` ... It never holds a password.",
+            "`s3:https://host/bucket`, `rest:https://host/` ...; for borg, a directory or "
+            "`ssh://user@host/path`. It never holds a password.",
             examples=["sftp:backup@vault.example.org:/srv/backup/build"],
         ),
     ]
@@ -31,7 +32,9 @@ class RepositorySection(Section, frozen=True, kw_only=True):
             examples=["/root/backup.password"],
         ),
     ]
-    engine: Annotated[Engine, Meta(description="What stores the backups.")] = Engine.RESTIC
+    engine: Annotated[
+        Engine, Meta(description="What stores the backups: restic, or borg from 1.2.5 on.")
+    ] = Engine.RESTIC
     environment_file: Annotated[
         str | None,
         Meta(

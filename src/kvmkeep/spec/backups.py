@@ -23,7 +23,12 @@ _PROVE = "weekly"
 _KEEP = Keep(last=3, daily=7, weekly=5, monthly=12)
 
 _URL = re.compile(r"[!-~]{1,1000}")
-_SCHEMES = {Engine.RESTIC: ("sftp", "s3", "rest", "b2", "azure", "gs", "swift")}
+_SCHEMES = {
+    Engine.RESTIC: ("sftp", "s3", "rest", "b2", "azure", "gs", "swift"),
+    Engine.BORG: ("ssh",),
+}
+_SSH = re.compile(r"//([\w.][\w.-]*@)?[\w.\[][\w.:\]-]*/.+", re.ASCII)
+_PLACEHOLDER = re.compile(r"[{}]|::")
 _SECRET = re.compile(r"//[^/@]*:[^/@]*@")
 _CALENDAR = re.compile(r"[A-Za-z0-9*:,./ -]{1,100}")
 _MOST_WORDS = 50
@@ -133,8 +138,12 @@ def parse_place(text: str, engine: Engine) -> str:
     if _SECRET.search(text):
         raise ValueError("it holds a password (a secret has no place in a spec)")
     scheme, colon, rest = text.partition(":")
+    if engine is Engine.BORG and _PLACEHOLDER.search(text):
+        raise ValueError("it holds {, } or ::, which mean something else to borg")
     if text.startswith("/") and text.strip("/"):
         return text
+    if scheme == "ssh" and engine is Engine.BORG and _SSH.fullmatch(rest) is None:
+        raise ValueError("not a place that borg knows (such as ssh://user@host/path)")
     if not colon or scheme not in _SCHEMES[engine] or not rest or rest.startswith("-"):
         known = ", ".join(f"{one}:..." for one in _SCHEMES[engine])
         raise ValueError(f"not a place that {engine} knows (an absolute path, {known})")

@@ -31,7 +31,7 @@ def test_what_can_be_done_with_a_repository() -> None:
     words = driver(VAULT, "/usr/bin/kvmkeep")
     assert words.init().argv == (*BEGIN, "init")
     assert words.prune().argv == (*BEGIN, "prune")
-    assert words.unlock().argv == (*BEGIN, "unlock")
+    assert [one.argv for one in words.unlock()] == [(*BEGIN, "unlock")]
     assert words.check().argv == (*BEGIN, "check", "--no-lock")
     assert words.check(10).argv == (*BEGIN, "check", "--no-lock", "--read-data-subset=10%")
     assert words.forget(("a1", "b2"), "old").argv == (*BEGIN, "forget", "--", "a1", "b2")

@@ -1,0 +1,154 @@
+"""What borg tells of a repository: its listing, and why there is none (borg-list(1))."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+
+from kvmkeep.host.door import Door, Result
+from kvmkeep.host.engine_answer import LOOK_LIMIT, last_words
+from kvmkeep.host.tools import Unanswered, clean, decode
+from kvmkeep.model.backup import Repository, RepositoryFacts, RepositoryState, Stored
+from kvmkeep.model.backup_tags import StoredObject, disk_named, listed
+from kvmkeep.model.borg import (
+    BORG_MARKS,
+    archive_tags,
+    borg_argv,
+    borg_waits,
+    finished_name,
+    version_trouble,
+)
+from kvmkeep.model.command import Command
+from kvmkeep.model.names import staging_dir
+from kvmkeep.model.units import Size
+
+_WAIT = 60
+_LOCKED = "LockTimeout"
+_STATES = {
+    "Repository.DoesNotExist": RepositoryState.ABSENT,
+    # As much as an empty directory, where something may not be mounted; borg makes no repository
+    # where there is anything.
+    "Repository.InvalidRepository": RepositoryState.ABSENT,
+    "PassphraseWrong": RepositoryState.WRONG_PASSWORD,
+}
+"""By borg's own names of what went wrong (borg's documentation, "Frontends")."""
+
+
+class _Stats(msgspec.Struct):
+    deduplicated_size: Annotated[int, msgspec.Meta(ge=0, le=1 << 60)]
+
+
+class _Made(msgspec.Struct):
+    name: str
+    stats: _Stats
+
+
+class _Summary(msgspec.Struct):
+    archive: _Made
+
+
+class _Archive(msgspec.Struct):
+    name: str
+    time: datetime
+
+
+class _Listing(msgspec.Struct):
+    archives: list[_Archive]
+
+
+class _Line(msgspec.Struct):
+    message: str = ""
+    msgid: str = ""
+
+
+def look(door: Door, repository: Repository, program: str) -> RepositoryFacts:
+    """Return what is in a repository; `program` is the path of kvmkeep.
+
+    A borg that is too old is not even asked. Who writes to a repository has it for itself: a look
+    waits a minute for that.
+    """
+    name = repository.name
+    asked = door.run(Command(argv=("borg", "--version"), why="see which borg this is"))
+    version = " ".join(clean(asked.text).split()[:2])[:60]
+    if not asked.ok:
+        said = last_words("borg", asked, asked.tail)
+        return RepositoryFacts(name=name, state=RepositoryState.UNSEEN, said=said)
+    if trouble := version_trouble(version):
+        return RepositoryFacts(name=name, state=RepositoryState.UNFIT, said=trouble)
+    words = ("list", borg_waits(_WAIT), "--json", "--consider-checkpoints")
+    marks = f"--glob-archives={BORG_MARKS}"
+    argv = borg_argv(repository, program, "--log-json", *words, marks, "--", repository.url)
+    why = f"see what repository {name} holds"
+    result = door.run(Command(argv=argv, why=why, timeout=LOOK_LIMIT))
+    if not result.ok:
+        state, said = _trouble(repository, result)
+        return RepositoryFacts(name=name, state=state, said=said)
+    try:
+        found = decode(result.text, _Listing, f"repository {name}", "borg")
+    except Unanswered as error:
+        return RepositoryFacts(name=name, state=RepositoryState.UNSEEN, said=error.problem.reason)
+    entries, fragments = listed(name, _objects(found))
+    return RepositoryFacts(
+        name=name,
+        state=RepositoryState.READY,
+        version=version,
+        entries=entries,
+        fragments=fragments,
+    )
+
+
+def stored(said: bytes) -> Stored | None:
+    """Return what `borg create --json` told of the archive that it made."""
+    with suppress(msgspec.DecodeError):
+        made = msgspec.json.decode(said, type=_Summary).archive
+        return Stored(object=clean(made.name), added=Size(made.stats.deduplicated_size))
+    return None
+
+
+def _objects(found: _Listing) -> Iterator[StoredObject]:
+    """Return the archives of ours; the name tells where the data is as well."""
+    for one in found.archives:
+        name = finished_name(one.name)
+        known = archive_tags(name)
+        if known is None:
+            continue
+        host, tags = known
+        yield StoredObject(
+            id=one.name,
+            time=one.time.strftime("%Y-%m-%dT%H:%M:%SZ"),  # it was asked for in UTC (TZ)
+            host=host,
+            path=disk_named(tags) or staging_dir(*_whose(tags)),
+            tags=tags,
+            whole=name == one.name,
+        )
+
+
+def _whose(tags: tuple[str, ...]) -> tuple[str, str]:
+    values = dict(tag.split("=", 1) for tag in tags if "=" in tag)
+    return values.get("guest", ""), values.get("set", "")
+
+
+def _trouble(repository: Repository, result: Result) -> tuple[RepositoryState, str]:
+    lines = list(_lines(result.stderr))
+    ids = [line.msgid for line in lines if line.msgid]
+    state = next((_STATES[one] for one in ids if one in _STATES), RepositoryState.UNSEEN)
+    said = last_words("borg", result, clean("\n".join(line.message for line in lines)))
+    if _LOCKED in ids:
+        said += (
+            "; somebody uses it: a backup, a proof, another host. Wait for that; if surely nobody "
+            f"does, remove the lock: borg break-lock {repository.url}"
+        )
+    return state, said
+
+
+def _lines(said: bytes) -> Iterator[_Line]:
+    """Return what borg said, each line as JSON; lines of others (ssh, cat) as they are."""
+    for line in said.splitlines():
+        try:
+            yield msgspec.json.decode(line, type=_Line)
+        except msgspec.DecodeError:
+            yield _Line(message=line.decode("utf-8", "replace"))

@@ -27,6 +27,7 @@ from kvmkeep.model.backup import (
     RepositoryFacts,
     SentDisk,
     StagedSet,
+    StoredDisk,
     Versions,
     blocks_name,
     disk_path,
@@ -232,8 +233,23 @@ def _send(work: _Work, member: Volume) -> Step:
         what=f"store its disk {disk}, {size}, as it was at {work.one.name}",
         why=f"it goes into repository {work.repository.name}; blocks that it has are not sent",
         probe=still_ours(work.one, member),
-        actions=(send,),
+        actions=(*_unnoted(work, disk), send),
     )
+
+
+def _unnoted(work: _Work, disk: str) -> tuple[Command, ...]:
+    """Return what takes out a disk of this set that a killed run has stored, but not noted."""
+    old = tuple(one.object for one in _own_objects(work) if one.disk == disk)
+    why = "a run that was killed has stored it, and kept nothing about it"
+    return (work.words.forget(old, why),) if old else ()
+
+
+def _own_objects(work: _Work) -> tuple[StoredDisk, ...]:
+    """Return what the repository lists of the set."""
+    mine = (work.guest.name, work.one.name, work.host)
+    seen = work.seen.fragments
+    own = (one for one in seen if (one.guest, one.moment, one.host) == mine)
+    return tuple(disk for one in own for disk in one.disks)
 
 
 def _unlisted(work: _Work) -> tuple[Refusal, ...]:
@@ -258,11 +274,8 @@ def _known(work: _Work, member: Volume) -> SentDisk:
 
 def _object(work: _Work, disk: str, sent: SentDisk) -> str:
     """Return the engine's full name of a disk's object; the engine may have told a short one."""
-    mine = (work.guest.name, work.one.name, work.host)
-    seen = work.seen.fragments
-    fragment = (one for one in seen if (one.guest, one.moment, one.host) == mine)
-    objects = (each for one in fragment for each in one.disks if each.disk == disk)
-    found = (each.object for each in objects if sent.object and each.object.startswith(sent.object))
+    objects = (each.object for each in _own_objects(work) if each.disk == disk)
+    found = (one for one in objects if sent.object and one.startswith(sent.object))
     return next(found, "")
 
 

@@ -28,7 +28,8 @@ _SCHEMES = {
     Engine.BORG: ("ssh",),
 }
 _SSH = re.compile(r"//([\w.][\w.-]*@)?[\w.\[][\w.:\]-]*/.+", re.ASCII)
-_PLACEHOLDER = re.compile(r"[{}]|::")
+# borg help placeholders; `::` begins the name of an archive, but not in an IPv6 address.
+_PLACEHOLDER = re.compile(r"[{}]|::(?![^\[]*\])")
 _SECRET = re.compile(r"//[^/@]*:[^/@]*@")
 _CALENDAR = re.compile(r"[A-Za-z0-9*:,./ -]{1,100}")
 _MOST_WORDS = 50

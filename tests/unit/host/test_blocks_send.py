@@ -150,9 +150,10 @@ def test_no_faster_than_asked(tmp_path: Path) -> None:
     assert time.monotonic() - began >= 3 / 8
 
 
+@pytest.mark.parametrize("ends_by", ["INT", "TERM"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_whoever_ends_it_ends_the_engine_before_it_stores_anything(
-    tmp_path: Path, number: signal.Signals
+    tmp_path: Path, number: signal.Signals, ends_by: str
 ) -> None:
     disk(tmp_path, FIRST * 20)
     script = """
@@ -160,7 +161,7 @@ import pathlib, signal, sys
 def asked(*_):
     pathlib.Path(sys.argv[1]).touch()
     sys.exit(130)
-signal.signal(signal.SIGINT, asked)
+signal.signal(getattr(signal, "SIG" + sys.argv[4]), asked)
 pathlib.Path(sys.argv[3]).touch()
 sys.stdin.buffer.read()
 pathlib.Path(sys.argv[2]).touch()
@@ -169,7 +170,8 @@ pathlib.Path(sys.argv[2]).touch()
     argv = [
         sys.executable, "-m", "kvmkeep", "blocks", "send", str(tmp_path / "disk"),
         f"--blocks={tmp_path}/stage/root.blocks", f"--size={20 * BLOCK}", f"--rate={4 * BLOCK}",
-        "--", *engine(script, str(asked), str(stored), str(listens)),
+        *(() if ends_by == "INT" else ("--ends-by=TERM",)),
+        "--", *engine(script, str(asked), str(stored), str(listens), ends_by),
     ]  # fmt: skip
     with subprocess.Popen(
         argv,

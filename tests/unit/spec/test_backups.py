@@ -90,6 +90,16 @@ def test_places_of_restic(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "url",
+    ["/srv/backup", "ssh://me@h/p", "ssh://h:2222/./p", "ssh://me@[2001:db8::7]:22/p"],
+)
+def test_places_of_borg(url: str) -> None:
+    entry = f"repositories: {{vault: {{engine: borg, url: '{url}', password_file: /root/pw}}}}\n"
+    one = spec(entry).repositories[0]
+    assert (one.url, one.engine) == (url, Engine.BORG)
+
+
+@pytest.mark.parametrize(
     ("entry", "line"),
     [
         ("{password_file: /p}", "url is missing (such as url: sftp:"),
@@ -100,6 +110,12 @@ def test_places_of_restic(url: str) -> None:
         ("{url: 'sftp:', password_file: /p}", "url: not a place that restic knows"),
         ("{url: 'sftp:-oX@h:/p', password_file: /p}", "url: not a place that restic knows"),
         ("{url: '/srv/a b', password_file: /p}", "url: not a place for backups"),
+        ("{engine: borg, url: 'sftp:h:/p', password_file: /p}", "url: not a place that borg knows"),
+        ("{engine: borg, url: 'ssh:h/p', password_file: /p}", "url: not a place that borg knows"),
+        ("{engine: borg, url: 'ssh://-oX/p', password_file: /p}", "url: not a place that borg"),
+        ("{engine: borg, url: '/srv/{user}', password_file: /p}", "url: it holds {, } or ::"),
+        ("{engine: borg, url: '/srv/a::b', password_file: /p}", "url: it holds {, } or ::"),
+        ("{url: 'ssh://h/p', password_file: /p}", "url: not a place that restic knows"),
         (
             "{url: 'rest:https://me:canary@h/', password_file: /p}",
             "url: it holds a password (a secret has no place in a spec)",

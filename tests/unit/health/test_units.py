@@ -17,7 +17,7 @@ from kvmkeep.model.host_units import (
     UnitFile,
 )
 from kvmkeep.model.vitals import Service, SpecFile
-from tests.unit.health.build import findings, only
+from tests.unit.health.build import SPEC, findings, only
 
 CRITICAL = Severity.CRITICAL
 WELL = tuple(
@@ -87,6 +87,12 @@ def test_services_that_do_not() -> None:
     assert found.subject == "libvirtd"
     assert found.what.endswith("it is masked")
     assert found.todo.startswith("systemctl unmask libvirtd.service; ")
+
+
+def test_without_guests_libvirt_need_not_begin_with_the_host() -> None:
+    bare = replace(SPEC, guests=())
+    found = findings(bare, services=services(libvirtd_service="disabled"))
+    assert "service-not-enabled" not in {one.name for one in found}
 
 
 @pytest.mark.parametrize(

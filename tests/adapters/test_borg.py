@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from adapters.engines import Says
 from adapters.replay import captured, ended
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,8 +23,6 @@ from kvmkeep.model.backup import (
     Stored,
     StoredDisk,
 )
-from kvmkeep.model.command import Command
-from kvmkeep.model.secret_file import SecretFile
 from kvmkeep.model.units import Label, Size
 
 VAULT = Repository(
@@ -34,24 +33,12 @@ SET = "kvmkeep+guest=web+set=20261127T1240Z"
 SIZE = 9437184
 
 
-class Says:
-    """A door behind which borg gives one answer, and its version."""
-
-    def __init__(self, result: Result, version: Result | None = None) -> None:
-        self.result = result
-        self.version = version or ended(stdout=b"borg 1.2.9\n")
-        self.asked: list[tuple[str, ...]] = []
-
-    def run(self, command: Command) -> Result:
-        self.asked.append(command.argv)
-        return self.version if command.argv == ("borg", "--version") else self.result
-
-    def secret(self, path: str) -> SecretFile:
-        return SecretFile(path=path, kind="file", mode=0o600)
+def says(result: Result, version: Result | None = None) -> Says:
+    return Says(result, version or ended(stdout=b"borg 1.2.9\n"))
 
 
 def look(result: Result, version: Result | None = None) -> RepositoryFacts:
-    return repositories.look(Says(result, version), VAULT, "/usr/bin/kvmkeep")  # type: ignore[arg-type]
+    return repositories.look(says(result, version), VAULT, "/usr/bin/kvmkeep")  # type: ignore[arg-type]
 
 
 def listing(*names: str) -> Result:
@@ -151,7 +138,7 @@ def test_why_there_is_no_listing(kind: str, state: RepositoryState, said: str) -
 
 
 def test_a_borg_whose_archives_can_be_forged_is_not_asked() -> None:
-    door = Says(listing(), ended(stdout=b"borg 1.2.4\n"))
+    door = says(listing(), ended(stdout=b"borg 1.2.4\n"))
     found = repositories.look(door, VAULT, "/usr/bin/kvmkeep")  # type: ignore[arg-type]
     assert found.state is RepositoryState.UNFIT
     assert "CVE-2023-36811" in found.said
@@ -192,10 +179,10 @@ def test_what_was_stored() -> None:
 
 
 def test_a_file_of_an_archive() -> None:
-    door = Says(ended(stdout=b"{}"))
+    door = says(ended(stdout=b"{}"))
     read = repositories.read(door, VAULT, "/usr/bin/kvmkeep", one="a1", path="/m.json")  # type: ignore[arg-type]
     assert read == b"{}"
     assert door.asked[0][-4:] == ("--stdout", "--", "/srv/vault::a1", "pf:m.json")
-    gone = Says(ended(2, stderr=b"Archive a1 does not exist"))
+    gone = says(ended(2, stderr=b"Archive a1 does not exist"))
     with pytest.raises(Unanswered, match="Archive a1 does not exist"):
         repositories.read(gone, VAULT, "/usr/bin/kvmkeep", one="a1", path="/m.json")  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from adapters.engines import Says
 from adapters.replay import captured, ended
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,8 +23,6 @@ from kvmkeep.model.backup import (
     Stored,
     StoredDisk,
 )
-from kvmkeep.model.command import Command
-from kvmkeep.model.secret_file import SecretFile
 from kvmkeep.model.units import Label, Size
 
 VAULT = Repository(
@@ -35,23 +34,12 @@ COMMIT = "3654d11205630e876d85b1424856a94a863b5d19ddbb4657ccdc743188c03535"
 SAYS_VERSION = b"restic 0.14.0 compiled with go1.19.8 on linux/amd64\n"
 
 
-class Says:
-    """A door behind which restic gives one answer, and its version."""
-
-    def __init__(self, result: Result) -> None:
-        self.result = result
-        self.asked: list[tuple[str, ...]] = []
-
-    def run(self, command: Command) -> Result:
-        self.asked.append(command.argv)
-        return ended(stdout=SAYS_VERSION) if "version" in command.argv else self.result
-
-    def secret(self, path: str) -> SecretFile:
-        return SecretFile(path=path, kind="file", mode=0o600)
+def says(result: Result) -> Says:
+    return Says(result, ended(stdout=SAYS_VERSION))
 
 
 def look(result: Result) -> RepositoryFacts:
-    return repositories.look(Says(result), VAULT, "/usr/bin/kvmkeep")  # type: ignore[arg-type]
+    return repositories.look(says(result), VAULT, "/usr/bin/kvmkeep")  # type: ignore[arg-type]
 
 
 def refused(kind: str) -> RepositoryFacts:
@@ -98,7 +86,7 @@ def test_a_listing() -> None:
 
 
 def test_looking_takes_no_lock() -> None:
-    door = Says(ended(stdout=b"[]\n"))
+    door = says(ended(stdout=b"[]\n"))
     found = repositories.look(door, VAULT, "/usr/bin/kvmkeep")  # type: ignore[arg-type]
     assert (found.state, found.entries) == (RepositoryState.READY, ())
     assert "--no-lock" in door.asked[0]
@@ -186,10 +174,10 @@ def test_that_nothing_was_stored(said: bytes) -> None:
 
 
 def test_a_file_of_an_object() -> None:
-    door = Says(ended(stdout=b"{}"))
+    door = says(ended(stdout=b"{}"))
     read = repositories.read(door, VAULT, "/usr/bin/kvmkeep", one="a1", path="/m.json")  # type: ignore[arg-type]
     assert read == b"{}"
     assert door.asked[0][-4:] == ("dump", "--", "a1", "/m.json")
-    gone = Says(ended(1, stderr=b"not found in snapshot"))
+    gone = says(ended(1, stderr=b"not found in snapshot"))
     with pytest.raises(Unanswered, match="not found in snapshot"):
         repositories.read(gone, VAULT, "/usr/bin/kvmkeep", one="a1", path="/m.json")  # type: ignore[arg-type]

@@ -9,7 +9,14 @@ from msgspec.structs import replace
 from kvmkeep.host import lvm, mdadm, space, upkeep
 from kvmkeep.model.facts import ArrayState
 from kvmkeep.model.units import Size
-from kvmkeep.model.vitals import MetadataBackup, Mismatches, Schedule, Service, Space
+from kvmkeep.model.vitals import (
+    UNITS_SEEN,
+    MetadataBackup,
+    Mismatches,
+    Schedule,
+    Service,
+    Space,
+)
 from kvmkeep.observe.vitals import observe_vitals
 
 ROOT = Space(
@@ -43,7 +50,7 @@ def test_the_signs_of_the_lab_host() -> None:
 def test_nothing_can_be_asked() -> None:
     found = observe_vitals(Replay({}), "/etc/kvmkeep")
     assert [one.what for one in found.problems] == [
-        "timers of array checks",
+        UNITS_SEEN,
         "filesystems",
         "the clock",
         "states of volume groups",

@@ -9,7 +9,7 @@ from kvmkeep.health.patient import Patient
 from kvmkeep.model.facts import Array, ArrayState
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.trend import CHECKS, continued
-from kvmkeep.model.vitals import Count
+from kvmkeep.model.vitals import UNITS_SEEN, Count
 
 _SCRUBBED_WITHIN = timedelta(days=45)
 """Distributions check once a week (EL) or a month (Debian)."""
@@ -133,7 +133,7 @@ def _told(counts: tuple[Count, ...]) -> str:
 
 def _scrubs(patient: Patient) -> Iterator[Finding]:
     names = [array.name for array in patient.facts.arrays if array.level in _REDUNDANT]
-    if not names or patient.unseen("timers of array checks"):
+    if not names or patient.unseen(UNITS_SEEN):
         return
     subject = f"array {', '.join(names)}"
     why = "sectors that nobody reads go bad unseen, and are found when the other disk has failed"

@@ -102,16 +102,15 @@ def _caches(guest: Guest, domain: Domain) -> Iterator[Finding]:
         if _UNSAFE not in {disk.cache, disk.live_cache}:
             continue
         now = disk.attached and disk.live_cache == _UNSAFE
-        start = "" if not now else f"; then: kvmkeep shutdown {guest.name}; kvmkeep start "
+        when = "" if now else ", from its next start on"
+        again = f"; then: kvmkeep shutdown {guest.name}; kvmkeep start {guest.name}" if now else ""
         yield Finding(
             name="disk-cache-unsafe",
             severity=Severity.CRITICAL,
             subject=f"guest {guest.name}",
-            what=f"its disk {disk.target} has cache='unsafe'"
-            + ("" if now else ", from its next start on"),
+            what=f"its disk {disk.target} has cache='unsafe'{when}",
             why="what the guest takes for written is not, and a power cut destroys its filesystems",
-            todo=f"virsh edit {guest.name}: cache='none' for {disk.target}"
-            + (f"{start}{guest.name}" if start else ""),
+            todo=f"virsh edit {guest.name}: cache='none' for {disk.target}{again}",
         )
 
 

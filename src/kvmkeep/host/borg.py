@@ -13,7 +13,7 @@ from kvmkeep.host.door import Door, Result
 from kvmkeep.host.engine_answer import LOOK_LIMIT, last_words
 from kvmkeep.host.tools import Unanswered, clean, decode
 from kvmkeep.model.backup import Repository, RepositoryFacts, RepositoryState, Stored
-from kvmkeep.model.backup_tags import StoredObject, disk_named, listed
+from kvmkeep.model.backup_tags import StoredObject, disk_named, listed, tag_values
 from kvmkeep.model.borg import (
     BORG_MARKS,
     archive_tags,
@@ -117,19 +117,15 @@ def _objects(found: _Listing) -> Iterator[StoredObject]:
         if known is None:
             continue
         host, tags = known
+        said = tag_values(tags)
         yield StoredObject(
             id=one.name,
             time=one.time.strftime("%Y-%m-%dT%H:%M:%SZ"),  # it was asked for in UTC (TZ)
             host=host,
-            path=disk_named(tags) or staging_dir(*_whose(tags)),
+            path=disk_named(tags) or staging_dir(said.get("guest", ""), said.get("set", "")),
             tags=tags,
             whole=name == one.name,
         )
-
-
-def _whose(tags: tuple[str, ...]) -> tuple[str, str]:
-    values = dict(tag.split("=", 1) for tag in tags if "=" in tag)
-    return values.get("guest", ""), values.get("set", "")
 
 
 def _trouble(repository: Repository, result: Result) -> tuple[RepositoryState, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kvmkeep.host.door import Door
 from kvmkeep.host.tools import ask
-from kvmkeep.model.vitals import Schedule, Service
+from kvmkeep.model.vitals import UNITS_SEEN, Schedule, Service
 
 CLOCK = ("timedatectl", "show", "--property=NTPSynchronized")
 """It tells what the kernel was told last by whoever sets the clock (adjtimex(2), STA_UNSYNC)."""
@@ -40,7 +40,7 @@ def begun(door: Door) -> tuple[tuple[Schedule, ...], tuple[Service, ...]]:
 
     Raises Unanswered or OSError.
     """
-    blocks = ask(door, "timers of array checks", UNITS).split("\n\n")
+    blocks = ask(door, UNITS_SEEN, UNITS).split("\n\n")
     units = [dict(line.split("=", 1) for line in b.splitlines() if "=" in line) for b in blocks]
     states = {one.get("Id", ""): one.get("UnitFileState", "") for one in units}
     services = tuple(

@@ -63,8 +63,13 @@ def manifest_tags(manifest: Manifest) -> tuple[str, ...]:
 
 def disk_named(tags: tuple[str, ...]) -> str:
     """Return the path of the data of a disk's object; empty where the tags are of no disk."""
-    found = {tag.partition("=")[0]: tag.partition("=")[2] for tag in tags}
+    found = tag_values(tags)
     return disk_path(found["guest"], found["disk"]) if {"guest", "disk"} <= found.keys() else ""
+
+
+def tag_values(tags: tuple[str, ...]) -> dict[str, str]:
+    """Return what the tags say, by their names; of two with one name, the first counts."""
+    return {name: value for name, _, value in (tag.partition("=") for tag in reversed(tags))}
 
 
 def listed(

@@ -10,6 +10,9 @@ from msgspec import Struct
 from kvmkeep.model.facts import Problem
 from kvmkeep.model.units import Size
 
+UNITS_SEEN = "units of systemd"
+"""What can't be seen where systemd does not tell of the timers and services that are asked for."""
+
 
 class Mismatches(Struct, frozen=True, kw_only=True):
     """What the last check of an array counted: sectors that differed between its members.

@@ -8,7 +8,16 @@ from kvmkeep.host import lvm, mdadm, smart, space, upkeep
 from kvmkeep.host.door import Door
 from kvmkeep.model.names import TRENDS
 from kvmkeep.model.trend import decoded
-from kvmkeep.model.vitals import Disk, Mismatches, Schedule, Service, SpecFile, Trend, Vitals
+from kvmkeep.model.vitals import (
+    UNITS_SEEN,
+    Disk,
+    Mismatches,
+    Schedule,
+    Service,
+    SpecFile,
+    Trend,
+    Vitals,
+)
 from kvmkeep.observe.notebook import Notebook
 
 _GUESTS = "guests"
@@ -34,7 +43,7 @@ def observe_vitals(door: Door, spec: str) -> Vitals:
     unknown: tuple[tuple[Trend, ...], tuple[Mismatches, ...]] = ((), ())
     trends, mismatches = notebook.ask("mismatches of MD arrays", observe_trends, unknown)
     nothing: tuple[tuple[Schedule, ...], tuple[Service, ...]] = ((), ())
-    schedules, services = notebook.ask("timers of array checks", upkeep.begun, nothing)
+    schedules, services = notebook.ask(UNITS_SEEN, upkeep.begun, nothing)
     return Vitals(
         mismatches=mismatches,
         trends=trends,

@@ -10,7 +10,14 @@ from kvmkeep.model.facts import Array, ArrayState, Problem, Volume
 from kvmkeep.model.health import Severity
 from kvmkeep.model.names import STATE_PARTIAL
 from kvmkeep.model.units import Size
-from kvmkeep.model.vitals import Count, MetadataBackup, Mismatches, Schedule, Trend
+from kvmkeep.model.vitals import (
+    UNITS_SEEN,
+    Count,
+    MetadataBackup,
+    Mismatches,
+    Schedule,
+    Trend,
+)
 from tests.unit.health.build import (
     ARRAY,
     DISK,
@@ -107,7 +114,7 @@ def test_arrays_that_nobody_checks() -> None:
 
 
 def test_a_schedule_that_was_not_seen_is_not_missing() -> None:
-    hole = Problem(what="timers of array checks", reason="no systemctl", hint="install it")
+    hole = Problem(what=UNITS_SEEN, reason="no systemctl", hint="install it")
     only(
         Severity.UNKNOWN, "not-seen", vitals=replace(VITALS, problems=(hole,)), schedules=()
     )  # fmt: skip

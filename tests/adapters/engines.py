@@ -1,0 +1,27 @@
+"""A door behind which an engine of backups gives one answer, and its version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kvmkeep.model.secret_file import SecretFile
+
+if TYPE_CHECKING:
+    from kvmkeep.host.door import Result
+    from kvmkeep.model.command import Command
+
+
+class Says:
+    """Answers `result` to all that is `asked` but the version."""
+
+    def __init__(self, result: Result, version: Result) -> None:
+        self.result = result
+        self.version = version
+        self.asked: list[tuple[str, ...]] = []
+
+    def run(self, command: Command) -> Result:
+        self.asked.append(command.argv)
+        return self.version if command.argv[-1] in {"version", "--version"} else self.result
+
+    def secret(self, path: str) -> SecretFile:
+        return SecretFile(path=path, kind="file", mode=0o600)

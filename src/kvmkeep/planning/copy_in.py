@@ -65,6 +65,13 @@ def _missing(editing: Editing, wish: CopyIn) -> tuple[ImageFile, ...]:
     folder = editing.seen(wish.directory)
     if not editing.draft and folder.kind != "directory":
         editing.refuse(f"there is no directory {wish.directory} in it", "name one that is there")
+    if "," in (label := editing.label_of(wish.directory)):
+        # tar(1), --pax-option: a comma ends a keyword, and nothing quotes it.
+        editing.refuse(
+            f"the SELinux label of {wish.directory} names several categories ({label}), which tar "
+            "can't pass on",
+            "copy it to another directory, and move it from there inside the guest",
+        )
     missing: list[ImageFile] = []
     for file in wish.files:
         old = editing.seen(_target(wish, file))

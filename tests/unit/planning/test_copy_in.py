@@ -65,6 +65,18 @@ def test_each_has_the_label_of_what_it_replaces_or_of_the_directory() -> None:
     assert tree.inodes[f"/var/lib/kvmkeep-old/{STAMP}/etc/hosts"].label.endswith("net_conf_t:s0")
 
 
+def test_a_label_that_tar_can_not_be_told_is_refused() -> None:
+    host, wanted, wish = off(replace=True)
+    tree = host.lvm.volumes["vm-web"].tree
+    tree.relabels = False
+    tree.inodes["/etc"].label = "system_u:object_r:etc_t:s0:c1,c3"
+    reach_look(host, wanted, wish)
+    (refusal,) = plan(host, wanted, wish).refusals
+    assert "several categories" in refusal.reason
+    assert "s0:c1,c3" in refusal.reason
+    assert "move it" in refusal.hint
+
+
 def test_nothing_is_replaced_unless_that_is_wanted() -> None:
     host, wanted, wish = off()
     reach_look(host, wanted, wish)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_consent
-from kvmkeep.cli.goal import dry_look, reach_by, readable
+from kvmkeep.cli.goal import reach_by, readable
 from kvmkeep.cli.guests import add_guests, checked
 from kvmkeep.cli.plan import refusal, show_plan
 
@@ -63,6 +63,4 @@ def run(args: Args, ctx: Context) -> int:
     look = readable(looker(Wish(guests=names, networks=args.network), ctx))
     if args.show:
         return _show(look(ctx.door()).plan, ctx)
-    if args.dry_run:
-        return dry_look(look, ctx)
-    return reach_by("adopt", look, ctx, yes=args.yes)
+    return reach_by("adopt", look, ctx, yes=args.yes, dry_run=args.dry_run)

@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_consent
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.guests import add_guests
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
-    from kvmkeep.model.spec import Spec
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -35,12 +32,11 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Show the plan, ask, run it, and prove it."""
+    from kvmkeep.planning.plan import make_plan  # noqa: PLC0415
 
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        from kvmkeep.planning.plan import make_plan  # noqa: PLC0415
-
-        return make_plan(spec, facts, args.guests)
-
-    if args.dry_run:
-        return dry_run(planner, args.guests, ctx)
-    return reach("apply", planner, args.guests, ctx, yes=args.yes)
+    goal = Goal(
+        verb="apply",
+        planner=lambda spec, facts: make_plan(spec, facts, args.guests),
+        guests=args.guests,
+    )
+    return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run)

@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_dry_run
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.guests import add_choice, chosen
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
-    from kvmkeep.model.spec import Spec
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -37,13 +34,12 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Switch it; where the spec says otherwise, say so and where."""
+    from kvmkeep.planning.autostart import plan_autostart  # noqa: PLC0415
+
     names = chosen(args.guests, args.label, ctx)
-
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        from kvmkeep.planning.autostart import plan_autostart  # noqa: PLC0415
-
-        return plan_autostart(spec, facts, names, on=args.switch == "on")
-
-    if args.dry_run:
-        return dry_run(planner, names, ctx)
-    return reach("autostart", planner, names, ctx, yes=True)
+    goal = Goal(
+        verb="autostart",
+        planner=lambda spec, facts: plan_autostart(spec, facts, names, on=args.switch == "on"),
+        guests=names,
+    )
+    return reach(goal, ctx, yes=True, dry_run=args.dry_run)

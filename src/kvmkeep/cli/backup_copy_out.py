@@ -10,7 +10,7 @@ from msgspec import Struct
 from kvmkeep.cli.backup_subject import add_backup, subject_of
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.copy_out import add_largest, demanded, there
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -60,6 +60,5 @@ def run(args: Args, ctx: Context) -> int:
         )
         return plan_copy_out_of(spec, facts, subject, wish)
 
-    if args.dry_run:
-        return dry_run(planner, (), ctx)
-    return reach("backup copy-out", planner, (), ctx, yes=True)
+    goal = Goal(verb="backup copy-out", planner=planner)
+    return reach(goal, ctx, yes=True, dry_run=args.dry_run)

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from kvmkeep.cli.backup_choice import backup_lock, chosen_repositories, look_into, parse_choice
 from kvmkeep.cli.consent import add_consent
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.moment import utc_now
 from kvmkeep.errors import UsageError
 
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
-    from kvmkeep.model.spec import Spec
     from kvmkeep.planning.backup_forget import Forgetting
 
 
@@ -51,23 +48,22 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Forget them; what was forgotten keeps its room until `backup prune`."""
+    from kvmkeep.planning.backup_forget import plan_forget  # noqa: PLC0415
+
     wish = _wish(args, ctx)
     repositories = chosen_repositories(args.repository, ctx.spec())
     if wish.moment:
         _demand(wish, repositories, ctx)
 
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        from kvmkeep.planning.backup_forget import plan_forget  # noqa: PLC0415
-
-        return plan_forget(spec, facts, wish)
-
     guests = () if wish.moment else wish.guests
-    if args.dry_run:
-        return dry_run(planner, guests, ctx, repositories=repositories)
-    return reach(
-        "backup forget", planner, guests, ctx,
-        yes=args.yes, repositories=repositories, lock=backup_lock(ctx),
-    )  # fmt: skip
+    goal = Goal(
+        verb="backup forget",
+        planner=lambda spec, facts: plan_forget(spec, facts, wish),
+        guests=guests,
+        repositories=repositories,
+        lock=backup_lock(ctx),
+    )
+    return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run)
 
 
 def _wish(args: Args, ctx: Context) -> Forgetting:

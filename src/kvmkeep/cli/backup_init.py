@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_dry_run
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.errors import UsageError
 from kvmkeep.model.units import printable
 
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
-    from kvmkeep.model.spec import Spec
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -35,18 +32,18 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Make it, unless it is there."""
+    from kvmkeep.model.units import Label  # noqa: PLC0415
+    from kvmkeep.planning.backup_init import plan_init  # noqa: PLC0415
+
     names = [one.name for one in ctx.spec().repositories]
     if args.repository not in names:
         known = ", ".join(names) or "none"
         raise UsageError(f"there is no repository {printable(args.repository)} (known: {known})")
 
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        from kvmkeep.model.units import Label  # noqa: PLC0415
-        from kvmkeep.planning.backup_init import plan_init  # noqa: PLC0415
-
-        return plan_init(spec, facts, spec.repository(Label(args.repository)))
-
     asked = (args.repository,)
-    if args.dry_run:
-        return dry_run(planner, (), ctx, repositories=asked)
-    return reach("backup init", planner, (), ctx, yes=True, repositories=asked)
+    goal = Goal(
+        verb="backup init",
+        planner=lambda spec, facts: plan_init(spec, facts, spec.repository(Label(args.repository))),
+        repositories=asked,
+    )
+    return reach(goal, ctx, yes=True, dry_run=args.dry_run)

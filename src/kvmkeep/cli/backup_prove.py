@@ -10,7 +10,7 @@ from kvmkeep.cli.backup_choice import due
 from kvmkeep.cli.backup_subject import add_backup, subject_of
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.explain import explain
-from kvmkeep.cli.goal import demand_own_libvirt, dry_run, reach_alone
+from kvmkeep.cli.goal import Goal, demand_own_libvirt, reach_alone, show
 from kvmkeep.errors import DIFFERENCES_FOUND, Interrupted, KvmkeepError, Unready, UsageError
 
 if TYPE_CHECKING:
@@ -98,10 +98,12 @@ def _prove(backup: str, args: Args, ctx: Context) -> int:
             ),
         )
 
+    lock = ctx.stages.proof_lock or Lock(PROOF_LOCK)
+    goal = Goal(verb=VERB, planner=planner, lock=lock)
     if args.dry_run:
-        return dry_run(planner, (), ctx)
+        return show(goal, ctx)
     demand_own_libvirt(VERB, ctx)
-    reach_alone(VERB, planner, ctx, lock=ctx.stages.proof_lock or Lock(PROOF_LOCK))
+    reach_alone(goal, ctx)
     proof = kept_proof(ctx.door(), name, subject.entry.moment)
     if proof is None:
         raise Unready("the verdict can't be read", hint="run it again")

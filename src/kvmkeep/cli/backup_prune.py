@@ -8,16 +8,13 @@ from msgspec import Struct
 
 from kvmkeep.cli.backup_choice import backup_lock, chosen_repositories
 from kvmkeep.cli.consent import add_dry_run
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.moment import utc_now
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
-    from kvmkeep.model.spec import Spec
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -37,17 +34,14 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Free it."""
+    from kvmkeep.planning.backup_upkeep import plan_prune  # noqa: PLC0415
+
     repositories = chosen_repositories(args.repositories, ctx.spec())
     asked = utc_now().isoformat()
-
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        from kvmkeep.planning.backup_upkeep import plan_prune  # noqa: PLC0415
-
-        return plan_prune(spec, facts, asked)
-
-    if args.dry_run:
-        return dry_run(planner, (), ctx, repositories=repositories)
-    return reach(
-        "backup prune", planner, (), ctx,
-        yes=True, repositories=repositories, lock=backup_lock(ctx),
-    )  # fmt: skip
+    goal = Goal(
+        verb="backup prune",
+        planner=lambda spec, facts: plan_prune(spec, facts, asked),
+        repositories=repositories,
+        lock=backup_lock(ctx),
+    )
+    return reach(goal, ctx, yes=True, dry_run=args.dry_run)

@@ -14,7 +14,7 @@ from kvmkeep.cli.backup_subject import subject_of
 from kvmkeep.cli.consent import add_consent, agrees, demand_terminal
 from kvmkeep.cli.ended import Ended, tell
 from kvmkeep.cli.explain import explain
-from kvmkeep.cli.goal import demand_own_libvirt, reach_alone
+from kvmkeep.cli.goal import Goal, demand_own_libvirt, reach_alone
 from kvmkeep.cli.guests import add_guests, checked
 from kvmkeep.errors import (
     UNTOUCHED,
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from kvmkeep.cli.context import Context
     from kvmkeep.host.door import Door
     from kvmkeep.model.backup import BackupEntry
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
-    from kvmkeep.model.spec import Spec
 
 VERB = "backup rebuild"
 _QUESTION = "Bring them back? [y/N] "
@@ -176,7 +173,7 @@ def _write_host_file(content: bytes, ctx: Context) -> None:
 def _make_networks(ctx: Context) -> None:
     from kvmkeep.planning.rebuild import plan_networks  # noqa: PLC0415
 
-    reach_alone(VERB, plan_networks, ctx)
+    reach_alone(Goal(verb=VERB, planner=plan_networks), ctx)
 
 
 def _one(entry: BackupEntry, ctx: Context) -> Ended:
@@ -201,11 +198,8 @@ def _restore(entry: BackupEntry, ctx: Context) -> None:
     spec = ctx.spec()
     subject = subject_of(f"{entry.guest}@{entry.moment}", (), ctx, spec)
     restoring = restoring_of(subject, ctx, spec, utc_now().isoformat())
-
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        return plan_restore(spec, facts, restoring)
-
-    reach_alone(VERB, planner, ctx)
+    goal = Goal(verb=VERB, planner=lambda spec, facts: plan_restore(spec, facts, restoring))
+    reach_alone(goal, ctx)
 
 
 def _start(back: set[str], ctx: Context) -> None:
@@ -215,4 +209,5 @@ def _start(back: set[str], ctx: Context) -> None:
     guests = ctx.spec().guests if back else ()
     names = tuple(one.name for one in guests if one.name in back and one.run.autostart)
     if names:
-        reach_alone(VERB, lambda spec, facts: plan_start(spec, facts, names), ctx)
+        goal = Goal(verb=VERB, planner=lambda spec, facts: plan_start(spec, facts, names))
+        reach_alone(goal, ctx)

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from kvmkeep.cli.backup_subject import add_backup, stored_file, subject_of
 from kvmkeep.cli.consent import add_consent
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.errors import SpecError, Unready, UsageError
 
 if TYPE_CHECKING:
@@ -79,13 +79,8 @@ def run(args: Args, ctx: Context) -> int:
     if args.new_name:
         return _as_new(args, ctx, subject)
     restoring = restoring_of(subject, ctx, spec, utc_now().isoformat(), args.disk)
-
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        return plan_restore(spec, facts, restoring)
-
-    if args.dry_run:
-        return dry_run(planner, (), ctx)
-    return reach(VERB, planner, (), ctx, yes=args.yes)
+    goal = Goal(verb=VERB, planner=lambda spec, facts: plan_restore(spec, facts, restoring))
+    return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run)
 
 
 def _as_new(args: Args, ctx: Context, subject: Subject) -> int:
@@ -119,9 +114,8 @@ def _to_file(args: Args, ctx: Context, subject: Subject) -> int:
         there = ctx.door().look(path) is not None
         return plan_to_file(spec, facts, wish, there=there)
 
-    if args.dry_run:
-        return dry_run(planner, (), ctx)
-    return reach(VERB, planner, (), ctx, yes=True)
+    goal = Goal(verb=VERB, planner=planner)
+    return reach(goal, ctx, yes=True, dry_run=args.dry_run)
 
 
 def restoring_of(

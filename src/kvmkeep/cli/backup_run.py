@@ -10,7 +10,7 @@ from kvmkeep.cli.backup_choice import backup_lock, due
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.ended import Ended, tell
 from kvmkeep.cli.explain import explain
-from kvmkeep.cli.goal import demand_own_libvirt, dry_run, reach_alone
+from kvmkeep.cli.goal import Goal, demand_own_libvirt, reach_alone, show
 from kvmkeep.cli.guests import add_choice, chosen
 from kvmkeep.cli.level import add_consistency, at_level, chosen_level, chosen_size
 from kvmkeep.cli.plan import demand_guests
@@ -23,10 +23,7 @@ if TYPE_CHECKING:
     from kvmkeep.cli.context import Context
     from kvmkeep.flow import Planner
     from kvmkeep.host.lock import Lock
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
     from kvmkeep.model.snapshot import Level
-    from kvmkeep.model.spec import Spec
     from kvmkeep.model.units import Size
 
 VERB = "backup run"
@@ -80,8 +77,8 @@ def run(args: Args, ctx: Context) -> int:
     level, size = chosen_level(args.consistency), chosen_size(args.size, "--size")
     if args.dry_run:
         for name in names:
-            take = taking(name, _now(), size)
-            dry_run(take(level), (name,), ctx, repositories=_repositories(ctx, name))
+            planner = taking(name, _now(), size)(level)
+            show(_goal(name, planner, ctx), ctx)
         return 0
     demand_own_libvirt(VERB, ctx)
     demand_guests(ctx.spec(), names)
@@ -132,10 +129,7 @@ def _one(name: str, ctx: Context, job: Job) -> Ended:
     try:
         _take(name, moment, ctx, job)
         taken = True
-        reach_alone(
-            f"{VERB} {name}", storing(name, moment, ctx), ctx,
-            repositories=_repositories(ctx, name), lock=job.lock,
-        )  # fmt: skip
+        reach_alone(_goal(name, storing(name, moment, ctx), ctx, job.lock), ctx)
     except Interrupted:
         _drop(ctx)
         raise
@@ -151,13 +145,11 @@ def _one(name: str, ctx: Context, job: Job) -> Ended:
 
 
 def _take(name: str, moment: str, ctx: Context, job: Job) -> None:
-    repositories = _repositories(ctx, name)
-
-    def goal(planner: Planner) -> int:
-        reach_alone(f"{VERB} {name}", planner, ctx, repositories=repositories)
+    def take(planner: Planner) -> int:
+        reach_alone(_goal(name, planner, ctx), ctx)
         return 0
 
-    at_level(taking(name, moment, job.size), job.level, goal, ctx)
+    at_level(taking(name, moment, job.size), job.level, take, ctx)
 
 
 def _drop(ctx: Context) -> KvmkeepError | None:
@@ -165,7 +157,7 @@ def _drop(ctx: Context) -> KvmkeepError | None:
     from kvmkeep.planning.backup_take import plan_drop  # noqa: PLC0415
 
     try:
-        reach_alone(VERB, plan_drop, ctx)
+        reach_alone(Goal(verb=VERB, planner=plan_drop), ctx)
     except KvmkeepError as error:
         ctx.streams.talk(f"kvmkeep: what was taken for the backup is still there: {error.message}")
         ctx.streams.talk("  The next `kvmkeep backup run` deletes it.")
@@ -194,16 +186,15 @@ def storing(name: str, moment: str, ctx: Context) -> Planner:
 
     spec_dir = posixpath.abspath(ctx.spec_dir)
     wish = Storing(guest=GuestName(name), moment=moment, spec_dir=spec_dir)
-
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        return plan_send(spec, facts, wish)
-
-    return planner
+    return lambda spec, facts: plan_send(spec, facts, wish)
 
 
-def _repositories(ctx: Context, name: str) -> tuple[str, ...]:
+def _goal(name: str, planner: Planner, ctx: Context, lock: Lock | None = None) -> Goal:
+    """Return a goal for one guest, which looks into the repository of its backups."""
     guest = next((one for one in ctx.spec().guests if one.name == name), None)
-    return () if guest is None or guest.backup is None else (guest.backup.repository,)
+    known = () if guest is None or guest.backup is None else (guest.backup.repository,)
+    verb = f"{VERB} {name}"
+    return Goal(verb=verb, planner=planner, guests=(name,), repositories=known, lock=lock)
 
 
 def _now() -> str:

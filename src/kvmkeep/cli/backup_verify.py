@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from kvmkeep.cli.backup_choice import backup_lock, chosen_repositories
 from kvmkeep.cli.consent import add_dry_run
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.moment import utc_now
 from kvmkeep.errors import UsageError
 
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
-    from kvmkeep.model.spec import Spec
 
 _ALL = 100
 
@@ -45,19 +42,16 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Check them."""
+    from kvmkeep.planning.backup_upkeep import plan_verify  # noqa: PLC0415
+
     if not 0 <= args.data <= _ALL:
         raise UsageError(f"--data takes a number from 0 to {_ALL}")
     repositories = chosen_repositories(args.repositories, ctx.spec())
     asked = utc_now().isoformat()
-
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        from kvmkeep.planning.backup_upkeep import plan_verify  # noqa: PLC0415
-
-        return plan_verify(spec, facts, asked, args.data)
-
-    if args.dry_run:
-        return dry_run(planner, (), ctx, repositories=repositories)
-    return reach(
-        "backup verify", planner, (), ctx,
-        yes=True, repositories=repositories, lock=backup_lock(ctx),
-    )  # fmt: skip
+    goal = Goal(
+        verb="backup verify",
+        planner=lambda spec, facts: plan_verify(spec, facts, asked, args.data),
+        repositories=repositories,
+        lock=backup_lock(ctx),
+    )
+    return reach(goal, ctx, yes=True, dry_run=args.dry_run)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.guests import checked
 from kvmkeep.cli.level import CHOICES, at_level, chosen_level, chosen_size
 from kvmkeep.cli.moment import utc_now
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from kvmkeep.cli.context import Context
     from kvmkeep.flow import Planner
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
     from kvmkeep.model.snapshot import Level
     from kvmkeep.model.spec import Guest, Spec
     from kvmkeep.model.units import GuestName
@@ -104,16 +102,15 @@ def make(args: Args, ctx: Context, verb: str, backup: Subject | None = None) -> 
             content=content,
             wanted=wanted,
         )
-
-        def plan(spec: Spec, facts: Facts) -> Plan:
-            return plan_clone(spec, facts, cloning)
-
-        return plan
+        return lambda spec, facts: plan_clone(spec, facts, cloning)
 
     level = chosen_level(args.consistency)
-    if args.dry_run:
-        return dry_run(planner(level), (source,), ctx)
-    return at_level(planner, level, lambda one: reach(verb, one, (source,), ctx, yes=args.yes), ctx)
+
+    def run_at(planner: Planner) -> int:
+        goal = Goal(verb=verb, planner=planner, guests=(source,))
+        return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run)
+
+    return at_level(planner, level, run_at, ctx)
 
 
 def _content(args: Args, spec: Spec, source: GuestName, ctx: Context) -> bytes:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from kvmkeep import flow
     from kvmkeep.apply.journal import Journals
     from kvmkeep.apply.ui import Ui
+    from kvmkeep.cli.goal import Goal
     from kvmkeep.cli.streams import Streams
-    from kvmkeep.flow import Confirm, Planner
+    from kvmkeep.flow import Confirm
     from kvmkeep.host.door import Door
     from kvmkeep.host.libvirt import Libvirt, State
     from kvmkeep.host.lock import Lock
@@ -100,22 +101,16 @@ class Context(Struct, frozen=True, kw_only=True):
 
     def run_goal(
         self,
+        goal: Goal,
         ui: Ui,
-        verb: str,
-        planner: Planner,
         confirm: Confirm,
-        agents: tuple[str, ...] = (),
         *,
-        repositories: tuple[str, ...] = (),
-        lock: Lock | None = None,
         patience: float = 0.0,
         last_good: bool = False,
         spare: Spec | None = None,
     ) -> Report:
-        """Reach a goal; `agents` names the guests whose agents are asked. See `flow.run_goal`.
+        """Reach a goal; see `flow.run_goal`.
 
-        `repositories` names those that are listed with each look. `lock` is another one than that
-        of this host, for what may be done beside other runs.
         `patience`, `last_good` and `spare` are for runs that nobody attends to: see
         `flow.Context`.
         """
@@ -124,9 +119,15 @@ class Context(Struct, frozen=True, kw_only=True):
         from kvmkeep.flow import run_goal  # noqa: PLC0415
 
         run = self.stages.run_goal or run_goal
-        unattended = {"patience": patience, "last_good": last_good, "spare": spare}
-        context = replace(self.flow(ui, agents, lock), repositories=repositories, **unattended)
-        return run(context, verb, planner, confirm)
+        context = replace(
+            self._flow(ui, goal.lock),
+            agents=goal.agents,
+            repositories=goal.repositories,
+            patience=patience,
+            last_good=last_good,
+            spare=spare,
+        )
+        return run(context, goal.verb, goal.planner, confirm)
 
     def reach(
         self, ui: Ui, verb: str, look: Callable[[Door], flow.Look], confirm: Confirm
@@ -134,16 +135,13 @@ class Context(Struct, frozen=True, kw_only=True):
         """Reach a goal of its own kind of look; see `flow.reach`."""
         from kvmkeep.flow import reach  # noqa: PLC0415
 
-        run = self.flow(ui)
+        run = self._flow(ui)
         return reach(run, verb, lambda: look(run.door), confirm)
 
-    def flow(
-        self, ui: Ui | None = None, agents: tuple[str, ...] = (), lock: Lock | None = None
-    ) -> flow.Context:
+    def _flow(self, ui: Ui, lock: Lock | None = None) -> flow.Context:
         """Return what a run works with: one request to stop, shared by run and door."""
         from kvmkeep import flow  # noqa: PLC0415
         from kvmkeep.apply.journal import Journals  # noqa: PLC0415
-        from kvmkeep.apply.ui import SilentUi  # noqa: PLC0415
         from kvmkeep.host.lock import Lock  # noqa: PLC0415
         from kvmkeep.host.machine_door import MachineDoor  # noqa: PLC0415
         from kvmkeep.host.run import Setting  # noqa: PLC0415
@@ -154,12 +152,11 @@ class Context(Struct, frozen=True, kw_only=True):
             spec_dir=self.spec_dir,
             door=self.stages.door or MachineDoor(Setting(stop=stop)),
             libvirt=self.libvirt(),
-            ui=ui or SilentUi(),
+            ui=ui,
             stop=stop,
             lock=lock or self.stages.lock or Lock(),
             journals=self.stages.journals or Journals(),
             argv=("kvmkeep", *self.argv),
-            agents=agents,
         )
 
     def spec(self) -> Spec:

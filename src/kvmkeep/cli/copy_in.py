@@ -10,7 +10,7 @@ from msgspec import Struct
 from kvmkeep.cli.consent import add_consent
 from kvmkeep.cli.copy_out import inside
 from kvmkeep.cli.disks import add_disk, add_output, change_of, fittings, guest_of, now
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.errors import Unready, UsageError
 from kvmkeep.model.units import printable
 
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.facts import Facts, ImageFile
-    from kvmkeep.model.plan import Plan
-    from kvmkeep.model.spec import Spec
+    from kvmkeep.model.facts import ImageFile
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -68,13 +66,13 @@ def run(args: Args, ctx: Context) -> int:
         raise UsageError("two of the files have the same name", hint="copy them one after another")
     change = change_of(guest, args.name, args.output, ctx)
     wish = CopyIn(files=files, directory=directory, mode=args.mode, replace=args.replace)
-
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        return plan_copy_in(spec, facts, now(change, ctx), wish, fittings(change, ctx))
-
-    if args.dry_run:
-        return dry_run(planner, (), ctx)
-    return reach("copy-in", planner, (), ctx, yes=args.yes)
+    goal = Goal(
+        verb="copy-in",
+        planner=lambda spec, facts: plan_copy_in(
+            spec, facts, now(change, ctx), wish, fittings(change, ctx)
+        ),
+    )
+    return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run)
 
 
 def _file(path: str, ctx: Context) -> ImageFile:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.guests import checked
 from kvmkeep.errors import Refused, Unready, UsageError
 from kvmkeep.model.units import Size, parse_size, printable
@@ -70,9 +70,8 @@ def run(args: Args, ctx: Context) -> int:
         )
         return plan_copy_out(spec, facts, wish)
 
-    if args.dry_run:
-        return dry_run(planner, (guest,), ctx)
-    return reach("copy-out", planner, (guest,), ctx, yes=True)
+    goal = Goal(verb="copy-out", planner=planner, guests=(guest,))
+    return reach(goal, ctx, yes=True, dry_run=args.dry_run)
 
 
 def demanded(

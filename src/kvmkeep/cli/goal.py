@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kvmkeep.cli.consent import ask, demand_terminal
 from kvmkeep.cli.parser import URI
@@ -21,52 +24,67 @@ if TYPE_CHECKING:
     from kvmkeep.model.plan import Note, Plan, Report
 
 
-def dry_run(
-    planner: Planner,
-    guests: tuple[str, ...],
-    ctx: Context,
-    *,
-    agents: tuple[str, ...] = (),
-    repositories: tuple[str, ...] = (),
-) -> int:
-    """Show what the goal would do; take no lock and touch nothing.
+class Goal(Struct, frozen=True, kw_only=True):
+    """What a verb is to reach.
 
-    `agents` names the guests whose agents are asked for it, `repositories` those that are listed.
+    `guests` are those that were named: the spec must have them. With each look, the agents of
+    `agents` are asked and `repositories` are listed. `lock` is held in place of that of the host,
+    for what may be done beside other runs.
     """
+
+    verb: str
+    planner: Planner
+    guests: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
+    repositories: tuple[str, ...] = ()
+    lock: Lock | None = None
+
+
+def show(goal: Goal, ctx: Context) -> int:
+    """Show what would be done; take no lock and touch nothing."""
     spec = ctx.spec()
-    demand_guests(spec, guests)
-    plan = planner(spec, ctx.observe(spec, agents, repositories=repositories))
-    show_plan(plan, ctx)
-    if plan.refusals:
-        raise refusal(plan)
-    return 0
+    demand_guests(spec, goal.guests)
+    facts = ctx.observe(spec, goal.agents, repositories=goal.repositories)
+    return _show(goal.planner(spec, facts), ctx)
 
 
 def reach(
-    verb: str,
-    planner: Planner,
-    guests: tuple[str, ...],
+    goal: Goal,
     ctx: Context,
     *,
     yes: bool,
+    dry_run: bool = False,
     asks: Callable[[Plan, Streams], bool] = ask,
-    agents: tuple[str, ...] = (),
-    repositories: tuple[str, ...] = (),
-    lock: Lock | None = None,
     idle: bool = True,
 ) -> int:
-    """Reach the goal; ask first, unless `yes`. `agents` names the guests whose agents are asked.
+    """Reach the goal, or only show it (`dry_run`); ask first, unless `yes`.
 
-    `repositories` names those that are listed. `lock` is another one than that of this host.
     `idle` says so where there was nothing to do.
     """
-    report = _reach(
-        verb, planner, guests, ctx,
-        yes=yes, asks=asks, agents=agents, repositories=repositories, lock=lock,
-    )  # fmt: skip
+    if dry_run:
+        return show(goal, ctx)
+    if not yes:
+        demand_terminal(goal.verb, ctx.argv)
+    report = _reach(goal, ctx, _confirm(ctx, yes=yes, asks=asks))
     if idle or report.steps:
         _tell(report, ctx)
     return 0
+
+
+def reach_quietly(goal: Goal, ctx: Context) -> None:
+    """Reach a goal that changes nothing that is ours, without a word unless it fails."""
+    _reach(goal, ctx, _agree)
+
+
+def reach_alone(goal: Goal, ctx: Context) -> None:
+    """Reach one of several goals of a verb that nobody attends to: its steps are shown as they run.
+
+    It waits for another run to end.
+    """
+    from kvmkeep.planning.unit_files import PATIENCE  # noqa: PLC0415
+
+    with closing(make_ui(ctx.streams)) as ui:
+        ctx.run_goal(goal, ui, _agree, patience=PATIENCE)
 
 
 def readable(look: Callable[[Door], Look]) -> Callable[[Door], Look]:
@@ -84,95 +102,19 @@ def readable(look: Callable[[Door], Look]) -> Callable[[Door], Look]:
     return guarded
 
 
-def dry_look(look: Callable[[Door], Look], ctx: Context) -> int:
-    """Show what a goal with a look of its own would do; touch nothing."""
-    plan = look(ctx.door()).plan
-    show_plan(plan, ctx)
-    if plan.refusals:
-        raise refusal(plan)
-    return 0
-
-
-def reach_by(verb: str, look: Callable[[Door], Look], ctx: Context, *, yes: bool) -> int:
-    """Reach a goal with a look of its own; ask first, unless `yes`."""
+def reach_by(
+    verb: str, look: Callable[[Door], Look], ctx: Context, *, yes: bool, dry_run: bool
+) -> int:
+    """Reach a goal with a look of its own, or only show it; ask first, unless `yes`."""
+    if dry_run:
+        return _show(look(ctx.door()).plan, ctx)
     if not yes:
         demand_terminal(verb, ctx.argv)
     demand_own_libvirt(verb, ctx)
-    ui = make_ui(ctx.streams)
-    try:
+    with closing(make_ui(ctx.streams)) as ui:
         report = ctx.reach(ui, verb, look, _confirm(ctx, yes=yes, asks=ask))
-    finally:
-        ui.close()
     _tell(report, ctx)
     return 0
-
-
-def reach_quietly(verb: str, planner: Planner, guests: tuple[str, ...], ctx: Context) -> None:
-    """Reach a goal that changes nothing that is ours, without a word unless it fails."""
-    _reach(verb, planner, guests, ctx, yes=True, told=False)
-
-
-def _reach(
-    verb: str,
-    planner: Planner,
-    guests: tuple[str, ...],
-    ctx: Context,
-    *,
-    yes: bool,
-    asks: Callable[[Plan, Streams], bool] = ask,
-    told: bool = True,
-    agents: tuple[str, ...] = (),
-    repositories: tuple[str, ...] = (),
-    lock: Lock | None = None,
-) -> Report:
-    if not yes:
-        demand_terminal(verb, ctx.argv)
-    demand_own_libvirt(verb, ctx)
-    demand_guests(ctx.spec(), guests)
-
-    ui = make_ui(ctx.streams)
-    try:
-        confirm = _confirm(ctx, yes=yes, asks=asks, told=told)
-        return ctx.run_goal(
-            ui, verb, planner, confirm, agents, repositories=repositories, lock=lock
-        )
-    finally:
-        ui.close()
-
-
-def reach_alone(
-    verb: str,
-    planner: Planner,
-    ctx: Context,
-    *,
-    repositories: tuple[str, ...] = (),
-    lock: Lock | None = None,
-) -> None:
-    """Reach one of several goals of a verb that nobody attends to: its steps are shown as they run.
-
-    It waits for another run to end. `lock` is another one than that of this host.
-    """
-    from kvmkeep.planning.unit_files import PATIENCE  # noqa: PLC0415
-
-    ui = make_ui(ctx.streams)
-    try:
-        ctx.run_goal(
-            ui, verb, planner, lambda _: True,
-            repositories=repositories, lock=lock, patience=PATIENCE,
-        )  # fmt: skip
-    finally:
-        ui.close()
-
-
-def _confirm(
-    ctx: Context, *, yes: bool, asks: Callable[[Plan, Streams], bool], told: bool = True
-) -> Confirm:
-    def confirm(plan: Plan) -> bool:
-        if told and not ctx.json:
-            show_plan(plan, ctx)
-        return yes or asks(plan, ctx.streams)
-
-    return confirm
 
 
 def demand_own_libvirt(verb: str, ctx: Context) -> None:
@@ -189,6 +131,33 @@ def tell_notes(notes: Iterable[Note], ctx: Context) -> None:
 
     for note in notes:
         ctx.streams.talk(f"{one_line(note.subject)}: {one_line(note.text)}")
+
+
+def _show(plan: Plan, ctx: Context) -> int:
+    show_plan(plan, ctx)
+    if plan.refusals:
+        raise refusal(plan)
+    return 0
+
+
+def _reach(goal: Goal, ctx: Context, confirm: Confirm) -> Report:
+    demand_own_libvirt(goal.verb, ctx)
+    demand_guests(ctx.spec(), goal.guests)
+    with closing(make_ui(ctx.streams)) as ui:
+        return ctx.run_goal(goal, ui, confirm)
+
+
+def _agree(_plan: Plan) -> bool:
+    return True
+
+
+def _confirm(ctx: Context, *, yes: bool, asks: Callable[[Plan, Streams], bool]) -> Confirm:
+    def confirm(plan: Plan) -> bool:
+        if not ctx.json:
+            show_plan(plan, ctx)
+        return yes or asks(plan, ctx.streams)
+
+    return confirm
 
 
 def _tell(report: Report, ctx: Context) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.cli.goal import dry_run, reach_quietly
+from kvmkeep.cli.goal import Goal, reach_quietly, show
 from kvmkeep.cli.guests import checked
 from kvmkeep.cli.moment import utc_now
 from kvmkeep.errors import Unready, UsageError
@@ -15,10 +15,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.facts import Facts
     from kvmkeep.model.inside import Inside, User
-    from kvmkeep.model.plan import Plan
-    from kvmkeep.model.spec import Spec
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -48,13 +45,13 @@ def run(args: Args, ctx: Context) -> int:
             f"the spec has no guest or image {name}", hint="`kvmkeep list` shows the guests"
         )
     question = Question(name=name, asked=second_stamp(utc_now().isoformat()))
-
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        return plan_inspect(spec, facts, question, answer(question.path, ctx))
-
+    goal = Goal(
+        verb="inspect",
+        planner=lambda spec, facts: plan_inspect(spec, facts, question, answer(question.path, ctx)),
+    )
     if args.dry_run:
-        return dry_run(planner, (), ctx)
-    reach_quietly("inspect", planner, (), ctx)
+        return show(goal, ctx)
+    reach_quietly(goal, ctx)
     found = answer(question.path, ctx)
     if found is None:
         raise Unready(f"the answer in {question.path} can't be read", hint="run it again")

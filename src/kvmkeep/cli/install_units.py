@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_consent
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.parser import SPEC_DIR
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
-    from kvmkeep.model.spec import Spec
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -33,16 +30,13 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Show the plan, ask, and install them."""
+    from kvmkeep.planning.units import plan_install  # noqa: PLC0415
+
     options = options_of(ctx.spec_dir)
-
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        from kvmkeep.planning.units import plan_install  # noqa: PLC0415
-
-        return plan_install(spec, facts, options)
-
-    if args.dry_run:
-        return dry_run(planner, (), ctx)
-    return reach("install-units", planner, (), ctx, yes=args.yes)
+    goal = Goal(
+        verb="install-units", planner=lambda spec, facts: plan_install(spec, facts, options)
+    )
+    return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run)
 
 
 def options_of(spec_dir: str) -> tuple[str, ...]:

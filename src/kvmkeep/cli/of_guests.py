@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_dry_run
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.guests import add_choice, chosen
 
 if TYPE_CHECKING:
@@ -46,10 +46,7 @@ class OfGuests(Struct, frozen=True, kw_only=True):
     def run(self, args: Args, ctx: Context) -> int:
         """Do it to the chosen guests."""
         names = chosen(args.guests, args.label, ctx)
-
-        def planner(spec: Spec, facts: Facts) -> Plan:
-            return self.plan(spec, facts, names)
-
-        if args.dry_run:
-            return dry_run(planner, names, ctx)
-        return reach(self.verb, planner, names, ctx, yes=True)
+        goal = Goal(
+            verb=self.verb, planner=lambda spec, facts: self.plan(spec, facts, names), guests=names
+        )
+        return reach(goal, ctx, yes=True, dry_run=args.dry_run)

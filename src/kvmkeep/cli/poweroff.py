@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_consent, ask_names
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.guests import add_choice, chosen
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
-    from kvmkeep.model.spec import Spec
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -40,13 +37,12 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Cut their power; the guests' names must be typed, unless `--yes`."""
+    from kvmkeep.planning.poweroff import plan_poweroff  # noqa: PLC0415
+
     names = chosen(args.guests, args.label, ctx)
-
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        from kvmkeep.planning.poweroff import plan_poweroff  # noqa: PLC0415
-
-        return plan_poweroff(spec, facts, names, kill=args.kill)
-
-    if args.dry_run:
-        return dry_run(planner, names, ctx)
-    return reach("poweroff", planner, names, ctx, yes=args.yes, asks=ask_names)
+    goal = Goal(
+        verb="poweroff",
+        planner=lambda spec, facts: plan_poweroff(spec, facts, names, kill=args.kill),
+        guests=names,
+    )
+    return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run, asks=ask_names)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_dry_run
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.guests import add_choice, chosen
 from kvmkeep.cli.shutdown import add_limit, checked_limit
 
@@ -54,6 +54,5 @@ def run(args: Args, ctx: Context) -> int:
         plan = plan_cold_reboot if args.cold else plan_reboot
         return plan(spec, facts, looks[0], names, limit)
 
-    if args.dry_run:
-        return dry_run(planner, names, ctx)
-    return reach("reboot", planner, names, ctx, yes=True)
+    goal = Goal(verb="reboot", planner=planner, guests=names)
+    return reach(goal, ctx, yes=True, dry_run=args.dry_run)

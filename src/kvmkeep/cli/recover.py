@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from kvmkeep.apply.ui import SteadyUi
 from kvmkeep.cli.consent import add_dry_run
-from kvmkeep.cli.goal import demand_own_libvirt, dry_run, tell_notes
+from kvmkeep.cli.goal import Goal, demand_own_libvirt, show, tell_notes
 from kvmkeep.errors import DIFFERENCES_FOUND
 
 if TYPE_CHECKING:
@@ -80,13 +80,14 @@ def run(args: Args, ctx: Context) -> int:
         looks.append(recovery(spec, facts))
         return looks[-1].plan
 
+    goal = Goal(verb=VERB, planner=planner)
     if args.dry_run:
-        return dry_run(planner, (), ctx)
+        return show(goal, ctx)
     demand_own_libvirt(VERB, ctx)
     ui = make_ui(ctx.streams)
     watching = Watching(ui, utc_now)
     try:
-        ctx.run_goal(watching, VERB, planner, lambda _: True, patience=PATIENCE, last_good=True)
+        ctx.run_goal(goal, watching, lambda _: True, patience=PATIENCE, last_good=True)
     finally:
         ui.close()
         if looks and not looks[-1].plan.refusals:

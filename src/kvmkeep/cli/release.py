@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_consent
-from kvmkeep.cli.goal import dry_look, reach_by, readable
+from kvmkeep.cli.goal import reach_by, readable
 from kvmkeep.cli.guests import add_guests, checked
 from kvmkeep.errors import UsageError
 
@@ -66,6 +66,4 @@ def run(args: Args, ctx: Context) -> int:
         plan = plan_release(spec, facts, letting)
         return Look(spec=encoded(spec), facts=encoded(facts), plan=plan)
 
-    if args.dry_run:
-        return dry_look(readable(look), ctx)
-    return reach_by("release", readable(look), ctx, yes=args.yes)
+    return reach_by("release", readable(look), ctx, yes=args.yes, dry_run=args.dry_run)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_consent
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.moment import utc_now
 from kvmkeep.cli.shutdown import LIMIT
 from kvmkeep.errors import UsageError
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
     from kvmkeep.cli.context import Context
     from kvmkeep.flow import Planner
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
-    from kvmkeep.model.spec import Spec
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -69,9 +66,8 @@ def run(args: Args, ctx: Context) -> int:
     if plan.empty:
         what = f"guest {name} has no disk {disk}" if disk else f"there is no guest {name}"
         raise UsageError(f"{what} to remove", hint="it may have gone before: kvmkeep trash list")
-    if args.dry_run:
-        return dry_run(planner, (), ctx)
-    return reach("remove", planner, (), ctx, yes=args.yes)
+    goal = Goal(verb="remove", planner=planner)
+    return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run)
 
 
 def _guest_planner(name: str, args: Args, ctx: Context) -> Planner:
@@ -86,19 +82,11 @@ def _guest_planner(name: str, args: Args, ctx: Context) -> Planner:
         file=posixpath.abspath(file) if file else "",
         limit=args.limit if args.shutdown else 0,
     )
-
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        return plan_remove(spec, facts, removing)
-
-    return planner
+    return lambda spec, facts: plan_remove(spec, facts, removing)
 
 
 def _disk_planner(name: str, disk: str) -> Planner:
     from kvmkeep.planning.remove_disk import RemovingDisk, plan_remove_disk  # noqa: PLC0415
 
     removing = RemovingDisk(guest=name, disk=disk, moment=utc_now().isoformat())
-
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        return plan_remove_disk(spec, facts, removing)
-
-    return planner
+    return lambda spec, facts: plan_remove_disk(spec, facts, removing)

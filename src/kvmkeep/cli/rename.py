@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.guests import checked
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
-    from kvmkeep.model.spec import Spec
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -60,10 +57,5 @@ def run(args: Args, ctx: Context) -> int:
         file=posixpath.abspath(file),
         takes_identity=takes_identity(content),
     )
-
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        return plan_rename(spec, facts, renaming)
-
-    if args.dry_run:
-        return dry_run(planner, (), ctx)
-    return reach("rename", planner, (), ctx, yes=args.yes)
+    goal = Goal(verb="rename", planner=lambda spec, facts: plan_rename(spec, facts, renaming))
+    return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run)

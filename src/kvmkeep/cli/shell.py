@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.console import at_terminal
-from kvmkeep.cli.goal import reach_quietly
+from kvmkeep.cli.goal import Goal, reach_quietly
 from kvmkeep.cli.guests import checked
 from kvmkeep.cli.moment import utc_now
 from kvmkeep.cli.plan import demand_guests
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
-    from kvmkeep.model.spec import Spec
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -56,23 +53,22 @@ def run(args: Args, ctx: Context) -> int:
     spec = ctx.spec()
     demand_guests(spec, (guest,))
     named = f"{second_stamp(utc_now().isoformat())}-{secrets.token_hex(2)}"
-
-    def opening(spec: Spec, facts: Facts) -> Plan:
-        return plan_open(spec, facts, guest, named, read_only=args.read_only)
-
-    def closing(spec: Spec, facts: Facts) -> Plan:
-        return plan_close(spec, facts, guest, named)
-
+    read_only = args.read_only
+    opened = Goal(
+        verb="shell",
+        planner=lambda spec, facts: plan_open(spec, facts, guest, named, read_only=read_only),
+    )
+    closed = Goal(verb="shell", planner=lambda spec, facts: plan_close(spec, facts, guest, named))
     try:
-        reach_quietly("shell", opening, (), ctx)
+        reach_quietly(opened, ctx)
         path = open_disk(spec, ctx.observe(spec), guest, named)
         ctx.streams.talk(
             f"A small virtual machine starts, without a network. The tree of {guest} is in "
             "/sysroot; type `exit` to leave."
         )
-        code = attend(shell_argv(path, read_only=args.read_only))
+        code = attend(shell_argv(path, read_only=read_only))
         if code:
             raise StepFailed(f"virt-rescue ended with {code}")
     finally:
-        reach_quietly("shell", closing, (), ctx)
+        reach_quietly(closed, ctx)
     return 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_dry_run
-from kvmkeep.cli.goal import demand_own_libvirt, dry_run, reach, tell_notes
+from kvmkeep.cli.goal import Goal, demand_own_libvirt, reach, show, tell_notes
 from kvmkeep.cli.guests import add_choice, chosen
 from kvmkeep.errors import DIFFERENCES_FOUND, UsageError
 
@@ -64,19 +64,18 @@ def checked_limit(seconds: int | None) -> int:
 
 def run(args: Args, ctx: Context) -> int:
     """Shut them down, as typed; a guest that goes on running after the limit is a failed step."""
+    from kvmkeep.planning.shutdown import plan_shutdown  # noqa: PLC0415
+
     limit = checked_limit(args.limit)
     if args.host:
         return _with_host(args, ctx)
     names = chosen(args.guests, args.label, ctx)
-
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        from kvmkeep.planning.shutdown import plan_shutdown  # noqa: PLC0415
-
-        return plan_shutdown(spec, facts, names, limit)
-
-    if args.dry_run:
-        return dry_run(planner, names, ctx)
-    return reach("shutdown", planner, names, ctx, yes=True)
+    goal = Goal(
+        verb="shutdown",
+        planner=lambda spec, facts: plan_shutdown(spec, facts, names, limit),
+        guests=names,
+    )
+    return reach(goal, ctx, yes=True, dry_run=args.dry_run)
 
 
 def _with_host(args: Args, ctx: Context) -> int:
@@ -87,7 +86,6 @@ def _with_host(args: Args, ctx: Context) -> int:
 
     if args.guests or args.label or args.limit is not None:
         raise UsageError("--host is about all guests, each with its own stop_timeout")
-    verb = "shutdown --host"
     notes: list[Note] = []
 
     def planner(spec: Spec, facts: Facts) -> Plan:
@@ -95,14 +93,13 @@ def _with_host(args: Args, ctx: Context) -> int:
         notes[:] = plan.notes
         return plan
 
+    goal = Goal(verb="shutdown --host", planner=planner)
     if args.dry_run:
-        return dry_run(planner, (), ctx)
-    demand_own_libvirt(verb, ctx)
+        return show(goal, ctx)
+    demand_own_libvirt(goal.verb, ctx)
     ui = make_ui(ctx.streams)
     try:
-        ctx.run_goal(
-            ui, verb, planner, lambda _: True, patience=PATIENCE, last_good=True, spare=NO_SPEC
-        )
+        ctx.run_goal(goal, ui, lambda _: True, patience=PATIENCE, last_good=True, spare=NO_SPEC)
     finally:
         ui.close()
         tell_notes(notes, ctx)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.guests import add_guests
 from kvmkeep.cli.level import add_consistency, at_level, chosen_level, chosen_size
 from kvmkeep.cli.moment import span, utc_now
@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 
     from kvmkeep.cli.context import Context
     from kvmkeep.flow import Planner
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
     from kvmkeep.model.snapshot import Level
-    from kvmkeep.model.spec import Spec
 
 VERB = "snapshot create"
 
@@ -54,6 +51,8 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Take the sets; where an agent does not freeze, say so and take them without."""
+    from kvmkeep.planning.snapshot_create import Wish, plan_create  # noqa: PLC0415
+
     now = utc_now()
     moment = now.isoformat()
     expires = (now + span(args.expires, "--expires")).isoformat() if args.expires else ""
@@ -61,14 +60,11 @@ def run(args: Args, ctx: Context) -> int:
     level = chosen_level(args.consistency)
 
     def planner(level: Level | None) -> Planner:
-        def plan(spec: Spec, facts: Facts) -> Plan:
-            from kvmkeep.planning.snapshot_create import Wish, plan_create  # noqa: PLC0415
+        wish = Wish(guests=args.guests, moment=moment, level=level, size=size, expires=expires)
+        return lambda spec, facts: plan_create(spec, facts, wish)
 
-            wish = Wish(guests=args.guests, moment=moment, level=level, size=size, expires=expires)
-            return plan_create(spec, facts, wish)
+    def run_at(planner: Planner) -> int:
+        goal = Goal(verb=VERB, planner=planner, guests=args.guests)
+        return reach(goal, ctx, yes=True, dry_run=args.dry_run)
 
-        return plan
-
-    if args.dry_run:
-        return dry_run(planner(level), args.guests, ctx)
-    return at_level(planner, level, lambda one: reach(VERB, one, args.guests, ctx, yes=True), ctx)
+    return at_level(planner, level, run_at, ctx)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_consent
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.guests import checked
 from kvmkeep.cli.moment import utc_now
 from kvmkeep.errors import UsageError
@@ -45,6 +45,8 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Delete them, one snapshot after the other."""
+    from kvmkeep.planning.snapshot_delete import plan_delete, plan_delete_expired  # noqa: PLC0415
+
     if bool(args.sets) == args.expired:
         raise UsageError("name sets of a guest, or use --expired", hint="kvmkeep snapshot list")
     guest = checked(args.guest) if args.guest else ""
@@ -53,18 +55,12 @@ def run(args: Args, ctx: Context) -> int:
     now = utc_now()
 
     def planner(spec: Spec, facts: Facts) -> Plan:
-        from kvmkeep.planning.snapshot_delete import (  # noqa: PLC0415
-            plan_delete,
-            plan_delete_expired,
-        )
-
         if args.expired:
             return plan_delete_expired(spec, facts, now, guest)
         return plan_delete(spec, facts, args.guest, args.sets)
 
-    if args.dry_run:
-        return dry_run(planner, (), ctx)
-    return reach("snapshot delete", planner, (), ctx, yes=args.yes)
+    goal = Goal(verb="snapshot delete", planner=planner)
+    return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run)
 
 
 def demand_sets(ctx: Context, guest: str, names: tuple[str, ...]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_consent
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.guests import checked
 from kvmkeep.cli.moment import utc_now
 from kvmkeep.cli.shutdown import LIMIT
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
-    from kvmkeep.model.spec import Spec
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -57,6 +54,7 @@ def add(parser: ArgumentParser) -> None:
 def run(args: Args, ctx: Context) -> int:
     """Take it back; a revert that was stopped in the middle is finished."""
     from kvmkeep.model.names import TAG_GUEST, TAG_REVERT, TAG_START  # noqa: PLC0415
+    from kvmkeep.planning.snapshot_revert import plan_revert  # noqa: PLC0415
 
     if args.limit < 1:
         raise UsageError("--limit takes a number of seconds, at least 1")
@@ -69,13 +67,10 @@ def run(args: Args, ctx: Context) -> int:
     if not under_way:
         demand_sets(ctx, guest, (args.set,))
     keep = utc_now().isoformat() if args.keep else ""
-
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        from kvmkeep.planning.snapshot_revert import plan_revert  # noqa: PLC0415
-
-        limit = args.limit if args.shutdown else 0
-        return plan_revert(spec, facts, guest, args.set, limit, keep=keep)
-
-    if args.dry_run:
-        return dry_run(planner, (guest,), ctx)
-    return reach("snapshot revert", planner, (guest,), ctx, yes=args.yes)
+    limit = args.limit if args.shutdown else 0
+    goal = Goal(
+        verb="snapshot revert",
+        planner=lambda spec, facts: plan_revert(spec, facts, guest, args.set, limit, keep=keep),
+        guests=(guest,),
+    )
+    return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach, show
 from kvmkeep.cli.guests import add_guests, checked
 from kvmkeep.errors import (
     DIFFERENCES_FOUND,
@@ -73,15 +73,16 @@ def run(args: Args, ctx: Context) -> int:
         notes[:] = plan.notes
         return plan
 
+    goal = Goal(verb=VERB, planner=planner)
     if args.dry_run:
-        return dry_run(planner, (), ctx)
+        return show(goal, ctx)
     if not args.every:
-        reach(VERB, planner, (), ctx, yes=True)
+        reach(goal, ctx, yes=True)
         return _tell(notes, ctx)
     told: list[Note] = []
     while True:
         try:
-            reach(VERB, planner, (), ctx, yes=True, idle=False)
+            reach(goal, ctx, yes=True, idle=False)
         except (Declined, Interrupted, SpecError, UsageError):
             raise
         except KvmkeepError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_dry_run, answers, ask_names
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach, show
 from kvmkeep.cli.moment import span, utc_now
 from kvmkeep.cli.trash_restore import demand_entries
 from kvmkeep.errors import UsageError
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
-    from kvmkeep.model.spec import Spec
     from kvmkeep.model.trash import TrashEntry
 
 
@@ -62,12 +59,9 @@ def run(args: Args, ctx: Context) -> int:
         ctx.streams.talk("Nothing in the trash is that old.")
         return 0
     names = tuple(one.name for one in chosen)
-
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        return plan_empty(spec, facts, names)
-
+    goal = Goal(verb="trash empty", planner=lambda spec, facts: plan_empty(spec, facts, names))
     if args.dry_run:
-        return dry_run(planner, (), ctx)
+        return show(goal, ctx)
     guests = {one.guest for one in chosen}
     if args.really and {*args.really} != guests:
         raise UsageError(
@@ -78,7 +72,7 @@ def run(args: Args, ctx: Context) -> int:
             "the guests' names must be typed, and there is no terminal to type them at",
             hint="name them with --really",
         )
-    return reach("trash empty", planner, (), ctx, yes=bool(args.really), asks=ask_names)
+    return reach(goal, ctx, yes=bool(args.really), asks=ask_names)
 
 
 def _older(entry: TrashEntry, wanted: timedelta) -> bool:

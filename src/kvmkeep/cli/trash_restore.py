@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_consent
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.errors import SpecError, UsageError
 from kvmkeep.model.units import printable
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
     from kvmkeep.model.spec import Guest, Spec
     from kvmkeep.model.trash import TrashEntry
 
@@ -48,13 +46,10 @@ def run(args: Args, ctx: Context) -> int:
         folder=posixpath.abspath(f"{ctx.spec_dir}/guests"),
         guest=_guest(entry, spec, ctx),
     )
-
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        return plan_restore(spec, facts, restoring)
-
-    if args.dry_run:
-        return dry_run(planner, (), ctx)
-    return reach("trash restore", planner, (), ctx, yes=args.yes)
+    goal = Goal(
+        verb="trash restore", planner=lambda spec, facts: plan_restore(spec, facts, restoring)
+    )
+    return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run)
 
 
 def demand_entries(

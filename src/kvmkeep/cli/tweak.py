@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from kvmkeep.cli.consent import add_consent, answers
 from kvmkeep.cli.disks import add_disk, add_output, change_of, fittings, guest_of, now
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.errors import SpecError, Unready, UsageError
 from kvmkeep.model.units import printable
 
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
-    from kvmkeep.model.spec import Guest, Spec
+    from kvmkeep.model.spec import Guest
     from kvmkeep.model.tweak import Tweak
     from kvmkeep.spec.tweak import Given
     from kvmkeep.spec.tweak_document import TweakFile
@@ -93,12 +91,13 @@ def run(args: Args, ctx: Context) -> int:
     if tweak in {Tweak(), Tweak(replace=True)}:
         raise UsageError("nothing is to be changed", hint="type: kvmkeep tweak --help")
 
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        return plan_tweak(spec, facts, now(change, ctx), tweak, fittings(change, ctx))
-
-    if args.dry_run:
-        return dry_run(planner, (), ctx)
-    return reach("tweak", planner, (), ctx, yes=args.yes)
+    goal = Goal(
+        verb="tweak",
+        planner=lambda spec, facts: plan_tweak(
+            spec, facts, now(change, ctx), tweak, fittings(change, ctx)
+        ),
+    )
+    return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run)
 
 
 def _wanted(args: Args, guest: Guest | None, ctx: Context) -> Tweak:

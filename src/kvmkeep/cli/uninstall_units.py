@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_consent
-from kvmkeep.cli.goal import dry_run, reach
+from kvmkeep.cli.goal import Goal, reach
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
-    from kvmkeep.model.spec import Spec
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -32,12 +29,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Show the plan, ask, and take them away."""
+    from kvmkeep.planning.units import plan_uninstall  # noqa: PLC0415
 
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        from kvmkeep.planning.units import plan_uninstall  # noqa: PLC0415
-
-        return plan_uninstall(spec, facts)
-
-    if args.dry_run:
-        return dry_run(planner, (), ctx)
-    return reach("uninstall-units", planner, (), ctx, yes=args.yes)
+    goal = Goal(verb="uninstall-units", planner=plan_uninstall)
+    return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_dry_run
-from kvmkeep.cli.goal import demand_own_libvirt, dry_run, tell_notes
+from kvmkeep.cli.goal import Goal, demand_own_libvirt, show, tell_notes
 from kvmkeep.cli.remember import remember
 from kvmkeep.errors import DIFFERENCES_FOUND
 
@@ -46,14 +46,14 @@ def run(args: Args, ctx: Context) -> int:
         notes.extend(note for note in plan.notes if note not in notes)
         return plan
 
-    agents = ctx.guest_names()
+    goal = Goal(verb=VERB, planner=planner, agents=ctx.guest_names())
     if args.dry_run:
-        return dry_run(planner, (), ctx, agents=agents)
+        return show(goal, ctx)
     demand_own_libvirt(VERB, ctx)
     remember(ctx)
     ui = make_ui(ctx.streams)
     try:
-        ctx.run_goal(ui, VERB, planner, lambda _: True, agents, last_good=True)
+        ctx.run_goal(goal, ui, lambda _: True, last_good=True)
     finally:
         ui.close()
         tell_notes(notes, ctx)

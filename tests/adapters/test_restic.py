@@ -177,7 +177,7 @@ def test_a_file_of_an_object() -> None:
     door = says(ended(stdout=b"{}"))
     read = repositories.read(door, VAULT, "/usr/bin/kvmkeep", one="a1", path="/m.json")  # type: ignore[arg-type]
     assert read == b"{}"
-    assert door.asked[0][-4:] == ("dump", "--", "a1", "/m.json")
+    assert door.asked[0][-5:] == ("dump", "--no-lock", "--", "a1", "/m.json")
     gone = says(ended(1, stderr=b"not found in snapshot"))
     with pytest.raises(Unanswered, match="not found in snapshot"):
         repositories.read(gone, VAULT, "/usr/bin/kvmkeep", one="a1", path="/m.json")  # type: ignore[arg-type]

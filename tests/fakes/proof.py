@@ -186,8 +186,8 @@ class FakeProof:
             data = text.encode() if code == 0 else None
         else:
             assert program == "restic"
-            assert engine[3:5] == ["dump", "--"], engine
-            data = self.repository.objects.get(engine[5], {}).get(engine[6])
+            assert engine[3:6] == ["dump", "--no-lock", "--"], engine
+            data = self.repository.objects.get(engine[6], {}).get(engine[7])
         if data is None or self.host.read(words.one("--blocks")) is None:
             return 7, "it gave nothing of block 0"
         if self._is_broken(engine[-1]):
@@ -207,7 +207,7 @@ class FakeProof:
 
     def _restic(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         if argv[3] == "dump":
-            data = self.repository.objects.get(argv[5], {}).get(argv[6])
+            data = self.repository.objects.get(argv[6], {}).get(argv[7])
             return (1, "cannot dump file") if data is None else (0, data.decode())
         assert argv[3:] == ("check", "--no-lock"), argv
         return (1, "Fatal: repository contains errors") if self.repository.damaged else (0, "")

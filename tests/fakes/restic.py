@@ -108,8 +108,8 @@ class FakeRestic:
         return 0, "no errors were found"
 
     def _dump(self, repository: FakeRepository, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
-        dashes, name, path = argv
-        assert dashes == "--"
+        *words, name, path = argv
+        assert words == ["--no-lock", "--"]
         found = [one for one in repository.objects if one.id == name and path in one.files]
         if not found:
             return 1, "cannot dump file: not found in snapshot"

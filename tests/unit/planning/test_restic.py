@@ -35,10 +35,21 @@ def test_what_can_be_done_with_a_repository() -> None:
     assert words.check().argv == (*BEGIN, "check", "--no-lock")
     assert words.check(10).argv == (*BEGIN, "check", "--no-lock", "--read-data-subset=10%")
     assert words.forget(("a1", "b2"), "old").argv == (*BEGIN, "forget", "--", "a1", "b2")
-    assert words.get("a1", "/web/root.raw") == (*BEGIN, "dump", "--", "a1", "/web/root.raw")
+    assert words.get("a1", "/web/root.raw") == (
+        *BEGIN, "dump", "--no-lock", "--", "a1", "/web/root.raw"
+    )  # fmt: skip
     fetch = words.fetch("a1", "/m.json", "/run/m.json", "read it")
-    assert fetch.argv == (*BEGIN, "dump", "--", "a1", "/m.json")
+    assert fetch.argv == (*BEGIN, "dump", "--no-lock", "--", "a1", "/m.json")
     assert (fetch.stdout_to, fetch.why) == ("/run/m.json", "read it")
+
+
+def test_what_only_reads_takes_no_lock() -> None:
+    words = driver(VAULT, "/usr/bin/kvmkeep")
+    reading = (words.get("a1", "/r"), words.mount("/run/x"), words.check().argv)
+    assert all("--no-lock" in argv for argv in reading)
+    changing = (words.init(), words.prune(), words.forget(("a1",), "old"), *words.unlock())
+    storing = (words.put("/r", "host", ()), words.put_files("/x", "host", (), "").argv)
+    assert not any("--no-lock" in argv for argv in (*(one.argv for one in changing), *storing))
 
 
 def test_what_is_stored() -> None:

@@ -9,6 +9,7 @@ from kvmkeep.errors import Unready, UsageError
 from kvmkeep.model.units import printable
 
 if TYPE_CHECKING:
+    from argparse import ArgumentParser
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
     from kvmkeep.model.backup import BackupEntry, BackupFacts, RepositoryFacts
     from kvmkeep.model.spec import Spec
     from kvmkeep.model.units import GuestName
+
+
+def add_repositories(parser: ArgumentParser) -> None:
+    """Add `--repository`."""
+    parser.add_argument(
+        "--repository", metavar="NAME", action="append", default=[],
+        help="only in this repository; may be given several times",
+    )  # fmt: skip
 
 
 def parse_choice(text: str) -> tuple[str, str]:

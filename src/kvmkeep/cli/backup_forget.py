@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.cli.backup_choice import backup_lock, chosen_repositories, look_into, parse_choice
+from kvmkeep.cli.backup_choice import (
+    add_repositories,
+    backup_lock,
+    chosen_repositories,
+    look_into,
+    parse_choice,
+)
 from kvmkeep.cli.consent import add_consent
 from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.moment import utc_now
@@ -39,10 +45,7 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--all", action="store_true", help="instead of names: all guests that the spec backs up"
     )
-    parser.add_argument(
-        "--repository", metavar="NAME", action="append", default=[],
-        help="only in this repository; may be given several times",
-    )  # fmt: skip
+    add_repositories(parser)
     add_consent(parser)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.cli.backup_choice import look_into
+from kvmkeep.cli.backup_choice import add_repositories, look_into
 from kvmkeep.cli.guests import add_guests, checked
 from kvmkeep.cli.table import table
 from kvmkeep.errors import DIFFERENCES_FOUND
@@ -29,10 +29,7 @@ class Args(Struct, frozen=True, kw_only=True):
 def add(parser: ArgumentParser) -> None:
     """Add the arguments."""
     add_guests(parser, some=False, help_text="only of these guests")
-    parser.add_argument(
-        "--repository", metavar="NAME", action="append", default=[],
-        help="only in this repository; may be given several times",
-    )  # fmt: skip
+    add_repositories(parser)
 
 
 def run(args: Args, ctx: Context) -> int:
@@ -82,11 +79,13 @@ def value(one: BackupEntry) -> dict[str, object]:
 
 def text(entries: list[BackupEntry], now: datetime, width: int) -> str:
     """Return the table for a terminal."""
+    from kvmkeep.cli.age import stamp_age  # noqa: PLC0415
+
     head = ("BACKUP", "AGE", "CONSISTENCY", "DISKS", "SIZE", "ADDED", "REPOSITORY")
     rows = [
         (
             f"{one.guest}@{one.moment}",
-            age(one, now),
+            stamp_age(one.moment, now),
             one.level,
             str(len(one.disks)),
             str(one.size),
@@ -96,14 +95,3 @@ def text(entries: list[BackupEntry], now: datetime, width: int) -> str:
         for one in entries
     ]
     return table(head, rows, width)
-
-
-def age(one: BackupEntry, now: datetime) -> str:
-    """Return how old a backup is: days, or hours on the first."""
-    from kvmkeep.model.names import stamped_time  # noqa: PLC0415
-
-    time = stamped_time(one.moment)
-    if time is None:
-        return "-"
-    past = now - time
-    return f"{past.days} d" if past.days > 0 else f"{max(0, past.seconds // 3600)} h"

@@ -127,7 +127,7 @@ def restoring_of(
     from kvmkeep.planning.backup_restore import Restoring  # noqa: PLC0415
 
     name = subject.entry.guest
-    guest = next((one for one in spec.guests if one.name == name), None)
+    guest = spec.guest(name)
     if guest is not None:
         return Restoring(subject=subject, guest=guest, asked=asked, only=only)
     if only:
@@ -153,7 +153,7 @@ def _as_it_will_be(ctx: Context, file: str, content: bytes, name: str) -> Guest:
         hint = f"write {ctx.spec_dir}/{file} by hand, then restore it again"
         text = f"with the guest's file back, the spec would have mistakes:\n{error.message}"
         raise SpecError(text, hint=hint) from error
-    found = next((one for one in after.guests if one.name == name), None)
+    found = after.guest(name)
     if found is None:
         raise Unready(f"the guest's file in the backup is not that of {name}")
     return found

@@ -191,7 +191,7 @@ def storing(name: str, moment: str, ctx: Context) -> Planner:
 
 def _goal(name: str, planner: Planner, ctx: Context, lock: Lock | None = None) -> Goal:
     """Return a goal for one guest, which looks into the repository of its backups."""
-    guest = next((one for one in ctx.spec().guests if one.name == name), None)
+    guest = ctx.spec().guest(name)
     known = () if guest is None or guest.backup is None else (guest.backup.repository,)
     verb = f"{VERB} {name}"
     return Goal(verb=verb, planner=planner, guests=(name,), repositories=known, lock=lock)

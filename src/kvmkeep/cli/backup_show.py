@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.cli.backup_choice import choose
+from kvmkeep.cli.backup_choice import add_repositories, choose
 from kvmkeep.cli.backup_list import value
-from kvmkeep.errors import Unready
+from kvmkeep.cli.context import unready
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -29,10 +29,7 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument(
         "backup", metavar="GUEST[@TIME]", help="the backup, as `list` names it; default: the last"
     )
-    parser.add_argument(
-        "--repository", metavar="NAME", action="append", default=[],
-        help="only in this repository; may be given several times",
-    )  # fmt: skip
+    add_repositories(parser)
 
 
 def run(args: Args, ctx: Context) -> int:
@@ -60,8 +57,7 @@ def read_manifest(ctx: Context, repository: Repository, entry: BackupEntry) -> M
     try:
         return manifest(door, repository, door.which("kvmkeep"), entry)
     except Unanswered as error:
-        problem = error.problem
-        raise Unready(f"{problem.what}: {problem.reason}", hint=problem.hint) from error
+        raise unready(error.problem) from error
 
 
 def text(entry: BackupEntry, manifest: Manifest) -> str:

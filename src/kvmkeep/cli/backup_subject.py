@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kvmkeep.cli.backup_choice import choose
+from kvmkeep.cli.backup_choice import add_repositories, choose
 from kvmkeep.cli.backup_show import read_manifest
-from kvmkeep.errors import Unready
+from kvmkeep.cli.context import unready
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -23,10 +23,7 @@ def add_backup(parser: ArgumentParser, *, some: bool = True) -> None:
         "backup", metavar="GUEST[@TIME]", nargs=None if some else "?", default="",
         help="the backup, as `list` names it; default: the last",
     )  # fmt: skip
-    parser.add_argument(
-        "--repository", metavar="NAME", action="append", default=[],
-        help="only in this repository; may be given several times",
-    )  # fmt: skip
+    add_repositories(parser)
 
 
 def subject_of(backup: str, repositories: tuple[str, ...], ctx: Context, spec: Spec) -> Subject:
@@ -51,5 +48,4 @@ def stored_file(repository: Repository, entry: BackupEntry, name: str, ctx: Cont
     try:
         return read(door, repository, program, one=entry.manifest, path=f"{entry.path}/{name}")
     except Unanswered as error:
-        problem = error.problem
-        raise Unready(f"{problem.what}: {problem.reason}", hint=problem.hint) from error
+        raise unready(error.problem) from error

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from kvmkeep.cli.consent import add_consent
 from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.guests import checked
 from kvmkeep.cli.level import CHOICES, at_level, chosen_level, chosen_size
@@ -62,10 +63,7 @@ def add(parser: ArgumentParser) -> None:
         help="size of each snapshot that a guest is copied through while it runs (default: full); "
         "one that gets full makes the copying fail",
     )  # fmt: skip
-    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    parser.add_argument(
-        "-n", "--dry-run", action="store_true", help="show the steps, run none of them"
-    )
+    add_consent(parser)
 
 
 def run(args: Args, ctx: Context) -> int:
@@ -143,7 +141,7 @@ def _clone(
     from kvmkeep.spec.load import load  # noqa: PLC0415
 
     file = f"guests/{name}.yaml"
-    there = next((guest for guest in spec.guests if guest.name == name), None)
+    there = spec.guest(name)
     if there is not None and not (args.address or args.hostname):
         return there, b""
     if there is None and f"{name}.yaml" in ctx.door().names(f"{ctx.spec_dir}/guests"):

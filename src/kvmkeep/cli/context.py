@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kvmkeep.host.libvirt import Libvirt, State
     from kvmkeep.host.lock import Lock
     from kvmkeep.model.backup import RepositoryFacts
-    from kvmkeep.model.facts import Facts, Volume
+    from kvmkeep.model.facts import Facts, Problem, Volume
     from kvmkeep.model.plan import Report
     from kvmkeep.model.spec import Spec
     from kvmkeep.model.trash import TrashEntry
@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     RunGoal = Callable[[flow.Context, str, flow.Planner, flow.Confirm | None], Report]
 
 JSON_VERSION = 1
+
+
+def unready(problem: Problem) -> Unready:
+    """Return the error of a verb that can't do without what was not seen."""
+    return Unready(f"{problem.what}: {problem.reason}", hint=problem.hint)
 
 
 class Stages(Struct, frozen=True, kw_only=True):
@@ -241,8 +246,7 @@ class Context(Struct, frozen=True, kw_only=True):
         try:
             return volumes(self.door())
         except Unanswered as error:
-            problem = error.problem
-            raise Unready(f"{problem.what}: {problem.reason}", hint=problem.hint) from error
+            raise unready(error.problem) from error
 
     def repositories(self, spec: Spec, names: Iterable[str]) -> tuple[RepositoryFacts, ...]:
         """Return what those repositories hold, and look at nothing else."""
@@ -263,7 +267,7 @@ class Context(Struct, frozen=True, kw_only=True):
         notebook = Notebook(self.door())
         folders = observe_trash(notebook)
         for problem in notebook.problems:
-            raise Unready(f"{problem.what}: {problem.reason}", hint=problem.hint)
+            raise unready(problem)
         return trash_entries(self.volumes(), spec.storage.vg, folders)
 
     def journals(self) -> Journals:

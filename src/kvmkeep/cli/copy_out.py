@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.guests import checked
 from kvmkeep.errors import Refused, Unready, UsageError
@@ -39,9 +40,7 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument("paths", metavar="PATH", nargs="+", help="a file or directory inside it")
     parser.add_argument("directory", metavar="DIR", help="where to put them on this host")
     add_largest(parser)
-    parser.add_argument(
-        "-n", "--dry-run", action="store_true", help="show the steps, run none of them"
-    )
+    add_dry_run(parser)
 
 
 def add_largest(parser: ArgumentParser) -> None:

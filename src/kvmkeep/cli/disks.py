@@ -43,7 +43,7 @@ def add_output(parser: ArgumentParser) -> None:
 def guest_of(name: str, ctx: Context) -> Guest | None:
     """Return the guest of a name; None of an image. Refuse what is neither."""
     spec = ctx.spec()
-    guest = next((one for one in spec.guests if one.name == checked(name)), None)
+    guest = spec.guest(checked(name))
     if guest is None and name not in {image.name for image in spec.images}:
         raise UsageError(
             f"the spec has no guest or image {name}", hint="`kvmkeep list` shows the guests"

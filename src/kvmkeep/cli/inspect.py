@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.goal import Goal, reach_quietly, show
 from kvmkeep.cli.guests import checked
 from kvmkeep.cli.moment import utc_now
@@ -28,9 +29,7 @@ class Args(Struct, frozen=True, kw_only=True):
 def add(parser: ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("name", metavar="GUEST|IMAGE", help="a guest or an image of the spec")
-    parser.add_argument(
-        "-n", "--dry-run", action="store_true", help="show the steps, run none of them"
-    )
+    add_dry_run(parser)
 
 
 def run(args: Args, ctx: Context) -> int:

@@ -54,7 +54,7 @@ class Inside(Struct, frozen=True, kw_only=True):
 
     `ready` is empty where the guest does not run, `silent` why its agent gave no answer;
     `snapshots` counts the sets, -1 where LVM can't be asked. `backup` and `proof` tell how old the
-    last ones are, as this host remembers them; see `backup_age`.
+    last ones are, as this host remembers them; see `age`.
     """
 
     ready: str
@@ -164,7 +164,7 @@ def _addresses(guest: Guest | None) -> tuple[str, ...]:
 
 
 def _looked_into(rows: list[Row], spec: Spec, states: dict[str, State], ctx: Context) -> list[Row]:
-    from kvmkeep.cli.backup_age import backup_age, proof_age  # noqa: PLC0415
+    from kvmkeep.cli.age import backup_age, proof_age  # noqa: PLC0415
     from kvmkeep.cli.inside import addresses, fullest, look_inside, readiness  # noqa: PLC0415
     from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
     from kvmkeep.model.domain_facts import DomainState  # noqa: PLC0415

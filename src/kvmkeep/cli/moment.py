@@ -1,4 +1,4 @@
-"""Times on the command line: what is the time, and spans such as `7d`."""
+"""Times of the command line: now, stamps as ISO 8601, and spans such as `7d`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=
 def utc_now() -> datetime:
     """Return the wall clock's time."""
     return datetime.now(UTC)
+
+
+def iso(stamp: str) -> str:
+    """Return the time of a stamp in ISO 8601; empty where it can't be read."""
+    from kvmkeep.model.names import stamped_time  # noqa: PLC0415
+
+    time = stamped_time(stamp)
+    return "" if time is None else time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def span(text: str, option: str) -> timedelta:

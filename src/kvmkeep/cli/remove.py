@@ -75,11 +75,11 @@ def _guest_planner(name: str, args: Args, ctx: Context) -> Planner:
 
     from kvmkeep.planning.remove import Removing, plan_remove  # noqa: PLC0415
 
-    file = next((one.place.file for one in ctx.spec().guests if one.name == name), "")
+    guest = ctx.spec().guest(name)
     removing = Removing(
         guest=name,
         moment=utc_now().isoformat(),
-        file=posixpath.abspath(file) if file else "",
+        file=posixpath.abspath(guest.place.file) if guest is not None else "",
         limit=args.limit if args.shutdown else 0,
     )
     return lambda spec, facts: plan_remove(spec, facts, removing)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from kvmkeep.cli.consent import add_consent
 from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.guests import checked
 
@@ -28,10 +29,7 @@ def add(parser: ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("guest", metavar="GUEST", help="the guest; it must be off")
     parser.add_argument("name", metavar="NAME", help="its new name")
-    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    parser.add_argument(
-        "-n", "--dry-run", action="store_true", help="show the steps, run none of them"
-    )
+    add_consent(parser)
 
 
 def run(args: Args, ctx: Context) -> int:

@@ -22,7 +22,7 @@ def add(_parser: ArgumentParser) -> None:
 
 def run(_args: Args, ctx: Context) -> int:
     """Print one schema for both kinds of files."""
-    from kvmkeep.spec.schema import schema_text  # noqa: PLC0415 - msgspec is slow to import
+    from kvmkeep.spec.schema import schema_text  # noqa: PLC0415
 
     ctx.streams.json(schema_text())
     return 0

@@ -41,7 +41,7 @@ def run(args: Args, ctx: Context) -> int:
     name = checked(args.guest)
     spec = ctx.spec_or_none()
     facts = ctx.observe(spec)
-    guest = next((g for g in spec.guests if g.name == name), None) if spec else None
+    guest = spec.guest(name) if spec else None
     domain = facts.domain(name)
     if guest is None and domain is None:
         if facts.unseen(LIBVIRT):
@@ -72,7 +72,7 @@ def sections(
     name: str, spec: Spec | None, facts: Facts, signs: Signs | None, now: datetime
 ) -> dict[str, Pairs]:
     """Return titled lists of what is known of a guest; `signs` only where it runs."""
-    guest = next((g for g in spec.guests if g.name == name), None) if spec else None
+    guest = spec.guest(name) if spec else None
     domain = facts.domain(name)
     shown: dict[str, Pairs] = {}
     if guest is not None:
@@ -182,7 +182,7 @@ def _snapshots(name: str, spec: Spec, facts: Facts, now: datetime) -> Pairs:
 
 def _backup(guest: Guest, facts: Facts, now: datetime) -> Pairs:
     """Return what the spec wants, and what this host remembers of backup and proof."""
-    from kvmkeep.cli.backup_age import backup_age, proof_age  # noqa: PLC0415
+    from kvmkeep.cli.age import backup_age, proof_age  # noqa: PLC0415
 
     policy, known = guest.backup, facts.backups
     last, proof = known.last_of(guest.identity), known.proof_of(guest.name)

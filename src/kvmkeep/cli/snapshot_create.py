@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.guests import add_guests
 from kvmkeep.cli.level import add_consistency, at_level, chosen_level, chosen_size
@@ -44,9 +45,7 @@ def add(parser: ArgumentParser) -> None:
         "--expires", metavar="SPAN", default="",
         help="how long it is wanted, such as 12h, 7d or 4w; nothing is deleted by itself",
     )  # fmt: skip
-    parser.add_argument(
-        "-n", "--dry-run", action="store_true", help="show the steps, run none of them"
-    )
+    add_dry_run(parser)
 
 
 def run(args: Args, ctx: Context) -> int:

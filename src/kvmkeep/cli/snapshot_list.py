@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.guests import add_guests, checked
+from kvmkeep.cli.moment import iso, utc_now
 from kvmkeep.cli.table import table
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Print the sets, and the reverts that are under way."""
-    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
     from kvmkeep.model.snapshot import snapshot_sets  # noqa: PLC0415
 
     wanted = frozenset(checked(name) for name in args.guests)
@@ -73,9 +73,9 @@ def value(one: SnapshotSet, now: datetime) -> dict[str, object]:
     return {
         "guest": one.guest,
         "set": one.name,
-        "taken": _iso(one.taken),
+        "taken": iso(one.taken),
         "consistency": one.level,
-        "expires": _iso(one.expires),
+        "expires": iso(one.expires),
         "expired": expired(one, now),
         "trouble": one.trouble,
         "size": one.size.bytes,
@@ -106,7 +106,7 @@ def text(sets: list[SnapshotSet], now: datetime, width: int) -> str:
             str(len(one.members)),
             str(one.size),
             f"{one.filled_percent:.0f} %",
-            _iso(one.expires) or "-",
+            iso(one.expires) or "-",
         )
         for one in sets
     ]
@@ -132,10 +132,3 @@ def reverts(volumes: tuple[Volume, ...], vg: str, wanted: frozenset[str]) -> lis
             state = "the merge has not begun; it begins when nothing has the disk open"
         lines.append(f"guest {guest}: {one.name} is being reverted: {state}")
     return lines
-
-
-def _iso(stamp: str) -> str:
-    from kvmkeep.model.names import stamped_time  # noqa: PLC0415
-
-    time = stamped_time(stamp)
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ") if time is not None else ""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.cli.goal import Goal, reach, show
+from kvmkeep.cli.consent import add_dry_run
+from kvmkeep.cli.goal import Goal, reach, show, tell_notes
 from kvmkeep.cli.guests import add_guests, checked
 from kvmkeep.errors import (
     DIFFERENCES_FOUND,
@@ -55,9 +56,7 @@ def add(parser: ArgumentParser) -> None:
         "--every", metavar="SECONDS", type=int, default=0,
         help="look again and again, until it is interrupted; without it, once",
     )  # fmt: skip
-    parser.add_argument(
-        "-n", "--dry-run", action="store_true", help="show the steps, run none of them"
-    )
+    add_dry_run(parser)
 
 
 def run(args: Args, ctx: Context) -> int:
@@ -78,7 +77,8 @@ def run(args: Args, ctx: Context) -> int:
         return show(goal, ctx)
     if not args.every:
         reach(goal, ctx, yes=True)
-        return _tell(notes, ctx)
+        tell_notes(notes, ctx)
+        return DIFFERENCES_FOUND if notes else 0
     told: list[Note] = []
     while True:
         try:
@@ -89,7 +89,7 @@ def run(args: Args, ctx: Context) -> int:
             # Another run is at work, or a guest writes fast: the next pass may find it otherwise.
             ctx.streams.talk(f"kvmkeep: {error.message}")
         if notes != told:
-            _tell(notes, ctx)
+            tell_notes(notes, ctx)
             told = list(notes)
         ctx.door().sleep(float(args.every))
 
@@ -101,9 +101,3 @@ def _demand(args: Args) -> None:
         raise UsageError("--by takes a percentage from 1 to 1000")
     if args.every < 0:
         raise UsageError("--every takes a number of seconds")
-
-
-def _tell(notes: list[Note], ctx: Context) -> int:
-    for note in notes:
-        ctx.streams.talk(f"{note.subject}: {note.text}")
-    return DIFFERENCES_FOUND if notes else 0

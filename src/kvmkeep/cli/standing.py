@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.cli.backup_age import NONE, backup_age
+from kvmkeep.cli.age import NONE, backup_age
 from kvmkeep.health.backups import utc
 from kvmkeep.model.facts import GROUPS, LIBVIRT, LINKS, NETWORK_MANAGER, VOLUMES, ArrayState
 from kvmkeep.model.trash import is_trash

@@ -64,27 +64,15 @@ def state(entry: TrashEntry) -> str:
     return "whole" if entry.folder is not None else "disk only"
 
 
-def age(entry: TrashEntry, now: datetime) -> str:
-    """Return how long an entry has been there: days, or hours on the first."""
-    from kvmkeep.model.names import stamped_time  # noqa: PLC0415
-
-    time = stamped_time(entry.stamp)
-    if time is None:
-        return "-"
-    past = now - time
-    return f"{past.days} d" if past.days > 0 else f"{max(0, past.seconds // 3600)} h"
-
-
 def value(entry: TrashEntry) -> dict[str, object]:
     """Return an entry for JSON; sizes in bytes, times in ISO 8601."""
-    from kvmkeep.model.names import stamped_time  # noqa: PLC0415
+    from kvmkeep.cli.moment import iso  # noqa: PLC0415
     from kvmkeep.model.trash import original_name  # noqa: PLC0415
 
-    time = stamped_time(entry.stamp)
     return {
         "name": entry.name,
         "guest": entry.guest,
-        "since": time.strftime("%Y-%m-%dT%H:%M:%SZ") if time is not None else "",
+        "since": iso(entry.stamp),
         "size": entry.size.bytes,
         "on_its_way": entry.moving,
         "destroyed_in_part": entry.emptying,
@@ -104,12 +92,14 @@ def value(entry: TrashEntry) -> dict[str, object]:
 
 def text(entries: tuple[TrashEntry, ...], now: datetime, width: int) -> str:
     """Return the table for a terminal."""
+    from kvmkeep.cli.age import stamp_age  # noqa: PLC0415
+
     head = ("NAME", "GUEST", "AGE", "DISKS", "SNAPSHOTS", "SIZE", "STATE")
     rows = [
         (
             one.name,
             one.guest,
-            age(one, now),
+            stamp_age(one.stamp, now),
             str(sum(not volume.origin for volume in one.volumes)),
             str(sum(bool(volume.origin) for volume in one.volumes)),
             str(one.size),

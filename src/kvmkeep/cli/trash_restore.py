@@ -81,4 +81,4 @@ def _guest(entry: TrashEntry, spec: Spec, ctx: Context) -> Guest | None:
         hint = f"correct them, or its file: {TRASH_DIR}/{entry.name}/{file}"
         text = f"with the guest's file back, the spec would have mistakes:\n{error.message}"
         raise SpecError(text, hint=hint) from error
-    return next((one for one in after.guests if one.name == entry.guest), None)
+    return after.guest(entry.guest)

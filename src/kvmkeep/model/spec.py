@@ -346,6 +346,10 @@ class Spec(Struct, frozen=True, kw_only=True):
     xml_dir: str
     repositories: tuple[Repository, ...] = ()
 
+    def guest(self, name: str) -> Guest | None:
+        """Return the guest of that name, if there is one."""
+        return next((guest for guest in self.guests if guest.name == name), None)
+
     def network(self, name: Label) -> Network:
         """Return the network of that name; it exists, since references were checked."""
         return next(network for network in self.networks if network.name == name)

@@ -43,7 +43,7 @@ class Beginning(Struct, frozen=True, kw_only=True):
 
 def plan_take(spec: Spec, facts: Facts, beginning: Beginning) -> Plan:
     """Plan the set; what dead runs have left goes first. `facts` have the guest's repository."""
-    guest = next((one for one in spec.guests if one.name == beginning.guest), None)
+    guest = spec.guest(beginning.guest)
     refusals = refused(spec, facts, beginning.guest)
     if guest is None or guest.backup is None or refusals:
         return Plan(refusals=refusals)
@@ -94,7 +94,7 @@ def set_for_backup(spec: Spec, facts: Facts, guest: Guest, moment: str) -> Snaps
 def refused(spec: Spec, facts: Facts, name: GuestName) -> tuple[Refusal, ...]:
     """Return why a guest can't be backed up: all that can be known before anything is done."""
     subject = f"guest {name}"
-    guest = next((one for one in spec.guests if one.name == name), None)
+    guest = spec.guest(name)
     if guest is None:
         hint = "`kvmkeep list` shows the guests; was it renamed?"
         return (Refusal(subject=subject, reason="the spec has no such guest", hint=hint),)

@@ -53,7 +53,7 @@ def plan_copy_in(
         before=(_install(), _pack(wish, missing, tar, label)),
         after=(Command(argv=("rm", "--force", "--", tar), why="leave no copy of them"),),
     )
-    guest = next((one for one in spec.guests if one.name == change.name), None)
+    guest = spec.guest(change.name)
     if guest is not None:
         return plan_for_guest(make_scene(spec, facts, (guest,)), guest, change, work)
     image = next(one for one in spec.images if one.name == change.name)

@@ -34,7 +34,7 @@ class Question(Struct, frozen=True, kw_only=True):
 
 def plan_inspect(spec: Spec, facts: Facts, question: Question, known: Inside | None) -> Plan:
     """Plan to look into a guest's disk or an image; `known` is the answer that lies there."""
-    guest = next((one for one in spec.guests if one.name == question.name), None)
+    guest = spec.guest(question.name)
     scene = make_scene(spec, facts, (guest,) if guest is not None else ())
     answered = known is not None and known.asked == question.asked
     steps: tuple[Step, ...] = ()

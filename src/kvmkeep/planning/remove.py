@@ -103,7 +103,7 @@ def plan_remove(spec: Spec, facts: Facts, removing: Removing) -> Plan:
 
     It need not stand in the spec: then its domain and LVs are those that wear its name and mark.
     """
-    guest = next((one for one in spec.guests if one.name == removing.guest), None)
+    guest = spec.guest(removing.guest)
     scene = make_scene(spec, facts, (guest,) if guest is not None else ())
     domain = scene.domains_by_uuid.get(guest.uuid) if guest is not None else None
     domain = domain or scene.domains.get(removing.guest)

@@ -58,7 +58,7 @@ def plan_remove_disk(spec: Spec, facts: Facts, removing: RemovingDisk) -> Plan:
 
 
 def _of_spec(spec: Spec, removing: RemovingDisk) -> list[Reason]:
-    guest = next((one for one in spec.guests if one.name == removing.guest), None)
+    guest = spec.guest(removing.guest)
     if guest is None:
         return []
     found: list[Reason] = []

@@ -34,7 +34,7 @@ def plan_tweak(
         editing=edited(tweak, fresh, change.asked),
         secret=tweak.secret,
     )
-    guest = next((one for one in spec.guests if one.name == change.name), None)
+    guest = spec.guest(change.name)
     if guest is not None:
         scene = make_scene(spec, facts, (guest,))
         work = replace(work, then=_remembered(scene, guest, tweak))

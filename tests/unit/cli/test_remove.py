@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from kvmkeep.cli.trash_list import age, state
+from kvmkeep.cli.age import stamp_age
+from kvmkeep.cli.trash_list import state
 from kvmkeep.host.door import Result
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import TrashFolder, Volume
@@ -232,8 +233,13 @@ def test_the_state_of_an_entry_is_told(
 
 
 def test_the_age_of_an_entry_is_told_in_hours_and_then_in_days() -> None:
-    one = TrashEntry(guest="web", stamp="20261123T0710Z", volumes=(), folder=None)
     then = datetime(2026, 11, 23, 7, 10, tzinfo=UTC)
-    told = [age(one, then + timedelta(**{unit: 5})) for unit in ("minutes", "hours", "days")]
+    later = [then + timedelta(**{unit: 5}) for unit in ("minutes", "hours", "days")]
+    told = [stamp_age("20261123T0710Z", now) for now in later]
     assert told == ["0 h", "5 h", "5 d"]
-    assert age(TrashEntry(guest="w", stamp="20269923T0710Z", volumes=(), folder=None), then) == "-"
+    assert stamp_age("20269923T0710Z", then) == "-"
+
+
+def test_what_was_removed_by_a_clock_that_is_ahead_has_no_age_yet() -> None:
+    now = datetime(2026, 11, 23, 7, 9, tzinfo=UTC)
+    assert stamp_age("20261123T0710Z", now) == "0 h"

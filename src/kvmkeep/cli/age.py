@@ -1,4 +1,4 @@
-"""How old a guest's last backup and proof are, from what is remembered on this host; pure."""
+"""How old things are: days, or hours on the first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ NONE = "none"
 
 
 def backup_age(guest: Guest | None, known: BackupFacts, now: datetime) -> str:
-    """Return how old the last backup is; empty where the spec wants none and there is none."""
+    """Return how old the last backup is that this host remembers.
+
+    Empty where there is none, and the spec wants none.
+    """
     last = None if guest is None else known.last_of(guest.identity)
     time = None if last is None else stamped_time(last.moment)
     if time is not None:
@@ -26,8 +29,17 @@ def backup_age(guest: Guest | None, known: BackupFacts, now: datetime) -> str:
     return NONE if guest is not None and guest.backup is not None else ""
 
 
+def stamp_age(stamp: str, now: datetime) -> str:
+    """Return how old what bears a stamp is; `-` where it can't be read."""
+    time = stamped_time(stamp)
+    return "-" if time is None else age(now - time)
+
+
 def proof_age(guest: Guest | None, known: BackupFacts, now: datetime) -> str:
-    """Return how old the last proof is, and that it went wrong; empty where there is none."""
+    """Return how old the last proof is that this host remembers, and whether it went wrong.
+
+    Empty where there is none.
+    """
     proof = None if guest is None else known.proof_of(guest.name)
     if proof is None:
         return ""

@@ -52,7 +52,7 @@ def run(args: Args, ctx: Context) -> int:
 
     if args.limit < _LEAST:
         raise UsageError(f"--limit takes a number of seconds, at least {_LEAST}")
-    host, findings, figures = _looked(ctx.hurried(args.limit))
+    host, findings, figures = _looked(ctx, args.limit)
     if args.prometheus:
         remember(ctx)
         trouble = _write(args.prometheus, findings, figures, ctx)
@@ -65,29 +65,23 @@ def run(args: Args, ctx: Context) -> int:
     return worst(findings).code
 
 
-def _looked(ctx: Context) -> tuple[str, tuple[Finding, ...], tuple[Measure, ...]]:
+def _looked(ctx: Context, limit: float) -> tuple[str, tuple[Finding, ...], tuple[Measure, ...]]:
     """Return the host's name, the findings and the figures.
 
     A plugin that can't look says unknown (3), which no other exit code of ours would tell.
     """
-    from kvmkeep.cli.examine import examine  # noqa: PLC0415
-    from kvmkeep.health.judge import judge  # noqa: PLC0415
+    from kvmkeep.cli.examine import examined, unread  # noqa: PLC0415
     from kvmkeep.health.measures import measures  # noqa: PLC0415
-    from kvmkeep.planning.plan import make_plan  # noqa: PLC0415
 
     try:
-        spec = ctx.spec()
-        facts = ctx.observe(spec)
-        vitals = examine(ctx, spec, facts, answers=True)
-        findings = judge(spec, facts, make_plan(spec, facts, ()), vitals)
-        return spec.host.name, findings, measures(spec, facts, vitals)
+        seen = examined(ctx, answers=True, limit=limit)
+        return seen.spec.host.name, seen.findings, measures(seen.spec, seen.facts, seen.vitals)
     except SpecError as error:
         return "this host", (_unknown("check", error.message, "kvmkeep validate"),), ()
     except KvmkeepError as error:
         return "this host", (_unknown("check", error.message, error.hint),), ()
-    except OSError as error:  # a file that nobody gets in time
-        reason = f"{error.filename or 'a file'}: {error.strerror or error}"
-        return "this host", (_unknown("check", reason, ""),), ()
+    except OSError as error:
+        return "this host", (_unknown("check", unread(error), ""),), ()
 
 
 def _write(

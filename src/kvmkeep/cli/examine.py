@@ -1,9 +1,10 @@
-"""The vital signs: of the host, of the last run, and of running guests."""
+"""A look at the whole host for `status`, `check` and `report`, and the judgement on it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from kvmkeep.errors import Unready
@@ -14,11 +15,56 @@ from kvmkeep.model.vitals import Inside, LastRun, Vitals
 if TYPE_CHECKING:
     from kvmkeep.cli.context import Context
     from kvmkeep.model.facts import Facts
+    from kvmkeep.model.health import Finding
+    from kvmkeep.model.plan import Plan
     from kvmkeep.model.spec import Guest, Spec
 
 
-def examine(ctx: Context, spec: Spec, facts: Facts, *, answers: bool) -> Vitals:
-    """Return the vital signs; with `answers` the guests are asked, for two seconds in all."""
+LIMIT = 60
+"""Seconds for the look of `status` and `report`; it takes one or two where nothing hangs."""
+
+
+class Examined(Struct, frozen=True, kw_only=True):
+    """What was seen of the host, what `apply` would do, and what is wrong, the worst first."""
+
+    spec: Spec
+    facts: Facts
+    plan: Plan
+    vitals: Vitals
+    findings: tuple[Finding, ...]
+
+
+def examined(ctx: Context, *, answers: bool, limit: float) -> Examined:
+    """Look and judge within `limit` seconds; with `answers` the guests are asked as well.
+
+    Raises OSError where a file is not read in time.
+    """
+    from kvmkeep.health.judge import judge  # noqa: PLC0415
+    from kvmkeep.planning.plan import make_plan  # noqa: PLC0415
+
+    ctx = ctx.hurried(limit)
+    spec = ctx.spec()
+    facts = ctx.observe(spec)
+    plan = make_plan(spec, facts, ())
+    vitals = _vitals(ctx, spec, facts, answers=answers)
+    findings = judge(spec, facts, plan, vitals)
+    return Examined(spec=spec, facts=facts, plan=plan, vitals=vitals, findings=findings)
+
+
+def examined_or_unready(ctx: Context, *, answers: bool) -> Examined:
+    """Look and judge within `LIMIT` seconds; raises Unready where a file is not read in time."""
+    try:
+        return examined(ctx, answers=answers, limit=LIMIT)
+    except OSError as error:
+        raise Unready(unread(error), hint="what is wrong with it: kvmkeep check") from error
+
+
+def unread(error: OSError) -> str:
+    """Return which file could not be read in time, and why."""
+    return f"{error.filename or 'a file'}: {error.strerror or error}"
+
+
+def _vitals(ctx: Context, spec: Spec, facts: Facts, *, answers: bool) -> Vitals:
     vitals = ctx.vitals()
     try:
         vitals = replace(vitals, last_run=_last_run(ctx))

@@ -6,16 +6,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.errors import Unready
-
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.report.html import Page
-
-LIMIT = 60
-"""Seconds for the whole look; it takes one or two where nothing hangs."""
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -36,15 +30,13 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Look, judge as `check` does, and write the page; what hangs is told, and not waited for."""
+    from kvmkeep.cli.examine import examined_or_unready  # noqa: PLC0415
     from kvmkeep.cli.publish import publish  # noqa: PLC0415
     from kvmkeep.model.health import worst  # noqa: PLC0415
-    from kvmkeep.report.html import html  # noqa: PLC0415
+    from kvmkeep.report.html import Page, html  # noqa: PLC0415
 
-    try:
-        page = _page(ctx.hurried(LIMIT))
-    except OSError as error:  # a file that nobody gets in time
-        reason = f"{error.filename or 'a file'}: {error.strerror or error}"
-        raise Unready(reason, hint="what is wrong with it: kvmkeep check") from error
+    seen = examined_or_unready(ctx, answers=True)
+    page = Page(spec=seen.spec, facts=seen.facts, vitals=seen.vitals, findings=seen.findings)
     # It tells names and addresses: who else may read it is the administrator's to say.
     publish(ctx, args.html, html(page), "tell how the host is", 0o600)
     status = worst(page.findings).value
@@ -53,17 +45,3 @@ def run(args: Args, ctx: Context) -> int:
     else:
         ctx.streams.result(f"{args.html}: {page.spec.host.name} is {status}")
     return 0
-
-
-def _page(ctx: Context) -> Page:
-    """Return what the page tells; raises OSError where a file is not read in time."""
-    from kvmkeep.cli.examine import examine  # noqa: PLC0415
-    from kvmkeep.health.judge import judge  # noqa: PLC0415
-    from kvmkeep.planning.plan import make_plan  # noqa: PLC0415
-    from kvmkeep.report.html import Page  # noqa: PLC0415
-
-    spec = ctx.spec()
-    facts = ctx.observe(spec)
-    vitals = examine(ctx, spec, facts, answers=True)
-    findings = judge(spec, facts, make_plan(spec, facts, ()), vitals)
-    return Page(spec=spec, facts=facts, vitals=vitals, findings=findings)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.errors import DIFFERENCES_FOUND, Unready
+from kvmkeep.errors import DIFFERENCES_FOUND
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from kvmkeep.cli.context import Context
     from kvmkeep.cli.standing import Standing, Status
     from kvmkeep.model.health import Finding
-
-
-LIMIT = 60
-"""Seconds for the whole look; it takes one or two where nothing hangs."""
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -30,28 +26,16 @@ def add(_parser: ArgumentParser) -> None:
 
 def run(_args: Args, ctx: Context) -> int:
     """Observe, plan, and tell how each thing stands; what hangs is told, and not waited for."""
-    try:
-        return _run(ctx.hurried(LIMIT))
-    except OSError as error:  # a file that nobody gets in time
-        reason = f"{error.filename or 'a file'}: {error.strerror or error}"
-        raise Unready(reason, hint="what is wrong with it: kvmkeep check") from error
-
-
-def _run(ctx: Context) -> int:
     from msgspec.structs import replace  # noqa: PLC0415
 
-    from kvmkeep.cli.examine import examine  # noqa: PLC0415
+    from kvmkeep.cli.examine import examined_or_unready  # noqa: PLC0415
     from kvmkeep.cli.standing import stand  # noqa: PLC0415
-    from kvmkeep.health.judge import judge  # noqa: PLC0415
-    from kvmkeep.planning.plan import make_plan  # noqa: PLC0415
 
-    spec = ctx.spec()
-    facts = ctx.observe(spec)
-    plan = make_plan(spec, facts, ())
     # Guests are not asked: `check` does that, and it takes two seconds.
-    found = judge(spec, facts, plan, examine(ctx, spec, facts, answers=False))
-    status = replace(stand(spec, facts, plan), trouble=trouble(found))
-    ctx.tell_problems(facts)
+    seen = examined_or_unready(ctx, answers=False)
+    status = stand(seen.spec, seen.facts, seen.plan)
+    status = replace(status, trouble=trouble(seen.findings))
+    ctx.tell_problems(seen.facts)
     if ctx.json:
         ctx.print_json(as_json(status))
     else:

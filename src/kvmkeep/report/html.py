@@ -74,7 +74,7 @@ _HEADS = ("Guest", "State", "Starts with the host", "Memory", "Networks", "Disks
 
 
 class Page(Struct, frozen=True, kw_only=True):
-    """What the page tells. `time` is when it was looked at."""
+    """What the page tells."""
 
     spec: Spec
     facts: Facts

@@ -1,4 +1,4 @@
-"""A disk into a repository, the first time and after 1 % of it changed: beside what one would type.
+"""A disk into a repository, again after 1 % of it changed, and back: beside what one would type.
 
 On this machine, with a file for the disk: half of it zeros, a quarter text, a quarter random. Each
 side has its own repository, and sees the same disk.
@@ -30,6 +30,8 @@ _CHANGED = 5
 _MOST = 3
 _RESTIC = "restic backup --stdin"
 _BORG = "borg create --read-special"
+_DUMP = "restic dump | dd"
+_DD = "bs=4M conv=fsync status=none"
 
 
 def measure(place: Path, repetitions: int) -> list[Figure]:
@@ -52,6 +54,13 @@ def measure(place: Path, repetitions: int) -> list[Figure]:
     again = interleaved(
         {name: _again(name, line, numbers[name]) for name, line in lines.items()}, times
     )
+    back = interleaved(
+        {
+            "kvmkeep": lambda: _back(place, _received(place)),
+            _DUMP: lambda: _back(place, f"{_dump(place)} | dd of={place}/back {_DD}"),
+        },
+        times,
+    )
     others = [name for name in lines if name != "kvmkeep"]
     size = f"{_SIZE // _MIB} MiB, half of it zeros"
     return [
@@ -63,7 +72,29 @@ def measure(place: Path, repetitions: int) -> list[Figure]:
             )
             for n in others
         ),
+        compared(
+            PART, f"{size}; restored", _DUMP, back["kvmkeep"], back[_DUMP],
+            remark="each block is compared with its checksum before it is written, and read back "
+            "and compared again; the other side compares nothing",
+        ),
     ]  # fmt: skip
+
+
+def _received(place: Path) -> str:
+    """Return what a restore runs: write what is right, then read it back."""
+    ours = f"{shlex.quote(sys.executable)} -m kvmkeep blocks"
+    checked = f"--blocks={place}/kvmkeep-0.blocks --size={_SIZE}"
+    receive = f"{ours} receive {place}/back {checked} -- {_dump(place)}"
+    return f"{receive}; {ours} verify {place}/back {checked}"
+
+
+def _dump(place: Path) -> str:
+    return f"{_options(place, 'kvmkeep-0')} dump latest /web/root.raw"
+
+
+def _back(place: Path, line: str) -> float:
+    (place / "back").unlink(missing_ok=True)
+    return _typed(f"set -e; {line}")
 
 
 def _make(disk: Path) -> None:

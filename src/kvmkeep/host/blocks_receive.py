@@ -12,7 +12,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from kvmkeep.errors import StepFailed
-from kvmkeep.host.blocks_verify import sum_of
+from kvmkeep.host.block_sum import sum_of
 from kvmkeep.host.engine_output import EngineOutput
 from kvmkeep.model.blocks import BLOCK, ZERO, BlockList
 

@@ -24,6 +24,7 @@ import msgspec
 from msgspec import Struct
 
 from kvmkeep.errors import NotStored
+from kvmkeep.host.block_sum import sum_of
 from kvmkeep.host.engine_process import EngineProcess
 from kvmkeep.host.files import write_file
 from kvmkeep.host.repositories import stored
@@ -32,7 +33,6 @@ from kvmkeep.model.blocks import BLOCK, ZERO, block_text, blocks_of
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.units import Size
 
-_ZEROS = bytes(BLOCK)
 _TELL_EVERY = 0.5
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -70,9 +70,8 @@ def send(sending: Sending, tell: Callable[[int], None]) -> SentDisk:
     ):
         read, sums = 0, []
         for block in _blocks(device, sending, tell):
-            zero = block == _ZEROS[: len(block)]
-            sums.append(ZERO if zero else hashlib.sha256(block).hexdigest())
-            read += 0 if zero else len(block)
+            sums.append(sum_of(block))
+            read += 0 if sums[-1] == ZERO else len(block)
             engine.feed(block)
         said = engine.finish()
     found = stored(said)

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from kvmkeep.errors import Unready
+from kvmkeep.host.block_sum import sum_of
 from kvmkeep.host.files import read_file
-from kvmkeep.model.blocks import BLOCK, LONGEST, ZERO, BlockList, parse_blocks
+from kvmkeep.model.blocks import BLOCK, LONGEST, BlockList, parse_blocks
 
-_ZEROS = bytes(BLOCK)
 _TELL_EVERY = 16
 """Blocks between two tellings."""
 _MOST_NAMED = 3
@@ -54,11 +54,6 @@ def read_list(path: str, sha256: str = "", size: int = 0) -> BlockList:
     if size and found.size.bytes != size:
         raise Unready(f"{path} is of a disk of {found.size.bytes} bytes instead of {size}")
     return found
-
-
-def sum_of(block: bytes | memoryview) -> str:
-    """Return what a block list has for a block."""
-    return ZERO if block == _ZEROS[: len(block)] else hashlib.sha256(block).hexdigest()
 
 
 def compare(path: str, blocks: BlockList, tell: Callable[[int], None]) -> Differences:

@@ -90,7 +90,7 @@ def _print_log(guest: str, lines: int, ctx: Context) -> int:
     if lines:
         said = "\n".join(said.splitlines()[-lines:])
     if said:
-        ctx.streams.result(said)
+        ctx.streams.result(said, foreign=True)
     return 0
 
 

@@ -278,12 +278,12 @@ class Context(Struct, frozen=True, kw_only=True):
 
         return Journals()
 
-    def print_json(self, value: Mapping[str, object]) -> None:
-        """Print a versioned JSON document."""
+    def print_json(self, value: Mapping[str, object], *, foreign: bool = False) -> None:
+        """Print a versioned JSON document; see `Streams` for what is `foreign`."""
         import json  # noqa: PLC0415
 
         document = {"version": JSON_VERSION, **value}
-        self.streams.json(json.dumps(document, indent=2, ensure_ascii=False))
+        self.streams.json(json.dumps(document, indent=2, ensure_ascii=False), foreign=foreign)
 
     def tell_problems(self, facts: Facts) -> None:
         """Say on stderr what could not be observed."""

@@ -64,7 +64,7 @@ def _told(status: dict[str, object], ctx: Context) -> int:
     for key in ("out-data", "err-data"):
         data = status.get(key)
         if isinstance(data, str):
-            ctx.streams.result("\n".join(lines_of(_decoded(data))))
+            ctx.streams.result("\n".join(lines_of(_decoded(data))), foreign=True)
     code = status.get("exitcode")
     return code if isinstance(code, int) and 0 <= code < 256 else 1
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from kvmkeep.cli.consent import add_consent
 from kvmkeep.cli.goal import Goal, reach
-from kvmkeep.cli.parser import SPEC_DIR
+from kvmkeep.cli.hints import spec_options
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -32,16 +32,8 @@ def run(args: Args, ctx: Context) -> int:
     """Show the plan, ask, and install them."""
     from kvmkeep.planning.units import plan_install  # noqa: PLC0415
 
-    options = options_of(ctx.spec_dir)
+    options = spec_options(ctx.spec_dir)
     goal = Goal(
         verb="install-units", planner=lambda spec, facts: plan_install(spec, facts, options)
     )
     return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run)
-
-
-def options_of(spec_dir: str) -> tuple[str, ...]:
-    """Return the options by which a unit finds the same spec, from whatever directory."""
-    from posixpath import abspath  # noqa: PLC0415
-
-    path = abspath(spec_dir)
-    return () if path == SPEC_DIR else ("--spec", path)

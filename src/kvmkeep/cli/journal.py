@@ -48,9 +48,9 @@ def run(args: Args, ctx: Context) -> int:
         return 0
     runs = [journals.read(name) for name in reversed(names if args.all else names[-_SHOWN:])]
     if ctx.json:
-        ctx.print_json({"runs": [_head(one) for one in runs]})
+        ctx.print_json({"runs": [_head(one) for one in runs]}, foreign=True)
     elif runs:
-        ctx.streams.result(_list(runs, ctx.streams.width))
+        ctx.streams.result(_list(runs, ctx.streams.width), foreign=True)
     else:
         ctx.streams.talk("No runs yet.")
     return 0
@@ -92,7 +92,7 @@ def _list(runs: list[Run], width: int) -> str:
 def _show(one: Run, ctx: Context) -> None:
     if ctx.json:
         entries = [{"time": e.time, "kind": e.kind, **dict(e.fields)} for e in one.entries]
-        ctx.print_json({**_head(one), "entries": entries})
+        ctx.print_json({**_head(one), "entries": entries}, foreign=True)
         return
     lines = [f"{one.command_line or one.verb}", f"  by {one.user}, pid {one.pid}, {one.started}"]
     lines += [line for entry in one.entries for line in _told(entry, verbose=ctx.verbose)]
@@ -101,7 +101,7 @@ def _show(one: Run, ctx: Context) -> None:
         lines.append(f"{one.damaged} lines of this journal can't be read.")
     if one.newer:
         lines.append("A newer kvmkeep wrote this journal: some of it may be missing here.")
-    ctx.streams.result("\n".join(lines))
+    ctx.streams.result("\n".join(lines), foreign=True)
 
 
 def _told(entry: Entry, *, verbose: bool) -> list[str]:

@@ -103,6 +103,7 @@ def _context(
 ) -> Context:
     from kvmkeep.cli.context import Context, Stages  # noqa: PLC0415
 
+    streams.spec_dir = namespace.spec_dir
     return Context(
         spec_dir=namespace.spec_dir,
         connect=namespace.connect,

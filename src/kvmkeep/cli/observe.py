@@ -27,7 +27,7 @@ def run(_args: Args, ctx: Context) -> int:
     if ctx.json:
         from kvmkeep.report.json import facts_json  # noqa: PLC0415
 
-        ctx.streams.json(facts_json(facts))
+        ctx.streams.json(facts_json(facts), foreign=True)
     else:
         from kvmkeep.cli.summary import facts_text  # noqa: PLC0415
 

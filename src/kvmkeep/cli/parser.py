@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from kvmkeep import __version__
+from kvmkeep.cli.hints import SPEC_DIR
 from kvmkeep.cli.streams import columns
 from kvmkeep.cli.verbs import INNER, SUBVERBS, VERBS, load
 from kvmkeep.errors import UsageError
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from _typeshed import SupportsWrite
 
-SPEC_DIR = "/etc/kvmkeep"
 _USAGE = len("usage:  [OPTION...] ")
 URI = "qemu:///system"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.guests import add_guests
-from kvmkeep.cli.parser import SPEC_DIR
+from kvmkeep.cli.hints import SPEC_DIR
 from kvmkeep.errors import DIFFERENCES_FOUND, KvmkeepError, Refused, Unready, UsageError
 
 if TYPE_CHECKING:

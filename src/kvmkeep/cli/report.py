@@ -30,15 +30,19 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Look, judge as `check` does, and write the page; what hangs is told, and not waited for."""
+    from html import escape  # noqa: PLC0415
+
     from kvmkeep.cli.examine import examined_or_unready  # noqa: PLC0415
+    from kvmkeep.cli.hints import with_spec  # noqa: PLC0415
     from kvmkeep.cli.publish import publish  # noqa: PLC0415
     from kvmkeep.model.health import worst  # noqa: PLC0415
     from kvmkeep.report.html import Page, html  # noqa: PLC0415
 
     seen = examined_or_unready(ctx, answers=True)
     page = Page(spec=seen.spec, facts=seen.facts, vitals=seen.vitals, findings=seen.findings)
+    told = with_spec(html(page).decode(), ctx.spec_dir, escape).encode()
     # It tells names and addresses: who else may read it is the administrator's to say.
-    publish(ctx, args.html, html(page), "tell how the host is", 0o600)
+    publish(ctx, args.html, told, "tell how the host is", 0o600)
     status = worst(page.findings).value
     if ctx.json:
         ctx.print_json({"file": args.html, "status": status})

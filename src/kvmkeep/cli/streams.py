@@ -10,6 +10,7 @@ import os
 import sys
 from typing import TextIO
 
+from kvmkeep.cli.hints import SPEC_DIR, with_spec
 from kvmkeep.report.clean import BIDI, CONTROLS
 
 _HARMLESS = {code: f"\\u{code:04x}" for code in (0x0D, *CONTROLS, *BIDI)}
@@ -34,12 +35,17 @@ def columns(stream: TextIO | None) -> int:
 
 
 class Streams:
-    """Stdout and stderr of one run. `gone` when the reader of stdout went away."""
+    """Stdout and stderr of one run. `gone` when the reader of stdout went away.
+
+    `spec_dir` is the directory of the spec that what is to be typed next is for. What `foreign`
+    programs and guests said is told as they said it.
+    """
 
     def __init__(self, out: TextIO | None = None, err: TextIO | None = None) -> None:
         self._out = out
         self._err = err
         self.gone = False
+        self.spec_dir = SPEC_DIR
         self.trouble = ""
         self.printed = False
 
@@ -67,12 +73,14 @@ class Streams:
         """Whether stderr is a terminal that can draw."""
         return _is_terminal(self._err) and os.environ.get("TERM", "") not in {"", "dumb"}
 
-    def result(self, text: str) -> None:
+    def result(self, text: str, *, foreign: bool = False) -> None:
         """Write a result to stdout, with a line feed at its end."""
-        self._print(harmless(text))
+        self._print(harmless(text if foreign else with_spec(text, self.spec_dir)))
 
-    def json(self, text: str) -> None:
+    def json(self, text: str, *, foreign: bool = False) -> None:
         """Write JSON to stdout; what is escaped in it means the same."""
+        if not foreign:
+            text = with_spec(text, self.spec_dir, _in_json)
         encoding = (getattr(self._out, "encoding", None) or "utf-8").lower().replace("-", "")
         self._print(harmless(text if encoding == "utf8" else _ascii_json(text)))
 
@@ -85,7 +93,7 @@ class Streams:
         if self._err is None:
             return
         try:
-            self._err.write(harmless(text).rstrip("\n") + "\n")
+            self._err.write(harmless(with_spec(text, self.spec_dir)).rstrip("\n") + "\n")
             self._err.flush()
         except (OSError, ValueError):
             self._err = None
@@ -124,6 +132,13 @@ def _is_terminal(stream: TextIO | None) -> bool:
         return stream is not None and stream.isatty()
     except ValueError:
         return False
+
+
+def _in_json(text: str) -> str:
+    """Return text as it stands within a string of JSON."""
+    import json  # noqa: PLC0415
+
+    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def _ascii_json(text: str) -> str:

@@ -267,7 +267,7 @@ def test_a_repository_that_can_not_be_seen(
 ) -> None:
     vault = site.host.restic.repositories.pop("/srv/vault")
     assert site.line("backup", "list") == 9
-    assert "kvmkeep backup init vault" in capsys.readouterr().err
+    assert f"(kvmkeep --spec {site.spec_dir} backup init vault)" in capsys.readouterr().err
     assert site.line("backup", "init", "vault", "--dry-run") == 0
     assert "make the repository at /srv/vault" in capsys.readouterr().out
     vault.trouble = "Fatal: wrong password or no key found"

@@ -101,7 +101,7 @@ def test_a_run_that_was_killed_before_it_started_them_says_how_to(
     assert site.line("backup", "rebuild", *URL, "--no-start", "--yes") == 0
     capsys.readouterr()
     assert site.line("backup", "rebuild", *URL, "--yes") == 0
-    assert "and are off: kvmkeep start web zdb" in capsys.readouterr().err
+    assert f"are off: kvmkeep --spec {site.spec_dir} start web zdb" in capsys.readouterr().err
 
 
 def test_with_the_spec_there_only_what_it_lacks_comes_back(
@@ -237,7 +237,7 @@ def test_a_guest_whose_file_names_another_is_refused(
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        ((), 2, "kvmkeep backup rebuild --url URL --password-file FILE"),
+        ((), 2, "backup rebuild --url URL --password-file FILE"),
         (("--url", "vault", "--password-file", "/root/x"), 2, "not a place that restic knows"),
         ((*URL, "--host", "other.example.org"), 2, "no backup of the host 'other.example.org'"),
         ((*URL, "mail"), 2, "no backup of mail"),

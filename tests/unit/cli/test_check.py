@@ -182,7 +182,7 @@ def test_metrics_of_a_check_that_failed_say_so(
     assert site.line("check", "--prometheus", "/x.prom") == 3
     text = site.host.files["/x.prom"].content.decode()
     assert "kvmkeep_check_status 3\n" in text
-    assert "do:  kvmkeep validate" in capsys.readouterr().out
+    assert f"do:  kvmkeep --spec {site.spec_dir} validate" in capsys.readouterr().out
 
 
 def test_metrics_go_into_no_directory_that_is_not_there(
@@ -222,7 +222,7 @@ def test_status_begins_with_the_trouble(site: Site, capsys: pytest.CaptureFixtur
         "  CRITICAL array md0: it is degraded: 1 of 2 run, vdc is faulty",
         "  WARNING  clock: nobody keeps the host's clock right",
     ]
-    assert "See: kvmkeep check" in said
+    assert f"See: kvmkeep --spec {site.spec_dir} check" in said
     assert site.line("status", "--json") == 9
     told = json.loads(capsys.readouterr().out)
     assert [one["name"] for one in told["trouble"]] == ["array-degraded", "clock-not-synchronized"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from fakes.host import FakeFile
@@ -25,6 +26,15 @@ def test_the_page_tells_what_check_finds(site: Site, capsys: pytest.CaptureFixtu
     assert site.line("report", "--json", "--html", "/srv/host.html") == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["file"], told["status"]) == ("/srv/host.html", "critical")
+
+
+def test_what_to_type_names_the_spec(site: Site) -> None:
+    site.host.files["/srv"] = FakeFile(content=b"", inode=1, stamp=1, kind="directory")
+    file = Path(site.spec_dir, "guests/web.yaml")
+    file.write_text(file.read_text() + "description: the new one\n")
+    assert site.line("report", "--html", "/srv/host.html") == 0
+    said = site.host.files["/srv/host.html"].content.decode()
+    assert f"kvmkeep --spec {site.spec_dir} plan" in said
 
 
 def test_what_hangs_is_not_waited_for(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

@@ -144,7 +144,7 @@ def test_where_the_spec_has_a_mistake_the_last_good_one_counts(
     assert set(states(site).values()) == {"shut off"}
     assert (
         "the spec has mistakes, and no good one is kept, so this goes by the guests' own marks "
-        "alone; kvmkeep validate tells all; the first is: "
+        f"alone; kvmkeep --spec {site.spec_dir} validate tells all; the first is: "
     ) in capsys.readouterr().err
 
 

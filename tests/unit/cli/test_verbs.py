@@ -384,7 +384,7 @@ def test_init_writes_a_spec_that_loads(
     assert "host:" in capsys.readouterr().out
     assert not new.exists()
     assert main(["init", "--spec", str(new)], site.stages) == 0
-    assert "kvmkeep validate" in capsys.readouterr().err
+    assert f"`kvmkeep --spec {new} validate`" in capsys.readouterr().err
     assert main(["validate", "--spec", str(new)], site.stages) == 0
     assert main(["init", "--spec", str(new)], site.stages) == 4
 

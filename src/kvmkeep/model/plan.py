@@ -68,13 +68,15 @@ class Refusal(Struct, frozen=True, kw_only=True):
     """Why a guard refuses the plan, about which thing, and what to do.
 
     `unready` where nothing is wrong with what is wanted, but the host can't do it yet: a program,
-    a service or a permission is missing.
+    a service or a permission is missing. `unseen` where something of the host can't be seen, so
+    that whatever else stands in the way may only seem to.
     """
 
     subject: str
     reason: str
     hint: str
     unready: bool = False
+    unseen: bool = False
 
 
 class Note(Struct, frozen=True, kw_only=True):
@@ -108,7 +110,9 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     @property
     def unready(self) -> bool:
-        """Whether all that stands in the way is that the host is not ready."""
+        """Whether all that surely stands in the way is that the host is not ready."""
+        if any(refusal.unseen for refusal in self.refusals):
+            return True
         return bool(self.refusals) and all(refusal.unready for refusal in self.refusals)
 
     @property

@@ -52,10 +52,10 @@ def file_refusals(scene: Scene) -> tuple[Refusal, ...]:
 
 def _unusable(scene: Scene) -> tuple[Refusal, ...]:
     return tuple(
-        Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint)
+        refusal
         for guest in scene.guests
         for disk in guest.files
-        for reason, hint in _wrong(scene, guest, disk)
+        if (refusal := _wrong(scene, guest, disk)) is not None
     )
 
 
@@ -63,40 +63,42 @@ def unmounted(scene: Scene, guest: Guest) -> Refusal | None:
     """Return why a guest can't start, if one of its mounts is not there."""
     for disk in guest.files:
         if disk.mount not in scene.facts.mounts:
-            reason, hint = _not_mounted(disk)
-            return Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint)
+            return _not_mounted(guest, disk)
     return _lacking(scene, guest)
 
 
 def _lacking(scene: Scene, guest: Guest) -> Refusal | None:
     for mount in guest.run.mounts:
         if mount not in scene.facts.mounts:
-            reason, hint = f"it needs {mount}, where nothing is mounted", _mount_hint(mount)
-            return Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint)
+            return _lacks(guest, mount, f"it needs {mount}, where nothing is mounted")
     return None
 
 
-def _wrong(scene: Scene, guest: Guest, disk: FileDisk) -> list[tuple[str, str]]:
+def _wrong(scene: Scene, guest: Guest, disk: FileDisk) -> Refusal | None:
+    subject = f"guest {guest.name}"
     if disk.mount not in scene.facts.mounts:
-        return [_not_mounted(disk)]
+        return _not_mounted(guest, disk)
     file = scene.disk_files.get(disk.path)
     if file is None:
         if guest.adopted or guest.name in users(scene, disk):
             hint = "bring it back (a backup); to begin with an empty one, detach it first"
-            return [(f"the file {disk.path} of its disk {disk.name} is gone", hint)]
-        return []
+            reason = f"the file {disk.path} of its disk {disk.name} is gone"
+            return Refusal(subject=subject, reason=reason, hint=hint)
+        return None
     if file.kind != "file":
-        return [(f"{disk.path} is no plain file, but: {file.kind}", "give the disk another file")]
-    return []
+        reason = f"{disk.path} is no plain file, but: {file.kind}"
+        return Refusal(subject=subject, reason=reason, hint="give the disk another file")
+    return None
 
 
-def _not_mounted(disk: FileDisk) -> tuple[str, str]:
-    reason = f"nothing is mounted at {disk.mount}, where its disk {disk.name} lies"
-    return reason, _mount_hint(disk.mount)
+def _not_mounted(guest: Guest, disk: FileDisk) -> Refusal:
+    where = f"nothing is mounted at {disk.mount}, where its disk {disk.name} lies"
+    return _lacks(guest, disk.mount, where)
 
 
-def _mount_hint(mount: str) -> str:
-    return f"mount it: mount {mount}; see: findmnt {mount}; systemctl --failed"
+def _lacks(guest: Guest, mount: str, reason: str) -> Refusal:
+    hint = f"mount it: mount {mount}; see: findmnt {mount}; systemctl --failed"
+    return Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint, unready=True)
 
 
 def _mounted(mount: str, why: str) -> Command:

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile
 from kvmkeep.model.domain_facts import Domain
-from kvmkeep.model.facts import GROUPS, Array, ArrayState, Tool
+from kvmkeep.model.facts import GROUPS, Array, ArrayState, Facts, Tool
 from kvmkeep.model.names import METADATA_URI
 from kvmkeep.model.plan import Note, Noun, Refusal, Step
 from kvmkeep.model.spec import Disk, FirstBoot, Guest
@@ -26,9 +26,14 @@ _SICK = frozenset({ArrayState.DEGRADED, ArrayState.RESYNCING, ArrayState.FAILED}
 
 def unseen(scene: Scene) -> tuple[Refusal, ...]:
     """Refuse to plan on facts that have holes."""
+    return holes(scene.facts)
+
+
+def holes(facts: Facts) -> tuple[Refusal, ...]:
+    """Refuse the same where there is no spec to make a scene of."""
     return tuple(
-        Refusal(subject=problem.what, reason=problem.reason, hint=problem.hint, unready=True)
-        for problem in scene.facts.problems
+        Refusal(subject=one.what, reason=one.reason, hint=one.hint, unready=True, unseen=True)
+        for one in facts.problems
     )
 
 
@@ -78,7 +83,7 @@ def volume_group(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
     if scene.group.missing_pvs:
         reason = f"{scene.group.missing_pvs} of its physical volumes are missing"
         hint = f"bring the disks back first: `pvs`, `vgdisplay {vg}`"
-        found.append(Refusal(subject=subject, reason=reason, hint=hint))
+        found.append(Refusal(subject=subject, reason=reason, hint=hint, unready=True))
     found.extend(
         Refusal(
             subject=f"array {array.name}",

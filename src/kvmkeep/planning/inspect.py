@@ -89,7 +89,9 @@ def image_refusals(scene: Scene, image: Image) -> tuple[Refusal, ...]:
     known = scene.image_facts.get(image.name)
     if known is None or known.usable is None or known.header is None:
         hint = "kvmkeep apply brings it for a guest that is made from it"
-        return (Refusal(subject=subject, reason="it is not on this host yet", hint=hint),)
+        return (
+            Refusal(subject=subject, reason="it is not on this host yet", hint=hint, unready=True),
+        )
     if known.header.refused or known.header.format != image.format:
         reason = known.header.refused or f"it is {known.header.format}, not {image.format}"
         return (Refusal(subject=subject, reason=reason, hint="correct the spec, or the image"),)

@@ -180,9 +180,6 @@ def _unfit(scene: Scene, climb: Climb) -> tuple[Refusal, ...]:
             f"the host can spare {climb.memory} of memory, and the guest needs {least} at least"
         )
         found.append((reason, "shut a guest down that may rest, or prove it on another host"))
-    if climb.parts.group < 0:
-        reason = "libvirt does not tell which group QEMU runs as"
-        found.append((reason, "look at: virsh capabilities (baselabel of the model dac)"))
     if climb.check and not has_agent(climb.xml):
         reason = "it has no channel for an agent, so no check can be run in it"
         found.append((reason, "take `check` out of its `backup`, or give it an agent"))
@@ -195,7 +192,19 @@ def _unfit(scene: Scene, climb: Climb) -> tuple[Refusal, ...]:
         if volume is not None and tag_value(volume, TAG_PROOF) != climb.guest:
             found.append((f"the LV {full_name(volume)} is not ours", "give it another name"))
     found += _room(scene, climb)
-    return tuple(Refusal(subject=climb.subject, reason=reason, hint=hint) for reason, hint in found)
+    return (
+        *_groupless(climb),
+        *(Refusal(subject=climb.subject, reason=reason, hint=hint) for reason, hint in found),
+    )
+
+
+def _groupless(climb: Climb) -> tuple[Refusal, ...]:
+    """Refuse where it is not known who may read the disks."""
+    if climb.parts.group >= 0:
+        return ()
+    reason = "libvirt does not tell which group QEMU runs as"
+    hint = "look at: virsh capabilities (baselabel of the model dac)"
+    return (Refusal(subject=climb.subject, reason=reason, hint=hint, unready=True),)
 
 
 def _room(scene: Scene, climb: Climb) -> list[tuple[str, str]]:

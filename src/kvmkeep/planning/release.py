@@ -29,7 +29,7 @@ from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.planning.domain_xml import sha256
 from kvmkeep.planning.domains import kept_path
-from kvmkeep.planning.guards import tools_of
+from kvmkeep.planning.guards import holes, tools_of
 from kvmkeep.planning.kept import keep_definition
 from kvmkeep.planning.marks import full_name, retag, same_tags
 from kvmkeep.planning.order import in_order
@@ -71,10 +71,7 @@ class _Work(Struct):
 def plan_release(spec: Spec | None, facts: Facts, letting: Letting) -> Plan:
     """Plan to let guests go, or all that is ours."""
     work = _Work(spec=spec, facts=facts)
-    work.refusals.extend(
-        Refusal(subject=one.what, reason=one.reason, hint=one.hint, unready=True)
-        for one in facts.problems
-    )
+    work.refusals.extend(holes(facts))
     names = _names(work, letting)
     _check_needs(work, names)
     for name in names:

@@ -6,6 +6,7 @@ only; those that rest on an assumption are comments, and are printed anew by the
 
 from __future__ import annotations
 
+from kvmkeep.errors import Refused, Unready
 from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile
 from kvmkeep.model.plan import Plan, Step
 from kvmkeep.report.bash import (
@@ -43,7 +44,8 @@ def plan_script(plan: Plan) -> str:
     lines = ["#!/bin/bash", *_about(plan)]
     if plan.refusals:
         lines += [_comment(f"Refused: {one.subject}: {one.reason}") for one in plan.refusals]
-        lines += ["echo 'This plan is refused; type: kvmkeep plan' >&2", "exit 4"]
+        lines += ["echo 'This plan is refused; type: kvmkeep plan' >&2"]
+        lines.append(f"exit {(Unready if plan.unready else Refused).exit_code}")
         return "\n".join(lines) + "\n"
     lines += _HEAD.split("\n")
     total = len(plan.steps)

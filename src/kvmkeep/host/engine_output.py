@@ -26,10 +26,16 @@ class EngineOutput:
         self._stdout.close()
 
     def fill(self, view: memoryview) -> int:
-        """Fill a buffer, and return how much there was: less than asked for only at the end."""
+        """Fill a buffer, and return how much there was: less than asked for only at the end.
+
+        Raises StepFailed: whoever writes what is read here has errors of his own.
+        """
         done = 0
         while done < len(view):
-            got = os.readv(self._stdout.fileno(), [view[done:]])
+            try:
+                got = os.readv(self._stdout.fileno(), [view[done:]])
+            except OSError as error:
+                raise self._unreadable(error) from error
             if not got:
                 break
             done += got
@@ -37,10 +43,17 @@ class EngineOutput:
 
     def finish(self) -> None:
         """See that this was all, and that it ended well; raises StepFailed."""
-        if os.read(self._stdout.fileno(), 1):
+        try:
+            more = os.read(self._stdout.fileno(), 1)
+        except OSError as error:
+            raise self._unreadable(error) from error
+        if more:
             raise StepFailed(f"{self._name} gives more than the block list has")
         if self._child.wait() != 0:
             raise self.failed("it had given all")
+
+    def _unreadable(self, error: OSError) -> StepFailed:
+        return StepFailed(f"what {self._name} gives can't be read: {error.strerror}")
 
     def failed(self, where: str) -> StepFailed:
         """Return the failure of an engine that has ended too early."""

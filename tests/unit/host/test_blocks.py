@@ -4,12 +4,13 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from kvmkeep.cli.main import main
 from kvmkeep.errors import StepFailed, Unready
-from kvmkeep.host import blocks_verify
+from kvmkeep.host import blocks_receive, blocks_verify, engine_output
 from kvmkeep.host.blocks_receive import Receiving, receive
 from kvmkeep.host.blocks_verify import compare, read_list
 from kvmkeep.model.blocks import BLOCK, ZERO, block_text, parse_blocks
@@ -181,3 +182,33 @@ def test_nothing_that_is_there_is_written_over(disk: Path, tmp_path: Path) -> No
     assert target.read_bytes() == b"precious"
     with pytest.raises(StepFailed, match="can't be started"):
         receive(wanted(tmp_path / "new", "no-such-program"), lambda _: None)
+
+
+@pytest.mark.parametrize("call", ["readv", "read"])
+def test_what_can_not_be_read_is_not_told_as_what_can_not_be_written(
+    call: str, disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*given: object) -> int:
+        del given  # as a system call, which holds no buffer after it has failed
+        raise OSError(5, "Input/output error")
+
+    # Only here: Popen reads as well, how its child began.
+    mine = SimpleNamespace(**{**vars(os), call: broken})
+    monkeypatch.setattr(engine_output, "os", mine)
+    with pytest.raises(StepFailed) as failed:
+        receive(wanted(tmp_path / "back.raw", "cat", str(disk)), lambda _: None)
+    assert failed.value.message == "what cat gives can't be read: Input/output error"
+
+
+def test_a_disk_that_can_not_be_written_is_named(
+    disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object) -> int:
+        del given
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(blocks_receive.os, "pwrite", full)
+    target = tmp_path / "back.raw"
+    with pytest.raises(StepFailed) as failed:
+        receive(wanted(target, "cat", str(disk)), lambda _: None)
+    assert failed.value.message == f"{target} can't be written: No space left on device"

@@ -10,6 +10,7 @@ from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.names import CONSOLE_DIR, TAG_HELD, TAG_START
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, ReadyAgent
+from kvmkeep.model.units import GuestName
 from kvmkeep.model.vitals import Inside
 from kvmkeep.planning.disk_files import unmounted
 from kvmkeep.planning.scene import active
@@ -22,7 +23,7 @@ def guest_findings(patient: Patient) -> Iterator[Finding]:
     """Return what is wrong with guests, and with domains that nobody wrote a spec for."""
     yield from _order(patient)
     for domain in patient.facts.domains:
-        yield from _state(domain)
+        yield from _state(patient, domain)
     inside = {one.guest: one for one in patient.vitals.inside}
     for guest in patient.spec.guests:
         own = patient.scene.own_domain(guest)
@@ -52,8 +53,15 @@ def _order(patient: Patient) -> Iterator[Finding]:
     )
 
 
-def _state(domain: Domain) -> Iterator[Finding]:
-    subject = f"guest {domain.name}"
+def _by(patient: Patient, domain: Domain) -> str:
+    """Return the program that guests are started and resumed with: ours knows those of the spec."""
+    own = patient.scene.every_guest.get(GuestName(domain.name))
+    managed = own is not None and patient.scene.own_domain(own) is not None
+    return "kvmkeep" if managed else "virsh"
+
+
+def _state(patient: Patient, domain: Domain) -> Iterator[Finding]:
+    subject, by = f"guest {domain.name}", _by(patient, domain)
     if domain.state is DomainState.PAUSED and domain.why == _IO_ERROR:
         yield Finding(
             name="guest-io-error",
@@ -62,7 +70,7 @@ def _state(domain: Domain) -> Iterator[Finding]:
             what="it stands still since one of its disks gave an error",
             why="it goes on where it stopped once the disk is well again; nothing is lost by that",
             todo=f"virsh domblkerror {domain.name}; dmesg; df; mend it, then: "
-            f"virsh resume {domain.name}",
+            f"{by} resume {domain.name}",
         )
     elif domain.state is DomainState.PAUSED:
         yield Finding(
@@ -71,7 +79,7 @@ def _state(domain: Domain) -> Iterator[Finding]:
             subject=subject,
             what=f"it stands still{f' ({domain.why})' if domain.why else ''}",
             why="it answers nobody, and its clock falls behind",
-            todo=f"kvmkeep journal, for who did it; then: virsh resume {domain.name}",
+            todo=f"kvmkeep journal, for who did it; then: {by} resume {domain.name}",
         )
     elif domain.state is DomainState.CRASHED:
         yield Finding(
@@ -80,7 +88,7 @@ def _state(domain: Domain) -> Iterator[Finding]:
             subject=subject,
             what="it crashed",
             why="it does nothing until it is started again",
-            todo=f"less /var/log/libvirt/qemu/{domain.name}.log; virsh start {domain.name}",
+            todo=f"less /var/log/libvirt/qemu/{domain.name}.log; {by} start {domain.name}",
         )
 
 
@@ -185,7 +193,7 @@ def _left(patient: Patient, guest: Guest, domain: Domain) -> Iterator[Finding]:
             what="a run that was stopped may have left it frozen or suspended",
             why="a frozen guest writes nothing, and stands still before long",
             todo=f"kvmkeep snapshot create {guest.name} lets it go first; at once: "
-            f"virsh domfsthaw {guest.name}; virsh resume {guest.name}",
+            f"virsh domfsthaw {guest.name}; kvmkeep resume {guest.name}",
         )
     if tag_value(volume, TAG_START) and not active(domain):
         yield Finding(

@@ -284,7 +284,7 @@ def _domain_refusals(scene: Scene, guest: Guest) -> list[Refusal]:
         return [Refusal(subject=subject, reason=reason, hint=hint)]
     if domain is not None and active(domain) and stage(scene, guest, guest.root) is Stage.FILLING:
         reason = "it runs, though its root disk is not complete"
-        hint = f"shut it down: virsh shutdown {guest.name}"
+        hint = f"shut it down: kvmkeep shutdown {guest.name}"
         return [Refusal(subject=subject, reason=reason, hint=hint)]
     return []
 

@@ -249,7 +249,7 @@ def _refusals(scene: Scene, guest: Guest, wish: Wish) -> list[Refusal]:
         found.append(Refusal(subject=subject, reason=reason, hint=hint))
     elif wish.level is Level.FROZEN and level_of(scene, guest, wish) is Level.CRASH:
         reason = "it is suspended, so its agent can't freeze anything"
-        hint = f"let it run: virsh resume {guest.name}; or leave --consistency out"
+        hint = f"let it run: kvmkeep resume {guest.name}; or leave --consistency out"
         found.append(Refusal(subject=subject, reason=reason, hint=hint))
     for disk, volume in _disks(scene, guest):
         if volume.merging:

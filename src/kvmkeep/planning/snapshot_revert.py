@@ -126,7 +126,7 @@ def _of_domain(scene: Scene, guest: Guest, limit: int, *, begun: bool) -> list[R
     if not active(domain):
         return []
     if begun:
-        hint = f"shut it down: virsh shutdown {guest.name}"
+        hint = f"shut it down: kvmkeep shutdown {guest.name}"
         return [("it runs in the middle of its revert", hint)]
     if domain.state is not DomainState.RUNNING and not held(scene, guest):
         return [(f"it is {domain.state}", f"end that first: virsh domstate {guest.name}")]

@@ -37,6 +37,29 @@ def test_guests_that_do_not_run(one: Domain, severity: Severity, name: str) -> N
     assert only(severity, name, domains=(one,)).subject == "guest web"
 
 
+@pytest.mark.parametrize(
+    ("changes", "verb"),
+    [
+        ({"state": DomainState.PAUSED, "why": "I/O error"}, "resume"),
+        ({"state": DomainState.PAUSED}, "resume"),
+        ({"state": DomainState.CRASHED, "live_nics": ()}, "start"),
+    ],
+)
+def test_a_guest_of_ours_is_mended_by_our_own_verbs(changes: dict[str, object], verb: str) -> None:
+    own = domain(**changes)
+    for one, line in (
+        (own, f"kvmkeep {verb} web"),
+        (replace(own, name="dns", uuid="6f2c"), f"virsh {verb} dns"),  # ours, but not of the spec
+        (replace(own, name="dns", uuid="6f2c", ours=False), f"virsh {verb} dns"),
+        (replace(own, ours=False), f"virsh {verb} web"),
+        (replace(own, uuid="6f2c"), f"virsh {verb} web"),
+    ):
+        told = [
+            found.todo for found in findings(domains=(one,)) if found.subject.endswith(one.name)
+        ]
+        assert [todo for todo in told if todo.endswith(line)], (line, told)
+
+
 def test_needs_that_nobody_minds() -> None:
     base = guest()
     wanted = spec(replace(base, run=replace(base.run, needs=(GuestName("db"),))))

@@ -301,7 +301,7 @@ CASES = (
     Case(typed="virsh destroy web", change=end_of, found="guest-off", subject=G, ends=TOLD,
          todo="kvmkeep start web"),
     Case(typed="virsh suspend web", change=pause, found="guest-paused", subject=G, ends=TOLD,
-         todo="kvmkeep journal"),
+         todo="kvmkeep journal, for who did it; then: kvmkeep resume web"),
     Case(typed="a disk gave an error", change=io_error, found="guest-io-error", subject=G,
          ends=TOLD, todo="virsh domblkerror web"),
     Case(typed="virsh undefine web", change=undefine, found="spec-differs", subject=G, ends=HEALED,

@@ -12,16 +12,22 @@ if TYPE_CHECKING:
 
 
 class Says:
-    """Answers `result` to all that is `asked` but the version."""
+    """Answers `result` to all that is `asked` but the version; `there` are the directories."""
 
     def __init__(self, result: Result, version: Result) -> None:
         self.result = result
         self.version = version
         self.asked: list[tuple[str, ...]] = []
+        self.there: dict[str, tuple[str, ...]] = {}
 
     def run(self, command: Command) -> Result:
         self.asked.append(command.argv)
         return self.version if command.argv[-1] in {"version", "--version"} else self.result
+
+    def names(self, directory: str) -> tuple[str, ...]:
+        if directory == "/srv/forbidden":
+            raise PermissionError(13, "Permission denied")
+        return self.there.get(directory, ())
 
     def secret(self, path: str) -> SecretFile:
         return SecretFile(path=path, kind="file", mode=0o600)

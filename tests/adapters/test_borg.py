@@ -9,6 +9,7 @@ from adapters.engines import Says
 from adapters.replay import captured, ended
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from kvmkeep.host import repositories
 from kvmkeep.host.door import Result
@@ -127,6 +128,7 @@ def test_archives_of_others_are_not_ours(name: str) -> None:
         ("nofile", RepositoryState.UNSEEN, "No such file or directory"),
         ("ssh", RepositoryState.UNSEEN, "Connection closed by remote host"),
         ("moved", RepositoryState.UNSEEN, "Repository access aborted"),
+        ("no-manifest", RepositoryState.HALF, "Repository has no manifest"),
         ("locked", RepositoryState.UNSEEN, "remove the lock: borg break-lock /srv/vault"),
     ],
 )
@@ -186,3 +188,21 @@ def test_a_file_of_an_archive() -> None:
     gone = says(ended(2, stderr=b"Archive a1 does not exist"))
     with pytest.raises(Unanswered, match="Archive a1 does not exist"):
         repositories.read(gone, VAULT, "/usr/bin/kvmkeep", one="a1", path="/m.json")  # type: ignore[arg-type]
+
+
+def test_what_a_stopped_init_has_left() -> None:
+    door = says(ended(2, stderr=captured("borg-empty", "here").encode()))
+    door.there = {"/srv/vault": ("README", "config-6k23eg6f.tmp", "data", "x\x1b")}
+    found = repositories.look(door, VAULT, "/usr/bin/kvmkeep")  # type: ignore[arg-type]
+    assert (found.state, found.said) == (
+        RepositoryState.HALF, "/srv/vault holds README, config-6k23eg6f.tmp, data ..."
+    )  # fmt: skip
+    elsewhere = replace(VAULT, url="ssh://me@vault/srv/vault")
+    found = repositories.look(door, elsewhere, "/usr/bin/kvmkeep")  # type: ignore[arg-type]
+    assert found.state is RepositoryState.ABSENT
+    hidden = replace(VAULT, url="/srv/forbidden")
+    found = repositories.look(door, hidden, "/usr/bin/kvmkeep")  # type: ignore[arg-type]
+    assert (found.state, found.said) == (
+        RepositoryState.UNSEEN,
+        "/srv/forbidden: Permission denied",
+    )

@@ -97,6 +97,8 @@ def test_looking_takes_no_lock() -> None:
     [
         ("absent", RepositoryState.ABSENT, "unable to open config file"),
         ("password", RepositoryState.WRONG_PASSWORD, "wrong password"),
+        ("two-keys", RepositoryState.HALF, "is damaged"),
+        ("empty-config", RepositoryState.HALF, "config file has zero size"),
         ("rest", RepositoryState.UNSEEN, "connection refused"),
         ("sftp", RepositoryState.UNSEEN, "Connection refused"),
         ("nofile", RepositoryState.UNSEEN, "/nope/pw does not exist"),
@@ -106,6 +108,18 @@ def test_why_there_is_no_listing(kind: str, state: RepositoryState, said: str) -
     found = refused(kind)
     assert found.state is state
     assert said in found.said
+
+
+def test_a_key_that_a_stopped_init_has_left() -> None:
+    door = says(ended(1, stderr=captured("restic-absent", "here").encode()))
+    for names, state in (
+        (("0906cd6a-tmp-3272686996",), RepositoryState.ABSENT),  # restic takes it for no key
+        (("00856fa089388072c1eb75",), RepositoryState.HALF),
+    ):
+        door.there = {"/srv/vault/keys": names}
+        found = repositories.look(door, VAULT, "/usr/bin/kvmkeep")  # type: ignore[arg-type]
+        assert found.state is state
+    assert found.said == "/srv/vault/keys holds 00856fa089388072c1eb75"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.goal import Goal, reach
-from kvmkeep.errors import UsageError
+from kvmkeep.errors import StepFailed, UsageError
 from kvmkeep.model.units import printable
 
 if TYPE_CHECKING:
@@ -46,4 +46,13 @@ def run(args: Args, ctx: Context) -> int:
         planner=lambda spec, facts: plan_init(spec, facts, spec.repository(Label(args.repository))),
         repositories=asked,
     )
-    return reach(goal, ctx, yes=True, dry_run=args.dry_run)
+    try:
+        return reach(goal, ctx, yes=True, dry_run=args.dry_run)
+    except StepFailed as error:
+        # A place that only the engine can look into: one of an `init` that was stopped.
+        place = ctx.spec().repository(Label(args.repository)).url
+        hint = (
+            "if it says that there is something there already, and no backup was ever stored: "
+            f"delete what is at {place}, and type it again"
+        )
+        raise StepFailed(error.message, hint=hint, argv=error.argv) from error

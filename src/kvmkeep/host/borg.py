@@ -33,6 +33,7 @@ _STATES = {
     # As much as an empty directory, where something may not be mounted; borg makes no repository
     # where there is anything.
     "Repository.InvalidRepository": RepositoryState.ABSENT,
+    "NoManifestError": RepositoryState.HALF,
     "PassphraseWrong": RepositoryState.WRONG_PASSWORD,
 }
 """By borg's own names of what went wrong (borg's documentation, "Frontends")."""

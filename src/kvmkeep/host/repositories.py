@@ -32,7 +32,30 @@ def look(door: Door, repository: Repository, program: str) -> RepositoryFacts:
     said = "; ".join(f"{reason} ({hint})" for reason, hint in troubles)
     if said:
         return RepositoryFacts(name=repository.name, state=RepositoryState.UNASKED, said=said)
-    return _LOOKS[repository.engine](door, repository, program)
+    found = _LOOKS[repository.engine](door, repository, program)
+    here = repository.url.startswith("/")
+    return _without_remains(door, repository, found) if here else found
+
+
+def _without_remains(door: Door, repository: Repository, found: RepositoryFacts) -> RepositoryFacts:
+    """Return what was found, unless something lies where nothing was found.
+
+    borg makes no repository there. restic does, beside a key that a stopped `init` has left, and
+    opens it by whichever of the two keys it meets first: with the old one, it calls all damaged
+    (tried with 0.14). What it is still writing has a name with `-tmp-`, and counts for nothing.
+    """
+    if found.state is not RepositoryState.ABSENT:
+        return found
+    place = repository.url + _BEGINS[repository.engine]
+    try:
+        names = [clean(one) for one in door.names(place) if "-tmp-" not in one]
+    except OSError as error:
+        said = f"{place}: {error.strerror or error}"
+        return RepositoryFacts(name=found.name, state=RepositoryState.UNSEEN, said=said)
+    if not names:
+        return found
+    said = f"{place} holds {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
+    return RepositoryFacts(name=found.name, state=RepositoryState.HALF, said=said)
 
 
 def read(door: Door, repository: Repository, program: str, *, one: str, path: str) -> bytes:
@@ -64,6 +87,8 @@ def stored(said: bytes) -> Stored | None:
     return next((found for read in _STORED if (found := read(said)) is not None), None)
 
 
+_BEGINS = {Engine.RESTIC: "/keys", Engine.BORG: ""}
+"""What has something in it as soon as a repository is begun."""
 _LOOKS = {Engine.RESTIC: restic.look, Engine.BORG: borg.look}
 _GETS = {Engine.RESTIC: restic_get, Engine.BORG: borg_get}
 _STORED = (restic.stored, borg.stored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated
@@ -20,6 +21,10 @@ from kvmkeep.model.units import Size
 _NO_REPOSITORY = 10
 _WRONG_PASSWORD = 12
 """What restic ends with since 0.17 (restic(1), "Exit Status"); before, with 1."""
+
+_TRACE = re.compile(r"\n\S+\n\t\S+\.go:[0-9]+")
+_HALF = ("is damaged: ciphertext verification failed", "config file has zero size")
+"""What it says where an `init` that was stopped has left a key, or half a file."""
 
 
 class _Summary(msgspec.Struct):
@@ -46,7 +51,7 @@ def look(door: Door, repository: Repository, program: str) -> RepositoryFacts:
     name = repository.name
     if not result.ok:
         return RepositoryFacts(
-            name=name, state=_state(result), said=last_words("restic", result, clean(result.tail))
+            name=name, state=_state(result), said=last_words("restic", result, _said(result))
         )
     try:
         found = decode(result.text, list[_Snapshot], f"repository {name}", "restic")
@@ -88,10 +93,17 @@ def _object(one: _Snapshot) -> StoredObject:
     )
 
 
+def _said(result: Result) -> str:
+    """Return what restic said, without where in its source that was."""
+    return clean(_TRACE.split(result.tail)[0])
+
+
 def _state(result: Result) -> RepositoryState:
     said = result.stderr.decode("utf-8", "replace")
     if result.code == _WRONG_PASSWORD or "wrong password or no key found" in said:
         return RepositoryState.WRONG_PASSWORD
+    if any(words in said for words in _HALF):
+        return RepositoryState.HALF
     # Where it can't be reached, 0.14 asks as well whether there is a repository.
     gone = "no such file or directory" in said or "does not exist" in said
     asked = "Is there a repository at the following location" in said

@@ -125,6 +125,8 @@ class RepositoryState(StrEnum):
     READY = "ready"
     ABSENT = "absent"
     """There is nothing yet: it can be made."""
+    HALF = "half made"
+    """A run that made it was stopped, or it is damaged; `said` tells what there is."""
     UNASKED = "not asked"
     """Its password or keys are not to be used as they lie there; `said` tells."""
     WRONG_PASSWORD = "wrong password"  # noqa: S105 - a word of ours

@@ -56,6 +56,13 @@ def repository_refusals(
                 return ()
             reason = f"there is nothing at {repository.url}"
             hint = f"is something mounted there? To make it: kvmkeep backup init {repository.name}"
+        case RepositoryState.HALF:
+            reason = f"it is half made, or damaged: {seen.said}"
+            hint = (
+                f"if `kvmkeep backup init` was stopped, and no backup was ever stored: delete what "
+                f"is at {repository.url}, then: kvmkeep backup init {repository.name}; else leave "
+                f"it as it is, and see what {repository.engine} check says"
+            )
         case RepositoryState.WRONG_PASSWORD:
             reason = f"the password in {repository.password_file} is not its password"
             hint = "bring the right one back; nobody can read the backups without it"

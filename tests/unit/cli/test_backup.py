@@ -285,3 +285,19 @@ def test_a_manifest_that_can_not_be_read(
     site.door.failing = "dump"
     assert site.line("backup", "show", "web") == 5
     assert "manifest.json in repository vault: no ?[2Jroom" in capsys.readouterr().err
+
+
+def test_a_repository_that_a_stopped_init_has_left(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.host.restic.repositories.clear()
+    site.host.put("/srv/vault/keys/00856fa089388072c1eb75", b"{}")
+    assert site.line("backup", "init", "vault") == 5
+    assert "delete what is at /srv/vault" in " ".join(capsys.readouterr().err.split())
+    assert not site.host.restic.repositories
+    # Where it can't be seen, the engine finds it.
+    del site.host.files["/srv/vault/keys/00856fa089388072c1eb75"]
+    site.door.failing = "init"
+    assert site.line("backup", "init", "vault") == 7
+    said = " ".join(capsys.readouterr().err.split())
+    assert "something there already, and no backup was ever stored: delete what is at" in said

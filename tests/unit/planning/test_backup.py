@@ -251,6 +251,7 @@ def test_a_volume_group_that_is_not_there() -> None:
         (RepositoryState.ABSENT, "there is nothing at /srv/vault"),
         (RepositoryState.WRONG_PASSWORD, "the password in /root/pw is not its password"),
         (RepositoryState.UNSEEN, "it can't be reached or read: refused"),
+        (RepositoryState.HALF, "it is half made, or damaged: refused"),
     ],
 )
 def test_a_repository_that_can_not_be_used(state: RepositoryState, reason: str) -> None:
@@ -301,6 +302,8 @@ def test_a_repository_is_made_only_where_there_is_none() -> None:
     assert [command.argv[-1] for command in commands(plan)] == ["init"]
     for state in (RepositoryState.WRONG_PASSWORD, RepositoryState.UNSEEN):
         assert plan_init(SPEC, seen(host, state), VAULT).refusals != ()
+    (half,) = plan_init(SPEC, seen(host, RepositoryState.HALF), VAULT).refusals
+    assert "delete what is at /srv/vault, then: kvmkeep backup init vault" in half.hint
 
 
 def test_no_secret_is_in_a_command() -> None:

@@ -156,7 +156,7 @@ def _kept(spec: Spec, guest: Guest, facts: Facts) -> Pairs:
 
     wanted = {disk.lv for disk in guest.volumes}
     return [
-        (f"{one.vg}/{one.name}", f"{one.size}, kept: the spec does not name it")
+        (one.full_name, f"{one.size}, kept: the spec does not name it")
         for one in facts.volumes
         if one.vg == spec.storage.vg
         and {TAG_OURS, TAG_GUEST + guest.name} <= {*one.tags}

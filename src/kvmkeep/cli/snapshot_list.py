@@ -83,7 +83,7 @@ def value(one: SnapshotSet, now: datetime) -> dict[str, object]:
         "can_overflow": one.can_overflow,
         "snapshots": [
             {
-                "lv": f"{member.vg}/{member.name}",
+                "lv": member.full_name,
                 "origin": f"{member.vg}/{member.origin}",
                 "size": member.size.bytes,
                 "filled_percent": member.filled_percent,

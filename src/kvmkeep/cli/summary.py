@@ -26,7 +26,7 @@ def facts_text(facts: Facts, width: int) -> str:
         ),
         _section(
             ("VOLUME", "SIZE", "TAGS"),
-            [(f"{v.vg}/{v.name}", str(v.size), " ".join(v.tags) or "-") for v in facts.volumes],
+            [(v.full_name, str(v.size), " ".join(v.tags) or "-") for v in facts.volumes],
             width,
         ),
         _section(

@@ -80,7 +80,7 @@ def value(entry: TrashEntry) -> dict[str, object]:
         "spec_file": entry.spec_file,
         "volumes": [
             {
-                "lv": f"{one.vg}/{one.name}",
+                "lv": one.full_name,
                 "was": original_name(one),
                 "size": one.size.bytes,
                 "snapshot_of": one.origin,

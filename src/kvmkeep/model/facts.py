@@ -92,6 +92,11 @@ class Volume(Struct, frozen=True, kw_only=True):
     merge_waits: bool = False
     extents: tuple[str, ...] = ()
 
+    @property
+    def full_name(self) -> str:
+        """Its name as LVM's tools take it."""
+        return f"{self.vg}/{self.name}"
+
 
 class Link(Struct, frozen=True, kw_only=True):
     """A network interface of the kernel.

@@ -21,8 +21,8 @@ from kvmkeep.planning import guards
 from kvmkeep.planning.domain_xml import sha256
 from kvmkeep.planning.domains import is_guest, kept_path
 from kvmkeep.planning.kept import kept_step
-from kvmkeep.planning.mark import files_of, mark_commands
-from kvmkeep.planning.marks import full_name, retag, same_tags
+from kvmkeep.planning.lvm import retag, same_tags
+from kvmkeep.planning.metadata import files_of, mark_commands
 from kvmkeep.planning.network import network_steps
 from kvmkeep.planning.network_refusals import network_refusals
 from kvmkeep.planning.plan import make_plan
@@ -155,7 +155,7 @@ def _guest_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
 
 
 def _volume_step(guest: Guest, disk: LvDisk, volume: Volume) -> Step:
-    lv = full_name(volume)
+    lv = volume.full_name
     tags = lv_tags(guest.name, disk.name)
     return Step(
         noun=Noun.STORAGE,

@@ -33,7 +33,6 @@ from kvmkeep.model.units import Size
 from kvmkeep.planning import guards
 from kvmkeep.planning.backup_fetch import Subject, fetched, tidy
 from kvmkeep.planning.backup_return import Lost, lost_variables, return_steps, unreadable
-from kvmkeep.planning.marks import full_name
 from kvmkeep.planning.scene import Scene, active, make_scene, owned
 from kvmkeep.planning.secret_files import secret_refusals
 from kvmkeep.planning.storage import activated, create_step, has_tags
@@ -171,11 +170,11 @@ def _of_disk(work: _Work, record: DiskRecord, disk: LvDisk) -> list[Reason]:
     volume = scene.volumes.get(disk.lv)
     ours = volume is None or owned(volume, work.guest, disk) or volume in _leaving(work)
     if volume is not None and not ours:
-        hint = f"look at: lvs -o +lv_tags {full_name(volume)}"
-        return [(f"the LV {full_name(volume)} is not that disk of it", hint)]
+        hint = f"look at: lvs -o +lv_tags {volume.full_name}"
+        return [(f"the LV {volume.full_name} is not that disk of it", hint)]
     if work.made(disk) is not None and volume is not None and volume.opened:
-        hint = f"see who: lsof /dev/{full_name(volume)}; dmsetup ls --tree"
-        return [(f"something has {full_name(volume)} open", hint)]
+        hint = f"see who: lsof /dev/{volume.full_name}; dmsetup ls --tree"
+        return [(f"something has {volume.full_name} open", hint)]
     return []
 
 
@@ -261,13 +260,13 @@ def _begun_again(work: _Work) -> tuple[Step, ...]:
             Step(
                 noun=Noun.STORAGE,
                 subject=f"guest {work.guest.name}",
-                what=f"write {full_name(volume)} again",
+                what=f"write {volume.full_name} again",
                 why="a run that was stopped has not brought all of its disks back",
                 actions=(
                     Command(
                         argv=(
                             "lvchange", "--addtag", STATE_FILLING, "--deltag", old,
-                            "--addtag", work.restoring.mark, full_name(volume),
+                            "--addtag", work.restoring.mark, volume.full_name,
                         ),
                         why="all disks are to be of one moment",
                     ),

@@ -9,18 +9,17 @@ from __future__ import annotations
 from kvmkeep.model.command import Action, Command
 from kvmkeep.model.names import STATE_FILLING, STATE_FRESH, TAG_CLONE
 from kvmkeep.model.plan import Noun, Step
-from kvmkeep.model.spec import LvDisk
 from kvmkeep.planning.clone_origin import Copies, Origin
+from kvmkeep.planning.commands import synced, zero
 from kvmkeep.planning.inside import new_identity
 from kvmkeep.planning.scene import Scene
 from kvmkeep.planning.storage import (
+    BEHIND,
     activated,
     convert,
     create_step,
     forget_console,
     has_tags,
-    synced,
-    zero,
 )
 
 
@@ -39,7 +38,7 @@ def content_steps(scene: Scene, copies: Copies, origin: Origin) -> tuple[Step, .
 def _begun_again(scene: Scene, copies: Copies) -> tuple[Step, ...]:
     """Return what takes back that some LVs were complete already, when a run was killed."""
     lvs = [
-        _lv(scene, disk)
+        scene.full_name(disk.lv)
         for _, disk in copies.pairs
         if (volume := scene.volume(disk)) is not None and STATE_FILLING not in volume.tags
     ]
@@ -74,8 +73,8 @@ def _copy_step(scene: Scene, copies: Copies, origin: Origin) -> Step:
             size = scene.volumes[disk.lv].size
             actions.append(convert(scene, new, origin.paths[number], size, rate))
         if size < room:
-            actions.append(zero(scene, new, size.bytes, room.bytes - size.bytes))
-        actions.append(synced(scene, new))
+            actions.append(zero(scene.path(new), size.bytes, room.bytes - size.bytes, BEHIND))
+        actions.append(synced(scene.path(new)))
     count = "disk" if len(copies.pairs) == 1 else f"{len(copies.pairs)} disks"
     return Step(
         noun=Noun.STORAGE,
@@ -91,10 +90,10 @@ def _copy_step(scene: Scene, copies: Copies, origin: Origin) -> Step:
 def _identity_step(scene: Scene, copies: Copies) -> Step:
     clone = copies.clone
     # The root LV goes last: as long as it is not complete, none of them is.
-    others = [_lv(scene, disk) for _, disk in copies.pairs if disk.name != clone.root.name]
+    others = [scene.full_name(disk.lv) for _, disk in copies.pairs if disk.name != clone.root.name]
     actions: list[Action] = [
         new_identity(scene, clone),
-        synced(scene, clone.root),
+        synced(scene.path(clone.root)),
         forget_console(clone),
     ]
     if others:
@@ -108,7 +107,7 @@ def _identity_step(scene: Scene, copies: Copies) -> Step:
         Command(
             argv=(
                 "lvchange", "--deltag", STATE_FILLING, "--addtag", STATE_FRESH,
-                _lv(scene, clone.root),
+                scene.full_name(clone.root.lv),
             ),
             why="all disks are complete now, and their guest has not booted yet",
         )
@@ -126,7 +125,3 @@ def _identity_step(scene: Scene, copies: Copies) -> Step:
 def _is_filling(scene: Scene, copies: Copies) -> Command:
     mark = TAG_CLONE + copies.source.name
     return has_tags(scene, copies.clone, copies.clone.root, mark, STATE_FILLING)
-
-
-def _lv(scene: Scene, disk: LvDisk) -> str:
-    return f"{scene.spec.storage.vg}/{disk.lv}"

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.domain_facts import DomainState
-from kvmkeep.model.facts import Facts, Volume
+from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import TAG_FOR, TAG_OURS, TAG_SET, fetch_dir, lv_path, second_stamp
 from kvmkeep.model.plan import Note, Refusal, Step
 from kvmkeep.model.snapshot import Level
@@ -14,7 +14,7 @@ from kvmkeep.model.spec import Guest, LvDisk
 from kvmkeep.model.units import Size
 from kvmkeep.planning.backup_fetch import Subject, fetched
 from kvmkeep.planning.domains import has_state
-from kvmkeep.planning.marks import removal
+from kvmkeep.planning.lvm import activate, removal
 from kvmkeep.planning.scene import INACTIVE, Scene
 from kvmkeep.planning.secret_files import secret_refusals
 from kvmkeep.planning.snapshot_create import Wish, plan_create, set_name
@@ -126,9 +126,9 @@ def _from_disks(scene: Scene, copies: Copies) -> Origin:
         refusals=tuple(
             Refusal(
                 subject=subject,
-                reason=f"it is off, but something has {volume.vg}/{volume.name} open",
+                reason=f"it is off, but something has {volume.full_name} open",
                 hint=(
-                    f"see who: lsof /dev/{volume.vg}/{volume.name}; dmsetup ls --tree "
+                    f"see who: lsof /dev/{volume.full_name}; dmsetup ls --tree "
                     "(kpartx -d removes mappings that were left)"
                 ),
             )
@@ -156,7 +156,11 @@ def _from_set(scene: Scene, copies: Copies, name: str) -> Origin:
         paths=tuple(lv_path(vg, member.name) for member in found),
         how=f" as they were at {name}",
         steps=mend_steps(scene, source),
-        before=tuple(_activate(member) for member in found if not member.active),
+        before=tuple(
+            activate(member.full_name, "activate the snapshot")
+            for member in found
+            if not member.active
+        ),
     )
 
 
@@ -186,8 +190,3 @@ def _from_new_set(scene: Scene, facts: Facts, copies: Copies, wanted: Wanted) ->
         refusals=plan.refusals,
         notes=plan.notes,
     )
-
-
-def _activate(member: Volume) -> Command:
-    argv = ("lvchange", "--activate", "y", f"{member.vg}/{member.name}")
-    return Command(argv=argv, why="activate the snapshot")

@@ -26,6 +26,23 @@ def same_file(path: str, fingerprint: Fingerprint) -> Command:
     )
 
 
+def zero(device: str, offset: int, length: int, why: str) -> Command:
+    """Return what zeroes a part of a device; both numbers are in bytes."""
+    return Command(
+        argv=(
+            "blkdiscard", "--zeroout", "--offset", str(offset), "--length", str(length), "--",
+            device,
+        ),
+        why=why,
+        timeout=long_enough(Size(length)),
+    )  # fmt: skip
+
+
+def synced(device: str, why: str = "have it on the disks before it counts") -> Command:
+    """Return what has all that was written to a device on the disks."""
+    return Command(argv=("sync", "--", device), why=why, timeout=1800.0)
+
+
 def long_enough(size: Size, per_second: int = 5 * 10**6) -> float:
     """Return a time limit in seconds for moving so many bytes at a rate that is far too slow."""
     return 600.0 + size.bytes / per_second

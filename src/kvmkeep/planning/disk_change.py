@@ -14,6 +14,7 @@ from kvmkeep.planning.disk_files import on_mount
 from kvmkeep.planning.disk_leaving import leaving_notes
 from kvmkeep.planning.domain_xml import disk_xml, free_target
 from kvmkeep.planning.domains import has_state
+from kvmkeep.planning.lvm import activate
 from kvmkeep.planning.scene import Scene, active, disks_in, free_ports
 from kvmkeep.planning.stage import fresh
 
@@ -87,8 +88,7 @@ def _attach_step(
     else:
         volume = scene.volume(disk)
         if volume is not None and not volume.active:
-            argv = ("lvchange", "--activate", "y", f"{scene.spec.storage.vg}/{disk.lv}")
-            actions.append(Command(argv=argv, why="activate the LV"))
+            actions.append(activate(scene.full_name(disk.lv)))
     actions += [
         WriteFile(
             path=path,

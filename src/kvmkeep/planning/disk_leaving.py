@@ -22,8 +22,7 @@ from kvmkeep.model.trash import is_trash
 from kvmkeep.planning.domains import has_state, is_guest
 from kvmkeep.planning.free_script import FREE_SCRIPT
 from kvmkeep.planning.in_guest import opens, runs_script
-from kvmkeep.planning.mark import files_of, live_mark, record
-from kvmkeep.planning.marks import full_name
+from kvmkeep.planning.metadata import files_of, live_mark, record
 from kvmkeep.planning.record import live_files
 from kvmkeep.planning.scene import Scene, active, aliases
 from kvmkeep.planning.stage import fresh
@@ -81,7 +80,7 @@ def leaving_notes(scene: Scene, guest: Guest, domain: Domain) -> tuple[Note, ...
     leaving = _leaving(scene, guest, domain)
     there = {one.place: one for one in leaving if one.kind == "LV"}
     kept = (
-        _note(scene, guest, domain, volume, there.get(full_name(volume)))
+        _note(scene, guest, domain, volume, there.get(volume.full_name))
         for volume in dropped(scene, guest)
     )
     pending = (_pending(scene, guest, domain, one) for one in leaving if one.kind == "file")
@@ -109,7 +108,7 @@ def _leaving(scene: Scene, guest: Guest, domain: Domain) -> list[Leaving]:
         names = {*aliases(scene.spec.storage.vg, volume.name, volume.device)}
         name = tag_value(volume, TAG_DISK) or volume.name
         leaving.extend(
-            Leaving(name=name, kind="LV", place=full_name(volume), found=one)
+            Leaving(name=name, kind="LV", place=volume.full_name, found=one)
             for one in domain.disks
             if {one.source, one.device} & names
         )
@@ -149,7 +148,7 @@ def _note(
         return pending
     name, subject = tag_value(volume, TAG_DISK) or volume.name, f"guest {guest.name}"
     text = (
-        f"the content of disk {name} is kept in {full_name(volume)}, which goes on taking "
+        f"the content of disk {name} is kept in {volume.full_name}, which goes on taking "
         f"{volume.size}; to give it to the guest again, put it back into the spec; to give it up: "
         f"kvmkeep remove {guest.name} --disk {name}"
     )

@@ -21,7 +21,7 @@ from kvmkeep.model.names import METADATA_URI, console_log, disk_path
 from kvmkeep.model.spec import Disk, FileDisk, Guest, LvDisk, Network, Nic, Spec
 from kvmkeep.model.units import Label
 from kvmkeep.planning.domain_tree import DomainTreeError, domain_tree
-from kvmkeep.planning.mark import given_now, mark, record
+from kvmkeep.planning.metadata import given_now, mark, record
 from kvmkeep.planning.xml_text import xml_text
 
 BASE = """\

@@ -156,7 +156,7 @@ def _volume(scene: Scene, disk: DomainDisk) -> Volume | None:
 
 
 def _unfit(domain: Domain, volume: Volume) -> tuple[str, str] | None:
-    lv = f"{volume.vg}/{volume.name}"
+    lv = volume.full_name
     look = f"look at: lvs -a -o +lv_tags,origin {lv}"
     owner = tag_value(volume, TAG_GUEST)
     if TAG_OURS in volume.tags and owner != domain.name:

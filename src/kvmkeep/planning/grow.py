@@ -26,10 +26,10 @@ from kvmkeep.planning.commands import long_enough
 from kvmkeep.planning.disk_files import on_mount
 from kvmkeep.planning.grow_inside import asked, forget_step, use_step
 from kvmkeep.planning.grow_spare import ready, removal_step, set_free, spare_steps, spares
+from kvmkeep.planning.lvm import selected, selection
 from kvmkeep.planning.scene import INACTIVE, Scene, active, disk_in, owned
 from kvmkeep.planning.stage import Stage, fresh, stage
 
-_LVM_NOT_FOUND = 5
 _MIB = 1 << 20
 _UNKNOWN = "LVM had chosen the new extents"
 
@@ -289,21 +289,17 @@ def _mark(scene: Scene, guest: Guest, disk: Disk) -> Command:
     return Command(
         argv=(
             "lvchange", "--addtag", TAG_GROW + disk.name,
-            f"{scene.spec.storage.vg}/{guest.root.lv}",
+            scene.full_name(guest.root.lv),
         ),
         why="note that the guest has yet to use it, in case this run is stopped",
     )  # fmt: skip
 
 
 def _has_size(growth: Growth) -> Command:
-    marks = " && ".join(f'"{tag}"' for tag in lv_tags(growth.guest.name, growth.disk.name))
-    select = f"lv_tags={{{marks}}} && lv_size={growth.volume.size.bytes}b"
-    lv = f"{growth.volume.vg}/{growth.volume.name}"
-    return Command(
-        argv=("lvs", "--noheadings", "--options", "lv_name", "--select", select, lv),
-        why="see that the LV is the guest's and has its old size",
-        expect=growth.volume.name,
-    )
+    marks = selection(lv_tags(growth.guest.name, growth.disk.name))
+    select = f"{marks} && lv_size={growth.volume.size.bytes}b"
+    why = "see that the LV is the guest's and has its old size"
+    return selected(growth.volume.full_name, select, why)
 
 
 def _written(size: Size) -> str:

@@ -92,7 +92,7 @@ def _ask(scene: Scene, guest: Guest, name: str, serial: str, size: Size) -> tupl
 
 
 def _forget(scene: Scene, guest: Guest, name: str) -> Command:
-    lv = f"{scene.spec.storage.vg}/{guest.root.lv}"
+    lv = scene.full_name(guest.root.lv)
     return Command(
         argv=("lvchange", "--deltag", TAG_GROW + name, lv), why="nothing is left to be done for it"
     )

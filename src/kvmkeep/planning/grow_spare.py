@@ -15,10 +15,9 @@ from kvmkeep.model.names import (
 from kvmkeep.model.plan import Noun, Step
 from kvmkeep.model.spec import Guest, LvDisk
 from kvmkeep.model.units import Size
-from kvmkeep.planning.commands import long_enough
+from kvmkeep.planning.commands import synced, zero
+from kvmkeep.planning.lvm import absent, activate, create, remove, selected, selection
 from kvmkeep.planning.scene import Scene
-
-_LVM_NOT_FOUND = 5
 
 
 def spares(scene: Scene, guest: Guest) -> list[Volume]:
@@ -59,25 +58,14 @@ def spare_steps(scene: Scene, guest: Guest, disk: LvDisk, more: Size) -> tuple[S
 def _create_step(scene: Scene, guest: Guest, disk: LvDisk, more: Size) -> Step:
     vg, name = scene.spec.storage.vg, spare_name(disk.lv)
     tags = (*lv_tags(guest.name, disk.name), STATE_FILLING)
-    create = Command(
-        argv=(
-            "lvcreate", "--yes", "--wipesignatures", "y", "--zero", "y", "--type", "linear",
-            "--name", name, "--size", f"{more.bytes}b",
-            *(word for tag in tags for word in ("--addtag", tag)), vg,
-        ),
-        why="take the extents, where no guest sees them yet",
-    )  # fmt: skip
+    taken = create(vg, name, more, tags, "take the extents, where no guest sees them yet")
     return Step(
         noun=Noun.STORAGE,
         subject=f"guest {guest.name}",
         what=f"take {more} more of {vg} for its disk {disk.name}",
         why=f"the spec says {disk.size}",
-        probe=Command(
-            argv=("lvs", "--noheadings", "--options", "lv_name", f"{vg}/{name}"),
-            why="see that there is still no LV of that name",
-            ok=(_LVM_NOT_FOUND,),
-        ),
-        actions=(create,),
+        probe=absent(f"{vg}/{name}"),
+        actions=(taken,),
     )
 
 
@@ -86,38 +74,22 @@ def _zero_step(scene: Scene, guest: Guest, disk: LvDisk, more: Size, *, inactive
     device, lv = lv_path(vg, name), f"{vg}/{name}"
     actions: list[Action] = []
     if inactive:
-        argv = ("lvchange", "--activate", "y", lv)
-        actions.append(Command(argv=argv, why="activate the LV"))
+        actions.append(activate(lv))
     actions += [
-        Command(
-            argv=(
-                "blkdiscard", "--zeroout", "--offset", "0", "--length", str(more.bytes), "--",
-                device,
-            ),
-            why="zero the new extents",
-            timeout=long_enough(more),
-        ),
-        Command(
-            argv=("sync", "--", device),
-            why="have it on the disks before it counts",
-            timeout=1800.0,
-        ),
+        zero(device, 0, more.bytes, "zero the new extents"),
+        synced(device),
         Command(
             argv=("lvchange", "--deltag", STATE_FILLING, "--addtag", STATE_SPARE, lv),
             why="the extents may be given to the disk",
         ),
     ]  # fmt: skip
-    select = f'lv_tags={{"{TAG_OURS}" && "{STATE_FILLING}"}}'
+    select = selection((TAG_OURS, STATE_FILLING))
     return Step(
         noun=Noun.STORAGE,
         subject=f"guest {guest.name}",
         what=f"zero it, as {device}",
         why="nothing of what was there before becomes readable",
-        probe=Command(
-            argv=("lvs", "--noheadings", "--options", "lv_name", "--select", select, lv),
-            why="see that the LV is ours, and no disk",
-            expect=name,
-        ),
+        probe=selected(lv, select, "see that the LV is ours, and no disk"),
         actions=tuple(actions),
     )
 
@@ -128,7 +100,7 @@ def removal_step(guest: Guest, spare: Volume) -> Step:
     return Step(
         noun=Noun.STORAGE,
         subject=f"guest {guest.name}",
-        what=f"delete {spare.vg}/{spare.name}, which no guest has",
+        what=f"delete {spare.full_name}, which no guest has",
         why="a growth that was stopped left it",
         actions=(set_free(spare.vg, spare.name, state),),
     )
@@ -136,11 +108,5 @@ def removal_step(guest: Guest, spare: Volume) -> Step:
 
 def set_free(vg: str, name: str, state: str = STATE_SPARE) -> Command:
     """Remove an LV that no guest has; it may be gone already where this runs again."""
-    marks = f'lv_tags={{"{TAG_OURS}" && "{state}"}}'
-    return Command(
-        argv=("lvremove", "--select", marks, f"{vg}/{name}"),
-        why="set its extents free, if the LV still is one that was made for that",
-        stdin=b"y\n",
-        ok=(0, _LVM_NOT_FOUND),
-        timeout=120.0,
-    )
+    why = "set its extents free, if the LV still is one that was made for that"
+    return remove(f"{vg}/{name}", (TAG_OURS, state), why)

@@ -17,7 +17,7 @@ from kvmkeep.planning import proof_lock
 from kvmkeep.planning.domains import kept_domain
 from kvmkeep.planning.grow import room_needed
 from kvmkeep.planning.images import ImageWork
-from kvmkeep.planning.mark import KEY
+from kvmkeep.planning.metadata import KEY
 from kvmkeep.planning.scene import Scene, active, users
 from kvmkeep.planning.stage import Stage, cloned_from, needs_image, needs_seed, stage
 

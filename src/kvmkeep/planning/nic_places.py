@@ -11,7 +11,7 @@ from kvmkeep.model.names import guest_mac
 from kvmkeep.model.plan import Refusal
 from kvmkeep.model.spec import Guest, Nic
 from kvmkeep.planning.domain_change import in_service
-from kvmkeep.planning.mark import settings_of
+from kvmkeep.planning.metadata import settings_of
 from kvmkeep.planning.nics import is_ours, nics_by_mac
 from kvmkeep.planning.scene import Scene
 

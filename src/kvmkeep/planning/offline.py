@@ -16,7 +16,7 @@ from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.units import Size
 from kvmkeep.planning.domains import is_guest
-from kvmkeep.planning.marks import removal
+from kvmkeep.planning.lvm import removal, selected, selection
 from kvmkeep.planning.scene import Scene, active, owned, users
 from kvmkeep.planning.stage import Stage, stage
 from kvmkeep.planning.start import not_a_guest
@@ -63,14 +63,9 @@ def reading(scene: Scene, guest: Guest, tag: str = "") -> Source:
 
 def unused(scene: Scene, guest: Guest) -> Command:
     """Succeed only while the root LV is ours and nobody has it open (lvs(8))."""
-    marks = " && ".join(f'"{tag}"' for tag in lv_tags(guest.name, guest.root.name))
-    select = f"lv_tags={{{marks}}} && lv_device_open!=open"
-    lv = f"{scene.spec.storage.vg}/{guest.root.lv}"
-    return Command(
-        argv=("lvs", "--noheadings", "--options", "lv_name", "--select", select, lv),
-        why="see that the LV is ours, and that nobody has it open",
-        expect=guest.root.lv,
-    )
+    select = f"{selection(lv_tags(guest.name, guest.root.name))} && lv_device_open!=open"
+    why = "see that the LV is ours, and that nobody has it open"
+    return selected(scene.full_name(guest.root.lv), select, why)
 
 
 def leftovers(scene: Scene, guest: Guest) -> tuple[Step, ...]:
@@ -82,7 +77,7 @@ def leftovers(scene: Scene, guest: Guest) -> tuple[Step, ...]:
         Step(
             noun=Noun.STORAGE,
             subject=f"guest {guest.name}",
-            what=f"delete the snapshot {left.vg}/{left.name}",
+            what=f"delete the snapshot {left.full_name}",
             why="a look that was interrupted has left it",
             actions=_removal(scene, guest),
         ),
@@ -106,11 +101,11 @@ def reading_refusals(scene: Scene, guest: Guest) -> tuple[Refusal, ...]:
     if not active(domain) or volume is None or scene.group is None:
         return (*_open(scene, guest),) if volume is not None and not active(domain) else ()
     if left is not None and not _is_look(guest, left):
-        hint = f"look at it: lvs -o +lv_tags {left.vg}/{left.name}"
-        reason = f"the LV {left.vg}/{left.name} is not a snapshot of ours"
+        hint = f"look at it: lvs -o +lv_tags {left.full_name}"
+        reason = f"the LV {left.full_name} is not a snapshot of ours"
         return (Refusal(subject=subject, reason=reason, hint=hint),)
     if left is not None and left.opened:
-        reason = f"somebody looks into its disk through {left.vg}/{left.name}"
+        reason = f"somebody looks into its disk through {left.full_name}"
         hint = "leave that `kvmkeep shell` first"
         return (Refusal(subject=subject, reason=reason, hint=hint),)
     free = scene.group.free + (left.size if left is not None else Size(0))
@@ -153,9 +148,9 @@ def _open(scene: Scene, guest: Guest) -> tuple[Refusal, ...]:
         hint = f"take it from that domain: virsh dumpxml {others[0]}"
         return (Refusal(subject=subject, reason=reason, hint=hint),)
     if volume is not None and volume.opened:
-        reason = f"it is off, but something has {volume.vg}/{volume.name} open"
+        reason = f"it is off, but something has {volume.full_name} open"
         hint = (
-            f"see who: lsof /dev/{volume.vg}/{volume.name}; dmsetup ls --tree "
+            f"see who: lsof /dev/{volume.full_name}; dmsetup ls --tree "
             f"(kpartx -d removes mappings that were left)"
         )
         return (Refusal(subject=subject, reason=reason, hint=hint),)
@@ -164,7 +159,7 @@ def _open(scene: Scene, guest: Guest) -> tuple[Refusal, ...]:
 
 def _disk_refusal(scene: Scene, guest: Guest) -> Refusal | None:
     subject = f"guest {guest.name}"
-    lv = f"{scene.spec.storage.vg}/{guest.root.lv}"
+    lv = scene.full_name(guest.root.lv)
     volume = scene.volume(guest.root)
     if volume is None:
         return Refusal(subject=subject, reason=f"its LV {lv} is gone", hint="see: kvmkeep plan")
@@ -202,13 +197,13 @@ def _create(scene: Scene, guest: Guest, tag: str) -> Command:
             "lvcreate", "--snapshot", "--permission", "r", "--chunksize", "256k",
             "--size", f"{_size(scene, guest).bytes}b", "--name", _snapshot(guest),
             *(word for tag in tags for word in ("--addtag", tag)),
-            f"{scene.spec.storage.vg}/{guest.root.lv}",
+            scene.full_name(guest.root.lv),
         ),
         why="have the disk as it is at this moment",
     )  # fmt: skip
 
 
 def _removal(scene: Scene, guest: Guest) -> tuple[Command, ...]:
-    lv = f"{scene.spec.storage.vg}/{_snapshot(guest)}"
+    lv = scene.full_name(_snapshot(guest))
     why = "remove the snapshot, if it is one that was made for looking"
     return removal(lv, (TAG_OURS, STATE_LOOK), why)

@@ -22,7 +22,7 @@ from kvmkeep.model.proof import (
 )
 from kvmkeep.model.units import Size
 from kvmkeep.planning.engine import Driver
-from kvmkeep.planning.marks import removal
+from kvmkeep.planning.lvm import removal
 from kvmkeep.planning.repository_files import Shown, hide
 
 _SHARE = 10

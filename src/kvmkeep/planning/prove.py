@@ -20,7 +20,6 @@ from kvmkeep.model.units import Size, check_lv_name
 from kvmkeep.planning import guards
 from kvmkeep.planning.backup_fetch import Subject
 from kvmkeep.planning.engine import driver
-from kvmkeep.planning.marks import full_name
 from kvmkeep.planning.proof_domain import CannotProveError, has_agent, memory_of, proof_xml
 from kvmkeep.planning.proof_ladder import Climb, climb_steps, likeness
 from kvmkeep.planning.proof_lock import unless_proving
@@ -190,7 +189,7 @@ def _unfit(scene: Scene, climb: Climb) -> tuple[Refusal, ...]:
             found.append((str(error), "a shorter name of guest or disk leaves room"))
         volume = scene.volumes.get(lv)
         if volume is not None and tag_value(volume, TAG_PROOF) != climb.guest:
-            found.append((f"the LV {full_name(volume)} is not ours", "give it another name"))
+            found.append((f"the LV {volume.full_name} is not ours", "give it another name"))
     found += _room(scene, climb)
     return (
         *_groupless(climb),

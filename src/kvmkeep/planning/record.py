@@ -9,7 +9,7 @@ from kvmkeep.model.domain_facts import Domain, GivenNic
 from kvmkeep.model.plan import Note, Noun, Step
 from kvmkeep.model.spec import Guest, Nic, Spec
 from kvmkeep.planning.domains import is_guest
-from kvmkeep.planning.mark import files_of, mark_commands, record, settings_of
+from kvmkeep.planning.metadata import files_of, mark_commands, record, settings_of
 
 
 def record_steps(spec: Spec, guest: Guest, domain: Domain) -> tuple[Step, ...]:

@@ -141,7 +141,7 @@ def _torn(scene: Scene, guest: Guest) -> Refusal | None:
     for disk in guest.volumes:
         volume = scene.volume(disk)
         if volume is not None and volume.attributes[_PARTIAL : _PARTIAL + 1] == "p":
-            reason = f"a part of its LV {volume.vg}/{volume.name} is on a disk that is missing"
+            reason = f"a part of its LV {volume.full_name} is on a disk that is missing"
             hint = "bring that disk back: `pvs`, `lvs -o +devices`, `cat /proc/mdstat`"
             return Refusal(subject=_subject(guest), reason=reason, hint=hint)
     return None

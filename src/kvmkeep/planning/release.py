@@ -31,7 +31,7 @@ from kvmkeep.planning.domain_xml import sha256
 from kvmkeep.planning.domains import kept_path
 from kvmkeep.planning.guards import holes, tools_of
 from kvmkeep.planning.kept import keep_definition
-from kvmkeep.planning.marks import full_name, retag, same_tags
+from kvmkeep.planning.lvm import retag, same_tags
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.run_mark import keep_mark, starting_with_host
 from kvmkeep.planning.scene import active
@@ -144,7 +144,7 @@ def _unfinished(name: str, volumes: list[Volume]) -> list[Refusal]:
     return [
         Refusal(
             subject=f"guest {name}",
-            reason=f"something is not done yet: {volume.vg}/{volume.name} wears {tag}",
+            reason=f"something is not done yet: {volume.full_name} wears {tag}",
             hint="finish that first: kvmkeep plan, kvmkeep snapshot list",
         )
         for volume in volumes
@@ -183,7 +183,7 @@ def _domain_step(domain: Domain) -> Step:
 
 
 def _volume_step(name: str, volume: Volume) -> Step:
-    lv = full_name(volume)
+    lv = volume.full_name
     tags = [tag for tag in volume.tags if tag == TAG_OURS or tag.startswith(f"{TAG_OURS}.")]
     return Step(
         noun=Noun.STORAGE,

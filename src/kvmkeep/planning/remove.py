@@ -38,7 +38,6 @@ from kvmkeep.model.trash import (
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
 from kvmkeep.planning.domains import has_state, is_guest, no_domain, remove_seed
-from kvmkeep.planning.marks import full_name
 from kvmkeep.planning.scene import Scene, active, aliases, make_scene
 from kvmkeep.planning.shutdown import asking
 from kvmkeep.planning.snapshot_mend import release_steps
@@ -292,7 +291,7 @@ def _finish(work: _Work, last: Volume | None) -> Step:
         what = f"move {work.removing.file} to {work.folder}"
     if last is not None:
         actions += into_trash(last, work.stamp)
-        what += f", and rename LV {full_name(last)} to {new_name(last, work.stamp)}"
+        what += f", and rename LV {last.full_name} to {new_name(last, work.stamp)}"
     return Step(
         noun=Noun.STORAGE,
         subject=work.subject,

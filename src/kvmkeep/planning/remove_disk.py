@@ -11,7 +11,6 @@ from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.trash import is_trash, trash_entries
 from kvmkeep.planning import guards
-from kvmkeep.planning.marks import full_name
 from kvmkeep.planning.scene import Scene, make_scene, users_of
 from kvmkeep.planning.trash_moves import Reason, guests_volumes, mark_step, rename_step, trouble
 
@@ -77,7 +76,7 @@ def _of_uses(scene: Scene, lv: str, device: str, removing: RemovingDisk) -> list
     if removing.guest in users_of(scene, lv, device):
         hint = f"have it detached first: kvmkeep apply {removing.guest}"
         found.append((f"it still has the disk {removing.disk}", hint))
-    snapshots = [full_name(one) for one in scene.volumes.values() if one.origin == lv]
+    snapshots = [one.full_name for one in scene.volumes.values() if one.origin == lv]
     if snapshots:
         hint = f"delete their sets first: kvmkeep snapshot list {removing.guest}"
         found.append((f"there are snapshots of the disk: {' '.join(snapshots)}", hint))

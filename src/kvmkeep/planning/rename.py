@@ -32,6 +32,7 @@ from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
 from kvmkeep.planning.domains import has_state, is_guest, kept_path
 from kvmkeep.planning.kept import keep_definition
+from kvmkeep.planning.lvm import wears
 from kvmkeep.planning.scene import Scene, active, aliases, make_scene
 from kvmkeep.planning.stage import fresh
 
@@ -236,15 +237,7 @@ def _volume_step(work: _Work, volume: Volume) -> Step:
         subject=f"guest {old}",
         what=f"rename LV {vg}/{volume.name} to {name}",
         why="LVs are named after their guest",
-        probe=Command(
-            argv=(
-                "lvs", "--noheadings", "--options", "lv_name",
-                "--select", f'lv_tags={{"{TAG_OURS}" && "{TAG_GUEST}{old}"}}',
-                f"{vg}/{volume.name}",
-            ),
-            why="see that the LV is still this guest's",
-            expect=volume.name,
-        ),
+        probe=wears(volume, (TAG_OURS, TAG_GUEST + old), "see that the LV is still this guest's"),
         actions=tuple(actions),
     )  # fmt: skip
 

@@ -21,12 +21,12 @@ from kvmkeep.model.spec import Format, Guest, Image
 from kvmkeep.model.store import part_path
 from kvmkeep.model.tweak import OLD_DIR
 from kvmkeep.planning import guards
-from kvmkeep.planning.commands import HOUR, same_file
+from kvmkeep.planning.commands import HOUR, same_file, synced
 from kvmkeep.planning.editing import Editing
 from kvmkeep.planning.inspect import LOOK_TIME, image_refusals
 from kvmkeep.planning.offline import unused, writing_refusals
 from kvmkeep.planning.scene import Scene
-from kvmkeep.planning.storage import activation, synced
+from kvmkeep.planning.storage import activation
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -71,7 +71,7 @@ def plan_for_guest(scene: Scene, guest: Guest, change: Change, work: Work) -> Pl
     refusals = writing_refusals(scene, guest)
     if refusals or volume is None:
         return Plan(refusals=(*guards.unseen(scene), *refusals))
-    lv = f"{scene.spec.storage.vg}/{guest.root.lv}"
+    lv = scene.full_name(guest.root.lv)
     old = [tag for tag in volume.tags if tag.startswith(TAG_TWEAK)]
     retag = (
         "lvchange", *(word for tag in old for word in ("--deltag", tag)),
@@ -96,7 +96,7 @@ def plan_for_guest(scene: Scene, guest: Guest, change: Change, work: Work) -> Pl
         probe=unused(scene, guest),
         actions=(
             *active, _forget(change), *work.before, _edit(path, work),
-            synced(scene, guest.root),
+            synced(scene.path(guest.root)),
             Command(argv=retag, why="remember that its content was changed from outside, and when"),
         ),
         finally_=work.after,

@@ -84,6 +84,10 @@ class Scene(Struct, frozen=True, kw_only=True):
         """Return the path of a guest's disk: of its device or its file."""
         return disk_path(self.spec.storage.vg, disk)
 
+    def full_name(self, lv: str) -> str:
+        """Return the name of an LV of the spec's group as LVM's tools take it."""
+        return f"{self.spec.storage.vg}/{lv}"
+
     def lv_size(self, disk: LvDisk) -> Size:
         """Return the size that the disk's LV has, or will have: whole extents."""
         volume = self.volume(disk)

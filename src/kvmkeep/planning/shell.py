@@ -49,7 +49,7 @@ def plan_open(spec: Spec, facts: Facts, name: str, run: str, *, read_only: bool)
         return _checked(scene, (*leftovers(scene, guest), step))
     old = _shell_tags(scene.volume(guest.root))
     words = [word for one in old for word in ("--deltag", one)]
-    mark = ("lvchange", *words, "--addtag", tag, _lv(scene, guest))
+    mark = ("lvchange", *words, "--addtag", tag, scene.full_name(guest.root.lv))
     step = Step(
         noun=Noun.STORAGE,
         subject=f"guest {guest.name}",
@@ -72,7 +72,7 @@ def plan_close(spec: Spec, facts: Facts, name: str, run: str) -> Plan:
         return Plan(refusals=guards.unseen(scene))
     if found != scene.path(guest.root):
         return _checked(scene, leftovers(scene, guest))
-    unmark = ("lvchange", "--deltag", TAG_SHELL + run, _lv(scene, guest))
+    unmark = ("lvchange", "--deltag", TAG_SHELL + run, scene.full_name(guest.root.lv))
     step = Step(
         noun=Noun.STORAGE,
         subject=f"guest {guest.name}",
@@ -89,7 +89,7 @@ def open_disk(spec: Spec, facts: Facts, name: str, run: str) -> str:
     tag = TAG_SHELL + run
     snapshot, root = look_snapshot(scene, guest), scene.volume(guest.root)
     if snapshot is not None and tag in snapshot.tags:
-        return f"/dev/{snapshot.vg}/{snapshot.name}"
+        return f"/dev/{snapshot.full_name}"
     return scene.path(guest.root) if root is not None and tag in root.tags else ""
 
 
@@ -109,7 +109,3 @@ def _checked(scene: Scene, steps: tuple[Step, ...]) -> Plan:
 
 def _shell_tags(volume: Volume | None) -> tuple[str, ...]:
     return tuple(tag for tag in volume.tags if tag.startswith(TAG_SHELL)) if volume else ()
-
-
-def _lv(scene: Scene, guest: Guest) -> str:
-    return f"{scene.spec.storage.vg}/{guest.root.lv}"

@@ -154,7 +154,7 @@ def take_steps(scene: Scene, guest: Guest, wish: Wish) -> tuple[Step, ...]:
         finally_=finally_,
         risk=Risk.GUEST if finally_ else Risk.NONE,
     )
-    lvs = (f"{scene.spec.storage.vg}/{disk.lv}-{name}" for disk, _ in disks)
+    lvs = (scene.full_name(f"{disk.lv}-{name}") for disk, _ in disks)
     good = Command(
         argv=("lvchange", "--deltag", STATE_PARTIAL, *lvs),
         why="the set is complete, and may be gone back to",
@@ -191,7 +191,7 @@ def _create(scene: Scene, guest: Guest, disk: LvDisk, wish: Wish) -> Command:
         argv=(
             "lvcreate", "--snapshot", "--permission", "r", "--chunksize", "256k", *size,
             "--name", f"{disk.lv}-{name}", *(word for tag in tags for word in ("--addtag", tag)),
-            f"{scene.spec.storage.vg}/{disk.lv}",
+            scene.full_name(disk.lv),
         ),
         why=f"take the snapshot of disk {disk.name}, marked as ours and as part of no set yet",
     )  # fmt: skip

@@ -45,8 +45,8 @@ def _in_use(one: SnapshotSet) -> tuple[Refusal, ...]:
     return tuple(
         Refusal(
             subject=f"guest {one.guest}",
-            reason=f"something has the snapshot {member.vg}/{member.name} open",
-            hint=f"see who: lsof /dev/{member.vg}/{member.name}; dmsetup ls --tree",
+            reason=f"something has the snapshot {member.full_name} open",
+            hint=f"see who: lsof /dev/{member.full_name}; dmsetup ls --tree",
         )
         for member in one.members
         if member.opened

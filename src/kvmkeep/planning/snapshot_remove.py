@@ -7,8 +7,8 @@ from kvmkeep.model.facts import Volume
 from kvmkeep.model.names import STATE_PARTIAL, TAG_GUEST, TAG_OURS, TAG_SET
 from kvmkeep.model.plan import Noun, Step
 from kvmkeep.model.snapshot import SnapshotSet
-from kvmkeep.planning.marks import removal as removal_of
-from kvmkeep.planning.marks import selection
+from kvmkeep.planning.lvm import removal as removal_of
+from kvmkeep.planning.lvm import selected, selection
 
 
 def removal(one: SnapshotSet, why: str) -> tuple[Step, ...]:
@@ -30,12 +30,7 @@ def removal(one: SnapshotSet, why: str) -> tuple[Step, ...]:
 def still_ours(one: SnapshotSet, member: Volume) -> Command:
     """Succeed only while the LV is our snapshot of just this guest, set and origin (lvs(8))."""
     select = f"origin={member.origin} && {selection(_marks(one))}"
-    lv = f"{member.vg}/{member.name}"
-    return Command(
-        argv=("lvs", "--noheadings", "--options", "lv_name", "--select", select, lv),
-        why="see that the LV still is this snapshot of ours",
-        expect=member.name,
-    )
+    return selected(member.full_name, select, "see that the LV still is this snapshot of ours")
 
 
 def _marks(one: SnapshotSet) -> tuple[str, ...]:
@@ -43,7 +38,7 @@ def _marks(one: SnapshotSet) -> tuple[str, ...]:
 
 
 def _mark_step(one: SnapshotSet, member: Volume, why: str) -> Step:
-    lv = f"{member.vg}/{member.name}"
+    lv = member.full_name
     mark = Command(
         argv=("lvchange", "--addtag", STATE_PARTIAL, lv),
         why="from now on the set is not one to go back to",
@@ -59,7 +54,7 @@ def _mark_step(one: SnapshotSet, member: Volume, why: str) -> Step:
 
 
 def _remove_step(one: SnapshotSet, member: Volume, why: str) -> Step:
-    lv = f"{member.vg}/{member.name}"
+    lv = member.full_name
     return Step(
         noun=Noun.STORAGE,
         subject=f"guest {one.guest}",

@@ -18,6 +18,7 @@ from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
 from kvmkeep.planning.domains import has_state, is_guest
+from kvmkeep.planning.lvm import selected
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, active, make_scene, owned
 from kvmkeep.planning.shutdown import shutdown_actions
@@ -163,7 +164,7 @@ def _of_member(member: Volume, origin: Volume | None, *, begun: bool, on: bool) 
 
 def _shutdown(scene: Scene, guest: Guest, limit: int) -> Step:
     note = Command(
-        argv=("lvchange", "--addtag", _AFTER, _lv(scene, guest.root.lv)),
+        argv=("lvchange", "--addtag", _AFTER, scene.full_name(guest.root.lv)),
         why="note that the guest ran: it is started again in the end",
     )
     return Step(
@@ -178,7 +179,7 @@ def _shutdown(scene: Scene, guest: Guest, limit: int) -> Step:
 
 
 def _mark(scene: Scene, guest: Guest, to: str, origins: list[str]) -> Step:
-    lvs = (_lv(scene, name) for name in origins)
+    lvs = (scene.full_name(name) for name in origins)
     mark = Command(
         argv=("lvchange", "--addtag", TAG_REVERT + to, *lvs),
         why="from now on nothing starts the guest before all of its disks are taken back",
@@ -195,7 +196,7 @@ def _mark(scene: Scene, guest: Guest, to: str, origins: list[str]) -> Step:
 
 def _merge(guest: Guest, one: SnapshotSet, member: Volume) -> Step:
     merge = Command(
-        argv=("lvconvert", "--yes", "--background", "--merge", f"{member.vg}/{member.name}"),
+        argv=("lvconvert", "--yes", "--background", "--merge", member.full_name),
         why="have LVM copy the old blocks back",
         timeout=120.0,
     )
@@ -211,7 +212,7 @@ def _merge(guest: Guest, one: SnapshotSet, member: Volume) -> Step:
 
 
 def _finish(scene: Scene, guest: Guest, to: str, origins: list[str]) -> Step:
-    lvs = [_lv(scene, name) for name in origins]
+    lvs = [scene.full_name(name) for name in origins]
     refresh = Command(
         argv=("lvchange", "--refresh", *lvs), why="begin a merge that was put off: see lvconvert(8)"
     )
@@ -219,16 +220,12 @@ def _finish(scene: Scene, guest: Guest, to: str, origins: list[str]) -> Step:
     select = "lv_merging!=merging || data_percent>=0"
     polls = (
         Poll(
-            command=Command(
-                argv=("lvs", "--noheadings", "--options", "lv_name", "--select", select, lv),
-                why="see that the merge runs, or is done",
-                expect=name,
-            ),
+            command=selected(lv, select, "see that the merge runs, or is done"),
             limit=60.0,
             message=f"the merge of {lv} to begin",
             otherwise=f"something has {lv} open: lsof /dev/{lv}; dmsetup ls --tree",
         )
-        for name, lv in zip(origins, lvs, strict=True)
+        for lv in lvs
     )
     unmark = Command(
         argv=("lvchange", "--deltag", TAG_REVERT + to, *lvs), why="the guest may start again"
@@ -261,9 +258,5 @@ def _forget(scene: Scene, guest: Guest) -> Plan:
 
 
 def _unwanted(scene: Scene, guest: Guest) -> tuple[Command, ...]:
-    argv = ("lvchange", "--deltag", _AFTER, _lv(scene, guest.root.lv))
+    argv = ("lvchange", "--deltag", _AFTER, scene.full_name(guest.root.lv))
     return (Command(argv=argv, why="the guest runs again as before"),)
-
-
-def _lv(scene: Scene, name: str) -> str:
-    return f"{scene.spec.storage.vg}/{name}"

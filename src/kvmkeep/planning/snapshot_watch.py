@@ -117,7 +117,7 @@ def _whole(scene: Scene, free: Size) -> Size:
 
 
 def _extend(need: _Need, size: Size) -> Step:
-    member, lv = need.member, f"{need.member.vg}/{need.member.name}"
+    member, lv = need.member, need.member.full_name
     return Step(
         noun=Noun.STORAGE,
         subject=f"guest {need.of.guest}",

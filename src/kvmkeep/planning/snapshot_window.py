@@ -84,7 +84,7 @@ def forget(scene: Scene, guest: Guest) -> tuple[Command, ...]:
             argv=(
                 "lvchange",
                 *(word for level in Level for word in ("--deltag", TAG_HELD + level)),
-                f"{scene.spec.storage.vg}/{guest.root.lv}",
+                scene.full_name(guest.root.lv),
             ),
             why="the guest is not held any more",
         ),
@@ -127,7 +127,7 @@ def _hold(scene: Scene, guest: Guest, level: Level) -> Command:
     return Command(
         argv=(
             "lvchange", "--addtag", TAG_HELD + level,
-            f"{scene.spec.storage.vg}/{guest.root.lv}",
+            scene.full_name(guest.root.lv),
         ),
         why="note that the guest is held: if this run is killed, the next one lets it go",
     )  # fmt: skip

@@ -25,13 +25,14 @@ from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, LvDisk
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import Size
-from kvmkeep.planning.commands import long_enough, same_file
+from kvmkeep.planning.commands import long_enough, same_file, synced, zero
 from kvmkeep.planning.images import Source
+from kvmkeep.planning.lvm import absent, activate, create, selected, selection
 from kvmkeep.planning.scene import Scene, owned, users
 from kvmkeep.planning.stage import Stage, stage
 
 _BLOCK = Size(4096)
-_LVM_NOT_FOUND = 5
+BEHIND = "zero what lies behind the copy"
 _IN_MEMORY = ("/dev/shm/", "/run/", "/tmp/")  # noqa: S108 - compared, not written to
 
 
@@ -67,7 +68,7 @@ def activation(scene: Scene, guest: Guest) -> tuple[Command, ...]:
     """Return what makes the devices of a guest's existing LVs appear, if they are its own."""
     found = ((disk, scene.volume(disk)) for disk in guest.volumes)
     return tuple(
-        _activate(volume.vg, volume.name)
+        activate(volume.full_name)
         for disk, volume in found
         if volume is not None and not volume.active and owned(volume, guest, disk)
     )
@@ -76,7 +77,7 @@ def activation(scene: Scene, guest: Guest) -> tuple[Command, ...]:
 def in_service(scene: Scene, guest: Guest) -> Command:
     """Return what ends the first boot's state of a guest's root LV."""
     return Command(
-        argv=("lvchange", "--deltag", STATE_FRESH, _lv(scene, guest.root)),
+        argv=("lvchange", "--deltag", STATE_FRESH, scene.full_name(guest.root.lv)),
         why="from now on the guest is in service, and its disk is never written again",
     )
 
@@ -91,7 +92,7 @@ def storage_refusals(scene: Scene) -> tuple[Refusal, ...]:
 
 
 def _disk_refusals(scene: Scene, guest: Guest, disk: LvDisk) -> list[Refusal]:
-    subject, lv = f"guest {guest.name}", _lv(scene, disk)
+    subject, lv = f"guest {guest.name}", scene.full_name(disk.lv)
     at = stage(scene, guest, disk)
     if at is Stage.LOST:
         return [_lost(scene, guest, disk)]
@@ -111,7 +112,7 @@ def _disk_refusals(scene: Scene, guest: Guest, disk: LvDisk) -> list[Refusal]:
 
 def _lost(scene: Scene, guest: Guest, disk: LvDisk) -> Refusal:
     """Refuse to make anew what was there; say where it may have gone."""
-    lv, hint = _lv(scene, disk), "bring the LV back (vgcfgrestore, or a backup)"
+    lv, hint = scene.full_name(disk.lv), "bring the LV back (vgcfgrestore, or a backup)"
     there = "was taken over" if guest.adopted else "is defined"
     if scene.domain(guest) is None and not guest.adopted:
         there = "had it when it was defined last"
@@ -134,7 +135,7 @@ def _lost(scene: Scene, guest: Guest, disk: LvDisk) -> Refusal:
 
 def _going_on(guest: Guest, volume: Volume) -> Refusal | None:
     """Refuse an LV whose content comes from elsewhere: it is not made from an image."""
-    subject, lv = f"guest {guest.name}", f"{volume.vg}/{volume.name}"
+    subject, lv = f"guest {guest.name}", volume.full_name
     clone = tag_value(volume, TAG_CLONE)
     moment = tag_value(volume, TAG_RESTORE).partition("/")[0]
     if clone:
@@ -150,7 +151,7 @@ def _going_on(guest: Guest, volume: Volume) -> Refusal | None:
 
 def _foreign(scene: Scene, guest: Guest, disk: LvDisk, volume: Volume) -> Refusal:
     """Refuse an LV that has the name of a guest's disk and is not it."""
-    subject, lv = f"guest {guest.name}", f"{volume.vg}/{volume.name}"
+    subject, lv = f"guest {guest.name}", volume.full_name
     if is_trash(volume):
         stamp = tag_value(volume, TAG_TRASH)
         reason = f"the LV {lv} is on its way into the trash, or out of it"
@@ -176,29 +177,16 @@ def _foreign(scene: Scene, guest: Guest, disk: LvDisk, volume: Volume) -> Refusa
 def create_step(scene: Scene, guest: Guest, disk: LvDisk, assumes: str, *marks: str) -> Step:
     """Return what makes a guest's LV, not complete yet; `marks` are further tags of it."""
     size = scene.lv_size(disk)
-    lv = _lv(scene, disk)
+    lv = scene.full_name(disk.lv)
     tags = (*lv_tags(guest.name, disk.name), *marks, STATE_FILLING)
-    # Without --yes and --wipesignatures, lvcreate asks about what it finds on used extents.
-    create = Command(
-        argv=(
-            "lvcreate", "--yes", "--wipesignatures", "y", "--zero", "y", "--type", "linear",
-            "--name", disk.lv, "--size", f"{size.bytes}b",
-            *(word for tag in tags for word in ("--addtag", tag)),
-            scene.spec.storage.vg,
-        ),
-        why="make the LV, marked as ours and as not yet complete",
-    )  # fmt: skip
+    why = "make the LV, marked as ours and as not yet complete"
     return Step(
         noun=Noun.STORAGE,
         subject=f"guest {guest.name}",
         what=f"make LV {lv} of {size}",
         why=f"it is the guest's disk {disk.name}",
-        probe=Command(
-            argv=("lvs", "--noheadings", "--options", "lv_name", lv),
-            why="see that there is still no LV of that name",
-            ok=(_LVM_NOT_FOUND,),
-        ),
-        actions=(create,),
+        probe=absent(lv),
+        actions=(create(scene.spec.storage.vg, disk.lv, size, tags, why),),
         assumes=assumes,
     )
 
@@ -211,19 +199,20 @@ def _fill_step(scene: Scene, guest: Guest, source: Source, drop_in: Command | No
     if source.virtual_size is not None:
         begin = source.virtual_size.bytes // _BLOCK.bytes * _BLOCK.bytes
         if begin < size.bytes:
-            actions.append(zero(scene, disk, begin, size.bytes - begin))
+            actions.append(zero(scene.path(disk), begin, size.bytes - begin, BEHIND))
     unchanged = [same_file(source.path, source.fingerprint)] if source.fingerprint else []
     actions.extend(unchanged)
     actions.append(_convert(scene, disk, source))
     actions.extend(unchanged)
     if drop_in is not None:
         actions.append(drop_in)
-    actions.append(synced(scene, disk))
+    actions.append(synced(scene.path(disk)))
     actions.append(forget_console(guest))
     actions.append(
         Command(
             argv=(
-                "lvchange", "--deltag", STATE_FILLING, "--addtag", STATE_FRESH, _lv(scene, disk),
+                "lvchange", "--deltag", STATE_FILLING, "--addtag", STATE_FRESH,
+                scene.full_name(disk.lv),
             ),
             why="the LV is complete now, and its guest has not booted yet",
         )
@@ -250,10 +239,10 @@ def _zero_step(scene: Scene, guest: Guest, disk: LvDisk, assumes: str) -> Step:
         probe=has_tags(scene, guest, disk, STATE_FILLING),
         actions=(
             *activated(scene, disk),
-            zero(scene, disk, 0, size.bytes),
-            synced(scene, disk),
+            zero(scene.path(disk), 0, size.bytes, "zero the whole disk"),
+            synced(scene.path(disk)),
             Command(
-                argv=("lvchange", "--deltag", STATE_FILLING, _lv(scene, disk)),
+                argv=("lvchange", "--deltag", STATE_FILLING, scene.full_name(disk.lv)),
                 why="the disk is in service now, and is never written again",
             ),
         ),
@@ -294,18 +283,6 @@ def convert(
     )  # fmt: skip
 
 
-def zero(scene: Scene, disk: LvDisk, offset: int, length: int) -> Command:
-    """Return what zeroes a part of an LV; both numbers are in bytes."""
-    return Command(
-        argv=(
-            "blkdiscard", "--zeroout", "--offset", str(offset), "--length", str(length), "--",
-            scene.path(disk),
-        ),
-        why="zero what lies behind the copy" if offset else "zero the whole disk",
-        timeout=long_enough(Size(length)),
-    )  # fmt: skip
-
-
 def forget_console(guest: Guest) -> Command:
     """Return what empties a console's log: the last words of an earlier guest must not count."""
     return Command(
@@ -314,37 +291,16 @@ def forget_console(guest: Guest) -> Command:
     )
 
 
-def synced(scene: Scene, disk: LvDisk) -> Command:
-    """Return what has all that was written on the disks."""
-    return Command(
-        argv=("sync", "--", scene.path(disk)),
-        why="have it on the disks before it counts",
-        timeout=1800.0,
-    )
-
-
 def activated(scene: Scene, disk: LvDisk) -> tuple[Command, ...]:
     """Return what makes the device of an LV appear that exists."""
     volume = scene.volume(disk)
     if volume is None or volume.active:
         return ()
-    return (_activate(scene.spec.storage.vg, disk.lv),)
-
-
-def _activate(vg: str, lv: str) -> Command:
-    return Command(argv=("lvchange", "--activate", "y", f"{vg}/{lv}"), why="activate the LV")
+    return (activate(volume.full_name),)
 
 
 def has_tags(scene: Scene, guest: Guest, disk: LvDisk, *marks: str) -> Command:
     """Succeed only while the LV is this guest's and wears these tags as well."""
-    tags = " && ".join(f'"{tag}"' for tag in (*lv_tags(guest.name, disk.name), *marks))
-    select = f"lv_tags={{{tags}}}"
-    return Command(
-        argv=("lvs", "--noheadings", "--options", "lv_name", "--select", select, _lv(scene, disk)),
-        why="see that the LV is ours and still as far as it was",
-        expect=disk.lv,
-    )
-
-
-def _lv(scene: Scene, disk: LvDisk) -> str:
-    return f"{scene.spec.storage.vg}/{disk.lv}"
+    select = selection((*lv_tags(guest.name, disk.name), *marks))
+    why = "see that the LV is ours and still as far as it was"
+    return selected(scene.full_name(disk.lv), select, why)

@@ -17,8 +17,8 @@ from kvmkeep.model.plan import Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.trash import TrashEntry, original_name, trash_entries, trash_marks
 from kvmkeep.planning import guards
-from kvmkeep.planning.commands import long_enough
-from kvmkeep.planning.marks import full_name, removal, wears
+from kvmkeep.planning.commands import synced, zero
+from kvmkeep.planning.lvm import removal, wears
 from kvmkeep.planning.scene import Scene, make_scene, users_of
 from kvmkeep.planning.trash_moves import Reason
 
@@ -51,7 +51,7 @@ def _reasons(scene: Scene, entry: TrashEntry) -> list[Reason]:
         found.append((f"{entry.name} is on its way into the trash or out of it", hint))
     own = {one.name for one in entry.volumes}
     for volume in entry.volumes:
-        lv = full_name(volume)
+        lv = volume.full_name
         users = users_of(scene, volume.name, volume.device)
         if users:
             found.append((f"{lv} is a disk of the domain {users[0]}", "take it out of it first"))
@@ -64,7 +64,7 @@ def _reasons(scene: Scene, entry: TrashEntry) -> list[Reason]:
         if volume.merging:
             found.append((f"{lv} is being merged", "wait: lvs -a -o +lv_merging"))
         foreign = [
-            full_name(one)
+            one.full_name
             for one in scene.volumes.values()
             if one.origin == volume.name and one.name not in own
         ]
@@ -100,7 +100,7 @@ def _mark(entry: TrashEntry, unmarked: list[Volume]) -> Step:
     look = "see that the LV lies in the trash, and that nothing has it open"
     looks = [wears(one, trash_marks(one), look, unused=True) for one in unmarked]
     mark = Command(
-        argv=("lvchange", "--addtag", STATE_EMPTYING, *map(full_name, unmarked)),
+        argv=("lvchange", "--addtag", STATE_EMPTYING, *(one.full_name for one in unmarked)),
         why="from now on it can't be restored as if it were whole",
     )
     return Step(
@@ -116,11 +116,12 @@ def _mark(entry: TrashEntry, unmarked: list[Volume]) -> Step:
 def _destroy(entry: TrashEntry, volume: Volume) -> Step:
     time = stamped_time(entry.stamp)
     since = f", in the trash since {time:%Y-%m-%d %H:%M} UTC" if time is not None else ""
+    device = lv_path(volume.vg, volume.name)
     return Step(
         noun=Noun.STORAGE,
         subject=f"guest {entry.guest}",
         what=(
-            f"DESTROY LV {full_name(volume)} (it was {original_name(volume)}, "
+            f"DESTROY LV {volume.full_name} (it was {original_name(volume)}, "
             f"{volume.size}{since}): zero it, then remove it"
         ),
         why="you asked for it; nothing of it can be read by whoever gets its place",
@@ -130,21 +131,10 @@ def _destroy(entry: TrashEntry, volume: Volume) -> Step:
         ),
         actions=(
             *_reached(entry, volume),
-            Command(
-                argv=(
-                    "blkdiscard", "--zeroout", "--offset", "0", "--length",
-                    str(volume.size.bytes), "--", lv_path(volume.vg, volume.name),
-                ),
-                why="zero all of it",
-                timeout=long_enough(volume.size),
-            ),
-            Command(
-                argv=("sync", "--", lv_path(volume.vg, volume.name)),
-                why="have the zeros on the disks before its place is given away",
-                timeout=1800.0,
-            ),
-            _activation(volume.vg, volume.name, on=False),
-            *removal(full_name(volume), _marks(volume), "remove it, if it still wears our marks"),
+            zero(device, 0, volume.size.bytes, "zero all of it"),
+            synced(device, "have the zeros on the disks before its place is given away"),
+            _activation(volume.full_name, on=False),
+            *removal(volume.full_name, _marks(volume), "remove it, if it still wears our marks"),
         ),
     )  # fmt: skip
 
@@ -158,20 +148,20 @@ def _reached(entry: TrashEntry, volume: Volume) -> tuple[Command, ...]:
     commands: list[Command] = []
     if volume.origin:
         # A snapshot is active with its origin, and no sooner is it inactive.
-        commands.append(_activation(volume.vg, volume.origin, on=False))
-        split = ("lvconvert", "--splitsnapshot", full_name(volume))
+        commands.append(_activation(f"{volume.vg}/{volume.origin}", on=False))
+        split = ("lvconvert", "--splitsnapshot", volume.full_name)
         commands.append(Command(argv=split, why="have the blocks that it kept as an LV of its own"))
     if volume.attributes[1:2] == "r":
-        argv = ("lvchange", "--permission", "rw", full_name(volume))
+        argv = ("lvchange", "--permission", "rw", volume.full_name)
         commands.append(Command(argv=argv, why="have it written to"))
     had_snapshots = any(one.origin == volume.name for one in entry.volumes)
     if volume.origin or had_snapshots or not volume.active:
-        commands.append(_activation(volume.vg, volume.name, on=True))
+        commands.append(_activation(volume.full_name, on=True))
     return tuple(commands)
 
 
-def _activation(vg: str, lv: str, *, on: bool) -> Command:
+def _activation(lv: str, *, on: bool) -> Command:
     return Command(
-        argv=("lvchange", "--activate", "y" if on else "n", f"{vg}/{lv}"),
+        argv=("lvchange", "--activate", "y" if on else "n", lv),
         why="have its device" if on else "take its device away: nothing can open it any more",
     )

@@ -10,7 +10,7 @@ from kvmkeep.model.names import TAG_GUEST, TAG_OURS, TAG_REVERT, TAG_TRASH, TAG_
 from kvmkeep.model.plan import Noun, Step
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.trash import is_trash, original_name
-from kvmkeep.planning.marks import full_name, wears
+from kvmkeep.planning.lvm import wears
 from kvmkeep.planning.scene import Scene, users_of
 
 Reason = tuple[str, str]
@@ -29,7 +29,7 @@ def guests_volumes(scene: Scene, guest: str) -> tuple[Volume, ...]:
 
 def trouble(scene: Scene, volume: Volume, guest: str, *, running: bool) -> list[Reason]:
     """Return why an LV can't go into the trash; `running` when its own guest has it open."""
-    lv = full_name(volume)
+    lv = volume.full_name
     found: list[Reason] = [
         (f"its LV {lv} is also a disk of the domain {name}", f"take it out of {name} (virsh edit)")
         for name in users_of(scene, volume.name, volume.device)
@@ -47,15 +47,15 @@ def trouble(scene: Scene, volume: Volume, guest: str, *, running: bool) -> list[
 def mark_step(guest: str, volumes: Iterable[Volume], stamp: str, probe: Command | None) -> Step:
     """Return what gives LVs the stamp of the trash; they keep their names for now."""
     marked = list(volumes)
-    names = [full_name(one) for one in marked]
+    names = [one.full_name for one in marked]
     look = "see that the LV is the guest's, and that nothing has it open"
     polls = (
         Poll(
             # What QEMU has closed is looked at by udev for a moment.
             command=wears(one, (TAG_OURS, TAG_GUEST + guest), look, unused=True),
             limit=30.0,
-            message=f"nothing to have {full_name(one)} open",
-            otherwise=f"see who: lsof /dev/{full_name(one)}; dmsetup ls --tree; kpartx -d",
+            message=f"nothing to have {one.full_name} open",
+            otherwise=f"see who: lsof /dev/{one.full_name}; dmsetup ls --tree; kpartx -d",
             every=1.0,
         )
         for one in marked
@@ -79,7 +79,7 @@ def rename_step(guest: str, volume: Volume, stamp: str, why: str) -> Step:
     return Step(
         noun=Noun.STORAGE,
         subject=f"guest {guest}",
-        what=f"rename LV {full_name(volume)} to {new_name(volume, stamp)}",
+        what=f"rename LV {volume.full_name} to {new_name(volume, stamp)}",
         why=why,
         probe=going(guest, volume, stamp),
         actions=into_trash(volume, stamp),
@@ -102,11 +102,11 @@ def into_trash(volume: Volume, stamp: str) -> tuple[Command, Command]:
     """Return what renames a marked LV; it keeps its old name as a tag."""
     return (
         Command(
-            argv=("lvchange", "--addtag", TAG_WAS + volume.name, full_name(volume)),
+            argv=("lvchange", "--addtag", TAG_WAS + volume.name, volume.full_name),
             why="keep its name",
         ),
         Command(
-            argv=("lvrename", full_name(volume), f"{volume.vg}/{new_name(volume, stamp)}"),
+            argv=("lvrename", volume.full_name, f"{volume.vg}/{new_name(volume, stamp)}"),
             why="give the LV its name in the trash",
         ),
     )
@@ -115,7 +115,7 @@ def into_trash(volume: Volume, stamp: str) -> tuple[Command, Command]:
 def out_of_trash(volume: Volume) -> Command:
     """Return what gives an LV its old name; it wears the stamp until all is back."""
     return Command(
-        argv=("lvrename", full_name(volume), f"{volume.vg}/{original_name(volume)}"),
+        argv=("lvrename", volume.full_name, f"{volume.vg}/{original_name(volume)}"),
         why="give the LV its name again",
     )
 

@@ -28,7 +28,7 @@ from kvmkeep.model.trash import (
 from kvmkeep.model.units import check_lv_name
 from kvmkeep.planning import guards
 from kvmkeep.planning.domains import autostart_step, no_domain
-from kvmkeep.planning.marks import full_name, wears
+from kvmkeep.planning.lvm import wears
 from kvmkeep.planning.remove import move
 from kvmkeep.planning.run_mark import starting_with_host
 from kvmkeep.planning.scene import Scene, aliases, make_scene, users_of
@@ -96,8 +96,8 @@ def _of_volume(scene: Scene, volume: Volume) -> list[Reason]:
     try:
         check_lv_name(name)
     except ValueError as error:
-        hint = f"look at: lvs -o +lv_tags {full_name(volume)}"
-        return [(f"the tag with the old name of {full_name(volume)} is broken: {error}", hint)]
+        hint = f"look at: lvs -o +lv_tags {volume.full_name}"
+        return [(f"the tag with the old name of {volume.full_name} is broken: {error}", hint)]
     if name in scene.volumes:
         hint = f"rename that one: lvrename {volume.vg} {name} NAME"
         return [(f"there is an LV {volume.vg}/{name} now", hint)]
@@ -162,7 +162,7 @@ def _steps(scene: Scene, entry: TrashEntry, restoring: Restoring) -> tuple[Step,
         Step(
             noun=Noun.STORAGE,
             subject=subject,
-            what=f"rename LV {full_name(one)} to {original_name(one)}",
+            what=f"rename LV {one.full_name} to {original_name(one)}",
             why="you asked for it",
             probe=wears(one, trash_marks(one), "see that the LV still lies in the trash"),
             actions=(out_of_trash(one),),

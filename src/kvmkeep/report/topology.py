@@ -304,7 +304,7 @@ def _parts(spec: Spec, facts: Facts, vitals: Vitals) -> Iterator[Edge]:
     group = f"group {spec.storage.vg}"
     for volume in facts.volumes:
         if volume.vg == spec.storage.vg:
-            yield Edge(left=f"volume {volume.vg}/{volume.name}", right=group)
+            yield Edge(left=f"volume {volume.full_name}", right=group)
     yield Edge(left=OTHERS, right=group)
     disks = [disk.name for disk in vitals.disks or ()]
     arrays = {array.name for array in facts.arrays}

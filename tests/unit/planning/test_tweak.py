@@ -16,7 +16,7 @@ from kvmkeep.model.plan import Noun, Plan, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.tweak import NewFile, Password, SshKeys, Tweak
 from kvmkeep.model.units import Mac
-from kvmkeep.planning.mark import mark_commands, settings_of
+from kvmkeep.planning.metadata import mark_commands, settings_of
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.rewriting import Change
 from kvmkeep.planning.tweak import plan_tweak, sentences

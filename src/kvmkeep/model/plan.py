@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from msgspec import Struct
@@ -77,6 +78,15 @@ class Refusal(Struct, frozen=True, kw_only=True):
     hint: str
     unready: bool = False
     unseen: bool = False
+
+
+Reason = tuple[str, str]
+"""Why something can't be done, and what to do about it."""
+
+
+def refused(subject: str, reasons: Iterable[Reason]) -> tuple[Refusal, ...]:
+    """Return a refusal for each of the reasons."""
+    return tuple(Refusal(subject=subject, reason=why, hint=hint) for why, hint in reasons)
 
 
 class Note(Struct, frozen=True, kw_only=True):

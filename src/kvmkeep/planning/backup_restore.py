@@ -25,7 +25,7 @@ from kvmkeep.model.names import (
     second_stamp,
     utc_stamp,
 )
-from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
+from kvmkeep.model.plan import Note, Noun, Plan, Reason, Refusal, Step, refused
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, LvDisk, Spec
 from kvmkeep.model.trash import is_trash, trash_entries
@@ -36,7 +36,7 @@ from kvmkeep.planning.backup_return import Lost, lost_variables, return_steps, u
 from kvmkeep.planning.scene import Scene, active, make_scene, owned
 from kvmkeep.planning.secret_files import secret_refusals
 from kvmkeep.planning.storage import activated, create_step, has_tags
-from kvmkeep.planning.trash_moves import Reason, guests_volumes, mark_step, rename_step, trouble
+from kvmkeep.planning.trash_moves import guests_volumes, mark_step, rename_step, trouble
 
 
 class Restoring(Struct, frozen=True, kw_only=True):
@@ -119,7 +119,7 @@ def plan_restore(spec: Spec, facts: Facts, restoring: Restoring) -> Plan:
             *guards.missing_tools(scene, steps),
             *guards.volume_group(scene, steps),
             *secret_refusals(facts, restoring.subject.repository),
-            *(Refusal(subject=subject, reason=why, hint=hint) for why, hint in reasons),
+            *refused(subject, reasons),
         ),
         notes=() if reasons else _notes(work),
         once=True,

@@ -43,7 +43,7 @@ from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
 from kvmkeep.planning.backup_memo import remember, remembered
-from kvmkeep.planning.backup_take import refused, set_for_backup
+from kvmkeep.planning.backup_take import backup_refusals, set_for_backup
 from kvmkeep.planning.commands import long_enough
 from kvmkeep.planning.engine import Driver, driver
 from kvmkeep.planning.scene import Scene, disk_in, make_scene
@@ -100,7 +100,7 @@ def plan_send(spec: Spec, facts: Facts, storing: Storing) -> Plan:
     """Plan until the repository lists a backup of that set. `facts` have the repository."""
     scene = make_scene(spec, facts, ())
     guest = scene.every_guest.get(storing.guest)
-    refusals = refused(spec, facts, storing.guest)
+    refusals = backup_refusals(spec, facts, storing.guest)
     if guest is None or guest.backup is None or refusals:
         return Plan(refusals=refusals)
     repository = spec.repository(guest.backup.repository)

@@ -44,7 +44,7 @@ class Beginning(Struct, frozen=True, kw_only=True):
 def plan_take(spec: Spec, facts: Facts, beginning: Beginning) -> Plan:
     """Plan the set; what dead runs have left goes first. `facts` have the guest's repository."""
     guest = spec.guest(beginning.guest)
-    refusals = refused(spec, facts, beginning.guest)
+    refusals = backup_refusals(spec, facts, beginning.guest)
     if guest is None or guest.backup is None or refusals:
         return Plan(refusals=refusals)
     ours = set_for_backup(spec, facts, guest, beginning.moment)
@@ -91,7 +91,7 @@ def set_for_backup(spec: Spec, facts: Facts, guest: Guest, moment: str) -> Snaps
     return next((one for one in sets if (one.guest, one.taken) == (guest.name, taken)), None)
 
 
-def refused(spec: Spec, facts: Facts, name: GuestName) -> tuple[Refusal, ...]:
+def backup_refusals(spec: Spec, facts: Facts, name: GuestName) -> tuple[Refusal, ...]:
     """Return why a guest can't be backed up: all that can be known before anything is done."""
     subject = f"guest {name}"
     guest = spec.guest(name)

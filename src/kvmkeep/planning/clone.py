@@ -22,7 +22,7 @@ from kvmkeep.model.names import (
     TAG_REVERT,
     lv_tags,
 )
-from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
+from kvmkeep.model.plan import Note, Noun, Plan, Reason, Refusal, Step, refused
 from kvmkeep.model.snapshot import SnapshotSet, tag_value
 from kvmkeep.model.spec import FileDisk, FirstBoot, Guest, LvDisk, Spec
 from kvmkeep.model.units import GuestName, Size
@@ -174,7 +174,7 @@ def _unfit_source(work: _Work) -> tuple[Refusal, ...]:
 
 def _unfit_clone(work: _Work) -> tuple[Refusal, ...]:
     """Return why the clone can't be made: its name is taken, or its disks would not do."""
-    found: list[tuple[str, str]] = []
+    found: list[Reason] = []
     if work.clone.name in work.scene.domains:
         what = "guest of that name, which is no clone" if work.written else "domain of that name"
         found.append((f"there is a {what}", "choose another name"))
@@ -186,11 +186,10 @@ def _unfit_clone(work: _Work) -> tuple[Refusal, ...]:
             found.append((f"it has no disk {disk.name}, which {work.source.name} has", hint))
         elif volume is not None and new is not None:
             found.extend(_unfit_disk(work, volume, new))
-    subject = f"guest {work.clone.name}"
-    return tuple(Refusal(subject=subject, reason=why, hint=hint) for why, hint in found)
+    return refused(f"guest {work.clone.name}", found)
 
 
-def _unfit_disk(work: _Work, volume: Volume, new: LvDisk) -> list[tuple[str, str]]:
+def _unfit_disk(work: _Work, volume: Volume, new: LvDisk) -> list[Reason]:
     there = work.scene.volume(new)
     lv = f"{volume.vg}/{new.lv}"
     if there is None:

@@ -18,13 +18,11 @@ from msgspec import Struct, field
 
 from kvmkeep.model.fittings import Account, Fittings, Seen, contexts_of
 from kvmkeep.model.guestfish import line
+from kvmkeep.model.plan import Reason
 from kvmkeep.model.tweak import OLD_DIR
 
 NEW = ".kvmkeep-new"
 """A new file until it is complete: hidden, so that no program takes it for one of its own."""
-
-Refused = tuple[str, str]
-"""A reason, and what to do about it."""
 
 
 class Editing(Struct, kw_only=True):
@@ -35,7 +33,7 @@ class Editing(Struct, kw_only=True):
     lines: list[str] = field(default_factory=list)
     needs: dict[str, None] = field(default_factory=dict)
     lists: dict[str, None] = field(default_factory=dict)
-    refused: dict[Refused, None] = field(default_factory=dict)
+    refused: dict[Reason, None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     touched: dict[str, None] = field(default_factory=dict)

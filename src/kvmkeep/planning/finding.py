@@ -18,6 +18,7 @@ from kvmkeep.model.names import (
     TAG_TRASH,
     lv_name,
 )
+from kvmkeep.model.plan import Reason
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import ROOT_DISK, Disk, FileDisk, LvDisk
 from kvmkeep.model.units import (
@@ -51,7 +52,7 @@ class Finding(Struct):
     """A domain beside the spec. `wrong` is why it can't be taken over, each with what to do."""
 
     guest: FoundGuest | None = None
-    wrong: list[tuple[str, str]] = field(default_factory=list)
+    wrong: list[Reason] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
 

@@ -18,7 +18,7 @@ from kvmkeep.model.names import (
     lv_tags,
     spare_name,
 )
-from kvmkeep.model.plan import Note, Noun, Refusal, Step
+from kvmkeep.model.plan import Note, Noun, Reason, Refusal, Step, refused
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Disk, FileDisk, Guest, LvDisk
 from kvmkeep.model.units import Size
@@ -32,9 +32,6 @@ from kvmkeep.planning.stage import Stage, fresh, stage
 
 _MIB = 1 << 20
 _UNKNOWN = "LVM had chosen the new extents"
-
-Reason = tuple[str, str]
-"""Why it can't be done, and what to do about it."""
 
 
 class Growth(Struct, frozen=True, kw_only=True):
@@ -112,8 +109,7 @@ def grow_refusals(scene: Scene) -> tuple[Refusal, ...]:
             *(pair for growth in growths(scene, guest) for pair in _unable(scene, growth)),
             *_still(scene, guest),
         ]
-        subject = f"guest {guest.name}"
-        found += [Refusal(subject=subject, reason=reason, hint=hint) for reason, hint in reasons]
+        found += refused(f"guest {guest.name}", reasons)
     return tuple(found)
 
 

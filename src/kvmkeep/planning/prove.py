@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import GROUPS, Facts
-from kvmkeep.model.plan import Noun, Plan, Refusal, Step
+from kvmkeep.model.plan import Noun, Plan, Reason, Refusal, Step, refused
 from kvmkeep.model.proof import TAG_PROOF, Ladder
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Spec
@@ -172,7 +172,7 @@ def _spare(scene: Scene) -> Size:
 
 def _unfit(scene: Scene, climb: Climb) -> tuple[Refusal, ...]:
     """Return why the host can't do it now, or not with this backup."""
-    found: list[tuple[str, str]] = []
+    found: list[Reason] = []
     least = min(_LITTLE, memory_of(climb.xml))
     if climb.memory < least:
         reason = (
@@ -193,7 +193,7 @@ def _unfit(scene: Scene, climb: Climb) -> tuple[Refusal, ...]:
     found += _room(scene, climb)
     return (
         *_groupless(climb),
-        *(Refusal(subject=climb.subject, reason=reason, hint=hint) for reason, hint in found),
+        *refused(climb.subject, found),
     )
 
 
@@ -206,7 +206,7 @@ def _groupless(climb: Climb) -> tuple[Refusal, ...]:
     return (Refusal(subject=climb.subject, reason=reason, hint=hint, unready=True),)
 
 
-def _room(scene: Scene, climb: Climb) -> list[tuple[str, str]]:
+def _room(scene: Scene, climb: Climb) -> list[Reason]:
     group = scene.group
     if group is None and scene.facts.unseen(GROUPS):
         return []

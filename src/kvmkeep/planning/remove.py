@@ -23,7 +23,7 @@ from kvmkeep.model.names import (
     console_log,
     utc_stamp,
 )
-from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
+from kvmkeep.model.plan import Note, Noun, Plan, Reason, Risk, Step, refused
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import ROOT_DISK, Guest, Spec
 from kvmkeep.model.trash import (
@@ -43,7 +43,6 @@ from kvmkeep.planning.shutdown import asking
 from kvmkeep.planning.snapshot_mend import release_steps
 from kvmkeep.planning.start import paused_text
 from kvmkeep.planning.trash_moves import (
-    Reason,
     going,
     guests_volumes,
     into_trash,
@@ -125,7 +124,7 @@ def plan_remove(spec: Spec, facts: Facts, removing: Removing) -> Plan:
         refusals=(
             *guards.unseen(scene),
             *guards.missing_tools(scene, steps),
-            *(Refusal(subject=work.subject, reason=why, hint=hint) for why, hint in reasons),
+            *refused(work.subject, reasons),
         ),
         notes=_notes(work),
     )

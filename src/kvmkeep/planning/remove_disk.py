@@ -6,13 +6,13 @@ from msgspec import Struct
 
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import TAG_DISK, TAG_TRASH, utc_stamp
-from kvmkeep.model.plan import Plan, Refusal
+from kvmkeep.model.plan import Plan, Reason, refused
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.trash import is_trash, trash_entries
 from kvmkeep.planning import guards
 from kvmkeep.planning.scene import Scene, make_scene, users_of
-from kvmkeep.planning.trash_moves import Reason, guests_volumes, mark_step, rename_step, trouble
+from kvmkeep.planning.trash_moves import guests_volumes, mark_step, rename_step, trouble
 
 
 class RemovingDisk(Struct, frozen=True, kw_only=True):
@@ -51,7 +51,7 @@ def plan_remove_disk(spec: Spec, facts: Facts, removing: RemovingDisk) -> Plan:
         steps=() if reasons else tuple(steps),
         refusals=(
             *guards.unseen(scene),
-            *(Refusal(subject=subject, reason=reason, hint=hint) for reason, hint in reasons),
+            *refused(subject, reasons),
         ),
     )
 

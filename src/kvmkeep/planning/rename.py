@@ -25,7 +25,7 @@ from kvmkeep.model.names import (
     lv_name,
     lv_path,
 )
-from kvmkeep.model.plan import Noun, Plan, Refusal, Risk, Step
+from kvmkeep.model.plan import Noun, Plan, Reason, Refusal, Risk, Step, refused
 from kvmkeep.model.spec import ROOT_DISK, Disk, FileDisk, Guest, Spec
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import GuestName
@@ -102,13 +102,11 @@ def _unfit(
 ) -> tuple[Refusal, ...]:
     """Return why the guest can't be renamed, or not to that name."""
     found = (*_wrong_names(scene, guest, renaming), *_wrong_state(scene, guest, domain, renaming))
-    return tuple(
-        Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint) for reason, hint in found
-    )
+    return refused(f"guest {guest.name}", found)
 
 
-def _wrong_names(scene: Scene, guest: Guest, renaming: Renaming) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+def _wrong_names(scene: Scene, guest: Guest, renaming: Renaming) -> list[Reason]:
+    found: list[Reason] = []
     old, new = renaming.old, renaming.new
     if old == new:
         found.append(("that is its name already", "give it another one"))
@@ -132,8 +130,8 @@ def _wrong_names(scene: Scene, guest: Guest, renaming: Renaming) -> list[tuple[s
 
 def _wrong_state(
     scene: Scene, guest: Guest, domain: Domain | None, renaming: Renaming
-) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+) -> list[Reason]:
+    found: list[Reason] = []
     if domain is None:
         found.append(("libvirt does not know it yet", "make it first: kvmkeep apply"))
     elif not domain.ours or domain.name not in {renaming.old, renaming.new}:
@@ -149,7 +147,7 @@ def _wrong_state(
 
 def _volume_refusals(work: _Work) -> tuple[Refusal, ...]:
     """Return why the LVs can't be renamed: lost, being reverted, or the new name is taken."""
-    found: list[tuple[str, str]] = []
+    found: list[Reason] = []
     vg = work.scene.spec.storage.vg
     for before, after in zip(work.before.volumes, work.after.volumes, strict=True):
         tags = {TAG_OURS, TAG_DISK + before.name}
@@ -164,8 +162,7 @@ def _volume_refusals(work: _Work) -> tuple[Refusal, ...]:
             found.append((f"{vg}/{volume.name} is being reverted to a snapshot", hint))
         if wanted != volume.name and wanted in work.scene.volumes:
             found.append((f"there is an LV {vg}/{wanted}", "choose another name"))
-    subject = f"guest {work.renaming.old}"
-    return tuple(Refusal(subject=subject, reason=why, hint=hint) for why, hint in found)
+    return refused(f"guest {work.renaming.old}", found)
 
 
 def _volumes(scene: Scene, guest: GuestName) -> tuple[Volume, ...]:

@@ -16,7 +16,7 @@ from kvmkeep.model.command import Action, Command
 from kvmkeep.model.fittings import fittings_argv, fittings_script
 from kvmkeep.model.guestfish import script
 from kvmkeep.model.names import FITTINGS_DIR, TAG_TWEAK
-from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
+from kvmkeep.model.plan import Note, Noun, Plan, Risk, Step, refused
 from kvmkeep.model.spec import Format, Guest, Image
 from kvmkeep.model.store import part_path
 from kvmkeep.model.tweak import OLD_DIR
@@ -169,9 +169,7 @@ def _plan(
     """
     editing = work.editing
     looked = not editing.draft
-    refusals = tuple(
-        Refusal(subject=subject, reason=reason, hint=hint) for reason, hint in editing.refused
-    )
+    refusals = refused(subject, editing.refused)
     notes = list(editing.notes) if looked else []
     if looked and editing.kept:
         notes.append(f"in it, {OLD_DIR}/{editing.stamp} gets the old {', '.join(editing.kept)}")

@@ -12,7 +12,7 @@ from kvmkeep.model.command import Command, Poll
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.names import TAG_REVERT, TAG_START
-from kvmkeep.model.plan import Noun, Plan, Refusal, Risk, Step
+from kvmkeep.model.plan import Noun, Plan, Reason, Refusal, Risk, Step, refused
 from kvmkeep.model.snapshot import SnapshotSet, tag_value
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
@@ -30,9 +30,6 @@ from kvmkeep.planning.start import not_a_guest, start_step
 
 _AFTER = TAG_START + "after-revert"
 _LIST = "choose another: kvmkeep snapshot list"
-
-Reason = tuple[str, str]
-"""Why it can't be done, and what to do about it."""
 
 
 def plan_revert(
@@ -77,7 +74,7 @@ def _plan(scene: Scene, guest: Guest, to: str, limit: int, keep: str) -> Plan:
     whole = one if one is not None and not one.trouble else None
     refusals += keep_refusals(scene, guest, to, keep, whole) if keep else ()
     if refusals:
-        return Plan(refusals=tuple(refusals))
+        return Plan(refusals=refusals)
     members = [] if one is None else [(one, member) for member in one.members]
     origins = {member.origin for _, member in members} | {volume.name for volume in marked}
     steps: list[Step] = list(release_steps(scene, guest))
@@ -106,7 +103,7 @@ def _wanted_on(scene: Scene, guest: Guest) -> bool:
 
 def _refusals(
     scene: Scene, guest: Guest, one: SnapshotSet | None, to: str, limit: int
-) -> list[Refusal]:
+) -> tuple[Refusal, ...]:
     volumes = {volume.name: volume for volume in _volumes(scene, guest)}
     begun = any(TAG_REVERT + to in volume.tags for volume in volumes.values())
     on = active(scene.domains[guest.name])
@@ -118,8 +115,7 @@ def _refusals(
         found.append((f"the set {to} is no good: {one.trouble}", _LIST))
     for member in one.members if one is not None else ():
         found += _of_member(member, volumes.get(member.origin), begun=begun, on=on)
-    subject = f"guest {guest.name}"
-    return [Refusal(subject=subject, reason=reason, hint=hint) for reason, hint in found]
+    return refused(f"guest {guest.name}", found)
 
 
 def _of_domain(scene: Scene, guest: Guest, limit: int, *, begun: bool) -> list[Reason]:

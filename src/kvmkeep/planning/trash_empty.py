@@ -13,14 +13,13 @@ from collections.abc import Iterable
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.names import STATE_EMPTYING, TRASH_DIR, lv_path, stamped_time
-from kvmkeep.model.plan import Noun, Plan, Refusal, Step
+from kvmkeep.model.plan import Noun, Plan, Reason, Step, refused
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.trash import TrashEntry, original_name, trash_entries, trash_marks
 from kvmkeep.planning import guards
 from kvmkeep.planning.commands import synced, zero
 from kvmkeep.planning.lvm import removal, wears
 from kvmkeep.planning.scene import Scene, make_scene, users_of
-from kvmkeep.planning.trash_moves import Reason
 
 
 def plan_empty(spec: Spec, facts: Facts, names: Iterable[str]) -> Plan:
@@ -30,9 +29,9 @@ def plan_empty(spec: Spec, facts: Facts, names: Iterable[str]) -> Plan:
     entries = trash_entries(facts.volumes, spec.storage.vg, facts.trash)
     chosen = [one for one in entries if one.name in wanted]
     refusals = tuple(
-        Refusal(subject=f"guest {entry.guest}", reason=reason, hint=hint)
+        refusal
         for entry in chosen
-        for reason, hint in _reasons(scene, entry)
+        for refusal in refused(f"guest {entry.guest}", _reasons(scene, entry))
     )
     steps = () if refusals else tuple(step for one in chosen for step in _steps(one))
     return Plan(

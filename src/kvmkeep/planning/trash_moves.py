@@ -7,14 +7,11 @@ from collections.abc import Iterable
 from kvmkeep.model.command import Command, Poll
 from kvmkeep.model.facts import Volume
 from kvmkeep.model.names import TAG_GUEST, TAG_OURS, TAG_REVERT, TAG_TRASH, TAG_WAS, trash_name
-from kvmkeep.model.plan import Noun, Step
+from kvmkeep.model.plan import Noun, Reason, Step
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.trash import is_trash, original_name
 from kvmkeep.planning.lvm import wears
 from kvmkeep.planning.scene import Scene, users_of
-
-Reason = tuple[str, str]
-"""Why it can't be done, and what to do about it."""
 
 
 def guests_volumes(scene: Scene, guest: str) -> tuple[Volume, ...]:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from kvmkeep.model.command import Action, Command
 from kvmkeep.model.facts import Facts, KeptDomain, Volume
 from kvmkeep.model.names import TRASH_DIR, console_log
-from kvmkeep.model.plan import Noun, Plan, Refusal, Risk, Step
+from kvmkeep.model.plan import Noun, Plan, Reason, Risk, Step, refused
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.trash import (
     AUTOSTART,
@@ -32,7 +32,7 @@ from kvmkeep.planning.lvm import wears
 from kvmkeep.planning.remove import move
 from kvmkeep.planning.run_mark import starting_with_host
 from kvmkeep.planning.scene import Scene, aliases, make_scene, users_of
-from kvmkeep.planning.trash_moves import Reason, out_of_trash, unmark
+from kvmkeep.planning.trash_moves import out_of_trash, unmark
 
 
 class Restoring(Struct, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ def plan_restore(spec: Spec, facts: Facts, restoring: Restoring) -> Plan:
         refusals=(
             *guards.unseen(scene),
             *guards.missing_tools(scene, steps),
-            *(Refusal(subject=subject, reason=why, hint=hint) for why, hint in reasons),
+            *refused(subject, reasons),
         ),
     )
 

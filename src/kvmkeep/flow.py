@@ -14,7 +14,7 @@ from kvmkeep import __version__
 from kvmkeep.apply.checkpoint import wait_for_others
 from kvmkeep.apply.executor import apply_plan
 from kvmkeep.apply.journal import Journal, Journals, digest, utc_now
-from kvmkeep.apply.ui import SilentUi, SteadyUi, Ui
+from kvmkeep.apply.ui import SteadyUi, Ui
 from kvmkeep.errors import (
     Declined,
     Interrupted,
@@ -73,7 +73,7 @@ class Context(Struct, frozen=True, kw_only=True):
     spec_dir: str
     door: Door
     libvirt: Libvirt
-    ui: Ui = field(default_factory=SilentUi)
+    ui: Ui = field(default_factory=Ui)
     stop: Stop = field(default_factory=Stop)
     lock: Lock = field(default_factory=Lock)
     journals: Journals = field(default_factory=Journals)

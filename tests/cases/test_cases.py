@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fakes.spec import load_text
 
 from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile
 from kvmkeep.model.plan import Plan
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.report.json import decode_facts
-from kvmkeep.spec.load import load_text
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent for path in HERE.glob("*/*/facts.json"))

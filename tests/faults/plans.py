@@ -70,7 +70,6 @@ from kvmkeep.planning.pausing import plan_resume, plan_suspend
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.poweroff import plan_poweroff
 from kvmkeep.planning.reboot import plan_cold_reboot, plan_reboot
-from kvmkeep.planning.recover import plan_recover
 from kvmkeep.planning.release import Letting, plan_release
 from kvmkeep.planning.remove import Removing, plan_remove
 from kvmkeep.planning.remove_disk import RemovingDisk, plan_remove_disk
@@ -88,6 +87,7 @@ from kvmkeep.planning.trash_restore import Restoring, plan_restore
 from kvmkeep.planning.tweak import plan_tweak
 from kvmkeep.planning.units import plan_install, plan_uninstall
 from kvmkeep.spec.load import load
+from tests.unit.planning.rounds import plan_recover
 
 Planner = Callable[[Spec, Facts], Plan]
 OPENSTACK = replace(CLOUD, datasources=("OpenStack",))

@@ -36,7 +36,7 @@ from hypothesis import strategies as st
 from unit.apply.scripted import MemoryFolder, MemoryLines, noon
 
 from kvmkeep.apply.journal import Journals
-from kvmkeep.apply.ui import SilentUi
+from kvmkeep.apply.ui import Ui
 from kvmkeep.errors import Declined, Interrupted, KvmkeepError, StepFailed
 from kvmkeep.flow import Context, Look, reach
 from kvmkeep.host.lock import Lock
@@ -75,7 +75,7 @@ class MortalFolder(MemoryFolder):
         return lines
 
 
-class StandUi(SilentUi):
+class StandUi(Ui):
     """Notes how the host stood before each step, and which request to stop came before it."""
 
     def __init__(self, door: FaultyDoor) -> None:

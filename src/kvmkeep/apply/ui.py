@@ -1,4 +1,4 @@
-"""What a run shows while it works: a protocol, one that shows nothing, and one that can't fail.
+"""What a run shows while it works: one that shows nothing, and one that can't fail.
 
 All calls come from the run's own thread.
 """
@@ -6,13 +6,15 @@ All calls come from the run's own thread.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Protocol
 
 from kvmkeep.model.plan import Report, Step, StepReport
 
 
-class Ui(Protocol):
-    """What a run tells while it works. Texts may hold what tools said: show them harmless."""
+class Ui:
+    """What a run tells while it works; this one shows nothing.
+
+    Texts may hold what tools said: show them harmless.
+    """
 
     def round_begins(self, number: int) -> None:
         """Begin to look at the host: the first time, again after new knowledge, or to verify."""
@@ -39,35 +41,7 @@ class Ui(Protocol):
         """Tell what the run did, also when an error follows."""
 
 
-class SilentUi:
-    """Shows nothing."""
-
-    def round_begins(self, number: int) -> None:
-        """Show nothing."""
-
-    def step_begins(self, number: int, total: int, step: Step) -> None:
-        """Show nothing."""
-
-    def progress(self, done: int, total: int, rate: float) -> None:
-        """Show nothing."""
-
-    def waiting(self, message: str, seconds: float, limit: float) -> None:
-        """Show nothing."""
-
-    def step_ends(self, number: int, total: int, report: StepReport) -> None:
-        """Show nothing."""
-
-    def stopping(self, urgent: bool) -> None:  # noqa: FBT001 - see Ui
-        """Show nothing."""
-
-    def warn(self, message: str) -> None:
-        """Show nothing."""
-
-    def run_ends(self, report: Report) -> None:
-        """Show nothing."""
-
-
-class SteadyUi:
+class SteadyUi(Ui):
     """Passes everything on, and goes on without a screen when the terminal went away."""
 
     def __init__(self, ui: Ui) -> None:

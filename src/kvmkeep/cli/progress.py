@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from kvmkeep.apply.ui import Ui
 from kvmkeep.cli.streams import harmless
 from kvmkeep.model.plan import Outcome
 from kvmkeep.model.units import Size
@@ -53,7 +54,7 @@ def waiting_text(message: str, seconds: float, limit: float) -> str:
     return f"waiting for {message}: {left} left of {duration(limit)}"
 
 
-class PlainUi:
+class PlainUi(Ui):
     """One line when something begins or ends, one for each tenth of a copy, one a minute."""
 
     def __init__(self, streams: Streams) -> None:

@@ -39,11 +39,6 @@ class Recovery(Struct, frozen=True, kw_only=True):
     plan: Plan
 
 
-def plan_recover(spec: Spec, facts: Facts) -> Plan:
-    """Plan to have all guests up that run with the host; see `recovery`."""
-    return recovery(spec, facts).plan
-
-
 def recovery(spec: Spec, facts: Facts) -> Recovery:
     """Find out which guests are to run with the host, which of them can, and how they get up.
 

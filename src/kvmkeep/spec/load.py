@@ -23,7 +23,6 @@ from kvmkeep.spec.sources import parse_path
 
 HOST_FILE = "host.yaml"
 GUEST_DIR = "guests"
-DEFAULT_DIRECTORY = "/etc/kvmkeep"
 
 _ENDING = ".yaml"
 _LOOKALIKES = (".yml", ".json")
@@ -75,15 +74,6 @@ def load(
         directory=posixpath.abspath(directory),
         shown=directory,
     )
-
-
-def load_text(files: Mapping[str, str], directory: str = DEFAULT_DIRECTORY) -> Spec:
-    """Return the spec that these texts hold, by their names: `host.yaml`, `guests/web.yaml`.
-
-    A base template is looked up among them too. Raises SpecError.
-    """
-    encoded = {name: text.encode("utf-8", "surrogatepass") for name, text in files.items()}
-    return load_bytes(encoded, directory)
 
 
 def load_bytes(files: Mapping[str, bytes], directory: str) -> Spec:

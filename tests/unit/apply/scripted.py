@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from kvmkeep.apply.journal import Journal, Journals
+from kvmkeep.apply.ui import Ui
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.stop import Stop
 from kvmkeep.model.command import Command, Undo, WriteFile
@@ -175,7 +176,7 @@ class MemoryFolder:
         del self.files[name]
 
 
-class RecordingUi:
+class RecordingUi(Ui):
     """Notes what it was told, in words."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ from unit.apply.scripted import (
 
 from kvmkeep.apply.executor import apply_plan
 from kvmkeep.apply.journal import KEPT_RUNS, Journals, digest, read_run, utc_now
-from kvmkeep.apply.ui import SilentUi, SteadyUi, Ui
+from kvmkeep.apply.ui import SteadyUi, Ui
 from kvmkeep.errors import Unready
 from kvmkeep.host.append import AppendFolder
 from kvmkeep.model.command import Checkpoint
@@ -48,9 +48,7 @@ def test_a_run_can_be_read_again(tmp_path: Path) -> None:
     )
     plan = Plan(steps=(step("make it", command("lvcreate x", stdin=b"hello", stdout_to="/o")),))
     journal.planned(plan, digest(b"spec"), digest(b"facts"))
-    apply_plan(
-        plan, ScriptedDoor({"lvcreate": lambda _n: ended(stderr="warned")}), journal, SilentUi()
-    )
+    apply_plan(plan, ScriptedDoor({"lvcreate": lambda _n: ended(stderr="warned")}), journal, Ui())
     journal.ends("done")
     (name,) = journals.names()
     run = journals.read(name)
@@ -190,7 +188,7 @@ class BrokenUi:
         return fail
 
 
-@pytest.mark.parametrize("ui", [SteadyUi(BrokenUi()), SilentUi(), SteadyUi(RecordingUi())])  # type: ignore[arg-type]
+@pytest.mark.parametrize("ui", [SteadyUi(BrokenUi()), Ui(), SteadyUi(RecordingUi())])  # type: ignore[arg-type]
 def test_no_screen_stops_a_run(ui: Ui) -> None:
     one = step("make it", command("lvcreate"))
     ui.round_begins(1)

@@ -12,6 +12,12 @@ from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan, Step
 from kvmkeep.model.spec import Spec
 from kvmkeep.planning.plan import make_plan
+from kvmkeep.planning.recover import recovery
+
+
+def plan_recover(spec: Spec, facts: Facts) -> Plan:
+    """Plan to have all guests up that run with the host."""
+    return recovery(spec, facts).plan
 
 
 class StepError(Exception):

@@ -12,9 +12,9 @@ from kvmkeep.model.host_units import GUESTS, UNIT_DIR
 from kvmkeep.model.plan import Plan
 from kvmkeep.planning.host_down import NO_SPEC, plan_host_down
 from kvmkeep.planning.look_after import plan_look_after
-from kvmkeep.planning.recover import plan_recover, recovery
+from kvmkeep.planning.recover import recovery
 from kvmkeep.planning.units import plan_install
-from tests.unit.planning.rounds import reach
+from tests.unit.planning.rounds import plan_recover, reach
 from tests.unit.planning.test_recover import cut, site
 
 

@@ -11,10 +11,9 @@ from kvmkeep.model.agent import AgentFacts
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
 from kvmkeep.planning.look_after import PAUSES, WELL, plan_look_after
-from kvmkeep.planning.recover import plan_recover
 from kvmkeep.planning.shutdown import plan_shutdown
 from kvmkeep.planning.start import plan_start
-from tests.unit.planning.rounds import reach
+from tests.unit.planning.rounds import plan_recover, reach
 from tests.unit.planning.test_recover import site
 
 

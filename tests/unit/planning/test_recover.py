@@ -9,10 +9,10 @@ from msgspec.structs import replace
 from kvmkeep.model.facts import Array, ArrayState, Facts, SeedFile
 from kvmkeep.model.spec import OnFail, Spec
 from kvmkeep.model.units import GuestName
-from kvmkeep.planning.recover import plan_recover, recovery
+from kvmkeep.planning.recover import recovery
 from kvmkeep.planning.shutdown import plan_shutdown
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
-from tests.unit.planning.rounds import StepError, reach
+from tests.unit.planning.rounds import StepError, plan_recover, reach
 
 DB = (GuestName("db"),)
 DNS = (GuestName("dns"),)

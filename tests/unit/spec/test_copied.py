@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from fakes.spec import load_text
 from hypothesis import given
 from hypothesis import strategies as st
 from unit.spec.texts import HOST, WEB
@@ -10,7 +11,6 @@ from unit.spec.texts import HOST, WEB
 from kvmkeep.errors import SpecError
 from kvmkeep.spec.copied import Differences, copied_file
 from kvmkeep.spec.emit import emit
-from kvmkeep.spec.load import load_text
 from kvmkeep.spec.mistakes import Mistakes
 from kvmkeep.spec.nodes import Kind, Mapping, Mark, Node, Scalar, Sequence, read_tree
 

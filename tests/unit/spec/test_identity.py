@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from fakes.spec import load_text
 from unit.spec.texts import HOST, WEB, changed, mistakes
 
 from kvmkeep.model.names import guest_mac, guest_uuid
 from kvmkeep.model.units import GuestName
 from kvmkeep.spec.identity import takes_identity
-from kvmkeep.spec.load import load_text
 
 OLD = GuestName("web")
 

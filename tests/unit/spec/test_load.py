@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from fakes.spec import load_text
 from unit.spec.texts import BARE, HOST, WEB, changed
 
 from kvmkeep.errors import SpecError, Unready
@@ -14,7 +15,7 @@ from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.files import list_names, read_file
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.facts import ImageFile
-from kvmkeep.spec.load import load, load_text
+from kvmkeep.spec.load import load
 
 TEMPLATE = "<domain type='kvm'><name>%CHANGEME-VM-NAME%</name></domain>\n"
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from fakes.spec import load_text
 from unit.spec.texts import BARE, HOST, WEB, changed
 
-from kvmkeep.spec.load import load_text
 from kvmkeep.spec.mistakes import Mistakes
 from kvmkeep.spec.nodes import Kind, Mapping, Node, Scalar, Sequence, read_tree
 from kvmkeep.spec.reference import reference_text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fakes.spec import load_text
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -10,7 +11,6 @@ from kvmkeep.model.backup import BackupPolicy, Engine, Keep
 from kvmkeep.model.facts import FACTS_VERSION, Facts, Link, Management, Nm, VolumeGroup
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
-from kvmkeep.spec.load import load_text
 from kvmkeep.spec.starter import starter
 
 GIB = 1 << 30

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
+from fakes.spec import load_text
 
 from kvmkeep.errors import SpecError
-from kvmkeep.spec.load import load_text
 
 KEY = (
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPxhYQ3cWkXgq1f0Y4cL9t8D5b0nE6rVxT2mS7uJkP1w "

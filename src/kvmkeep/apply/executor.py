@@ -13,9 +13,8 @@ from kvmkeep.apply.polling import wait_for
 from kvmkeep.apply.ui import Ui
 from kvmkeep.errors import Refused
 from kvmkeep.host.door import Door
-from kvmkeep.host.run import NOT_STARTED
 from kvmkeep.host.stop import Stop
-from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile
+from kvmkeep.model.command import NOT_STARTED, Action, Checkpoint, Command, Poll, WriteFile
 from kvmkeep.model.plan import Failure, Left, Outcome, Plan, Report, Step, StepReport, strands
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from kvmkeep.apply.hands import Hands, failure_of, stop_if_asked
-from kvmkeep.host.run import NOT_FOUND
-from kvmkeep.model.command import Poll
+from kvmkeep.model.command import NOT_FOUND, Poll
 from kvmkeep.model.plan import Failure
 
 _SHORTEST_PAUSE = 0.05

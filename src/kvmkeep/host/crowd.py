@@ -17,8 +17,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kvmkeep.host.door import Result
-from kvmkeep.host.run import NOT_STARTED, Setting, Talk, begin, not_run
-from kvmkeep.model.command import Command
+from kvmkeep.host.run import Setting, Talk, begin, not_run
+from kvmkeep.model.command import NOT_STARTED, Command
 
 _LIMIT = 1 << 20
 """Bytes kept of each stream of each command."""

@@ -13,9 +13,9 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from kvmkeep.host.door import Door, ProgressWatcher, Result
-from kvmkeep.host.run import NOT_STARTED, Setting, not_run
+from kvmkeep.host.run import Setting, not_run
 from kvmkeep.host.silent import Silent, answer_within
-from kvmkeep.model.command import Command, WriteFile
+from kvmkeep.model.command import NOT_STARTED, Command, WriteFile
 from kvmkeep.model.facts import ImageFile
 from kvmkeep.model.secret_file import SecretFile
 

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from kvmkeep.errors import Unready
 from kvmkeep.host.silent import Silent, answer_within
 from kvmkeep.host.tools import clean
-from kvmkeep.model.domain_facts import DomainState
+from kvmkeep.model.domain_facts import IO_ERROR, DomainState
 from kvmkeep.model.names import RUN_URI
 from kvmkeep.model.units import Size
 
@@ -47,7 +47,7 @@ _STATES = (
 )
 # virDomainPausedReason, in the order of its numbers; the words are virsh's.
 _PAUSED = (
-    "", "user", "migrating", "saving", "dumping", "I/O error", "watchdog", "from snapshot",
+    "", "user", "migrating", "saving", "dumping", IO_ERROR, "watchdog", "from snapshot",
     "shutting down", "creating snapshot", "crashed", "starting up", "post-copy",
     "post-copy failed", "api error",
 )  # fmt: skip
@@ -130,7 +130,7 @@ class Libvirt:
         except ImportError as error:
             raise Unready(
                 "Python's libvirt library is not installed",
-                hint="install python3-libvirt (python3-libvirt on Debian and EL)",
+                hint="install python3-libvirt",
             ) from error
         # The library prints each error on stderr by itself, unless it has a handler.
         library.registerErrorHandler(_ignore, None)

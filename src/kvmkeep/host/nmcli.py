@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kvmkeep.host.door import Door
 from kvmkeep.host.tools import Unanswered, answer, ask, question
-from kvmkeep.model.facts import Nm, Profile
+from kvmkeep.model.facts import NO_NM, Nm, Profile
 
 _TERSE = ("nmcli", "--terse", "--escape", "yes", "--fields")
 
@@ -24,8 +24,6 @@ _NOT_INSTALLED = 127
 _NO_BUS = b"Could not create NMClient object"
 _HINT = "look at: systemctl status NetworkManager"
 
-_ABSENT = Nm(running=False, profiles=(), device_paths=())
-
 
 def network_manager(door: Door) -> Nm:
     """Return NetworkManager's state, profiles and devices; raises Unanswered.
@@ -34,7 +32,7 @@ def network_manager(door: Door) -> Nm:
     """
     first = question(door, "network profiles", PROFILES)
     if first.code in {_NOT_RUNNING, _NOT_INSTALLED} or _NO_BUS in first.stderr:
-        return _ABSENT
+        return NO_NM
     known, settings = _profiles(door, answer(first, "network profiles", PROFILES, hint=_HINT))
     devices = blocks(ask(door, "devices of NetworkManager", DEVICES))
     return Nm(

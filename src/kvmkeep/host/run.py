@@ -27,11 +27,7 @@ from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.environment import environment
 from kvmkeep.host.progress import ProgressReader
 from kvmkeep.host.stop import Stop
-from kvmkeep.model.command import Command
-
-NOT_FOUND = 127
-NOT_STARTED = 126
-"""As a shell says it: the program is there, or its output file should be, but can't be used."""
+from kvmkeep.model.command import NOT_FOUND, NOT_STARTED, Command
 
 _PR_SET_PDEATHSIG = 1
 _CHUNK = 1 << 16

@@ -13,7 +13,7 @@ import msgspec
 
 from kvmkeep.host.door import Door, Result
 from kvmkeep.host.tools import Unanswered, clean, decode
-from kvmkeep.model.command import Command
+from kvmkeep.model.command import NOT_FOUND, Command
 from kvmkeep.model.vitals import Disk
 
 SMARTCTL = ("smartctl", "--json", "--info", "--health", "--attributes", "--nocheck=standby")
@@ -24,7 +24,6 @@ AT_ONCE = 16
 
 _DISK = re.compile(r"sd[a-z]{1,3}|nvme\d{1,4}n\d{1,4}")
 """Hardware. A virtual disk (`vda`) has nothing to tell."""
-_MISSING = 127
 _REALLOCATED, _PENDING, _UNCORRECTABLE = 5, 197, 198
 """Attributes whose raw values count sectors, with all vendors."""
 
@@ -101,7 +100,7 @@ def disks(door: Door) -> tuple[Disk, ...] | None:
         for name in names
     ]
     results = door.run_all(commands, limit=LIMIT, at_once=AT_ONCE) if commands else ()
-    if any(result.code == _MISSING for result in results):
+    if any(result.code == NOT_FOUND for result in results):
         return None
     return tuple(_disk(name, result) for name, result in zip(names, results, strict=True))
 

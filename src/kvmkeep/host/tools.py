@@ -7,13 +7,11 @@ from typing import TypeVar
 import msgspec
 
 from kvmkeep.host.door import Door, Result
-from kvmkeep.model.command import Command
+from kvmkeep.model.command import NOT_FOUND, NOT_STARTED, Command
 from kvmkeep.model.facts import Problem
 
 T = TypeVar("T")
 
-_MISSING = 127
-_NOT_STARTED = 126
 _TIMEOUT = 30.0
 """Seconds that a question may take: LVM may have to wait for another LVM command's lock."""
 
@@ -46,7 +44,7 @@ def answer(result: Result, what: str, argv: tuple[str, ...], *, hint: str = "") 
     program = argv[0]
     if result.timed_out:
         reason = _late(result, program)
-    elif result.code == _MISSING:
+    elif result.code == NOT_FOUND:
         reason = f"{program} is not installed"
     else:
         said = [line.strip() for line in clean(result.tail).splitlines() if line.strip()]
@@ -57,7 +55,7 @@ def answer(result: Result, what: str, argv: tuple[str, ...], *, hint: str = "") 
 
 
 def _late(result: Result, program: str) -> str:
-    if result.code == _NOT_STARTED:
+    if result.code == NOT_STARTED:
         return f"{program} was not asked: no time was left"
     return f"{program} did not answer within {result.seconds:.0f} s"
 

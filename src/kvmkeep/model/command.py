@@ -9,6 +9,11 @@ from msgspec import Struct
 
 from kvmkeep.model.names import LOCK_FILE, UNDO_FILE
 
+NOT_FOUND = 127
+"""What a command ends with whose program is missing; a shell says it so."""
+NOT_STARTED = 126
+"""The same where the program is there, or its output file should be, but can't be used."""
+
 
 class Progress(StrEnum):
     """How the progress of a long command is read from its output."""

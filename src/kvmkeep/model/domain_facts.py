@@ -9,6 +9,11 @@ from msgspec import Struct
 from kvmkeep.model.run_mark import NO_RUN_MARK, RunMark
 from kvmkeep.model.units import Size
 
+AGENT_CHANNEL = "org.qemu.guest_agent.0"
+"""The name of the channel that libvirt talks to a guest's agent through."""
+IO_ERROR = "I/O error"
+"""Why libvirt paused a guest: QEMU could not write to a disk (`error_policy='stop'`)."""
+
 
 class DomainDisk(Struct, frozen=True, kw_only=True):
     """A disk or CD-ROM of a domain. `device` is the source's major:minor, if it has one.

@@ -165,6 +165,10 @@ class Nm(Struct, frozen=True, kw_only=True):
         return next((path for name, path in self.device_paths if name == interface), "")
 
 
+NO_NM = Nm(running=False, profiles=(), device_paths=())
+"""What is known where NetworkManager does not run, or can't be asked."""
+
+
 class Management(Struct, frozen=True, kw_only=True):
     """How the host is reached: the interface of the default route and its gateway.
 

@@ -136,6 +136,11 @@ def guest_uuid(host: str, guest: GuestName) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"guest/{host}/{guest}"))
 
 
+def nic_uuid(mac: Mac) -> str:
+    """Return the UUID of the profile for a NIC, inside a guest."""
+    return str(uuid.uuid5(_NAMESPACE, f"nic/{mac}"))
+
+
 def profile_uuid(host: str, interface: str) -> str:
     """Return the UUID of the NetworkManager profile for an interface of ours."""
     return str(uuid.uuid5(_NAMESPACE, f"profile/{host}/{interface}"))

@@ -268,6 +268,11 @@ class FirstBoot(StrEnum):
     """No seed: the image is complete in itself."""
 
 
+LEAST_MEMORY = Size(64 << 20)
+MOST_VCPUS = 512
+"""Bounds of a guest, whoever made it."""
+
+
 class Guest(Struct, frozen=True, kw_only=True):
     """A guest. UUID and MACs are derived from `identity`: its name, or the one it was born with.
 

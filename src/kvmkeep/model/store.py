@@ -15,6 +15,8 @@ from kvmkeep.model.spec import ChecksumList, Image
 PART = ".part"
 """Ending of a file that is not complete yet; it may be written again from the beginning."""
 
+LIST_LIMIT = 16 << 20
+"""Bytes of a checksum list that are fetched and read at the most."""
 VERIFIED_DIR = IMAGE_DIR + "/verified"
 LOOK_DIR = IMAGE_DIR + "/looks"
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from kvmkeep.host.door import Door
 from kvmkeep.host.libvirt import Described, Hypervisor
-from kvmkeep.model.domain_facts import Domain, DomainDisk, DomainNic, GivenNic, Shape
+from kvmkeep.model.domain_facts import AGENT_CHANNEL, Domain, DomainDisk, DomainNic, GivenNic, Shape
 from kvmkeep.model.facts import LIBVIRT
 from kvmkeep.model.names import METADATA_URI, READY_URI, REBOOT_URI, RUN_URI
 from kvmkeep.model.proof import PROOF_URI
@@ -22,7 +22,6 @@ from kvmkeep.observe.notebook import Notebook
 
 _MARK = f"metadata/{{{METADATA_URI}}}guest"
 _PROOF = f"metadata/{{{PROOF_URI}}}proof"
-_AGENT = "org.qemu.guest_agent.0"
 
 
 class Looks(Protocol):
@@ -239,7 +238,7 @@ def _nic(nic: ET.Element) -> DomainNic:
 
 def _agent_connected(live: ET.Element) -> bool:
     return any(
-        target.get("name") == _AGENT and target.get("state") == "connected"
+        target.get("name") == AGENT_CHANNEL and target.get("state") == "connected"
         for target in live.iterfind("devices/channel/target")
     )
 

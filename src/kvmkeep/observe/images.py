@@ -9,6 +9,7 @@ from kvmkeep.model.facts import Contents, Header, ImageFacts, ImageFile
 from kvmkeep.model.look import LOOK_LIMIT, parse_look
 from kvmkeep.model.spec import Checksum, Image, Packing
 from kvmkeep.model.store import (
+    LIST_LIMIT,
     fetched_path,
     list_path,
     look_path,
@@ -20,7 +21,6 @@ from kvmkeep.observe.notebook import Notebook
 from kvmkeep.observe.sums import Found, find_sum
 
 _FILE = "file"
-_LIST_LIMIT = 16 << 20
 
 
 def observe_images(notebook: Notebook, images: tuple[Image, ...]) -> tuple[ImageFacts, ...]:
@@ -52,7 +52,7 @@ def _wanted(notebook: Notebook, image: Image) -> Found:
     if isinstance(image.check, Checksum):
         return Found(digest=f"{image.check.algorithm}:{image.check.digest.lower()}")
     path = list_path(image)
-    content = notebook.read(path, _LIST_LIMIT) if path else None
+    content = notebook.read(path, LIST_LIMIT) if path else None
     if content is None:
         return Found()
     return find_sum(content.decode("utf-8", "replace"), _basename(image))

@@ -7,11 +7,9 @@ from msgspec.structs import replace
 
 from kvmkeep.host import iproute, nmcli
 from kvmkeep.host.door import Door
-from kvmkeep.model.facts import LINKS, NETWORK_MANAGER, Link, Management, Nm, Undoing
+from kvmkeep.model.facts import LINKS, NETWORK_MANAGER, NO_NM, Link, Management, Nm, Undoing
 from kvmkeep.model.names import UNDO_DIR, UNDO_FILE, UNDO_LINK
 from kvmkeep.observe.notebook import Notebook
-
-_NO_NM = Nm(running=False, profiles=(), device_paths=())
 
 
 class Network(Struct, frozen=True, kw_only=True):
@@ -27,7 +25,7 @@ def observe_network(notebook: Notebook) -> Network:
     return Network(
         links=notebook.ask(LINKS, iproute.links, ()),
         nm=replace(
-            notebook.ask(NETWORK_MANAGER, nmcli.network_manager, _NO_NM),
+            notebook.ask(NETWORK_MANAGER, nmcli.network_manager, NO_NM),
             undoing=notebook.ask("undo of a network change", undoing, Undoing.NOTHING),
         ),
         management=notebook.ask("default route", _management, None),

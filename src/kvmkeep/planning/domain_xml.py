@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 
 from msgspec.structs import replace
 
-from kvmkeep.model.domain_facts import GivenNic
+from kvmkeep.model.domain_facts import AGENT_CHANNEL, GivenNic
 from kvmkeep.model.names import METADATA_URI, console_log, disk_path
 from kvmkeep.model.spec import Disk, FileDisk, Guest, LvDisk, Network, Nic, Spec
 from kvmkeep.model.units import Label
@@ -66,7 +66,6 @@ _OTHER_PORTS = 5
 """What libvirt puts behind ports besides: SCSI, USB, serial ports, balloon, random numbers."""
 _SPARE_PORTS = 8
 
-_AGENT = "org.qemu.guest_agent.0"
 _REPLACED_ON_DISKS = ("source", "target", "serial", "boot", "address", "alias", "driver")
 _REPLACED_ON_NICS = ("mac", "source", "target", "address", "alias", "boot")
 
@@ -258,9 +257,9 @@ def _set_console(devices: ET.Element, guest: Guest) -> None:
 
 def _set_agent(devices: ET.Element) -> None:
     targets = devices.findall("channel/target")
-    if not any(target.get("name") == _AGENT for target in targets):
+    if not any(target.get("name") == AGENT_CHANNEL for target in targets):
         channel = ET.SubElement(devices, "channel", type="unix")
-        ET.SubElement(channel, "target", type="virtio", name=_AGENT)
+        ET.SubElement(channel, "target", type="virtio", name=AGENT_CHANNEL)
 
 
 def _set_ports(root: ET.Element, devices: ET.Element, guest: Guest) -> None:

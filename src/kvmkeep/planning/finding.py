@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 from msgspec import Struct, field
 
-from kvmkeep.model.domain_facts import Domain, DomainDisk, Shape
+from kvmkeep.model.domain_facts import AGENT_CHANNEL, Domain, DomainDisk, Shape
 from kvmkeep.model.facts import Volume
 from kvmkeep.model.found import FoundGuest, FoundNic
 from kvmkeep.model.names import (
@@ -20,8 +20,9 @@ from kvmkeep.model.names import (
 )
 from kvmkeep.model.plan import Reason
 from kvmkeep.model.snapshot import tag_value
-from kvmkeep.model.spec import ROOT_DISK, Disk, FileDisk, LvDisk
+from kvmkeep.model.spec import LEAST_MEMORY, MOST_VCPUS, ROOT_DISK, Disk, FileDisk, LvDisk
 from kvmkeep.model.units import (
+    MIB,
     GuestName,
     Size,
     check_lv_name,
@@ -31,10 +32,6 @@ from kvmkeep.model.units import (
 from kvmkeep.planning.finding_disks import file_disk, free_label
 from kvmkeep.planning.scene import Scene, active, aliases
 
-_AGENT = "org.qemu.guest_agent.0"
-_LEAST_MEMORY = Size(64 << 20)
-_MIB = 1 << 20
-_MOST_VCPUS = 512
 _NO_SHAPE = Shape(memory=Size(0), memory_max=Size(0), vcpus=0, vcpus_max=0)
 _LONGEST = 1000
 _OURS_TO_SAY = frozenset(
@@ -95,11 +92,11 @@ def _check_shape(finding: Finding, domain: Domain, memory: Size, vcpus: int) -> 
         file = f"/root/{domain.name}.xml"
         hint = f"define it: virsh dumpxml {domain.name} > {file} && virsh define {file}"
         finding.wrong.append(("it is transient: libvirt forgets it once it is off", hint))
-    if memory < _LEAST_MEMORY:
+    if memory < LEAST_MEMORY:
         hint = f"give it more: virsh setmaxmem {domain.name} 64M --config"
-        finding.wrong.append((f"it has {memory} of memory, a spec says {_LEAST_MEMORY}", hint))
-    if not 1 <= vcpus <= _MOST_VCPUS:
-        finding.wrong.append((f"it has {vcpus} CPUs", f"a spec says 1 to {_MOST_VCPUS}"))
+        finding.wrong.append((f"it has {memory} of memory, a spec says {LEAST_MEMORY}", hint))
+    if not 1 <= vcpus <= MOST_VCPUS:
+        finding.wrong.append((f"it has {vcpus} CPUs", f"a spec says 1 to {MOST_VCPUS}"))
 
 
 def _disks(
@@ -166,7 +163,7 @@ def _unfit(domain: Domain, volume: Volume) -> tuple[str, str] | None:
         return f"its LV {lv} is not in service: it wears {', '.join(volume.tags)}", look
     if volume.origin or volume.merging:
         return f"its LV {lv} is a snapshot, or on its way back to one", look
-    if volume.size.bytes % _MIB:
+    if volume.size.bytes % MIB:
         return f"its LV {lv} has {volume.size.bytes} bytes, which is no whole number of MiB", look
     try:
         check_lv_name(volume.name)
@@ -216,7 +213,7 @@ def _description(root: ET.Element) -> str:
 def _ready(root: ET.Element, domain: Domain) -> str:
     """Return how it may be told that the guest is ready; an agent that is silent tells nothing."""
     targets = root.iterfind("devices/channel/target")
-    channel = any(target.get("name") == _AGENT for target in targets)
+    channel = any(target.get("name") == AGENT_CHANNEL for target in targets)
     return "agent" if domain.agent or (channel and not active(domain)) else "delay:30"
 
 

@@ -10,10 +10,9 @@ from msgspec.structs import replace
 from kvmkeep.model.domain_facts import DomainDisk
 from kvmkeep.model.facts import ImageFile
 from kvmkeep.model.spec import Disk, FileDisk
-from kvmkeep.model.units import GuestName, Label, Size, parse_label
+from kvmkeep.model.units import MIB, GuestName, Label, Size, parse_label
 from kvmkeep.planning.scene import Scene
 
-_MIB = 1 << 20
 _LONGEST_PATH = 1024
 
 
@@ -45,7 +44,7 @@ def _unfit(file: ImageFile) -> str:
     path, size = file.path, file.fingerprint.size
     if file.kind != "file":
         return f"it is no plain file, but: {file.kind}"
-    if size == 0 or size % _MIB:
+    if size == 0 or size % MIB:
         return f"it has {size} bytes, which is no whole number of MiB"
     if not path.isprintable() or posixpath.normpath(path) != path or len(path) > _LONGEST_PATH:
         return "a spec can't say its path"

@@ -21,7 +21,7 @@ from kvmkeep.model.names import (
 from kvmkeep.model.plan import Note, Noun, Reason, Refusal, Step, refused
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Disk, FileDisk, Guest, LvDisk
-from kvmkeep.model.units import Size
+from kvmkeep.model.units import MIB, Size
 from kvmkeep.planning.commands import long_enough
 from kvmkeep.planning.disk_files import on_mount
 from kvmkeep.planning.grow_inside import asked, forget_step, use_step
@@ -30,7 +30,6 @@ from kvmkeep.planning.lvm import selected, selection
 from kvmkeep.planning.scene import INACTIVE, Scene, active, disk_in, owned
 from kvmkeep.planning.stage import Stage, fresh, stage
 
-_MIB = 1 << 20
 _UNKNOWN = "LVM had chosen the new extents"
 
 
@@ -300,5 +299,5 @@ def _has_size(growth: Growth) -> Command:
 
 def _written(size: Size) -> str:
     """Return a size as the spec takes it: whole MiB, or GiB."""
-    mib = -(-size.bytes // _MIB)
+    mib = -(-size.bytes // MIB)
     return f"{mib // 1024}GiB" if mib % 1024 == 0 else f"{mib}MiB"

@@ -11,6 +11,7 @@ from kvmkeep.model.names import IMAGE_DIR
 from kvmkeep.model.plan import Note, Noun, Refusal, Step
 from kvmkeep.model.spec import Checksum, ChecksumList, FirstBoot, Image, Packing
 from kvmkeep.model.store import (
+    LIST_LIMIT,
     LOOK_DIR,
     fetched_path,
     list_path,
@@ -29,7 +30,6 @@ from kvmkeep.planning.stage import cloned_from, needs_image, needs_seed
 _SLACK = Size(1 << 30)
 """What an image file may be larger than the largest root disk: the metadata of qcow2."""
 
-_LIST_LIMIT = 16 << 20
 
 ASSUMED = Contents(
     os="", cloud_init=True, datasources=(), agent=True, bakes_disks=False, detail="assumed"
@@ -217,7 +217,7 @@ def _list_step(stand: _Stand, sums: ChecksumList) -> Step:
     actions: list[Action] = [image_dir()]
     if sums.signature == "inline":
         signed = part_path(f"{target}.asc")
-        actions.append(bring(sums.source, signed, "the signed checksum list", _LIST_LIMIT))
+        actions.append(bring(sums.source, signed, "the signed checksum list", LIST_LIMIT))
         actions.append(
             Command(
                 argv=("gpgv", "--keyring", sums.keyring, "--output", part, signed),
@@ -226,10 +226,10 @@ def _list_step(stand: _Stand, sums: ChecksumList) -> Step:
         )
         actions.append(remove(signed, "the signed list has done its work"))
     else:
-        actions.append(bring(sums.source, part, "the checksum list", _LIST_LIMIT))
+        actions.append(bring(sums.source, part, "the checksum list", LIST_LIMIT))
     if sums.signature and sums.signature != "inline":
         signature = part_path(f"{target}.sig")
-        actions.append(bring(sums.signature, signature, "the list's signature", _LIST_LIMIT))
+        actions.append(bring(sums.signature, signature, "the list's signature", LIST_LIMIT))
         actions.append(
             Command(
                 argv=("gpgv", "--keyring", sums.keyring, signature, part),

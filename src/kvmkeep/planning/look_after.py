@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from kvmkeep.model.command import Command
-from kvmkeep.model.domain_facts import Domain, DomainState
+from kvmkeep.model.domain_facts import IO_ERROR, Domain, DomainState
 from kvmkeep.model.facts import LIBVIRT, VOLUMES, Facts
 from kvmkeep.model.names import second_stamp, stamped_time
 from kvmkeep.model.plan import Note, Noun, Plan, Step
@@ -93,7 +93,7 @@ def _of_the_killed(scene: Scene) -> tuple[Step, ...]:
 
 def _stands_still(care: _Care, guest: Guest, domain: Domain) -> None:
     """Tell of a guest that stopped at an error of a disk, or whose agent fell silent."""
-    if domain.state is DomainState.PAUSED and domain.why == "I/O error":
+    if domain.state is DomainState.PAUSED and domain.why == IO_ERROR:
         text = "it stands still since one of its disks gave an error: see kvmkeep check"
         care.tell(guest, text)
     answer = care.scene.facts.agent(guest.name)

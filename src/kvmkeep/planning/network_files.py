@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-import uuid
 from collections.abc import Collection, Iterable
 from typing import assert_never
 
 from msgspec import Struct
 
 from kvmkeep.model.inside import Renderer
+from kvmkeep.model.names import nic_uuid
 from kvmkeep.model.spec import Interface, Nic
 
 NETPLAN_DIR = "/etc/netplan"
@@ -25,7 +25,6 @@ NAMES_SCRIPT = "/etc/network/kvmkeep-names"
 RESOLV_CONF = "/etc/resolv.conf"
 
 _MARK = "# Written by kvmkeep. What was here before lies in /var/lib/kvmkeep-old.\n"
-_NAMESPACE = uuid.UUID("5f0b5c5e-2f0c-5d0e-9c0d-6b766d6b6570")
 _ETHERNET = "/e*"
 _NOBODY = "kvmkeep-none"
 _OWN = re.compile(r"(?:05-)?kvmkeep[0-9]+\.(?:nmconnection|network)")
@@ -153,7 +152,7 @@ def _flow(values: Iterable[object]) -> str:
 def _keyfile(number: int, nic: Nic) -> NetworkFile:
     four, six = _split(nic)
     lines = [
-        "[connection]", f"id={_name(number)}", f"uuid={uuid.uuid5(_NAMESPACE, f'nic/{nic.mac}')}",
+        "[connection]", f"id={_name(number)}", f"uuid={nic_uuid(nic.mac)}",
         "type=ethernet", f"autoconnect-priority={_PRIORITY}", "",
         "[ethernet]", f"mac-address={nic.mac.upper()}",
     ]  # fmt: skip

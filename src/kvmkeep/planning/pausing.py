@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kvmkeep.model.command import Action, Command, Poll
-from kvmkeep.model.domain_facts import Domain, DomainState
+from kvmkeep.model.domain_facts import IO_ERROR, Domain, DomainState
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.spec import Guest, Spec
@@ -16,9 +16,6 @@ from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, make_scene
 from kvmkeep.planning.shutdown import left_alone
 from kvmkeep.planning.start import not_a_guest
-
-IO_ERROR = "I/O error"
-"""Why libvirt paused a guest: QEMU could not write to a disk (`error_policy='stop'`)."""
 
 _ON = frozenset({DomainState.RUNNING, DomainState.BLOCKED})
 _WAKING = 60.0

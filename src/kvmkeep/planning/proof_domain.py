@@ -11,11 +11,11 @@ from xml.etree import ElementTree as ET
 
 from msgspec import Struct
 
+from kvmkeep.model.domain_facts import AGENT_CHANNEL
 from kvmkeep.model.proof import PROOF_KEY, PROOF_URI, proof_domain
 from kvmkeep.model.units import Size
 from kvmkeep.planning.domain_tree import DomainTreeError, domain_tree
 
-_AGENT = "org.qemu.guest_agent.0"
 _PARTS = ("sysinfo", "os", "features", "cpu", "clock", "pm")
 _DEVICES = frozenset({"controller", "emulator", "input", "memballoon", "panic", "video"})
 _LITTLE = "10"
@@ -201,14 +201,14 @@ def _serial(target: ET.Element | None, console: str) -> ET.Element:
 
 def _channel(channel: ET.Element) -> ET.Element:
     made = ET.Element("channel", type="unix")
-    ET.SubElement(made, "target", type="virtio", name=_AGENT)
+    ET.SubElement(made, "target", type="virtio", name=AGENT_CHANNEL)
     made.extend(channel.findall("address"))
     return made
 
 
 def _is_agents(channel: ET.Element) -> bool:
     target = channel.find("target")
-    return target is not None and target.get("name") == _AGENT
+    return target is not None and target.get("name") == AGENT_CHANNEL
 
 
 def _add(parent: ET.Element, tag: str, text: str, **attributes: str) -> None:

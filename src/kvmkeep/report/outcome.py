@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import signal
 
-from kvmkeep.model.command import Command
+from kvmkeep.model.command import NOT_FOUND, Command
 from kvmkeep.model.plan import Failure, Left, Outcome, Plan, Report, StepReport
 from kvmkeep.report.clean import lines_of, one_line
 from kvmkeep.report.text import command_line, refusal_lines
 
 _WIDTH = 80
-_NOT_FOUND = 127
 _LAST_LINES = 25
 _LEFT = {
     Left.HALF: "it may be half done, and will be done again",
@@ -63,7 +62,7 @@ def ending(failure: Failure, command: Command) -> str:
     """Return how a command ended, as a sentence."""
     if failure.timed_out:
         return f"It did not end within {command.timeout:.0f} s and was stopped."
-    if failure.code == _NOT_FOUND:
+    if failure.code == NOT_FOUND:
         return f"It could not be run: there is no program {one_line(command.argv[0])}."
     if failure.code < 0:
         return f"It was ended by signal {-failure.code} ({_signal_name(-failure.code)})."

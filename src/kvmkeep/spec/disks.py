@@ -8,23 +8,22 @@ from msgspec import Struct
 
 from kvmkeep.model.names import LONGEST_MAPPED_NAME, lv_name, mapped_name
 from kvmkeep.model.spec import ROOT_DISK, Disk, FileDisk, LvDisk, Storage
-from kvmkeep.model.units import GuestName, Size, check_lv_name, parse_size, printable
+from kvmkeep.model.units import MIB, GuestName, Size, check_lv_name, parse_size, printable
 from kvmkeep.spec.claims import Claims
 from kvmkeep.spec.guest_document import DiskSection, GuestFile
 from kvmkeep.spec.host_document import HostFile, StorageSection
 from kvmkeep.spec.source import Path, Source
 from kvmkeep.spec.sources import parse_directory, parse_path
 
-_MIB = 1 << 20
 _LVM_CHARACTERS = re.compile(r"[A-Za-z0-9_+.][A-Za-z0-9_+.-]*")
 
 
 def parse_amount(text: str) -> Size:
     """Accept a size that is a whole number of MiB: `10GB` is rarely what was meant."""
     size = parse_size(text)
-    if size.bytes % _MIB:
+    if size.bytes % MIB:
         meant = re.sub(r"\s*([KMGT])B$", r"\1iB", text.strip())
-        exact = f"{-(-size.bytes // _MIB)}MiB"
+        exact = f"{-(-size.bytes // MIB)}MiB"
         hint = f"write {exact}" if meant == text.strip() else f"write {meant}, or else {exact}"
         raise ValueError(f"{printable(text)} is not a whole number of MiB ({hint})")
     return size

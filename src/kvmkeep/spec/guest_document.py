@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from kvmkeep.model.spec import FirstBoot, OnFail
+from kvmkeep.model.spec import MOST_VCPUS, FirstBoot, OnFail
 from kvmkeep.spec.backup_document import BackupSection
 from kvmkeep.spec.document import (
     GuestText,
@@ -180,14 +180,14 @@ class GuestFile(Section, frozen=True, kw_only=True):
         ),
     ] = None
     vcpus: Annotated[
-        Annotated[int, Meta(ge=1, le=512)] | None,
+        Annotated[int, Meta(ge=1, le=MOST_VCPUS)] | None,
         Meta(description="Number of virtual processors.", examples=[4]),
     ]
     memory: Annotated[
         SizeText | None, Meta(description="Memory; at least 64MiB.", examples=["16GiB"])
     ]
     vcpus_max: Annotated[
-        Annotated[int, Meta(ge=1, le=512)] | None,
+        Annotated[int, Meta(ge=1, le=MOST_VCPUS)] | None,
         Meta(
             description="How far `vcpus` can be raised later while it runs. Default: not at all; "
             "other numbers then wait for its next start.",

@@ -7,7 +7,7 @@ import posixpath
 import re
 
 from kvmkeep.model.names import guest_uuid
-from kvmkeep.model.spec import Disk, FirstBoot, Guest, Image, Place, Storage
+from kvmkeep.model.spec import LEAST_MEMORY, Disk, FirstBoot, Guest, Image, Place, Storage
 from kvmkeep.model.units import (
     GuestName,
     Label,
@@ -26,7 +26,6 @@ from kvmkeep.spec.nics import Surroundings, resolve_nics
 from kvmkeep.spec.run import resolve_run
 from kvmkeep.spec.source import Source
 
-_LEAST_MEMORY = Size(64 << 20)
 _LONGEST_DESCRIPTION = 1000
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
@@ -156,8 +155,8 @@ def _parse_exact_memory(text: str) -> Size:
 
 
 def _enough_memory(size: Size) -> Size:
-    if size < _LEAST_MEMORY:
-        raise ValueError(f"{size} is too little for a guest (at least {_LEAST_MEMORY})")
+    if size < LEAST_MEMORY:
+        raise ValueError(f"{size} is too little for a guest (at least {LEAST_MEMORY})")
     return size
 
 

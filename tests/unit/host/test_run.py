@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from kvmkeep.host.run import NOT_FOUND, NOT_STARTED, Bounded, Setting, run
+from kvmkeep.host.run import Bounded, Setting, run
 from kvmkeep.host.stop import Stop
-from kvmkeep.model.command import Command, Progress
+from kvmkeep.model.command import NOT_FOUND, NOT_STARTED, Command, Progress
 
 pytestmark = pytest.mark.machine
 

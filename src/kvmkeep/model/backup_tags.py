@@ -25,6 +25,9 @@ _GUEST, _IDENTITY, _SET, _DISK = "guest=", "identity=", "set=", "disk="
 _LEVEL, _SIZE, _ADDED = "level=", "size=", "added="
 _AMOUNT = re.compile(r"[0-9]{1,18}")
 
+_Set = tuple[str, str, str]
+"""Which set an object is of: guest, moment and host. Hosts may share a repository."""
+
 
 class StoredObject(Struct, frozen=True, kw_only=True):
     """An object as an engine lists it: `path` is its first one, `time` UTC in ISO 8601.
@@ -78,31 +81,18 @@ def listed(
     """Return the backups in a listing, and what is there of sets without a manifest.
 
     Both are in the order of guests and moments. An object with the manifest counts for the disks
-    of the same host, guest and set: hosts may share a repository. What does not wear our tags, or
-    not rightly, is left out.
+    of its set. What does not wear our tags, or not rightly, is left out.
     """
-    disks: dict[tuple[str, str, str], list[StoredDisk]] = {}
-    commits: dict[tuple[str, str, str], StoredObject] = {}
+    disks: dict[_Set, list[StoredDisk]] = {}
+    commits: dict[_Set, StoredObject] = {}
     for one in objects:
-        guest, moment = _value(one, _GUEST), _value(one, _SET)
-        if (
-            TAG not in one.tags
-            or not accepted(parse_guest_name, guest)
-            or not accepted(parse_moment, moment)
-        ):
+        key = _set_of(one)
+        if key is None:
             continue
-        if not _is_straight(one.path):
-            continue  # it could lead out of the repository where that is seen as files
-        if not one.whole:  # it goes with the rest of its set
-            part = StoredDisk(disk="", object=one.id, path=one.path, size=Size(0))
-            disks.setdefault((guest, moment, one.host), []).append(part)
-        elif _COMMIT in one.tags:
-            commits[guest, moment, one.host] = one
-        elif accepted(parse_label, _value(one, _DISK)):
-            disk = StoredDisk(
-                disk=_value(one, _DISK), object=one.id, path=one.path, size=_size(one, _SIZE)
-            )
-            disks.setdefault((guest, moment, one.host), []).append(disk)
+        if one.whole and _COMMIT in one.tags:
+            commits[key] = one
+        elif (disk := _disk_of(one)) is not None:
+            disks.setdefault(key, []).append(disk)
     entries = tuple(
         BackupEntry(
             repository=repository,
@@ -126,6 +116,24 @@ def listed(
         if (guest, moment, host) not in commits
     )
     return entries, fragments
+
+
+def _set_of(one: StoredObject) -> _Set | None:
+    """Return which set an object is of; None where it is not ours, or wears something else."""
+    guest, moment = _value(one, _GUEST), _value(one, _SET)
+    ours = TAG in one.tags and accepted(parse_guest_name, guest) and accepted(parse_moment, moment)
+    # Another path could lead out of the repository where that is seen as files.
+    return (guest, moment, one.host) if ours and _is_straight(one.path) else None
+
+
+def _disk_of(one: StoredObject) -> StoredDisk | None:
+    """Return a disk's object, or a part of one, which has no name: it goes with its set."""
+    if not one.whole:
+        return StoredDisk(disk="", object=one.id, path=one.path, size=Size(0))
+    disk = _value(one, _DISK)
+    if not accepted(parse_label, disk):
+        return None
+    return StoredDisk(disk=disk, object=one.id, path=one.path, size=_size(one, _SIZE))
 
 
 def _is_straight(path: str) -> bool:

@@ -20,7 +20,7 @@ from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
 from kvmkeep.planning.domain_xml import sha256
 from kvmkeep.planning.domains import is_guest, kept_path
-from kvmkeep.planning.kept import kept_step
+from kvmkeep.planning.kept import holds, kept_step
 from kvmkeep.planning.lvm import retag, same_tags
 from kvmkeep.planning.metadata import files_of, mark_commands
 from kvmkeep.planning.network import network_steps
@@ -184,8 +184,7 @@ def _aside_step(scene: Scene, guest: Guest, domain: Domain) -> Step | None:
     """Return what keeps the file that somebody wrote by hand where ours is to be."""
     aside = f"{guest.name}.by-hand"
     saved = scene.saved.get(guest.name)
-    same = {sha256(domain.xml), sha256(f"{domain.xml}\n")}
-    if domain.ours or saved is None or aside in scene.saved or saved.sha256 in same:
+    if domain.ours or saved is None or aside in scene.saved or holds(saved, domain):
         return None
     path = kept_path(scene.spec, guest)
     other = f"{scene.spec.xml_dir}/{aside}.xml"

@@ -26,10 +26,11 @@ from kvmkeep.planning.metadata import files_of, live_mark, record
 from kvmkeep.planning.record import live_files
 from kvmkeep.planning.scene import Scene, active, aliases
 from kvmkeep.planning.stage import fresh
+from kvmkeep.planning.waiting import let_go
 
 _SERIAL = re.compile(r"[A-Za-z0-9_.+-]{1,64}")
 _PATIENCE = 60.0
-"""Seconds in which the guest looks who uses a disk, and then again those in which it lets go."""
+"""Seconds in which the guest looks who uses a disk."""
 
 
 class Leaving(Struct, frozen=True, kw_only=True):
@@ -198,15 +199,7 @@ def _unplug_step(guest: Guest, one: Leaving, forgotten: tuple[Command, ...]) -> 
             ),
         ),
         _detach(guest, found, "--live", "ask the running guest to let go of it"),
-        Poll(
-            command=_gone(guest, found),
-            limit=_PATIENCE,
-            message=f"the guest to let go of disk {found.target}",
-            otherwise=(
-                "its definition has the disk no more, so it is gone after a shutdown and start; "
-                "or run this again once the guest has booted"
-            ),
-        ),
+        let_go(guest, f"disk {found.target}", "disk", f'disk/target/@dev="{found.target}"'),
         *forgotten,
     )
     return Step(
@@ -231,13 +224,3 @@ def _detach(guest: Guest, disk: DomainDisk, flag: str, why: str) -> Command:
         why=why,
         timeout=60.0,
     )  # fmt: skip
-
-
-def _gone(guest: Guest, disk: DomainDisk) -> Command:
-    # virsh detach-disk ends before the guest has let go (virsh(1), "detach-device").
-    gone = f'/domain[not(devices/disk/target/@dev="{disk.target}")]/name'
-    return Command(
-        argv=("virsh", "dumpxml", "--domain", guest.name, "--xpath", gone),
-        why="see whether the guest has let go of it",
-        expect=f"<name>{guest.name}</name>",
-    )

@@ -20,7 +20,7 @@ from kvmkeep.model.names import (
 )
 from kvmkeep.model.plan import Reason
 from kvmkeep.model.snapshot import tag_value
-from kvmkeep.model.spec import LEAST_MEMORY, MOST_VCPUS, ROOT_DISK, Disk, FileDisk, LvDisk
+from kvmkeep.model.spec import LEAST_MEMORY, MOST_VCPUS, ROOT_DISK, Disk, LvDisk
 from kvmkeep.model.units import (
     MIB,
     GuestName,
@@ -120,8 +120,6 @@ def _disks(
             if problem is not None:
                 finding.wrong.append(problem)
             found.append(_lv_disk(scene, name, disk, volume, found))
-        elif found and isinstance(file := file_disk(scene, name, disk, found), FileDisk):
-            found.append(file)
         elif not found:
             vg = scene.spec.storage.vg
             reason = f"its first disk {disk.target} is not a raw LV of {vg}: {_source(disk)}"
@@ -131,8 +129,13 @@ def _disks(
             finding.wrong.append((reason, hint))
             return []
         else:
-            why = f" ({file})" if file else ""
-            remarks.append(f"disk {disk.target}: {_source(disk)}{why}")
+            file, why = file_disk(scene, name, disk, found)
+            if file is not None:
+                found.append(file)
+            else:
+                remarks.append(
+                    f"disk {disk.target}: {_source(disk)}" + (f" ({why})" if why else "")
+                )
     if not wanted:
         finding.wrong.append(("it has no disk", "a guest of a spec has one, an LV"))
     remarks.extend(
@@ -153,7 +156,7 @@ def _volume(scene: Scene, disk: DomainDisk) -> Volume | None:
     return None
 
 
-def _unfit(domain: Domain, volume: Volume) -> tuple[str, str] | None:
+def _unfit(domain: Domain, volume: Volume) -> Reason | None:
     lv = volume.full_name
     look = f"look at: lvs -a -o +lv_tags,origin {lv}"
     owner = tag_value(volume, TAG_GUEST)

@@ -18,26 +18,30 @@ _LONGEST_PATH = 1024
 
 def file_disk(
     scene: Scene, name: GuestName, disk: DomainDisk, before: list[Disk]
-) -> FileDisk | str:
+) -> tuple[FileDisk | None, str]:
     """Return a disk in a file as a spec says it, or why a spec can't; empty where it is no file."""
     path = disk.source
     if disk.format != "raw" or not path.startswith("/") or path.startswith("/dev/"):
-        return ""
+        return None, ""
     file = scene.disk_files.get(path)
     guest = scene.every_guest.get(name)
     known = next((one for one in guest.files if one.path == path), None) if guest else None
     if known is not None:
         # Its mount may be missing just now; that is a matter of the plan.
-        return known if file is None else replace(known, size=Size(file.fingerprint.size))
+        there = known if file is None else replace(known, size=Size(file.fingerprint.size))
+        return there, ""
     mounts = (one for one in scene.facts.mounts if path.startswith(f"{one}/"))
     mount = max(mounts, key=len, default="")
     if not mount:
-        return "it lies on no mount of its own"
-    if file is None or (wrong := _unfit(file)):
-        return "there is no such file" if file is None else wrong
+        return None, "it lies on no mount of its own"
+    if file is None:
+        return None, "there is no such file"
+    if wrong := _unfit(file):
+        return None, wrong
     stem = posixpath.splitext(posixpath.basename(path))[0]
     label = free_label((stem.removeprefix(f"{name}-"), disk.target), before)
-    return FileDisk(name=label, path=path, mount=mount, size=Size(file.fingerprint.size))
+    size = Size(file.fingerprint.size)
+    return FileDisk(name=label, path=path, mount=mount, size=size), ""
 
 
 def _unfit(file: ImageFile) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kvmkeep.model.command import Action, Command
+from kvmkeep.model.domain_facts import Domain
+from kvmkeep.model.facts import SavedXml
 from kvmkeep.model.plan import Noun, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.planning.domain_xml import sha256
@@ -26,12 +28,16 @@ def keep_definition(spec: Spec, guest: Guest) -> Command:
     )
 
 
-def is_kept(scene: Scene, guest: Guest) -> bool:
-    """Whether a guest's kept file holds what libvirt has."""
-    saved, domain = scene.saved.get(guest.name), scene.own_domain(guest)
+def holds(saved: SavedXml, domain: Domain) -> bool:
+    """Whether a kept file holds the definition that libvirt has."""
     # virsh(1) ends what it prints with a further newline, unless it is told to be quiet.
-    texts = () if domain is None else (domain.xml, f"{domain.xml}\n")
-    return saved is not None and not saved.torn and saved.sha256 in {sha256(text) for text in texts}
+    return saved.sha256 in {sha256(domain.xml), sha256(f"{domain.xml}\n")}
+
+
+def is_kept(scene: Scene, guest: Guest) -> bool:
+    """Whether a guest's kept file holds what libvirt has, and is whole."""
+    saved, domain = scene.saved.get(guest.name), scene.own_domain(guest)
+    return saved is not None and domain is not None and not saved.torn and holds(saved, domain)
 
 
 def kept_step(scene: Scene, guest: Guest, before: Iterable[Step], assumes: str) -> Step | None:

@@ -28,6 +28,8 @@ _LEFT_AS_FOUND = frozenset(
 
 Settings = tuple[tuple[str, str], ...]
 
+_COMMON: Settings = (("connection.stable-id", NM_MARK), ("connection.autoconnect", "yes"))
+
 
 class WantedProfile(Struct, frozen=True, kw_only=True):
     """A profile as it should be. `link` is the kernel's interface of it, if there is one.
@@ -74,55 +76,62 @@ class WantedProfile(Struct, frozen=True, kw_only=True):
 
 def wanted_profiles(scene: Scene, network: Network) -> tuple[WantedProfile, WantedProfile]:
     """Return the bridge's profile, and that of the VLAN interface which is its port."""
-    common = (("connection.stable-id", NM_MARK), ("connection.autoconnect", "yes"))
-    mtu = (("802-3-ethernet.mtu", str(network.mtu)),) if network.mtu else ()
-    bridge: Settings = (
-        *common,
+    no_addressing = tuple((key, "") for key in _ADDRESSING)
+    return (
+        _wanted(scene, "bridge", network.bridge, _bridge_settings(network), no_addressing),
+        _wanted(scene, "vlan", network.vlan_interface, _vlan_settings(scene, network), ()),
+    )
+
+
+def _bridge_settings(network: Network) -> Settings:
+    return (
+        *_COMMON,
         # Named connection.autoconnect-ports since NetworkManager 1.46; the old name still works.
         ("connection.autoconnect-slaves", "1"),
         ("bridge.ageing-time", str(network.ageing_time)),
         ("bridge.stp", "yes" if network.stp else "no"),
         ("bridge.forward-delay", str(network.forward_delay)),
-        *mtu,
+        *_mtu(network),
         ("ipv4.method", "disabled"),
         ("ipv6.method", "disabled"),
     )
-    vlan: Settings = (
-        *common,
+
+
+def _vlan_settings(scene: Scene, network: Network) -> Settings:
+    return (
+        *_COMMON,
         ("connection.master", network.bridge),
         ("connection.slave-type", "bridge"),
         ("vlan.parent", scene.spec.uplink),
         ("vlan.id", str(network.vlan)),
-        *mtu,
+        *_mtu(network),
     )
 
-    interfaces = {one.uuid: one.interface for one in scene.facts.nm.profiles}
 
-    def wanted(
-        kind: str, interface: str, settings: Settings, defaults: Settings = ()
-    ) -> WantedProfile:
-        profile = own_profile(scene, kind, interface)
-        uuid = profile_uuid(scene.spec.host.name, interface)
-        defaults = (("connection.id", interface), *defaults)
-        if profile is not None and profile.uuid != uuid:
-            settings, defaults = (
-                tuple(pair for pair in some if pair[0] not in _LEFT_AS_FOUND)
-                for some in (settings, defaults)
-            )
-        return WantedProfile(
-            uuid=profile.uuid if profile is not None else uuid,
-            type=kind,
-            interface=interface,
-            settings=settings,
-            defaults=defaults,
-            profile=profile,
-            link=scene.links.get(interface),
-            interfaces=interfaces,
+def _mtu(network: Network) -> Settings:
+    return (("802-3-ethernet.mtu", str(network.mtu)),) if network.mtu else ()
+
+
+def _wanted(
+    scene: Scene, kind: str, interface: str, settings: Settings, defaults: Settings
+) -> WantedProfile:
+    profile = own_profile(scene, kind, interface)
+    uuid = profile_uuid(scene.spec.host.name, interface)
+    defaults = (("connection.id", interface), *defaults)
+    if profile is not None and profile.uuid != uuid:
+        settings, defaults = (
+            tuple(pair for pair in some if pair[0] not in _LEFT_AS_FOUND)
+            for some in (settings, defaults)
         )
-
-    return (
-        wanted("bridge", network.bridge, bridge, tuple((key, "") for key in _ADDRESSING)),
-        wanted("vlan", network.vlan_interface, vlan),
+    return WantedProfile(
+        uuid=profile.uuid if profile is not None else uuid,
+        type=kind,
+        interface=interface,
+        settings=settings,
+        defaults=defaults,
+        profile=profile,
+        link=scene.links.get(interface),
+        interfaces={one.uuid: one.interface for one in scene.facts.nm.profiles},
     )
 
 

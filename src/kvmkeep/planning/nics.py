@@ -6,7 +6,7 @@ derive for this guest, and those that its domain remembers; any other one is lef
 
 from __future__ import annotations
 
-from kvmkeep.model.command import Action, Command, Poll
+from kvmkeep.model.command import Action, Command
 from kvmkeep.model.domain_facts import Domain, DomainNic
 from kvmkeep.model.names import guest_mac
 from kvmkeep.model.plan import Note, Noun, Risk, Step
@@ -15,6 +15,7 @@ from kvmkeep.planning.domain_xml import moved_nic_xml, nic_xml
 from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.scene import Scene, free_ports
 from kvmkeep.planning.shape import runs
+from kvmkeep.planning.waiting import let_go
 
 _POSITIONS = 64
 """So many MAC addresses of a guest are taken for ours, whatever the spec names."""
@@ -115,7 +116,7 @@ def _removal(
         actions.append(_detach(guest, defined, "--config", "take it out of the definition"))
     if live is not None and runs(domain):
         actions.append(_detach(guest, live, "--live", "ask the running guest to let go of it"))
-        actions.append(_until_gone(guest, mac))
+        actions.append(let_go(guest, f"the NIC {mac}", "NIC", f'interface/mac/@address="{mac}"'))
     found = defined or live
     where = f" on {found.bridge}" if found is not None and found.bridge else ""
     return Step(
@@ -175,20 +176,3 @@ def _detach(guest: Guest, nic: DomainNic, flag: str, why: str) -> Command:
         ),
         why=why,
     )  # fmt: skip
-
-
-def _until_gone(guest: Guest, mac: str) -> Poll:
-    gone = f'/domain[not(devices/interface/mac/@address="{mac}")]/name'
-    return Poll(
-        command=Command(
-            argv=("virsh", "dumpxml", "--domain", guest.name, "--xpath", gone),
-            why="see whether the guest has let go of it",
-            expect=f"<name>{guest.name}</name>",
-        ),
-        limit=60.0,
-        message=f"the guest to let go of the NIC {mac}",
-        otherwise=(
-            "its definition has the NIC no more, so it is gone after a shutdown and start; or run "
-            "this again once the guest has booted"
-        ),
-    )

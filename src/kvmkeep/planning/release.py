@@ -27,10 +27,9 @@ from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
 from kvmkeep.model.run_mark import NO_RUN_MARK
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, Spec
-from kvmkeep.planning.domain_xml import sha256
-from kvmkeep.planning.domains import kept_path
+from kvmkeep.planning.domains import is_guest, kept_path
 from kvmkeep.planning.guards import holes, tools_of
-from kvmkeep.planning.kept import keep_definition
+from kvmkeep.planning.kept import holds, keep_definition
 from kvmkeep.planning.lvm import retag, same_tags
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.run_mark import keep_mark, starting_with_host
@@ -64,8 +63,7 @@ class _Work(Struct):
 
     def guest(self, name: str) -> Guest | None:
         """Return a guest of the spec, as far as there is one."""
-        guests = () if self.spec is None else self.spec.guests
-        return next((guest for guest in guests if guest.name == name), None)
+        return None if self.spec is None else self.spec.guest(name)
 
 
 def plan_release(spec: Spec | None, facts: Facts, letting: Letting) -> Plan:
@@ -164,11 +162,7 @@ def _domain_step(domain: Domain) -> Step:
         subject=f"guest {domain.name}",
         what="take our mark from its domain",
         why="you asked for it; the guest doesn't see it",
-        probe=Command(
-            argv=("virsh", "domuuid", "--", domain.name),
-            why="see that the domain is still this guest",
-            expect=domain.uuid,
-        ),
+        probe=is_guest(domain),
         actions=(
             *kept,
             Command(
@@ -200,8 +194,7 @@ def _keep_step(work: _Work, guest: Guest, domain: Domain | None) -> Step | None:
     saved = next((one for one in work.facts.saved if one.guest == guest.name), None)
     if work.spec is None or domain is None or saved is None:
         return None
-    texts = (domain.xml, f"{domain.xml}\n")
-    if not domain.ours and not saved.torn and saved.sha256 in {sha256(text) for text in texts}:
+    if not domain.ours and not saved.torn and holds(saved, domain):
         return None
     return Step(
         noun=Noun.DOMAINS,

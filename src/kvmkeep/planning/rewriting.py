@@ -168,23 +168,17 @@ def _plan(
     `settled` is what is left to do where nothing in the disk is to be changed.
     """
     editing = work.editing
-    looked = not editing.draft
+    first = (*guards.unseen(scene), *guards.missing_tools(scene, steps))
+    if editing.draft:
+        return Plan(steps=steps, refusals=first)
     refusals = refused(subject, editing.refused)
-    notes = list(editing.notes) if looked else []
-    if looked and editing.kept:
+    notes = list(editing.notes)
+    if editing.kept:
         notes.append(f"in it, {OLD_DIR}/{editing.stamp} gets the old {', '.join(editing.kept)}")
-    steps_left: tuple[Step, ...] = steps
-    if not looked:
-        refusals = ()
-    elif refusals:
-        steps_left = ()
-    elif not editing.lines:
-        steps_left = settled
-    else:
-        steps_left = steps[1:]
+    left = steps[1:] if editing.lines else settled
     return Plan(
-        steps=steps_left,
-        refusals=(*guards.unseen(scene), *guards.missing_tools(scene, steps), *refusals),
+        steps=() if refusals else left,
+        refusals=(*first, *refusals),
         notes=tuple(Note(subject=subject, text=text) for text in notes),
     )
 

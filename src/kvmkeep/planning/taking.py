@@ -7,7 +7,7 @@ from msgspec import Struct, field
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import Facts, Profile
 from kvmkeep.model.found import Change, Found, FoundGuest
-from kvmkeep.model.plan import Note, Refusal
+from kvmkeep.model.plan import Note, Reason, Refusal, refused
 from kvmkeep.model.spec import Network, Spec
 from kvmkeep.model.units import GuestName, Label
 from kvmkeep.planning.drift import differences, settings
@@ -20,9 +20,6 @@ _HARMLESS = {
     "ipv6.method": {"", "disabled", "ignore", "manual"},
 }
 """With these, `connection.stable-id` has no effect: nm-settings-nmcli(5)."""
-
-Wrong = tuple[str, str]
-"""Why something can't be taken over, and what to do about it."""
 
 
 class Wish(Struct, frozen=True, kw_only=True):
@@ -77,9 +74,9 @@ class _Telling(Struct):
     refusals: list[Refusal] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
 
-    def tell(self, subject: str, wrong: list[Wrong], *, asked: bool) -> None:
+    def tell(self, subject: str, wrong: list[Reason], *, asked: bool) -> None:
         if asked:
-            self.refusals.extend(Refusal(subject=subject, reason=r, hint=h) for r, h in wrong)
+            self.refusals.extend(refused(subject, wrong))
         else:
             self.notes.extend(
                 Note(subject=subject, text=f"left alone: {r} ({h})") for r, h in wrong
@@ -156,7 +153,7 @@ def _domains(scene: Scene, wish: Wish) -> list[Domain]:
     ]
 
 
-def _clash(scene: Scene, domain: Domain) -> list[Wrong]:
+def _clash(scene: Scene, domain: Domain) -> list[Reason]:
     """Return why the spec has no room for a domain: another guest has its name or its UUID."""
     namesake = scene.every_guest.get(GuestName(domain.name))
     if namesake is not None and namesake.uuid != domain.uuid:
@@ -169,9 +166,9 @@ def _clash(scene: Scene, domain: Domain) -> list[Wrong]:
     return []
 
 
-def _unfit(scene: Scene, network: Network) -> list[Wrong]:
+def _unfit(scene: Scene, network: Network) -> list[Reason]:
     """Return why the profiles of a network can't wear our mark."""
-    found: list[Wrong] = []
+    found: list[Reason] = []
     for kind, interface in _interfaces(network):
         if own_profile(scene, kind, interface) is not None:
             continue
@@ -189,8 +186,8 @@ def _unfit(scene: Scene, network: Network) -> list[Wrong]:
     return found
 
 
-def _unfit_profile(profile: Profile) -> list[Wrong]:
-    found: list[Wrong] = []
+def _unfit_profile(profile: Profile) -> list[Reason]:
+    found: list[Reason] = []
     look = f"look at: nmcli connection show {profile.uuid}"
     if not profile.filename.startswith("/etc/"):
         reason = (

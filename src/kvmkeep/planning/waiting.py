@@ -98,6 +98,27 @@ def off(guest: Known, limit: int, *, agent: bool) -> Poll:
     )
 
 
+def let_go(guest: Guest, what: str, kind: str, device: str) -> Poll:
+    """Wait until a running guest has let go of a device; virsh ends before it has (virsh(1)).
+
+    `device` is the XPath by which its element among the `devices` is known.
+    """
+    gone = f"/domain[not(devices/{device})]/name"
+    return Poll(
+        command=Command(
+            argv=("virsh", "dumpxml", "--domain", guest.name, "--xpath", gone),
+            why="see whether the guest has let go of it",
+            expect=f"<name>{guest.name}</name>",
+        ),
+        limit=60.0,
+        message=f"the guest to let go of {what}",
+        otherwise=(
+            f"its definition has the {kind} no more, so it is gone after a shutdown and start; or "
+            "run this again once the guest has booted"
+        ),
+    )
+
+
 def _poll(guest: Guest, command: Command, until: str) -> Poll:
     return Poll(
         command=command,

@@ -50,6 +50,7 @@ from kvmkeep.model.spec import (
 )
 from kvmkeep.model.tweak import Tweak
 from kvmkeep.model.units import GuestName, Label, Mac, Size
+from kvmkeep.planning.adopt_choice import Wish as Taking
 from kvmkeep.planning.autostart import plan_autostart
 from kvmkeep.planning.backup_copy_out import plan_copy_out_of
 from kvmkeep.planning.backup_file import DiskToFile, plan_to_file
@@ -81,7 +82,6 @@ from kvmkeep.planning.snapshot_delete import plan_delete, plan_delete_expired
 from kvmkeep.planning.snapshot_revert import plan_revert
 from kvmkeep.planning.snapshot_watch import Watch, plan_watch
 from kvmkeep.planning.start import plan_start
-from kvmkeep.planning.taking import Wish as Taking
 from kvmkeep.planning.trash_empty import plan_empty
 from kvmkeep.planning.trash_restore import Restoring, plan_restore
 from kvmkeep.planning.tweak import plan_tweak

@@ -57,7 +57,7 @@ def _show(plan: Plan, ctx: Context) -> int:
 def run(args: Args, ctx: Context) -> int:
     """Show what was found and what the spec will say, ask, and mark it."""
     from kvmkeep.cli.takeover import looker  # noqa: PLC0415
-    from kvmkeep.planning.taking import Wish  # noqa: PLC0415
+    from kvmkeep.planning.adopt_choice import Wish  # noqa: PLC0415
 
     names = tuple(checked(name) for name in args.guests)
     look = readable(looker(Wish(guests=names, networks=args.network), ctx))

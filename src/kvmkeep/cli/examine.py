@@ -85,8 +85,8 @@ def _last_run(ctx: Context) -> LastRun | None:
 
 
 def _inside(ctx: Context, spec: Spec, facts: Facts) -> tuple[Inside, ...]:
-    from kvmkeep.cli.inside import Ready, look_inside, readiness, up_for  # noqa: PLC0415
     from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
+    from kvmkeep.cli.signs import Ready, look_inside, readiness, up_for  # noqa: PLC0415
 
     guests: dict[str, Guest] = {guest.name: guest for guest in spec.guests}
     running = {

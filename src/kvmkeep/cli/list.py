@@ -158,15 +158,15 @@ def _rows(args: Args, ctx: Context) -> list[Row]:
 def _addresses(guest: Guest | None) -> tuple[str, ...]:
     if guest is None:
         return ()
-    from kvmkeep.cli.inside import addresses  # noqa: PLC0415
+    from kvmkeep.cli.signs import addresses  # noqa: PLC0415
 
     return addresses(guest, None)
 
 
 def _looked_into(rows: list[Row], spec: Spec, states: dict[str, State], ctx: Context) -> list[Row]:
     from kvmkeep.cli.age import backup_age, proof_age  # noqa: PLC0415
-    from kvmkeep.cli.inside import addresses, fullest, look_inside, readiness  # noqa: PLC0415
     from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
+    from kvmkeep.cli.signs import addresses, fullest, look_inside, readiness  # noqa: PLC0415
     from kvmkeep.model.domain_facts import DomainState  # noqa: PLC0415
     from kvmkeep.observe.backup_care import remembered  # noqa: PLC0415
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, to_builtins
 
 from kvmkeep.cli.guests import checked
-from kvmkeep.cli.inside import look_inside, readiness
 from kvmkeep.cli.moment import utc_now
+from kvmkeep.cli.signs import look_inside, readiness
 from kvmkeep.errors import Unready, UsageError
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import LIBVIRT, VOLUMES
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.cli.inside import Signs
+    from kvmkeep.cli.signs import Signs
     from kvmkeep.model.agent import AgentFacts, AgentFilesystem
     from kvmkeep.model.domain_facts import Domain
     from kvmkeep.model.facts import Facts

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.found import Change, Found, SpecFile
     from kvmkeep.model.plan import Plan, Refusal
     from kvmkeep.model.spec import Spec
-    from kvmkeep.planning.taking import Wish
+    from kvmkeep.planning.adopt_choice import Wish
 
 HOST_FILE = "host.yaml"
 
@@ -55,7 +55,7 @@ def look_at(
 ) -> Takeover:
     """Look and plan; where there is no spec yet, one is made up from what is found."""
     from kvmkeep.planning.adopt import plan_adopt  # noqa: PLC0415
-    from kvmkeep.planning.taking import left_out, taking  # noqa: PLC0415
+    from kvmkeep.planning.adopt_choice import left_out, taking  # noqa: PLC0415
     from kvmkeep.spec.load import load  # noqa: PLC0415
     from kvmkeep.spec.starter import host_text  # noqa: PLC0415
 

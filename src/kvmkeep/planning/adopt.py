@@ -18,16 +18,16 @@ from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.spec import Guest, LvDisk, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
+from kvmkeep.planning.adopt_choice import unmarked
 from kvmkeep.planning.domain_xml import sha256
 from kvmkeep.planning.domains import is_guest, kept_path
-from kvmkeep.planning.kept import holds, kept_step
+from kvmkeep.planning.kept_xml import holds, kept_step
 from kvmkeep.planning.lvm import retag, same_tags
 from kvmkeep.planning.metadata import files_of, mark_commands
 from kvmkeep.planning.network import network_steps
 from kvmkeep.planning.network_refusals import network_refusals
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.scene import Scene, active, make_scene, owned
-from kvmkeep.planning.taking import unmarked
 
 
 def plan_adopt(

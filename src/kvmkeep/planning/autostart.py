@@ -10,7 +10,7 @@ from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
 from kvmkeep.planning.domains import autostart_step
-from kvmkeep.planning.kept import with_kept
+from kvmkeep.planning.kept_xml import with_kept
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.run_mark import starting_with_host
 from kvmkeep.planning.scene import Scene, make_scene

@@ -16,7 +16,7 @@ from kvmkeep.model.spec import Guest
 from kvmkeep.planning.backup_fetch import Subject, tidy
 from kvmkeep.planning.domains import no_domain
 from kvmkeep.planning.engine import driver
-from kvmkeep.planning.kept import keep_definition
+from kvmkeep.planning.kept_xml import keep_definition
 from kvmkeep.planning.proof_domain import CannotProveError, parse_domain_xml
 from kvmkeep.planning.run_mark import starting_with_host
 from kvmkeep.planning.scene import Scene

@@ -9,9 +9,9 @@ from __future__ import annotations
 from kvmkeep.model.command import Action, Command
 from kvmkeep.model.names import STATE_FILLING, STATE_FRESH, TAG_CLONE
 from kvmkeep.model.plan import Noun, Step
+from kvmkeep.planning.before_boot import new_identity
 from kvmkeep.planning.clone_origin import Copies, Origin
 from kvmkeep.planning.commands import synced, zero
-from kvmkeep.planning.inside import new_identity
 from kvmkeep.planning.scene import Scene
 from kvmkeep.planning.storage import (
     BEHIND,

@@ -19,9 +19,9 @@ from kvmkeep.model.plan import Note, Noun, Risk, Step
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.trash import is_trash
+from kvmkeep.planning.agent_commands import opens, runs_script
 from kvmkeep.planning.domains import has_state, is_guest
 from kvmkeep.planning.free_script import FREE_SCRIPT
-from kvmkeep.planning.in_guest import opens, runs_script
 from kvmkeep.planning.metadata import files_of, live_mark, record
 from kvmkeep.planning.record import live_files
 from kvmkeep.planning.scene import Scene, active, aliases

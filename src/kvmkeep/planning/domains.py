@@ -13,10 +13,10 @@ from kvmkeep.model.names import SEED_DIR, STATE_DIR, seed_path
 from kvmkeep.model.plan import Noun, Risk, Step
 from kvmkeep.model.spec import FirstBoot, Guest, Spec
 from kvmkeep.model.units import GuestName
+from kvmkeep.planning.before_boot import tell_of_seed
 from kvmkeep.planning.disk_files import mounted
 from kvmkeep.planning.domain_xml import CDROM, domain_xml, sha256
 from kvmkeep.planning.images import ASSUMED, Source
-from kvmkeep.planning.inside import tell_of_seed
 from kvmkeep.planning.run_mark import starting_with_host
 from kvmkeep.planning.scene import Known, Scene, active
 from kvmkeep.planning.seed import Seed, as_clone, make_seed

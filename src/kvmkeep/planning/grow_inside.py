@@ -12,9 +12,9 @@ from kvmkeep.model.names import TAG_GROW, second_stamp
 from kvmkeep.model.plan import Noun, Risk, Step
 from kvmkeep.model.spec import Disk, Guest
 from kvmkeep.model.units import Size
+from kvmkeep.planning.agent_commands import opens, runs_script
 from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.grow_script import GROW_SCRIPT
-from kvmkeep.planning.in_guest import opens, runs_script
 from kvmkeep.planning.scene import Scene, active, disk_in
 
 _PATIENCE = 900.0

@@ -22,8 +22,8 @@ from kvmkeep.model.store import (
     verified_path,
 )
 from kvmkeep.model.units import Label, Size
-from kvmkeep.planning.bringing import bring, check, complete, image_dir, remove, unpack
 from kvmkeep.planning.commands import same_file
+from kvmkeep.planning.image_files import bring, check, complete, image_dir, remove, unpack
 from kvmkeep.planning.scene import Scene
 from kvmkeep.planning.stage import cloned_from, needs_image, needs_seed
 

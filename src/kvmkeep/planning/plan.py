@@ -25,7 +25,7 @@ from kvmkeep.planning.domains import (
 )
 from kvmkeep.planning.grow import grow_notes, grow_refusals, grow_steps, later_grow_steps
 from kvmkeep.planning.images import ImageWork, image_notes, image_refusals, image_works
-from kvmkeep.planning.kept import kept_step
+from kvmkeep.planning.kept_xml import kept_step
 from kvmkeep.planning.network import network_notes, network_steps
 from kvmkeep.planning.network_refusals import network_refusals
 from kvmkeep.planning.nic_places import place_refusals

@@ -29,7 +29,7 @@ from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.planning.domains import is_guest, kept_path
 from kvmkeep.planning.guards import holes, tools_of
-from kvmkeep.planning.kept import holds, keep_definition
+from kvmkeep.planning.kept_xml import holds, keep_definition
 from kvmkeep.planning.lvm import retag, same_tags
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.run_mark import keep_mark, starting_with_host

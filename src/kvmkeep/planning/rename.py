@@ -31,7 +31,7 @@ from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
 from kvmkeep.planning.domains import has_state, is_guest, kept_path
-from kvmkeep.planning.kept import keep_definition
+from kvmkeep.planning.kept_xml import keep_definition
 from kvmkeep.planning.lvm import wears
 from kvmkeep.planning.scene import Scene, active, aliases, make_scene
 from kvmkeep.planning.stage import fresh

@@ -17,7 +17,7 @@ from kvmkeep.planning.edit_system import (
     set_serial_console,
 )
 from kvmkeep.planning.editing import Editing
-from kvmkeep.planning.kept import kept_step
+from kvmkeep.planning.kept_xml import kept_step
 from kvmkeep.planning.record import given_steps
 from kvmkeep.planning.rewriting import Change, Work, plan_for_guest, plan_for_image
 from kvmkeep.planning.scene import Scene, make_scene

@@ -6,7 +6,7 @@ from kvmkeep.model.command import Command
 from kvmkeep.model.plan import Noun, Step
 from kvmkeep.model.spec import Guest
 from kvmkeep.planning.domains import is_guest, kept_domain, kept_path
-from kvmkeep.planning.kept import keep_definition
+from kvmkeep.planning.kept_xml import keep_definition
 from kvmkeep.planning.scene import Scene
 from kvmkeep.planning.stage import fresh
 

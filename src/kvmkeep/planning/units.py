@@ -18,7 +18,7 @@ from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.planning import guards
 from kvmkeep.planning.backup_units import backup_texts
 from kvmkeep.planning.domains import autostart_step
-from kvmkeep.planning.kept import with_kept
+from kvmkeep.planning.kept_xml import with_kept
 from kvmkeep.planning.run_mark import starting_with_host
 from kvmkeep.planning.scene import Scene, make_scene
 from kvmkeep.planning.unit_files import (

@@ -8,7 +8,7 @@ from kvmkeep.model.plan import Noun, Step
 from kvmkeep.model.run_mark import RunMark
 from kvmkeep.model.spec import Guest
 from kvmkeep.planning.domains import is_guest
-from kvmkeep.planning.kept import is_kept, keep_definition
+from kvmkeep.planning.kept_xml import is_kept, keep_definition
 from kvmkeep.planning.run_mark import keep_mark, with_word
 from kvmkeep.planning.scene import Scene
 from kvmkeep.planning.stage import fresh

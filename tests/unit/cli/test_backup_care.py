@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 from unit.cli.test_backup import BackupSite, listed
-from unit.cli.test_inside import Libvirt
+from unit.cli.test_signs import Libvirt
 
 from kvmkeep.host.lock import Lock
 

@@ -10,7 +10,7 @@ import pytest
 from fakes.host import FakeFile
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
-from unit.cli.test_inside import ANSWERS
+from unit.cli.test_signs import ANSWERS
 from unit.cli.test_verbs import Site
 
 from kvmkeep.model.domain_facts import DomainState

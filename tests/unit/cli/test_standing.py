@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from kvmkeep.cli.inside import Signs
 from kvmkeep.cli.show import sections
 from kvmkeep.cli.show import text as show_text
+from kvmkeep.cli.signs import Signs
 from kvmkeep.cli.standing import Level, stand
 from kvmkeep.cli.status import as_json, text
 from kvmkeep.cli.summary import facts_text

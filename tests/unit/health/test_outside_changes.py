@@ -18,7 +18,7 @@ from fakes.nm import FakeLink, FakeProfile
 from fakes.virsh import FakeDomain, xml_text
 from msgspec import Struct
 from msgspec.structs import replace
-from unit.cli.test_inside import ANSWERS
+from unit.cli.test_signs import ANSWERS
 from unit.cli.test_verbs import Site
 
 from kvmkeep.model.facts import ArrayState, Facts

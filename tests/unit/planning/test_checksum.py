@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kvmkeep.host.run import Setting, run
-from kvmkeep.planning.bringing import check
+from kvmkeep.planning.image_files import check
 
 
 @pytest.mark.parametrize("fast", [False, True])

@@ -29,7 +29,7 @@ from kvmkeep.model.units import (
     parse_guest_name,
     parse_mac,
 )
-from kvmkeep.planning.finding_disks import file_disk, free_label
+from kvmkeep.planning.adopt_disks import file_disk, free_label
 from kvmkeep.planning.scene import Scene, active, aliases
 
 _NO_SHAPE = Shape(memory=Size(0), memory_max=Size(0), vcpus=0, vcpus_max=0)

@@ -20,8 +20,8 @@ from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import LvDisk, Spec
 from kvmkeep.model.units import Size
+from kvmkeep.planning.adopt_choice import Wish
 from kvmkeep.planning.plan import make_plan
-from kvmkeep.planning.taking import Wish
 from kvmkeep.spec.load import load
 
 GIB = 1 << 30

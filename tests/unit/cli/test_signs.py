@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from unit.cli.test_verbs import Site
 from unit.planning.build import guest, nic
 
-from kvmkeep.cli.inside import (
+from kvmkeep.cli.signs import (
     Ready,
     Signs,
     addresses,

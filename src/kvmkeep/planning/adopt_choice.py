@@ -10,8 +10,8 @@ from kvmkeep.model.found import Change, Found, FoundGuest
 from kvmkeep.model.plan import Note, Reason, Refusal, refused
 from kvmkeep.model.spec import Network, Spec
 from kvmkeep.model.units import GuestName, Label
-from kvmkeep.planning.drift import differences, settings
-from kvmkeep.planning.finding import find
+from kvmkeep.planning.adopt_domain import find
+from kvmkeep.planning.adopt_drift import differences, settings
 from kvmkeep.planning.network_profiles import own_profile
 from kvmkeep.planning.scene import Scene, make_scene
 

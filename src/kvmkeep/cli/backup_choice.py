@@ -44,6 +44,8 @@ def parse_choice(text: str) -> tuple[str, str]:
 def choose(ctx: Context, spec: Spec, text: str, names: Iterable[str] = ()) -> BackupEntry:
     """Return the backup that `GUEST[@TIME]` means: of that moment, or the last one.
 
+    Hosts may share a repository, and have guests of the same name: one of another host is meant
+    only where this host has none, such as after it got another name.
     Raises UsageError where there is none, and Unready where that can't be known.
     """
     guest, moment = parse_choice(text)
@@ -56,7 +58,7 @@ def choose(ctx: Context, spec: Spec, text: str, names: Iterable[str] = ()) -> Ba
         if hidden:
             raise Unready(f"guest {guest} has {what} that can be seen: repository {hidden} can't")
         raise UsageError(f"guest {guest} has {what}", hint=f"look at: {_LIST} {guest}")
-    return max(found, key=lambda one: one.moment)
+    return max(found, key=lambda one: (one.host == spec.host.name, one.moment))
 
 
 def out_of_sight(seen: Iterable[RepositoryFacts]) -> str:

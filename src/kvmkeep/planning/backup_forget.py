@@ -109,7 +109,8 @@ def _precious(
     found: list[Refusal] = []
     for one in doomed:
         guest = next((each for each in spec.guests if each.identity == one.identity), None)
-        mine = [each for each in seen.entries if each.identity == one.identity]
+        whose = (one.identity, one.host)
+        mine = [each for each in seen.entries if (each.identity, each.host) == whose]
         reason = hint = ""
         if guest is None:
             continue

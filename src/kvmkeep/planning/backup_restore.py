@@ -148,10 +148,9 @@ def _reasons(work: _Work) -> list[Reason]:
     twin = scene.domains_by_uuid.get(guest.uuid)
     if twin is not None and twin.name != guest.name:
         found.append((f"the domain {twin.name} has its UUID", "rename or remove that one first"))
-    if domain is None and work.restoring.subject.manifest.uuid != guest.uuid:
-        found.append(
-            ("the backup is of a guest with another UUID", "correct `identity`, or `host.name`")
-        )
+    if work.restoring.subject.manifest.uuid != guest.uuid:
+        hint = "correct `identity`, or `host.name`; or make a new guest of it: --as NAME"
+        found.append(("the backup is of a guest with another UUID", hint))
     wrong = "" if domain is not None or work.restoring.only else unreadable(work.restoring.subject)
     if wrong:
         found.append((wrong, "define the guest by hand, then restore it again"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,32 @@ def test_a_guest_that_is_off_gets_its_disks_back(
     assert len(site.host.lvm.volumes) == 2
     assert site.line("trash", "list") == 0
     assert "web-" in capsys.readouterr().out
+
+
+def of_another_host(site: BackupSite, moment: str = "") -> None:
+    """Have another host store a guest of that name, just then or at the same moment."""
+    objects = site.host.restic.listed("/srv/vault")
+    for one in tuple(objects):
+        tags = tuple(f"set={moment}" if moment and t.startswith("set=") else t for t in one.tags)
+        objects.append(replace(one, id=f"f{one.id[1:]}", host="archive.example.org", tags=tags))
+
+
+@pytest.mark.parametrize("moment", ["", "20991231T2359Z"])
+def test_a_guest_of_that_name_on_another_host_is_never_taken_for_ours(
+    moment: str, site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_another_host(site, moment)
+    assert site.line("backup", "show", "web", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["backup"]["host"] == "build.example.org"
+
+
+def test_what_only_another_host_has_can_be_had_too(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for one in site.host.restic.listed("/srv/vault"):
+        one.host = "before.example.org"
+    assert site.line("backup", "show", "web", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["backup"]["host"] == "before.example.org"
 
 
 def test_a_running_guest_and_nobody_to_ask_are_refused(

@@ -150,6 +150,12 @@ def test_what_nothing_else_stands_for_is_not_forgotten(
     assert "kvmkeep backup" in refusal.hint
 
 
+def test_a_guest_of_that_name_on_another_host_stands_for_nothing_of_ours() -> None:
+    known = facts(entry(MIDDLE), entry(LAST, host="other.example.org", manifest="other"))
+    (refusal,) = plan_forget(SPEC, known, replace(WISH, moment=MIDDLE)).refusals
+    assert "it is the last one that repository vault has" in refusal.reason
+
+
 def test_of_a_guest_that_is_no_more_even_the_last_one_may_go() -> None:
     gone = entry(LAST, guest="gone", identity="gone")
     wish = replace(WISH, guests=(GuestName("gone"),), moment=LAST)

@@ -204,8 +204,9 @@ def test_what_would_harm_somebody_is_refused_with_all_reasons() -> None:
     assert "the domain shop has its UUID" in found
     assert any("is also a disk of the domain shop" in one for one in found)
     host, site, subject = site_off()
-    del host.libvirt.domains["web"]
     other = replace(subject, manifest=replace(subject.manifest, uuid="another"))
+    assert "the backup is of a guest with another UUID" in reasons(host, site, wish(site, other))
+    del host.libvirt.domains["web"]
     assert "the backup is of a guest with another UUID" in reasons(host, site, wish(site, other))
     host.lvm.volumes["vm-web"].tags.clear()
     assert "the LV rl_build/vm-web is not that disk of it" in reasons(

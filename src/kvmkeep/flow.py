@@ -172,13 +172,13 @@ def reach(ctx: Context, verb: str, look: Callable[[], Look], confirm: Confirm | 
     ui = SteadyUi(ctx.ui)
     lock = ctx.lock.hold(verb, ctx.argv, patience=ctx.patience, waits=waits)
     with ctx.stop.listening(), lock:
-        goal = _Goal(ctx, verb, look, confirm)
-        ctx.stop.announce = goal.ui.stopping
-        with goal.told():
-            return goal.reach()
+        run = _Run(ctx, verb, look, confirm)
+        ctx.stop.announce = run.ui.stopping
+        with run.told():
+            return run.reach()
 
 
-class _Goal:
+class _Run:
     """One run on its way: what was agreed to, and what was done so far."""
 
     def __init__(

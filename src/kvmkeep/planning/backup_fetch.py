@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from kvmkeep.model.backup import BackupEntry, DiskRecord, Manifest, Repository
 from kvmkeep.model.command import Command, Progress
-from kvmkeep.planning.commands import long_enough
+from kvmkeep.planning.commands import long_enough, remove_tree
 from kvmkeep.planning.engine import driver
 
 _SLOW = 10**6
@@ -65,6 +65,4 @@ def fetched(
 
 def tidy(folder: str) -> Command:
     """Return what removes the directory of block lists."""
-    return Command(
-        argv=("rm", "--recursive", "--force", "--", folder), why="leave nothing of it behind"
-    )
+    return remove_tree(folder, "leave nothing of it behind")

@@ -33,6 +33,7 @@ from kvmkeep.model.units import Size
 from kvmkeep.planning import guards
 from kvmkeep.planning.backup_fetch import Subject, fetched, tidy
 from kvmkeep.planning.backup_return import Lost, lost_variables, return_steps, unreadable
+from kvmkeep.planning.lvm import who_has
 from kvmkeep.planning.scene import Scene, active, make_scene, owned
 from kvmkeep.planning.secret_files import secret_refusals
 from kvmkeep.planning.storage import activated, create_step, has_tags
@@ -172,8 +173,7 @@ def _of_disk(work: _Work, record: DiskRecord, disk: LvDisk) -> list[Reason]:
         hint = f"look at: lvs -o +lv_tags {volume.full_name}"
         return [(f"the LV {volume.full_name} is not that disk of it", hint)]
     if work.made(disk) is not None and volume is not None and volume.opened:
-        hint = f"see who: lsof /dev/{volume.full_name}; dmsetup ls --tree"
-        return [(f"something has {volume.full_name} open", hint)]
+        return [(f"something has {volume.full_name} open", who_has(volume.full_name))]
     return []
 
 

@@ -10,7 +10,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kvmkeep.model.backup import Repository
-from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import TAG_BACKUP, second_stamp, staging_dir
 from kvmkeep.model.plan import Noun, Plan, Refusal, Step
@@ -19,6 +18,7 @@ from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning import guards
 from kvmkeep.planning.backup_init import repository_refusals
+from kvmkeep.planning.commands import remove_tree
 from kvmkeep.planning.engine import driver
 from kvmkeep.planning.scene import make_scene
 from kvmkeep.planning.snapshot_create import Wish, plan_create
@@ -130,18 +130,17 @@ def _dropping(spec: Spec, facts: Facts, kept: SnapshotSet | None) -> tuple[Step,
         if (one.guest, one.moment) != held
     ]
     steps = [step for one in sets for step in removal(one, why)]
-    for folder in folders:
-        argv = ("rm", "--recursive", "--force", "--", folder)
-        tidy = Command(argv=argv, why="the manifest is stored, or the run that made it is dead")
-        steps.append(
-            Step(
-                noun=Noun.STORAGE,
-                subject="backups",
-                what=f"remove {folder}",
-                why="it holds what a backup needs while it is made",
-                actions=(tidy,),
-            )
+    needless = "the manifest is stored, or the run that made it is dead"
+    steps += [
+        Step(
+            noun=Noun.STORAGE,
+            subject="backups",
+            what=f"remove {folder}",
+            why="it holds what a backup needs while it is made",
+            actions=(remove_tree(folder, needless),),
         )
+        for folder in folders
+    ]
     return tuple(steps)
 
 

@@ -29,6 +29,7 @@ from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning import guards
 from kvmkeep.planning.clone_copy import content_steps
 from kvmkeep.planning.clone_origin import Copies, Origin, Wanted, origin
+from kvmkeep.planning.lvm import who_has
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.scene import Scene, make_scene, owned
 from kvmkeep.planning.snapshot_create import outside_disks
@@ -204,8 +205,7 @@ def _unfit_disk(work: _Work, volume: Volume, new: LvDisk) -> list[Reason]:
         hint = f"remove it, it is not complete: lvremove {lv}"
         return [(f"{lv} is smaller than {volume.name}, which was grown since", hint)]
     if there.opened:
-        hint = f"see who: lsof /dev/{lv}; dmsetup ls --tree"
-        return [(f"something has {lv} open", hint)]
+        return [(f"something has {lv} open", who_has(lv))]
     return []
 
 

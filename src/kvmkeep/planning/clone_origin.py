@@ -12,9 +12,9 @@ from kvmkeep.model.plan import Note, Refusal, Step
 from kvmkeep.model.snapshot import Level
 from kvmkeep.model.spec import Guest, LvDisk
 from kvmkeep.model.units import Size
-from kvmkeep.planning.backup_fetch import Subject, fetched
+from kvmkeep.planning.backup_fetch import Subject, fetched, tidy
 from kvmkeep.planning.domains import has_state
-from kvmkeep.planning.lvm import activate, removal
+from kvmkeep.planning.lvm import activate, removal, who_has
 from kvmkeep.planning.scene import INACTIVE, Scene
 from kvmkeep.planning.secret_files import secret_refusals
 from kvmkeep.planning.snapshot_create import Wish, plan_create, set_name
@@ -96,11 +96,10 @@ def _from_backup(scene: Scene, copies: Copies, subject: Subject) -> Origin:
             commands = fetched(subject, record, scene.path(new), folder, program)
             fills.append((record.size, commands))
     hint = f"look at: kvmkeep backup show {name}"
-    tidy = ("rm", "--recursive", "--force", "--", folder)
     return Origin(
         fills=tuple(fills),
         how=f" as they were at the backup {name}",
-        after=(Command(argv=tidy, why="leave nothing of it behind"),),
+        after=(tidy(folder),),
         refusals=(
             *secret_refusals(scene.facts, subject.repository),
             *(
@@ -127,10 +126,7 @@ def _from_disks(scene: Scene, copies: Copies) -> Origin:
             Refusal(
                 subject=subject,
                 reason=f"it is off, but something has {volume.full_name} open",
-                hint=(
-                    f"see who: lsof /dev/{volume.full_name}; dmsetup ls --tree "
-                    "(kpartx -d removes mappings that were left)"
-                ),
+                hint=who_has(volume.full_name),
             )
             for volume in opened
         ),

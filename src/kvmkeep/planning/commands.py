@@ -26,6 +26,11 @@ def same_file(path: str, fingerprint: Fingerprint) -> Command:
     )
 
 
+def remove_tree(path: str, why: str) -> Command:
+    """Return what removes a directory with all that is in it; it need not be there."""
+    return Command(argv=("rm", "--recursive", "--force", "--", path), why=why)
+
+
 def zero(device: str, offset: int, length: int, why: str) -> Command:
     """Return what zeroes a part of a device; both numbers are in bytes."""
     return Command(

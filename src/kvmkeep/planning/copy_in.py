@@ -13,6 +13,7 @@ from kvmkeep.model.guestfish import line
 from kvmkeep.model.names import STATE_DIR
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
+from kvmkeep.model.units import Label
 from kvmkeep.planning.commands import HOUR
 from kvmkeep.planning.editing import Editing
 from kvmkeep.planning.rewriting import Change, Work, plan_for_guest, plan_for_image
@@ -56,7 +57,7 @@ def plan_copy_in(
     guest = spec.guest(change.name)
     if guest is not None:
         return plan_for_guest(make_scene(spec, facts, (guest,)), guest, change, work)
-    image = next(one for one in spec.images if one.name == change.name)
+    image = spec.image(Label(change.name))
     return plan_for_image(make_scene(spec, facts, ()), image, change, work)
 
 

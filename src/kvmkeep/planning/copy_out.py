@@ -12,7 +12,7 @@ from kvmkeep.model.plan import Noun, Plan, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import Size
 from kvmkeep.planning import guards
-from kvmkeep.planning.commands import HOUR
+from kvmkeep.planning.commands import HOUR, remove_tree
 from kvmkeep.planning.offline import leftovers, reading, reading_refusals
 from kvmkeep.planning.scene import Scene, make_scene
 
@@ -112,6 +112,4 @@ def tidy_step(subject: str, wish: CopyOut) -> Step:
 
 def tidy(work: str) -> Command:
     """Return what removes a directory with what is not complete."""
-    return Command(
-        argv=("rm", "--recursive", "--force", "--", work), why="leave nothing half copied behind"
-    )
+    return remove_tree(work, "leave nothing half copied behind")

@@ -14,6 +14,7 @@ from kvmkeep.model.plan import Noun, Risk, Step
 from kvmkeep.model.spec import FirstBoot, Guest, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning.before_boot import tell_of_seed
+from kvmkeep.planning.commands import remove_tree
 from kvmkeep.planning.disk_files import mounted
 from kvmkeep.planning.domain_xml import CDROM, domain_xml, sha256
 from kvmkeep.planning.images import ASSUMED, Source
@@ -307,7 +308,7 @@ def _make_seed(guest: Guest, seed: Seed) -> list[Action]:
             argv=("mv", "--no-target-directory", "--", part, seed_path(guest.name)),
             why="now it counts",
         ),
-        Command(argv=("rm", "--recursive", "--force", "--", work), why="leave no copy"),
+        remove_tree(work, "leave no copy"),
     ]  # fmt: skip
     return actions
 

@@ -11,6 +11,7 @@ from kvmkeep.model.look import look_argv
 from kvmkeep.model.names import INSIDE_DIR
 from kvmkeep.model.plan import Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import Format, Guest, Image, Spec
+from kvmkeep.model.units import Label
 from kvmkeep.planning import guards
 from kvmkeep.planning.commands import same_file
 from kvmkeep.planning.offline import leftovers, reading, reading_refusals
@@ -45,7 +46,7 @@ def plan_inspect(spec: Spec, facts: Facts, question: Question, known: Inside | N
         if not answered and not refusals:
             steps = (*steps, guest_step(scene, guest, question))
     else:
-        image = next(one for one in spec.images if one.name == question.name)
+        image = spec.image(Label(question.name))
         refusals = () if answered else image_refusals(scene, image)
         if not answered and not refusals:
             steps = (_image_step(scene, image, question),)

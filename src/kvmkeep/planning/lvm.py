@@ -70,6 +70,11 @@ def absent(lv: str, why: str = "see that there is still no LV of that name") -> 
     return Command(argv=argv, why=why, ok=(_NOT_FOUND,))
 
 
+def who_has(lv: str) -> str:
+    """Return the hint that finds out who has an LV open."""
+    return f"see who: lsof /dev/{lv}; dmsetup ls --tree (kpartx -d removes mappings)"
+
+
 def retag(volume: Volume, option: str, tags: Iterable[str], why: str) -> Command:
     """Return what gives an LV tags (`--addtag`) or takes them away (`--deltag`); lvchange(8)."""
     words = (word for tag in tags for word in (option, tag))

@@ -16,7 +16,7 @@ from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.units import Size
 from kvmkeep.planning.domains import is_guest
-from kvmkeep.planning.lvm import removal, selected, selection
+from kvmkeep.planning.lvm import removal, selected, selection, who_has
 from kvmkeep.planning.scene import Scene, active, owned, users
 from kvmkeep.planning.stage import Stage, stage
 from kvmkeep.planning.start import not_a_guest
@@ -149,11 +149,7 @@ def _open(scene: Scene, guest: Guest) -> tuple[Refusal, ...]:
         return (Refusal(subject=subject, reason=reason, hint=hint),)
     if volume is not None and volume.opened:
         reason = f"it is off, but something has {volume.full_name} open"
-        hint = (
-            f"see who: lsof /dev/{volume.full_name}; dmsetup ls --tree "
-            f"(kpartx -d removes mappings that were left)"
-        )
-        return (Refusal(subject=subject, reason=reason, hint=hint),)
+        return (Refusal(subject=subject, reason=reason, hint=who_has(volume.full_name)),)
     return ()
 
 

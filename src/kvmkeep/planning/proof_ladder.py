@@ -39,7 +39,7 @@ from kvmkeep.model.proof import (
     proof_uuid,
 )
 from kvmkeep.model.units import Size
-from kvmkeep.planning.commands import HOUR, long_enough
+from kvmkeep.planning.commands import HOUR, long_enough, remove_tree
 from kvmkeep.planning.proof_domain import Likeness, ProofDisk, has_agent, proof_xml
 from kvmkeep.planning.proof_parts import (
     Parts,
@@ -208,10 +208,7 @@ def _evidence_step(climb: Climb, assumes: str) -> Step:
                 why="keep how far it got",
                 dir_mode=0o700,
             ),
-            Command(
-                argv=("rm", "--recursive", "--force", "--", climb.results),
-                why="the results are in it",
-            ),
+            remove_tree(climb.results, "the results are in it"),
         ),
         assumes=assumes,
     )

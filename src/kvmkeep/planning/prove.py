@@ -19,6 +19,7 @@ from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size, check_lv_name
 from kvmkeep.planning import guards
 from kvmkeep.planning.backup_fetch import Subject
+from kvmkeep.planning.commands import remove_tree
 from kvmkeep.planning.engine import driver
 from kvmkeep.planning.proof_domain import CannotProveError, has_agent, memory_of, proof_xml
 from kvmkeep.planning.proof_ladder import Climb, climb_steps, likeness
@@ -94,12 +95,7 @@ def leftover_steps(scene: Scene, stray: Iterable[tuple[str, str]]) -> tuple[Step
             subject=f"guest {guest}",
             what=f"remove {results_dir(guest, run)}",
             why="a proof that was interrupted has left it",
-            actions=(
-                Command(
-                    argv=("rm", "--recursive", "--force", "--", results_dir(guest, run)),
-                    why="they are of no use any more",
-                ),
-            ),
+            actions=(remove_tree(results_dir(guest, run), "they are of no use any more"),),
         )
         for guest, run in stray
     )

@@ -10,6 +10,7 @@ from kvmkeep.model.plan import Plan, Refusal
 from kvmkeep.model.snapshot import SnapshotSet, expired, snapshot_sets
 from kvmkeep.model.spec import Spec
 from kvmkeep.planning import guards
+from kvmkeep.planning.lvm import who_has
 from kvmkeep.planning.scene import make_scene
 from kvmkeep.planning.snapshot_remove import removal
 
@@ -46,7 +47,7 @@ def _in_use(one: SnapshotSet) -> tuple[Refusal, ...]:
         Refusal(
             subject=f"guest {one.guest}",
             reason=f"something has the snapshot {member.full_name} open",
-            hint=f"see who: lsof /dev/{member.full_name}; dmsetup ls --tree",
+            hint=who_has(member.full_name),
         )
         for member in one.members
         if member.opened

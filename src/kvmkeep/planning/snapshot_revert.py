@@ -18,7 +18,7 @@ from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
 from kvmkeep.planning.domains import has_state, is_guest
-from kvmkeep.planning.lvm import selected
+from kvmkeep.planning.lvm import selected, who_has
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, active, make_scene, owned
 from kvmkeep.planning.shutdown import shutdown_actions
@@ -153,8 +153,7 @@ def _of_member(member: Volume, origin: Volume | None, *, begun: bool, on: bool) 
     opened = [one.name for one in (origin, member) if one.opened]
     if opened and not (on and opened == [origin.name]):
         lv = opened[-1]
-        hint = f"see who: lsof /dev/{member.vg}/{lv}; dmsetup ls --tree; kpartx -d"
-        return [(f"something has {lv} open", hint)]
+        return [(f"something has {lv} open", who_has(f"{member.vg}/{lv}"))]
     return []
 
 

@@ -27,7 +27,7 @@ from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import Size
 from kvmkeep.planning.commands import long_enough, same_file, synced, zero
 from kvmkeep.planning.images import Source
-from kvmkeep.planning.lvm import absent, activate, create, selected, selection
+from kvmkeep.planning.lvm import absent, activate, create, selected, selection, who_has
 from kvmkeep.planning.scene import Scene, owned, users
 from kvmkeep.planning.stage import Stage, stage
 
@@ -105,7 +105,7 @@ def _disk_refusals(scene: Scene, guest: Guest, disk: LvDisk) -> list[Refusal]:
         return [going]
     if at is Stage.FILLING and volume.opened:
         reason = f"{lv} is to be written, but something holds it open"
-        hint = f"see who: `lsof /dev/{lv}`, `dmsetup ls --tree`; if it is a guest, shut it down"
+        hint = f"{who_has(lv)}; if it is a guest, shut it down"
         return [Refusal(subject=subject, reason=reason, hint=hint)]
     return []
 

@@ -17,8 +17,8 @@ from kvmkeep.model.plan import Noun, Plan, Reason, Step, refused
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.trash import TrashEntry, original_name, trash_entries, trash_marks
 from kvmkeep.planning import guards
-from kvmkeep.planning.commands import synced, zero
-from kvmkeep.planning.lvm import removal, wears
+from kvmkeep.planning.commands import remove_tree, synced, zero
+from kvmkeep.planning.lvm import removal, wears, who_has
 from kvmkeep.planning.scene import Scene, make_scene, users_of
 
 
@@ -55,8 +55,7 @@ def _reasons(scene: Scene, entry: TrashEntry) -> list[Reason]:
         if users:
             found.append((f"{lv} is a disk of the domain {users[0]}", "take it out of it first"))
         elif volume.opened:
-            hint = f"see who: lsof /dev/{lv}; dmsetup ls --tree (kpartx -d removes mappings)"
-            found.append((f"something has {lv} open", hint))
+            found.append((f"something has {lv} open", who_has(lv)))
         if volume.origin and volume.origin not in own:
             hint = f"look at: lvs -o +lv_tags,origin {lv}"
             found.append((f"{lv} is a snapshot of {volume.origin}, which is not of it", hint))
@@ -82,14 +81,13 @@ def _steps(entry: TrashEntry) -> tuple[Step, ...]:
     steps += [_destroy(entry, one) for one in entry.volumes]
     if entry.folder is not None:
         folder = f"{TRASH_DIR}/{entry.name}"
-        argv = ("rm", "--recursive", "--force", "--", folder)
         steps.append(
             Step(
                 noun=Noun.STORAGE,
                 subject=subject,
                 what=f"delete {folder}: {' '.join(entry.folder.files)}",
                 why="nothing of the guest is left that it would be of use for",
-                actions=(Command(argv=argv, why="delete what was kept of it"),),
+                actions=(remove_tree(folder, "delete what was kept of it"),),
             )
         )
     return tuple(steps)

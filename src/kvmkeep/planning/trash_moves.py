@@ -10,7 +10,7 @@ from kvmkeep.model.names import TAG_GUEST, TAG_OURS, TAG_REVERT, TAG_TRASH, TAG_
 from kvmkeep.model.plan import Noun, Reason, Step
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.trash import is_trash, original_name
-from kvmkeep.planning.lvm import wears
+from kvmkeep.planning.lvm import wears, who_has
 from kvmkeep.planning.scene import Scene, users_of
 
 
@@ -36,8 +36,7 @@ def trouble(scene: Scene, volume: Volume, guest: str, *, running: bool) -> list[
         hint = "wait, or finish that: kvmkeep snapshot list tells how far it is"
         found.append((f"{lv} is being reverted to a snapshot", hint))
     if volume.opened and not running:
-        hint = f"see who: lsof /dev/{lv}; dmsetup ls --tree (kpartx -d removes mappings)"
-        found.append((f"something has {lv} open", hint))
+        found.append((f"something has {lv} open", who_has(lv)))
     return found
 
 
@@ -52,7 +51,7 @@ def mark_step(guest: str, volumes: Iterable[Volume], stamp: str, probe: Command 
             command=wears(one, (TAG_OURS, TAG_GUEST + guest), look, unused=True),
             limit=30.0,
             message=f"nothing to have {one.full_name} open",
-            otherwise=f"see who: lsof /dev/{one.full_name}; dmsetup ls --tree; kpartx -d",
+            otherwise=who_has(one.full_name),
             every=1.0,
         )
         for one in marked

@@ -27,6 +27,7 @@ from kvmkeep.model.trash import (
 )
 from kvmkeep.model.units import check_lv_name
 from kvmkeep.planning import guards
+from kvmkeep.planning.commands import remove_tree
 from kvmkeep.planning.domains import autostart_step, no_domain
 from kvmkeep.planning.lvm import wears
 from kvmkeep.planning.remove import move
@@ -235,5 +236,4 @@ def _files(scene: Scene, entry: TrashEntry, restoring: Restoring) -> tuple[Actio
         target = f"{restoring.folder}/{entry.spec_file}"
         text = "the spec knows the guest again"
         actions.append(move(f"{folder}/{entry.spec_file}", target, text))
-    argv = ("rm", "--recursive", "--force", "--", folder)
-    return (*actions, Command(argv=argv, why="its definition is libvirt's again"))
+    return (*actions, remove_tree(folder, "its definition is libvirt's again"))

@@ -9,6 +9,7 @@ from kvmkeep.model.fittings import Fittings
 from kvmkeep.model.plan import Plan, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.tweak import NewFile, Tweak
+from kvmkeep.model.units import Label
 from kvmkeep.planning.edit_accounts import add_keys, allow_sudo, set_passwords
 from kvmkeep.planning.edit_system import (
     set_cloud_init,
@@ -39,7 +40,7 @@ def plan_tweak(
         scene = make_scene(spec, facts, (guest,))
         work = replace(work, then=_remembered(scene, guest, tweak))
         return plan_for_guest(scene, guest, change, work)
-    image = next(one for one in spec.images if one.name == change.name)
+    image = spec.image(Label(change.name))
     return plan_for_image(make_scene(spec, facts, ()), image, change, work)
 
 

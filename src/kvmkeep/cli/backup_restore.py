@@ -9,7 +9,7 @@ from msgspec import Struct
 from kvmkeep.cli.backup_subject import add_backup, stored_file, subject_of
 from kvmkeep.cli.consent import add_consent
 from kvmkeep.cli.goal import Goal, reach
-from kvmkeep.errors import SpecError, Unready, UsageError
+from kvmkeep.errors import Unready, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -145,15 +145,8 @@ def restoring_of(
 
 def _as_it_will_be(ctx: Context, file: str, content: bytes, name: str) -> Guest:
     """Return what the spec will say of the guest; raises SpecError where it would have mistakes."""
-    from kvmkeep.spec.load import load  # noqa: PLC0415
-
-    try:
-        after = load(ctx.spec_dir, ctx.door(), also={file: content})
-    except SpecError as error:
-        hint = f"write {ctx.spec_dir}/{file} by hand, then restore it again"
-        text = f"with the guest's file back, the spec would have mistakes:\n{error.message}"
-        raise SpecError(text, hint=hint) from error
-    found = after.guest(name)
+    hint = f"write {ctx.spec_dir}/{file} by hand, then restore it again"
+    found = ctx.spec_with(file, content, hint).guest(name)
     if found is None:
         raise Unready(f"the guest's file in the backup is not that of {name}")
     return found

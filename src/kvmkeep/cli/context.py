@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from kvmkeep.errors import Unready
+from kvmkeep.errors import SpecError, Unready
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -175,6 +175,16 @@ class Context(Struct, frozen=True, kw_only=True):
                 f"the spec in {self.spec_dir} can't be read: {error.strerror}",
                 hint="run it as root, or name another directory with --spec",
             ) from error
+
+    def spec_with(self, file: str, content: bytes, hint: str) -> Spec:
+        """Return the spec as it will be with a guest's file back; raises SpecError with `hint`."""
+        from kvmkeep.spec.load import load  # noqa: PLC0415
+
+        try:
+            return load(self.spec_dir, self.door(), also={file: content})
+        except SpecError as error:
+            text = f"with the guest's file back, the spec would have mistakes:\n{error.message}"
+            raise SpecError(text, hint=hint) from error
 
     def has_spec(self) -> bool:
         """Whether there is a spec at all."""

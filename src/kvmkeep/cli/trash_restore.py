@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from kvmkeep.cli.consent import add_consent
 from kvmkeep.cli.goal import Goal, reach
-from kvmkeep.errors import SpecError, UsageError
+from kvmkeep.errors import UsageError
 from kvmkeep.model.units import printable
 
 if TYPE_CHECKING:
@@ -66,7 +66,6 @@ def demand_entries(
 def _guest(entry: TrashEntry, spec: Spec, ctx: Context) -> Guest | None:
     """Return what the spec will say of the guest; raises SpecError if it would have mistakes."""
     from kvmkeep.model.names import TRASH_DIR  # noqa: PLC0415
-    from kvmkeep.spec.load import load  # noqa: PLC0415
 
     file = entry.spec_file
     taken = any(
@@ -75,10 +74,5 @@ def _guest(entry: TrashEntry, spec: Spec, ctx: Context) -> Guest | None:
     content = ctx.door().read(f"{TRASH_DIR}/{entry.name}/{file}") if file and not taken else None
     if content is None:
         return None
-    try:
-        after = load(ctx.spec_dir, ctx.door(), also={f"guests/{file}": content})
-    except SpecError as error:
-        hint = f"correct them, or its file: {TRASH_DIR}/{entry.name}/{file}"
-        text = f"with the guest's file back, the spec would have mistakes:\n{error.message}"
-        raise SpecError(text, hint=hint) from error
-    return after.guest(entry.guest)
+    hint = f"correct them, or its file: {TRASH_DIR}/{entry.name}/{file}"
+    return ctx.spec_with(f"guests/{file}", content, hint).guest(entry.guest)

@@ -72,21 +72,13 @@ def measures(spec: Spec, facts: Facts, vitals: Vitals) -> tuple[Measure, ...]:
             "Whether a running guest is ready, as its spec defines that",
             ((one.ready, ("guest", one.guest)) for one in vitals.inside if one.ready is not None),
         ),
-        Measure(
-            name="memory_bytes",
-            help="Memory of the host",
-            samples=(Sample(value=facts.memory.bytes),),
+        _one("memory_bytes", "Memory of the host", facts.memory.bytes),
+        _one(
+            "memory_promised_bytes",
+            "Memory promised to domains that run or start with the host",
+            total,
         ),
-        Measure(
-            name="memory_promised_bytes",
-            help="Memory promised to domains that run or start with the host",
-            samples=(Sample(value=total),),
-        ),
-        Measure(
-            name="trash_bytes",
-            help="What the trash takes of the volume group",
-            samples=(Sample(value=trash),),
-        ),
+        _one("trash_bytes", "What the trash takes of the volume group", trash),
         *_backups(spec, facts),
         Measure(
             name="clock_synchronized",
@@ -161,6 +153,10 @@ def _disks(disks: tuple[Disk, ...]) -> tuple[Measure, ...]:
         )
         for name, text, figure in figures
     )
+
+
+def _one(name: str, text: str, value: float) -> Measure:
+    return Measure(name=name, help=text, samples=(Sample(value=value),))
 
 
 def _each(name: str, text: str, pairs: Iterable[tuple[float, tuple[str, str]]]) -> Measure:

@@ -43,7 +43,7 @@ def add(parser: ArgumentParser) -> None:
 
 def _show(plan: Plan, ctx: Context) -> int:
     """Print the files that would be new; those that are there may hold secrets."""
-    from kvmkeep.model.command import WriteFile  # noqa: PLC0415
+    from kvmkeep.model.command import WriteFile
 
     actions = (action for step in plan.steps for action in step.actions)
     files = [one for one in actions if isinstance(one, WriteFile) and not one.secret]
@@ -56,8 +56,8 @@ def _show(plan: Plan, ctx: Context) -> int:
 
 def run(args: Args, ctx: Context) -> int:
     """Show what was found and what the spec will say, ask, and mark it."""
-    from kvmkeep.cli.takeover import looker  # noqa: PLC0415
-    from kvmkeep.planning.adopt_choice import Wish  # noqa: PLC0415
+    from kvmkeep.cli.takeover import looker
+    from kvmkeep.planning.adopt_choice import Wish
 
     names = tuple(checked(name) for name in args.guests)
     look = readable(looker(Wish(guests=names, networks=args.network), ctx))

@@ -32,7 +32,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Show the plan, ask, run it, and prove it."""
-    from kvmkeep.planning.plan import make_plan  # noqa: PLC0415
+    from kvmkeep.planning.plan import make_plan
 
     goal = Goal(
         verb="apply",

@@ -30,7 +30,7 @@ def add_repositories(parser: ArgumentParser) -> None:
 
 def parse_choice(text: str) -> tuple[str, str]:
     """Return guest and moment of `GUEST@TIME`; without a time, an empty moment: the last one."""
-    from kvmkeep.model.backup import parse_moment  # noqa: PLC0415
+    from kvmkeep.model.backup import parse_moment
 
     guest, at, moment = text.partition("@")
     if at:
@@ -63,7 +63,7 @@ def choose(ctx: Context, spec: Spec, text: str, names: Iterable[str] = ()) -> Ba
 
 def out_of_sight(seen: Iterable[RepositoryFacts]) -> str:
     """Return the names of repositories of which nobody knows what they hold; empty for none."""
-    from kvmkeep.model.backup import RepositoryState  # noqa: PLC0415
+    from kvmkeep.model.backup import RepositoryState
 
     known = {RepositoryState.READY, RepositoryState.ABSENT}
     return ", ".join(one.name for one in seen if one.state not in known)
@@ -71,7 +71,7 @@ def out_of_sight(seen: Iterable[RepositoryFacts]) -> str:
 
 def look_into(ctx: Context, spec: Spec, names: Iterable[str] = ()) -> tuple[RepositoryFacts, ...]:
     """Return what repositories hold: those of that name, or all; says which can't be seen."""
-    from kvmkeep.model.backup import RepositoryState  # noqa: PLC0415
+    from kvmkeep.model.backup import RepositoryState
 
     found = ctx.repositories(spec, chosen_repositories(names, spec))
     for one in found:
@@ -86,8 +86,8 @@ def look_into(ctx: Context, spec: Spec, names: Iterable[str] = ()) -> tuple[Repo
 
 def backup_lock(ctx: Context) -> Lock:
     """Return the lock that a run holds which changes what repositories hold."""
-    from kvmkeep.host.lock import Lock  # noqa: PLC0415
-    from kvmkeep.model.names import BACKUP_LOCK  # noqa: PLC0415
+    from kvmkeep.host.lock import Lock
+    from kvmkeep.model.names import BACKUP_LOCK
 
     return ctx.stages.backup_lock or Lock(BACKUP_LOCK)
 
@@ -96,8 +96,8 @@ def due(
     ctx: Context, whose: Callable[[Spec, BackupFacts, datetime], tuple[GuestName, ...]]
 ) -> tuple[GuestName, ...]:
     """Return the guests whose time has come, as one of the rules of `backup_due` tells."""
-    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
-    from kvmkeep.observe.backup_care import remembered  # noqa: PLC0415
+    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.observe.backup_care import remembered
 
     # The spec's times are local ones.
     return whose(ctx.spec(), remembered(ctx.door()), utc_now().astimezone())

@@ -51,7 +51,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Forget them; what was forgotten keeps its room until `backup prune`."""
-    from kvmkeep.planning.backup_forget import plan_forget  # noqa: PLC0415
+    from kvmkeep.planning.backup_forget import plan_forget
 
     wish = _wish(args, ctx)
     repositories = chosen_repositories(args.repository, ctx.spec())
@@ -70,8 +70,8 @@ def run(args: Args, ctx: Context) -> int:
 
 
 def _wish(args: Args, ctx: Context) -> Forgetting:
-    from kvmkeep.model.units import GuestName  # noqa: PLC0415
-    from kvmkeep.planning.backup_forget import Forgetting  # noqa: PLC0415
+    from kvmkeep.model.units import GuestName
+    from kvmkeep.planning.backup_forget import Forgetting
 
     if args.all == bool(args.backups):
         raise UsageError("name guests, or use --all")

@@ -32,8 +32,8 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Make it, unless it is there."""
-    from kvmkeep.model.units import Label  # noqa: PLC0415
-    from kvmkeep.planning.backup_init import plan_init  # noqa: PLC0415
+    from kvmkeep.model.units import Label
+    from kvmkeep.planning.backup_init import plan_init
 
     names = [one.name for one in ctx.spec().repositories]
     if args.repository not in names:

@@ -34,8 +34,8 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Print the backups, the oldest first; ends with 9 where a repository can't be seen."""
-    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
-    from kvmkeep.model.backup import RepositoryState  # noqa: PLC0415
+    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.model.backup import RepositoryState
 
     wanted = frozenset(checked(name) for name in args.guests)
     found = look_into(ctx, ctx.spec(), args.repository)
@@ -79,7 +79,7 @@ def value(one: BackupEntry) -> dict[str, object]:
 
 def text(entries: list[BackupEntry], now: datetime, width: int) -> str:
     """Return the table for a terminal."""
-    from kvmkeep.cli.age import stamp_age  # noqa: PLC0415
+    from kvmkeep.cli.age import stamp_age
 
     head = ("BACKUP", "AGE", "CONSISTENCY", "DISKS", "SIZE", "ADDED", "REPOSITORY")
     rows = [

@@ -80,8 +80,8 @@ def _of_spec(ctx: Context, names: frozenset[str]) -> Found:
 
 def _of_url(place: Place, ctx: Context, names: frozenset[str]) -> Found:
     """Return what a repository has, for a host that has no spec yet."""
-    from kvmkeep.host.repositories import look  # noqa: PLC0415
-    from kvmkeep.model.backup import RepositoryState  # noqa: PLC0415
+    from kvmkeep.host.repositories import look
+    from kvmkeep.model.backup import RepositoryState
 
     repository = _repository(place)
     door = ctx.door()
@@ -128,8 +128,8 @@ def _demand_repository(found: Found, ctx: Context) -> None:
 
 def demand_networks(spec: Spec, ctx: Context) -> None:
     """Refuse before anything is written where no network could be made; raises Refused, Unready."""
-    from kvmkeep.planning.rebuild import plan_networks  # noqa: PLC0415
-    from kvmkeep.report.outcome import refusal_text  # noqa: PLC0415
+    from kvmkeep.planning.rebuild import plan_networks
+    from kvmkeep.report.outcome import refusal_text
 
     plan = plan_networks(spec, ctx.observe(spec))
     if plan.refusals:
@@ -137,8 +137,8 @@ def demand_networks(spec: Spec, ctx: Context) -> None:
 
 
 def _repository(place: Place) -> Repository:
-    from kvmkeep.model.backup import Engine, Repository  # noqa: PLC0415
-    from kvmkeep.spec.backups import parse_file, parse_place  # noqa: PLC0415
+    from kvmkeep.model.backup import Engine, Repository
+    from kvmkeep.spec.backups import parse_file, parse_place
 
     if not place.url or not place.password_file:
         raise UsageError(
@@ -174,7 +174,7 @@ def _wanted(
     entries: Iterable[BackupEntry], host: str, names: frozenset[str]
 ) -> dict[str, BackupEntry]:
     """Return the last backup of each guest that is meant; raises UsageError where there is none."""
-    from kvmkeep.planning.rebuild import last_backups  # noqa: PLC0415
+    from kvmkeep.planning.rebuild import last_backups
 
     last = last_backups(entries, host)
     missing = sorted(names - last.keys())
@@ -203,9 +203,9 @@ def _in_order(ctx: Context, wanted: dict[str, BackupEntry], files: dict[str, byt
 
     The whole spec is read as it will be, so that a mistake is told before anything is done.
     """
-    from kvmkeep.model.units import GuestName  # noqa: PLC0415
-    from kvmkeep.planning.order import in_order  # noqa: PLC0415
-    from kvmkeep.spec.load import load  # noqa: PLC0415
+    from kvmkeep.model.units import GuestName
+    from kvmkeep.planning.order import in_order
+    from kvmkeep.spec.load import load
 
     if not wanted:
         return Found(entries=(), spec=ctx.spec())

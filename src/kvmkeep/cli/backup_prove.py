@@ -50,7 +50,7 @@ def run(args: Args, ctx: Context) -> int:
         raise UsageError("name a backup, or use --due")
     if not args.due:
         return _prove(args.backup, args, ctx)
-    from kvmkeep.planning.backup_due import due_proofs  # noqa: PLC0415
+    from kvmkeep.planning.backup_due import due_proofs
 
     names = due(ctx, due_proofs)
     if not names:
@@ -71,11 +71,11 @@ def _prove_alone(name: str, args: Args, ctx: Context) -> int:
 
 
 def _prove(backup: str, args: Args, ctx: Context) -> int:
-    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
-    from kvmkeep.host.lock import Lock  # noqa: PLC0415
-    from kvmkeep.model.names import PROOF_LOCK, second_stamp  # noqa: PLC0415
-    from kvmkeep.observe.proof import kept_proof, look_at_run  # noqa: PLC0415
-    from kvmkeep.planning.prove import Proving, plan_prove  # noqa: PLC0415
+    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.host.lock import Lock
+    from kvmkeep.model.names import PROOF_LOCK, second_stamp
+    from kvmkeep.observe.proof import kept_proof, look_at_run
+    from kvmkeep.planning.prove import Proving, plan_prove
 
     subject = subject_of(backup, args.repository, ctx, ctx.spec())
     asked = utc_now().strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -116,7 +116,7 @@ def _prove(backup: str, args: Args, ctx: Context) -> int:
 
 def text(proof: Proof) -> str:
     """Return a verdict for a person."""
-    from kvmkeep.report.clean import one_line  # noqa: PLC0415
+    from kvmkeep.report.clean import one_line
 
     wide = max((len(rung.name) for rung in proof.rungs), default=0)
     lines = [

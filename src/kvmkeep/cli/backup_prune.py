@@ -34,7 +34,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Free it."""
-    from kvmkeep.planning.backup_upkeep import plan_prune  # noqa: PLC0415
+    from kvmkeep.planning.backup_upkeep import plan_prune
 
     repositories = chosen_repositories(args.repositories, ctx.spec())
     asked = utc_now().isoformat()

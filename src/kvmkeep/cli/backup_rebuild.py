@@ -128,7 +128,7 @@ def _not_as_before(state: str) -> Iterator[None]:
 
 def _tell_who_is_off(ctx: Context) -> None:
     """Tell what a run that was killed before its last step has left to do."""
-    from kvmkeep.planning.scene import active  # noqa: PLC0415
+    from kvmkeep.planning.scene import active
 
     spec = ctx.spec()
     on = {one.name for one in ctx.observe(spec).domains if active(one)}
@@ -140,8 +140,8 @@ def _tell_who_is_off(ctx: Context) -> None:
 
 def _show(found: Found, ctx: Context, *, dry_run: bool) -> None:
     """Print what comes back: the result of a dry run, and else what is asked about."""
-    from kvmkeep.cli.backup_list import text, value  # noqa: PLC0415
-    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
+    from kvmkeep.cli.backup_list import text, value
+    from kvmkeep.cli.moment import utc_now
 
     if ctx.json and dry_run:
         ctx.print_json({"backups": [value(one) for one in found.entries]})
@@ -153,9 +153,9 @@ def _show(found: Found, ctx: Context, *, dry_run: bool) -> None:
 
 
 def _write_host_file(content: bytes, ctx: Context) -> None:
-    from kvmkeep.cli.progress import make_ui  # noqa: PLC0415
-    from kvmkeep.flow import Look  # noqa: PLC0415
-    from kvmkeep.planning.rebuild import plan_host_file  # noqa: PLC0415
+    from kvmkeep.cli.progress import make_ui
+    from kvmkeep.flow import Look
+    from kvmkeep.planning.rebuild import plan_host_file
 
     path = posixpath.abspath(f"{ctx.spec_dir}/{HOST_SPEC}")
 
@@ -171,7 +171,7 @@ def _write_host_file(content: bytes, ctx: Context) -> None:
 
 
 def _make_networks(ctx: Context) -> None:
-    from kvmkeep.planning.rebuild import plan_networks  # noqa: PLC0415
+    from kvmkeep.planning.rebuild import plan_networks
 
     reach_alone(Goal(verb=VERB, planner=plan_networks), ctx)
 
@@ -192,8 +192,8 @@ def _one(entry: BackupEntry, ctx: Context) -> Ended:
 
 
 def _restore(entry: BackupEntry, ctx: Context) -> None:
-    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
-    from kvmkeep.planning.backup_restore import plan_restore  # noqa: PLC0415
+    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.planning.backup_restore import plan_restore
 
     spec = ctx.spec()
     subject = subject_of(f"{entry.guest}@{entry.moment}", (), ctx, spec)
@@ -204,7 +204,7 @@ def _restore(entry: BackupEntry, ctx: Context) -> None:
 
 def _start(back: set[str], ctx: Context) -> None:
     """Start those that start with the host, in the order of their needs."""
-    from kvmkeep.planning.start import plan_start  # noqa: PLC0415
+    from kvmkeep.planning.start import plan_start
 
     guests = ctx.spec().guests if back else ()
     names = tuple(one.name for one in guests if one.name in back and one.run.autostart)

@@ -63,8 +63,8 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Show the plan, ask, and bring them back; the guest stays off."""
-    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
-    from kvmkeep.planning.backup_restore import plan_restore  # noqa: PLC0415
+    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.planning.backup_restore import plan_restore
 
     if args.to and not args.disk:
         raise UsageError("--to takes one disk", hint="name it: --disk root --to FILE")
@@ -84,7 +84,7 @@ def run(args: Args, ctx: Context) -> int:
 
 
 def _as_new(args: Args, ctx: Context, subject: Subject) -> int:
-    from kvmkeep.cli import clone  # noqa: PLC0415
+    from kvmkeep.cli import clone
 
     cloning = clone.Args(
         guest=subject.entry.guest,
@@ -101,9 +101,9 @@ def _as_new(args: Args, ctx: Context, subject: Subject) -> int:
 
 
 def _to_file(args: Args, ctx: Context, subject: Subject) -> int:
-    import posixpath  # noqa: PLC0415
+    import posixpath
 
-    from kvmkeep.planning.backup_file import DiskToFile, plan_to_file  # noqa: PLC0415
+    from kvmkeep.planning.backup_file import DiskToFile, plan_to_file
 
     path = posixpath.abspath(args.to)
     if ctx.door().look(path) is not None:
@@ -122,9 +122,9 @@ def restoring_of(
     subject: Subject, ctx: Context, spec: Spec, asked: str, only: str = ""
 ) -> Restoring:
     """Return what is asked for: of a guest of the spec, or of one with its file in the backup."""
-    import posixpath  # noqa: PLC0415
+    import posixpath
 
-    from kvmkeep.planning.backup_restore import Restoring  # noqa: PLC0415
+    from kvmkeep.planning.backup_restore import Restoring
 
     name = subject.entry.guest
     guest = spec.guest(name)

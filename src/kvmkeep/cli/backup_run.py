@@ -92,7 +92,7 @@ def guests_of(args: Args, ctx: Context) -> tuple[str, ...]:
     if args.guests or args.label or (args.all and args.due):
         raise UsageError("names, --label, --all and --due are four ways to choose: use one of them")
     if args.due:
-        from kvmkeep.planning.backup_due import due_backups  # noqa: PLC0415
+        from kvmkeep.planning.backup_due import due_backups
 
         return due(ctx, due_backups)
     names = tuple(one.name for one in ctx.spec().guests if one.backup is not None)
@@ -103,7 +103,7 @@ def guests_of(args: Args, ctx: Context) -> tuple[str, ...]:
 
 def back_up(names: tuple[str, ...], ctx: Context, level: Level | None, size: Size | None) -> int:
     """Back guests up under the lock of backups, and tell how it went."""
-    from kvmkeep.host.lock import HeldLock  # noqa: PLC0415
+    from kvmkeep.host.lock import HeldLock
 
     lock = backup_lock(ctx)
     with lock.hold(VERB, ("kvmkeep", *ctx.argv)):
@@ -154,7 +154,7 @@ def _take(name: str, moment: str, ctx: Context, job: Job) -> None:
 
 def _drop(ctx: Context) -> KvmkeepError | None:
     """Delete what was taken; where that fails, the next run does it."""
-    from kvmkeep.planning.backup_take import plan_drop  # noqa: PLC0415
+    from kvmkeep.planning.backup_take import plan_drop
 
     try:
         reach_alone(Goal(verb=VERB, planner=plan_drop), ctx)
@@ -167,8 +167,8 @@ def _drop(ctx: Context) -> KvmkeepError | None:
 
 def taking(name: str, moment: str, size: Size | None) -> Callable[[Level | None], Planner]:
     """Return the goal of a set to read from, by its level."""
-    from kvmkeep.model.units import GuestName  # noqa: PLC0415
-    from kvmkeep.planning.backup_take import Beginning, plan_take  # noqa: PLC0415
+    from kvmkeep.model.units import GuestName
+    from kvmkeep.planning.backup_take import Beginning, plan_take
 
     def planner(level: Level | None) -> Planner:
         wish = Beginning(guest=GuestName(name), moment=moment, level=level, size=size)
@@ -179,10 +179,10 @@ def taking(name: str, moment: str, size: Size | None) -> Callable[[Level | None]
 
 def storing(name: str, moment: str, ctx: Context) -> Planner:
     """Return the goal of a backup in the repository."""
-    import posixpath  # noqa: PLC0415
+    import posixpath
 
-    from kvmkeep.model.units import GuestName  # noqa: PLC0415
-    from kvmkeep.planning.backup_send import Storing, plan_send  # noqa: PLC0415
+    from kvmkeep.model.units import GuestName
+    from kvmkeep.planning.backup_send import Storing, plan_send
 
     spec_dir = posixpath.abspath(ctx.spec_dir)
     wish = Storing(guest=GuestName(name), moment=moment, spec_dir=spec_dir)
@@ -198,6 +198,6 @@ def _goal(name: str, planner: Planner, ctx: Context, lock: Lock | None = None) -
 
 
 def _now() -> str:
-    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
+    from kvmkeep.cli.moment import utc_now
 
     return utc_now().isoformat()

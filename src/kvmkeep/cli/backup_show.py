@@ -34,9 +34,9 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Print what there is of it, and what it is."""
-    import msgspec  # noqa: PLC0415
+    import msgspec
 
-    from kvmkeep.model.units import Label  # noqa: PLC0415
+    from kvmkeep.model.units import Label
 
     spec = ctx.spec()
     entry = choose(ctx, spec, args.backup, args.repository)
@@ -50,8 +50,8 @@ def run(args: Args, ctx: Context) -> int:
 
 def read_manifest(ctx: Context, repository: Repository, entry: BackupEntry) -> Manifest:
     """Return the manifest of a backup; raises Unready."""
-    from kvmkeep.host.repositories import manifest  # noqa: PLC0415
-    from kvmkeep.host.tools import Unanswered  # noqa: PLC0415
+    from kvmkeep.host.repositories import manifest
+    from kvmkeep.host.tools import Unanswered
 
     door = ctx.door()
     try:
@@ -62,7 +62,7 @@ def read_manifest(ctx: Context, repository: Repository, entry: BackupEntry) -> M
 
 def text(entry: BackupEntry, manifest: Manifest) -> str:
     """Return it for a terminal."""
-    from kvmkeep.report.clean import one_line  # noqa: PLC0415
+    from kvmkeep.report.clean import one_line
 
     made = manifest.versions
     rows = [

@@ -28,8 +28,8 @@ def add_backup(parser: ArgumentParser, *, some: bool = True) -> None:
 
 def subject_of(backup: str, repositories: tuple[str, ...], ctx: Context, spec: Spec) -> Subject:
     """Return the backup that is meant, with what stands in it; raises UsageError and Unready."""
-    from kvmkeep.model.units import Label  # noqa: PLC0415
-    from kvmkeep.planning.backup_fetch import Subject  # noqa: PLC0415
+    from kvmkeep.model.units import Label
+    from kvmkeep.planning.backup_fetch import Subject
 
     entry = choose(ctx, spec, backup, repositories)
     repository = spec.repository(Label(entry.repository))
@@ -40,8 +40,8 @@ def subject_of(backup: str, repositories: tuple[str, ...], ctx: Context, spec: S
 
 def stored_file(repository: Repository, entry: BackupEntry, name: str, ctx: Context) -> bytes:
     """Return a file that is stored with a manifest; raises Unready."""
-    from kvmkeep.host.repositories import read  # noqa: PLC0415
-    from kvmkeep.host.tools import Unanswered  # noqa: PLC0415
+    from kvmkeep.host.repositories import read
+    from kvmkeep.host.tools import Unanswered
 
     door = ctx.door()
     program = door.which("kvmkeep")

@@ -42,7 +42,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Check them."""
-    from kvmkeep.planning.backup_upkeep import plan_verify  # noqa: PLC0415
+    from kvmkeep.planning.backup_upkeep import plan_verify
 
     if not 0 <= args.data <= _ALL:
         raise UsageError(f"--data takes a number from 0 to {_ALL}")

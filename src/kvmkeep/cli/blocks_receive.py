@@ -42,8 +42,8 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Write it, and tell how far it is."""
-    from kvmkeep.host.blocks_receive import Receiving, receive  # noqa: PLC0415
-    from kvmkeep.host.blocks_verify import read_list  # noqa: PLC0415
+    from kvmkeep.host.blocks_receive import Receiving, receive
+    from kvmkeep.host.blocks_verify import read_list
 
     blocks = read_list(args.blocks, args.sum, args.size)
     total = blocks.size.bytes

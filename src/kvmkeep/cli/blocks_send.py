@@ -52,8 +52,8 @@ def add(parser: ArgumentParser) -> None:
 def run(args: Args, ctx: Context) -> int:
     """Send it, and tell how far it is."""
     del ctx
-    from kvmkeep.host.blocks_send import Sending, send, tell_line  # noqa: PLC0415
-    from kvmkeep.model.units import Size  # noqa: PLC0415
+    from kvmkeep.host.blocks_send import Sending, send, tell_line
+    from kvmkeep.model.units import Size
 
     if args.size <= 0 or args.rate < 0:
         raise UsageError("--size and --rate take a number of bytes")

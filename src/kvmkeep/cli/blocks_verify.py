@@ -37,7 +37,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Compare them, and tell how far it is; each difference is counted, the first are named."""
-    from kvmkeep.host.blocks_verify import compare, read_list  # noqa: PLC0415
+    from kvmkeep.host.blocks_verify import compare, read_list
 
     blocks = read_list(args.blocks, args.sum, args.size)
     total = blocks.size.bytes

@@ -47,8 +47,8 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Look, judge, and end with the exit code of a monitoring plugin: 0, 1, 2 or 3."""
-    from kvmkeep.model.health import worst, worst_first  # noqa: PLC0415
-    from kvmkeep.report.health import findings_value, plugin_text  # noqa: PLC0415
+    from kvmkeep.model.health import worst, worst_first
+    from kvmkeep.report.health import findings_value, plugin_text
 
     if args.limit < _LEAST:
         raise UsageError(f"--limit takes a number of seconds, at least {_LEAST}")
@@ -70,8 +70,8 @@ def _looked(ctx: Context, limit: float) -> tuple[str, tuple[Finding, ...], tuple
 
     A plugin that can't look says unknown (3), which no other exit code of ours would tell.
     """
-    from kvmkeep.cli.examine import examined, unread  # noqa: PLC0415
-    from kvmkeep.health.measures import measures  # noqa: PLC0415
+    from kvmkeep.cli.examine import examined, unread
+    from kvmkeep.health.measures import measures
 
     try:
         seen = examined(ctx, answers=True, limit=limit)
@@ -88,9 +88,9 @@ def _write(
     path: str, findings: tuple[Finding, ...], figures: tuple[Measure, ...], ctx: Context
 ) -> tuple[Finding, ...]:
     """Write the metrics; return what went wrong."""
-    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
-    from kvmkeep.cli.publish import publish  # noqa: PLC0415
-    from kvmkeep.report.metrics import metrics_text  # noqa: PLC0415
+    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.cli.publish import publish
+    from kvmkeep.report.metrics import metrics_text
 
     try:
         # node_exporter is not root.
@@ -101,7 +101,7 @@ def _write(
 
 
 def _unknown(subject: str, reason: str, hint: str) -> Finding:
-    from kvmkeep.model.health import Finding, Severity  # noqa: PLC0415
+    from kvmkeep.model.health import Finding, Severity
 
     return Finding(
         name="check-failed",

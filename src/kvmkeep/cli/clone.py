@@ -73,9 +73,9 @@ def run(args: Args, ctx: Context) -> int:
 
 def make(args: Args, ctx: Context, verb: str, backup: Subject | None = None) -> int:
     """Make a clone, of the disks as they are or as they were at a backup."""
-    from kvmkeep.model.units import GuestName, parse_guest_name  # noqa: PLC0415
-    from kvmkeep.planning.clone import Cloning, plan_clone, uncloneable  # noqa: PLC0415
-    from kvmkeep.planning.clone_origin import Wanted  # noqa: PLC0415
+    from kvmkeep.model.units import GuestName, parse_guest_name
+    from kvmkeep.planning.clone import Cloning, plan_clone, uncloneable
+    from kvmkeep.planning.clone_origin import Wanted
 
     try:
         name = parse_guest_name(args.name)
@@ -113,7 +113,7 @@ def make(args: Args, ctx: Context, verb: str, backup: Subject | None = None) -> 
 
 def _content(args: Args, spec: Spec, source: GuestName, ctx: Context) -> bytes:
     """Return what the clone's file will hold."""
-    from kvmkeep.spec.copied import Differences, copied_file  # noqa: PLC0415
+    from kvmkeep.spec.copied import Differences, copied_file
 
     given: dict[str, list[str]] = {}
     for text in args.address:
@@ -138,7 +138,7 @@ def _clone(
     args: Args, spec: Spec, source: GuestName, name: GuestName, ctx: Context
 ) -> tuple[Guest, bytes]:
     """Return the clone as its file describes it, or will; and what that file is to hold."""
-    from kvmkeep.spec.load import load  # noqa: PLC0415
+    from kvmkeep.spec.load import load
 
     file = f"guests/{name}.yaml"
     there = spec.guest(name)

@@ -32,8 +32,8 @@ def run(args: Args, ctx: Context) -> int:
 
 def script(shell: str) -> str:
     """Return the completion script of a shell."""
-    from kvmkeep.cli.catalog import own_options, parsers, takes_guests  # noqa: PLC0415
-    from kvmkeep.cli.verbs import SUBVERBS, VERBS  # noqa: PLC0415
+    from kvmkeep.cli.catalog import own_options, parsers, takes_guests
+    from kvmkeep.cli.verbs import SUBVERBS, VERBS
 
     found = parsers()
     own = {verb: " ".join(own_options(parser)) for verb, parser in found.items()}

@@ -51,7 +51,7 @@ def run(args: Args, ctx: Context) -> int:
         raise UsageError(
             "the console needs a terminal", hint=f"type: kvmkeep console --log {guest}"
         )
-    from kvmkeep.host.console import become, console_command  # noqa: PLC0415
+    from kvmkeep.host.console import become, console_command
 
     demand_running(guest, ctx)
     ctx.streams.talk(f"Attaching to {guest}. Ctrl-] leaves; Enter may be needed to see a prompt.")
@@ -65,7 +65,7 @@ def at_terminal() -> bool:
 
 def demand_running(guest: str, ctx: Context) -> None:
     """Refuse a guest without a QEMU: it has no serial port. One that starts has its own at once."""
-    from kvmkeep.model.domain_facts import DomainState  # noqa: PLC0415
+    from kvmkeep.model.domain_facts import DomainState
 
     state = next((one.state for one in ctx.states() if one.name == guest), None)
     if state is None:
@@ -103,7 +103,7 @@ def _read(path: str, ctx: Context) -> bytes | None:
 
 def clean(content: bytes) -> str:
     """Return a log without what a terminal would act upon: the guest chose every byte of it."""
-    import re  # noqa: PLC0415
+    import re
 
     text = re.sub("\r+\n", "\n", content.decode("utf-8", "replace")).replace("\r", "\n")
     # ECMA-48: control sequences, operating system commands, and two-character escapes.

@@ -79,17 +79,17 @@ class Context(Struct, frozen=True, kw_only=True):
         """Return the door to the machine."""
         if self.stages.door is not None:
             return self.stages.door
-        from kvmkeep.host.machine_door import MachineDoor  # noqa: PLC0415
+        from kvmkeep.host.machine_door import MachineDoor
 
         return MachineDoor()
 
     def hurried(self, limit: float) -> Context:
         """Return what looks at the same machine, and ends within `limit` seconds in all."""
-        from msgspec.structs import replace  # noqa: PLC0415
+        from msgspec.structs import replace
 
-        from kvmkeep.host.hurried import HASTY, HurriedDoor  # noqa: PLC0415
-        from kvmkeep.host.libvirt import Libvirt  # noqa: PLC0415
-        from kvmkeep.host.machine_door import MachineDoor  # noqa: PLC0415
+        from kvmkeep.host.hurried import HASTY, HurriedDoor
+        from kvmkeep.host.libvirt import Libvirt
+        from kvmkeep.host.machine_door import MachineDoor
 
         of_libvirt = limit / 4
         door = HurriedDoor(self.stages.door or MachineDoor(HASTY), limit - of_libvirt)
@@ -100,7 +100,7 @@ class Context(Struct, frozen=True, kw_only=True):
         """Return the connection to libvirt; it is made when it is first used."""
         if self.stages.libvirt is not None:
             return self.stages.libvirt
-        from kvmkeep.host.libvirt import Libvirt  # noqa: PLC0415
+        from kvmkeep.host.libvirt import Libvirt
 
         return Libvirt(self.connect)
 
@@ -119,9 +119,9 @@ class Context(Struct, frozen=True, kw_only=True):
         `patience`, `last_good` and `spare` are for runs that nobody attends to: see
         `flow.Context`.
         """
-        from msgspec.structs import replace  # noqa: PLC0415
+        from msgspec.structs import replace
 
-        from kvmkeep.flow import run_goal  # noqa: PLC0415
+        from kvmkeep.flow import run_goal
 
         run = self.stages.run_goal or run_goal
         context = replace(
@@ -138,19 +138,19 @@ class Context(Struct, frozen=True, kw_only=True):
         self, ui: Ui, verb: str, look: Callable[[Door], flow.Look], confirm: Confirm
     ) -> Report:
         """Reach a goal of its own kind of look; see `flow.reach`."""
-        from kvmkeep.flow import reach  # noqa: PLC0415
+        from kvmkeep.flow import reach
 
         run = self._flow(ui)
         return reach(run, verb, lambda: look(run.door), confirm)
 
     def _flow(self, ui: Ui, lock: Lock | None = None) -> flow.Context:
         """Return what a run works with: one request to stop, shared by run and door."""
-        from kvmkeep import flow  # noqa: PLC0415
-        from kvmkeep.apply.journal import Journals  # noqa: PLC0415
-        from kvmkeep.host.lock import Lock  # noqa: PLC0415
-        from kvmkeep.host.machine_door import MachineDoor  # noqa: PLC0415
-        from kvmkeep.host.run import Setting  # noqa: PLC0415
-        from kvmkeep.host.stop import Stop  # noqa: PLC0415
+        from kvmkeep import flow
+        from kvmkeep.apply.journal import Journals
+        from kvmkeep.host.lock import Lock
+        from kvmkeep.host.machine_door import MachineDoor
+        from kvmkeep.host.run import Setting
+        from kvmkeep.host.stop import Stop
 
         stop = Stop()
         return flow.Context(
@@ -166,7 +166,7 @@ class Context(Struct, frozen=True, kw_only=True):
 
     def spec(self) -> Spec:
         """Return the spec, or raise SpecError with all its mistakes."""
-        from kvmkeep.spec.load import load  # noqa: PLC0415
+        from kvmkeep.spec.load import load
 
         try:
             return load(self.spec_dir, self.door())
@@ -178,7 +178,7 @@ class Context(Struct, frozen=True, kw_only=True):
 
     def spec_with(self, file: str, content: bytes, hint: str) -> Spec:
         """Return the spec as it will be with a guest's file back; raises SpecError with `hint`."""
-        from kvmkeep.spec.load import load  # noqa: PLC0415
+        from kvmkeep.spec.load import load
 
         try:
             return load(self.spec_dir, self.door(), also={file: content})
@@ -199,7 +199,7 @@ class Context(Struct, frozen=True, kw_only=True):
 
         A guest whose file gives it another name is known by the line that does so.
         """
-        from kvmkeep.cli.guests import named_in  # noqa: PLC0415
+        from kvmkeep.cli.guests import named_in
 
         folder = f"{self.spec_dir}/guests"
         files = [name for name in self._names(folder) if name.endswith(".yaml") and name[0] != "."]
@@ -207,7 +207,7 @@ class Context(Struct, frozen=True, kw_only=True):
 
     def states(self) -> tuple[State, ...]:
         """Return name and state of each domain that is a guest: the fast look."""
-        from kvmkeep.model.proof import is_proof_domain  # noqa: PLC0415
+        from kvmkeep.model.proof import is_proof_domain
 
         return tuple(one for one in self.libvirt().states() if not is_proof_domain(one.name))
 
@@ -227,7 +227,7 @@ class Context(Struct, frozen=True, kw_only=True):
         """
         if self.stages.observe is not None:
             return self.stages.observe(spec)
-        from kvmkeep.observe.machine import observe  # noqa: PLC0415
+        from kvmkeep.observe.machine import observe
 
         return observe(
             door or self.door(),
@@ -242,7 +242,7 @@ class Context(Struct, frozen=True, kw_only=True):
         """Return the signs of the host's health, without its runs and its guests' answers."""
         if self.stages.vitals is not None:
             return self.stages.vitals()
-        from kvmkeep.observe.vitals import observe_vitals  # noqa: PLC0415
+        from kvmkeep.observe.vitals import observe_vitals
 
         return observe_vitals(self.door(), self.spec_dir)
 
@@ -250,8 +250,8 @@ class Context(Struct, frozen=True, kw_only=True):
         """Return the logical volumes, and look at nothing else; raises Unready."""
         if self.stages.observe is not None:
             return self.stages.observe(None).volumes
-        from kvmkeep.host.lvm import volumes  # noqa: PLC0415
-        from kvmkeep.host.tools import Unanswered  # noqa: PLC0415
+        from kvmkeep.host.lvm import volumes
+        from kvmkeep.host.tools import Unanswered
 
         try:
             return volumes(self.door())
@@ -262,7 +262,7 @@ class Context(Struct, frozen=True, kw_only=True):
         """Return what those repositories hold, and look at nothing else."""
         if self.stages.observe is not None:
             return self.stages.observe(spec).backups.repositories
-        from kvmkeep.host.repositories import look  # noqa: PLC0415
+        from kvmkeep.host.repositories import look
 
         door, wanted = self.door(), frozenset(names)
         program = door.which("kvmkeep")
@@ -270,9 +270,9 @@ class Context(Struct, frozen=True, kw_only=True):
 
     def trash(self, spec: Spec) -> tuple[TrashEntry, ...]:
         """Return what lies in the trash; raises Unready."""
-        from kvmkeep.model.trash import trash_entries  # noqa: PLC0415
-        from kvmkeep.observe.notebook import Notebook  # noqa: PLC0415
-        from kvmkeep.observe.trash import observe_trash  # noqa: PLC0415
+        from kvmkeep.model.trash import trash_entries
+        from kvmkeep.observe.notebook import Notebook
+        from kvmkeep.observe.trash import observe_trash
 
         notebook = Notebook(self.door())
         folders = observe_trash(notebook)
@@ -284,13 +284,13 @@ class Context(Struct, frozen=True, kw_only=True):
         """Return the journals of earlier runs."""
         if self.stages.journals is not None:
             return self.stages.journals
-        from kvmkeep.apply.journal import Journals  # noqa: PLC0415
+        from kvmkeep.apply.journal import Journals
 
         return Journals()
 
     def print_json(self, value: Mapping[str, object], *, foreign: bool = False) -> None:
         """Print a versioned JSON document; see `Streams` for what is `foreign`."""
-        import json  # noqa: PLC0415
+        import json
 
         document = {"version": JSON_VERSION, **value}
         self.streams.json(json.dumps(document, indent=2, ensure_ascii=False), foreign=foreign)

@@ -51,8 +51,8 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Look what is there, then copy them at once."""
-    from kvmkeep.planning.copy_in import CopyIn, plan_copy_in  # noqa: PLC0415
-    from kvmkeep.spec.tweak import parse_mode  # noqa: PLC0415
+    from kvmkeep.planning.copy_in import CopyIn, plan_copy_in
+    from kvmkeep.spec.tweak import parse_mode
 
     guest = guest_of(args.name, ctx)
     directory = args.directory if args.directory == "/" else inside(args.directory)

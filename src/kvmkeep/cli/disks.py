@@ -53,9 +53,9 @@ def guest_of(name: str, ctx: Context) -> Guest | None:
 
 def change_of(guest: Guest | None, name: str, output: str, ctx: Context) -> Change:
     """Return which disk is changed in this run; an image is copied to `output` first."""
-    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
-    from kvmkeep.model.names import second_stamp  # noqa: PLC0415
-    from kvmkeep.planning.rewriting import Change  # noqa: PLC0415
+    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.model.names import second_stamp
+    from kvmkeep.planning.rewriting import Change
 
     if guest is not None and output:
         raise UsageError("a guest's own disk is changed: leave --output out")
@@ -83,7 +83,7 @@ def now(change: Change, ctx: Context) -> Change:
 
 def fittings(change: Change, ctx: Context) -> Fittings | None:
     """Return what was seen in the disk, if a whole answer lies there."""
-    from kvmkeep.model.fittings import parse_fittings  # noqa: PLC0415
+    from kvmkeep.model.fittings import parse_fittings
 
     try:
         content = ctx.door().read(change.answer, LIMIT)

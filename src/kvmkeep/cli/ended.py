@@ -22,8 +22,8 @@ class Ended(Struct, frozen=True, kw_only=True):
 
 def tell(ended: list[Ended], ctx: Context, what: str) -> int:
     """Print how it went with each, below the heading `what`, and return the exit code."""
-    from kvmkeep.cli.progress import duration  # noqa: PLC0415
-    from kvmkeep.cli.table import table  # noqa: PLC0415
+    from kvmkeep.cli.progress import duration
+    from kvmkeep.cli.table import table
 
     failed = [one.error for one in ended if one.error is not None]
     if ctx.json:

@@ -39,8 +39,8 @@ def examined(ctx: Context, *, answers: bool, limit: float) -> Examined:
 
     Raises OSError where a file is not read in time.
     """
-    from kvmkeep.health.judge import judge  # noqa: PLC0415
-    from kvmkeep.planning.plan import make_plan  # noqa: PLC0415
+    from kvmkeep.health.judge import judge
+    from kvmkeep.planning.plan import make_plan
 
     ctx = ctx.hurried(limit)
     spec = ctx.spec()
@@ -85,8 +85,8 @@ def _last_run(ctx: Context) -> LastRun | None:
 
 
 def _inside(ctx: Context, spec: Spec, facts: Facts) -> tuple[Inside, ...]:
-    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
-    from kvmkeep.cli.signs import Ready, look_inside, readiness, up_for  # noqa: PLC0415
+    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.cli.signs import Ready, look_inside, readiness, up_for
 
     guests: dict[str, Guest] = {guest.name: guest for guest in spec.guests}
     running = {

@@ -81,7 +81,7 @@ def reach_alone(goal: Goal, ctx: Context) -> None:
 
     It waits for another run to end.
     """
-    from kvmkeep.planning.unit_files import PATIENCE  # noqa: PLC0415
+    from kvmkeep.planning.unit_files import PATIENCE
 
     with closing(make_ui(ctx.streams)) as ui:
         ctx.run_goal(goal, ui, _agree, patience=PATIENCE)
@@ -127,7 +127,7 @@ def demand_own_libvirt(verb: str, ctx: Context) -> None:
 
 def tell_notes(notes: Iterable[Note], ctx: Context) -> None:
     """Tell what should be known after a run that nobody attends to."""
-    from kvmkeep.report.clean import one_line  # noqa: PLC0415
+    from kvmkeep.report.clean import one_line
 
     for note in notes:
         ctx.streams.talk(f"{one_line(note.subject)}: {one_line(note.text)}")
@@ -162,11 +162,11 @@ def _confirm(ctx: Context, *, yes: bool, asks: Callable[[Plan, Streams], bool]) 
 
 def _tell(report: Report, ctx: Context) -> None:
     if ctx.json:
-        from kvmkeep.report.json import report_json  # noqa: PLC0415
+        from kvmkeep.report.json import report_json
 
         ctx.streams.json(report_json(report))
     elif report.steps:
-        from kvmkeep.cli.progress import duration  # noqa: PLC0415
+        from kvmkeep.cli.progress import duration
 
         seconds = sum(step.seconds for step in report.steps)
         count = len(report.steps)

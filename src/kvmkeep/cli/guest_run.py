@@ -59,7 +59,7 @@ def run(args: Args, ctx: Context) -> int:
 
 
 def _told(status: dict[str, object], ctx: Context) -> int:
-    from kvmkeep.report.clean import lines_of  # noqa: PLC0415
+    from kvmkeep.report.clean import lines_of
 
     for key in ("out-data", "err-data"):
         data = status.get(key)
@@ -79,7 +79,7 @@ def _decoded(data: str) -> str:
 
 def _ask(door: Door, domain: str, execute: str, arguments: dict[str, object]) -> dict[str, object]:
     """Return the agent's answer; raises Unready where there is none that is one."""
-    from kvmkeep.model.command import Command  # noqa: PLC0415
+    from kvmkeep.model.command import Command
 
     text = json.dumps({"execute": execute, "arguments": arguments}, separators=(",", ":"))
     argv = ("virsh", "qemu-agent-command", "--timeout", "10", "--", domain, text)

@@ -17,7 +17,7 @@ SPEC_DIR = "/etc/kvmkeep"
 
 def spec_options(spec_dir: str) -> tuple[str, ...]:
     """Return the options by which the same spec is found, from whatever directory."""
-    from posixpath import abspath  # noqa: PLC0415
+    from posixpath import abspath
 
     path = abspath(spec_dir)
     return () if path == SPEC_DIR else ("--spec", path)
@@ -31,10 +31,10 @@ def with_spec(text: str, spec_dir: str, escaped: Callable[[str], str] = str) -> 
     options = spec_options(spec_dir)
     if not options or "kvmkeep" not in text:
         return text
-    import re  # noqa: PLC0415
-    import shlex  # noqa: PLC0415
+    import re
+    import shlex
 
-    from kvmkeep.cli.verbs import INNER, VERBS  # noqa: PLC0415
+    from kvmkeep.cli.verbs import INNER, VERBS
 
     verbs = "|".join(VERBS.keys() - INNER)
     run = r"^ *(?:# else: )?[$?] .*"

@@ -28,7 +28,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Write the files into the spec's directory; what is there already is never overwritten."""
-    from kvmkeep.model.command import WriteFile  # noqa: PLC0415
+    from kvmkeep.model.command import WriteFile
 
     door = ctx.door()
     if not args.show and _holds_files(door, ctx.spec_dir):
@@ -36,7 +36,7 @@ def run(args: Args, ctx: Context) -> int:
             f"{ctx.spec_dir} is not empty",
             hint="name another directory with --spec, or look first with --show",
         )
-    from kvmkeep.spec.starter import starter  # noqa: PLC0415
+    from kvmkeep.spec.starter import starter
 
     files = starter(ctx.observe(None))
     if ctx.json:

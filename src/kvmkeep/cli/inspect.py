@@ -34,8 +34,8 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Look, and print what was found; a running guest is looked at through a snapshot."""
-    from kvmkeep.model.names import second_stamp  # noqa: PLC0415
-    from kvmkeep.planning.inspect import Question, plan_inspect  # noqa: PLC0415
+    from kvmkeep.model.names import second_stamp
+    from kvmkeep.planning.inspect import Question, plan_inspect
 
     name = checked(args.name)
     spec = ctx.spec()
@@ -63,8 +63,8 @@ def run(args: Args, ctx: Context) -> int:
 
 def answer(path: str, ctx: Context) -> Inside | None:
     """Return the answer that lies there, if it is a whole one."""
-    from kvmkeep.model.inside import parse_inside  # noqa: PLC0415
-    from kvmkeep.model.look import LOOK_LIMIT  # noqa: PLC0415
+    from kvmkeep.model.inside import parse_inside
+    from kvmkeep.model.look import LOOK_LIMIT
 
     try:
         content = ctx.door().read(path, LOOK_LIMIT)

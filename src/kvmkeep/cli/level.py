@@ -29,14 +29,14 @@ def add_consistency(parser: ArgumentParser) -> None:
 
 def chosen_level(word: str) -> Level | None:
     """Return the level that one of the choices asks for; None where the agent decides."""
-    from kvmkeep.model.snapshot import Level  # noqa: PLC0415
+    from kvmkeep.model.snapshot import Level
 
     return None if word == "auto" else Level(word)
 
 
 def chosen_size(text: str, option: str) -> Size | None:
     """Return the size of each snapshot; None for full size."""
-    from kvmkeep.model.units import parse_size  # noqa: PLC0415
+    from kvmkeep.model.units import parse_size
 
     try:
         return parse_size(text) if text else None
@@ -51,7 +51,7 @@ def at_level(
     ctx: Context,
 ) -> int:
     """Run a goal at this level; where the agent decides and does not freeze, say so, and go on."""
-    from kvmkeep.model.snapshot import Level  # noqa: PLC0415
+    from kvmkeep.model.snapshot import Level
 
     try:
         return run(planner(level))

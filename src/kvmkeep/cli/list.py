@@ -117,7 +117,7 @@ def run(args: Args, ctx: Context) -> int:
 
 def _demand_state(state: str) -> None:
     """Refuse a state that there is not: a slip of the finger would list nobody."""
-    from kvmkeep.model.domain_facts import DomainState  # noqa: PLC0415
+    from kvmkeep.model.domain_facts import DomainState
 
     states = [*map(str, DomainState), ABSENT]
     if state and state not in states:
@@ -158,17 +158,17 @@ def _rows(args: Args, ctx: Context) -> list[Row]:
 def _addresses(guest: Guest | None) -> tuple[str, ...]:
     if guest is None:
         return ()
-    from kvmkeep.cli.signs import addresses  # noqa: PLC0415
+    from kvmkeep.cli.signs import addresses
 
     return addresses(guest, None)
 
 
 def _looked_into(rows: list[Row], spec: Spec, states: dict[str, State], ctx: Context) -> list[Row]:
-    from kvmkeep.cli.age import backup_age, proof_age  # noqa: PLC0415
-    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
-    from kvmkeep.cli.signs import addresses, fullest, look_inside, readiness  # noqa: PLC0415
-    from kvmkeep.model.domain_facts import DomainState  # noqa: PLC0415
-    from kvmkeep.observe.backup_care import remembered  # noqa: PLC0415
+    from kvmkeep.cli.age import backup_age, proof_age
+    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.cli.signs import addresses, fullest, look_inside, readiness
+    from kvmkeep.model.domain_facts import DomainState
+    from kvmkeep.observe.backup_care import remembered
 
     running = {row.name: states[row.name].uuid for row in rows if row.state == DomainState.RUNNING}
     guests: dict[str, Guest] = {guest.name: guest for guest in spec.guests}
@@ -196,7 +196,7 @@ def _looked_into(rows: list[Row], spec: Spec, states: dict[str, State], ctx: Con
 
 def _snapshots(spec: Spec, ctx: Context) -> Counter[str] | None:
     """Count the sets of each guest; None where LVM can't be asked, which is said."""
-    from kvmkeep.model.snapshot import snapshot_sets  # noqa: PLC0415
+    from kvmkeep.model.snapshot import snapshot_sets
 
     try:
         volumes = ctx.volumes()
@@ -216,7 +216,7 @@ def _chosen(row: Row, wanted: Collection[str], args: Args) -> bool:
 
 def text(rows: list[Row], *, long: bool, width: int) -> str:
     """Return the table for a terminal."""
-    from kvmkeep.model.units import Size  # noqa: PLC0415
+    from kvmkeep.model.units import Size
 
     if long:
         return _long_text(rows, width)

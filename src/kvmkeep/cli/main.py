@@ -57,7 +57,7 @@ def _guarded(arguments: Sequence[str], streams: Streams, stages: Stages | None) 
         streams.gone = True
         return 0
     except Exception as error:  # noqa: BLE001 - the border: everything else is a bug of ours
-        from kvmkeep.cli.bug import report_bug  # noqa: PLC0415
+        from kvmkeep.cli.bug import report_bug
 
         return report_bug(error, streams, debug=debug)
 
@@ -80,7 +80,7 @@ def report(error: KvmkeepError, streams: Streams, *, as_json: bool = False) -> i
 
 
 def _as_json(error: KvmkeepError) -> str:
-    import json  # noqa: PLC0415
+    import json
 
     value = {
         "version": 1,
@@ -101,7 +101,7 @@ def _context(
     streams: Streams,
     stages: Stages | None,
 ) -> Context:
-    from kvmkeep.cli.context import Context, Stages  # noqa: PLC0415
+    from kvmkeep.cli.context import Context, Stages
 
     streams.spec_dir = namespace.spec_dir
     return Context(

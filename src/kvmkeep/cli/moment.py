@@ -19,7 +19,7 @@ def utc_now() -> datetime:
 
 def iso(stamp: str) -> str:
     """Return the time of a stamp in ISO 8601; empty where it can't be read."""
-    from kvmkeep.model.names import stamped_time  # noqa: PLC0415
+    from kvmkeep.model.names import stamped_time
 
     time = stamped_time(stamp)
     return "" if time is None else time.strftime("%Y-%m-%dT%H:%M:%SZ")

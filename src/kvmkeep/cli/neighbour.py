@@ -38,7 +38,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Ask; 0 where somebody has it, 9 where nobody does."""
-    from kvmkeep.host.ndisc import PacketWire, neighbour_answers  # noqa: PLC0415
+    from kvmkeep.host.ndisc import PacketWire, neighbour_answers
 
     try:
         target = IPv6Address(args.address)

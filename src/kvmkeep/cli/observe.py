@@ -25,11 +25,11 @@ def run(_args: Args, ctx: Context) -> int:
     facts = ctx.observe(ctx.spec_or_none())
     ctx.tell_problems(facts)
     if ctx.json:
-        from kvmkeep.report.json import facts_json  # noqa: PLC0415
+        from kvmkeep.report.json import facts_json
 
         ctx.streams.json(facts_json(facts), foreign=True)
     else:
-        from kvmkeep.cli.summary import facts_text  # noqa: PLC0415
+        from kvmkeep.cli.summary import facts_text
 
         ctx.streams.result(facts_text(facts, ctx.streams.width))
     return 0

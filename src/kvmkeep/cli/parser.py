@@ -96,7 +96,7 @@ class Parser(argparse.ArgumentParser):
         if not isinstance(action, _Verbs) or value in action.choices:
             super()._check_value(action, value)
             return
-        import difflib  # noqa: PLC0415 - a line without a mistake need not wait for it
+        import difflib
 
         known = [name for name in action.choices if name not in INNER]
         close = difflib.get_close_matches(value[:100], known, n=1)

@@ -71,7 +71,7 @@ def refusal(plan: Plan) -> KvmkeepError:
 
 def plan_for(spec: Spec, facts: Facts, guests: tuple[str, ...]) -> Plan:
     """Return the plan for some guests, or for all; a name that the spec lacks is a mistake."""
-    from kvmkeep.planning.plan import make_plan  # noqa: PLC0415
+    from kvmkeep.planning.plan import make_plan
 
     demand_guests(spec, guests)
     return make_plan(spec, facts, guests)
@@ -79,12 +79,12 @@ def plan_for(spec: Spec, facts: Facts, guests: tuple[str, ...]) -> Plan:
 
 def demand_guests(spec: Spec, guests: tuple[str, ...]) -> None:
     """Refuse names of guests that the spec does not have."""
-    from kvmkeep.model.units import printable  # noqa: PLC0415
+    from kvmkeep.model.units import printable
 
     known = {guest.name for guest in spec.guests}
     missing = [name for name in guests if name not in known]
     if missing:
-        import difflib  # noqa: PLC0415 - a line without a mistake need not wait for it
+        import difflib
 
         close = difflib.get_close_matches(missing[0][:100], known, n=1)
         raise UsageError(
@@ -96,7 +96,7 @@ def demand_guests(spec: Spec, guests: tuple[str, ...]) -> None:
 
 def read_facts(path: str, ctx: Context) -> Facts:
     """Return the facts that `observe --json` printed into a file."""
-    from kvmkeep.report.json import decode_facts  # noqa: PLC0415
+    from kvmkeep.report.json import decode_facts
 
     try:
         content = ctx.door().read(path, 1 << 28)
@@ -117,18 +117,18 @@ def show_plan(
 ) -> None:
     """Print a plan in the form that was asked for; `then` is the line that runs it."""
     if script:
-        from kvmkeep.report.script import holds_secrets, plan_script  # noqa: PLC0415
+        from kvmkeep.report.script import holds_secrets, plan_script
 
         ctx.streams.script(plan_script(plan))
         if holds_secrets(plan):
             ctx.streams.talk("This script holds secrets: keep it from others (mode 0600).")
         return
     if ctx.json:
-        from kvmkeep.report.json import plan_json  # noqa: PLC0415
+        from kvmkeep.report.json import plan_json
 
         ctx.streams.json(plan_json(plan))
         return
-    from kvmkeep.report.text import plan_text  # noqa: PLC0415
+    from kvmkeep.report.text import plan_text
 
     ctx.streams.result(
         plan_text(

@@ -136,9 +136,9 @@ class DrawnUi(PlainUi):
 
     def progress(self, done: int, total: int, rate: float) -> None:
         """Draw the bar with rate and remaining time."""
-        from rich.progress_bar import ProgressBar  # noqa: PLC0415 - only where it draws
-        from rich.table import Table  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
 
         grid = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=max(total, 1), completed=min(done, max(total, 1)), width=_BAR)
@@ -150,7 +150,7 @@ class DrawnUi(PlainUi):
 
     def waiting(self, message: str, seconds: float, limit: float) -> None:
         """Draw the seconds of a wait."""
-        from rich.text import Text  # noqa: PLC0415 - only where it draws
+        from rich.text import Text
 
         words = "  " + harmless(waiting_text(message, seconds, limit))
         self._draw(Text(words, overflow="fold"))
@@ -180,8 +180,8 @@ class DrawnUi(PlainUi):
         self._clear()
 
     def _draw(self, what: object) -> None:
-        from rich.console import Console  # noqa: PLC0415 - only where it draws
-        from rich.live import Live  # noqa: PLC0415
+        from rich.console import Console
+        from rich.live import Live
 
         if self._live is None:
             console = Console(file=self._streams.err, no_color=bool(os.environ.get("NO_COLOR")))

@@ -69,10 +69,10 @@ class Watching(SteadyUi):
 
 def run(args: Args, ctx: Context) -> int:
     """Bring them up, as nobody is there at night to be asked; tell how each of them stands."""
-    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
-    from kvmkeep.cli.progress import make_ui  # noqa: PLC0415
-    from kvmkeep.planning.recover import recovery  # noqa: PLC0415
-    from kvmkeep.planning.unit_files import PATIENCE  # noqa: PLC0415
+    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.cli.progress import make_ui
+    from kvmkeep.planning.recover import recovery
+    from kvmkeep.planning.unit_files import PATIENCE
 
     looks: list[Recovery] = []
 
@@ -114,10 +114,10 @@ def rows(found: Recovery, watching: Watching) -> tuple[Row, ...]:
 
 def tell(found: Recovery, watching: Watching, ctx: Context) -> None:
     """Print the report: on a terminal and in the unit's log, or as JSON."""
-    from msgspec import to_builtins  # noqa: PLC0415
+    from msgspec import to_builtins
 
-    from kvmkeep.cli.table import table  # noqa: PLC0415
-    from kvmkeep.report.clean import one_line  # noqa: PLC0415
+    from kvmkeep.cli.table import table
+    from kvmkeep.report.clean import one_line
 
     made = rows(found, watching)
     held = {one.subject for one in found.held}

@@ -47,10 +47,10 @@ def run(args: Args, ctx: Context) -> int:
         raise UsageError("name the guests, or say --all", hint="`kvmkeep list` shows the names")
 
     def look(door: Door) -> Look:
-        from kvmkeep.flow import Look  # noqa: PLC0415
-        from kvmkeep.planning.release import Letting, plan_release  # noqa: PLC0415
-        from kvmkeep.report.json import encoded  # noqa: PLC0415
-        from kvmkeep.spec.load import load  # noqa: PLC0415
+        from kvmkeep.flow import Look
+        from kvmkeep.planning.release import Letting, plan_release
+        from kvmkeep.report.json import encoded
+        from kvmkeep.spec.load import load
 
         host = posixpath.join(posixpath.abspath(ctx.spec_dir), "host.yaml")
         there = door.read(host) is not None

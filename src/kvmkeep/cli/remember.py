@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 def remember(ctx: Context) -> None:
     """Keep what arrays' checks counted, where it is new; what goes wrong is only told."""
-    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
-    from kvmkeep.model.command import WriteFile  # noqa: PLC0415
-    from kvmkeep.model.names import TRENDS  # noqa: PLC0415
-    from kvmkeep.model.trend import continued, encoded  # noqa: PLC0415
-    from kvmkeep.observe.vitals import observe_trends  # noqa: PLC0415
+    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.model.command import WriteFile
+    from kvmkeep.model.names import TRENDS
+    from kvmkeep.model.trend import continued, encoded
+    from kvmkeep.observe.vitals import observe_trends
 
     door = ctx.door()
     try:

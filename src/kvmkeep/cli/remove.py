@@ -49,7 +49,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Bring it into the trash; a removal that was stopped in the middle is finished."""
-    from kvmkeep.model.units import parse_guest_name, parse_label  # noqa: PLC0415
+    from kvmkeep.model.units import parse_guest_name, parse_label
 
     if args.limit < 1:
         raise UsageError("--limit takes a number of seconds, at least 1")
@@ -71,9 +71,9 @@ def run(args: Args, ctx: Context) -> int:
 
 
 def _guest_planner(name: str, args: Args, ctx: Context) -> Planner:
-    import posixpath  # noqa: PLC0415
+    import posixpath
 
-    from kvmkeep.planning.remove import Removing, plan_remove  # noqa: PLC0415
+    from kvmkeep.planning.remove import Removing, plan_remove
 
     guest = ctx.spec().guest(name)
     removing = Removing(
@@ -86,7 +86,7 @@ def _guest_planner(name: str, args: Args, ctx: Context) -> Planner:
 
 
 def _disk_planner(name: str, disk: str) -> Planner:
-    from kvmkeep.planning.remove_disk import RemovingDisk, plan_remove_disk  # noqa: PLC0415
+    from kvmkeep.planning.remove_disk import RemovingDisk, plan_remove_disk
 
     removing = RemovingDisk(guest=name, disk=disk, moment=utc_now().isoformat())
     return lambda spec, facts: plan_remove_disk(spec, facts, removing)

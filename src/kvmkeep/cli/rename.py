@@ -34,12 +34,12 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Rename it: domain, LVs, XML file and spec."""
-    import posixpath  # noqa: PLC0415
+    import posixpath
 
-    from kvmkeep.errors import UsageError  # noqa: PLC0415
-    from kvmkeep.model.units import GuestName, parse_guest_name  # noqa: PLC0415
-    from kvmkeep.planning.rename import Renaming, plan_rename  # noqa: PLC0415
-    from kvmkeep.spec.identity import takes_identity  # noqa: PLC0415
+    from kvmkeep.errors import UsageError
+    from kvmkeep.model.units import GuestName, parse_guest_name
+    from kvmkeep.planning.rename import Renaming, plan_rename
+    from kvmkeep.spec.identity import takes_identity
 
     try:
         new = parse_guest_name(args.name)

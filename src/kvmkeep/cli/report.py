@@ -30,13 +30,13 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Look, judge as `check` does, and write the page; what hangs is told, and not waited for."""
-    from html import escape  # noqa: PLC0415
+    from html import escape
 
-    from kvmkeep.cli.examine import examined_or_unready  # noqa: PLC0415
-    from kvmkeep.cli.hints import with_spec  # noqa: PLC0415
-    from kvmkeep.cli.publish import publish  # noqa: PLC0415
-    from kvmkeep.model.health import worst  # noqa: PLC0415
-    from kvmkeep.report.html import Page, html  # noqa: PLC0415
+    from kvmkeep.cli.examine import examined_or_unready
+    from kvmkeep.cli.hints import with_spec
+    from kvmkeep.cli.publish import publish
+    from kvmkeep.model.health import worst
+    from kvmkeep.report.html import Page, html
 
     seen = examined_or_unready(ctx, answers=True)
     page = Page(spec=seen.spec, facts=seen.facts, vitals=seen.vitals, findings=seen.findings)

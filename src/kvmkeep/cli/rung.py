@@ -61,9 +61,9 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Try it. Whether it holds or not, this ends well: the verdict is made of all rungs."""
-    from msgspec import json  # noqa: PLC0415
+    from msgspec import json
 
-    from kvmkeep.model.command import Command, WriteFile  # noqa: PLC0415
+    from kvmkeep.model.command import Command, WriteFile
 
     for name in (args.name, *args.needs):
         if _NAME.fullmatch(name) is None:
@@ -88,20 +88,20 @@ def run(args: Args, ctx: Context) -> int:
 
 
 def _held(door: Door, place: str) -> bool:
-    from kvmkeep.model.proof import parse_rung  # noqa: PLC0415
+    from kvmkeep.model.proof import parse_rung
 
     rung = parse_rung(door.read(f"{place}.json") or b"")
     return rung is not None and rung.held
 
 
 def _not_tried(name: str, missing: str) -> Rung:
-    from kvmkeep.model.backup import Rung  # noqa: PLC0415
+    from kvmkeep.model.backup import Rung
 
     return Rung(name=name, held=False, seconds=0.0, detail=f"not tried: {missing} did not hold")
 
 
 def _tried(args: Args, door: Door, command: Command) -> tuple[Rung, bytes]:
-    from kvmkeep.model.backup import Rung  # noqa: PLC0415
+    from kvmkeep.model.backup import Rung
 
     began = door.clock()
     while True:
@@ -118,7 +118,7 @@ def _tried(args: Args, door: Door, command: Command) -> tuple[Rung, bytes]:
 
 
 def _why_not(result: Result) -> str:
-    from kvmkeep.report.clean import lines_of  # noqa: PLC0415
+    from kvmkeep.report.clean import lines_of
 
     if result.timed_out:
         return "it did not end within its time limit"

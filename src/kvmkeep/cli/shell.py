@@ -38,9 +38,9 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Have the disk stand ready, give the terminal to the shell, and put the disk away again."""
-    from kvmkeep.host.console import attend  # noqa: PLC0415
-    from kvmkeep.model.names import second_stamp  # noqa: PLC0415
-    from kvmkeep.planning.shell import (  # noqa: PLC0415
+    from kvmkeep.host.console import attend
+    from kvmkeep.model.names import second_stamp
+    from kvmkeep.planning.shell import (
         open_disk,
         plan_close,
         plan_open,

@@ -132,7 +132,7 @@ def _found(domain: Domain, guest: Guest | None, signs: Signs | None) -> Pairs:
 
 
 def _volumes(spec: Spec, guest: Guest, facts: Facts) -> Pairs:
-    from kvmkeep.model.units import Size  # noqa: PLC0415
+    from kvmkeep.model.units import Size
 
     pairs = []
     absent = "not seen" if facts.unseen(VOLUMES) else "absent"
@@ -151,8 +151,8 @@ def _volumes(spec: Spec, guest: Guest, facts: Facts) -> Pairs:
 
 def _kept(spec: Spec, guest: Guest, facts: Facts) -> Pairs:
     """Return the LVs of disks that the spec has no more."""
-    from kvmkeep.model.names import TAG_GUEST, TAG_OURS  # noqa: PLC0415
-    from kvmkeep.model.trash import is_trash  # noqa: PLC0415
+    from kvmkeep.model.names import TAG_GUEST, TAG_OURS
+    from kvmkeep.model.trash import is_trash
 
     wanted = {disk.lv for disk in guest.volumes}
     return [
@@ -167,8 +167,8 @@ def _kept(spec: Spec, guest: Guest, facts: Facts) -> Pairs:
 
 
 def _snapshots(name: str, spec: Spec, facts: Facts, now: datetime) -> Pairs:
-    from kvmkeep.cli.snapshot_list import reverts, trouble  # noqa: PLC0415
-    from kvmkeep.model.snapshot import snapshot_sets  # noqa: PLC0415
+    from kvmkeep.cli.snapshot_list import reverts, trouble
+    from kvmkeep.model.snapshot import snapshot_sets
 
     vg = spec.storage.vg
     sets = [one for one in snapshot_sets(facts.volumes, vg) if one.guest == name]
@@ -182,7 +182,7 @@ def _snapshots(name: str, spec: Spec, facts: Facts, now: datetime) -> Pairs:
 
 def _backup(guest: Guest, facts: Facts, now: datetime) -> Pairs:
     """Return what the spec wants, and what this host remembers of backup and proof."""
-    from kvmkeep.cli.age import backup_age, proof_age  # noqa: PLC0415
+    from kvmkeep.cli.age import backup_age, proof_age
 
     policy, known = guest.backup, facts.backups
     last, proof = known.last_of(guest.identity), known.proof_of(guest.name)
@@ -199,7 +199,7 @@ def _backup(guest: Guest, facts: Facts, now: datetime) -> Pairs:
 
 def _pending(name: str, spec: Spec, facts: Facts) -> Pairs:
     """Return what `apply` would do to the guest, or why it can't."""
-    from kvmkeep.planning.plan import make_plan  # noqa: PLC0415
+    from kvmkeep.planning.plan import make_plan
 
     plan, subject = make_plan(spec, facts, (name,)), f"guest {name}"
     pairs = [("refused", one.reason) for one in plan.refusals if one.subject == subject]
@@ -229,7 +229,7 @@ def _filesystem(one: AgentFilesystem) -> tuple[str, str]:
 
 
 def _first_boot(spec: Spec, guest: Guest, facts: Facts) -> str:
-    from kvmkeep.model.names import STATE_FILLING, STATE_FRESH  # noqa: PLC0415
+    from kvmkeep.model.names import STATE_FILLING, STATE_FRESH
 
     volume = facts.volume(spec.storage.vg, guest.root.lv)
     if volume is None and facts.unseen(VOLUMES):

@@ -64,7 +64,7 @@ def checked_limit(seconds: int | None) -> int:
 
 def run(args: Args, ctx: Context) -> int:
     """Shut them down, as typed; a guest that goes on running after the limit is a failed step."""
-    from kvmkeep.planning.shutdown import plan_shutdown  # noqa: PLC0415
+    from kvmkeep.planning.shutdown import plan_shutdown
 
     limit = checked_limit(args.limit)
     if args.host:
@@ -80,9 +80,9 @@ def run(args: Args, ctx: Context) -> int:
 
 def _with_host(args: Args, ctx: Context) -> int:
     """Shut all down, as systemd asks for it while the host goes down: nobody is there."""
-    from kvmkeep.cli.progress import make_ui  # noqa: PLC0415
-    from kvmkeep.planning.host_down import NO_SPEC, plan_host_down  # noqa: PLC0415
-    from kvmkeep.planning.unit_files import PATIENCE  # noqa: PLC0415
+    from kvmkeep.cli.progress import make_ui
+    from kvmkeep.planning.host_down import NO_SPEC, plan_host_down
+    from kvmkeep.planning.unit_files import PATIENCE
 
     if args.guests or args.label or args.limit is not None:
         raise UsageError("--host is about all guests, each with its own stop_timeout")

@@ -50,7 +50,7 @@ def look_inside(
     now: datetime,
 ) -> dict[str, Signs]:
     """Return the signs of running guests, given by name with their UUIDs; two seconds in all."""
-    from kvmkeep.observe.agents import observe_agents  # noqa: PLC0415
+    from kvmkeep.observe.agents import observe_agents
 
     wanted = {name: guests[name] for name in running if name in guests}
     questions = {name: q for name, guest in wanted.items() if (q := question(guest)) is not None}
@@ -65,7 +65,7 @@ def look_inside(
 
 def question(guest: Guest) -> Command | None:
     """Return what tells by its end whether a guest is ready, if its spec asks for such a thing."""
-    from kvmkeep.planning.waiting import console_try, tcp_try  # noqa: PLC0415
+    from kvmkeep.planning.waiting import console_try, tcp_try
 
     match guest.run.ready:
         case ReadyTcp() as wanted:

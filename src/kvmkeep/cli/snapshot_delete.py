@@ -45,7 +45,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Delete them, one snapshot after the other."""
-    from kvmkeep.planning.snapshot_delete import plan_delete, plan_delete_expired  # noqa: PLC0415
+    from kvmkeep.planning.snapshot_delete import plan_delete, plan_delete_expired
 
     if bool(args.sets) == args.expired:
         raise UsageError("name sets of a guest, or use --expired", hint="kvmkeep snapshot list")
@@ -65,7 +65,7 @@ def run(args: Args, ctx: Context) -> int:
 
 def demand_sets(ctx: Context, guest: str, names: tuple[str, ...]) -> None:
     """Refuse names that no set of this guest has: to a planner, such a set would be gone."""
-    from kvmkeep.model.snapshot import snapshot_sets  # noqa: PLC0415
+    from kvmkeep.model.snapshot import snapshot_sets
 
     sets = snapshot_sets(ctx.volumes(), ctx.spec().storage.vg)
     known = {one.name for one in sets if one.guest == guest}

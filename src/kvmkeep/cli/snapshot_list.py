@@ -32,7 +32,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Print the sets, and the reverts that are under way."""
-    from kvmkeep.model.snapshot import snapshot_sets  # noqa: PLC0415
+    from kvmkeep.model.snapshot import snapshot_sets
 
     wanted = frozenset(checked(name) for name in args.guests)
     vg = ctx.spec().storage.vg
@@ -58,7 +58,7 @@ def trouble(one: SnapshotSet, now: datetime) -> str:
     """Return what is to be known of a set: that it is no good, filling, or no longer wanted."""
     if one.trouble:
         return one.trouble.upper()
-    from kvmkeep.model.snapshot import FILLING, expired  # noqa: PLC0415
+    from kvmkeep.model.snapshot import FILLING, expired
 
     if one.can_overflow and one.filled_percent >= FILLING:
         return "filling"
@@ -68,7 +68,7 @@ def trouble(one: SnapshotSet, now: datetime) -> str:
 
 def value(one: SnapshotSet, now: datetime) -> dict[str, object]:
     """Return a set for JSON; sizes in bytes, times in ISO 8601."""
-    from kvmkeep.model.snapshot import expired  # noqa: PLC0415
+    from kvmkeep.model.snapshot import expired
 
     return {
         "guest": one.guest,
@@ -115,8 +115,8 @@ def text(sets: list[SnapshotSet], now: datetime, width: int) -> str:
 
 def reverts(volumes: tuple[Volume, ...], vg: str, wanted: frozenset[str]) -> list[str]:
     """Return a line for each disk that is being reverted."""
-    from kvmkeep.model.names import TAG_GUEST, TAG_OURS  # noqa: PLC0415
-    from kvmkeep.model.snapshot import tag_value  # noqa: PLC0415
+    from kvmkeep.model.names import TAG_GUEST, TAG_OURS
+    from kvmkeep.model.snapshot import tag_value
 
     lines: list[str] = []
     for one in volumes:

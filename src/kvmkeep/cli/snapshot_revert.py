@@ -53,8 +53,8 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Take it back; a revert that was stopped in the middle is finished."""
-    from kvmkeep.model.names import TAG_GUEST, TAG_REVERT, TAG_START  # noqa: PLC0415
-    from kvmkeep.planning.snapshot_revert import plan_revert  # noqa: PLC0415
+    from kvmkeep.model.names import TAG_GUEST, TAG_REVERT, TAG_START
+    from kvmkeep.planning.snapshot_revert import plan_revert
 
     if args.limit < 1:
         raise UsageError("--limit takes a number of seconds, at least 1")

@@ -26,10 +26,10 @@ def add(_parser: ArgumentParser) -> None:
 
 def run(_args: Args, ctx: Context) -> int:
     """Observe, plan, and tell how each thing stands; what hangs is told, and not waited for."""
-    from msgspec.structs import replace  # noqa: PLC0415
+    from msgspec.structs import replace
 
-    from kvmkeep.cli.examine import examined_or_unready  # noqa: PLC0415
-    from kvmkeep.cli.standing import stand  # noqa: PLC0415
+    from kvmkeep.cli.examine import examined_or_unready
+    from kvmkeep.cli.standing import stand
 
     # Guests are not asked: `check` does that, and it takes two seconds.
     seen = examined_or_unready(ctx, answers=False)
@@ -45,7 +45,7 @@ def run(_args: Args, ctx: Context) -> int:
 
 def trouble(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
     """Return what is not told by the rest of the screen."""
-    from kvmkeep.model.health import Severity  # noqa: PLC0415
+    from kvmkeep.model.health import Severity
 
     return tuple(
         one
@@ -59,7 +59,7 @@ _TOLD_ELSEWHERE = frozenset({"spec-differs", "spec-refused", "not-seen"})
 
 def as_json(status: Status) -> dict[str, object]:
     """Return the screen as a document."""
-    from kvmkeep.report.health import findings_value  # noqa: PLC0415
+    from kvmkeep.report.health import findings_value
 
     def some(standings: tuple[Standing, ...]) -> list[dict[str, object]]:
         return [
@@ -119,7 +119,7 @@ def _trouble_line(one: Finding) -> str:
 
 
 def _lines(one: Standing) -> list[str]:
-    from kvmkeep.cli.standing import WORDS  # noqa: PLC0415
+    from kvmkeep.cli.standing import WORDS
 
     name = one.subject.removeprefix("network ").removeprefix("image ").removeprefix("guest ")
     now = f": {one.now}" if one.now else ""

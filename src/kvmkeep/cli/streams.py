@@ -136,7 +136,7 @@ def _is_terminal(stream: TextIO | None) -> bool:
 
 def _in_json(text: str) -> str:
     """Return text as it stands within a string of JSON."""
-    import json  # noqa: PLC0415
+    import json
 
     return json.dumps(text, ensure_ascii=False)[1:-1]
 

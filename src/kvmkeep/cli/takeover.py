@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.spec import Spec
     from kvmkeep.planning.adopt_choice import Wish
 
+
 class Takeover(Struct, frozen=True, kw_only=True):
     """The spec as it will be, what is there, and the plan from one to the other."""
 

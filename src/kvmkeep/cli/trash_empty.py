@@ -45,7 +45,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Destroy them, one LV after the other."""
-    from kvmkeep.planning.trash_empty import plan_empty  # noqa: PLC0415
+    from kvmkeep.planning.trash_empty import plan_empty
 
     if not args.names and not args.older:
         raise UsageError(
@@ -76,7 +76,7 @@ def run(args: Args, ctx: Context) -> int:
 
 
 def _older(entry: TrashEntry, wanted: timedelta) -> bool:
-    from kvmkeep.model.names import stamped_time  # noqa: PLC0415
+    from kvmkeep.model.names import stamped_time
 
     time = stamped_time(entry.stamp)
     return time is not None and utc_now() - time > wanted

@@ -31,7 +31,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Print the entries of the trash, the oldest first."""
-    from kvmkeep.cli.moment import utc_now  # noqa: PLC0415
+    from kvmkeep.cli.moment import utc_now
 
     entries = ctx.trash(ctx.spec())
     now = utc_now()
@@ -50,7 +50,7 @@ def run(args: Args, ctx: Context) -> int:
 
 
 def _total(total: int, vg: str) -> str:
-    from kvmkeep.model.units import Size  # noqa: PLC0415
+    from kvmkeep.model.units import Size
 
     return f"{Size(total)} of {vg} in all; kvmkeep trash empty NAME frees it."
 
@@ -66,8 +66,8 @@ def state(entry: TrashEntry) -> str:
 
 def value(entry: TrashEntry) -> dict[str, object]:
     """Return an entry for JSON; sizes in bytes, times in ISO 8601."""
-    from kvmkeep.cli.moment import iso  # noqa: PLC0415
-    from kvmkeep.model.trash import original_name  # noqa: PLC0415
+    from kvmkeep.cli.moment import iso
+    from kvmkeep.model.trash import original_name
 
     return {
         "name": entry.name,
@@ -92,7 +92,7 @@ def value(entry: TrashEntry) -> dict[str, object]:
 
 def text(entries: tuple[TrashEntry, ...], now: datetime, width: int) -> str:
     """Return the table for a terminal."""
-    from kvmkeep.cli.age import stamp_age  # noqa: PLC0415
+    from kvmkeep.cli.age import stamp_age
 
     head = ("NAME", "GUEST", "AGE", "DISKS", "SNAPSHOTS", "SIZE", "STATE")
     rows = [

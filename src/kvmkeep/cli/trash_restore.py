@@ -35,9 +35,9 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Take it back; nothing that has one of its names now is touched."""
-    import posixpath  # noqa: PLC0415
+    import posixpath
 
-    from kvmkeep.planning.trash_restore import Restoring, plan_restore  # noqa: PLC0415
+    from kvmkeep.planning.trash_restore import Restoring, plan_restore
 
     spec = ctx.spec()
     (entry,) = demand_entries(ctx.trash(spec), (args.name,))
@@ -65,7 +65,7 @@ def demand_entries(
 
 def _guest(entry: TrashEntry, spec: Spec, ctx: Context) -> Guest | None:
     """Return what the spec will say of the guest; raises SpecError if it would have mistakes."""
-    from kvmkeep.model.names import TRASH_DIR  # noqa: PLC0415
+    from kvmkeep.model.names import TRASH_DIR
 
     file = entry.spec_file
     taken = any(

@@ -82,8 +82,8 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Look into the disk, show what is to be changed, and change it at once."""
-    from kvmkeep.model.tweak import Tweak  # noqa: PLC0415
-    from kvmkeep.planning.tweak import plan_tweak  # noqa: PLC0415
+    from kvmkeep.model.tweak import Tweak
+    from kvmkeep.planning.tweak import plan_tweak
 
     guest = guest_of(args.name, ctx)
     change = change_of(guest, args.name, args.output, ctx)
@@ -101,8 +101,8 @@ def run(args: Args, ctx: Context) -> int:
 
 
 def _wanted(args: Args, guest: Guest | None, ctx: Context) -> Tweak:
-    from kvmkeep.model.tweak import Tweak  # noqa: PLC0415
-    from kvmkeep.spec.tweak import FLAGS, LARGEST, flag_tweak, load_tweak, merged  # noqa: PLC0415
+    from kvmkeep.model.tweak import Tweak
+    from kvmkeep.spec.tweak import FLAGS, LARGEST, flag_tweak, load_tweak, merged
 
     given = _given(guest, ctx)
     filed = Tweak()
@@ -122,11 +122,11 @@ def _wanted(args: Args, guest: Guest | None, ctx: Context) -> Tweak:
 
 
 def _given(guest: Guest | None, ctx: Context) -> Given:
-    from kvmkeep.spec.tweak import LARGEST, Given  # noqa: PLC0415
+    from kvmkeep.spec.tweak import LARGEST, Given
 
     def read(path: str) -> bytes | None:
         if path == "-" and answers():
-            import getpass  # noqa: PLC0415 - only a terminal needs it
+            import getpass
 
             return getpass.getpass("Password: ").encode()
         if path == "-":
@@ -134,7 +134,7 @@ def _given(guest: Guest | None, ctx: Context) -> Given:
         return ctx.door().read(path, LARGEST + 1)
 
     def hashed(password: bytes) -> str:
-        from kvmkeep.model.command import Command  # noqa: PLC0415
+        from kvmkeep.model.command import Command
 
         # openssl-passwd(1): -6 is SHA-512, which every crypt(3) of a guest knows.
         command = Command(
@@ -153,7 +153,7 @@ def _given(guest: Guest | None, ctx: Context) -> Given:
 
 def _document(args: Args) -> TweakFile:
     """Return what the flags say, as a file would say it."""
-    from kvmkeep.spec.tweak_document import (  # noqa: PLC0415
+    from kvmkeep.spec.tweak_document import (
         FileSection,
         PasswordSection,
         TweakFile,

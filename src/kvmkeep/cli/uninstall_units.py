@@ -29,7 +29,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Show the plan, ask, and take them away."""
-    from kvmkeep.planning.units import plan_uninstall  # noqa: PLC0415
+    from kvmkeep.planning.units import plan_uninstall
 
     goal = Goal(verb="uninstall-units", planner=plan_uninstall)
     return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run)

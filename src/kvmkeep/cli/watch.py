@@ -35,12 +35,12 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Look once; start what died, and tell what can't be helped."""
-    from kvmkeep.cli.progress import make_ui  # noqa: PLC0415
+    from kvmkeep.cli.progress import make_ui
 
     notes: list[Note] = []
 
     def planner(spec: Spec, facts: Facts) -> Plan:
-        from kvmkeep.planning.look_after import plan_look_after  # noqa: PLC0415
+        from kvmkeep.planning.look_after import plan_look_after
 
         plan = plan_look_after(spec, facts)
         notes.extend(note for note in plan.notes if note not in notes)

@@ -34,6 +34,6 @@ def add(parser: ArgumentParser) -> None:
 def run(args: Args, ctx: Context) -> int:
     """Become the program: no process of ours stays, and no value stands in a command line."""
     del ctx
-    from kvmkeep.host.secret_environment import become  # noqa: PLC0415
+    from kvmkeep.host.secret_environment import become
 
     become(args.file, args.program)

@@ -55,13 +55,16 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         networks = ()
     works = image_works(scene)
     image_steps = [step for work in works.values() for step in work.steps]
+    certain = tuple(step for step in image_steps if not step.assumes)
+    assumed = tuple(step for step in image_steps if step.assumes)
+    of_networks = network_steps(scene, networks)
     first, rest, broken = _guest_steps(scene, works)
     steps = (
-        *(step for step in image_steps if not step.assumes),
-        *network_steps(scene, networks),
+        *certain,
+        *of_networks,
         *tap_steps(scene),
         *(step for step in first if not step.assumes),
-        *(step for step in image_steps if step.assumes),
+        *assumed,
         *(step for step in first if step.assumes),
         *rest,
         *(step for guest in scene.guests for step in later_look_steps(scene, guest)),
@@ -98,8 +101,8 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         *unit_notes(spec, facts),
         *(() if names else unnamed_notes(scene)),
     )
-    if facts.unseen(LIBVIRT):
-        steps = tuple(step for step in steps if not step.subject.startswith("guest "))
+    if facts.unseen(LIBVIRT):  # all others are for guests
+        steps = (*certain, *of_networks, *assumed)
     return Plan(steps=steps, refusals=tuple(dict.fromkeys(refusals)), notes=notes)
 
 

@@ -57,6 +57,15 @@ def test_what_is_not_seen_only_seems_to_be_missing(what: str) -> None:
     assert all(plan.unready for plan in plans), [plan.refusals for plan in plans]
 
 
+def test_no_step_is_planned_for_guests_that_are_not_seen() -> None:
+    host, wanted = site()
+    host.nm.links.clear()
+    host.nm.profiles.clear()
+    unmade = replace(host.facts(wanted), links=site()[0].facts(wanted).links[:1])
+    (step,) = make_plan(wanted, holed(unmade, LIBVIRT)).steps
+    assert step.subject == "network public"
+
+
 def test_a_guard_says_no_also_where_a_program_is_missing() -> None:
     missing = Refusal(subject="program xz", reason="not installed", hint="", unready=True)
     foreign = Refusal(subject="guest web", reason="not ours", hint="")

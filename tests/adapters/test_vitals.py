@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from kvmkeep.host import lvm, mdadm, space, upkeep
 from kvmkeep.model.facts import ArrayState
+from kvmkeep.model.names import JOURNAL_DIR, STATE_DIR
 from kvmkeep.model.units import Size
 from kvmkeep.model.vitals import (
     UNITS_SEEN,
@@ -32,6 +33,8 @@ def host(**changes: object) -> Replay:
     made = lab_host(**changes)  # type: ignore[arg-type]
     made.files |= captured_files("state")
     made.files |= dict.fromkeys(space.PLACES, b"")
+    made.kinds |= dict.fromkeys(space.PLACES, "directory")
+    made.answers.setdefault(("test",), ended())
     return made
 
 
@@ -44,7 +47,7 @@ def test_the_signs_of_the_lab_host() -> None:
     (backup,) = found.backups
     assert (backup.vg, backup.seqno) == ("rl_build", backup.saved)
     assert (found.problems, found.last_run, found.inside) == ((), None, ())
-    assert len(door.ran) == 4
+    assert len(door.ran) == 5
 
 
 def test_nothing_can_be_asked() -> None:
@@ -128,11 +131,11 @@ def test_whose_the_spec_is() -> None:
     door = host()
     door.files |= {"/spec/host.yaml": b"x", "/spec/guests/web.yaml": b"x"}
     found = observe_vitals(door, "/spec").spec_files
-    assert [(one.path, one.owner, one.mode) for one in found] == [
-        ("/spec", 0, 0o755),
-        ("/spec/guests", 0, 0o755),
-        ("/spec/host.yaml", 0, 0o644),
-        ("/spec/guests/web.yaml", 0, 0o644),
+    assert [(one.path, one.owner, one.mode, one.kind) for one in found] == [
+        ("/spec", 0, 0o755, "directory"),
+        ("/spec/guests", 0, 0o755, "directory"),
+        ("/spec/host.yaml", 0, 0o644, "file"),
+        ("/spec/guests/web.yaml", 0, 0o644, "file"),
     ]
 
 
@@ -209,3 +212,32 @@ def test_a_file_that_root_alone_may_read() -> None:
     door.refused.add("/etc/lvm/backup/rl_build")
     found = observe_vitals(door, "/etc/kvmkeep")
     assert [one.what for one in found.problems] == ["states of volume groups"]
+
+
+@pytest.mark.parametrize(
+    ("there", "code", "said"),
+    [
+        ((), 1, ""),
+        ((JOURNAL_DIR,), 0, ""),
+        ((JOURNAL_DIR, STATE_DIR), 1, f"root can't write into {JOURNAL_DIR}"),
+        ((STATE_DIR,), 1, f"root can't write into {STATE_DIR}"),
+    ],
+)
+def test_where_runs_are_written_down(there: tuple[str, ...], code: int, said: str) -> None:
+    door = host(test=ended(code))
+    for path in (JOURNAL_DIR, STATE_DIR):
+        door.files.pop(path, None)
+    door.files |= dict.fromkeys(there, b"")
+    door.kinds = dict.fromkeys(there, "directory")
+    assert observe_vitals(door, "/etc/kvmkeep").journal == said
+
+
+def test_a_journal_that_is_no_directory_or_does_not_tell() -> None:
+    door = host(test=ended(2, stderr=b"test: hangs"))
+    door.files[JOURNAL_DIR] = b""
+    door.kinds[STATE_DIR] = "directory"
+    found = observe_vitals(door, "/etc/kvmkeep")
+    assert found.journal == f"{JOURNAL_DIR} is no directory but a file"
+    door.kinds[JOURNAL_DIR] = "symlink"  # to a directory, as far as one knows
+    found = observe_vitals(door, "/etc/kvmkeep")
+    assert (found.journal, [one.what for one in found.problems]) == ("", ["where runs are kept"])

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from kvmkeep.health.patient import Patient
 from kvmkeep.model.health import Finding, Severity
+from kvmkeep.model.names import STATE_DIR
 from kvmkeep.model.units import Size
 from kvmkeep.model.vitals import Space
 
@@ -13,7 +14,7 @@ _LITTLE, _VERY_LITTLE = 10.0, 5.0
 """Percent of a filesystem that are left."""
 _PLENTY = Size(10 << 30)
 """So much is enough, however small a part of the filesystem it is."""
-_WRITTEN = frozenset({"/", "/run", "/var", "/var/log", "/var/lib", "/var/lib/libvirt"})
+_WRITTEN = frozenset({"/", "/run", "/var", "/var/log", "/var/lib", "/var/lib/libvirt", STATE_DIR})
 
 
 def host_findings(patient: Patient) -> Iterator[Finding]:

@@ -1,18 +1,23 @@
-"""The spec's own files: who may write them has root do what he likes."""
+"""The spec's own files: who may write them has root do what he likes; and which are not read."""
 
 from __future__ import annotations
 
+import posixpath
 import shlex
 from collections.abc import Iterator
 
 from kvmkeep.health.patient import Patient
 from kvmkeep.model.health import Finding, Severity
+from kvmkeep.model.vitals import SpecFile
 
 _OTHERS_WRITE = 0o002
+_GUESTS = "guests"
+_MEANT = (".yaml", ".yaml.released", ".yaml.sample")
+"""Guests, those that `release` let go, and what `init` writes."""
 
 
 def spec_file_findings(patient: Patient) -> Iterator[Finding]:
-    """Return which files and directories of the spec others than root may change.
+    """Return which files and directories of the spec others may change, and which are not read.
 
     A group that may write is taken for meant.
     """
@@ -25,6 +30,8 @@ def spec_file_findings(patient: Patient) -> Iterator[Finding]:
         elif one.owner != 0:
             whose = f"the user {one.owner}, who is not root,"
             todo = f"chown root:root {path}"
+        if _is_stray(one):
+            yield _stray(one)
         if whose:
             yield Finding(
                 name="spec-writable",
@@ -34,3 +41,24 @@ def spec_file_findings(patient: Patient) -> Iterator[Finding]:
                 why="root does what it says: that includes commands in guests, and their disks",
                 todo=f"look at what it says, then: {todo}",
             )
+
+
+def _is_stray(one: SpecFile) -> bool:
+    """Whether something lies where the guests' files are, and is none; what is hidden is meant."""
+    folder, name = posixpath.split(one.path)
+    if posixpath.basename(folder) != _GUESTS or name.startswith("."):
+        return False
+    return one.kind == "directory" or not name.endswith(_MEANT)
+
+
+def _stray(one: SpecFile) -> Finding:
+    path = shlex.quote(one.path)
+    return Finding(
+        name="spec-file-not-read",
+        severity=Severity.OK,
+        subject=f"file {one.path}",
+        what="it lies with the guests' files, and is not read: only NAME.yaml is",
+        why="a guest that only it tells of is in nobody's care",
+        todo=f"if it is a guest's: mv {path} {posixpath.dirname(path)}/NAME.yaml; else: "
+        f"mv {path} /root/",
+    )

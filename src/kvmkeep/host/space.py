@@ -5,11 +5,12 @@ from __future__ import annotations
 from kvmkeep.host.door import Door
 from kvmkeep.host.tools import Unanswered, ask, clean
 from kvmkeep.model.facts import Problem
+from kvmkeep.model.names import STATE_DIR
 from kvmkeep.model.units import Size
 from kvmkeep.model.vitals import Space
 
 PLACES = (
-    "/", "/run", "/var", "/var/log", "/var/lib", "/var/lib/libvirt", "/etc", "/boot",
+    "/", "/run", "/var", "/var/log", "/var/lib", "/var/lib/libvirt", STATE_DIR, "/etc", "/boot",
 )  # fmt: skip
 """What is asked for, as far as it is there: a stale NFS mount elsewhere would hang df for ever."""
 

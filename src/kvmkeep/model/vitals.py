@@ -60,11 +60,15 @@ class Service(Struct, frozen=True, kw_only=True):
 
 
 class SpecFile(Struct, frozen=True, kw_only=True):
-    """A file or directory of the spec: `owner` is a user's number, `mode` its permissions."""
+    """A file or directory of the spec: `owner` is a user's number, `mode` its permissions.
+
+    `kind` is a word: `file`, `directory` and so on.
+    """
 
     path: str
     owner: int
     mode: int
+    kind: str = "file"
 
 
 class Space(Struct, frozen=True, kw_only=True):
@@ -147,6 +151,7 @@ class Vitals(Struct, frozen=True, kw_only=True):
     `synchronized` is None where the clock could not be asked. `bridge_filters` are the kernel's
     packet filters that bridged frames are taken through. `disks` is None where there are some and
     no program that could ask them. `services` are those that guests can't do without.
+    `journal` says why no run could be written down; empty if one can.
     """
 
     mismatches: tuple[Mismatches, ...] = ()
@@ -159,6 +164,7 @@ class Vitals(Struct, frozen=True, kw_only=True):
     disks: tuple[Disk, ...] | None = ()
     services: tuple[Service, ...] = ()
     spec_files: tuple[SpecFile, ...] = ()
+    journal: str = ""
     last_run: LastRun | None = None
     inside: tuple[Inside, ...] = ()
     problems: tuple[Problem, ...] = ()

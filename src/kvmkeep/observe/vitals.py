@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 
-from kvmkeep.host import lvm, mdadm, smart, space, upkeep
+from kvmkeep.host import journal_place, lvm, mdadm, smart, space, upkeep
 from kvmkeep.host.door import Door
 from kvmkeep.model.names import TRENDS
 from kvmkeep.model.trend import decoded
@@ -59,6 +59,7 @@ def observe_vitals(door: Door, spec: str) -> Vitals:
         ),
         disks=notebook.ask("disks", smart.disks, no_disks),
         spec_files=spec_files(notebook, spec),
+        journal=notebook.ask(journal_place.PLACE, journal_place.trouble, ""),
         problems=notebook.problems,
     )
 
@@ -72,5 +73,7 @@ def spec_files(notebook: Notebook, directory: str) -> tuple[SpecFile, ...]:
     ]
     found = (notebook.door.secret(path) for path in dict.fromkeys(paths))
     return tuple(
-        SpecFile(path=one.path, owner=one.owner, mode=one.mode) for one in found if one.kind
+        SpecFile(path=one.path, owner=one.owner, mode=one.mode, kind=one.kind)
+        for one in found
+        if one.kind
     )

@@ -139,8 +139,8 @@ def test_memory() -> None:
         ({"free": Size(GIB)}, WARNING, "1 GiB of 20 GiB are left"),
         ({"free": Size(GIB // 2)}, CRITICAL, "512 MiB of 20 GiB are left"),
         (
-            {"inodes_free": 0}, CRITICAL,
-            "9 GiB of 20 GiB are left, and 0 of 1048576 inodes",
+            {"inodes_free": 9}, CRITICAL,
+            "9 GiB of 20 GiB are left, and 9 of 1048576 inodes",
         ),
         ({"mount": "/boot", "free": Size(GIB)}, WARNING, "1 GiB of 20 GiB are left"),
     ],

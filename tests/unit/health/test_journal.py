@@ -1,0 +1,68 @@
+"""The journal: where no run can be written down, none begins."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from kvmkeep.model.health import Severity
+from kvmkeep.model.units import Size
+from kvmkeep.model.vitals import SpecFile
+from tests.unit.health.build import ROOT, findings, only
+
+CRITICAL = Severity.CRITICAL
+
+
+def test_a_journal_that_can_not_be_written() -> None:
+    found = only(CRITICAL, "journal-unwritable", journal="root can't write into it")
+    assert (found.subject, found.what) == ("journal", "root can't write into it")
+    assert "lsattr -d /var/lib/kvmkeep/journal" in found.todo
+
+
+@pytest.mark.parametrize("full", [{"free": Size(0)}, {"inodes_free": 0}])
+def test_a_journal_on_a_filesystem_that_is_full(full: dict[str, object]) -> None:
+    var = replace(ROOT, mount="/var", **full)
+    names = {one.name: one for one in findings(spaces=(ROOT, var))}
+    assert names.keys() == {"journal-unwritable", "filesystem-full"}
+    found = names["journal-unwritable"]
+    assert (found.what, found.severity) == ("its filesystem /var is full", CRITICAL)
+    assert "kvmkeep" not in found.todo
+    elsewhere = replace(ROOT, mount="/boot", **full)
+    assert "journal-unwritable" not in {one.name for one in findings(spaces=(ROOT, elsewhere))}
+    beside = replace(ROOT, mount="/var/lib/kvm", **full)
+    assert "journal-unwritable" not in {one.name for one in findings(spaces=(ROOT, beside))}
+    own = replace(ROOT, mount="/var/lib/kvmkeep")
+    assert "journal-unwritable" not in {one.name for one in findings(spaces=(var, own))}
+
+
+def test_a_filesystem_without_inodes_is_not_full() -> None:
+    assert findings(spaces=(replace(ROOT, inodes=0, inodes_free=0),)) == ()
+    assert findings(spaces=()) == ()
+
+
+def spec_file(name: str, kind: str = "file") -> SpecFile:
+    return SpecFile(path=f"/etc/kvmkeep/{name}", owner=0, mode=0o644, kind=kind)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("guests/web.yaml~", "file"), ("guests/web.yaml.bak", "file"), ("guests/web", "file"),
+        ("guests/old", "directory"), ("guests/my file", "file"),
+    ],
+)  # fmt: skip
+def test_what_lies_with_the_guests_and_is_not_read(name: str, kind: str) -> None:
+    found = only(Severity.OK, "spec-file-not-read", spec_files=(spec_file(name, kind),))
+    assert found.subject == f"file /etc/kvmkeep/{name}"
+    assert found.todo.endswith(
+        "/root/" if " " not in name else "'/etc/kvmkeep/guests/my file' /root/"
+    )
+
+
+def test_what_belongs_there() -> None:
+    names = (
+        "guests/web.yaml", "guests/web.yaml.released", "guests/example.yaml.sample",
+        "guests/.web.yaml.swp", "notes.txt", "host.yaml",
+    )  # fmt: skip
+    folders = (spec_file("guests", "directory"), spec_file("templates", "directory"))
+    assert findings(spec_files=(*folders, *(spec_file(name) for name in names))) == ()

@@ -102,6 +102,12 @@ def test_looking_takes_no_lock() -> None:
         ("rest", RepositoryState.UNSEEN, "connection refused"),
         ("sftp", RepositoryState.UNSEEN, "Connection refused"),
         ("nofile", RepositoryState.UNSEEN, "/nope/pw does not exist"),
+        ("rest-absent", RepositoryState.ABSENT, "<config/> does not exist"),
+        ("rest-login", RepositoryState.UNSEEN, "401 Unauthorized"),
+        ("rest-tls", RepositoryState.UNSEEN, "certificate signed by unknown authority"),
+        ("s3-absent", RepositoryState.ABSENT, "The specified key does not exist"),
+        ("s3-bucket", RepositoryState.ABSENT, "The specified bucket does not exist"),
+        ("s3-key", RepositoryState.UNSEEN, "Access Key Id you provided does not exist in our"),
     ],
 )
 def test_why_there_is_no_listing(kind: str, state: RepositoryState, said: str) -> None:
@@ -141,6 +147,13 @@ def test_one_that_does_not_answer() -> None:
     assert (found.state, found.said) == (
         RepositoryState.UNSEEN, "restic did not answer within 180 s"
     )  # fmt: skip
+
+
+def test_what_one_said_before_it_fell_silent() -> None:
+    said = b"Load(<key/5e>) returned error, retrying after 1s: connection reset by peer\n"
+    found = look(Result(code=-15, stdout=b"", stderr=said, seconds=180, timed_out=True, ok=False))
+    assert found.said.startswith("restic did not answer within 180 s: Load(<key/5e>) returned")
+    assert "connection reset by peer" in found.said
 
 
 @pytest.mark.parametrize("told", ["", "null", "{}", '[{"id": 5}]', '[{"id":"a","time":"now"}]'])

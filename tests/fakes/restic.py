@@ -23,12 +23,16 @@ class FakeObject:
 
 @dataclass
 class FakeRepository:
-    """A repository; `trouble` is what restic says instead of doing anything."""
+    """A repository; `trouble` is what restic says instead of doing anything.
+
+    Its server may be `append_only`: then nothing but locks goes away.
+    """
 
     objects: list[FakeObject] = field(default_factory=list)
     trouble: str = ""
     pruned: int = 0
     checked: tuple[str, ...] = ()
+    append_only: bool = False
 
 
 class FakeRestic:
@@ -90,6 +94,8 @@ class FakeRestic:
         self, repository: FakeRepository, argv: tuple[str, ...], _: bytes
     ) -> tuple[int, str]:
         assert argv[0] == "--"
+        if repository.append_only:
+            return 1, "blob not removed, server response: 403 Forbidden (403)"
         repository.objects = [one for one in repository.objects if one.id not in argv[1:]]
         return 0, ""
 

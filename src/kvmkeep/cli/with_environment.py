@@ -16,6 +16,7 @@ class Args(Struct, frozen=True, kw_only=True):
     """Which file, and the program with its arguments."""
 
     file: str
+    rest: str
     program: tuple[str, ...]
 
 
@@ -27,6 +28,11 @@ def add(parser: ArgumentParser) -> None:
         help="lines NAME=VALUE; readable for root alone, since it is secret",
     )  # fmt: skip
     parser.add_argument(
+        "--rest", metavar="URL", default="",
+        help="give it this REST server as RESTIC_REPOSITORY, with RESTIC_REST_USERNAME and "
+        "RESTIC_REST_PASSWORD of the file in it",
+    )  # fmt: skip
+    parser.add_argument(
         "program", metavar="PROGRAM", nargs="+", help="the program, with its arguments, after --"
     )
 
@@ -36,4 +42,4 @@ def run(args: Args, ctx: Context) -> int:
     del ctx
     from kvmkeep.host.secret_environment import become
 
-    become(args.file, args.program)
+    become(args.file, args.program, args.rest)

@@ -11,7 +11,9 @@ _MOST_SAID = 600
 
 def last_words(engine: str, result: Result, said: str) -> str:
     """Return why an engine did not answer; `said` can be printed."""
-    if result.timed_out:
-        return f"{engine} did not answer within {LOOK_LIMIT:.0f} s"
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return " / ".join(lines[-3:])[:_MOST_SAID] or f"{engine} ended with {result.code}"
+    last = " / ".join(lines[-3:])[:_MOST_SAID]
+    if result.timed_out:
+        late = f"{engine} did not answer within {LOOK_LIMIT:.0f} s"
+        return f"{late}: {last}" if last else late
+    return last or f"{engine} ended with {result.code}"

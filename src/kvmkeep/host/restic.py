@@ -21,6 +21,8 @@ from kvmkeep.model.units import Size
 _NO_REPOSITORY = 10
 _WRONG_PASSWORD = 12
 """What restic ends with since 0.17 (restic(1), "Exit Status"); before, with 1."""
+# At the end of its line: S3 says of a key to log in with that it "does not exist in our records".
+_GONE = re.compile(r"(no such file or directory|does not exist)\.?$", re.MULTILINE)
 
 _TRACE = re.compile(r"\n\S+\n\t\S+\.go:[0-9]+")
 _HALF = ("is damaged: ciphertext verification failed", "config file has zero size")
@@ -105,7 +107,7 @@ def _state(result: Result) -> RepositoryState:
     if any(words in said for words in _HALF):
         return RepositoryState.HALF
     # Where it can't be reached, 0.14 asks as well whether there is a repository.
-    gone = "no such file or directory" in said or "does not exist" in said
+    gone = _GONE.search(said) is not None
     asked = "Is there a repository at the following location" in said
     if result.code == _NO_REPOSITORY or (asked and gone):
         return RepositoryState.ABSENT

@@ -9,7 +9,9 @@ import os
 import re
 import shlex
 import stat
+from collections.abc import Mapping
 from typing import NoReturn
+from urllib.parse import quote
 
 from kvmkeep.errors import Unready
 from kvmkeep.host.files import read_file
@@ -19,13 +21,37 @@ _LIMIT = 64 << 10
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-def become(path: str, argv: tuple[str, ...]) -> NoReturn:
-    """Replace this process by a program, with the variables of a file; raises Unready."""
+def become(path: str, argv: tuple[str, ...], rest: str = "") -> NoReturn:
+    """Replace this process by a program, with the variables of a file; raises Unready.
+
+    `rest` is the URL of restic's REST server, if the program is to have one in its environment.
+    """
     variables = read_variables(path)
+    if rest:
+        variables["RESTIC_REPOSITORY"] = rest_place(rest, variables)
     try:
         os.execvpe(argv[0], argv, {**os.environ, **variables})  # noqa: S606 - what it is for
     except OSError as error:
         raise Unready(f"{argv[0]} can't be started: {error.strerror}") from error
+
+
+def rest_place(url: str, variables: Mapping[str, str]) -> str:
+    """Return the URL of a REST server, with the name and the password of the variables in it.
+
+    They are called as restic calls them since 0.16.1; before, it knows them from the URL alone.
+    """
+    scheme, slashes, rest = url.partition("//")
+    password = variables.get("RESTIC_REST_PASSWORD", "")
+    if not slashes or not password:
+        return url
+    authority, slash, path = rest.partition("/")
+    named, _, host = authority.rpartition("@")
+    user = _quoted(variables.get("RESTIC_REST_USERNAME", "")) or named
+    return f"{scheme}//{user}:{_quoted(password)}@{host}{slash}{path}"
+
+
+def _quoted(text: str) -> str:
+    return quote(text.encode("utf-8", "surrogateescape"), safe="")
 
 
 def read_variables(path: str) -> dict[str, str]:

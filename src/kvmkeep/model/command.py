@@ -27,12 +27,20 @@ class Progress(StrEnum):
     """The size of the file that is being written, compared with the expected size."""
 
 
+class Meaning(Struct, frozen=True, kw_only=True):
+    """What it means when a command ends badly and `words` are among its last lines."""
+
+    words: str
+    sentence: str
+
+
 class Command(Struct, frozen=True, kw_only=True):
     """A command line, and how its end is judged.
 
     `argv` never holds a secret; secrets go through `stdin`. `timeout` is in seconds. `stdout_to`
     names a file that receives stdout (mode 0600, written beside it and renamed when the command
     ended well). `expect` is, if not empty, the exact stdout (stripped) that counts as success.
+    `meanings` are for ends that the tool's own words leave in the dark.
     """
 
     argv: tuple[str, ...]
@@ -45,6 +53,7 @@ class Command(Struct, frozen=True, kw_only=True):
     expect: str = ""
     progress: Progress = Progress.NONE
     total_bytes: int = 0
+    meanings: tuple[Meaning, ...] = ()
 
     def __str__(self) -> str:
         return shlex.join(self.argv)

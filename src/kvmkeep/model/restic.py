@@ -10,14 +10,18 @@ def restic_argv(repository: Repository, program: str, *words: str) -> tuple[str,
     """Return a command line of restic; `program` is the path of kvmkeep.
 
     The password never stands in it, nor do keys: restic reads one from its file, and kvmkeep
-    gives the others to restic's environment.
+    gives the others to restic's environment. For a REST server, the place is one of them, since
+    restic before 0.16.1 takes name and password from nowhere else.
     """
-    keys = repository.environment_file
-    around = (program, "with-environment", f"--file={keys}", "--") if keys else ()
+    keys, place = repository.environment_file, repository.url
+    rest = bool(keys) and place.startswith("rest:")
+    around: tuple[str, ...] = (program, "with-environment", f"--file={keys}") if keys else ()
+    around += (f"--rest={place}",) if rest else ()
     return (
         *around,
+        *(("--",) if keys else ()),
         "restic",
-        f"--repo={repository.url}",
+        *(() if rest else (f"--repo={place}",)),
         f"--password-file={repository.password_file}",
         f"--cache-dir={CACHE_DIR}/restic",
         *words,

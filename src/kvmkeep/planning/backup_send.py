@@ -11,6 +11,7 @@ import posixpath
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kvmkeep import __version__
 from kvmkeep.model.backup import (
@@ -51,6 +52,8 @@ from kvmkeep.planning.snapshot_remove import still_ours
 
 _SLOWEST = 1 << 20
 """Bytes of a second: what is slower than this counts as standing still."""
+_IF_POSSIBLE = (0, 1, 2, 3)
+"""Where nothing may be deleted, what dead runs left has to stay, and keeps no backup from being."""
 _UNTOLD = "what the engine makes of the disks"
 
 
@@ -180,7 +183,7 @@ def _prepare(work: _Work) -> tuple[Step, ...]:
     copies += [(work.nvram, NVRAM)] if work.nvram else []
     actions: list[Action] = [
         *work.words.unlock(),
-        *((work.words.forget(objects, why),) if objects else ()),
+        *((replace(work.words.forget(objects, why), ok=_IF_POSSIBLE),) if objects else ()),
         Command(
             argv=("install", "--directory", "--mode=0700", work.folder),
             why="make room for what is stored with the disks",

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from kvmkeep.model.backup import Repository
-from kvmkeep.model.command import Command
+from kvmkeep.model.command import Command, Meaning
 from kvmkeep.model.restic import restic_argv, restic_get
 from kvmkeep.planning.commands import HOUR
 
 DAY = 24 * HOUR
+# What a REST server says that only takes new data (rest-server --append-only, and rclone's); to
+# restic it is one error of many, which it tries again ten times.
+_APPEND_ONLY = Meaning(
+    words="not removed, server response: 403",
+    sentence="The server lets nothing be deleted (append-only). Have it allow that for a while, "
+    "and type: kvmkeep backup forget --all && kvmkeep backup prune",
+)
 
 
 class Restic:
@@ -66,12 +73,14 @@ class Restic:
 
     def forget(self, objects: tuple[str, ...], why: str) -> Command:
         """See `Driver`."""
-        return Command(argv=self._argv("forget", "--", *objects), why=why, timeout=HOUR)
+        argv = self._argv("forget", "--", *objects)
+        return Command(argv=argv, why=why, timeout=HOUR, meanings=(_APPEND_ONLY,))
 
     def prune(self) -> Command:
         """See `Driver`."""
         why = f"delete what no backup in {self._name} has any more"
-        return Command(argv=self._argv("prune"), why=why, timeout=DAY)
+        argv = self._argv("prune")
+        return Command(argv=argv, why=why, timeout=DAY, meanings=(_APPEND_ONLY,))
 
     def check(self, percent: int = 0) -> Command:
         """See `Driver`."""

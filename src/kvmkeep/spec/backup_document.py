@@ -39,7 +39,7 @@ class RepositorySection(Section, frozen=True, kw_only=True):
         str | None,
         Meta(
             description="File with the engine's keys, for root alone: lines `NAME=VALUE`, such as "
-            "AWS_SECRET_ACCESS_KEY.",
+            "AWS_SECRET_ACCESS_KEY, or RESTIC_REST_USERNAME and RESTIC_REST_PASSWORD.",
             examples=["/root/backup.keys"],
         ),
     ] = None

@@ -136,9 +136,12 @@ def parse_place(text: str, engine: Engine) -> str:
     """Accept a place as the engine takes it; messages never repeat it: it may hold a password."""
     if _URL.fullmatch(text) is None:
         raise ValueError("not a place for backups (printable characters without spaces)")
-    if _SECRET.search(text):
-        raise ValueError("it holds a password (a secret has no place in a spec)")
     scheme, colon, rest = text.partition(":")
+    if _SECRET.search(text):
+        raise ValueError(
+            "it holds a password (a secret has no place in a spec: write it into environment_file"
+            f"{', as RESTIC_REST_PASSWORD=...' if scheme == 'rest' else ''})"
+        )
     if engine is Engine.BORG and _PLACEHOLDER.search(text):
         raise ValueError("it holds {, } or ::, which mean something else to borg")
     if text.startswith("/") and text.strip("/"):

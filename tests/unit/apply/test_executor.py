@@ -21,7 +21,7 @@ from unit.apply.scripted import (
 from kvmkeep.apply.executor import apply_plan
 from kvmkeep.errors import Refused
 from kvmkeep.host.door import Result
-from kvmkeep.model.command import Checkpoint, Poll, Progress, WriteFile
+from kvmkeep.model.command import Checkpoint, Meaning, Poll, Progress, WriteFile
 from kvmkeep.model.plan import Left, Outcome, Plan, Refusal, Report
 
 CHECKPOINT = "busctl call org.freedesktop.NetworkManager /org/freedesktop/NetworkManager"
@@ -265,6 +265,21 @@ def test_an_unexpected_answer_is_quoted() -> None:
     failure = carry_out(door, plan).steps[0].failure
     assert failure is not None
     assert failure.problem == "It answered 'no' where 'yes' was expected."
+
+
+def test_what_a_bad_end_means_is_told_where_the_tool_does_not() -> None:
+    meanings = (
+        Meaning(words="404", sentence="It is gone."),
+        Meaning(words="403", sentence="Not allowed."),
+    )
+    for said, problem in (("x 403\nin main.go:7", "Not allowed."), ("500", "")):
+        end = ended(1, stderr=said)
+        door = ScriptedDoor({"lvs": lambda _n, end=end: end})
+        plan = Plan(steps=(step("look", replace(command("lvs x"), meanings=meanings)),))
+        failure = carry_out(door, plan).steps[0].failure
+        assert failure is not None
+        assert failure.problem == problem
+        assert failure.said == said
 
 
 def test_secrets_are_not_told_by_what_a_tool_repeats() -> None:

@@ -177,6 +177,19 @@ def test_what_a_dead_run_has_left_goes_first() -> None:
     assert vault.fragments == ()
 
 
+def test_where_nothing_may_be_deleted_a_dead_run_keeps_no_backup_from_being_made() -> None:
+    host = begun()
+    reach(host, SPEC, store)
+    host.restic.listed(VAULT.url).pop()
+    host.restic.repositories[VAULT.url].append_only = True
+    later = "2026-11-24T07:10:34+00:00"
+    reach(host, SPEC, take(moment=later))
+    reach(host, SPEC, lambda s, f: plan_send(s, f, replace(STORING, moment=later)))
+    (vault,) = host.facts(SPEC).backups.repositories
+    assert [one.moment for one in vault.entries] == ["20261124T0710Z"]
+    assert [one.moment for one in vault.fragments] == [SET]
+
+
 def test_a_set_of_somebody_else_is_none_of_ours() -> None:
     host = site()
     reach(host, SPEC, lambda s, f: plan_create(s, f, Wish(guests=("web",), moment=MOMENT)))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from adapters.replay import captured
+from msgspec.structs import replace
+
 from kvmkeep.model.backup import Engine, Repository
 from kvmkeep.model.units import Label
 from kvmkeep.planning.engine import driver
@@ -69,6 +72,30 @@ def test_all_objects_as_files() -> None:
         *BEGIN, "mount", "--no-lock", "--allow-other", "--path-template=ids/%I", "--", "/run/x",
     )  # fmt: skip
     assert words.mounted("/run/x", "a1", "/web/root.raw") == "/run/x/ids/a1/web/root.raw"
+
+
+def test_who_logs_in_to_a_rest_server_stands_in_no_command_line() -> None:
+    far = replace(KEYS, url="rest:https://h/b/")
+    argv = driver(far, "/usr/bin/kvmkeep").prune().argv
+    assert argv == (
+        "/usr/bin/kvmkeep", "with-environment", "--file=/root/keys", "--rest=rest:https://h/b/",
+        "--", "restic", "--password-file=/root/pw", "--cache-dir=/var/cache/kvmkeep/restic",
+        "prune",
+    )  # fmt: skip
+    open_to_all = replace(far, environment_file="")
+    assert driver(open_to_all, "/usr/bin/kvmkeep").prune().argv[:2] == (
+        "restic",
+        "--repo=rest:https://h/b/",
+    )
+
+
+def test_what_is_forgotten_where_nothing_may_be_deleted() -> None:
+    words = driver(VAULT, "/usr/bin/kvmkeep")
+    said = captured("restic-append-only", "here")
+    for command in (words.forget(("a1",), "old"), words.prune()):
+        (told,) = [one.sentence for one in command.meanings if one.words in said]
+        assert "lets nothing be deleted" in told
+        assert "kvmkeep backup forget" in told
 
 
 def test_keys_come_by_a_file() -> None:

@@ -118,7 +118,8 @@ def test_places_of_borg(url: str) -> None:
         ("{url: 'ssh://h/p', password_file: /p}", "url: not a place that restic knows"),
         (
             "{url: 'rest:https://me:canary@h/', password_file: /p}",
-            "url: it holds a password (a secret has no place in a spec)",
+            "url: it holds a password (a secret has no place in a spec: write it into "
+            "environment_file, as RESTIC_REST_PASSWORD=...)",
         ),
         ("{url: /srv, password_file: pw}", "password_file: 'pw' is not an absolute path"),
         ("{url: /srv, password_file: /pw/}", "password_file: '/pw/' is a directory"),

@@ -1,0 +1,271 @@
+"""Backups in stores elsewhere, and with borg: what works, what is told, and what stays a secret."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sites
+import stores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from labhost import Host
+
+    from lab.machine import Result
+
+pytestmark = pytest.mark.long
+
+PASSWORD = "horse-Battery41c8"
+CANARIES = ("Battery41c8", "Canary7f3e")
+LONG = 1500
+
+
+def ours(site: Host, *words: str) -> str:
+    done = site.kvmkeep(*words, limit=LONG)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def fails(site: Host, code: int, *words: str) -> str:
+    """Demand that kvmkeep ends so, and return what it said, on one line."""
+    done = site.kvmkeep(*words, limit=LONG)
+    print(done.stdout, done.stderr)  # noqa: T201 - seen where the test fails
+    assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+    return " ".join(done.stderr.split())
+
+
+def backups(site: Host) -> list[dict[str, Any]]:
+    return json.loads(ours(site, "backup", "list", "--json"))["backups"]
+
+
+def store(site: Host, **words: str) -> None:
+    """Have the spec back alpha up into that repository."""
+    vault = json.dumps({"password_file": "/root/vault.password", **words})
+    site.must(
+        "cd /etc/kvmkeep && sed -i '/^repositories:/d' host.yaml && sed -i '/^backup:/d' guests/alpha.yaml &&"
+        " cat >> host.yaml && echo 'backup: {repository: vault, keep: {last: 1}}' >> guests/alpha.yaml",
+        text=f"repositories: {{vault: {vault}}}\n",
+    )
+
+
+def keys(site: Host, **variables: str) -> None:
+    site.must(
+        "umask 077; cat > /root/backup.keys",
+        text="".join(f"{name}={variables[name]}\n" for name in variables),
+    )
+
+
+def nothing_is_left(site: Host) -> None:
+    """Demand that no set, no file and no process of a backup or a proof is there."""
+    assert "kvmkeep.backup=" not in site.must("lvs --noheadings -o lv_tags rl_build")
+    assert site.run("find /var/lib/kvmkeep/backup -type f").stdout == ""
+    assert site.run("pgrep -a -x restic; pgrep -a -f '[b]locks send|[b]in/borg '").stdout == ""
+    assert (
+        site.run("virsh list --all --name | grep proof; grep /run/kvmkeep /proc/mounts").stdout
+        == ""
+    )
+
+
+def begin(site: Host) -> None:
+    """Begin a slow backup, and return once its first disk is stored and the next is read."""
+    site.must("rm -f /root/code")
+    site.must(
+        "(kvmkeep backup run alpha; echo $? > /root/code) >/root/said 2>&1 </dev/null & echo $! > /root/run"
+    )
+    done = "find /var/lib/kvmkeep/backup -name '*.blocks.done' | grep ."
+    site.until(f"{done} && pgrep -f '[b]locks send'", limit=LONG, what="a disk to be stored")
+
+
+def ended(site: Host) -> Result:
+    site.until("test -s /root/code", limit=LONG, what="the backup to end")
+    done = site.run("cat /root/said; exit $(cat /root/code)")
+    print(done.stdout)  # noqa: T201 - seen where the test fails
+    return done
+
+
+@pytest.fixture(scope="module", autouse=True)
+def watched(site: Host) -> Iterator[None]:
+    """Watch for passwords in command lines, logs and journals; the guest must not notice a thing."""
+    site.must("umask 077; cat > /root/vault.password", text=f"{PASSWORD}\n")
+    site.must("umask 077; cat > /root/canaries", text="".join(f"{one}\n" for one in CANARIES))
+    site.must(
+        "(while sleep 1; do cat /proc/[0-9]*/cmdline; echo; done 2>/dev/null |"
+        " grep -a -F -f /root/canaries > /root/leaks) </dev/null >/dev/null 2>&1 & echo $! > /root/watcher"
+    )
+    site.ssh("root", sites.ALPHA, "echo precious > /root/mark; sync")
+    yield
+    site.must("kill $(pgrep -P $(cat /root/watcher)) $(cat /root/watcher) || true")
+    assert site.must("cat /root/leaks") == ""
+    places = "/var/lib/kvmkeep /var/log /run/kvmkeep /var/cache/kvmkeep"
+    assert site.run(f"grep -r -l -a -F -f /root/canaries {places}").stdout == ""
+    assert site.run("journalctl | grep -F -f /root/canaries").stdout == ""
+
+
+@pytest.fixture(scope="module")
+def tools(site: Host, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+    return stores.stores(site.lab), tmp_path_factory.mktemp("stores")
+
+
+def test_a_rest_server_with_a_login_that_dies_and_then_takes_only_what_is_new(
+    site: Host, tools: tuple[Any, Any]
+) -> None:
+    process = site.qemu_pid("alpha")
+    with stores.Rest(*tools) as server:
+        server.serve()
+        site.lab.copy_in([server.ca], "/root/ca.pem")
+        place = {"url": server.url, "environment_file": "/root/backup.keys"}
+        store(site, **place)
+        login = {"RESTIC_REST_USERNAME": server.USER, "RESTIC_REST_PASSWORD": server.PASSWORD}
+        keys(site, **login)
+        assert "certificate signed by unknown authority" in fails(
+            site, 5, "backup", "init", "vault"
+        )
+        login["SSL_CERT_FILE"] = "/root/ca.pem"
+        keys(site, **{**login, "RESTIC_REST_PASSWORD": "Canary7f3e"})
+        assert "401 Unauthorized" in fails(site, 5, "backup", "init", "vault")
+        keys(site, **login)
+        ours(site, "backup", "init", "vault")
+        ours(site, "backup", "run", "alpha")
+        (first,) = backups(site)
+        nothing_is_left(site)
+
+        store(site, **place, rate="8MiB")
+        site.ssh("root", sites.ALPHA, "dd if=/dev/urandom of=/dev/vdb bs=1M count=40 conv=fsync")
+        begin(site)
+        server.stop()
+        done = ended(site)
+        assert done.returncode == 7, done.stdout
+        assert "was not backed up" in done.stdout
+        nothing_is_left(site)
+        assert "connection refused" in fails(site, 5, "backup", "run", "alpha")
+        store(site, **place)
+
+        server.serve("--append-only")
+        ours(site, "backup", "run", "alpha")
+        assert len(backups(site)) == 2
+        nothing_is_left(site)
+        said = fails(site, 7, "backup", "forget", "--all", "--yes")
+        assert "The server lets nothing be deleted (append-only)" in said
+        said = fails(site, 7, "backup", "forget", f"alpha@{first['moment']}", "--yes")
+        assert "The server lets nothing be deleted (append-only)" in said
+        assert len(backups(site)) == 2
+        ours(site, "backup", "prune")
+        ours(site, "backup", "verify", "--data", "100")
+
+        server.serve()
+        ours(site, "backup", "forget", "--all", "--yes")
+        ours(site, "backup", "prune")
+        assert first not in backups(site)
+        out = ("backup", "restore", "alpha", "--disk", "logs", "--to", "/root/logs.raw")
+        ours(site, *out)
+        site.must("test $(stat -c %s /root/logs.raw) = $((32 << 20)) && rm /root/logs.raw")
+    assert site.qemu_pid("alpha") == process
+
+
+def test_s3_with_wrong_keys_and_right_ones_and_an_end_in_the_middle(
+    site: Host, tools: tuple[Any, Any]
+) -> None:
+    process = site.qemu_pid("alpha")
+    with stores.S3(*tools) as server:
+        key, secret = server.serve()
+        place = {"url": server.url, "environment_file": "/root/backup.keys"}
+        store(site, **place)
+        keys(site, AWS_ACCESS_KEY_ID=key, AWS_SECRET_ACCESS_KEY=secret)
+        # Neither bucket nor repository: a run makes none.
+        assert "kvmkeep backup init vault" in fails(site, 5, "backup", "run", "alpha")
+        ours(site, "backup", "init", "vault")
+        ours(site, "backup", "run", "alpha")
+        (first,) = backups(site)
+        assert len(first["disks"]) == 3
+        nothing_is_left(site)
+        keys(site, AWS_ACCESS_KEY_ID="AKIANOBODY", AWS_SECRET_ACCESS_KEY=secret)
+        said = fails(site, 5, "backup", "run", "alpha")
+        assert "Access Key Id you provided does not exist" in said
+        assert "backup init" not in said
+        keys(site, AWS_ACCESS_KEY_ID=key, AWS_SECRET_ACCESS_KEY="wrong")
+        assert "signature" in fails(site, 5, "backup", "run", "alpha")
+        keys(site, AWS_ACCESS_KEY_ID=key, AWS_SECRET_ACCESS_KEY=secret)
+        site.must("mkdir -p /root/out && rm -f /root/out/mark")
+        ours(site, "backup", "copy-out", "alpha", "/root/mark", "/root/out")
+        assert site.must("cat /root/out/mark").strip() == "precious"
+
+        store(site, **place, rate="8MiB")
+        site.ssh("root", sites.ALPHA, "dd if=/dev/urandom of=/dev/vdb bs=1M count=40 conv=fsync")
+        begin(site)
+        server.stop()
+        done = ended(site)
+        assert done.returncode == 7, done.stdout
+        assert "was not backed up" in done.stdout
+        nothing_is_left(site)
+        assert "connection refused" in fails(site, 5, "backup", "run", "alpha")
+    assert site.qemu_pid("alpha") == process
+
+
+@pytest.fixture(scope="module")
+def borg(site: Host, tools: tuple[Any, Any]) -> Host:
+    """Return the host with borg, and a backup of alpha in it, made while it ran."""
+    del tools
+    store(site, engine="borg", url="/srv/borg")
+    assert "borg" in fails(site, 5, "backup", "run", "alpha")
+    stores.install_borg(site.lab)
+    assert "kvmkeep backup init vault" in fails(site, 5, "backup", "run", "alpha")
+    ours(site, "backup", "init", "vault")
+    ours(site, "backup", "run", "alpha")
+    nothing_is_left(site)
+    return site
+
+
+def test_borg_stores_a_running_guest_again_and_nearly_nothing_is_added(borg: Host) -> None:
+    site, process = borg, borg.qemu_pid("alpha")
+    (first,) = backups(site)
+    assert first["consistency"] == "frozen"
+    site.ssh("root", sites.ALPHA, "dd if=/dev/urandom of=/dev/vdb bs=1M count=1 conv=fsync; sync")
+    ours(site, "backup", "run", "alpha")
+    _, second = backups(site)
+    assert second["added"] < 24 << 20
+    ours(site, "backup", "verify", "--data", "100")
+    ours(site, "backup", "forget", "--all", "--yes")
+    ours(site, "backup", "prune")
+    assert backups(site) == [second]
+    manifest = json.loads(ours(site, "backup", "show", "alpha", "--json"))["manifest"]
+    assert manifest["versions"]["engine"].startswith("borg 1.")
+    nothing_is_left(site)
+    assert site.qemu_pid("alpha") == process
+
+
+def test_a_guest_starts_from_borgs_repository(borg: Host) -> None:
+    site = borg
+    done = site.kvmkeep("backup", "prove", "alpha", limit=LONG)
+    print(done.stdout, done.stderr)  # noqa: T201 - seen where the test fails
+    assert done.returncode == 0, done.stdout + done.stderr
+    proof = json.loads(site.must("cat $(ls -t /var/lib/kvmkeep/proofs/alpha/*.json | head -1)"))
+    assert proof["proven"], proof
+    assert {"repository", "blocks-root", "filesystems", "start", "agent"} <= {
+        one["name"] for one in proof["rungs"] if one["held"]
+    }
+    nothing_is_left(site)
+
+
+def test_what_lies_in_borgs_repository_comes_back(borg: Host) -> None:
+    site = borg
+    site.must("mkdir -p /root/out && rm -f /root/out/mark")
+    ours(site, "backup", "copy-out", "alpha", "/root/mark", "/root/out")
+    assert site.must("cat /root/out/mark").strip() == "precious"
+    # A host that has no spec finds in it what to bring back.
+    line = "--url /srv/borg --engine borg --password-file /root/vault.password --dry-run"
+    told = site.must(f"kvmkeep --spec /root/no-spec backup rebuild {line}", limit=LONG)
+    assert "alpha@" in told
+    site.ssh("root", sites.ALPHA, "echo changed > /root/mark; sync")
+    site.must("kvmkeep shutdown alpha", limit=300)
+    site.must("cd / && (setsid kvmkeep backup restore alpha --yes > /root/killed.log 2>&1 &)")
+    site.until("pgrep -f '[b]locks receive'", limit=LONG, what="a disk is being written")
+    site.must("pkill -KILL -f '^/usr/bin/python3 -m kvmkeep backup restore'")
+    assert site.kvmkeep("start", "alpha").returncode == 4
+    ours(site, "backup", "restore", "alpha", "--yes")
+    site.must("kvmkeep start alpha", limit=600)
+    assert site.ssh("root", sites.ALPHA, "cat /root/mark").strip() == "precious"
+    assert site.kvmkeep("plan", "--exit-code").returncode == 0
+    nothing_is_left(site)

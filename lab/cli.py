@@ -26,7 +26,9 @@ FAILED = 1
 
 def verb_up(options: argparse.Namespace) -> int:
     """Bring the lab up."""
-    Lab(options.name, ssh_port=options.ssh_port).up(images=options.images)
+    Lab(options.name, ssh_port=options.ssh_port, forgetful=options.forgetful).up(
+        images=options.images
+    )
     return 0
 
 
@@ -148,6 +150,11 @@ def parser() -> argparse.ArgumentParser:
     up = verb("up", verb_up)
     up.add_argument(
         "--no-images", dest="images", action="store_false", help="without the guest images"
+    )
+    up.add_argument(
+        "--forgetful",
+        action="store_true",
+        help="with disks that lose at a power cut what was not flushed",
     )
     for starting in (up, verb("reset", verb_reset)):
         starting.add_argument("--ssh-port", type=int, default=0, help="default: any free port")

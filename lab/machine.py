@@ -50,10 +50,16 @@ class Result:
 class Lab:
     """One lab, known by its name."""
 
-    def __init__(self, name: str = "default", *, ssh_port: int = 0) -> None:
-        """Name a lab; nothing happens yet."""
+    def __init__(
+        self, name: str = "default", *, ssh_port: int = 0, forgetful: bool = False
+    ) -> None:
+        """Name a lab; nothing happens yet.
+
+        The disks of a `forgetful` one lose at a power cut what was written and not flushed.
+        """
         check_name(name)
         self.name = name
+        self.forgetful = forgetful
         self.ssh_port = ssh_port
 
     def up(self, *, images: bool = True) -> Lab:
@@ -84,6 +90,7 @@ class Lab:
             port, images = state.port, state.images
             self._remove(state)
             self.ssh_port = self.ssh_port or port
+            self.forgetful = self.forgetful or state.forgetful
             state = self._start_afresh()
             if images:
                 plug_in(state, guest_images())
@@ -109,6 +116,7 @@ class Lab:
                 ssh.close_master(state)
                 qemu.save_machine(state, place / SAVED)
                 wait_for("QEMU to end", lambda: not qemu.is_there(state), limit=60)
+                qemu.power_off(state)  # what serves its disks ends, too
                 for disk in qemu.DISKS:
                     shutil.move(Path(state.disks, f"{disk}.qcow2"), place)
             self._remove(state)
@@ -261,6 +269,7 @@ class Lab:
         state = new_state(self.name)
         state.port = self.ssh_port
         state.accelerator = accelerator()
+        state.forgetful = self.forgetful
         if (images := base / "guest-images").exists():
             state.images = str(images.resolve())
             Path(state.disks, "guest-images").symlink_to(state.images)

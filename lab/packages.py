@@ -19,6 +19,7 @@ class Need(NamedTuple):
 NEEDS = (
     Need("qemu-system-x86_64", "qemu-system-x86"),
     Need("qemu-img", "qemu-utils"),
+    Need("nbdkit", "nbdkit"),
     Need("mmdebstrap", "mmdebstrap"),
     Need("mke2fs", "e2fsprogs"),
     Need("sfdisk", "fdisk"),

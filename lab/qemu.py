@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab import write_cache
 from lab.accel import QEMU
 from lab.errors import LabError
 from lab.guest_images import DISK
@@ -83,10 +84,9 @@ def command_line(state: State, host: Path) -> list[str]:
         KERNEL_ARGUMENTS,
     ]
     for slot, disk in enumerate(DISKS, start=4):
-        drive = f"file={state.disks}/{disk}.qcow2,if=none,id={disk},format=qcow2,cache=unsafe,discard=unmap"
         argv += [
             "-drive",
-            drive,
+            disk_drive(state, disk),
             "-device",
             f"virtio-blk-pci,drive={disk},serial={disk},addr={slot}",
         ]
@@ -114,6 +114,15 @@ def command_line(state: State, host: Path) -> list[str]:
     ]
     argv += ["-serial", "chardev:console", "-qmp", f"unix:{place}/qmp.sock,server=on,wait=off"]
     return argv
+
+
+def disk_drive(state: State, disk: str) -> str:
+    """Return where one of the host's disks is, and how it is cached."""
+    drive = f"if=none,id={disk}"
+    if state.forgetful:
+        # Discarded blocks that the cache holds would come back; so none are discarded.
+        return f"file={write_cache.drive_file(state, disk)},{drive},format=raw,cache=writeback"
+    return f"file={state.disks}/{disk}.qcow2,{drive},format=qcow2,cache=unsafe,discard=unmap"
 
 
 def free_port() -> int:
@@ -169,6 +178,10 @@ def launch(state: State, host: Path, *, saved: Path | None) -> Guard:
     """Start QEMU; give the guard that stops it, should this process die before the lab is up."""
     wanted = state.port
     for attempt in range(PORT_TRIES):
+        if state.forgetful:
+            state.save()
+            for disk in DISKS:
+                write_cache.start(state, disk, Path(state.disks, f"{disk}.qcow2"))
         state.port = wanted or free_port()
         if wanted:
             demand_port(wanted)
@@ -204,7 +217,7 @@ def launch(state: State, host: Path, *, saved: Path | None) -> Guard:
         finally:
             if process.poll() is not None:
                 guard.release()
-        state.pid = 0
+        power_off(state)
         state.save()
         if (
             "Could not set up host forwarding rule" in tail(log)
@@ -253,6 +266,9 @@ def save_machine(state: State, target: Path, *, limit: float = 300) -> None:
 
 def power_off(state: State, *, limit: float = 30) -> None:
     """Kill QEMU, as a power cut does, and wait until it is gone."""
+    if state.forgetful:
+        for disk in DISKS:
+            write_cache.hold(state, disk)
     with contextlib.suppress(ProcessLookupError):
         # Held before the look: so it can't be another process of the same number.
         handle = os.pidfd_open(state.pid) if state.pid else -1
@@ -265,6 +281,9 @@ def power_off(state: State, *, limit: float = 30) -> None:
                 os.close(handle)
     reap(state.pid)
     state.pid = 0
+    if state.forgetful:
+        for disk in DISKS:
+            write_cache.drop(state, disk)
     for name in ("qmp.sock", "console.sock"):
         (state.place / name).unlink(missing_ok=True)
 

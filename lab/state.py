@@ -45,6 +45,8 @@ class State:
     pid: int = 0
     accelerator: str = ""
     images: str = ""
+    forgetful: bool = False
+    """Whether its disks lose at a power cut what was not flushed."""
 
     @property
     def place(self) -> Path:

@@ -20,19 +20,23 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--first", type=int, default=0, help="the number of the first round")
     parser.add_argument("--seed", default=time.strftime("%Y%m%d"))
+    parser.add_argument(
+        "--cuts", type=int, help="so many in each round (default: 1, or 2 in a third)"
+    )
+    parser.add_argument("--name", default=f"torture-{os.getpid()}", help="the lab's")
     options = parser.parse_args()
-    lab = Lab(f"torture-{os.getpid()}")
+    lab = Lab(options.name, forgetful=True)
     ended: Counter[str] = Counter()
     cuts = 0
     host = sites.day(lab)
     oath = begin(host)
     for number in range(options.first, options.first + options.rounds):
-        draw = Draw.of(options.seed, number)
+        draw = Draw.of(options.seed, number, options.cuts)
         print(f"round {number}: {draw}", flush=True)
         wrong, word = play(host, oath, draw)
         print(f"round {number}: {word}: {'; '.join(wrong) or 'all held'}", flush=True)
         ended[draw.deed.name] += 1
-        cuts += 1 if draw.second is None else 2
+        cuts += 1 + len(draw.further)
         if wrong:
             print(
                 f"The lab {lab.name} is left running. Once more: make torture N=1"

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 TRIES = 3
 SECOND = 1 / 3
-"""How many of the rounds cut the power a second time, while the host recovers from the first."""
+"""How many of the rounds cut the power a second time, unless all shall be cut equally often."""
 RECOVERY = 60.0
-"""The second cut comes within so many seconds after the host answers again."""
+"""A cut in the recovery comes within so many seconds after the host answers again."""
 RECOVERED = (
     "! systemctl is-active --quiet kvmkeep-recover.service && systemctl show"
     " -p ExecMainExitTimestampMonotonic --value kvmkeep-recover.service | grep -vqx 0"
@@ -32,25 +32,41 @@ RECOVERED = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """A further cut: so many seconds after the host is up again, with the deed asked for or not."""
+
+    after: float
+    asked: bool
+
+    def __str__(self) -> str:
+        return f"again {self.after:.1f} s after it is up{', asked for once more' * self.asked}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Draw:
-    """What the dice say of a round. Times in seconds; `second` is None without a second cut."""
+    """What the dice say of a round. `delay` is the first cut's, in seconds from the deed's begin."""
 
     deed: Deed
     delay: float
-    second: float | None
+    further: tuple[Cut, ...]
 
     @classmethod
-    def of(cls, seed: str, number: int) -> Draw:
-        """Draw a round: the same for the same seed and number."""
+    def of(cls, seed: str, number: int, cuts: int | None = None) -> Draw:
+        """Draw a round: the same for the same seed, number, and number of cuts."""
         dice = random.Random(f"{seed}:{number}")  # noqa: S311 - it must be the same again
         deed = dice.choice(DEEDS)
         delay = dice.uniform(0.5, deed.lasts)
         twice = dice.random() < SECOND
-        return cls(deed=deed, delay=delay, second=dice.uniform(0, RECOVERY) if twice else None)
+        further = []
+        for _ in range(int(twice) if cuts is None else cuts - 1):
+            after = dice.uniform(0, RECOVERY)
+            further.append(Cut(after=after, asked=dice.random() < 1 / 2))
+        return cls(deed=deed, delay=delay, further=tuple(further))
 
     def __str__(self) -> str:
-        more = "" if self.second is None else f", and again {self.second:.0f} s after it is up"
-        return f"{self.deed.name}, cut after {self.delay:.1f} s{more}"
+        return ", ".join(
+            (f"{self.deed.name}, cut after {self.delay:.1f} s", *map(str, self.further))
+        )
 
 
 class Running:
@@ -99,10 +115,16 @@ def play(host: Host, oath: Oath, draw: Draw) -> tuple[list[str], str]:
     acknowledged = running.acknowledged
     began = time.monotonic()
     host.lab.boot()
-    if draw.second is not None:
+    for cut in draw.further:
         # The moment is what is drawn here: there is nothing to wait for.
-        time.sleep(draw.second)
-        host.lab.cut()
+        if cut.asked:
+            running = Running(host, deed)
+            time.sleep(cut.after)
+            host.lab.cut()
+            acknowledged = running.acknowledged or acknowledged
+        else:
+            time.sleep(cut.after)
+            host.lab.cut()
         host.lab.boot()
     host.until(RECOVERED, limit=600, what="recovery has ended")
     word = f"{'acknowledged' if acknowledged else 'cut'}; up after {time.monotonic() - began:.0f} s"

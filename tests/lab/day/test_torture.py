@@ -7,21 +7,27 @@ from typing import TYPE_CHECKING
 import pytest
 import sites
 
+from lab.machine import Lab
 from tests.torture.oath import Oath
 from tests.torture.round import Draw, begin, play
 
 if TYPE_CHECKING:
-    from labhost import Host
+    from collections.abc import Iterator
 
-    from lab.machine import Lab
+    from labhost import Host
 
 SEED = "make test"
 
 
 @pytest.fixture(scope="module")
-def sworn(the_lab: Lab) -> tuple[Host, Oath]:
-    host = sites.day(the_lab)
-    return host, begin(host)
+def sworn(the_lab: Lab) -> Iterator[tuple[Host, Oath]]:
+    the_lab.down()
+    lab = Lab(f"{the_lab.name}-cut", forgetful=True)
+    try:
+        host = sites.day(lab)
+        yield host, begin(host)
+    finally:
+        lab.down()
 
 
 @pytest.mark.parametrize(

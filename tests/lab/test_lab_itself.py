@@ -238,6 +238,28 @@ def test_a_cut_is_no_shutdown_and_the_host_comes_back_whole(ours: Lab) -> None:
     assert must(ours, "ls /srv/images/SHA256SUMS")
 
 
+@pytest.mark.long
+def test_disks_of_a_forgetful_lab_lose_what_was_not_flushed() -> None:
+    write = "dd of=/dev/rl_build/opt bs=4096 conv=notrunc,sync status=none"
+    read = "dd if=/dev/rl_build/opt bs=4096 count=1 iflag=direct status=none"
+    made = Lab(f"{OUR}-forgets", forgetful=True)
+    try:
+        made.up(images=False)
+        # Both places hold data already: a new cluster of the image would be lost without this.
+        must(made, f"for n in 8 9; do echo before | {write} seek=$n oflag=direct; done; sync")
+        must(made, f"echo flushed | {write} seek=8 oflag=direct conv=notrunc,sync,fsync")
+        must(made, f"echo written | {write} seek=9 oflag=direct")
+        assert must(made, f"{read} skip=9").startswith("written"), "the host itself reads it"
+        made.cut()
+        assert processes_of(made.name) == []
+        made.boot()
+        assert must(made, f"{read} skip=8 | head -1") == "flushed\n"
+        assert must(made, f"{read} skip=9 | head -1") == "before\n"
+    finally:
+        made.down()
+    assert processes_of(made.name) == []
+
+
 def test_two_labs_run_side_by_side_and_a_reset_touches_only_its_own(ours: Lab) -> None:
     twin = Lab(TWIN).up(images=False)
     first, second = load_state(OUR), load_state(TWIN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvmkeep.health.patient import Patient
-from kvmkeep.model.domain_facts import Domain, DomainState
+from kvmkeep.model.domain_facts import IO_ERROR, Domain, DomainState
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.names import CONSOLE_DIR, TAG_HELD, TAG_START
 from kvmkeep.model.snapshot import tag_value
@@ -15,7 +15,6 @@ from kvmkeep.model.vitals import Inside
 from kvmkeep.planning.disk_files import unmounted
 from kvmkeep.planning.scene import active
 
-_IO_ERROR = "I/O error"
 _UNSAFE = "unsafe"
 
 
@@ -62,7 +61,7 @@ def _by(patient: Patient, domain: Domain) -> str:
 
 def _state(patient: Patient, domain: Domain) -> Iterator[Finding]:
     subject, by = f"guest {domain.name}", _by(patient, domain)
-    if domain.state is DomainState.PAUSED and domain.why == _IO_ERROR:
+    if domain.state is DomainState.PAUSED and domain.why == IO_ERROR:
         yield Finding(
             name="guest-io-error",
             severity=Severity.CRITICAL,

@@ -309,6 +309,11 @@ class Guest(Struct, frozen=True, kw_only=True):
     backup: BackupPolicy | None = None
 
     @property
+    def secret(self) -> bool:
+        """Whether its file of the spec may hold what nobody else should read."""
+        return bool(self.login.password_hash or self.user_data)
+
+    @property
     def memory_max(self) -> Size:
         """The most memory that it can be given while it runs: what is promised to it."""
         return Size(self.memory.bytes + self.memory_headroom.bytes)

@@ -120,7 +120,7 @@ def _spec_steps(scene: Scene, lost: Lost) -> tuple[Step, ...]:
         path=lost.file,
         content=lost.content,
         why="from now on it is a guest of the spec again",
-        secret=bool(guest.login.password_hash or guest.user_data),
+        secret=guest.secret,
     )
     return (
         Step(

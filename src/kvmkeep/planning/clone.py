@@ -306,7 +306,7 @@ def _file_steps(work: _Work) -> tuple[Step, ...]:
         path=work.cloning.file,
         content=work.cloning.content,
         why="from now on it is a guest of the spec",
-        secret=bool(clone.login.password_hash or clone.user_data),
+        secret=clone.secret,
     )
     return (
         Step(

@@ -8,9 +8,9 @@ from kvmkeep.model.facts import Facts, Link, VolumeGroup
 from kvmkeep.model.units import Size, accepted, parse_interface
 from kvmkeep.spec.addresses import parse_hostname
 from kvmkeep.spec.disks import parse_group
+from kvmkeep.spec.load import HOST_FILE
 from kvmkeep.spec.nodes import Kind, plain_kind
 
-HOST_FILE = "host.yaml"
 SAMPLE_FILE = "guests/example.yaml.sample"
 """Not read, since its name does not end in .yaml: nothing is made by mistake."""
 

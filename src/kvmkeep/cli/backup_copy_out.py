@@ -60,5 +60,5 @@ def run(args: Args, ctx: Context) -> int:
         )
         return plan_copy_out_of(spec, facts, subject, wish)
 
-    goal = Goal(verb="backup copy-out", planner=planner)
+    goal = Goal(verb="backup copy-out", planner=planner, reading=ctx.reading())
     return reach(goal, ctx, yes=True, dry_run=args.dry_run)

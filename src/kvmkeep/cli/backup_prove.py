@@ -99,7 +99,7 @@ def _prove(backup: str, args: Args, ctx: Context) -> int:
         )
 
     lock = ctx.stages.proof_lock or Lock(PROOF_LOCK)
-    goal = Goal(verb=VERB, planner=planner, lock=lock)
+    goal = Goal(verb=VERB, planner=planner, lock=lock, reading=ctx.reading())
     if args.dry_run:
         return show(goal, ctx)
     demand_own_libvirt(VERB, ctx)

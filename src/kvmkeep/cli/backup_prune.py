@@ -43,5 +43,6 @@ def run(args: Args, ctx: Context) -> int:
         planner=lambda spec, facts: plan_prune(spec, facts, asked),
         repositories=repositories,
         lock=backup_lock(ctx),
+        reading=ctx.reading(alone=True),
     )
     return reach(goal, ctx, yes=True, dry_run=args.dry_run)

@@ -198,7 +198,11 @@ def _restore(entry: BackupEntry, ctx: Context) -> None:
     spec = ctx.spec()
     subject = subject_of(f"{entry.guest}@{entry.moment}", (), ctx, spec)
     restoring = restoring_of(subject, ctx, spec, utc_now().isoformat())
-    goal = Goal(verb=VERB, planner=lambda spec, facts: plan_restore(spec, facts, restoring))
+    goal = Goal(
+        verb=VERB,
+        planner=lambda spec, facts: plan_restore(spec, facts, restoring),
+        reading=ctx.reading(),
+    )
     reach_alone(goal, ctx)
 
 

@@ -79,7 +79,11 @@ def run(args: Args, ctx: Context) -> int:
     if args.new_name:
         return _as_new(args, ctx, subject)
     restoring = restoring_of(subject, ctx, spec, utc_now().isoformat(), args.disk)
-    goal = Goal(verb=VERB, planner=lambda spec, facts: plan_restore(spec, facts, restoring))
+    goal = Goal(
+        verb=VERB,
+        planner=lambda spec, facts: plan_restore(spec, facts, restoring),
+        reading=ctx.reading(),
+    )
     return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run)
 
 
@@ -114,7 +118,7 @@ def _to_file(args: Args, ctx: Context, subject: Subject) -> int:
         there = ctx.door().look(path) is not None
         return plan_to_file(spec, facts, wish, there=there)
 
-    goal = Goal(verb=VERB, planner=planner)
+    goal = Goal(verb=VERB, planner=planner, reading=ctx.reading())
     return reach(goal, ctx, yes=True, dry_run=args.dry_run)
 
 

@@ -105,7 +105,8 @@ def make(args: Args, ctx: Context, verb: str, backup: Subject | None = None) -> 
     level = chosen_level(args.consistency)
 
     def run_at(planner: Planner) -> int:
-        goal = Goal(verb=verb, planner=planner, guests=(source,))
+        reading = None if backup is None else ctx.reading()
+        goal = Goal(verb=verb, planner=planner, guests=(source,), reading=reading)
         return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run)
 
     return at_level(planner, level, run_at, ctx)

@@ -41,6 +41,10 @@ def unready(problem: Problem) -> Unready:
     return Unready(f"{problem.what}: {problem.reason}", hint=problem.hint)
 
 
+_READING = 1800.0
+"""Seconds that a prune waits for who reads a repository, and they for a prune."""
+
+
 class Stages(Struct, frozen=True, kw_only=True):
     """What stands between a verb and the machine; a test puts its own things here.
 
@@ -53,6 +57,7 @@ class Stages(Struct, frozen=True, kw_only=True):
     lock: Lock | None = None
     backup_lock: Lock | None = None
     proof_lock: Lock | None = None
+    reading_lock: str = ""
     journals: Journals | None = None
     observe: Callable[[Spec | None], Facts] | None = None
     vitals: Callable[[], Vitals] | None = None
@@ -125,7 +130,7 @@ class Context(Struct, frozen=True, kw_only=True):
 
         run = self.stages.run_goal or run_goal
         context = replace(
-            self._flow(ui, goal.lock),
+            self._flow(ui, goal.lock, goal.reading),
             agents=goal.agents,
             repositories=goal.repositories,
             patience=patience,
@@ -143,23 +148,35 @@ class Context(Struct, frozen=True, kw_only=True):
         run = self._flow(ui)
         return reach(run, verb, lambda: look(run.door), confirm)
 
-    def _flow(self, ui: Ui, lock: Lock | None = None) -> flow.Context:
+    def reading(self, *, alone: bool = False) -> Lock:
+        """Return the lock of those who read data out of a repository; `alone` is for a prune.
+
+        Engines that read take no lock of their own: a repository may be read-only. What a prune
+        deletes meanwhile they would miss.
+        """
+        from kvmkeep.host.lock import Lock
+        from kvmkeep.model.names import READING_LOCK
+
+        return Lock(self.stages.reading_lock or READING_LOCK, shared=not alone)
+
+    def _flow(self, ui: Ui, lock: Lock | None = None, reading: Lock | None = None) -> flow.Context:
         """Return what a run works with: one request to stop, shared by run and door."""
         from kvmkeep import flow
         from kvmkeep.apply.journal import Journals
-        from kvmkeep.host.lock import Lock
+        from kvmkeep.host.lock import BothLocks, Lock
         from kvmkeep.host.machine_door import MachineDoor
         from kvmkeep.host.run import Setting
         from kvmkeep.host.stop import Stop
 
         stop = Stop()
+        own = lock or self.stages.lock or Lock()
         return flow.Context(
             spec_dir=self.spec_dir,
             door=self.stages.door or MachineDoor(Setting(stop=stop)),
             libvirt=self.libvirt(),
             ui=ui,
             stop=stop,
-            lock=lock or self.stages.lock or Lock(),
+            lock=own if reading is None else BothLocks(reading, own, first_patience=_READING),
             journals=self.stages.journals or Journals(),
             argv=("kvmkeep", *self.argv),
         )

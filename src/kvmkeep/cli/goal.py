@@ -29,7 +29,8 @@ class Goal(Struct, frozen=True, kw_only=True):
 
     `guests` are those that were named: the spec must have them. With each look, the agents of
     `agents` are asked and `repositories` are listed. `lock` is held in place of that of the host,
-    for what may be done beside other runs.
+    for what may be done beside other runs. `reading` is held first where it is given: see
+    `Context.reading`.
     """
 
     verb: str
@@ -38,6 +39,7 @@ class Goal(Struct, frozen=True, kw_only=True):
     agents: tuple[str, ...] = ()
     repositories: tuple[str, ...] = ()
     lock: Lock | None = None
+    reading: Lock | None = None
 
 
 def show(goal: Goal, ctx: Context) -> int:

@@ -42,10 +42,11 @@ class Waits(Protocol):
 
 
 class Lock:
-    """The lock of this host. `path` is another file only in tests."""
+    """The lock of this host; `path` is that of another. Several hold one that is `shared`."""
 
-    def __init__(self, path: str = LOCK_FILE) -> None:
+    def __init__(self, path: str = LOCK_FILE, *, shared: bool = False) -> None:
         self._path = path
+        self._kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         self._held = False
 
     @contextmanager
@@ -73,8 +74,10 @@ class Lock:
         # Unlocked rather than only closed: a process between fork and exec still has it open.
         if self._held:
             self._held = False
-            with suppress(OSError):
-                os.ftruncate(descriptor, 0)
+            # In a shared one, the words of somebody who still holds it may stand.
+            if self._kind == fcntl.LOCK_EX:
+                with suppress(OSError):
+                    os.ftruncate(descriptor, 0)
             fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
@@ -93,7 +96,7 @@ class Lock:
 
     def _take(self, descriptor: int, patience: float, waits: Waits | None) -> None:
         began = time.monotonic()
-        while not _taken(descriptor):
+        while not _taken(descriptor, self._kind):
             verb, holder = _holder(descriptor)
             passed = time.monotonic() - began
             limit = max(patience, _LIMITS.get(verb, 0.0))
@@ -125,6 +128,31 @@ class HeldLock(Lock):
         yield
 
 
+class BothLocks(Lock):
+    """Two locks, taken one after the other; the first is waited for `first_patience` seconds."""
+
+    def __init__(self, first: Lock, second: Lock, *, first_patience: float) -> None:
+        self._first, self._second = first, second
+        self._first_patience = first_patience
+
+    @contextmanager
+    def hold(
+        self,
+        verb: str,
+        argv: tuple[str, ...] = (),
+        *,
+        patience: float = 0.0,
+        waits: Waits | None = None,
+    ) -> Iterator[None]:
+        """Hold both."""
+        longer = max(patience, self._first_patience)
+        with (
+            self._first.hold(verb, argv, patience=longer, waits=waits),
+            self._second.hold(verb, argv, patience=patience, waits=waits),
+        ):
+            yield
+
+
 def locked(path: str) -> bool:
     """Whether somebody holds the lock of that file; raises OSError."""
     try:
@@ -140,9 +168,9 @@ def locked(path: str) -> bool:
     return False
 
 
-def _taken(descriptor: int) -> bool:
+def _taken(descriptor: int, kind: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,14 @@ def test_the_age_of_backup_and_proof_is_told_where_guests_are(
     assert "vault, daily" in told
     assert "in vault, frozen, 0 h old" in told
     assert "of 20261101T0000Z, " in told
+
+
+def test_a_prune_waits_for_who_reads_a_repository(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reading = Lock(site.stages.reading_lock, shared=True).hold("backup restore")
+    reading.__enter__()
+    threading.Timer(0.5, lambda: reading.__exit__(None, None, None)).start()
+    assert site.line("backup", "prune") == 0
+    assert "backup restore, pid" in capsys.readouterr().err
+    assert site.host.restic.repositories["/srv/vault"].pruned == 1

@@ -124,6 +124,7 @@ class Site:
             door=self.door,  # type: ignore[arg-type]
             libvirt=object(),  # type: ignore[arg-type]
             lock=Lock(str(directory / "lock")),
+            reading_lock=str(directory / "reading.lock"),
             journals=Journals(AppendFolder(str(directory / "journal"))),
             observe=self.observe,
             vitals=lambda: self.vitals,

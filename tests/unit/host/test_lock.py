@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kvmkeep.errors import Busy, Declined, Unready
-from kvmkeep.host.lock import HeldLock, Lock, locked
+from kvmkeep.host.lock import BothLocks, HeldLock, Lock, locked
 from kvmkeep.host.machine_door import MachineDoor
 
 pytestmark = pytest.mark.machine
@@ -195,3 +195,39 @@ def test_whether_it_is_held_can_be_asked_without_holding_it(tmp_path: Path) -> N
         assert MachineDoor().locked(str(path))
         process.communicate("")
     assert not locked(str(path))
+
+
+def test_those_who_share_a_lock_hold_it_together_and_keep_the_one_off_who_wants_it_alone(
+    tmp_path: Path,
+) -> None:
+    path = str(tmp_path / "reading.lock")
+    first, second = (Lock(path, shared=True) for _ in range(2))
+    with first.hold("backup restore"):
+        with second.hold("backup prove"):
+            pass
+        with (
+            pytest.raises(Busy, match=rf"backup prove, pid {os.getpid()}"),
+            Lock(path).hold("backup prune"),
+        ):
+            pytest.fail("a prune runs beside a restore")
+    with (
+        Lock(path).hold("backup prune"),
+        pytest.raises(Busy, match="backup prune"),
+        first.hold("backup restore"),
+    ):
+        pytest.fail("a restore runs beside a prune")
+    with first.hold("backup restore"):
+        pass
+
+
+def test_two_locks_are_held_together_and_the_first_is_waited_for(tmp_path: Path) -> None:
+    first, second = tmp_path / "reading.lock", tmp_path / "lock"
+    both = BothLocks(Lock(str(first)), Lock(str(second)), first_patience=30.0)
+    with holder(first, "backup prune") as process:
+        threading.Timer(0.5, lambda: process.communicate("")).start()
+        with both.hold("backup restore"):
+            assert locked(str(first))
+            assert locked(str(second))
+    with holder(second), pytest.raises(Busy, match="apply"), both.hold("backup restore"):
+        pytest.fail("it runs beside an apply")
+    assert not locked(str(first))

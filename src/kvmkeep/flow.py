@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -52,6 +52,8 @@ TRIES = 3
 """How often a step that is `alone` is tried."""
 PAUSE = 5.0
 """Seconds before it is tried again; more after each try."""
+READING_PATIENCE = 1800.0
+"""Seconds that a prune waits for who reads a repository, and they for a prune."""
 
 Planner = Callable[["Spec", "Facts"], Plan]
 """From what is wanted and what is to the steps: a goal, such as apply, start or shutdown."""
@@ -64,10 +66,10 @@ class Context(Struct, frozen=True, kw_only=True):
     """What a run works with. `argv` is the command line as the administrator typed it.
 
     `agents` names the guests whose agents are asked with each look, `repositories` those whose
-    backups are listed. `door` must share `stop`:
-    `MachineDoor(Setting(stop=stop))`. Where nobody is there to be asked, a run waits `patience`
-    seconds for another one to end, and goes by the last good spec (`last_good`) where the present
-    one has mistakes, and by the `spare` one where none was kept either.
+    backups are listed. `reading` is a lock that is held besides, and taken first. `door` must
+    share `stop`: `MachineDoor(Setting(stop=stop))`. Where nobody is there to be asked, a run waits
+    `patience` seconds for another one to end, and goes by the last good spec (`last_good`) where
+    the present one has mistakes, and by the `spare` one where none was kept either.
     """
 
     spec_dir: str
@@ -76,6 +78,7 @@ class Context(Struct, frozen=True, kw_only=True):
     ui: Ui = field(default_factory=Ui)
     stop: Stop = field(default_factory=Stop)
     lock: Lock = field(default_factory=Lock)
+    reading: Lock | None = None
     journals: Journals = field(default_factory=Journals)
     argv: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
@@ -170,8 +173,13 @@ def reach(ctx: Context, verb: str, look: Callable[[], Look], confirm: Confirm | 
         ui.waiting(message, seconds, limit)
 
     ui = SteadyUi(ctx.ui)
+    reading = (
+        nullcontext()
+        if ctx.reading is None
+        else ctx.reading.hold(verb, ctx.argv, patience=READING_PATIENCE, waits=waits)
+    )
     lock = ctx.lock.hold(verb, ctx.argv, patience=ctx.patience, waits=waits)
-    with ctx.stop.listening(), lock:
+    with ctx.stop.listening(), reading, lock:
         run = _Run(ctx, verb, look, confirm)
         ctx.stop.announce = run.ui.stopping
         with run.told():

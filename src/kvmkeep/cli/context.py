@@ -41,10 +41,6 @@ def unready(problem: Problem) -> Unready:
     return Unready(f"{problem.what}: {problem.reason}", hint=problem.hint)
 
 
-_READING = 1800.0
-"""Seconds that a prune waits for who reads a repository, and they for a prune."""
-
-
 class Stages(Struct, frozen=True, kw_only=True):
     """What stands between a verb and the machine; a test puts its own things here.
 
@@ -130,7 +126,8 @@ class Context(Struct, frozen=True, kw_only=True):
 
         run = self.stages.run_goal or run_goal
         context = replace(
-            self._flow(ui, goal.lock, goal.reading),
+            self._flow(ui, goal.lock),
+            reading=goal.reading,
             agents=goal.agents,
             repositories=goal.repositories,
             patience=patience,
@@ -159,24 +156,23 @@ class Context(Struct, frozen=True, kw_only=True):
 
         return Lock(self.stages.reading_lock or READING_LOCK, shared=not alone)
 
-    def _flow(self, ui: Ui, lock: Lock | None = None, reading: Lock | None = None) -> flow.Context:
+    def _flow(self, ui: Ui, lock: Lock | None = None) -> flow.Context:
         """Return what a run works with: one request to stop, shared by run and door."""
         from kvmkeep import flow
         from kvmkeep.apply.journal import Journals
-        from kvmkeep.host.lock import BothLocks, Lock
+        from kvmkeep.host.lock import Lock
         from kvmkeep.host.machine_door import MachineDoor
         from kvmkeep.host.run import Setting
         from kvmkeep.host.stop import Stop
 
         stop = Stop()
-        own = lock or self.stages.lock or Lock()
         return flow.Context(
             spec_dir=self.spec_dir,
             door=self.stages.door or MachineDoor(Setting(stop=stop)),
             libvirt=self.libvirt(),
             ui=ui,
             stop=stop,
-            lock=own if reading is None else BothLocks(reading, own, first_patience=_READING),
+            lock=lock or self.stages.lock or Lock(),
             journals=self.stages.journals or Journals(),
             argv=("kvmkeep", *self.argv),
         )

@@ -128,31 +128,6 @@ class HeldLock(Lock):
         yield
 
 
-class BothLocks(Lock):
-    """Two locks, taken one after the other; the first is waited for `first_patience` seconds."""
-
-    def __init__(self, first: Lock, second: Lock, *, first_patience: float) -> None:
-        self._first, self._second = first, second
-        self._first_patience = first_patience
-
-    @contextmanager
-    def hold(
-        self,
-        verb: str,
-        argv: tuple[str, ...] = (),
-        *,
-        patience: float = 0.0,
-        waits: Waits | None = None,
-    ) -> Iterator[None]:
-        """Hold both."""
-        longer = max(patience, self._first_patience)
-        with (
-            self._first.hold(verb, argv, patience=longer, waits=waits),
-            self._second.hold(verb, argv, patience=patience, waits=waits),
-        ):
-            yield
-
-
 def locked(path: str) -> bool:
     """Whether somebody holds the lock of that file; raises OSError."""
     try:

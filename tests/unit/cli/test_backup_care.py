@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from unit.cli.test_backup import BackupSite, listed
 from unit.cli.test_signs import Libvirt
 
-from kvmkeep.host.lock import Lock
+from kvmkeep.host.lock import Lock, locked
 
 
 @pytest.fixture
@@ -133,3 +133,14 @@ def test_a_prune_waits_for_who_reads_a_repository(
     assert site.line("backup", "prune") == 0
     assert "backup restore, pid" in capsys.readouterr().err
     assert site.host.restic.repositories["/srv/vault"].pruned == 1
+
+
+def test_one_that_finds_the_host_busy_lets_go_of_the_repositories(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("backup", "run", "web") == 0
+    assert site.stages.lock is not None
+    with site.stages.lock.hold("apply"):
+        assert site.line("backup", "copy-out", "web", "/etc/hosts", site.spec_dir) == 6
+    assert "apply, pid" in capsys.readouterr().err
+    assert not locked(site.stages.reading_lock)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kvmkeep.errors import Busy, Declined, Unready
-from kvmkeep.host.lock import BothLocks, HeldLock, Lock, locked
+from kvmkeep.host.lock import HeldLock, Lock, locked
 from kvmkeep.host.machine_door import MachineDoor
 
 pytestmark = pytest.mark.machine
@@ -218,16 +218,3 @@ def test_those_who_share_a_lock_hold_it_together_and_keep_the_one_off_who_wants_
         pytest.fail("a restore runs beside a prune")
     with first.hold("backup restore"):
         pass
-
-
-def test_two_locks_are_held_together_and_the_first_is_waited_for(tmp_path: Path) -> None:
-    first, second = tmp_path / "reading.lock", tmp_path / "lock"
-    both = BothLocks(Lock(str(first)), Lock(str(second)), first_patience=30.0)
-    with holder(first, "backup prune") as process:
-        threading.Timer(0.5, lambda: process.communicate("")).start()
-        with both.hold("backup restore"):
-            assert locked(str(first))
-            assert locked(str(second))
-    with holder(second), pytest.raises(Busy, match="apply"), both.hold("backup restore"):
-        pytest.fail("it runs beside an apply")
-    assert not locked(str(first))

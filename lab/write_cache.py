@@ -10,6 +10,7 @@ is being tried.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 from pathlib import Path
@@ -71,7 +72,7 @@ def drop(state: State, disk: str) -> None:
     for part in ("cache", "image"):
         wait_for(
             f"the server of {disk}'s {part} to end",
-            lambda part=part: not _process(state, disk, part),  # type: ignore[misc]
+            functools.partial(_ended, state, disk, part),
             limit=120,
         )
         _socket(state, disk, part).unlink(missing_ok=True)
@@ -93,6 +94,10 @@ def _process(state: State, disk: str, part: str) -> int:
         if str(_socket(state, disk, part)).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
             return pid
     return 0
+
+
+def _ended(state: State, disk: str, part: str) -> bool:
+    return not _process(state, disk, part)
 
 
 def _signal(state: State, disk: str, part: str, number: int) -> None:

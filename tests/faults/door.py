@@ -77,7 +77,7 @@ class FaultyDoor:
     """Passes everything on to the host, but strikes at the n-th action (from 0).
 
     `acted` are all actions that passed. `struck` is the one that was struck, and `excused` tells
-    that the command itself counts its injected end as a good one; `ever_excused`, that one did.
+    that the command itself counts its injected end as a good one. `excuses` are all such commands.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class FaultyDoor:
         self.acted: list[Command | WriteFile] = []
         self.struck: Command | WriteFile | None = None
         self.excused = False
-        self.ever_excused = False
+        self.excuses: list[Command] = []
 
     def __getattr__(self, name: str) -> object:
         self.grave.check()
@@ -123,7 +123,7 @@ class FaultyDoor:
             self.host.sleep(command.timeout)
         result = bad_end(command, timed_out=hangs)
         self.excused = result.ok
-        self.ever_excused |= result.ok
+        self.excuses += [command] if result.ok else []
         return result
 
     def write(self, file: WriteFile) -> None:

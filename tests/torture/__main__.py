@@ -23,9 +23,8 @@ def main() -> int:
     parser.add_argument(
         "--cuts", type=int, help="so many in each round (default: 1, or 2 in a third)"
     )
-    parser.add_argument("--name", default=f"torture-{os.getpid()}", help="the lab's")
     options = parser.parse_args()
-    lab = Lab(options.name, forgetful=True)
+    lab = Lab(f"torture-{os.getpid()}", forgetful=True)
     ended: Counter[str] = Counter()
     cuts = 0
     host = sites.day(lab)
@@ -41,6 +40,7 @@ def main() -> int:
             print(
                 f"The lab {lab.name} is left running. Once more: make torture N=1"
                 f" FIRST={number} SEED={options.seed}"
+                + (f" CUTS={options.cuts}" if options.cuts else "")
             )
             return 1
     print(f"{cuts} cuts held (seed {options.seed}): {dict(ended)}")

@@ -86,6 +86,19 @@ def ended(site: Host) -> Result:
     return done
 
 
+def dies_in_the_middle(site: Host, server: stores.Server, place: dict[str, str]) -> None:
+    """End the server while a backup is sent to it: none is made, and nothing is left of it."""
+    store(site, **place, rate="8MiB")
+    site.ssh("root", sites.ALPHA, "dd if=/dev/urandom of=/dev/vdb bs=1M count=40 conv=fsync")
+    begin(site)
+    server.stop()
+    done = ended(site)
+    assert done.returncode == 7, done.stdout
+    assert "was not backed up" in done.stdout
+    nothing_is_left(site)
+    assert "connection refused" in fails(site, 5, "backup", "run", "alpha")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def watched(site: Host) -> Iterator[None]:
     """Watch for passwords in command lines, logs and journals; the guest must not notice a thing."""
@@ -132,15 +145,7 @@ def test_a_rest_server_with_a_login_that_dies_and_then_takes_only_what_is_new(
         (first,) = backups(site)
         nothing_is_left(site)
 
-        store(site, **place, rate="8MiB")
-        site.ssh("root", sites.ALPHA, "dd if=/dev/urandom of=/dev/vdb bs=1M count=40 conv=fsync")
-        begin(site)
-        server.stop()
-        done = ended(site)
-        assert done.returncode == 7, done.stdout
-        assert "was not backed up" in done.stdout
-        nothing_is_left(site)
-        assert "connection refused" in fails(site, 5, "backup", "run", "alpha")
+        dies_in_the_middle(site, server, place)
         store(site, **place)
 
         server.serve("--append-only")
@@ -192,15 +197,7 @@ def test_s3_with_wrong_keys_and_right_ones_and_an_end_in_the_middle(
         ours(site, "backup", "copy-out", "alpha", "/root/mark", "/root/out")
         assert site.must("cat /root/out/mark").strip() == "precious"
 
-        store(site, **place, rate="8MiB")
-        site.ssh("root", sites.ALPHA, "dd if=/dev/urandom of=/dev/vdb bs=1M count=40 conv=fsync")
-        begin(site)
-        server.stop()
-        done = ended(site)
-        assert done.returncode == 7, done.stdout
-        assert "was not backed up" in done.stdout
-        nothing_is_left(site)
-        assert "connection refused" in fails(site, 5, "backup", "run", "alpha")
+        dies_in_the_middle(site, server, place)
     assert site.qemu_pid("alpha") == process
 
 

@@ -62,22 +62,27 @@ def choose(ctx: Context, spec: Spec, text: str, names: Iterable[str] = ()) -> Ba
 
 
 def out_of_sight(seen: Iterable[RepositoryFacts]) -> str:
-    """Return the names of repositories of which nobody knows what they hold; empty for none."""
+    """Return the names of repositories of which nobody knows what they hold; empty for none.
+
+    Where a mount is missing, its directory is there and empty.
+    """
     from kvmkeep.model.backup import RepositoryState
 
-    known = {RepositoryState.READY, RepositoryState.ABSENT}
-    return ", ".join(one.name for one in seen if one.state not in known)
+    return ", ".join(one.name for one in seen if one.state is not RepositoryState.READY)
 
 
 def look_into(ctx: Context, spec: Spec, names: Iterable[str] = ()) -> tuple[RepositoryFacts, ...]:
     """Return what repositories hold: those of that name, or all; says which can't be seen."""
     from kvmkeep.model.backup import RepositoryState
+    from kvmkeep.model.units import Label
+    from kvmkeep.planning.backup_init import absent_hint
 
     found = ctx.repositories(spec, chosen_repositories(names, spec))
     for one in found:
         if one.state is RepositoryState.ABSENT:
+            url = spec.repository(Label(one.name)).url
             ctx.streams.talk(
-                f"repository {one.name} is not there yet (kvmkeep backup init {one.name})"
+                f"repository {one.name}: there is nothing at {url}; {absent_hint(one.name)}"
             )
         elif one.state is not RepositoryState.READY:
             ctx.streams.talk(f"repository {one.name} can't be seen: {one.state}: {one.said}")

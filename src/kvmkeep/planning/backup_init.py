@@ -33,6 +33,11 @@ def plan_init(spec: Spec, facts: Facts, repository: Repository) -> Plan:
     return Plan(steps=(step,), refusals=(*guards.missing_tools(scene, (step,)), *refusals))
 
 
+def absent_hint(repository: str) -> str:
+    """Return what to do where nothing lies at a repository's place: a mount may be missing."""
+    return f"is something mounted there? To make it: kvmkeep backup init {repository}"
+
+
 def repository_refusals(
     facts: Facts, repository: Repository, *, absent: bool = False
 ) -> tuple[Refusal, ...]:
@@ -55,7 +60,7 @@ def repository_refusals(
             if absent:
                 return ()
             reason = f"there is nothing at {repository.url}"
-            hint = f"is something mounted there? To make it: kvmkeep backup init {repository.name}"
+            hint = absent_hint(repository.name)
         case RepositoryState.HALF:
             reason = f"it is half made, or damaged: {seen.said}"
             hint = (

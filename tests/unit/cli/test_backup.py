@@ -267,7 +267,9 @@ def test_a_repository_that_can_not_be_seen(
 ) -> None:
     vault = site.host.restic.repositories.pop("/srv/vault")
     assert site.line("backup", "list") == 9
-    assert f"(kvmkeep --spec {site.spec_dir} backup init vault)" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "there is nothing at /srv/vault; is something mounted there?" in said
+    assert f"kvmkeep --spec {site.spec_dir} backup init vault" in said
     assert site.line("backup", "init", "vault", "--dry-run") == 0
     assert "make the repository at /srv/vault" in capsys.readouterr().out
     vault.trouble = "Fatal: wrong password or no key found"

@@ -201,3 +201,13 @@ def test_a_new_guest_is_made_of_a_backup_beside_the_one_that_runs(
 )
 def test_options_that_do_not_go_together(words: tuple[str, ...], site: BackupSite) -> None:
     assert site.line("backup", "restore", "web", *words, "--yes") == 2
+
+
+def test_a_repository_that_is_not_mounted_is_not_one_without_backups(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.host.restic.repositories.clear()
+    assert site.line("backup", "restore", "web", "--yes") == 5
+    said = capsys.readouterr().err
+    assert "there is nothing at /srv/vault; is something mounted there?" in said
+    assert "has no backup that can be seen" in said

@@ -12,7 +12,7 @@ help:
 	@echo "make test    run all tests, the lab's included (under 60 minutes on 2 cores)"
 	@echo "make check   lint, types, contracts and the fast tests only"
 	@echo "make long-test    the lab's long ones: backups, proofs, dying daemons, more power cuts (2 hours more)"
-	@echo "make torture cut the lab's power at random moments, in N rounds (N=100 SEED=1 CUTS=4)"
+	@echo "make torture strike at random moments, in N rounds (N=100 SEED=1 CUTS=4, or DEATHS=3; BACKUPS=1)"
 	@echo "make bench   compare with what you would use instead"
 	@echo "make clean   remove the virtual environment (the lab: python3 -m lab down)"
 
@@ -37,7 +37,7 @@ long-test: $(STAMP)
 	$(PYTHON) -m pytest tests/lab -m long -v
 
 torture: $(STAMP)
-	PYTHONPATH=tests/lab $(PYTHON) -m tests.torture --rounds $(or $(N),3) --first $(or $(FIRST),0) --seed $(or $(SEED),1) $(CUTS:%=--cuts %)
+	PYTHONPATH=tests/lab $(PYTHON) -m tests.torture --rounds $(or $(N),3) --first $(or $(FIRST),0) --seed $(or $(SEED),1) $(CUTS:%=--cuts %) $(DEATHS:%=--deaths %) $(if $(BACKUPS),--backups)
 
 bench: $(STAMP)
 	$(PYTHON) -m bench

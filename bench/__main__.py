@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bench.labhost import LabHost
 
 ALONE = ("startup", "listing", "planning", "backups")
-IN_THE_LAB = ("images", "apply", "day", "outage")
+IN_THE_LAB = ("images", "apply", "day", "guard", "outage")
 
 
 def main(arguments: Sequence[str]) -> int:

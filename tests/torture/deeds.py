@@ -1,4 +1,4 @@
-"""What kvmkeep is doing when the power goes."""
+"""What kvmkeep is doing when the blows fall."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Deed:
 
     `lasts` is about how many seconds it takes in the lab: the cut comes within them. `done` is a
     line of shell that succeeds once the deed was done, whether it was cut or not. `undo` leads
-    back to where a round begins.
+    back to where a round begins; what `renews` a guest leaves it with other LVs of the same names.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Deed:
     done: str
     prepare: Callable[[Host], None] = nothing
     undo: Callable[[Host], None] = nothing
+    renews: bool = False
 
 
 def good(host: Host, *argv: str) -> str:

@@ -1,4 +1,4 @@
-"""One round: a deed, the cut, the recovery, the deed again, and what must hold then."""
+"""One round: a deed, the blows, the recovery, the deed again, and what must hold then."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 from sites import ALPHA
 
 from lab.errors import LabError
-from tests.torture.deeds import DEEDS, MARK, Deed, good
+from tests.torture.blow import PROCESSES, Blow, Strike
+from tests.torture.deeds import DEEDS, MARK, Deed, good, nothing
 from tests.torture.oath import Oath
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from labhost import Host
 
     from lab.machine import Result
@@ -25,6 +28,7 @@ SECOND = 1 / 3
 """How many of the rounds cut the power a second time, unless all shall be cut equally often."""
 RECOVERY = 60.0
 """A cut in the recovery comes within so many seconds after the host answers again."""
+LONG = 1500
 RECOVERED = (
     "! systemctl is-active --quiet kvmkeep-recover.service && systemctl show"
     " -p ExecMainExitTimestampMonotonic --value kvmkeep-recover.service | grep -vqx 0"
@@ -32,41 +36,42 @@ RECOVERED = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
-    """A further cut: so many seconds after the host is up again, with the deed asked for or not."""
-
-    after: float
-    asked: bool
-
-    def __str__(self) -> str:
-        return f"again {self.after:.1f} s after it is up{', asked for once more' * self.asked}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Draw:
-    """What the dice say of a round. `delay` is the first cut's, in seconds from the deed's begin."""
+    """What the dice say of a round."""
 
     deed: Deed
-    delay: float
-    further: tuple[Cut, ...]
+    strikes: tuple[Strike, ...]
 
     @classmethod
-    def of(cls, seed: str, number: int, cuts: int | None = None) -> Draw:
-        """Draw a round: the same for the same seed, number, and number of cuts."""
+    def of(
+        cls, seed: str, number: int, cuts: int | None = None, deeds: Sequence[Deed] = DEEDS
+    ) -> Draw:
+        """Draw a round of power cuts: the same for the same seed, number, and number of cuts."""
         dice = random.Random(f"{seed}:{number}")  # noqa: S311 - it must be the same again
-        deed = dice.choice(DEEDS)
-        delay = dice.uniform(0.5, deed.lasts)
+        deed = dice.choice(deeds)
+        first = Strike(blow=Blow.POWER, after=dice.uniform(0.5, deed.lasts), asked=True)
         twice = dice.random() < SECOND
         further = []
         for _ in range(int(twice) if cuts is None else cuts - 1):
             after = dice.uniform(0, RECOVERY)
-            further.append(Cut(after=after, asked=dice.random() < 1 / 2))
-        return cls(deed=deed, delay=delay, further=tuple(further))
+            further.append(Strike(blow=Blow.POWER, after=after, asked=dice.random() < 1 / 2))
+        return cls(deed=deed, strikes=(first, *further))
+
+    @classmethod
+    def of_processes(
+        cls, seed: str, number: int, deaths: int, deeds: Sequence[Deed] = DEEDS
+    ) -> Draw:
+        """Draw a round in which so many processes die, likewise."""
+        dice = random.Random(f"{seed}:{number}:{deaths}")  # noqa: S311 - likewise
+        deed = dice.choice(deeds)
+        strikes = (
+            Strike(blow=dice.choice(PROCESSES), after=dice.uniform(0.5, deed.lasts / 2), asked=True)
+            for _ in range(deaths)
+        )
+        return cls(deed=deed, strikes=tuple(strikes))
 
     def __str__(self) -> str:
-        return ", ".join(
-            (f"{self.deed.name}, cut after {self.delay:.1f} s", *map(str, self.further))
-        )
+        return ", ".join((self.deed.name, *map(str, self.strikes)))
 
 
 class Running:
@@ -80,7 +85,7 @@ class Running:
 
         def run() -> None:
             try:
-                self._result = host.run(line, limit=900)
+                self._result = host.run(line, limit=LONG)
             except LabError:
                 return  # the power went
 
@@ -92,50 +97,46 @@ class Running:
         self._thread.join(seconds)
 
     @property
+    def ended(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return not self._thread.is_alive()
+
+    @property
     def acknowledged(self) -> bool:
-        """Whether it said that it is done."""
-        self._thread.join(60)
+        """Whether it has ended and said that it is done."""
         return self._result is not None and self._result.returncode == 0
 
 
-def begin(host: Host) -> Oath:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """What is wrong after a round, a word about how it went, and what must hold after the next."""
+
+    wrong: tuple[str, ...]
+    word: str
+    oath: Oath
+
+
+def begin(host: Host, prepare: Callable[[Host], None] = nothing) -> Oath:
     """Prepare a host with both guests running for its rounds; return what must hold after each."""
     host.ssh("root", ALPHA, f"echo {MARK} > /root/mark; sync")
+    prepare(host)
     good(host, "install-units", "--yes")
     return Oath.sworn(host)
 
 
-def play(host: Host, oath: Oath, draw: Draw) -> tuple[list[str], str]:
-    """Play a round. Return what is wrong afterwards, and a word about how it went."""
+def play(host: Host, oath: Oath, draw: Draw) -> Ended:
+    """Play a round."""
     deed = draw.deed
     deed.prepare(host)
-    running = Running(host, deed)
-    running.wait(draw.delay)
-    host.lab.cut()
-    acknowledged = running.acknowledged
-    began = time.monotonic()
-    host.lab.boot()
-    for cut in draw.further:
-        # The moment is what is drawn here: there is nothing to wait for.
-        if cut.asked:
-            running = Running(host, deed)
-            time.sleep(cut.after)
-            host.lab.cut()
-            acknowledged = running.acknowledged or acknowledged
-        else:
-            time.sleep(cut.after)
-            host.lab.cut()
-        host.lab.boot()
-    host.until(RECOVERED, limit=600, what="recovery has ended")
-    word = f"{'acknowledged' if acknowledged else 'cut'}; up after {time.monotonic() - began:.0f} s"
+    acknowledged, seconds = _struck(host, draw)
+    word = f"{'acknowledged' if acknowledged else 'broken off'}; up after {seconds:.0f} s"
     wrong = []
     if acknowledged and host.run(deed.done).returncode:
         wrong.append("it was acknowledged, and is not there")
     for _ in range(TRIES):
         if host.run(deed.done).returncode == 0:
             break
-        told = Running(host, deed)
-        told.wait(900)
+        Running(host, deed).wait(LONG)
     else:
         wrong.append(f"not done after {TRIES} further runs")
     deed.undo(host)
@@ -143,4 +144,32 @@ def play(host: Host, oath: Oath, draw: Draw) -> tuple[list[str], str]:
     host.until(f"ip netns exec campus ping -c 1 -W 2 {ALPHA}", limit=240, what="alpha answers")
     if host.ssh("root", ALPHA, "cat /root/mark").strip() != MARK:
         wrong.append("the file in the guest is not what it was")
-    return wrong + oath.broken(host), word
+    held = oath.renewed(host) if deed.renews else oath
+    return Ended(wrong=(*wrong, *held.broken(host)), word=word, oath=held)
+
+
+def _struck(host: Host, draw: Draw) -> tuple[bool, float]:
+    """Do the deed under the blows; return whether it was said to be done, and the recovery's time.
+
+    The moment of a blow is what is drawn: there is nothing to wait for.
+    """
+    running = Running(host, draw.deed)
+    acknowledged, began = False, time.monotonic()
+    for number, strike in enumerate(draw.strikes):
+        if number and strike.asked and running.ended:
+            running = Running(host, draw.deed)
+        if strike.asked:
+            running.wait(strike.after)
+        else:
+            time.sleep(strike.after)
+        strike.fall(host)
+        if strike.blow is Blow.POWER:
+            running.wait(60)
+            acknowledged = acknowledged or running.acknowledged
+            began = time.monotonic() if number == 0 else began
+            host.lab.boot()
+    if draw.strikes[-1].blow is Blow.POWER:
+        host.until(RECOVERED, limit=600, what="recovery has ended")
+        return acknowledged, time.monotonic() - began
+    running.wait(LONG)
+    return running.acknowledged, time.monotonic() - began

@@ -36,5 +36,5 @@ def sworn(the_lab: Lab) -> Iterator[tuple[Host, Oath]]:
 def test_whenever_the_power_goes_all_comes_back(sworn: tuple[Host, Oath], number: int) -> None:
     host, oath = sworn
     draw = Draw.of(SEED, number)
-    wrong, word = play(host, oath, draw)
-    assert not wrong, f"{draw}: {word}: {'; '.join(wrong)}"
+    ended = play(host, oath, draw)
+    assert not ended.wrong, f"{draw}: {ended.word}: {'; '.join(ended.wrong)}"

@@ -21,7 +21,7 @@ from fakes.proof import FakeProof
 from fakes.restic import FakeRestic
 from fakes.systemd import FakeSystemd
 from fakes.virsh import FakeDomain, FakeVirsh
-from fakes.words import UnknownCommandError, take_apart
+from fakes.words import UnknownCommandError, standing_ahead, take_apart
 from msgspec.json import encode
 
 from kvmkeep.host.door import ProgressWatcher, Result
@@ -115,7 +115,6 @@ class FakeHost:
             "blkdiscard": self.lvm.blkdiscard,
             "nmcli": self.nm.nmcli,
             "ip": lambda argv: self.proof.bridge(argv) or self.nm.ip(argv),
-            "systemd-run": self._systemd_run,
             "systemctl": self.systemd.systemctl,
             "env": lambda argv: self.borg.run(without_environment(argv)),
             "borg": self.borg.run,
@@ -254,7 +253,10 @@ class FakeHost:
 
     # Commands
 
-    def _systemd_run(self, argv: tuple[str, ...]) -> tuple[int, str]:
+    def _systemd_run(self, argv: tuple[str, ...], stdin: bytes) -> tuple[int, str]:
+        command = Command(argv=("systemd-run", *argv), why="", stdin=stdin)
+        if argv[0] == "--scope":
+            return self._dispatch(standing_ahead(command))
         if any(word.startswith(("--on-active", "--no-block")) for word in argv):
             return self.systemd.run(argv, self.now)
         return self.proof.run_service(argv)
@@ -393,13 +395,9 @@ class FakeHost:
             return 75, ""
         return self._dispatch(Command(argv=argv[4:], why="", stdin=stdin))
 
-    def _nice(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+    def send(self, argv: tuple[str, ...]) -> tuple[int, str]:
         """Read a snapshot, and have the engine store it."""
-        assert argv[:3] == ("--adjustment=10", "ionice", "--class=idle")
-        assert argv[3:6] == ("/usr/bin/kvmkeep", "blocks", "send")
-        words = take_apart(
-            argv[6:], values="--blocks --size --rate --ends-by", needs="--blocks --size"
-        )
+        words = take_apart(argv, values="--blocks --size --rate --ends-by", needs="--blocks --size")
         device, program, *engine = words.rest
         volume = self.lvm.at(device)
         if volume is None or not volume.origin or volume.invalid:

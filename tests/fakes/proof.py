@@ -63,9 +63,9 @@ class FakeProof:
     def run_service(self, argv: tuple[str, ...]) -> tuple[int, str]:
         words = take_apart(
             argv,
-            values="--unit --service-type --property --setenv",
+            values="--unit --service-type --slice --property --setenv",
             flags="--quiet --collect",
-            needs="--unit --service-type --property --collect",
+            needs="--unit --service-type --slice --property --collect",
         )
         name = words.one("--unit")
         if name in self.services:
@@ -173,6 +173,8 @@ class FakeProof:
             return (9, "block 3 is not as it was") if self._is_broken(path) else (0, "")
         if argv[:2] == ("blocks", "receive"):
             return self._receive(argv[2:])
+        if argv[:2] == ("blocks", "send"):
+            return self.host.send(argv[2:])
         if argv[0] not in {"rung", "guest-run"}:
             raise UnknownCommandError(str(argv))
         return really(argv, stdin, self.host)

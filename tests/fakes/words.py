@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
+from kvmkeep.model.command import Command
+
 
 class UnknownCommandError(AssertionError):
     """The fake does not know this command line; the real tool might do anything with it."""
@@ -53,3 +57,17 @@ def take_apart(
     if missing:
         raise UnknownCommandError(f"{sorted(missing)} missing in {argv}")
     return Words(values=found, flags=frozenset(seen), rest=tuple(rest))
+
+
+ASIDE = (
+    "systemd-run", "--scope", "--quiet", "--slice=machine.slice", "--property=CPUWeight=10", "--",
+    "ionice", "--class=idle",
+)  # fmt: skip
+
+
+def standing_ahead(command: Command) -> Command:
+    """Return a command without what has it stand back behind the guests."""
+    if command.argv[:2] != ASIDE[:2]:
+        return command
+    assert command.argv[: len(ASIDE)] == ASIDE
+    return replace(command, argv=command.argv[len(ASIDE) :])

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 from fakes.host import FakeHost
 from fakes.lvm import FakeVolume
 from fakes.tree import tree_text
+from fakes.words import standing_ahead
 from msgspec.structs import replace
 
 from kvmkeep.host.door import ProgressWatcher, Result
@@ -191,9 +192,9 @@ def program(action: Command | WriteFile) -> str:
 
 
 def bare(command: Command) -> Command:
-    """Return a command without the lock that is taken around it."""
+    """Return a command without the lock that is taken around it, and what has it stand back."""
     behind = len(WORDS) if command.argv[0] == "flock" else 0
-    return replace(command, argv=command.argv[behind:])
+    return standing_ahead(replace(command, argv=command.argv[behind:]))
 
 
 def bad_end(command: Command, *, timed_out: bool = False, signal: int = 0) -> Result:
@@ -276,12 +277,12 @@ def is_tearable(action: Command | WriteFile) -> bool:
     words = " ".join(action.argv)
     return (
         action.argv[0]
-        in {"curl", "cp", "prlimit", "xorriso", "qemu-img", "blkdiscard", "rm", "tar", "nice"}
+        in {"curl", "cp", "prlimit", "xorriso", "qemu-img", "blkdiscard", "rm", "tar"}
         or "--output" in action.argv
         or "--rw" in action.argv
         or action.argv[0] == "lvcreate"
         or bool(action.stdout_to)
-        or "receive" in action.argv
+        or action.argv[1:3] in {("blocks", "receive"), ("blocks", "send")}
         or "connection up" in words
     )
 
@@ -349,7 +350,7 @@ def half_run(host: FakeHost, command: Command) -> None:  # noqa: C901 - one case
                 volume.active, volume.stale = False, [(0, volume.size)]
         case "/usr/bin/kvmkeep" if argv[1:3] == ("blocks", "receive"):
             half_received(host, argv[3])
-        case "nice":
+        case "/usr/bin/kvmkeep" if argv[1:3] == ("blocks", "send"):
             half_sent(host, command)
         case "nmcli" if "up" in argv:
             host.run(command)

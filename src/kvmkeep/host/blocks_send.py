@@ -30,7 +30,7 @@ from kvmkeep.host.files import write_file
 from kvmkeep.host.repositories import stored
 from kvmkeep.model.backup import SentDisk, blocks_name, done_name
 from kvmkeep.model.blocks import BLOCK, ZERO, block_text, blocks_of
-from kvmkeep.model.command import WriteFile
+from kvmkeep.model.command import WriteFile, innermost
 from kvmkeep.model.units import Size
 
 _TELL_EVERY = 0.5
@@ -76,7 +76,9 @@ def send(sending: Sending, tell: Callable[[int], None]) -> SentDisk:
         said = engine.finish()
     found = stored(said)
     if found is None:
-        raise NotStored(f"{sending.engine[0]} ended well, but told of nothing that it stored")
+        raise NotStored(
+            f"{innermost(sending.engine)[0]} ended well, but told of nothing that it stored"
+        )
     text = block_text(sending.size, sums).encode()
     sent = SentDisk(
         disk=os.path.basename(sending.blocks).removesuffix(blocks_name("")),

@@ -7,13 +7,14 @@ from typing import Self
 
 from kvmkeep.errors import StepFailed
 from kvmkeep.host.engine_child import end, fate, started, widened
+from kvmkeep.model.command import innermost
 
 
 class EngineOutput:
     """The engine's process. Where the block inside ends badly, it is ended."""
 
     def __init__(self, argv: tuple[str, ...]) -> None:
-        self._name = argv[0]
+        self._name = innermost(argv)[0]
         self._child = started(argv, fed=False, failed=StepFailed)
         self._stdout = widened(self._child.stdout)
 

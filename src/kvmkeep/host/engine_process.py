@@ -11,6 +11,7 @@ from typing import Self
 from kvmkeep.errors import NotStored
 from kvmkeep.host.engine_child import end, fate, pipe, started, widened
 from kvmkeep.host.run import Bounded
+from kvmkeep.model.command import innermost
 
 _KEPT = 64 << 10
 
@@ -19,7 +20,7 @@ class EngineProcess:
     """The engine's process. Where the block inside ends badly, it is ended and stores nothing."""
 
     def __init__(self, argv: tuple[str, ...], ends_by: signal.Signals) -> None:
-        self._name = argv[0]
+        self._name = innermost(argv)[0]
         self._ends_by = ends_by
         self._said = Bounded(_KEPT)
         self._child = started(argv, fed=True, failed=NotStored)

@@ -59,6 +59,15 @@ class Command(Struct, frozen=True, kw_only=True):
         return shlex.join(self.argv)
 
 
+def innermost(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a command line without the words that only give it an environment (env(1))."""
+    if argv[1:2] == ("with-environment",):
+        argv = argv[argv.index("--") + 1 :]
+    if argv[0] == "env":
+        argv = argv[next(at for at, word in enumerate(argv) if at and "=" not in word) :]
+    return argv
+
+
 class WriteFile(Struct, frozen=True, kw_only=True):
     """Write a file whole: beside it, synced, then renamed over it.
 

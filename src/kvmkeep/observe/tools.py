@@ -31,7 +31,6 @@ _TABLE = (
     ("nmcli", "network-manager", "NetworkManager"),
     ("openssl", "openssl", "openssl"),
     ("ionice", "util-linux", "util-linux"),
-    ("nice", "coreutils", "coreutils"),
     ("ping", "iputils-ping", "iputils"),
     ("prlimit", "util-linux", "util-linux"),
     ("qemu-img", "qemu-utils", "qemu-img"),

@@ -43,6 +43,7 @@ from kvmkeep.model.snapshot import SnapshotSet, disk_of
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
+from kvmkeep.planning.aside import aside
 from kvmkeep.planning.backup_memo import remember, remembered
 from kvmkeep.planning.backup_take import backup_refusals, set_for_backup
 from kvmkeep.planning.commands import long_enough
@@ -216,15 +217,13 @@ def _send(work: _Work, member: Volume) -> Step:
     rate, words = work.repository.rate, work.words
     slowest = min(_SLOWEST, rate // 2) if rate else _SLOWEST
     send = Command(
-        argv=(
-            # Whatever the guests do comes first (ionice(1), nice(1)).
-            "nice", "--adjustment=10", "ionice", "--class=idle",
+        argv=aside((
             work.program, "blocks", "send", lv_path(member.vg, member.name),
             f"--blocks={work.folder}/{blocks_name(disk)}", f"--size={size.bytes}",
             *((f"--rate={rate}",) if rate else ()),
             *(() if words.ends_by == "INT" else (f"--ends-by={words.ends_by}",)), "--",
             *words.put(disk_path(work.guest.name, disk), work.host, tags),
-        ),
+        )),
         why="read the snapshot, and have the engine store it",
         timeout=words.waits + long_enough(size, slowest),
         progress=Progress.BLOCKS,

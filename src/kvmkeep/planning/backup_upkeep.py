@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from kvmkeep.model.backup import RepositoryFacts
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.facts import Facts
@@ -15,6 +17,7 @@ from kvmkeep.model.plan import Noun, Plan, Step
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Label
 from kvmkeep.planning import guards
+from kvmkeep.planning.aside import aside
 from kvmkeep.planning.backup_init import repository_refusals
 from kvmkeep.planning.engine import Driver, driver
 from kvmkeep.planning.scene import make_scene
@@ -34,7 +37,11 @@ def plan_prune(spec: Spec, facts: Facts, asked: str) -> Plan:
             subject=f"repository {seen.name}",
             what="free the room of what was forgotten",
             why="the engine keeps data until somebody asks it to look for what nothing needs",
-            actions=(*words.unlock(), words.prune(), _remember(f"{seen.name}.pruned", asked)),
+            actions=(
+                *words.unlock(),
+                _aside(words.prune()),
+                _remember(f"{seen.name}.pruned", asked),
+            ),
         )
 
     return _of_each(spec, facts, step)
@@ -52,10 +59,14 @@ def plan_verify(spec: Spec, facts: Facts, asked: str, percent: int) -> Plan:
             subject=f"repository {seen.name}",
             what=f"have the engine check what it has{part}",
             why="what has gone bad is better known before it is needed",
-            actions=(words.check(percent), _remember(f"{seen.name}.verified", asked)),
+            actions=(_aside(words.check(percent)), _remember(f"{seen.name}.verified", asked)),
         )
 
     return _of_each(spec, facts, step)
+
+
+def _aside(command: Command) -> Command:
+    return replace(command, argv=aside(command.argv))
 
 
 def _of_each(

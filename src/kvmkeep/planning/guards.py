@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import assert_never
 
-from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile
+from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile, innermost
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import GROUPS, Array, ArrayState, Facts, Tool
 from kvmkeep.model.names import METADATA_URI
@@ -14,6 +14,7 @@ from kvmkeep.model.spec import Disk, FirstBoot, Guest
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import Label, Size
 from kvmkeep.planning import proof_lock
+from kvmkeep.planning.aside import ASIDE
 from kvmkeep.planning.domains import kept_domain
 from kvmkeep.planning.grow import room_needed
 from kvmkeep.planning.images import ImageWork
@@ -62,7 +63,7 @@ def tools_of(tools: Mapping[str, Tool], steps: Iterable[Step]) -> tuple[Refusal,
     found: dict[str, Refusal] = {}
     for step in steps if absent else ():
         for command in _commands(step):
-            for program in _programs(command):
+            for program in _programs(command.argv):
                 if program in absent:
                     found.setdefault(program, _missing(absent[program], step))
     return tuple(found.values())
@@ -349,16 +350,14 @@ def _commands_of(action: Action) -> tuple[Command, ...]:
             assert_never(action)
 
 
-def _programs(command: Command) -> tuple[str, ...]:
+def _programs(argv: tuple[str, ...]) -> tuple[str, ...]:
     """Return the programs that a command line runs: one may run another, behind its own words."""
-    first, *rest = command.argv
-    if rest[:1] == ["with-environment"]:
-        rest = rest[rest.index("--") + 1 :]
-        first = rest.pop(0)
-    if first == "env":
-        return (first, next(word for word in rest if "=" not in word))
-    behind = {"prlimit": 3, "flock": len(proof_lock.WORDS)}.get(first)
-    return (first,) if behind is None else (first, command.argv[behind])
+    argv = innermost(argv)
+    first = argv[0]
+    behind = {"prlimit": 3, "flock": len(proof_lock.WORDS), "ionice": 2}.get(first, 0)
+    if argv[: len(ASIDE)] == ASIDE:
+        behind = len(ASIDE)
+    return (first, *(_programs(argv[behind:]) if behind else ()))
 
 
 def _missing(tool: Tool, step: Step) -> Refusal:

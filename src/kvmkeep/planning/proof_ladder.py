@@ -39,6 +39,7 @@ from kvmkeep.model.proof import (
     proof_uuid,
 )
 from kvmkeep.model.units import Size
+from kvmkeep.planning.aside import aside
 from kvmkeep.planning.commands import HOUR, long_enough, remove_tree
 from kvmkeep.planning.proof_domain import Likeness, ProofDisk, has_agent, proof_xml
 from kvmkeep.planning.proof_parts import (
@@ -117,7 +118,7 @@ def climb_steps(climb: Climb) -> tuple[Step, ...]:
 
 def _repository_step(climb: Climb) -> Step:
     check = climb.parts.driver.check()
-    rung = _rung(climb, REPOSITORY, check.argv, check.why, limit=int(check.timeout))
+    rung = _rung(climb, REPOSITORY, aside(check.argv), check.why, limit=int(check.timeout))
     return Step(
         noun=Noun.STORAGE,
         subject=climb.subject,
@@ -132,11 +133,11 @@ def _data_step(climb: Climb) -> Step:
     compares = tuple(
         _rung(
             climb, BLOCKS + one.disk,
-            (
+            aside((
                 climb.program, "blocks", "verify", parts.data(one.disk),
                 f"--blocks={parts.beside(one.blocks)}", f"--sum={one.blocks_sha256}",
                 f"--size={one.size.bytes}",
-            ),
+            )),
             f"compare disk {one.disk} with what was read at the backup",
             limit=int(long_enough(one.size)),
         )
@@ -349,7 +350,7 @@ def _names(source: str) -> tuple[str, ...]:
 
 def _guestfish(parts: Parts) -> tuple[str, ...]:
     disks = (word for one in parts.content.disks for word in ("-a", parts.data(one.disk)))
-    return ("guestfish", "--ro", "--format=raw", *disks)
+    return aside(("guestfish", "--ro", "--format=raw", *disks))
 
 
 def _rung(

@@ -47,6 +47,11 @@ def into(site: Host, repository: str) -> None:
     )
 
 
+def cgroup(site: Host, process: str) -> str:
+    """Return the control group of a process, as a path below the mount of cgroup v2."""
+    return site.must(f"cat /proc/{process}/cgroup").strip().removeprefix("0::")
+
+
 def nothing_is_left(site: Host) -> None:
     """Demand that no set, no file and no process of a backup is there."""
     assert "kvmkeep.backup=" not in site.must("lvs --noheadings -o lv_tags rl_build")
@@ -94,6 +99,12 @@ def ended(site: Host) -> Result:
 
 def test_other_verbs_work_meanwhile_and_a_killed_run_makes_no_backup(site: Host) -> None:
     begin(site, "slow")
+    # It shares the processors with the guests, and not with what is beside their slice.
+    place = cgroup(site, "$(pgrep -f -o '[b]locks send')")
+    assert place.startswith("/machine.slice/run-")
+    assert site.must(f"cat /sys/fs/cgroup{place}/cpu.weight").strip() == "10"
+    assert cgroup(site, "$(pgrep -f -o '[r]estic --repo=/srv/vault')") == place
+    assert cgroup(site, site.qemu_pid("alpha")).startswith("/machine.slice/machine-")
     assert site.kvmkeep("backup", "run", "alpha").returncode == 6
     ours(site, "autostart", "alpha", "on")
     assert site.kvmkeep("watch").returncode in {0, 9}

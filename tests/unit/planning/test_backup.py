@@ -151,7 +151,10 @@ def test_a_disk_is_sent_out_of_the_way_of_guests_and_no_faster_than_the_spec_say
     (send, _) = [
         one for one in commands(store(wanted, begun().facts(wanted))) if "send" in one.argv
     ]
-    assert send.argv[:4] == ("nice", "--adjustment=10", "ionice", "--class=idle")
+    assert send.argv[:8] == (
+        "systemd-run", "--scope", "--quiet", "--slice=machine.slice", "--property=CPUWeight=10", "--",
+        "ionice", "--class=idle",
+    )  # fmt: skip
     assert f"--rate={50 << 20}" in send.argv
     assert f"--size={4 * GIB}" in send.argv
     assert (send.progress, send.total_bytes) == (Progress.BLOCKS, 4 * GIB)
@@ -305,6 +308,14 @@ def test_programs_that_are_missing() -> None:
     host.tools = {"kvmkeep": ""}
     (refusal,) = plan_take(SPEC, seen(host, RepositoryState.READY), beginning()).refusals
     assert "kvmkeep is not in the PATH" in refusal.reason
+
+
+def test_a_program_that_has_the_sending_stand_back_is_needed() -> None:
+    host = begun()
+    for name in ("systemd-run", "ionice"):
+        host.tools = {name: ""}
+        (refusal,) = store(SPEC, host.facts(SPEC)).refusals
+        assert refusal.subject == f"program {name}"
 
 
 def test_a_repository_is_made_only_where_there_is_none() -> None:

@@ -1,0 +1,23 @@
+"""Work that takes long and that no guest may feel, such as the reading and storing of a disk.
+
+libvirt starts guests in machine.slice, and everything else is beside that slice: there, nice(1)
+means nothing to a guest, since the processors are shared by slices first (cgroups(7), systemd
+resource control). So such work goes into the guests' own slice, and weighs little in it.
+"""
+
+from __future__ import annotations
+
+SLICE = "--slice=machine.slice"
+WEIGHT = "--property=CPUWeight=10"
+"""A guest that is not told otherwise has 100 (systemd.resource-control(5))."""
+
+ASIDE = ("systemd-run", "--scope", "--quiet", SLICE, WEIGHT, "--")
+
+
+def aside(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a command line that stands back behind each guest, for processors and disks.
+
+    A scope is no service: the process stays the caller's (systemd-run(1), --scope). Which disks
+    know of I/O classes is up to their schedulers (ionice(1)).
+    """
+    return (*ASIDE, "ionice", "--class=idle", *argv)

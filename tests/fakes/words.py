@@ -61,7 +61,7 @@ def take_apart(
 
 ASIDE = (
     "systemd-run", "--scope", "--quiet", "--slice=machine.slice", "--property=CPUWeight=10", "--",
-    "ionice", "--class=idle",
+    "choom", "--adjust=1000", "--", "ionice", "--class=idle",
 )  # fmt: skip
 
 

@@ -30,6 +30,7 @@ _TABLE = (
     ("nc", "netcat-openbsd", "nmap-ncat"),
     ("nmcli", "network-manager", "NetworkManager"),
     ("openssl", "openssl", "openssl"),
+    ("choom", "util-linux", "util-linux"),
     ("ionice", "util-linux", "util-linux"),
     ("ping", "iputils-ping", "iputils"),
     ("prlimit", "util-linux", "util-linux"),

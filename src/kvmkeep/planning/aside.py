@@ -11,6 +11,8 @@ SLICE = "--slice=machine.slice"
 WEIGHT = "--property=CPUWeight=10"
 """A guest that is not told otherwise has 100 (systemd.resource-control(5))."""
 
+FIRST = 1000
+"""The kernel ends such a process before any other (proc(5), oom_score_adj)."""
 ASIDE = ("systemd-run", "--scope", "--quiet", SLICE, WEIGHT, "--")
 
 
@@ -18,6 +20,7 @@ def aside(argv: tuple[str, ...]) -> tuple[str, ...]:
     """Return a command line that stands back behind each guest, for processors and disks.
 
     A scope is no service: the process stays the caller's (systemd-run(1), --scope). Which disks
-    know of I/O classes is up to their schedulers (ionice(1)).
+    know of I/O classes is up to their schedulers (ionice(1)). If the host's memory runs out, it is
+    ended before a guest is, though these are larger (choom(1)).
     """
-    return (*ASIDE, "ionice", "--class=idle", *argv)
+    return (*ASIDE, "choom", f"--adjust={FIRST}", "--", "ionice", "--class=idle", *argv)

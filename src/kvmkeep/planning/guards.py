@@ -354,7 +354,7 @@ def _programs(argv: tuple[str, ...]) -> tuple[str, ...]:
     """Return the programs that a command line runs: one may run another, behind its own words."""
     argv = innermost(argv)
     first = argv[0]
-    behind = {"prlimit": 3, "flock": len(proof_lock.WORDS), "ionice": 2}.get(first, 0)
+    behind = {"prlimit": 3, "flock": len(proof_lock.WORDS), "choom": 3, "ionice": 2}.get(first, 0)
     if argv[: len(ASIDE)] == ASIDE:
         behind = len(ASIDE)
     return (first, *(_programs(argv[behind:]) if behind else ()))

@@ -103,6 +103,7 @@ def test_other_verbs_work_meanwhile_and_a_killed_run_makes_no_backup(site: Host)
     place = cgroup(site, "$(pgrep -f -o '[b]locks send')")
     assert place.startswith("/machine.slice/run-")
     assert site.must(f"cat /sys/fs/cgroup{place}/cpu.weight").strip() == "10"
+    assert site.must("cat /proc/$(pgrep -f -o '[b]locks send')/oom_score_adj").strip() == "1000"
     assert cgroup(site, "$(pgrep -f -o '[r]estic --repo=/srv/vault')") == place
     assert cgroup(site, site.qemu_pid("alpha")).startswith("/machine.slice/machine-")
     assert site.kvmkeep("backup", "run", "alpha").returncode == 6

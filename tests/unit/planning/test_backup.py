@@ -151,9 +151,9 @@ def test_a_disk_is_sent_out_of_the_way_of_guests_and_no_faster_than_the_spec_say
     (send, _) = [
         one for one in commands(store(wanted, begun().facts(wanted))) if "send" in one.argv
     ]
-    assert send.argv[:8] == (
+    assert send.argv[:11] == (
         "systemd-run", "--scope", "--quiet", "--slice=machine.slice", "--property=CPUWeight=10", "--",
-        "ionice", "--class=idle",
+        "choom", "--adjust=1000", "--", "ionice", "--class=idle",
     )  # fmt: skip
     assert f"--rate={50 << 20}" in send.argv
     assert f"--size={4 * GIB}" in send.argv
@@ -312,7 +312,7 @@ def test_programs_that_are_missing() -> None:
 
 def test_a_program_that_has_the_sending_stand_back_is_needed() -> None:
     host = begun()
-    for name in ("systemd-run", "ionice"):
+    for name in ("systemd-run", "choom", "ionice"):
         host.tools = {name: ""}
         (refusal,) = store(SPEC, host.facts(SPEC)).refusals
         assert refusal.subject == f"program {name}"

@@ -1,4 +1,4 @@
-"""Power cuts at random moments: a round of what `make torture` does as often as it is asked."""
+"""Blows at random moments: a round of what `make torture` does as often as it is asked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 import sites
 
 from lab.machine import Lab
+from tests.torture import backups
 from tests.torture.oath import Oath
 from tests.torture.round import Draw, begin, play
 
@@ -17,24 +18,44 @@ if TYPE_CHECKING:
     from labhost import Host
 
 SEED = "make test"
+CUTS = [3, *(pytest.param(number, marks=pytest.mark.long) for number in (0, 1, 2))]
 
 
 @pytest.fixture(scope="module")
-def sworn(the_lab: Lab) -> Iterator[tuple[Host, Oath]]:
+def host(the_lab: Lab) -> Iterator[Host]:
     the_lab.down()
     lab = Lab(f"{the_lab.name}-cut", forgetful=True)
     try:
-        host = sites.day(lab)
-        yield host, begin(host)
+        yield sites.day(lab)
     finally:
         lab.down()
 
 
-@pytest.mark.parametrize(
-    "number", [0, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 2, 3))]
-)
-def test_whenever_the_power_goes_all_comes_back(sworn: tuple[Host, Oath], number: int) -> None:
-    host, oath = sworn
-    draw = Draw.of(SEED, number)
+@pytest.fixture(scope="module")
+def oath(host: Host) -> Oath:
+    return begin(host)
+
+
+def hold(host: Host, oath: Oath, draw: Draw) -> None:
     ended = play(host, oath, draw)
     assert not ended.wrong, f"{draw}: {ended.word}: {'; '.join(ended.wrong)}"
+
+
+@pytest.mark.parametrize("number", CUTS)
+def test_whenever_the_power_goes_all_comes_back(host: Host, oath: Oath, number: int) -> None:
+    hold(host, oath, Draw.of(SEED, number))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", range(4))
+def test_whatever_dies_meanwhile_the_goal_is_reached(host: Host, oath: Oath, number: int) -> None:
+    hold(host, oath, Draw.of_processes(SEED, number, deaths=3))
+
+
+@pytest.mark.long
+def test_the_power_goes_while_a_guest_is_backed_up_restored_and_proven(host: Host) -> None:
+    oath = begin(host, backups.prepare)
+    for deed in backups.DEEDS:
+        ended = play(host, oath, Draw.of(SEED, 0, 2, (deed,)))
+        assert not ended.wrong, f"{deed.name}: {ended.word}: {'; '.join(ended.wrong)}"
+        oath = ended.oath

@@ -36,7 +36,7 @@ class Repository(Struct, frozen=True, kw_only=True):
     """A place for backups. `url` is what the engine takes: `/dir`, `sftp:user@host:/path` ...
 
     `environment_file` is empty where the engine needs no keys of its own. `rate` is in bytes for
-    each second; 0 is no limit.
+    each second; 0 is no limit. From one that is `append_only`, this host can delete nothing.
     """
 
     name: Label
@@ -45,6 +45,7 @@ class Repository(Struct, frozen=True, kw_only=True):
     password_file: str
     environment_file: str = ""
     rate: int = 0
+    append_only: bool = False
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -11,13 +11,13 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from kvmkeep.model.backup import BackupEntry, RepositoryFacts
+from kvmkeep.model.backup import BackupEntry, Repository, RepositoryFacts
 from kvmkeep.model.facts import Facts
-from kvmkeep.model.plan import Noun, Plan, Refusal, Step
+from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName, Label
 from kvmkeep.planning import guards
-from kvmkeep.planning.backup_init import repository_refusals
+from kvmkeep.planning.backup_init import CLOSED, OPENED, repository_refusals
 from kvmkeep.planning.engine import driver
 from kvmkeep.planning.retention import Retention, retention
 from kvmkeep.planning.scene import make_scene
@@ -44,10 +44,16 @@ def plan_forget(spec: Spec, facts: Facts, wish: Forgetting) -> Plan:
     scene = make_scene(spec, facts, ())
     steps: list[Step] = []
     refusals: list[Refusal] = []
+    notes: list[Note] = []
     for seen in facts.backups.repositories:
-        trouble = repository_refusals(facts, spec.repository(Label(seen.name)))
+        repository = spec.repository(Label(seen.name))
+        trouble = repository_refusals(facts, repository)
         refusals += trouble
         if trouble:
+            continue
+        if repository.append_only:
+            refusals += _closed(repository, _named(spec, seen, wish)) if wish.moment else ()
+            notes += [] if wish.moment else _kept_longer(spec, facts, seen, wish)
             continue
         if wish.moment:
             named = _named(spec, seen, wish)
@@ -61,7 +67,31 @@ def plan_forget(spec: Spec, facts: Facts, wish: Forgetting) -> Plan:
                 steps += _steps(spec, facts, seen, guest.name, found.forgotten)
                 steps += _left(spec, facts, seen, guest.name)
     trouble = (*guards.unseen(scene), *guards.missing_tools(scene, steps), *refusals)
-    return Plan(steps=tuple(steps), refusals=trouble)
+    return Plan(steps=tuple(steps), refusals=trouble, notes=tuple(notes))
+
+
+def _closed(repository: Repository, named: tuple[BackupEntry, ...]) -> tuple[Refusal, ...]:
+    return tuple(
+        Refusal(
+            subject=f"backup {one.guest}@{one.moment}",
+            reason=f"repository {repository.name} is append-only",
+            hint=OPENED,
+        )
+        for one in named
+    )
+
+
+def _kept_longer(
+    spec: Spec, facts: Facts, seen: RepositoryFacts, wish: Forgetting
+) -> tuple[Note, ...]:
+    """Tell how much a repository keeps that the spec does not ask for."""
+    asked = (one for one in spec.guests if one.name in wish.guests)
+    found = [kept for one in asked if (kept := retained(spec, facts, seen, one, wish.now))]
+    more = sum(len(one.forgotten) for one in found)
+    if not more:
+        return ()
+    text = f"{CLOSED}: {more} of its backups stay longer than the spec keeps them; {OPENED}"
+    return (Note(subject=f"repository {seen.name}", text=text),)
 
 
 def retained(

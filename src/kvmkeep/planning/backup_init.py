@@ -15,6 +15,12 @@ from kvmkeep.planning.engine import driver
 from kvmkeep.planning.scene import make_scene
 from kvmkeep.planning.secret_files import secret_refusals
 
+CLOSED = "it is append-only, so nothing is deleted there"
+OPENED = (
+    "to delete: have the server allow it for a while, write append_only: false into host.yaml, and "
+    "type: kvmkeep backup forget --all && kvmkeep backup prune"
+)
+
 
 def plan_init(spec: Spec, facts: Facts, repository: Repository) -> Plan:
     """Plan the repository; one that is there and can be read is left as it is."""

@@ -174,7 +174,8 @@ def _prepare(work: _Work) -> tuple[Step, ...]:
         return ()
     mine = (work.guest.name, work.host)
     old = [one for one in work.seen.fragments if (one.guest, one.host) == mine]
-    objects = tuple(disk.object for one in old for disk in one.disks)
+    left = () if work.repository.append_only else old
+    objects = tuple(disk.object for one in left for disk in one.disks)
     why = "a run that did not end well left it: it never became a backup"
     file = posixpath.basename(work.guest.place.file)
     copies = [
@@ -241,6 +242,8 @@ def _send(work: _Work, member: Volume) -> Step:
 
 def _unnoted(work: _Work, disk: str) -> tuple[Command, ...]:
     """Return what takes out a disk of this set that a killed run has stored, but not noted."""
+    if work.repository.append_only:
+        return ()
     old = tuple(one.object for one in _own_objects(work) if one.disk == disk)
     why = "a run that was killed has stored it, and kept nothing about it"
     return (work.words.forget(old, why),) if old else ()

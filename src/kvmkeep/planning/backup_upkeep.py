@@ -13,12 +13,12 @@ from kvmkeep.model.backup import RepositoryFacts
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import BACKUPS_DIR
-from kvmkeep.model.plan import Noun, Plan, Step
+from kvmkeep.model.plan import Note, Noun, Plan, Step
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Label
 from kvmkeep.planning import guards
 from kvmkeep.planning.aside import aside
-from kvmkeep.planning.backup_init import repository_refusals
+from kvmkeep.planning.backup_init import CLOSED, OPENED, repository_refusals
 from kvmkeep.planning.engine import Driver, driver
 from kvmkeep.planning.scene import make_scene
 
@@ -28,9 +28,10 @@ def plan_prune(spec: Spec, facts: Facts, asked: str) -> Plan:
 
     `asked` is the time of this wish, in ISO 8601 and UTC: what was done for it is not done again.
     """
+    closed = [one.name for one in spec.repositories if one.append_only]
 
     def step(words: Driver, seen: RepositoryFacts) -> Step | None:
-        if facts.backups.upkeep_of(seen.name).pruned == asked:
+        if facts.backups.upkeep_of(seen.name).pruned == asked or seen.name in closed:
             return None
         return Step(
             noun=Noun.STORAGE,
@@ -44,7 +45,9 @@ def plan_prune(spec: Spec, facts: Facts, asked: str) -> Plan:
             ),
         )
 
-    return _of_each(spec, facts, step)
+    looked = (one.name for one in facts.backups.repositories if one.name in closed)
+    notes = (Note(subject=f"repository {name}", text=f"{CLOSED}; {OPENED}") for name in looked)
+    return replace(_of_each(spec, facts, step), notes=tuple(notes))
 
 
 def plan_verify(spec: Spec, facts: Facts, asked: str, percent: int) -> Plan:

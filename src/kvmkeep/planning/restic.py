@@ -12,8 +12,8 @@ DAY = 24 * HOUR
 # restic it is one error of many, which it tries again ten times.
 _APPEND_ONLY = Meaning(
     words="not removed, server response: 403",
-    sentence="The server lets nothing be deleted (append-only). Have it allow that for a while, "
-    "and type: kvmkeep backup forget --all && kvmkeep backup prune",
+    sentence="The server lets nothing be deleted. If it is to be so, write append_only: true to "
+    "the repository in host.yaml; else have it allow that for a while, and run this again",
 )
 
 

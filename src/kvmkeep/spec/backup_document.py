@@ -51,6 +51,13 @@ class RepositorySection(Section, frozen=True, kw_only=True):
             examples=["50MiB"],
         ),
     ] = None
+    append_only: Annotated[
+        bool,
+        Meta(
+            description="Whether the server lets this host delete nothing. Then nothing is "
+            "forgotten or pruned there, and what `keep` does not ask for is only told."
+        ),
+    ] = False
 
 
 class KeepSection(Section, frozen=True, kw_only=True):

@@ -111,6 +111,7 @@ def _repository(
         password_file=password,
         environment_file=keys or "",
         rate=rate or 0,
+        append_only=section.append_only,
     )
 
 

@@ -193,6 +193,20 @@ def test_where_nothing_may_be_deleted_a_dead_run_keeps_no_backup_from_being_made
     assert [one.moment for one in vault.fragments] == [SET]
 
 
+def test_of_an_append_only_repository_nothing_is_asked_to_be_deleted() -> None:
+    closed = replace(SPEC, repositories=(replace(VAULT, append_only=True),))
+    host = begun()
+    reach(host, closed, store)
+    del host.restic.listed(VAULT.url)[-1]
+    host.files = {path: file for path, file in host.files.items() if not path.startswith(FOLDER)}
+    plan = store(closed, host.facts(closed))
+    assert [one for one in commands(plan) if "forget" in one.argv] == []
+    assert [one for one in commands(store(SPEC, host.facts(SPEC))) if "forget" in one.argv] != []
+    reach(host, closed, store)
+    (vault,) = host.facts(closed).backups.repositories
+    assert [one.moment for one in vault.entries] == [SET]
+
+
 def test_a_set_of_somebody_else_is_none_of_ours() -> None:
     host = site()
     reach(host, SPEC, lambda s, f: plan_create(s, f, Wish(guests=("web",), moment=MOMENT)))

@@ -96,6 +96,24 @@ def test_the_last_that_is_proven_stays() -> None:
     assert step.what.endswith(f"{OLD}, {MIDDLE}")
 
 
+def test_nothing_is_deleted_from_a_repository_that_is_append_only() -> None:
+    closed = spec(WEB, guest("db"), repositories=(replace(VAULT, append_only=True),))
+    plan = plan_forget(closed, facts(*THREE), WISH)
+    assert (plan.steps, plan.refusals) == ((), ())
+    (note,) = plan.notes
+    assert (note.subject, "2 of its backups stay longer" in note.text) == ("repository vault", True)
+    assert plan_forget(closed, facts(entry(LAST)), WISH).notes == ()
+    (refusal,) = plan_forget(closed, facts(*THREE), replace(WISH, moment=OLD)).refusals
+    assert refusal.subject == f"backup web@{OLD}"
+    assert refusal.reason == "repository vault is append-only"
+    assert "append_only: false" in refusal.hint
+    assert plan_forget(closed, facts(*THREE), replace(WISH, moment="20200101T0000Z")).empty
+    pruned = plan_prune(closed, facts(*THREE), WISH.now)
+    assert (pruned.steps, pruned.refusals) == ((), ())
+    assert pruned.notes[0].text.startswith("it is append-only, so nothing is deleted there")
+    assert plan_prune(SPEC, facts(*THREE), WISH.now).notes == ()
+
+
 def test_only_what_this_host_made_of_guests_of_the_spec_is_forgotten() -> None:
     others = (
         entry("20250101T0000Z", host="other.example.org"),

@@ -95,7 +95,7 @@ def test_what_is_forgotten_where_nothing_may_be_deleted() -> None:
     for command in (words.forget(("a1",), "old"), words.prune()):
         (told,) = [one.sentence for one in command.meanings if one.words in said]
         assert "lets nothing be deleted" in told
-        assert "kvmkeep backup forget" in told
+        assert "append_only: true" in told
 
 
 def test_keys_come_by_a_file() -> None:

@@ -32,6 +32,7 @@ def test_a_repository_with_all_that_it_may_have() -> None:
     entry = (
         "repositories:\n  vault:\n    engine: restic\n    url: sftp:me@vault:/srv/backup\n"
         "    password_file: /root/pw\n    environment_file: /root/keys\n    rate: 50MiB/s\n"
+        "    append_only: true\n"
     )
     assert spec(entry).repositories == (
         Repository(
@@ -41,6 +42,7 @@ def test_a_repository_with_all_that_it_may_have() -> None:
             password_file="/root/pw",
             environment_file="/root/keys",
             rate=50 << 20,
+            append_only=True,
         ),
     )
     assert spec(entry).repository(Label("vault")).rate == 50 << 20

@@ -10,7 +10,7 @@ from kvmkeep.model.names import stamped_time
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from kvmkeep.model.backup import BackupFacts
+    from kvmkeep.model.backup import BackupFacts, Proof
     from kvmkeep.model.spec import Guest
 
 NONE = "none"
@@ -40,7 +40,11 @@ def proof_age(guest: Guest | None, known: BackupFacts, now: datetime) -> str:
 
     Empty where there is none.
     """
-    proof = None if guest is None else known.proof_of(guest.name)
+    return verdict_age(None if guest is None else known.proof_of(guest.name), now)
+
+
+def verdict_age(proof: Proof | None, now: datetime) -> str:
+    """Return how old a proof is, and whether it went wrong; empty where there is none."""
     if proof is None:
         return ""
     return age(now - utc(proof.time)) + ("" if proof.proven else ", FAILED")

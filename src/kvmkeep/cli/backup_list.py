@@ -13,10 +13,11 @@ from kvmkeep.errors import DIFFERENCES_FOUND
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from collections.abc import Sequence
     from datetime import datetime
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.backup import BackupEntry
+    from kvmkeep.model.backup import BackupEntry, Proof
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -36,21 +37,28 @@ def run(args: Args, ctx: Context) -> int:
     """Print the backups, the oldest first; ends with 9 where a repository can't be seen."""
     from kvmkeep.cli.moment import utc_now
     from kvmkeep.model.backup import RepositoryState
+    from kvmkeep.observe.backup_care import proofs as all_proofs
+    from kvmkeep.observe.notebook import Notebook
 
     wanted = frozenset(checked(name) for name in args.guests)
     found = look_into(ctx, ctx.spec(), args.repository)
     entries = [e for one in found for e in one.entries if not wanted or e.guest in wanted]
     entries.sort(key=lambda one: (one.guest, one.moment, one.repository))
     unseen = [one for one in found if one.state is not RepositoryState.READY]
+    proofs = {
+        (one.repository, one.guest, one.moment): one
+        for one in all_proofs(Notebook(ctx.door()), all_of_them=True)
+    }
+    rows = [(one, proofs.get((one.repository, one.guest, one.moment))) for one in entries]
     if ctx.json:
         ctx.print_json(
             {
-                "backups": [value(one) for one in entries],
+                "backups": [{**value(one), "proof": verdict(proof)} for one, proof in rows],
                 "unseen": [{"repository": one.name, "state": str(one.state)} for one in unseen],
             }
         )
     elif entries:
-        ctx.streams.result(text(entries, utc_now(), ctx.streams.width))
+        ctx.streams.result(text(rows, ctx.spec().host.name, utc_now(), ctx.streams.width))
     else:
         hidden = any(one.state is not RepositoryState.ABSENT for one in unseen)
         ctx.streams.talk("No backups can be seen." if hidden else "No backups.")
@@ -77,11 +85,19 @@ def value(one: BackupEntry) -> dict[str, object]:
     }
 
 
-def text(entries: list[BackupEntry], now: datetime, width: int) -> str:
-    """Return the table for a terminal."""
-    from kvmkeep.cli.age import stamp_age
+def verdict(proof: Proof | None) -> dict[str, object] | None:
+    """Return for JSON how a proof ended, as this host remembers; null where there was none."""
+    return None if proof is None else {"time": proof.time, "proven": proof.proven}
 
-    head = ("BACKUP", "AGE", "CONSISTENCY", "DISKS", "SIZE", "ADDED", "REPOSITORY")
+
+def text(
+    entries: Sequence[tuple[BackupEntry, Proof | None]], host: str, now: datetime, width: int
+) -> str:
+    """Return the table for a terminal; it tells of hosts where there is more than this one."""
+    from kvmkeep.cli.age import stamp_age, verdict_age
+
+    several = any(one.host != host for one, _ in entries)
+    head = ("BACKUP", "AGE", "CONSISTENCY", "DISKS", "SIZE", "ADDED", "PROOF", "REPOSITORY")
     rows = [
         (
             f"{one.guest}@{one.moment}",
@@ -90,8 +106,10 @@ def text(entries: list[BackupEntry], now: datetime, width: int) -> str:
             str(len(one.disks)),
             str(one.size),
             str(one.added),
+            verdict_age(proof, now) or "-",
             one.repository,
+            *((one.host,) if several else ()),
         )
-        for one in entries
+        for one, proof in entries
     ]
-    return table(head, rows, width)
+    return table((*head, "HOST") if several else head, rows, width)

@@ -148,7 +148,9 @@ def _show(found: Found, ctx: Context, *, dry_run: bool) -> None:
         return
     if found.host_file:
         ctx.streams.talk(f"{ctx.spec_dir}/{HOST_SPEC} is written as it was at the last backup.")
-    shown = text(list(found.entries), utc_now(), ctx.streams.width)
+    host = found.entries[0].host if found.entries else ""
+    rows = [(one, None) for one in found.entries]
+    shown = text(rows, host, utc_now(), ctx.streams.width)
     (ctx.streams.talk if ctx.json else ctx.streams.result)(shown)
 
 

@@ -90,6 +90,32 @@ def test_a_guest_is_backed_up_listed_and_shown(
     assert json.loads(capsys.readouterr().out)["manifest"]["guest"] == "web"
 
 
+def test_a_listing_tells_of_proofs_and_of_other_hosts(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("backup", "run", "web") == 0
+    (one,) = listed(site, capsys)
+    assert one["proof"] is None
+    assert site.line("backup", "list") == 0
+    shown = capsys.readouterr().out
+    assert "HOST" not in shown
+    time = "2026-11-23T07:20:00Z"
+    proof = {
+        "repository": "vault", "guest": "web", "moment": one["moment"], "time": time,
+        "proven": False, "rungs": [],
+    }  # fmt: skip
+    place = f"/var/lib/kvmkeep/proofs/web/{one['moment']}.json"
+    site.host.put(place, json.dumps(proof).encode())
+    (one,) = listed(site, capsys)
+    assert one["proof"] == {"time": time, "proven": False}
+    for entry in site.host.restic.listed("/srv/vault"):
+        entry.host = "other.example.org"
+    assert site.line("backup", "list") == 0
+    shown = capsys.readouterr().out
+    assert "FAILED" in shown
+    assert "other.example.org" in shown
+
+
 def test_all_guests_one_after_the_other(
     site: BackupSite, capsys: pytest.CaptureFixture[str]
 ) -> None:

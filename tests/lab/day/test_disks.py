@@ -154,6 +154,7 @@ def test_what_can_not_be_done_is_refused_with_the_way_out(site: Host) -> None:
     assert site.plan()["steps"] == []
 
 
+@pytest.mark.long
 def test_a_disk_goes_from_the_running_guest_once_nothing_in_it_uses_it(site: Host) -> None:
     process = site.qemu_pid("gamma")
     more = device(site, "gamma-by-name")

@@ -152,6 +152,7 @@ def test_a_reboot_shuts_guests_down_cleanly_and_who_was_off_stays_off(site: Host
     assert "guests/alpha.yaml" in told
 
 
+@pytest.mark.long
 def test_without_any_good_spec_the_guests_still_go_down_with_the_host(site: Host) -> None:
     site.must("echo 'vcpus: many' > /etc/kvmkeep/guests/alpha.yaml")
     site.must("virsh start alpha")

@@ -97,6 +97,7 @@ def test_a_guest_runs_on_when_kvmkeep_is_killed_while_it_stands_still(site: Host
     assert set(sets(site).values()) == {""}
 
 
+@pytest.mark.long
 def test_snapshots_grow_in_time_and_what_a_revert_takes_away_is_kept(site: Host) -> None:
     process = site.qemu_pid("alpha")
     write = "dd if=/dev/urandom of=/dev/vdc bs=1M count={} seek={} conv=fsync 2>/dev/null; sync"

@@ -138,6 +138,11 @@ def test_a_running_guest_is_backed_up_and_the_second_time_nearly_nothing_is_adde
     inside = site.must(f"{RESTIC} ls {first['manifest']}")
     for name in ("manifest.json", "domain.xml", "guest.yaml", "host.yaml", "root.blocks"):
         assert name in inside
+    # As one would type it where there is no kvmkeep.
+    assert first["manifest"] in site.must(f"{RESTIC} snapshots --tag guest=alpha --json")
+    folder = f"/var/lib/kvmkeep/backup/alpha/{first['moment']}"
+    xml = site.must(f"{RESTIC} dump {first['manifest']} {folder}/domain.xml")
+    assert "<name>alpha</name>" in xml
     site.ssh("root", ALPHA, "dd if=/dev/urandom of=/dev/vdb bs=1M count=1 conv=fsync; sync")
     ours(site, "backup", "run", "--all")
     _, second = backups(site)

@@ -74,6 +74,7 @@ def test_a_guest_stands_still_goes_on_and_reboots_with_the_same_process(site: Ho
     assert site.qemu_pid("alpha") == process
 
 
+@pytest.mark.long
 def test_a_guest_that_hears_nothing_runs_until_its_plug_is_pulled(site: Host) -> None:
     """Meanwhile another administrator comes, and libvirt is restarted."""
     process = site.qemu_pid("alpha")

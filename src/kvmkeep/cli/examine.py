@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from kvmkeep.errors import Unready
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import Problem
-from kvmkeep.model.vitals import Inside, LastRun, Vitals
+from kvmkeep.model.vitals import GuestAnswer, LastRun, Vitals
 
 if TYPE_CHECKING:
     from kvmkeep.cli.context import Context
@@ -84,7 +84,7 @@ def _last_run(ctx: Context) -> LastRun | None:
     return LastRun(name=run.name, command_line=run.command_line, outcome=run.outcome, alive=alive)
 
 
-def _inside(ctx: Context, spec: Spec, facts: Facts) -> tuple[Inside, ...]:
+def _inside(ctx: Context, spec: Spec, facts: Facts) -> tuple[GuestAnswer, ...]:
     from kvmkeep.cli.moment import utc_now
     from kvmkeep.cli.signs import Ready, look_inside, readiness, up_for
 
@@ -99,7 +99,7 @@ def _inside(ctx: Context, spec: Spec, facts: Facts) -> tuple[Inside, ...]:
     signs = look_inside(ctx.door(), ctx.connect, running, guests, now) if running else {}
     told = {Ready.YES: True, Ready.NO: False, Ready.UNKNOWN: None}
     return tuple(
-        Inside(
+        GuestAnswer(
             guest=name,
             ready=told[readiness(guests[name], sign)],
             silent=sign.agent.problem if sign.agent is not None else "",

@@ -46,10 +46,10 @@ class Row(Struct, frozen=True, kw_only=True):
     memory: int
     addresses: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
-    inside: Inside | None = None
+    inside: Details | None = None
 
 
-class Inside(Struct, frozen=True, kw_only=True):
+class Details(Struct, frozen=True, kw_only=True):
     """What `-l` tells besides. `fullest` is a mountpoint, `percent` how full it is.
 
     `ready` is empty where the guest does not run, `silent` why its agent gave no answer;
@@ -181,7 +181,7 @@ def _looked_into(rows: list[Row], spec: Spec, states: dict[str, State], ctx: Con
         guest, sign = guests.get(row.name), signs.get(row.name)
         agent = None if sign is None else sign.agent
         full = fullest(agent)
-        inside = Inside(
+        inside = Details(
             ready=readiness(guest, sign) if sign is not None else "",
             silent="" if agent is None else agent.problem,
             fullest="" if full is None else full.mountpoint,

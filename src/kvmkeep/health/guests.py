@@ -11,7 +11,7 @@ from kvmkeep.model.names import CONSOLE_DIR, TAG_HELD, TAG_START
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, ReadyAgent
 from kvmkeep.model.units import GuestName
-from kvmkeep.model.vitals import Inside
+from kvmkeep.model.vitals import GuestAnswer
 from kvmkeep.planning.disk_files import unmounted
 from kvmkeep.planning.scene import active
 
@@ -205,7 +205,7 @@ def _left(patient: Patient, guest: Guest, domain: Domain) -> Iterator[Finding]:
         )
 
 
-def _answers(guest: Guest, inside: Inside) -> Iterator[Finding]:
+def _answers(guest: Guest, inside: GuestAnswer) -> Iterator[Finding]:
     subject = f"guest {guest.name}"
     if inside.up is not None and inside.up < guest.run.start_timeout:
         return  # it may still be starting

@@ -132,7 +132,7 @@ class LastRun(Struct, frozen=True, kw_only=True):
     alive: bool
 
 
-class Inside(Struct, frozen=True, kw_only=True):
+class GuestAnswer(Struct, frozen=True, kw_only=True):
     """What a running guest answered. `silent` says why its agent did not; empty if it did.
 
     `ready` as its spec defines it, None where that could not be told. `up` is for how many
@@ -166,5 +166,5 @@ class Vitals(Struct, frozen=True, kw_only=True):
     spec_files: tuple[SpecFile, ...] = ()
     journal: str = ""
     last_run: LastRun | None = None
-    inside: tuple[Inside, ...] = ()
+    inside: tuple[GuestAnswer, ...] = ()
     problems: tuple[Problem, ...] = ()

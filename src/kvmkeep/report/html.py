@@ -14,7 +14,7 @@ from msgspec import Struct
 from kvmkeep.model.facts import LIBVIRT, Facts
 from kvmkeep.model.health import Finding, Severity, worst
 from kvmkeep.model.spec import Guest, LvDisk, Spec
-from kvmkeep.model.vitals import Inside, Vitals
+from kvmkeep.model.vitals import GuestAnswer, Vitals
 from kvmkeep.report.clean import one_line
 from kvmkeep.report.picture import picture
 from kvmkeep.report.topology import topology
@@ -154,7 +154,7 @@ def _guests(body: ET.Element, page: Page) -> None:
             _add(row, "td", text).set("data-head", title)
 
 
-def _cells(guest: Guest, facts: Facts, inside: Inside | None) -> tuple[str, ...]:
+def _cells(guest: Guest, facts: Facts, inside: GuestAnswer | None) -> tuple[str, ...]:
     domain = facts.domain(guest.name)
     absent = "is not seen" if facts.unseen(LIBVIRT) else "is not there"
     state = domain.state.value if domain is not None else absent

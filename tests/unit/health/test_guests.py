@@ -13,7 +13,7 @@ from kvmkeep.model.names import STATE_EMPTYING, STATE_FRESH, TAG_HELD, TAG_START
 from kvmkeep.model.run_mark import RunMark
 from kvmkeep.model.spec import ReadyTcp
 from kvmkeep.model.units import GuestName, Size
-from kvmkeep.model.vitals import Inside, LastRun, Space
+from kvmkeep.model.vitals import GuestAnswer, LastRun, Space
 from tests.unit.health.build import DISK, GIB, ROOT, SPEC, domain, findings, only, volume
 from tests.unit.planning.build import guest, network, spec
 
@@ -90,8 +90,8 @@ def test_guests_that_need_not_run() -> None:
     assert findings(domains=()) == ()
 
 
-def inside(*, ready: bool | None = True, silent: str = "", up: float | None = 999.0) -> Inside:
-    return Inside(guest="web", ready=ready, silent=silent, up=up)
+def inside(*, ready: bool | None = True, silent: str = "", up: float | None = 999.0) -> GuestAnswer:
+    return GuestAnswer(guest="web", ready=ready, silent=silent, up=up)
 
 
 def test_guests_that_do_not_answer() -> None:

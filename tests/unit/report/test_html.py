@@ -21,7 +21,7 @@ from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import FileDisk
 from kvmkeep.model.units import Label, Size
-from kvmkeep.model.vitals import Disk, Inside, Vitals
+from kvmkeep.model.vitals import Disk, GuestAnswer, Vitals
 from kvmkeep.report.html import Page, html
 from kvmkeep.report.topology import HOST, Column, Topology, topology
 from tests.unit.health.build import (
@@ -93,8 +93,8 @@ SICK_VITALS = replace(
     ),
     synchronized=False,
     inside=(
-        Inside(guest="web", ready=True, silent="", up=9.0),
-        Inside(guest="db", ready=False, silent="did not answer within 2 s", up=900.0),
+        GuestAnswer(guest="web", ready=True, silent="", up=9.0),
+        GuestAnswer(guest="db", ready=False, silent="did not answer within 2 s", up=900.0),
     ),
 )
 

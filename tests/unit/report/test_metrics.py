@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from kvmkeep.health.measures import measures
 from kvmkeep.model.health import Finding, Measure, Sample, Severity
-from kvmkeep.model.vitals import Disk, Inside, Mismatches
+from kvmkeep.model.vitals import Disk, GuestAnswer, Mismatches
 from kvmkeep.report.metrics import metrics_text
 from tests.unit.health.build import DISK, FACTS, SPEC, VITALS, volume
 
@@ -72,7 +72,7 @@ def test_the_figures_of_a_host() -> None:
     )  # fmt: skip
     facts = replace(FACTS, volumes=(*FACTS.volumes, snapshot))
     vitals = replace(
-        VITALS, inside=(Inside(guest="web", ready=False, silent="x", up=None),),
+        VITALS, inside=(GuestAnswer(guest="web", ready=False, silent="x", up=None),),
         mismatches=(Mismatches(array="md0", sectors=128, action="check"),),
         disks=(
             Disk(name="sda", passed=True, reallocated=3, pending=0, uncorrectable=0, celsius=31),

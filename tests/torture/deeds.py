@@ -47,16 +47,20 @@ def good(host: Host, *argv: str) -> str:
     return done.stdout
 
 
-def spec(host: Host, alpha: str = GUESTS["alpha"], host_yaml: str = HOST_YAML) -> None:
-    """Write the spec with another alpha, or another host."""
-    host.put_spec({**GUESTS, "alpha": alpha}, host_yaml)
+def spec(host: Host, more: int = 0, host_yaml: str = HOST_YAML, **guests: str) -> None:
+    """Write the spec, with a larger disk, another host or further guests.
+
+    The disk that an earlier round has made larger stays so: none is ever made smaller.
+    """
+    size = host.must("lvs --noheadings --units m --nosuffix -o lv_size rl_build/vm-alpha-data")
+    data = f"data: {round(float(size)) + more}MiB"
+    alpha = GUESTS["alpha"].replace(f"data: {DISK_MIB}MiB", data)
+    host.put_spec({**GUESTS, "alpha": alpha, **guests}, host_yaml)
     host.must("sync")
 
 
 def _larger(host: Host) -> None:
-    size = host.must("lvs --noheadings --units m --nosuffix -o lv_size rl_build/vm-alpha-data")
-    more = f"data: {round(float(size)) + 8}MiB"
-    spec(host, GUESTS["alpha"].replace(f"data: {DISK_MIB}MiB", more))
+    spec(host, more=8)
 
 
 def _snapshot(host: Host) -> None:
@@ -87,8 +91,7 @@ def _removed(host: Host) -> None:
 
 
 def _with_gamma(host: Host) -> None:
-    host.put_spec({**GUESTS, "gamma": TINY_YAML.replace("ADDRESS", GAMMA)})
-    host.must("sync")
+    spec(host, gamma=TINY_YAML.replace("ADDRESS", GAMMA))
 
 
 def _without_gamma(host: Host) -> None:

@@ -8,7 +8,7 @@ import pytest
 import sites
 
 from lab.machine import Lab
-from tests.torture import backups
+from tests.torture import backups, deeds
 from tests.torture.oath import Oath
 from tests.torture.round import Draw, begin, play
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from labhost import Host
+
+    from tests.torture.deeds import Deed
 
 SEED = "make test"
 CUTS = [3, *(pytest.param(number, marks=pytest.mark.long) for number in (0, 1, 2))]
@@ -47,15 +49,16 @@ def test_whenever_the_power_goes_all_comes_back(host: Host, oath: Oath, number: 
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("number", range(4))
-def test_whatever_dies_meanwhile_the_goal_is_reached(host: Host, oath: Oath, number: int) -> None:
-    hold(host, oath, Draw.of_processes(SEED, number, deaths=3))
+@pytest.mark.parametrize("deed", deeds.DEEDS, ids=lambda deed: deed.name)
+def test_whatever_dies_meanwhile_the_goal_is_reached(host: Host, oath: Oath, deed: Deed) -> None:
+    hold(host, oath, Draw.of_processes(SEED, 0, 3, (deed,)))
 
 
 @pytest.mark.long
 def test_the_power_goes_while_a_guest_is_backed_up_restored_and_proven(host: Host) -> None:
     oath = begin(host, backups.prepare)
     for deed in backups.DEEDS:
-        ended = play(host, oath, Draw.of(SEED, 0, 2, (deed,)))
-        assert not ended.wrong, f"{deed.name}: {ended.word}: {'; '.join(ended.wrong)}"
+        draw = Draw.of(SEED, 0, 2, (deed,))
+        ended = play(host, oath, draw)
+        assert not ended.wrong, f"{draw}: {ended.word}: {'; '.join(ended.wrong)}"
         oath = ended.oath

@@ -51,7 +51,7 @@ def test_whenever_the_power_goes_all_comes_back(host: Host, oath: Oath, number: 
 @pytest.mark.long
 @pytest.mark.parametrize("deed", deeds.DEEDS, ids=lambda deed: deed.name)
 def test_whatever_dies_meanwhile_the_goal_is_reached(host: Host, oath: Oath, deed: Deed) -> None:
-    hold(host, oath, Draw.of_processes(SEED, 0, 3, (deed,)))
+    hold(host, oath, Draw.of_processes(f"{SEED}: {deed.name}", 0, 3, (deed,)))
 
 
 @pytest.mark.long

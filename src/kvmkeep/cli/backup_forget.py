@@ -66,7 +66,7 @@ def run(args: Args, ctx: Context) -> int:
         repositories=repositories,
         lock=backup_lock(ctx),
     )
-    return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run)
+    return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run, tells=True)
 
 
 def _wish(args: Args, ctx: Context) -> Forgetting:

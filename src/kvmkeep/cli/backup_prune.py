@@ -45,4 +45,4 @@ def run(args: Args, ctx: Context) -> int:
         lock=backup_lock(ctx),
         reading=ctx.reading(alone=True),
     )
-    return reach(goal, ctx, yes=True, dry_run=args.dry_run)
+    return reach(goal, ctx, yes=True, dry_run=args.dry_run, tells=True)

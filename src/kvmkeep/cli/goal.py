@@ -6,6 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kvmkeep.cli.consent import ask, demand_terminal
 from kvmkeep.cli.parser import URI
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from kvmkeep.flow import Confirm, Look, Planner
     from kvmkeep.host.door import Door
     from kvmkeep.host.lock import Lock
+    from kvmkeep.model.facts import Facts
     from kvmkeep.model.plan import Note, Plan, Report
+    from kvmkeep.model.spec import Spec
 
 
 class Goal(Struct, frozen=True, kw_only=True):
@@ -58,18 +61,29 @@ def reach(
     dry_run: bool = False,
     asks: Callable[[Plan, Streams], bool] = ask,
     idle: bool = True,
+    tells: bool = False,
 ) -> int:
     """Reach the goal, or only show it (`dry_run`); ask first, unless `yes`.
 
-    `idle` says so where there was nothing to do.
+    `idle` says so where there was nothing to do; `tells` the notes of its plan as well, which
+    nobody has seen then.
     """
     if dry_run:
         return show(goal, ctx)
     if not yes:
         demand_terminal(goal.verb, ctx.argv)
-    report = _reach(goal, ctx, _confirm(ctx, yes=yes, asks=asks))
+    notes: list[Note] = []
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        plan = goal.planner(spec, facts)
+        notes[:] = plan.notes
+        return plan
+
+    report = _reach(replace(goal, planner=planner), ctx, _confirm(ctx, yes=yes, asks=asks))
     if idle or report.steps:
         _tell(report, ctx)
+    if tells and not report.steps:
+        tell_notes(notes, ctx)
     return 0
 
 

@@ -66,6 +66,22 @@ def test_what_the_spec_does_not_keep_is_forgotten_and_its_room_freed(
     assert names == ["vault.pruned", "vault.verified", "web.json"]
 
 
+def test_what_an_append_only_repository_keeps_is_told_though_there_is_nothing_to_do(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host = Path(site.spec_dir, "host.yaml")
+    host.write_text(
+        host.read_text().replace("url: /srv/vault", "append_only: true, url: /srv/vault")
+    )
+    capsys.readouterr()
+    assert site.line("backup", "prune") == 0
+    told = capsys.readouterr()
+    assert told.out == "Nothing to do.\n"
+    assert "repository vault: it is append-only" in told.err
+    assert site.line("backup", "forget", "--all", "--yes") == 0
+    assert "append-only" not in capsys.readouterr().err, "nothing is kept longer than it should be"
+
+
 def test_a_repository_that_is_bad_is_told(
     site: BackupSite, capsys: pytest.CaptureFixture[str]
 ) -> None:

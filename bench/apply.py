@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from bench.clock import interleaved
 from bench.figure import BenchError, Figure, Goal, Sample, Unit, compared, ratio
+from bench.lab_spec import host_yaml
 from bench.labhost import LabHost, shell
 
 if TYPE_CHECKING:
@@ -26,17 +27,6 @@ _SPEC = f"{_PLACE}/spec"
 _SCRIPT = f"{_PLACE}/plan.sh"
 _NAME = "bench-cloud"
 _JOURNAL = "/var/lib/kvmkeep/journal"
-_HOST = """\
-host:
-  name: bench.example.org
-  reserve: {{memory: 512MiB, storage: 1GiB}}
-storage: {{vg: rl_build, lv_prefix: "vm-"}}
-uplink: ens802f1
-networks:
-  internal: {{vlan: 2368, cidr: 10.5.68.0/24}}
-images:
-  cloud: {{file: /srv/images/cloud.raw, sha256: {digest}}}
-"""
 _GUEST = """\
 image: cloud
 vcpus: 1
@@ -114,10 +104,12 @@ def measure(host: LabHost, repetitions: int) -> list[Figure]:
 
 
 def _prepare(host: LabHost) -> None:
-    host.must(f"mkdir -p {_PLACE} && ssh-keygen -q -t ed25519 -N '' -f {_PLACE}/key")
-    key = host.must(f"cat {_PLACE}/key.pub").strip()
+    key = host.key_pair(_PLACE)
     digest = host.must("sha256sum < /srv/images/cloud.raw").split()[0]
-    host.put(f"{_SPEC}/host.yaml", _HOST.format(digest=digest))
+    host.put(
+        f"{_SPEC}/host.yaml",
+        host_yaml(image=f"cloud: {{file: /srv/images/cloud.raw, sha256: {digest}}}"),
+    )
     host.put(f"{_SPEC}/guests/{_NAME}.yaml", _GUEST.format(key=key))
     script = _script(host)
     if "guestfish" in script:

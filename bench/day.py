@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from bench.clock import interleaved
 from bench.figure import BenchError, Figure, Sample, Unit, compared
+from bench.lab_spec import host_yaml
 from bench.labhost import LabHost, shell
 
 if TYPE_CHECKING:
@@ -27,17 +28,6 @@ _EVENTS = f"{_PLACE}/events"
 _NAME, _COPY = "bench-day", "bench-copy"
 _DISKS = ("", "-data", "-logs")
 _PING = '{"execute":"guest-ping"}'
-_HOST = """\
-host:
-  name: bench.example.org
-  reserve: {memory: 512MiB, storage: 1GiB}
-storage: {vg: rl_build, lv_prefix: "vm-"}
-uplink: ens802f1
-networks:
-  internal: {vlan: 2368, cidr: 10.5.68.0/24}
-images:
-  tiny: {file: /srv/images/tiny.raw}
-"""
 _GUEST = """\
 image: tiny
 vcpus: 1
@@ -238,9 +228,8 @@ def _pause(name: str, against: str, still: dict[str, list[float]]) -> Figure:
 
 def _prepare(host: LabHost) -> None:
     host.quietly(_UNDO)
-    host.must(f"mkdir -p {_PLACE} && ssh-keygen -q -t ed25519 -N '' -f {_PLACE}/key")
-    key = host.must(f"cat {_PLACE}/key.pub").strip()
-    host.put(f"{_SPEC}/host.yaml", _HOST)
+    key = host.key_pair(_PLACE)
+    host.put(f"{_SPEC}/host.yaml", host_yaml())
     host.put(f"{_SPEC}/guests/{_NAME}.yaml", _GUEST.format(key=key))
     host.must(_ours("apply --yes"))
     host.must(f"virsh -q shutdown {_NAME}; {_OFF}")

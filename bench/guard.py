@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from bench.clock import interleaved
 from bench.figure import BenchError, Figure, compared
+from bench.lab_spec import host_yaml
 from bench.labhost import LabHost, shell
 
 if TYPE_CHECKING:
@@ -31,16 +32,7 @@ _NAME, _COPY = "bench-guard", "bench-back"
 _DISKS = {"root": "", "data": "-data"}
 _LEAST = 200
 """Of fewer writes, no hundredth part can be told."""
-_HOST = f"""\
-host:
-  name: bench.example.org
-  reserve: {{memory: 512MiB, storage: 1GiB}}
-storage: {{vg: rl_build, lv_prefix: "vm-"}}
-uplink: ens802f1
-networks:
-  internal: {{vlan: 2368, cidr: 10.5.68.0/24, forward_delay: 2}}
-images:
-  tiny: {{file: /srv/images/tiny.raw}}
+_REPOSITORY = f"""\
 repositories:
   vault: {{url: {_PLACE}/vault, password_file: {_PLACE}/password}}
 """
@@ -101,10 +93,9 @@ def measure(host: LabHost, repetitions: int) -> Iterator[Figure]:
 
 def _prepare(host: LabHost) -> None:
     host.quietly(_UNDO)
-    host.must(f"mkdir -p {_PLACE} && ssh-keygen -q -t ed25519 -N '' -f {_PLACE}/key")
+    key = host.key_pair(_PLACE)
     host.must(f"umask 077; head -c 33 /dev/urandom | base64 > {_PLACE}/password")
-    key = host.must(f"cat {_PLACE}/key.pub").strip()
-    host.put(f"{_SPEC}/host.yaml", _HOST)
+    host.put(f"{_SPEC}/host.yaml", host_yaml(", forward_delay: 2") + _REPOSITORY)
     host.put(f"{_SPEC}/guests/{_NAME}.yaml", _GUEST.format(key=key))
     host.must(f"{_KVMKEEP} apply --yes && {_KVMKEEP} backup init vault")
 

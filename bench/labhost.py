@@ -59,6 +59,11 @@ class LabHost:
         parent = shlex.quote(str(Path(path).parent))
         self.must(f"mkdir -p {parent} && cat > {shlex.quote(path)}", text=text)
 
+    def key_pair(self, place: str) -> str:
+        """Make a directory with a key pair for SSH, `key`; return the public one."""
+        self.must(f"mkdir -p {place} && ssh-keygen -q -t ed25519 -N '' -C bench -f {place}/key")
+        return self.must(f"cat {place}/key.pub").strip()
+
     def plan(self, spec: str, guest: str) -> list[Step]:
         """Return the steps of the plan for one guest, as `plan --json` prints them."""
         words = shlex.join(["kvmkeep", "--spec", spec, "plan", "--json", guest])

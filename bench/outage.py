@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.clock import interleaved
 from bench.figure import BenchError, Figure, Sample, Unit, compared, ratio
+from bench.lab_spec import host_yaml
 from bench.labhost import LabHost
 
 if TYPE_CHECKING:
@@ -40,17 +41,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 }
 """Twelve guests, each with those that it needs; the longest chain is of five."""
 
-_HOST = """\
-host:
-  name: bench.example.org
-  reserve: {{memory: 512MiB, storage: 1GiB}}
-storage: {{vg: rl_build, lv_prefix: "vm-"}}
-uplink: ens802f1
-networks:
-  internal: {{vlan: 2368, cidr: 10.5.68.0/24, forward_delay: 2{more}}}
-images:
-  tiny: {{file: /srv/images/tiny.raw}}
-"""
+_QUICK = ", forward_delay: 2"
 _GUEST = """\
 image: tiny
 vcpus: 1
@@ -117,9 +108,8 @@ def measure(host: LabHost, repetitions: int) -> Iterator[Figure]:
 
 
 def _prepare(host: LabHost) -> None:
-    host.must(f"mkdir -p {_PLACE}; ssh-keygen -q -t ed25519 -N '' -C bench -f {_PLACE}/key")
-    key = host.must(f"cat {_PLACE}/key.pub").strip()
-    host.put(f"{_SPEC}/host.yaml", _HOST.format(more=""))
+    key = host.key_pair(_PLACE)
+    host.put(f"{_SPEC}/host.yaml", host_yaml(_QUICK))
     for number, (name, needs) in enumerate(NEEDS.items(), start=20):
         text = _GUEST.format(number=number, key=key, needs=", ".join(needs))
         host.put(f"{_SPEC}/guests/{name}.yaml", text)
@@ -216,7 +206,7 @@ def _rollback(host: LabHost, repetitions: int) -> Figure:
     seconds = []
     for _ in range(repetitions):
         gateway = f", gateway: {_GATEWAY}"
-        host.put(f"{_SPEC}/host.yaml", _HOST.format(more=f"{gateway}, ageing_time: 300"))
+        host.put(f"{_SPEC}/host.yaml", host_yaml(f"{_QUICK}{gateway}, ageing_time: 300"))
         host.must(f"{_SILENCED} ! {_KVMKEEP} apply --yes")
         host.must(f"ip -n campus address replace {_CAMPUS}")
         times = {
@@ -228,7 +218,7 @@ def _rollback(host: LabHost, repetitions: int) -> Figure:
         if undone is None:
             raise BenchError(f"the change was not undone: {times}")
         seconds.append(undone - times["made"])
-        host.put(f"{_SPEC}/host.yaml", _HOST.format(more=""))
+        host.put(f"{_SPEC}/host.yaml", host_yaml(_QUICK))
         host.must(f"{_KVMKEEP} apply --yes")
     sample = Sample(tuple(seconds), Unit.SECONDS)
     return Figure(

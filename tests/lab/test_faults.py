@@ -41,7 +41,15 @@ POINTS = [
     ("before", "guest-ping"),
     ("after", "--eject"),
 ]
-FEW = [POINTS[number] for number in (3, 4, 5, 7, 9, 11, 12)]
+FEW = [
+    ("before", "CheckpointDestroy"),
+    ("after", "lvcreate"),
+    ("during", "qemu-img convert"),
+    ("after", "virsh define"),
+    ("fail", "virsh start"),
+    ("before", "guest-ping"),
+    ("after", "--eject"),
+]
 PROGRAMS = (
     "guestfish",
     "nmcli",

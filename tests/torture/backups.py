@@ -6,9 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 from labhost import HOST_YAML
-from sites import GUESTS
 
-from tests.torture.deeds import Deed, good
+from tests.torture.deeds import Deed, good, spec
 
 if TYPE_CHECKING:
     from labhost import Host
@@ -21,8 +20,7 @@ _TRASH = "kvmkeep trash list --json | jq -e '.entries | length > 0'"
 
 def prepare(host: Host) -> None:
     """Give alpha a repository and a first backup."""
-    alpha = GUESTS["alpha"] + POLICY
-    host.put_spec({**GUESTS, "alpha": alpha}, HOST_YAML + REPOSITORY)
+    spec(host, host_yaml=HOST_YAML + REPOSITORY, alpha_has=POLICY)
     host.must("umask 077; echo of-the-repository > /root/vault.password; sync")
     good(host, "apply", "--yes")
     good(host, "backup", "init", "vault")

@@ -47,15 +47,17 @@ def good(host: Host, *argv: str) -> str:
     return done.stdout
 
 
-def spec(host: Host, more: int = 0, host_yaml: str = HOST_YAML, **guests: str) -> None:
-    """Write the spec, with a larger disk, another host or further guests.
+def spec(
+    host: Host, more: int = 0, host_yaml: str = HOST_YAML, alpha_has: str = "", **guests: str
+) -> None:
+    """Write the spec, with a larger disk, another host, more lines of alpha or further guests.
 
     The disk that an earlier round has made larger stays so: none is ever made smaller.
     """
     size = host.must("lvs --noheadings --units m --nosuffix -o lv_size rl_build/vm-alpha-data")
     data = f"data: {round(float(size)) + more}MiB"
     alpha = GUESTS["alpha"].replace(f"data: {DISK_MIB}MiB", data)
-    host.put_spec({**GUESTS, "alpha": alpha, **guests}, host_yaml)
+    host.put_spec({**GUESTS, "alpha": alpha + alpha_has, **guests}, host_yaml)
     host.must("sync")
 
 

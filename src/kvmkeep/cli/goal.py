@@ -73,13 +73,7 @@ def reach(
     if not yes:
         demand_terminal(goal.verb, ctx.argv)
     notes: list[Note] = []
-
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        plan = goal.planner(spec, facts)
-        notes[:] = plan.notes
-        return plan
-
-    report = _reach(replace(goal, planner=planner), ctx, _confirm(ctx, yes=yes, asks=asks))
+    report = _reach(noting(goal, notes), ctx, _confirm(ctx, yes=yes, asks=asks))
     if idle or report.steps:
         _tell(report, ctx)
     if tells and not report.steps:
@@ -139,6 +133,17 @@ def demand_own_libvirt(verb: str, ctx: Context) -> None:
         raise UsageError(
             f"{verb} works on this host's libvirt only ({URI})", hint="leave --connect out"
         )
+
+
+def noting(goal: Goal, notes: list[Note]) -> Goal:
+    """Return the goal; whenever it is planned, `notes` become those of the plan."""
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        plan = goal.planner(spec, facts)
+        notes[:] = plan.notes
+        return plan
+
+    return replace(goal, planner=planner)
 
 
 def tell_notes(notes: Iterable[Note], ctx: Context) -> None:

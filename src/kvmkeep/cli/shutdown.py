@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_dry_run
-from kvmkeep.cli.goal import Goal, demand_own_libvirt, reach, show, tell_notes
+from kvmkeep.cli.goal import Goal, demand_own_libvirt, noting, reach, show, tell_notes
 from kvmkeep.cli.guests import add_choice, chosen
 from kvmkeep.errors import DIFFERENCES_FOUND, UsageError
 
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Note, Plan
-    from kvmkeep.model.spec import Spec
+    from kvmkeep.model.plan import Note
 
 LIMIT = 300
 """Seconds that a guest gets to shut down as a part of another verb."""
@@ -87,13 +85,7 @@ def _with_host(args: Args, ctx: Context) -> int:
     if args.guests or args.label or args.limit is not None:
         raise UsageError("--host is about all guests, each with its own stop_timeout")
     notes: list[Note] = []
-
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        plan = plan_host_down(spec, facts)
-        notes[:] = plan.notes
-        return plan
-
-    goal = Goal(verb="shutdown --host", planner=planner)
+    goal = noting(Goal(verb="shutdown --host", planner=plan_host_down), notes)
     if args.dry_run:
         return show(goal, ctx)
     demand_own_libvirt(goal.verb, ctx)

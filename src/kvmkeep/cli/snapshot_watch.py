@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_dry_run
-from kvmkeep.cli.goal import Goal, reach, show, tell_notes
+from kvmkeep.cli.goal import Goal, noting, reach, show, tell_notes
 from kvmkeep.cli.guests import add_guests, checked
 from kvmkeep.errors import (
     DIFFERENCES_FOUND,
@@ -68,11 +68,9 @@ def run(args: Args, ctx: Context) -> int:
     def planner(spec: Spec, facts: Facts) -> Plan:
         from kvmkeep.planning.snapshot_watch import Watch, plan_watch
 
-        plan = plan_watch(spec, facts, Watch(at=args.at, by=args.by, guests=names))
-        notes[:] = plan.notes
-        return plan
+        return plan_watch(spec, facts, Watch(at=args.at, by=args.by, guests=names))
 
-    goal = Goal(verb=VERB, planner=planner)
+    goal = noting(Goal(verb=VERB, planner=planner), notes)
     if args.dry_run:
         return show(goal, ctx)
     if not args.every:

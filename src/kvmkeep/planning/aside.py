@@ -7,13 +7,16 @@ resource control). So such work goes into the guests' own slice, and weighs litt
 
 from __future__ import annotations
 
-SLICE = "--slice=machine.slice"
-WEIGHT = "--property=CPUWeight=10"
-"""A guest that is not told otherwise has 100 (systemd.resource-control(5))."""
+_PLACE = ("--slice=machine.slice", "--property=CPUWeight=10")
+"""A guest that is not told otherwise weighs 100 (systemd.resource-control(5))."""
 
-FIRST = 1000
+_ENDED_FIRST = 1000
 """The kernel ends such a process before any other (proc(5), oom_score_adj)."""
-ASIDE = ("systemd-run", "--scope", "--quiet", SLICE, WEIGHT, "--")
+
+SERVICE = (*_PLACE, f"--property=OOMScoreAdjust={_ENDED_FIRST}")
+"""What has a service of systemd-run(1) stand back likewise."""
+
+ASIDE = ("systemd-run", "--scope", "--quiet", *_PLACE, "--")
 
 
 def aside(argv: tuple[str, ...]) -> tuple[str, ...]:
@@ -23,4 +26,4 @@ def aside(argv: tuple[str, ...]) -> tuple[str, ...]:
     know of I/O classes is up to their schedulers (ionice(1)). If the host's memory runs out, it is
     ended before a guest is, though these are larger (choom(1)).
     """
-    return (*ASIDE, "choom", f"--adjust={FIRST}", "--", "ionice", "--class=idle", *argv)
+    return (*ASIDE, "choom", f"--adjust={_ENDED_FIRST}", "--", "ionice", "--class=idle", *argv)

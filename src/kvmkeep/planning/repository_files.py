@@ -7,7 +7,7 @@ from msgspec import Struct
 from kvmkeep.model.backup import Engine
 from kvmkeep.model.command import Action, Command, Poll
 from kvmkeep.model.plan import Refusal
-from kvmkeep.planning.aside import FIRST, SLICE, WEIGHT
+from kvmkeep.planning.aside import SERVICE
 from kvmkeep.planning.commands import HOUR
 from kvmkeep.planning.engine import Driver
 from kvmkeep.planning.scene import Scene
@@ -49,8 +49,7 @@ def show(shown: Shown, words: Driver) -> tuple[Action, ...]:
         Command(
             argv=(
                 "systemd-run", "--quiet", "--collect", f"--unit={shown.unit}",
-                "--service-type=exec", SLICE, WEIGHT,
-                f"--property=OOMScoreAdjust={FIRST}",
+                "--service-type=exec", *SERVICE,
                 # Asked in this way, engines take their files away by themselves.
                 f"--property=KillSignal=SIG{words.ends_by}", "--property=TimeoutStopSec=20s",
                 f"--property=RuntimeMaxSec={int(_LONGEST)}s", "--setenv=HOME=/root",

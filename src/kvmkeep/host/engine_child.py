@@ -23,7 +23,8 @@ Child = subprocess.Popen[bytes]
 def started(argv: tuple[str, ...], *, fed: bool, failed: type[KvmkeepError]) -> Child:
     """Start an engine that dies with this process, and is `fed` or gives data.
 
-    Raises `failed` where it can't be started.
+    A signal to this process's group does not reach one that is fed: it is ended by that on which
+    it stores nothing and takes its locks away (`end`). Raises `failed` where it can't be started.
     """
     try:
         return subprocess.Popen(
@@ -31,6 +32,7 @@ def started(argv: tuple[str, ...], *, fed: bool, failed: type[KvmkeepError]) -> 
             stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             bufsize=0,
+            process_group=0 if fed else None,
             preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - one system call
         )
     except OSError as error:

@@ -178,6 +178,7 @@ pathlib.Path(sys.argv[2]).touch()
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": "src"},
+        start_new_session=True,
     ) as process:
         assert process.stdout is not None
         assert b" of " in process.stdout.readline()
@@ -185,7 +186,7 @@ pathlib.Path(sys.argv[2]).touch()
         while not listens.exists():  # until then, the signal would just end the engine
             assert time.monotonic() < limit, "the engine did not begin within 30 s"
             time.sleep(0.02)
-        process.send_signal(number)
+        os.killpg(process.pid, number)  # as a run that is asked to stop does
         _, said = process.communicate(timeout=30)
     assert process.returncode == 7
     assert f"ended by {number.name}\nNothing was stored.".encode() in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 from pathlib import Path
@@ -13,11 +14,12 @@ from lab.host_image import HERE, host_image, host_key
 from lab.state import State, all_states
 from lab.tools import output_of, say, step, tail, wait_for
 
-BOOT_LIMIT = 300
+BOOT_LIMIT = 600
 PROVISION_LIMIT = 300
 SPACE = 3 * 2**30
 SAVED = "saved.zst"
 FIRST_BOOT = "first-boot-"
+ANIMATED = re.compile(r"^\W*M?\s*$|Job .* running \(.* / ")
 
 
 def wait_for_ssh(state: State, *, limit: float) -> None:
@@ -32,7 +34,9 @@ def wait_for_ssh(state: State, *, limit: float) -> None:
     try:
         wait_for("the lab's SSH server", answers, limit=limit, pause=0.3)
     except LabError as error:
-        console = tail(state.place / "console.log")
+        # Without systemd's animation of what it waits for, which is a few lines each second.
+        said = tail(state.place / "console.log", 400).splitlines()
+        console = "\n".join([line for line in said if not ANIMATED.search(line)][-40:])
         message = f"{error.message}; the console's last lines:\n{console}"
         raise LabError(message, error.hint) from error
     ssh.open_master(state, limit=60)

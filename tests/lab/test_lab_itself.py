@@ -144,6 +144,7 @@ def test_one_vlan_has_dhcp_and_the_other_has_none(ours: Lab) -> None:
     assert "2368" not in sockets
 
 
+@pytest.mark.long
 def test_a_nested_guest_really_runs_under_kvm(ours: Lab) -> None:
     must(ours, f"lvcreate -q -y -Wy -L 96M -n itself rl_build && test -b {GUEST_DISK}")
     must(ours, f"qemu-img convert -n -f raw -O raw /srv/images/tiny.raw {GUEST_DISK}")
@@ -219,6 +220,7 @@ def test_files_come_back_as_they_went(ours: Lab, tmp_path: Path) -> None:
 # --- Power, reset, and several labs -----------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_cut_is_no_shutdown_and_the_host_comes_back_whole(ours: Lab) -> None:
     must(ours, "mkdir -p /var/log/journal && journalctl --flush")
     must(ours, "logger -t itself before the cut; journalctl --sync; sync")

@@ -107,6 +107,7 @@ def test_nics_and_labels_of_a_running_guest(site: Host) -> None:
     assert site.qemu_pid("alpha") == process
 
 
+@pytest.mark.long
 def test_memory_and_cpus_within_their_headroom(site: Host) -> None:
     process = site.qemu_pid("alpha")
     room = "memory_max: 320MiB\nvcpus_max: 2\n"

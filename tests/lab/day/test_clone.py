@@ -28,6 +28,7 @@ def no_clone_is_left(site: Host) -> Iterator[None]:
     )
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("no_clone_is_left")
 def test_a_running_guest_is_cloned_and_goes_on_running(site: Host) -> None:
     process = site.qemu_pid("alpha")

@@ -56,6 +56,7 @@ def boot(site: Host) -> str:
     return site.ssh("root", ALPHA, "cat /proc/sys/kernel/random/boot_id")
 
 
+@pytest.mark.long
 def test_a_guest_stands_still_goes_on_and_reboots_with_the_same_process(site: Host) -> None:
     process, first = site.qemu_pid("alpha"), boot(site)
     site.ssh("root", ALPHA, "sleep 3000 >/dev/null 2>&1 & echo $! > /tmp/pid")

@@ -34,6 +34,7 @@ def test_a_guest_that_runs_or_whose_disk_is_open_is_left_alone(site: Host) -> No
     assert "is not off" in refused.stderr
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("alpha_off")
 def test_a_guest_gets_a_password_a_key_and_files_while_it_is_off(site: Host) -> None:
     site.put("/root/pw", "correct horse\n")

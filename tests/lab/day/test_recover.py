@@ -80,6 +80,7 @@ def test_the_units_are_at_work_and_libvirt_starts_none_of_ours(site: Host) -> No
     assert site.must("virsh domstate alpha").strip() == "running"
 
 
+@pytest.mark.long
 def test_libvirts_word_that_a_guest_died_is_enough_without_the_timer(site: Host) -> None:
     listeners = "kvmkeep-event-lifecycle.service kvmkeep-event-io-error.service"
     site.must("systemctl stop kvmkeep-watch.timer")

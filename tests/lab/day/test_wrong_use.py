@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from labhost import Host
+
+pytestmark = pytest.mark.long
 
 ALPHA = "10.5.68.11"
 LOGS = "/dev/rl_build/vm-alpha-logs"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.figure import BenchError
+from lab.debs import install_debs
 from lab.errors import LabError
 from lab.install import install
 from lab.machine import Lab
@@ -63,6 +64,13 @@ class LabHost:
         """Make a directory with a key pair for SSH, `key`; return the public one."""
         self.must(f"mkdir -p {place} && ssh-keygen -q -t ed25519 -N '' -C bench -f {place}/key")
         return self.must(f"cat {place}/key.pub").strip()
+
+    def install(self, *packages: str) -> None:
+        """Install Debian packages that the lab's host lacks."""
+        try:
+            install_debs(self._lab, *packages)
+        except LabError as error:
+            raise BenchError(error.message[-3000:]) from error
 
     def plan(self, spec: str, guest: str) -> list[Step]:
         """Return the steps of the plan for one guest, as `plan --json` prints them."""

@@ -6,7 +6,6 @@ on this machine.
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess  # noqa: TID251 - servers of the tests
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from lab import cache
-from lab.booted import booted_host
+from lab.debs import BACKPORTS, debs, install_debs
 from lab.tools import run_tool, tool_environment
 
 if TYPE_CHECKING:
@@ -24,61 +23,30 @@ if TYPE_CHECKING:
 OUTSIDE = "10.0.2.2"
 """This machine, as a lab's host sees it (qemu(1), `-netdev user`)."""
 MOTO = "moto[server]>=5,<6"
-BACKPORTS = "bookworm-backports"
 FOR_BORG = (f"borgbackup/{BACKPORTS}", "python3-pyfuse3")
 SPACE = 1 << 30
 
 
 def stores(lab: Lab) -> Path:
-    """Return the directory with `borg/*.deb`, `rclone` and Python's packages for `moto`."""
-    key = cache.key_of(
-        {
-            "how": Path(__file__).read_bytes(),
-            "below": f"{booted_host().name} {sys.version}".encode(),
-            "mirror": _mirror().encode(),
-        }
-    )
+    """Return the directory with `rclone` and Python's packages for `moto`."""
+    key = cache.key_of({"how": Path(__file__).read_bytes(), "python": sys.version.encode()})
     return cache.entry("stores", key, lambda place: _build(place, lab), needs=SPACE)
 
 
-def _mirror() -> str:
-    return os.environ.get("KVMKEEP_LAB_MIRROR", "") or "http://deb.debian.org/debian"
-
-
 def _build(place: Path, lab: Lab) -> None:
-    """Fetch what the lab's host lacks for borg, and unpack rclone for this machine."""
+    """Unpack rclone for this machine, and fetch moto."""
     log = cache.log_path("stores")
-    apt = place / "apt"
-    for name in ("state/lists/partial", "cache/archives/partial", "borg"):
-        (apt / name).mkdir(parents=True)
-    lab.copy_out(["/var/lib/dpkg/status"], apt)
-    suites = ("bookworm", BACKPORTS)
-    (apt / "sources.list").write_text("".join(f"deb {_mirror()} {one} main\n" for one in suites))
-    places = {
-        "Dir::Etc::sourcelist": apt / "sources.list", "Dir::Etc::sourceparts": "/dev/null",
-        "Dir::State": apt / "state", "Dir::State::status": apt / "status",
-        "Dir::Cache": apt / "cache", "APT::Sandbox::User": "root",
-    }  # fmt: skip
-    argv = ["apt-get", *(word for one in places.items() for word in ("-o", "{}={}".format(*one)))]
-    run_tool([*argv, "update"], log, limit=300)
-    without = ["--no-install-recommends", "--download-only", "--assume-yes"]
-    run_tool([*argv, *without, "install", *FOR_BORG], log, limit=300)
-    (apt / "cache/archives").rename(place / "borg")
-    run_tool([*argv, "download", "rclone"], log, limit=300, cwd=apt)
-    (package,) = apt.glob("rclone_*.deb")
-    run_tool(["dpkg-deb", "--extract", str(package), str(apt / "rclone")], log, limit=60)
-    (apt / "rclone/usr/bin/rclone").rename(place / "rclone")
-    run_tool(["rm", "-r", str(apt)], log, limit=60)
+    (package,) = debs(lab, "rclone").glob("rclone_*.deb")
+    run_tool(["dpkg-deb", "--extract", str(package), str(place / "package")], log, limit=60)
+    (place / "package/usr/bin/rclone").rename(place / "rclone")
+    run_tool(["rm", "-r", str(place / "package")], log, limit=60)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(place / "moto")]
     run_tool([*pip, MOTO], log, limit=600)
 
 
 def install_borg(lab: Lab) -> str:
     """Install borg from the backports on the lab's host, and return its version."""
-    lab.run(["mkdir", "-p", "/root/borg"], check=True)
-    packages = sorted(str(one) for one in (stores(lab) / "borg").glob("*.deb"))
-    lab.copy_in(packages, "/root/borg")
-    lab.run(["bash", "-c", "dpkg --install /root/borg/*.deb"], check=True, timeout=900)
+    install_debs(lab, *FOR_BORG)
     return lab.run(["borg", "--version"], check=True).stdout.strip()
 
 

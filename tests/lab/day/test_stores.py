@@ -208,9 +208,8 @@ def test_s3_with_wrong_keys_and_right_ones_and_an_end_in_the_middle(
 
 
 @pytest.fixture(scope="module")
-def borg(site: Host, tools: tuple[Any, Any]) -> Host:
+def borg(site: Host) -> Host:
     """Return the host with borg, and a backup of alpha in it, made while it ran."""
-    del tools
     store(site, engine="borg", url="/srv/borg")
     assert "borg" in fails(site, 5, "backup", "run", "alpha")
     stores.install_borg(site.lab)

@@ -76,6 +76,7 @@ def test_a_snapshot_that_got_full_is_told_and_not_gone_back_to(site: Host) -> No
     assert site.qemu_pid("alpha") == process
 
 
+@pytest.mark.long
 def test_a_guest_runs_on_when_kvmkeep_is_killed_while_it_stands_still(site: Host) -> None:
     process = site.qemu_pid("alpha")
     site.must(

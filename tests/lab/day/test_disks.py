@@ -193,6 +193,7 @@ def test_a_disk_goes_from_the_running_guest_once_nothing_in_it_uses_it(site: Hos
     assert site.qemu_pid("gamma") == process
 
 
+@pytest.mark.long
 def test_no_guest_starts_without_the_mount_of_its_disk(site: Host) -> None:
     site.must("kvmkeep shutdown gamma")
     site.must("umount /data")

@@ -52,9 +52,10 @@ def _fetch(lab: Lab, names: tuple[str, ...], mirror: str, place: Path) -> None:
     apt = place / "apt"
     for name in ("state/lists/partial", "cache/archives/partial"):
         (apt / name).mkdir(parents=True)
-    lab.copy_out(["/var/lib/dpkg/status"], apt)
-    suites = ("bookworm", BACKPORTS)
-    (apt / "sources.list").write_text("".join(f"deb {mirror} {one} main\n" for one in suites))
+    # The host's own sources: it has newer packages than the release, of which others want the same.
+    lab.copy_out(["/var/lib/dpkg/status", "/etc/apt/sources.list"], apt)
+    with (apt / "sources.list").open("a") as sources:
+        sources.write(f"deb {mirror} {BACKPORTS} main\n")
     places = {
         "Dir::Etc::sourcelist": apt / "sources.list", "Dir::Etc::sourceparts": "/dev/null",
         "Dir::State": apt / "state", "Dir::State::status": apt / "status",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import shutil
 from pathlib import Path
 
 from lab import cache, qemu, ssh
 from lab.accel import accelerator, qemu_version
+from lab.console import last_words
 from lab.errors import LabError
 from lab.host_image import HERE, host_image, host_key
 from lab.state import State, all_states
@@ -19,7 +19,6 @@ PROVISION_LIMIT = 300
 SPACE = 3 * 2**30
 SAVED = "saved.zst"
 FIRST_BOOT = "first-boot-"
-ANIMATED = re.compile(r"^\W*M?\s*$|Job .* running \(.* / ")
 
 
 def wait_for_ssh(state: State, *, limit: float) -> None:
@@ -34,9 +33,7 @@ def wait_for_ssh(state: State, *, limit: float) -> None:
     try:
         wait_for("the lab's SSH server", answers, limit=limit, pause=0.3)
     except LabError as error:
-        # Without systemd's animation of what it waits for, which is a few lines each second.
-        said = tail(state.place / "console.log", 400).splitlines()
-        console = "\n".join([line for line in said if not ANIMATED.search(line)][-40:])
+        console = last_words(state.place / "console.log")
         message = f"{error.message}; the console's last lines:\n{console}"
         raise LabError(message, error.hint) from error
     ssh.open_master(state, limit=60)

@@ -86,7 +86,7 @@ def measure(host: LabHost, repetitions: int) -> Iterator[Figure]:
     try:
         _prepare(host)
         yield _writes(host, most)
-        yield _fulls(host, most)
+        yield _first_backups(host, most)
         yield _proofs(host, most)
     finally:
         host.quietly(_UNDO)
@@ -135,20 +135,20 @@ def p99(said: str) -> float:
     return found[math.ceil(0.99 * len(found)) - 1]
 
 
-def _fulls(host: LabHost, repetitions: int) -> Figure:
+def _first_backups(host: LabHost, repetitions: int) -> Figure:
     """Compare the first backup of a running guest with virtnbdbackup's full one."""
-    before = shell(
-        f"rm -rf {_PLACE}/vault {_PLACE}/full && {_KVMKEEP} backup init vault >/dev/null"
+    empty = f"rm -rf {_PLACE}/vault {_PLACE}/full && {_KVMKEEP} backup init vault"
+
+    def seconds(line: str) -> float:
+        return host.time([shell(line)], [shell(empty)])[0]
+
+    times = interleaved(
+        {
+            "theirs": lambda: seconds(f"virtnbdbackup -d {_NAME} -l copy --raw -o {_PLACE}/full"),
+            "ours": lambda: seconds(f"{_KVMKEEP} backup run {_NAME}"),
+        },
+        repetitions,
     )
-    lines = {
-        "theirs": f"virtnbdbackup -d {_NAME} -l copy --raw -o {_PLACE}/full >/dev/null 2>&1",
-        "ours": f"{_KVMKEEP} backup run {_NAME} >/dev/null",
-    }
-    sides = {
-        side: (lambda line=line: host.time([shell(line)], [before])[0])
-        for side, line in lines.items()
-    }
-    times = interleaved(sides, repetitions)
     return compared(
         PART,
         "first backup of a running guest with two disks (1.25 GiB)",

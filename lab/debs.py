@@ -1,4 +1,4 @@
-"""Debian packages that the lab's host lacks, for the few tests that need them: fetched once, and kept."""
+"""Debian packages that the lab's host lacks, for what few need: fetched once, and kept."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ def debs(lab: Lab, *names: str) -> Path:
 
 def install_debs(lab: Lab, *names: str) -> None:
     """Install these packages on the lab's host."""
-    place = f"/root/debs-{names[0].partition('/')[0]}"
+    fetched = debs(lab, *names)
+    place = f"/root/{fetched.name}"
     lab.run(["mkdir", "-p", place], check=True)
-    lab.copy_in(sorted(debs(lab, *names).glob("*.deb")), place)
+    lab.copy_in(sorted(fetched.glob("*.deb")), place)
     lab.run(["bash", "-c", f"dpkg --install {place}/*.deb"], check=True, timeout=900)
 
 

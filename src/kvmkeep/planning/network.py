@@ -13,7 +13,7 @@ from kvmkeep.model.facts import Undoing
 from kvmkeep.model.names import NM_MARK
 from kvmkeep.model.plan import Note, Noun, Risk, Step
 from kvmkeep.model.spec import Network
-from kvmkeep.planning.network_profiles import Settings, WantedProfile, wanted_profiles
+from kvmkeep.planning.network_profiles import Settings, WantedProfile, judged, wanted_profiles
 from kvmkeep.planning.network_proof import longest, network_proof, ways_out
 from kvmkeep.planning.network_undo import MARGIN, Touched, network_undo, undo_steps
 from kvmkeep.planning.scene import Scene
@@ -33,7 +33,7 @@ def network_steps(scene: Scene, networks: tuple[Network, ...]) -> tuple[Step, ..
 
     Where a change was left unfinished, it is undone first: what is there then is seen only then.
     """
-    found = (_step(scene, network) for network in networks)
+    found = (_step(scene, network) for network in judged(scene, networks))
     steps = tuple(step for step in found if step is not None)
     unfinished = undo_steps(scene)
     if scene.facts.nm.undoing is not Undoing.ARMED:

@@ -74,6 +74,20 @@ class WantedProfile(Struct, frozen=True, kw_only=True):
         return self.profile is not None and self.profile.device != self.interface
 
 
+def judged(scene: Scene, networks: tuple[Network, ...]) -> tuple[Network, ...]:
+    """Return those of the networks of which it can be known whether they are as the spec says.
+
+    While NetworkManager is stopped, its interfaces go on, and nmcli tells no profile of theirs.
+    """
+    if scene.facts.nm.running:
+        return networks
+    return tuple(
+        network
+        for network in networks
+        if scene.links.keys().isdisjoint((network.bridge, network.vlan_interface))
+    )
+
+
 def wanted_profiles(scene: Scene, network: Network) -> tuple[WantedProfile, WantedProfile]:
     """Return the bridge's profile, and that of the VLAN interface which is its port."""
     no_addressing = tuple((key, "") for key in _ADDRESSING)

@@ -6,7 +6,7 @@ from kvmkeep.model.facts import Profile
 from kvmkeep.model.names import NM_MARK
 from kvmkeep.model.plan import Refusal
 from kvmkeep.model.spec import Network
-from kvmkeep.planning.network_profiles import WantedProfile, wanted_profiles
+from kvmkeep.planning.network_profiles import WantedProfile, judged, wanted_profiles
 from kvmkeep.planning.scene import Scene
 
 
@@ -31,8 +31,10 @@ def network_refusals(scene: Scene, networks: tuple[Network, ...]) -> tuple[Refus
     for profile in scene.facts.nm.profiles:
         for name in {profile.name, profile.interface}:
             named.setdefault(name, []).append(profile)
+    known = judged(scene, networks)
     for network in networks:
-        for wanted in wanted_profiles(scene, network):
+        pair = wanted_profiles(scene, network) if network in known else ()
+        for wanted in pair:
             refusals.extend(_foreign(network, wanted, named.get(wanted.interface, [])))
         other = vlans.get(network.vlan, network.vlan_interface)
         if other != network.vlan_interface:

@@ -166,6 +166,16 @@ def test_network_manager_must_run() -> None:
     assert reasons(plan(host, spec(networks=()))) == ""
 
 
+def test_while_network_manager_is_stopped_nothing_is_said_of_interfaces_that_are_there() -> None:
+    host, one = made()
+    # nmcli tells no profile then, so whose the interfaces are can't be known.
+    host.nm.running = False
+    host.nm.profiles.clear()
+    found = plan(host, one)
+    assert reasons(found) == "NetworkManager: it is not running"
+    assert found.steps == ()
+
+
 def test_uplink_must_be_there_and_large_enough() -> None:
     host = FakeHost()
     text = reasons(plan(host, wanted(mtu=9000)))

@@ -13,14 +13,14 @@ from lab.tools import run_tool
 if TYPE_CHECKING:
     from lab.machine import Lab
 
-BACKPORTS = "bookworm-backports"
 SPACE = 1 << 29
 
 
 def debs(lab: Lab, *names: str) -> Path:
     """Return a directory with these packages and what they need beyond the host's own.
 
-    A name may have a suite: `borgbackup/bookworm-backports`.
+    A name may have a suite, `borgbackup/bookworm-backports`. What it needs comes from the host's
+    own suite if that has it (apt_preferences(5): below 100, and above 0).
     """
     mirror = os.environ.get("KVMKEEP_LAB_MIRROR", "") or "http://deb.debian.org/debian"
     key = cache.key_of(
@@ -55,10 +55,14 @@ def _fetch(lab: Lab, names: tuple[str, ...], mirror: str, place: Path) -> None:
         (apt / name).mkdir(parents=True)
     # The host's own sources: it has newer packages than the release, of which others want the same.
     lab.copy_out(["/var/lib/dpkg/status", "/etc/apt/sources.list"], apt)
+    suites = sorted({suite for name in names if (suite := name.partition("/")[2])})
     with (apt / "sources.list").open("a") as sources:
-        sources.write(f"deb {mirror} {BACKPORTS} main\n")
+        sources.writelines(f"deb {mirror} {suite} main\n" for suite in suites)
+    pins = (f"Package: *\nPin: release n={suite}\nPin-Priority: 50\n\n" for suite in suites)
+    (apt / "preferences").write_text("".join(pins))
     places = {
         "Dir::Etc::sourcelist": apt / "sources.list", "Dir::Etc::sourceparts": "/dev/null",
+        "Dir::Etc::preferences": apt / "preferences", "Dir::Etc::preferencesparts": "/dev/null",
         "Dir::State": apt / "state", "Dir::State::status": apt / "status",
         "Dir::Cache": apt / "cache", "APT::Sandbox::User": "root",
     }  # fmt: skip

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from lab import cache
-from lab.debs import BACKPORTS, debs, install_debs
+from lab.debs import debs, install_debs
 from lab.tools import run_tool, tool_environment
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 OUTSIDE = "10.0.2.2"
 """This machine, as a lab's host sees it (qemu(1), `-netdev user`)."""
 MOTO = "moto[server]>=5,<6"
-FOR_BORG = (f"borgbackup/{BACKPORTS}", "python3-pyfuse3")
+FOR_BORG = ("borgbackup/bookworm-backports", "python3-pyfuse3")
 SPACE = 1 << 30
 
 

@@ -14,6 +14,7 @@ from kvmkeep.model.plan import Failure
 
 _MOST_SAID = 4000
 """Characters of a tool's last lines that a message holds: a guest's agent may say anything."""
+_ON_STDOUT = frozenset({Progress.QEMU_IMG, Progress.BLOCKS})
 
 
 class Hands(Struct, frozen=True, kw_only=True):
@@ -80,7 +81,8 @@ def write(hands: Hands, file: WriteFile) -> Failure | None:
 def failure_of(command: Command, result: Result) -> Failure:
     """Return what a command's bad end means."""
     # Cut only once it is masked: a part of a secret would not be recognised.
-    said = masked(command, result.tail)[-_MOST_SAID:]
+    tail = result.tail if result.stderr or command.progress not in _ON_STDOUT else ""
+    said = masked(command, tail)[-_MOST_SAID:]
     problem = ""
     if result.code in command.ok and command.expect and not result.timed_out:
         answer = said if command.secret_stdin else result.text.strip()[:200]

@@ -282,6 +282,15 @@ def test_what_a_bad_end_means_is_told_where_the_tool_does_not() -> None:
         assert failure.said == said
 
 
+def test_how_far_a_command_was_is_not_what_it_said_last() -> None:
+    end = ended(-15, stdout="    (1.00/100%)\r    (2.00/100%)\r")
+    copy = command("qemu-img convert", progress=Progress.QEMU_IMG, total_bytes=100)
+    door = ScriptedDoor({"qemu-img": lambda _n: end})
+    failure = carry_out(door, Plan(steps=(step("copy", copy),))).steps[0].failure
+    assert failure is not None
+    assert (failure.code, failure.said) == (-15, "")
+
+
 def test_secrets_are_not_told_by_what_a_tool_repeats() -> None:
     folder = MemoryFolder()
     door = ScriptedDoor({"chpasswd": lambda _n: ended(1, stderr="bad line: root:$6$abc$def\n")})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lab import cache
 from lab.booted import booted_host
+from lab.errors import LabError
 from lab.tools import run_tool
 
 if TYPE_CHECKING:
@@ -70,6 +71,9 @@ def _fetch(lab: Lab, names: tuple[str, ...], mirror: str, place: Path) -> None:
     run_tool([*argv, "update"], log, limit=300)
     without = ["--no-install-recommends", "--download-only", "--assume-yes"]
     run_tool([*argv, *without, "install", *names], log, limit=600)
-    for file in (apt / "cache/archives").glob("*.deb"):
+    found = [*(apt / "cache/archives").glob("*.deb")]
+    if not found:
+        raise LabError(f"lab {lab.name} has {', '.join(names)} already: fetch from a new one")
+    for file in found:
         file.rename(place / file.name)
     run_tool(["rm", "-r", str(apt)], log, limit=60)

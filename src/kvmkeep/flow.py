@@ -67,9 +67,13 @@ class Context(Struct, frozen=True, kw_only=True):
 
     `agents` names the guests whose agents are asked with each look, `repositories` those whose
     backups are listed. `reading` is a lock that is held besides, and taken first. `door` must
-    share `stop`: `MachineDoor(Setting(stop=stop))`. Where nobody is there to be asked, a run waits
-    `patience` seconds for another one to end, and goes by the last good spec (`last_good`) where
-    the present one has mistakes, and by the `spare` one where none was kept either.
+    share `stop`: `MachineDoor(Setting(stop=stop))`. A run waits `patience` seconds for another one
+    to end.
+
+    Where the host starts or goes down, nobody is there to mend what is in the way (`unattended`):
+    then a run goes by the last good spec where the present one has mistakes, and by the `spare` one
+    where none was kept either; it goes on where its journal can't be kept, and waits for nobody
+    else's change of the network.
     """
 
     spec_dir: str
@@ -84,7 +88,7 @@ class Context(Struct, frozen=True, kw_only=True):
     agents: tuple[str, ...] = ()
     repositories: tuple[str, ...] = ()
     patience: float = 0.0
-    last_good: bool = False
+    unattended: bool = False
     spare: Spec | None = None
 
 
@@ -114,7 +118,7 @@ def load_spec(ctx: Context, seen: dict[str, bytes] | None = None) -> Spec:
 
 def _stand_in(ctx: Context) -> tuple[Spec | None, str]:
     """Return what there is to go by where the spec has mistakes, and how that is told."""
-    good = last_good(ctx.spec_dir, ctx.door) if ctx.last_good else None
+    good = last_good(ctx.spec_dir, ctx.door) if ctx.unattended else None
     if good is not None:
         spec, time = good
         return spec, f"so this goes by the last good one, of {time}"
@@ -246,7 +250,8 @@ class _Run:
     def _look(self, number: int) -> Look:
         self.ui.round_begins(number)
         try:
-            wait_for_others(self._ctx.door, self.ui, self._ctx.stop)
+            if not self._ctx.unattended:
+                wait_for_others(self._ctx.door, self.ui, self._ctx.stop)
             look = self._look_now()
         except KvmkeepError as error:
             if not self._touched or isinstance(error, Interrupted):
@@ -316,6 +321,7 @@ class _Run:
                 version=__version__,
                 host=host_name(),
                 troubled=self.ui.warn,
+                needed=not self._ctx.unattended,
             )
         self._journal.planned(look.plan, digest(look.spec), digest(look.facts))
         return self._journal

@@ -1,8 +1,9 @@
 """The journal: what each run did, line by line, for people; nothing depends on it to be correct.
 
-A run that can't begin its journal is refused before its first step. One whose journal fails on
-the way (a full disk) goes on: to stop between two steps of a network change or of a first boot
-would do more harm than a gap in the explanation. It says so once, and the next run is refused.
+A run that can't begin its journal is refused before its first step; where the host starts or goes
+down, nobody is there to mend it, and it goes on without one. One whose journal fails on the way (a
+full disk) goes on too: to stop between two steps of a network change or of a first boot would do
+more harm than a gap in the explanation. It says so once, and the next run is refused.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from datetime import UTC, datetime
 
 from kvmkeep.apply.secrets import masked
 from kvmkeep.errors import Unready
-from kvmkeep.host.append import AppendFolder, Folder, Lines
+from kvmkeep.host.append import AppendFolder, Folder, Lines, Nowhere
 from kvmkeep.host.door import Result
 from kvmkeep.model.command import Checkpoint, Command, Poll, WriteFile
 from kvmkeep.model.journal import JOURNAL_VERSION, Entry, Run
@@ -179,8 +180,11 @@ class Journals:
         version: str,
         host: str,
         troubled: Callable[[str], None],
+        needed: bool = True,
     ) -> Journal:
-        """Begin a run's journal, or raise Unready: nothing is changed without one."""
+        """Begin a run's journal, or raise Unready if it is `needed`: else there is none then."""
+        # First: a clock that was set back gives the new one the oldest name.
+        self._prune()
         stamp = self._now().strftime("%Y%m%dT%H%M%S.%fZ")
         name = f"{stamp}-{verb.replace(' ', '-')}-{os.getpid()}{_ENDING}"
         try:
@@ -188,11 +192,11 @@ class Journals:
             journal.begins(verb, argv, user, version, host)
         except OSError as error:
             reason = error.strerror or str(error)
-            raise Unready(
-                f"the journal can't be begun: {error.filename or name}: {reason}",
-                hint="free some space, or run it as root",
-            ) from error
-        self._prune()
+            message = f"the journal can't be begun: {error.filename or name}: {reason}"
+            if needed:
+                raise Unready(message, hint="free some space, or run it as root") from error
+            troubled(f"{message}; this run goes on without one")
+            return Journal(Nowhere(), self._now, troubled)
         return journal
 
     def names(self) -> tuple[str, ...]:
@@ -214,7 +218,7 @@ class Journals:
             names = self.names()
         except Unready:
             return
-        for name in names[:-KEPT_RUNS]:
+        for name in names[: -(KEPT_RUNS - 1)]:
             self._folder.remove(name)
 
 

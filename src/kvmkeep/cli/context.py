@@ -112,12 +112,12 @@ class Context(Struct, frozen=True, kw_only=True):
         confirm: Confirm,
         *,
         patience: float = 0.0,
-        last_good: bool = False,
+        unattended: bool = False,
         spare: Spec | None = None,
     ) -> Report:
         """Reach a goal; see `flow.run_goal`.
 
-        `patience`, `last_good` and `spare` are for runs that nobody attends to: see
+        `patience`, `unattended` and `spare` are for runs that nobody attends to: see
         `flow.Context`.
         """
         from msgspec.structs import replace
@@ -131,7 +131,7 @@ class Context(Struct, frozen=True, kw_only=True):
             agents=goal.agents,
             repositories=goal.repositories,
             patience=patience,
-            last_good=last_good,
+            unattended=unattended,
             spare=spare,
         )
         return run(context, goal.verb, goal.planner, confirm)

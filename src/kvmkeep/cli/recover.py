@@ -87,7 +87,7 @@ def run(args: Args, ctx: Context) -> int:
     ui = make_ui(ctx.streams)
     watching = Watching(ui, utc_now)
     try:
-        ctx.run_goal(goal, watching, lambda _: True, patience=PATIENCE, last_good=True)
+        ctx.run_goal(goal, watching, lambda _: True, patience=PATIENCE, unattended=True)
     finally:
         ui.close()
         if looks and not looks[-1].plan.refusals:

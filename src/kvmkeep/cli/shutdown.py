@@ -91,7 +91,7 @@ def _with_host(args: Args, ctx: Context) -> int:
     demand_own_libvirt(goal.verb, ctx)
     ui = make_ui(ctx.streams)
     try:
-        ctx.run_goal(goal, ui, lambda _: True, patience=PATIENCE, last_good=True, spare=NO_SPEC)
+        ctx.run_goal(goal, ui, lambda _: True, patience=PATIENCE, unattended=True, spare=NO_SPEC)
     finally:
         ui.close()
         tell_notes(notes, ctx)

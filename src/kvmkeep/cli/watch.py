@@ -53,7 +53,7 @@ def run(args: Args, ctx: Context) -> int:
     remember(ctx)
     ui = make_ui(ctx.streams)
     try:
-        ctx.run_goal(goal, ui, lambda _: True, last_good=True)
+        ctx.run_goal(goal, ui, lambda _: True, unattended=True)
     finally:
         ui.close()
         tell_notes(notes, ctx)

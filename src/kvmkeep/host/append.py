@@ -67,6 +67,18 @@ class AppendFile:
         os.close(self._descriptor)
 
 
+class Nowhere:
+    """Takes lines and keeps none."""
+
+    path = ""
+
+    def append(self, line: bytes) -> None:
+        """Keep nothing."""
+
+    def close(self) -> None:
+        """Have nothing to close."""
+
+
 class AppendFolder:
     """A directory, mode 0700, of files that only grow."""
 

@@ -101,6 +101,15 @@ def test_only_the_last_runs_are_kept() -> None:
     assert "notes.txt" in folder.names()
 
 
+def test_a_clock_that_was_set_back_does_not_cost_the_run_its_journal() -> None:
+    folder = MemoryFolder()
+    for number in range(KEPT_RUNS):
+        folder.create(f"20991231T{number:06d}Z-apply-1.jsonl")
+    begin(folder)
+    assert any("-start-" in name for name in folder.names())
+    assert len(folder.names()) == KEPT_RUNS
+
+
 class Unreadable(MemoryFolder):
     def names(self) -> tuple[str, ...]:
         raise PermissionError(13, "Permission denied")

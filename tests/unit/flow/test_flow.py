@@ -265,6 +265,17 @@ def test_without_a_journal_nothing_is_run(tmp_path: Path) -> None:
     assert site.acts == []
 
 
+def test_a_host_that_goes_down_needs_no_journal(tmp_path: Path) -> None:
+    site = Site(tmp_path, Plan(steps=(ONE, TWO)), EMPTY)
+    site.folder.full = True
+    site.context = replace(site.context, unattended=True)
+    report = site.reach()
+    assert (report.ok, report.journal) == (True, "")
+    assert site.acts == ["act 1", "act 2"]
+    (told,) = [line for line in site.ui.told if "journal" in line]
+    assert "No space left on device; this run goes on without one" in told
+
+
 def test_only_one_run_at_a_time(tmp_path: Path) -> None:
     site = Site(tmp_path, Plan(steps=(ONE,)))
     with Lock(str(tmp_path / "lock")).hold("start"):
@@ -310,6 +321,13 @@ def test_a_checkpoint_of_a_killed_run_is_waited_for_before_each_look(tmp_path: P
     site = Site(tmp_path, Plan(steps=(ONE,)), EMPTY, answers=listed)
     site.reach()
     assert [line.split()[0] for line in site.door.ran] == ["busctl", "busctl", "act", "busctl"]
+
+
+def test_where_nobody_attends_no_checkpoint_of_others_is_waited_for(tmp_path: Path) -> None:
+    listed = {"busctl": lambda _: ended(stdout='ao 1 "/c/1"')}
+    site = Site(tmp_path, Plan(steps=(ONE,)), EMPTY, answers=listed)
+    site.context = replace(site.context, unattended=True)
+    assert site.reach().ok
 
 
 def test_a_bug_is_told_to_the_journal(tmp_path: Path) -> None:

@@ -85,6 +85,21 @@ def test_a_listing() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("damaged", "could not load snapshot 0449d3b1: load <snapshot/0449d3b110>"),
+        ("unlisted", "could not load snapshots: "),
+    ],
+)
+def test_a_listing_that_leaves_something_out_is_none(kind: str, said: str) -> None:
+    listing = captured("restic-snapshots", "here").encode()
+    found = look(ended(stdout=listing, stderr=captured(f"restic-{kind}", "here").encode()))
+    assert (found.state, found.entries, found.fragments) == (RepositoryState.UNSEEN, (), ())
+    assert f"restic lists only a part of it: {said}" in found.said
+    assert found.said.endswith("remove /var/cache/kvmkeep/restic")
+
+
 def test_looking_takes_no_lock() -> None:
     door = says(ended(stdout=b"[]\n"))
     found = repositories.look(door, VAULT, "/usr/bin/kvmkeep")  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from kvmkeep.host.tools import Unanswered, clean, decode
 from kvmkeep.model.backup import Repository, RepositoryFacts, RepositoryState, Stored
 from kvmkeep.model.backup_tags import StoredObject, listed
 from kvmkeep.model.command import Command
+from kvmkeep.model.names import CACHE_DIR
 from kvmkeep.model.restic import restic_argv
 from kvmkeep.model.units import Size
 
@@ -25,6 +26,8 @@ _WRONG_PASSWORD = 12
 _GONE = re.compile(r"(no such file or directory|does not exist)\.?$", re.MULTILINE)
 
 _TRACE = re.compile(r"\n\S+\n\t\S+\.go:[0-9]+")
+_LEFT_OUT = re.compile(r"^(could not load snapshots?|Ignoring)\b.*", re.MULTILINE)
+"""What it says of what it does not list; it ends well all the same (tried with 0.14)."""
 _HALF = ("is damaged: ciphertext verification failed", "config file has zero size")
 """What it says where an `init` that was stopped has left a key, or half a file."""
 
@@ -55,6 +58,13 @@ def look(door: Door, repository: Repository, program: str) -> RepositoryFacts:
         return RepositoryFacts(
             name=name, state=_state(result), said=last_words("restic", result, _said(result))
         )
+    if left_out := _LEFT_OUT.search(result.stderr.decode("utf-8", "replace")):
+        # As a backup without its manifest, what is left out would be deleted as a fragment.
+        said = (
+            f"restic lists only a part of it: {clean(left_out[0])}; if `restic check` finds no "
+            f"fault, what this host keeps of it is damaged: remove {CACHE_DIR}/restic"
+        )
+        return RepositoryFacts(name=name, state=RepositoryState.UNSEEN, said=said)
     try:
         found = decode(result.text, list[_Snapshot], f"repository {name}", "restic")
     except Unanswered as error:

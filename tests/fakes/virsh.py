@@ -412,6 +412,7 @@ class FakeVirsh:
             return 1, "error: Domain is already active"
         wrong = self.boots(domain)
         if wrong:
+            domain.why = "failed"
             return 1, f"error: {wrong}"
         domain.live = copy.deepcopy(domain.xml)
         domain.why = "user"

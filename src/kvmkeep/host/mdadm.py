@@ -14,6 +14,8 @@ from kvmkeep.model.vitals import Mismatches
 _ARRAY = re.compile(r"md(?:\d+|_d\d+|_[A-Za-z0-9_.-]+)")
 _STOPPED = frozenset({"clear", "inactive", "broken", "suspended"})
 _QUIET = frozenset({"", "idle", "frozen"})
+_SCRUBS = frozenset({"check", "repair"})
+"""What compares the members of an array that is whole (md(4), "SCRUBBING AND MISMATCHES")."""
 
 
 def arrays(door: Door) -> tuple[Array, ...]:
@@ -76,7 +78,7 @@ def _array(door: Door, name: str) -> Array | None:
 def _state(state: str, degraded: int, action: str) -> ArrayState:
     if state in _STOPPED:
         return ArrayState.FAILED
-    if action not in _QUIET:
+    if action not in _QUIET | _SCRUBS:
         return ArrayState.RESYNCING
     return ArrayState.DEGRADED if degraded else ArrayState.CLEAN
 

@@ -22,6 +22,7 @@ from kvmkeep.planning.metadata import KEY
 from kvmkeep.planning.scene import Scene, active, users
 from kvmkeep.planning.stage import Stage, cloned_from, needs_image, needs_seed, stage
 
+_STARTING = frozenset({"program virsh", "program lvs", "program lvchange"})
 _SICK = frozenset({ArrayState.DEGRADED, ArrayState.RESYNCING, ArrayState.FAILED})
 
 
@@ -57,6 +58,22 @@ def missing_tools(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
     return tools_of(scene.tools, steps)
 
 
+def unstartable(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
+    """Refuse only where a program is missing without which no guest starts."""
+    return tuple(one for one in missing_tools(scene, steps) if one.subject in _STARTING)
+
+
+def incapable(scene: Scene, steps: Iterable[Step]) -> tuple[Note, ...]:
+    """Tell of the other programs that are missing: their own steps fail, and no others."""
+    missing = missing_tools(scene, steps)
+    return tuple(told(one) for one in missing if one.subject not in _STARTING)
+
+
+def told(refusal: Refusal) -> Note:
+    """Return a reason as a note, where nothing is refused for it."""
+    return Note(subject=refusal.subject, text=f"{refusal.reason} ({refusal.hint})")
+
+
 def tools_of(tools: Mapping[str, Tool], steps: Iterable[Step]) -> tuple[Refusal, ...]:
     """Refuse the same where there is no spec to make a scene of."""
     absent = {name: tool for name, tool in tools.items() if not tool.path}
@@ -71,21 +88,10 @@ def tools_of(tools: Mapping[str, Tool], steps: Iterable[Step]) -> tuple[Refusal,
 
 def volume_group(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
     """Refuse to write to a volume group that is not whole, or to an array that is not well."""
-    vg = scene.spec.storage.vg
-    subject = f"volume group {vg}"
-    if scene.group is None and scene.facts.unseen(GROUPS):
-        return ()
-    if scene.group is None:
-        hint = "correct storage.vg; `vgs` shows all groups"
-        return (Refusal(subject=subject, reason="there is no such volume group", hint=hint),)
-    if not any(step.noun is Noun.STORAGE for step in steps):
-        return ()
-    found: list[Refusal] = []
-    if scene.group.missing_pvs:
-        reason = f"{scene.group.missing_pvs} of its physical volumes are missing"
-        hint = f"bring the disks back first: `pvs`, `vgdisplay {vg}`"
-        found.append(Refusal(subject=subject, reason=reason, hint=hint, unready=True))
-    found.extend(
+    steps = tuple(steps)
+    if scene.group is None or not any(step.noun is Noun.STORAGE for step in steps):
+        return whole_group(scene, steps)
+    sick = tuple(
         Refusal(
             subject=f"array {array.name}",
             reason=f"it is {array.state} ({array.detail}); no new disk is written to it",
@@ -97,7 +103,25 @@ def volume_group(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
         for array in _arrays_below(scene)
         if array.state in _SICK
     )
-    return tuple(found)
+    return (*whole_group(scene, steps), *sick)
+
+
+def whole_group(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
+    """Refuse to change a volume group that is not whole."""
+    vg = scene.spec.storage.vg
+    subject = f"volume group {vg}"
+    if scene.group is None and scene.facts.unseen(GROUPS):
+        return ()
+    if scene.group is None:
+        hint = "correct storage.vg; `vgs` shows all groups"
+        return (Refusal(subject=subject, reason="there is no such volume group", hint=hint),)
+    if not any(step.noun is Noun.STORAGE for step in steps):
+        return ()
+    if not scene.group.missing_pvs:
+        return ()
+    reason = f"{scene.group.missing_pvs} of its physical volumes are missing"
+    hint = f"bring the disks back first: `pvs`, `vgdisplay {vg}`"
+    return (Refusal(subject=subject, reason=reason, hint=hint, unready=True),)
 
 
 def capacity(scene: Scene) -> tuple[Refusal, ...]:

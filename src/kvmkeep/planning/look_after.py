@@ -2,7 +2,8 @@
 
 Who shut a guest down by other means than kvmkeep (in the guest, with virsh) knew what he did:
 it is told, and not undone. A guest that dies again and again is started at growing intervals,
-and then held until somebody says `kvmkeep start`.
+and then held until somebody says `kvmkeep start`. One that could not even be started did not die:
+what is in the way is the host's, so that is tried for as long as it takes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from kvmkeep.model.domain_facts import IO_ERROR, Domain, DomainState
 from kvmkeep.model.facts import LIBVIRT, VOLUMES, Facts
 from kvmkeep.model.names import second_stamp, stamped_time
 from kvmkeep.model.plan import Note, Noun, Plan, Step
-from kvmkeep.model.spec import Guest, ReadyAgent, Spec
+from kvmkeep.model.spec import Guest, OnFail, ReadyAgent, ReadyDelay, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
 from kvmkeep.planning.backup_strays import stray_steps
@@ -25,7 +26,7 @@ from kvmkeep.planning.backup_take import leftovers
 from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.prove import killed_proofs
-from kvmkeep.planning.recover import held_back, rising, willing
+from kvmkeep.planning.recover import held_back, rising, wait_step, willing
 from kvmkeep.planning.scene import Scene, active, make_scene
 from kvmkeep.planning.snapshot_watch import Watch, plan_watch
 from kvmkeep.planning.word import marking
@@ -36,6 +37,10 @@ WELL = 3600
 """Seconds after a restart from which on the guest counts as having run well."""
 _MEANT = frozenset({"shutdown", "destroyed", "migrated", "saved", "from snapshot"})
 """Why a domain is off, where somebody meant it: virDomainShutoffReason, in virsh's words."""
+_FAILED = "failed"
+"""Why it is off, where its QEMU did not come up: for want of a bridge, of memory, of a device."""
+_SOON = 30.0
+"""Seconds that a look waits for one which others need: nobody can type meanwhile."""
 _SNAPSHOTS = Watch(at=70, by=25, guests=())
 
 
@@ -62,25 +67,28 @@ def plan_look_after(spec: Spec, facts: Facts) -> Plan:
         domain = scene.own_domain(guest)
         if domain is not None and active(domain):
             _stands_still(care, guest, domain)
-    dead = _dead(care)
-    again = [guest for guest in dead if _may_again(care, guest, scene.domains[guest.name])]
+    again = _again(care, _dead(care))
     snapshots = Plan() if facts.problems else plan_watch(spec, facts, _SNAPSHOTS)
+    grown = () if snapshots.refusals else snapshots.steps
     # What may fail each time comes last.
-    left = () if facts.problems else _of_the_killed(scene)
-    steps = (*care.steps, *rising(scene, again, care.before), *snapshots.steps, *left)
+    tidying = (*grown, *(() if facts.problems else _of_the_killed(scene)))
+    steps = (*care.steps, *rising(scene, again, care.before), *tidying)
     return Plan(
-        steps=steps,
-        refusals=tuple(
-            dict.fromkeys(
-                (
-                    *order.refusals,
-                    *guards.blind(scene, LIBVIRT, VOLUMES),
-                    *snapshots.refusals,
-                    *guards.missing_tools(scene, steps),
-                )
-            )
+        steps=tuple(
+            step for step in steps if step not in tidying or not guards.incapable(scene, (step,))
         ),
-        notes=(*care.notes, *guards.half_blind(scene, LIBVIRT, VOLUMES), *snapshots.notes),
+        refusals=(
+            *order.refusals,
+            *guards.blind(scene, LIBVIRT, VOLUMES),
+            *guards.unstartable(scene, steps),
+        ),
+        notes=(
+            *care.notes,
+            *guards.half_blind(scene, LIBVIRT, VOLUMES),
+            *(guards.told(one) for one in snapshots.refusals),
+            *snapshots.notes,
+            *guards.incapable(scene, steps),
+        ),
         once=True,
     )
 
@@ -137,11 +145,47 @@ def _off_by_will(care: _Care, guest: Guest) -> str:
     return ""
 
 
+def _again(care: _Care, dead: list[Guest]) -> list[Guest]:
+    """Return who is started again now, and whose needs are met by then; tell of the others."""
+    again: list[Guest] = []
+    for guest in dead:
+        needs = [care.scene.every_guest[need] for need in guest.run.needs]
+        lacks = (_lacks(care, need, again) for need in needs if need.run.on_fail is OnFail.HOLD)
+        lack = next((one for one in lacks if one), "")
+        if lack:
+            care.tell(guest, f"held back: it needs {lack}")
+        elif _may_again(care, guest, care.scene.domains[guest.name]):
+            again.append(guest)
+    return again
+
+
+def _lacks(care: _Care, need: Guest, again: list[Guest]) -> str:
+    """Return what is not well with a guest that another one needs, if anything is.
+
+    Who starts it by `kvmkeep start` waits until it is ready, and leaves no mark of that.
+    """
+    domain = care.scene.own_domain(need)
+    if domain is None or not active(domain):
+        return "" if need in again else f"{need.name}, which is off"
+    if domain.was_ready or isinstance(need.run.ready, ReadyDelay):
+        return ""
+    if isinstance(need.run.ready, ReadyAgent):
+        answer = care.scene.facts.agent(need.name)
+        silent = answer is None or answer.problem
+        return f"{need.name}, whose agent is silent" if silent else ""
+    step = wait_step(care.scene, need, limit=_SOON)
+    if step not in care.steps:
+        care.steps.append(step)
+    return ""
+
+
 def _may_again(care: _Care, guest: Guest, domain: Domain) -> bool:
     """Whether a guest that died is started again now; if so, this is counted before."""
     kept = domain.kept
     since = _seconds_since(care.now, kept.last)
     count = kept.restarts if since is not None and since < WELL else 0
+    if domain.why == _FAILED:
+        count = min(count, len(PAUSES) - 1)
     if kept.held:
         care.tell(guest, _held_text(guest, kept.restarts))
         return False
@@ -163,7 +207,8 @@ def _may_again(care: _Care, guest: Guest, domain: Domain) -> bool:
         return False
     if since is not None and count and since < PAUSES[count]:
         left = PAUSES[count] - since
-        care.tell(guest, f"it died again after {count} restarts; the next one is in {left} s")
+        what = "it could not be started" if domain.why == _FAILED else "it died again"
+        care.tell(guest, f"{what} after {count} restarts; the next one is in {left} s")
         return False
     mark = replace(kept, restarts=count + 1, last=second_stamp(care.scene.facts.time))
     why = "count this restart, so that there is an end to them"

@@ -6,12 +6,14 @@ that was killed, or a second power cut, is only another beginning.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from kvmkeep.model.command import Command
+from kvmkeep.model.command import Action, Command, Poll
 from kvmkeep.model.facts import LIBVIRT, VOLUMES, ArrayState, Facts
 from kvmkeep.model.names import READY_KEY, READY_URI
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
@@ -57,7 +59,7 @@ def recovery(spec: Spec, facts: Facts) -> Recovery:
         refusals=(
             *order.refusals,
             *guards.blind(scene, LIBVIRT, VOLUMES),
-            *guards.missing_tools(scene, steps),
+            *guards.unstartable(scene, steps),
         ),
         notes=(
             *(
@@ -65,6 +67,7 @@ def recovery(spec: Spec, facts: Facts) -> Recovery:
                 for one in held
             ),
             *guards.half_blind(scene, LIBVIRT, VOLUMES),
+            *guards.incapable(scene, steps),
             *_strays(scene),
             *_storage_notes(scene),
         ),
@@ -213,7 +216,7 @@ def rising(
             needed = {need for one in todo for need in one.run.needs}
             first = next((one for one in booting if one.name in needed), booting[0])
             booting.remove(first)
-            steps.append(_wait(scene, first))
+            steps.append(wait_step(scene, first))
     return tuple(steps)
 
 
@@ -237,7 +240,8 @@ def _start(scene: Scene, guest: Guest, before: tuple[Command, ...]) -> Step:
     )
 
 
-def _wait(scene: Scene, guest: Guest) -> Step:
+def wait_step(scene: Scene, guest: Guest, *, limit: float = math.inf) -> Step:
+    """Return what waits until a guest is ready, at most `limit` seconds, and marks it as such."""
     seen = Command(
         argv=(
             "virsh", "metadata", "--domain", guest.name, "--uri", READY_URI, "--key", READY_KEY,
@@ -251,7 +255,11 @@ def _wait(scene: Scene, guest: Guest) -> Step:
         what="wait until it is ready",
         why="only then it counts as up",
         probe=is_guest(guest),
-        actions=(*ready(guest), seen),
+        actions=(*(_within(limit, action) for action in ready(guest)), seen),
         alone=True,
         after=_after(scene, guest),
     )
+
+
+def _within(limit: float, action: Action) -> Action:
+    return replace(action, limit=min(action.limit, limit)) if isinstance(action, Poll) else action

@@ -67,7 +67,8 @@ def plan_watch(spec: Spec, facts: Facts, watch: Watch) -> Plan:
         refusals=(
             *guards.unseen(scene),
             *guards.missing_tools(scene, tuple(steps)),
-            *guards.volume_group(scene, tuple(steps)),
+            # More room is no new disk: what is lost with an array is lost either way.
+            *guards.whole_group(scene, tuple(steps)),
         ),
         notes=tuple(notes),
     )

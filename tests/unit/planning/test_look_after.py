@@ -8,20 +8,25 @@ import pytest
 from msgspec.structs import replace
 
 from kvmkeep.model.agent import AgentFacts
+from kvmkeep.model.command import Poll
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
+from kvmkeep.model.spec import Ready, ReadyDelay, ReadyTcp
+from kvmkeep.model.units import Size
 from kvmkeep.planning.look_after import PAUSES, WELL, plan_look_after
 from kvmkeep.planning.shutdown import plan_shutdown
+from kvmkeep.planning.snapshot_create import plan_create
 from kvmkeep.planning.start import plan_start
-from tests.unit.planning.rounds import plan_recover, reach
+from tests.unit.planning.rounds import StepError, carry_out, plan_recover, reach
 from tests.unit.planning.test_recover import site
+from tests.unit.planning.test_snapshot_create import wish
 
 
 class Watched:
     """A host whose guests are up, and its clock."""
 
-    def __init__(self) -> None:
-        self.host, self.spec = site()
+    def __init__(self, **of_db: object) -> None:
+        self.host, self.spec = site(**of_db)
         reach(self.host, self.spec, plan_recover)
         self.time = datetime.fromisoformat("2026-01-01T00:00:00Z")
 
@@ -104,6 +109,75 @@ def test_a_guest_that_dies_again_and_again_is_started_ever_later_and_then_held(
     watched.dies("web")
     watched.look()
     assert watched.state("web") == "running"
+
+
+def test_who_could_not_be_started_did_not_die(watched: Watched) -> None:
+    watched.host.libvirt.boots = lambda domain: "no bridge" if domain.name == "web" else ""
+    watched.dies("web")
+    for pause in (*PAUSES, *PAUSES[-1:] * 3):
+        watched.later(pause)
+        (start, _) = watched.plan().steps
+        with pytest.raises(StepError, match="no bridge"):
+            carry_out(watched.host, start)
+    assert (
+        watched.told["web"] == "it could not be started after 3 restarts; the next one is in 900 s"
+    )
+    watched.host.libvirt.boots = lambda _: ""
+    watched.later(900)
+    watched.look()
+    assert watched.state("web") == "running"
+
+
+def test_who_needs_one_that_is_not_started_now_waits_for_it(watched: Watched) -> None:
+    watched.dies("db")
+    watched.look()
+    watched.dies("db")
+    watched.dies("web")
+    assert watched.plan().empty
+    assert watched.told["web"] == "held back: it needs db, which is off"
+    watched.later(PAUSES[1])
+    watched.look()
+    assert watched.state("web") == "running"
+
+
+def test_who_needs_one_that_is_not_ready_waits_for_it(watched: Watched) -> None:
+    watched.dies("web")
+    watched.host.libvirt.domains["db"].was_ready = False
+    assert watched.told["web"] == "held back: it needs db, whose agent is silent"
+    facts = replace(watched.facts(), agents=(AgentFacts(guest="db", problem=""),))
+    steps = plan_look_after(watched.spec, facts).steps
+    assert [step.subject for step in steps] == ["guest web", "guest web"]
+
+
+@pytest.mark.parametrize(
+    ("ready", "first"), [(ReadyDelay(seconds=900), "guest web"), (ReadyTcp(port=1), "guest db")]
+)
+def test_whose_readiness_no_agent_tells_is_waited_for_a_little(ready: Ready, first: str) -> None:
+    watched = Watched(ready=ready)
+    watched.dies("web")
+    watched.host.libvirt.domains["db"].was_ready = False
+    steps = watched.plan().steps
+    assert steps[0].subject == first
+    assert all(a.limit <= 30 for a in steps[0].actions if isinstance(a, Poll))
+    assert "guest db" in steps[-1].after
+
+
+def test_a_snapshot_that_can_not_grow_keeps_nobody_off(watched: Watched) -> None:
+    reach(
+        watched.host,
+        watched.spec,
+        lambda s, f: plan_create(s, f, wish(guests=("lone",), size=Size(400 << 20))),
+    )
+    watched.dies("web")
+    for volume in watched.host.lvm.volumes.values():
+        volume.filled = 75.0
+    assert watched.plan().steps[-1].what.startswith("extend snapshot")
+    facts = watched.facts()
+    (group,) = facts.groups
+    plan = plan_look_after(watched.spec, replace(facts, groups=(replace(group, missing_pvs=1),)))
+    assert [step.subject for step in plan.steps] == ["guest web", "guest web"]
+    (note,) = plan.notes
+    assert note.text.startswith("1 of its physical volumes are missing (bring the disks back")
 
 
 def test_who_ran_well_for_long_begins_anew(watched: Watched) -> None:

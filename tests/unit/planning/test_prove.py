@@ -201,8 +201,9 @@ def test_the_watch_tells_of_a_program_that_it_needs_to_tidy_up(program: str) -> 
     killed = plan_prove(site, host.facts(site), proving(host, subject))
     carry_out(host, replace(killed.steps[1], finally_=()))
     host.tools[program] = ""
-    refusals = plan_look_after(site, host.facts(site)).refusals
-    assert [one.subject for one in refusals] == [f"program {program}"]
+    plan = plan_look_after(site, host.facts(site))
+    assert (plan.steps, plan.refusals) == ((), ())
+    assert [one.subject for one in plan.notes] == [f"program {program}"]
 
 
 @pytest.mark.parametrize("moment", range(11))

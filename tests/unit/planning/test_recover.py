@@ -7,7 +7,7 @@ from fakes.host import CLOUD, FakeHost, FakeImage
 from msgspec.structs import replace
 
 from kvmkeep.model.facts import Array, ArrayState, Facts, SeedFile
-from kvmkeep.model.spec import OnFail, Spec
+from kvmkeep.model.spec import OnFail, ReadyTcp, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning.recover import recovery
 from kvmkeep.planning.shutdown import plan_shutdown
@@ -205,6 +205,19 @@ def test_a_guest_that_does_not_get_ready_is_not_marked() -> None:
         reach(host, wanted, plan_recover)
     assert not host.libvirt.domains["dns"].was_ready
     assert host.libvirt.domains["db"].state == "shut off"
+
+
+def test_a_program_that_one_guest_needs_keeps_no_other_off() -> None:
+    host, wanted = site(ready=ReadyTcp(port=443))
+    host.tools["nc"] = ""
+    plan = plan_recover(wanted, host.facts(wanted))
+    assert plan.refusals == ()
+    assert "start db" in order(host, wanted)
+    (note,) = [one for one in plan.notes if one.subject == "program nc"]
+    assert note.text.endswith("wait until it is ready (install the package nc-package)")
+    host.tools["virsh"] = ""
+    (refusal,) = plan_recover(wanted, host.facts(wanted)).refusals
+    assert refusal.subject == "program virsh"
 
 
 def test_needs_that_can_not_be_ordered_refuse_the_plan() -> None:

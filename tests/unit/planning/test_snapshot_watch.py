@@ -4,6 +4,7 @@ import pytest
 from fakes.host import FakeHost
 from msgspec.structs import replace
 
+from kvmkeep.model.facts import Array, ArrayState
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.snapshot import full_size
 from kvmkeep.model.spec import Spec
@@ -108,6 +109,13 @@ def test_one_whose_disk_is_not_seen_is_left_alone() -> None:
     facts = host.facts(wanted)
     volumes = tuple(one for one in facts.volumes if one.name != "vm-web")
     assert plan_watch(wanted, replace(facts, volumes=volumes), Watch()).steps == ()
+
+
+def test_an_array_that_is_not_whole_does_not_cost_a_snapshot() -> None:
+    host, wanted = with_sized(root=71.0)
+    array = Array(name="md0", level="raid1", state=ArrayState.DEGRADED, members=("vda",), detail="")
+    facts = replace(host.facts(wanted), arrays=(array,))
+    assert len(whats(plan_watch(wanted, facts, Watch()))) == 1
 
 
 def test_without_the_volume_group_nothing_is_planned() -> None:

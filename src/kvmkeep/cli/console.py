@@ -70,7 +70,7 @@ def demand_running(guest: str, ctx: Context) -> None:
     state = next((one.state for one in ctx.states() if one.name == guest), None)
     if state is None:
         raise UsageError(f"there is no guest {guest}", hint="`kvmkeep list` shows the names")
-    if state in {DomainState.SHUTOFF, DomainState.CRASHED}:
+    if state is DomainState.SHUTOFF:
         raise Unready(
             f"{guest} is off: nobody is at its console",
             hint=f"kvmkeep start {guest}; what it said last: kvmkeep console --log {guest}",

@@ -14,6 +14,7 @@ from kvmkeep.model.units import GuestName
 from kvmkeep.model.vitals import GuestAnswer
 from kvmkeep.planning.disk_files import unmounted
 from kvmkeep.planning.scene import active
+from kvmkeep.planning.standstill import released
 
 _UNSAFE = "unsafe"
 
@@ -85,9 +86,10 @@ def _state(patient: Patient, domain: Domain) -> Iterator[Finding]:
             name="guest-crashed",
             severity=Severity.CRITICAL,
             subject=subject,
-            what="it crashed",
-            why="it does nothing until it is started again",
-            todo=f"less /var/log/libvirt/qemu/{domain.name}.log; {by} start {domain.name}",
+            what="it crashed, and stands still",
+            why="it does nothing until it is started anew",
+            todo=f"less /var/log/libvirt/qemu/{domain.name}.log; "
+            f"{released(domain, ours=by == 'kvmkeep')}",
         )
 
 
@@ -123,7 +125,7 @@ def _caches(guest: Guest, domain: Domain) -> Iterator[Finding]:
 
 def _off(guest: Guest, domain: Domain) -> Iterator[Finding]:
     kept = domain.kept
-    if active(domain) or domain.state is DomainState.CRASHED:
+    if active(domain):
         return
     if kept.held:
         yield Finding(

@@ -15,7 +15,7 @@ from kvmkeep.model.units import Size
 from kvmkeep.planning.backup_fetch import Subject, fetched, tidy
 from kvmkeep.planning.domains import has_state
 from kvmkeep.planning.lvm import activate, removal, who_has
-from kvmkeep.planning.scene import INACTIVE, Scene
+from kvmkeep.planning.scene import Scene, active
 from kvmkeep.planning.secret_files import secret_refusals
 from kvmkeep.planning.snapshot_create import Wish, plan_create, set_name
 from kvmkeep.planning.snapshot_mend import mend_steps, sets_of
@@ -74,7 +74,7 @@ def origin(scene: Scene, facts: Facts, copies: Copies, wanted: Wanted) -> Origin
         return _from_backup(scene, copies, wanted.backup)
     if wanted.from_set:
         return _from_set(scene, copies, wanted.from_set)
-    if scene.domains[copies.source.name].state in INACTIVE:
+    if not active(scene.domains[copies.source.name]):
         return _from_disks(scene, copies)
     return _from_new_set(scene, facts, copies, wanted)
 

@@ -27,8 +27,9 @@ from kvmkeep.planning.disk_files import on_mount
 from kvmkeep.planning.grow_inside import asked, forget_step, use_step
 from kvmkeep.planning.grow_spare import ready, removal_step, set_free, spare_steps, spares
 from kvmkeep.planning.lvm import selected, selection
-from kvmkeep.planning.scene import INACTIVE, Scene, active, disk_in, owned
+from kvmkeep.planning.scene import Scene, active, disk_in, owned
 from kvmkeep.planning.stage import Stage, fresh, stage
+from kvmkeep.planning.standstill import released
 
 _UNKNOWN = "LVM had chosen the new extents"
 
@@ -180,13 +181,13 @@ def _unable(scene: Scene, growth: Growth) -> list[Reason]:
 def _still(scene: Scene, guest: Guest) -> list[Reason]:
     """Refuse where the guest runs, but stands still: it would not see that a disk grows."""
     domain = scene.own_domain(guest)
-    if domain is None or domain.state in INACTIVE | {DomainState.RUNNING}:
+    if domain is None or domain.state in {DomainState.SHUTOFF, DomainState.RUNNING}:
         return []
     names = _growing(scene, guest)
     if not names:
         return []
-    hint = f"let it go on: kvmkeep resume {guest.name}"
-    return [(f"it is {domain.state}, and would not see that {', '.join(names)} grows", hint)]
+    would = f"it is {domain.state}, and would not see that {', '.join(names)} grows"
+    return [(would, released(domain))]
 
 
 def _marks(scene: Scene, guest: Guest) -> set[str]:

@@ -18,7 +18,8 @@ from kvmkeep.planning import guards
 from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Known, Scene, active, is_on, make_scene
-from kvmkeep.planning.shutdown import asking, deaf, shutdown_actions, standing
+from kvmkeep.planning.shutdown import asking, deaf, shutdown_actions
+from kvmkeep.planning.standstill import standing
 from kvmkeep.planning.unit_files import others, share
 
 _WHY = "the host goes down"
@@ -49,7 +50,9 @@ def plan_host_down(spec: Spec, facts: Facts) -> Plan:
     still: dict[str, Refusal] = {
         guest.name: reason for guest in named if (reason := deaf(scene, guest)) is not None
     }
-    still |= {one.name: reason for one in unnamed if (reason := standing(one)) is not None}
+    still |= {
+        one.name: reason for one in unnamed if (reason := standing(one, ours=False)) is not None
+    }
     going = [guest for guest in named if guest.name not in still]
     stray = [one for one in unnamed if one.name not in still]
     limit = DEFAULT_STOP if spec.guests else share(facts, len(stray))

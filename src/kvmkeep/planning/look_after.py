@@ -29,6 +29,7 @@ from kvmkeep.planning.prove import killed_proofs
 from kvmkeep.planning.recover import held_back, rising, wait_step, willing
 from kvmkeep.planning.scene import Scene, active, make_scene
 from kvmkeep.planning.snapshot_watch import Watch, plan_watch
+from kvmkeep.planning.standstill import paused_text, released
 from kvmkeep.planning.word import marking
 
 PAUSES = (0, 60, 300, 900)
@@ -104,6 +105,8 @@ def _stands_still(care: _Care, guest: Guest, domain: Domain) -> None:
     if domain.state is DomainState.PAUSED and domain.why == IO_ERROR:
         text = "it stands still since one of its disks gave an error: see kvmkeep check"
         care.tell(guest, text)
+    if domain.state is DomainState.CRASHED:
+        care.tell(guest, f"{paused_text(domain)} ({released(domain)})")
     answer = care.scene.facts.agent(guest.name)
     told = isinstance(guest.run.ready, ReadyAgent) and domain.was_ready
     if told and answer is not None and answer.problem:

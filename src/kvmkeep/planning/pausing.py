@@ -15,6 +15,7 @@ from kvmkeep.planning.domains import has_state
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, make_scene
 from kvmkeep.planning.shutdown import left_alone
+from kvmkeep.planning.standstill import released
 from kvmkeep.planning.start import not_a_guest
 
 _ON = frozenset({DomainState.RUNNING, DomainState.BLOCKED})
@@ -81,7 +82,9 @@ def _not_to_resume(scene: Scene, guest: Guest) -> Refusal | None:
     state = _state(scene, guest)
     if refusal is not None or state in {*_ON, DomainState.PAUSED, DomainState.SUSPENDED}:
         return refusal
-    hint = f"start it: kvmkeep start {guest.name}"
+    domain = scene.domains[guest.name]
+    crashed = domain.state is DomainState.CRASHED
+    hint = released(domain) if crashed else f"start it: kvmkeep start {guest.name}"
     return Refusal(subject=f"guest {guest.name}", reason=f"it is {state}", hint=hint)
 
 

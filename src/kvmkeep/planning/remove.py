@@ -41,7 +41,7 @@ from kvmkeep.planning.domains import has_state, is_guest, no_domain, remove_seed
 from kvmkeep.planning.scene import Scene, active, aliases, make_scene
 from kvmkeep.planning.shutdown import asking
 from kvmkeep.planning.snapshot_mend import release_steps
-from kvmkeep.planning.start import paused_text
+from kvmkeep.planning.standstill import STILL, paused_text, released
 from kvmkeep.planning.trash_moves import (
     going,
     guests_volumes,
@@ -162,9 +162,8 @@ def _of_domain(work: _Work, domain: Domain) -> list[Reason]:
         return [("the domain of that name is not ours", hint)]
     if not active(domain):
         return []
-    if domain.state in {DomainState.PAUSED, DomainState.SUSPENDED}:
-        hint = f"let it go on first: kvmkeep resume {name}"
-        return [(f"{paused_text(domain)}, so it can't shut down", hint)]
+    if domain.state in STILL:
+        return [(f"{paused_text(domain)}, so it can't shut down", released(domain))]
     if not work.removing.limit:
         return [("it runs", "have it shut down gracefully first: --shutdown")]
     return []

@@ -27,8 +27,6 @@ from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import GuestName, Label, Size
 
 _MANY = 1000
-INACTIVE = frozenset({DomainState.SHUTOFF, DomainState.CRASHED})
-"""States without a QEMU process: only these can be started."""
 
 
 class Known(Protocol):
@@ -136,7 +134,7 @@ def owned(volume: Volume, guest: Guest, disk: Disk) -> bool:
 
 def active(domain: Domain) -> bool:
     """Whether a domain has a QEMU process."""
-    return domain.state not in INACTIVE
+    return domain.state is not DomainState.SHUTOFF
 
 
 def is_on(scene: Scene, guest: Guest) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kvmkeep.model.command import Command, Poll
-from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.spec import Guest, Spec
@@ -14,7 +13,8 @@ from kvmkeep.planning import guards
 from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Known, Scene, is_on, make_scene
-from kvmkeep.planning.start import not_a_guest, paused_text
+from kvmkeep.planning.standstill import standing
+from kvmkeep.planning.start import not_a_guest
 from kvmkeep.planning.waiting import off
 from kvmkeep.planning.word import word, word_step
 
@@ -55,18 +55,7 @@ def deaf(scene: Scene, guest: Guest) -> Refusal | None:
     domain = scene.own_domain(guest)
     if refusal is not None or domain is None:
         return refusal
-    return standing(domain, "kvmkeep resume")
-
-
-def standing(domain: Domain, resume: str = "virsh resume") -> Refusal | None:
-    """Return why a domain can't be asked for anything, if it stands still."""
-    if domain.state not in {DomainState.PAUSED, DomainState.SUSPENDED}:
-        return None
-    return Refusal(
-        subject=f"guest {domain.name}",
-        reason=f"{paused_text(domain)}, so it can't hear anything",
-        hint=f"let it go on first: {resume} {domain.name}",
-    )
+    return standing(domain)
 
 
 def shutdown_step(

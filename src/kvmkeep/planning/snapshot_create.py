@@ -28,13 +28,17 @@ from kvmkeep.model.units import GuestName, Size, check_lv_name
 from kvmkeep.planning import guards
 from kvmkeep.planning.domains import has_state
 from kvmkeep.planning.order import in_order
-from kvmkeep.planning.scene import INACTIVE, Scene, aliases, make_scene
+from kvmkeep.planning.scene import Scene, active, aliases, make_scene
 from kvmkeep.planning.snapshot_mend import held, mend_steps, sets_of
 from kvmkeep.planning.snapshot_window import agent_answers, window
 from kvmkeep.planning.stage import fresh
+from kvmkeep.planning.standstill import paused_text, released
 from kvmkeep.planning.start import not_a_guest
 from kvmkeep.planning.storage import storage_refusals
 
+_TAKEN = frozenset({
+    DomainState.SHUTOFF, DomainState.RUNNING, DomainState.PAUSED, DomainState.CRASHED
+})  # fmt: skip
 _MANY = 2
 """More snapshots than this of one LV slow its writes down a lot."""
 
@@ -86,7 +90,7 @@ def plan_create(spec: Spec, facts: Facts, wish: Wish) -> Plan:
 def level_of(scene: Scene, guest: Guest, wish: Wish) -> Level:
     """Return how consistent the set of a guest will be."""
     domain = scene.domains[guest.name]
-    if domain.state in INACTIVE:
+    if not active(domain):
         return Level.OFF
     if _stands(scene, guest, domain):
         return Level.CRASH
@@ -110,7 +114,9 @@ def set_name(scene: Scene, guest: Guest, wish: Wish) -> str:
 
 
 def _stands(scene: Scene, guest: Guest, domain: Domain) -> bool:
-    """Whether somebody else has suspended the guest: it then stays so."""
+    """Whether the guest stands still by itself or by somebody else: it then stays so."""
+    if domain.state is DomainState.CRASHED:
+        return True
     return domain.state is DomainState.PAUSED and not held(scene, guest)
 
 
@@ -243,13 +249,13 @@ def _refusals(scene: Scene, guest: Guest, wish: Wish) -> list[Refusal]:
     if fresh(scene, guest):
         hint = "finish that: kvmkeep apply"
         found.append(Refusal(subject=subject, reason="its first boot is not done yet", hint=hint))
-    if domain.state not in INACTIVE | {DomainState.RUNNING, DomainState.PAUSED}:
+    if domain.state not in _TAKEN:
         reason = f"it is in the state `{domain.state}`, in which it can't be made to stand still"
         hint = f"wait, and look again: virsh domstate {guest.name}"
         found.append(Refusal(subject=subject, reason=reason, hint=hint))
     elif wish.level is Level.FROZEN and level_of(scene, guest, wish) is Level.CRASH:
-        reason = "it is suspended, so its agent can't freeze anything"
-        hint = f"let it run: kvmkeep resume {guest.name}; or leave --consistency out"
+        reason = f"{paused_text(domain)}, so its agent can't freeze anything"
+        hint = f"{released(domain)}; or leave --consistency out"
         found.append(Refusal(subject=subject, reason=reason, hint=hint))
     for disk, volume in _disks(scene, guest):
         if volume.merging:

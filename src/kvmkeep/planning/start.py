@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from kvmkeep.model.command import Action, Command
-from kvmkeep.model.domain_facts import Domain, DomainState
+from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import LIBVIRT, Facts
 from kvmkeep.model.names import TAG_REVERT, TAG_SHELL, console_log
 from kvmkeep.model.plan import Noun, Plan, Refusal, Risk, Step
@@ -21,6 +21,7 @@ from kvmkeep.planning.domains import has_state, kept_domain, kept_path, start_co
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, active, make_scene
 from kvmkeep.planning.stage import fresh
+from kvmkeep.planning.standstill import STILL, paused_text, released
 from kvmkeep.planning.storage import activation
 from kvmkeep.planning.waiting import ready
 from kvmkeep.planning.word import word, word_step
@@ -84,8 +85,8 @@ def unfit(scene: Scene, guest: Guest) -> Refusal | None:
     if half is not None:
         return half
     domain = scene.domains[guest.name]
-    if domain.state in {DomainState.PAUSED, DomainState.SUSPENDED}:
-        hint = f"let it go on: kvmkeep resume {guest.name}"
+    if domain.state in STILL:
+        hint = released(domain)
         return Refusal(subject=f"guest {guest.name}", reason=paused_text(domain), hint=hint)
     return None
 
@@ -96,13 +97,6 @@ def young(scene: Scene, guest: Guest) -> Refusal | None:
         return None
     subject, hint = f"guest {guest.name}", "finish that: kvmkeep apply"
     return Refusal(subject=subject, reason="its first boot is not done yet", hint=hint)
-
-
-def paused_text(domain: Domain) -> str:
-    """Return how a guest stands still, and why where libvirt tells."""
-    if domain.state is DomainState.SUSPENDED:
-        return "it has put itself to sleep"
-    return f"it is paused ({domain.why})" if domain.why else "it is paused"
 
 
 def _half_reverted(scene: Scene, guest: Guest) -> Refusal | None:

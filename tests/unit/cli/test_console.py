@@ -61,7 +61,6 @@ class Console:
     ("state", "error", "text"),
     [
         (DomainState.SHUTOFF, Unready, "kvmkeep start web"),
-        (DomainState.CRASHED, Unready, "kvmkeep console --log web"),
         (None, UsageError, "kvmkeep list"),
     ],
 )

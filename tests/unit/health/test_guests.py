@@ -27,7 +27,7 @@ RUN = LastRun(name="20261124-x", command_line="kvmkeep apply", outcome="", alive
     ("one", "severity", "name"),
     [
         (OFF, CRITICAL, "guest-off"),
-        (replace(OFF, state=DomainState.CRASHED), CRITICAL, "guest-crashed"),
+        (domain(state=DomainState.CRASHED), CRITICAL, "guest-crashed"),
         (domain(state=DomainState.PAUSED, why="I/O error"), CRITICAL, "guest-io-error"),
         (domain(state=DomainState.PAUSED, why="user"), WARNING, "guest-paused"),
         (domain(state=DomainState.PAUSED), WARNING, "guest-paused"),
@@ -42,7 +42,7 @@ def test_guests_that_do_not_run(one: Domain, severity: Severity, name: str) -> N
     [
         ({"state": DomainState.PAUSED, "why": "I/O error"}, "resume"),
         ({"state": DomainState.PAUSED}, "resume"),
-        ({"state": DomainState.CRASHED, "live_nics": ()}, "start"),
+        ({"state": DomainState.CRASHED}, "start"),
     ],
 )
 def test_a_guest_of_ours_is_mended_by_our_own_verbs(changes: dict[str, object], verb: str) -> None:

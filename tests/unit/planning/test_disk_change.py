@@ -10,7 +10,6 @@ from fakes.host import CLOUD, FakeHost, FakeImage
 from msgspec.structs import replace
 
 from kvmkeep.model.command import Poll
-from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Disk, FileDisk, Guest, LvDisk, Spec
 from kvmkeep.model.units import Label, Size
@@ -420,11 +419,3 @@ def test_a_file_that_is_gone_or_none_is_told(adopted: bool) -> None:  # noqa: FB
     host.files[FAR.path] = dataclasses.replace(kept, kind="fifo")
     (refusal,) = planned(host, spec(one)).refusals
     assert refusal.reason == "/data/vm/web.img is no plain file, but: fifo"
-
-
-def test_a_crashed_guest_is_given_its_disk_for_the_next_start() -> None:
-    host = site(off=True)
-    wanted = spec(with_disks(LOGS))
-    facts = host.facts(wanted)
-    crashed = replace(facts, domains=(replace(facts.domains[0], state=DomainState.CRASHED),))
-    assert "next start" in make_plan(wanted, crashed).steps[2].what

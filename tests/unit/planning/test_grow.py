@@ -292,12 +292,13 @@ def test_an_adopted_disk_without_a_serial_is_asked_for_by_its_size() -> None:
     assert asks[0]["arguments"]["arg"][3:5] == ["", str(2 * GIB)]
 
 
-def test_a_guest_that_crashed_is_off() -> None:
-    host = site(off=True)
+def test_a_guest_that_crashed_does_not_see_that_its_disk_grows() -> None:
+    host = site()
     wanted = spec(larger(guest(data=GIB), data=2 * GIB))
     facts = host.facts(wanted)
     crashed = replace(facts, domains=(replace(facts.domains[0], state=DomainState.CRASHED),))
-    assert make_plan(wanted, crashed).refusals == ()
+    (refusal,) = make_plan(wanted, crashed).refusals
+    assert refusal.hint == "start it anew: kvmkeep poweroff web; kvmkeep start web"
 
 
 @pytest.mark.parametrize("shell", [name for name in ("dash", "bash") if shutil.which(name)])

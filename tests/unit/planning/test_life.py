@@ -133,7 +133,7 @@ def test_reboot_refuses_what_is_off_new_strange_or_still() -> None:
     text = told(plan_reboot(more, facts, facts, names, 60))
     for one in (
         "guest web: it is off -> start it: kvmkeep start web",
-        "guest db: it is paused (user), so it can't hear anything -> let it go on first: "
+        "guest db: it is paused (user), so it can't hear anything -> let it go on: "
         "kvmkeep resume db",
         "guest dns: it has put itself to sleep",
         "guest new: libvirt does not know it yet",

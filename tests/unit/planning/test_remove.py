@@ -127,7 +127,7 @@ def test_a_guest_that_stands_still_can_not_shut_down(state: DomainState) -> None
     host, wanted = site(running=True)
     facts = changed_domain(host.facts(wanted), state=state)
     (reason,) = told(plan_remove(wanted, facts, removing(limit=60)))
-    assert "so it can't shut down (let it go on first: kvmkeep resume web)" in reason
+    assert "so it can't shut down (let it go on: kvmkeep resume web)" in reason
 
 
 @pytest.mark.parametrize(

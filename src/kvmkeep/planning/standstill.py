@@ -1,0 +1,40 @@
+"""Guests that stand still: they have a QEMU process, and do nothing."""
+
+from __future__ import annotations
+
+from kvmkeep.model.domain_facts import Domain, DomainState
+from kvmkeep.model.plan import Refusal
+
+STILL = frozenset({DomainState.PAUSED, DomainState.SUSPENDED, DomainState.CRASHED})
+"""Crashed is one whose kernel panicked, with `<on_crash>preserve`, or while its memory is dumped.
+
+One whose QEMU died is shut off, and crashed is the reason for that (libvirt's domain states).
+"""
+
+
+def paused_text(domain: Domain) -> str:
+    """Return how a guest stands still, and why where libvirt tells."""
+    if domain.state is DomainState.SUSPENDED:
+        return "it has put itself to sleep"
+    if domain.state is DomainState.CRASHED:
+        return "it crashed, and stands still"
+    return f"it is paused ({domain.why})" if domain.why else "it is paused"
+
+
+def released(domain: Domain, *, ours: bool = True) -> str:
+    """Return what to type for a guest that stands still; `ours` where kvmkeep's verbs know it."""
+    by, name = ("kvmkeep" if ours else "virsh"), domain.name
+    if domain.state is DomainState.CRASHED:
+        return f"start it anew: {by} {'poweroff' if ours else 'destroy'} {name}; {by} start {name}"
+    return f"let it go on: {by} resume {name}"
+
+
+def standing(domain: Domain, *, ours: bool = True) -> Refusal | None:
+    """Return why a domain can't be asked for anything, if it stands still."""
+    if domain.state not in STILL:
+        return None
+    return Refusal(
+        subject=f"guest {domain.name}",
+        reason=f"{paused_text(domain)}, so it can't hear anything",
+        hint=released(domain, ours=ours),
+    )

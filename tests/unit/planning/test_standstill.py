@@ -1,0 +1,70 @@
+"""A guest that crashed has a QEMU process: it is ended before the guest is started anew."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from kvmkeep.model.domain_facts import DomainState
+from kvmkeep.model.facts import Facts
+from kvmkeep.planning.host_down import plan_host_down
+from kvmkeep.planning.look_after import plan_look_after
+from kvmkeep.planning.pausing import plan_resume
+from kvmkeep.planning.poweroff import plan_poweroff
+from kvmkeep.planning.snapshot_create import Level, plan_create
+from kvmkeep.planning.standstill import released
+from kvmkeep.planning.start import plan_start
+from tests.unit.planning.test_look_after import Watched
+from tests.unit.planning.test_snapshot_create import wish
+
+ANEW = "start it anew: kvmkeep poweroff web; kvmkeep start web"
+
+
+@pytest.fixture
+def crashed() -> tuple[Watched, Facts]:
+    watched = Watched()
+    facts = watched.facts()
+    domains = tuple(
+        replace(one, state=DomainState.CRASHED) if one.name == "web" else one
+        for one in facts.domains
+    )
+    return watched, replace(facts, domains=domains)
+
+
+def test_the_watch_tells_it_and_does_not_start_what_runs(crashed: tuple[Watched, Facts]) -> None:
+    watched, facts = crashed
+    plan = plan_look_after(watched.spec, facts)
+    assert plan.steps == ()
+    assert [note.text for note in plan.notes] == [f"it crashed, and stands still ({ANEW})"]
+
+
+def test_each_verb_says_what_to_type(crashed: tuple[Watched, Facts]) -> None:
+    watched, facts = crashed
+    for plan in (
+        plan_start(watched.spec, facts, ("web",)),
+        plan_resume(watched.spec, facts, ("web",)),
+    ):
+        assert [refusal.hint for refusal in plan.refusals] == [ANEW]
+    (note,) = [
+        one for one in plan_host_down(watched.spec, facts).notes if one.subject == "guest web"
+    ]
+    assert ANEW in note.text
+    (step,) = plan_poweroff(watched.spec, facts, ("web",)).steps
+    assert any("destroy" in str(action) for action in step.actions)
+
+
+def test_its_disks_can_be_kept_as_they_are(crashed: tuple[Watched, Facts]) -> None:
+    watched, facts = crashed
+    plan = plan_create(watched.spec, facts, wish())
+    assert plan.refusals == ()
+    assert not any("suspend" in str(action) for step in plan.steps for action in step.actions)
+    (refusal,) = plan_create(watched.spec, facts, wish(level=Level.FROZEN)).refusals
+    assert refusal.hint == f"{ANEW}; or leave --consistency out"
+
+
+def test_one_that_is_not_ours_is_told_in_the_words_of_virsh(crashed: tuple[Watched, Facts]) -> None:
+    _, facts = crashed
+    domain = facts.domain("web")
+    assert domain is not None
+    text = released(domain, ours=False)
+    assert text == "start it anew: virsh destroy web; virsh start web"

@@ -110,6 +110,8 @@ class FakeSystemd:
             return 5, f"Failed to start {unit}: Unit {unit} not found."
         for line in text.decode().splitlines():
             key, _, value = line.partition("=")
+            if key == "ConditionPathExists" and value not in self.files:
+                return 0, ""
             if key == "ExecStart":
                 argv = [word.replace("%%", "%") for word in shlex.split(value.removeprefix("-"))]
                 if self.runs(tuple(argv)) and not value.startswith("-"):

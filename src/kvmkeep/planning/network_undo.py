@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from kvmkeep.model.command import Command, Undo, WriteFile
 from kvmkeep.model.facts import Profile, Undoing
-from kvmkeep.model.names import UNDO_DIR, UNDO_FILE, UNDO_LINK, UNDO_TIMER, UNDO_UNIT
+from kvmkeep.model.names import RUN_DIR, UNDO_DIR, UNDO_FILE, UNDO_LINK, UNDO_TIMER, UNDO_UNIT
 from kvmkeep.model.plan import Noun, Risk, Step
 from kvmkeep.model.store import part_path
 from kvmkeep.planning.scene import Scene
@@ -29,6 +29,9 @@ _GONE = 10
 _NOT_LOADED = 5
 """What systemctl ends with for a unit that is not there: systemctl(1), "EXIT STATUS"."""
 
+_THIS_BOOT = f"{RUN_DIR}/network-undo"
+"""Says that the change is one of this boot: the next one activates all profiles anyhow."""
+
 _UNIT = f"""\
 # Written by kvmkeep before it changes the network, and removed once the change is kept or undone.
 [Unit]
@@ -40,7 +43,8 @@ RequiresMountsFor={UNDO_DIR}
 ConditionPathExists={UNDO_FILE}
 StartLimitIntervalSec=10min
 StartLimitBurst=60
-
+"""
+_SERVICE = """
 [Service]
 Type=oneshot
 Restart=on-failure
@@ -74,10 +78,12 @@ def network_undo(touched: tuple[Touched, ...], after: int) -> Undo:
     kept = [one.profile for one in touched if one.changed and one.profile is not None]
     at_boot = _lasts(touched)
     lines = [_line(command) for command in (*_undone(touched), *_forget())]
-    unit = _UNIT + "\n".join(lines) + "\n" + _INSTALL
+    when = "" if at_boot else f"ConditionPathExists={_THIS_BOOT}\n"
+    unit = _UNIT + when + _SERVICE + "\n".join(lines) + "\n" + _INSTALL
     return Undo(
         arm=(
             *_keep_files(kept),
+            *(() if at_boot else (_of_this_boot(),)),
             WriteFile(
                 path=UNDO_FILE,
                 content=unit.encode(),
@@ -117,7 +123,8 @@ def undo_steps(scene: Scene) -> tuple[Step, ...]:
             subject="networks",
             what="undo the unfinished change" if armed else "remove what is left of an undo",
             why=f"a run was stopped in it: {UNDO_FILE if armed else UNDO_DIR} is still there",
-            actions=(_reload(), _run(), _reload()) if armed else (*_forget(), _reload()),
+            # An undo that was for another boot does nothing, not even take itself away.
+            actions=(_reload(), *((_run(),) if armed else ()), *_forget(), _reload()),
             risk=Risk.NETWORK,
         ),
     )
@@ -126,6 +133,12 @@ def undo_steps(scene: Scene) -> tuple[Step, ...]:
 def _lasts(touched: tuple[Touched, ...]) -> bool:
     """Whether the change is more than an activation, which the next boot does anyhow."""
     return any(one.changed or one.profile is None for one in touched)
+
+
+def _of_this_boot() -> WriteFile:
+    return WriteFile(
+        path=_THIS_BOOT, content=b"", why="the next boot activates the profiles anyhow"
+    )
 
 
 def _reload() -> Command:
@@ -212,7 +225,7 @@ def _forget() -> tuple[Command, ...]:
         _stop_timer(),
         Command(
             argv=("rm", "--recursive", "--force", "--", UNDO_FILE, part_path(UNDO_FILE), UNDO_LINK,
-                  UNDO_DIR),
+                  UNDO_DIR, _THIS_BOOT),
             why="remove the undo: the network stays as it is now",
         ),
     )  # fmt: skip

@@ -34,8 +34,7 @@ def change_of(host: FakeHost, wanted: Spec) -> Checkpoint:
 
 def undone_by(undo: Undo) -> list[str]:
     """The commands of the unit."""
-    (file,) = (action for action in undo.arm if isinstance(action, WriteFile))
-    assert file.path == UNDO_FILE
+    file = next(one for one in undo.arm if isinstance(one, WriteFile) and one.path == UNDO_FILE)
     lines = file.content.decode().splitlines()
     return [line.removeprefix("ExecStart=") for line in lines if line.startswith("ExecStart=")]
 
@@ -119,6 +118,30 @@ def test_a_change_that_was_left_armed_is_undone_before_anything_else(timer: bool
     reach(host, wanted)
     assert host.nm.links[BRIDGE].ageing_time == 300
     assert host.facts(wanted).nm.undoing is Undoing.NOTHING
+
+
+def test_an_activation_is_not_undone_after_the_boot_that_has_made_it_good() -> None:
+    host, wanted = made()
+    for interface in (BRIDGE, PORT):
+        host.run(
+            Command(argv=("nmcli", "connection", "down", "uuid", uuid_of(host, interface)), why="")
+        )
+    change = change_of(host, wanted)
+    for action in change.undo.arm:
+        if isinstance(action, WriteFile):
+            host.write(action)
+        else:
+            assert host.run(action).ok
+    for command in change.body:
+        assert host.run(command).ok
+    for path in [path for path in host.files if path.startswith("/run/")]:
+        del host.files[path]
+    host.calls.clear()
+    assert host.facts(wanted).nm.undoing is Undoing.ARMED
+    reach(host, wanted)
+    assert host.facts(wanted).nm.undoing is Undoing.NOTHING
+    again = [call for call in host.calls if "connection up" in str(call)]
+    assert again == [], "nothing was taken down"
 
 
 def test_what_is_left_of_an_undo_is_removed() -> None:

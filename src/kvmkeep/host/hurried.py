@@ -6,13 +6,13 @@ ever. So one thing that hangs must not use up the time of the others, nor be wai
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from msgspec.structs import replace
 
 from kvmkeep.host.door import Door, ProgressWatcher, Result
+from kvmkeep.host.hung import NO_DISK, timed_out
 from kvmkeep.host.run import Setting, not_run
 from kvmkeep.host.silent import Silent, answer_within
 from kvmkeep.model.command import NOT_STARTED, Command, WriteFile
@@ -26,8 +26,6 @@ _PART = 3
 """A question gets one of so many parts of what is left."""
 _LEAST = 1.0
 """Seconds that it gets in any case, as long as there are any."""
-_NO_DISK = ("/proc/", "/sys/", "/dev/", "/run/")
-"""No disk is asked for these."""
 _FAMILIES = {"lvs": "lvm", "vgs": "lvm", "pvs": "lvm"}
 """Programs that wait for the same locks and disks."""
 
@@ -120,7 +118,7 @@ class HurriedDoor:
         return self._door.clock()
 
     def _in_time(self, path: str, question: Callable[[], T]) -> T:
-        if path.startswith(_NO_DISK):
+        if path.startswith(NO_DISK):
             return question()
         part = self._part()
         if part > 0:
@@ -128,4 +126,4 @@ class HurriedDoor:
                 return answer_within(part, question)
             except Silent:
                 pass
-        raise TimeoutError(errno.ETIMEDOUT, "it did not answer in time", path)
+        raise timed_out(path)

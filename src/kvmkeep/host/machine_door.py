@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from kvmkeep.host import files, lock
 from kvmkeep.host.crowd import run_all
 from kvmkeep.host.door import ProgressWatcher, Result
+from kvmkeep.host.hung import HungMounts
 from kvmkeep.host.run import Setting, run
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.facts import ImageFile
@@ -17,10 +18,14 @@ from kvmkeep.model.secret_file import SecretFile
 
 
 class MachineDoor:
-    """Implements `Door` on this machine; a request to stop in `setting` ends waits as well."""
+    """Implements `Door` on this machine; a request to stop in `setting` ends waits as well.
 
-    def __init__(self, setting: Setting | None = None) -> None:
+    What hangs with its mount is a TimeoutError after some seconds (`HungMounts`).
+    """
+
+    def __init__(self, setting: Setting | None = None, hung: HungMounts | None = None) -> None:
         self._setting = setting or Setting()
+        self._hung = hung or HungMounts()
 
     def run(self, command: Command, watch: ProgressWatcher | None = None) -> Result:
         """Run a command to its end; never raises because of how it ended."""
@@ -41,23 +46,29 @@ class MachineDoor:
 
         Raises OSError where there is one that can't be read.
         """
-        return files.read_file(path, limit)
+        return self._hung.ask(path, lambda: files.read_file(path, limit))
 
     def names(self, directory: str) -> tuple[str, ...]:
         """Return the sorted names in a directory; none where it does not exist."""
-        return files.list_names(directory)
+        return self._hung.ask(directory, lambda: files.list_names(directory))
 
     def look(self, path: str) -> ImageFile | None:
         """Return what kind of file this is and its fingerprint (lstat), or None."""
-        return files.look_at(path)
+        return self._hung.ask(path, lambda: files.look_at(path))
 
     def secret(self, path: str) -> SecretFile:
         """Return how a file of secrets is seen from outside; never raises."""
-        return files.look_at_secret(path)
+        try:
+            return self._hung.ask(path, lambda: files.look_at_secret(path))
+        except TimeoutError as error:
+            return SecretFile(path=path, error=str(error.strerror))
 
     def device(self, path: str) -> str:
         """Return the `major:minor` of a block device, through links; empty if it is none."""
-        return files.block_device(path)
+        try:
+            return self._hung.ask(path, lambda: files.block_device(path))
+        except TimeoutError:
+            return ""
 
     def locked(self, path: str) -> bool:
         """Whether a run holds the lock of that file."""

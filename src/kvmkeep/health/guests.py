@@ -12,7 +12,9 @@ from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, ReadyAgent
 from kvmkeep.model.units import GuestName
 from kvmkeep.model.vitals import GuestAnswer
+from kvmkeep.planning import guards
 from kvmkeep.planning.disk_files import unmounted
+from kvmkeep.planning.recover import wait_step
 from kvmkeep.planning.scene import active
 from kvmkeep.planning.standstill import released
 
@@ -22,6 +24,7 @@ _UNSAFE = "unsafe"
 def guest_findings(patient: Patient) -> Iterator[Finding]:
     """Return what is wrong with guests, and with domains that nobody wrote a spec for."""
     yield from _order(patient)
+    yield from _programs(patient)
     for domain in patient.facts.domains:
         yield from _state(patient, domain)
     inside = {one.guest: one for one in patient.vitals.inside}
@@ -51,6 +54,20 @@ def _order(patient: Patient) -> Iterator[Finding]:
         why="after a power cut libvirt starts all at once, also those that miss what they need",
         todo="kvmkeep install-units",
     )
+
+
+def _programs(patient: Patient) -> Iterator[Finding]:
+    """Tell of programs without which a recovery can't see that guests are ready."""
+    waits = (wait_step(patient.scene, guest) for guest in patient.spec.guests)
+    for missing in guards.missing_tools(patient.scene, waits):
+        yield Finding(
+            name="program-missing",
+            severity=Severity.WARNING,
+            subject=missing.subject,
+            what="it is not installed, and a guest's `ready` needs it",
+            why="after a power cut the guest counts as not up, and those that need it stay off",
+            todo=missing.hint,
+        )
 
 
 def _by(patient: Patient, domain: Domain) -> str:

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import Domain, DomainDisk, DomainState
-from kvmkeep.model.facts import Problem, SeedFile, TrashFolder
+from kvmkeep.model.facts import Problem, SeedFile, Tool, TrashFolder
 from kvmkeep.model.health import Severity
 from kvmkeep.model.host_units import RECOVER, SIGNATURE, HostUnits, UnitFile
 from kvmkeep.model.names import STATE_EMPTYING, STATE_FRESH, TAG_HELD, TAG_START
@@ -20,6 +20,7 @@ from tests.unit.planning.build import guest, network, spec
 WARNING, CRITICAL = Severity.WARNING, Severity.CRITICAL
 OFF = domain(state=DomainState.SHUTOFF, live_nics=())
 TCP = spec(guest(ready=ReadyTcp(port=22)), networks=(network(ageing_time=300, stp=False),))
+NO_NC = (Tool(name="nc", path="", package="ncat"),)
 RUN = LastRun(name="20261124-x", command_line="kvmkeep apply", outcome="", alive=False)
 
 
@@ -265,3 +266,8 @@ def test_other_ways_to_cache_are_for_others_to_choose() -> None:
     assert findings(domains=(domain(disks=(disk("writeback", "none"),)),)) == ()
     foreign = domain("other", ours=False, uuid="u", live_nics=(), disks=(disk("unsafe", "unsafe"),))
     assert findings(domains=(domain(), foreign)) == ()
+
+
+def test_a_program_that_readiness_needs() -> None:
+    found = only(WARNING, "program-missing", wanted=TCP, tools=NO_NC)
+    assert (found.subject, found.todo) == ("program nc", "install the package ncat")

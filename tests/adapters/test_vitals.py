@@ -71,7 +71,7 @@ def test_an_array_with_a_failed_member() -> None:
 def test_an_array_that_is_being_checked() -> None:
     files = captured_files("md") | {"/sys/block/md0/md/sync_action": b"check\n"}
     (array,) = mdadm.arrays(Replay({}, files))
-    assert (array.state, array.missing, array.action) == (ArrayState.RESYNCING, 0, "check")
+    assert (array.state, array.missing, array.action) == (ArrayState.CLEAN, 0, "check")
 
 
 def test_mismatches() -> None:

@@ -78,3 +78,17 @@ def test_a_list_shows_what_is_ours_among_what_is_not(
     assert told.out.count("web@") == 1
     assert "\x1b" not in told.out + told.err
     assert not {"../x", "a/b"} & {*told.out.replace("@", " ").split()}
+
+
+@pytest.mark.parametrize("identity", ["../../../../etc/cron.d/x", "db"])
+def test_what_is_remembered_of_a_backup_is_about_its_guest_alone(
+    site: BackupSite, identity: str
+) -> None:
+    objects = site.host.restic.listed("/srv/vault")
+    (commit,) = [one for one in objects if "manifest" in one.tags]
+    commit.tags = tuple(
+        f"identity={identity}" if one.startswith("identity=") else one for one in commit.tags
+    )
+    before = set(site.host.files)
+    site.line("backup", "run", "web")
+    assert set(site.host.files) <= before

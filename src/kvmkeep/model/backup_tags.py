@@ -97,7 +97,7 @@ def listed(
         BackupEntry(
             repository=repository,
             guest=guest,
-            identity=_value(one, _IDENTITY) or guest,
+            identity=_identity(one),
             moment=moment,
             level=_value(one, _LEVEL),
             manifest=one.id,
@@ -121,9 +121,16 @@ def listed(
 def _set_of(one: StoredObject) -> _Set | None:
     """Return which set an object is of; None where it is not ours, or wears something else."""
     guest, moment = _value(one, _GUEST), _value(one, _SET)
-    ours = TAG in one.tags and accepted(parse_guest_name, guest) and accepted(parse_moment, moment)
+    names = (guest, _identity(one))
+    ours = TAG in one.tags and all(accepted(parse_guest_name, name) for name in names)
     # Another path could lead out of the repository where that is seen as files.
-    return (guest, moment, one.host) if ours and _is_straight(one.path) else None
+    straight = accepted(parse_moment, moment) and _is_straight(one.path)
+    return (guest, moment, one.host) if ours and straight else None
+
+
+def _identity(one: StoredObject) -> str:
+    """Return which guest an object is of, whatever that was called; disks wear its name alone."""
+    return _value(one, _IDENTITY) or _value(one, _GUEST)
 
 
 def _disk_of(one: StoredObject) -> StoredDisk | None:

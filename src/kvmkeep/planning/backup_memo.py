@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from kvmkeep.model.backup import BackupEntry, LastBackup
+from kvmkeep.model.backup import LastBackup
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import BACKUPS_DIR
@@ -21,21 +21,15 @@ def remember(last: LastBackup) -> WriteFile:
     )
 
 
-def remembered(facts: Facts, entry: BackupEntry) -> tuple[Step, ...]:
-    """Return the step that a killed run has left undone, if it has."""
-    last = LastBackup(
-        identity=entry.identity,
-        repository=entry.repository,
-        moment=entry.moment,
-        level=entry.level,
-    )
-    if facts.backups.last_of(entry.identity) == last:
+def remembered(facts: Facts, name: str, last: LastBackup) -> tuple[Step, ...]:
+    """Return the step that a killed run has left undone, if it has, for the guest of that name."""
+    if facts.backups.last_of(last.identity) == last:
         return ()
     return (
         Step(
             noun=Noun.STORAGE,
-            subject=f"guest {entry.guest}",
-            what=f"remember that {entry.moment} is its last backup",
+            subject=f"guest {name}",
+            what=f"remember that {last.moment} is its last backup",
             why="the repository has it already",
             actions=(remember(last),),
         ),

@@ -116,7 +116,8 @@ def plan_send(spec: Spec, facts: Facts, storing: Storing) -> Plan:
     mine = (guest.name, one.name, spec.host.name)
     made = [e for e in entries if (e.guest, e.moment, e.host) == mine]
     if seen is None or made:
-        return Plan(steps=tuple(step for entry in made for step in remembered(facts, entry)))
+        last = _last(guest, repository, one)
+        return Plan(steps=remembered(facts, guest.name, last) if made else ())
     work = _Work(
         scene=scene,
         guest=guest,
@@ -135,6 +136,13 @@ def plan_send(spec: Spec, facts: Facts, storing: Storing) -> Plan:
     return Plan(
         steps=steps,
         refusals=(*guards.unseen(scene), *guards.missing_tools(scene, steps), *missing),
+    )
+
+
+def _last(guest: Guest, repository: Repository, one: SnapshotSet) -> LastBackup:
+    """Return what is remembered: what this host knows, and nothing that a listing tells."""
+    return LastBackup(
+        identity=guest.identity, repository=repository.name, moment=one.name, level=one.level
     )
 
 
@@ -314,14 +322,7 @@ def _commit(work: _Work, assumes: str) -> Step:
             work.words.put_files(
                 work.folder, work.host, manifest_tags(made), "store it, and all beside it"
             ),
-            remember(
-                LastBackup(
-                    identity=made.identity,
-                    repository=work.repository.name,
-                    moment=made.moment,
-                    level=made.level,
-                )
-            ),
+            remember(_last(work.guest, work.repository, work.one)),
         ),
     )
 

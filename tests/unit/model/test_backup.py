@@ -124,6 +124,13 @@ def test_what_is_no_name_of_a_guest_is_left_out(guest: str) -> None:
     assert listed("vault", (disk,)) == ((), ())
 
 
+@pytest.mark.parametrize("identity", ["../../../../etc/x", "..", "a/b", "w\x1b[2J", "W"])
+def test_a_manifest_with_what_is_no_identity_of_a_guest_is_left_out(identity: str) -> None:
+    odd = replace(COMMIT, tags=(*COMMIT.tags[:3], f"identity={identity}", *COMMIT.tags[4:]))
+    assert listed("vault", (odd,)) == ((), ())
+    assert listed("vault", (odd, COMMIT))[0] == listed("vault", (COMMIT,))[0]
+
+
 @pytest.mark.parametrize("disk", ["../x", "..", "a/b", "\n", ""])
 def test_what_is_no_name_of_a_disk_is_left_out(disk: str) -> None:
     odd = stored("d1", "/x", *disk_tags("web", MOMENT, disk, Size(4096)))

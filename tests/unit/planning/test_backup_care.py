@@ -211,10 +211,10 @@ def test_upkeep_is_done_once_for_each_wish() -> None:
 
 
 def test_the_last_backup_is_remembered_if_it_is_not_yet() -> None:
-    (step,) = remembered(facts(), entry(LAST))
-    assert step.what == f"remember that {LAST} is its last backup"
-    last = LastBackup(identity="web", repository="vault", moment=LAST, level="frozen")
-    assert remembered(facts(last=(last,)), entry(LAST)) == ()
+    last = LastBackup(identity="www", repository="vault", moment=LAST, level="frozen")
+    (step,) = remembered(facts(), "web", last)
+    assert (step.subject, step.what) == ("guest web", f"remember that {LAST} is its last backup")
+    assert remembered(facts(last=(last,)), "web", last) == ()
 
 
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)  # a Friday

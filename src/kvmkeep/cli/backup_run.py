@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.backup_choice import backup_lock, due
+from kvmkeep.cli.bug import report_bug
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.ended import Ended, tell
 from kvmkeep.cli.explain import explain
@@ -140,6 +141,9 @@ def _one(name: str, ctx: Context, job: Job) -> Ended:
             error = NotStored(failed.message, hint=failed.hint)
         taken = taken or not isinstance(failed, UNTOUCHED)
         explain(error, ctx.streams, begin=f"kvmkeep: guest {name} was not backed up: ")
+    except Exception as bug:  # noqa: BLE001 - one guest's bug must not cost the others theirs
+        report_bug(bug, ctx.streams, debug=ctx.debug)
+        error, taken = KvmkeepError(f"a bug in kvmkeep: {type(bug).__name__}: {bug}"), True
     dropped = _drop(ctx) if taken else None
     return Ended(guest=name, seconds=clock() - began, error=error or dropped)
 

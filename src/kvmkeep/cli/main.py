@@ -1,4 +1,4 @@
-"""From the command line to an exit code: the only place where an unknown error is caught."""
+"""From the command line to an exit code: the border at which an unknown error is caught."""
 
 from __future__ import annotations
 

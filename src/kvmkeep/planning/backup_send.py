@@ -48,7 +48,7 @@ from kvmkeep.planning.backup_memo import remember, remembered
 from kvmkeep.planning.backup_take import backup_refusals, set_for_backup
 from kvmkeep.planning.commands import long_enough
 from kvmkeep.planning.engine import Driver, driver
-from kvmkeep.planning.scene import Scene, disk_in, make_scene
+from kvmkeep.planning.scene import Scene, aliases, make_scene
 from kvmkeep.planning.snapshot_remove import still_ours
 
 _SLOWEST = 1 << 20
@@ -371,7 +371,9 @@ def _record(work: _Work, member: Volume) -> DiskRecord:
 
 
 def _source(work: _Work, member: Volume) -> str:
-    """Return how the guest's definition names a disk."""
-    disk = next(one for one in work.guest.volumes if one.lv == member.origin)
-    found = None if work.domain is None else disk_in(work.scene, work.domain, disk)
-    return work.scene.path(disk) if found is None else found.source
+    """Return how the guest's definition names a disk; the spec may not have it any more."""
+    volume = work.scene.volumes[member.origin]
+    names = {*aliases(volume.vg, volume.name, volume.device)}
+    disks = () if work.domain is None else work.domain.disks
+    found = (one.source for one in disks if {one.source, one.device} & names)
+    return next(found, lv_path(volume.vg, volume.name))

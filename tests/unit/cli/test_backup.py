@@ -177,6 +177,31 @@ def test_a_snapshot_that_is_lost_while_it_is_read_is_more_than_nothing(
     assert snapshots(site) == []
 
 
+def test_a_bug_that_meets_one_guest_leaves_nothing_and_keeps_no_other_from_it(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    web = (Path(site.spec_dir) / "guests/web.yaml").read_text()
+    other = web.replace("132.230.223.37", "132.230.223.40")
+    (Path(site.spec_dir) / "guests/zdb.yaml").write_text(other)
+    assert site.line("apply", "--yes") == 0
+    site.host.put(f"{site.spec_dir}/guests/zdb.yaml", b"x: y\n")
+    capsys.readouterr()
+    bugs = [RuntimeError("odd")]
+
+    def trip(facts: Facts) -> Facts:
+        if bugs and snapshots(site) and site.host.restic.listed("/srv/vault"):
+            raise bugs.pop()
+        return facts
+
+    site.change = trip
+    assert site.line("backup", "run", "web", "zdb", "--debug") == 7
+    told = capsys.readouterr()
+    assert "this is a bug in kvmkeep: RuntimeError: odd" in told.err
+    assert "web    FAILED" in told.out
+    assert "zdb    done" in told.out
+    assert snapshots(site) == []
+
+
 def test_who_stops_at_the_second_is_not_told_that_nothing_was_touched(
     site: BackupSite, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -128,6 +128,29 @@ def test_what_the_manifest_tells() -> None:
     assert b"canary" not in commit.files[f"{FOLDER}/manifest.json"]
 
 
+def test_a_disk_that_the_spec_loses_while_it_is_sent_is_in_the_backup_all_the_same() -> None:
+    host = begun()
+    plan = store(SPEC, host.facts(SPEC))
+    for action in (action for step in plan.certain for action in step.actions):
+        assert isinstance(action, Command)
+        assert host.run(action).ok
+    less = spec(replace(WEB, disks=WEB.disks[:1]), repositories=(VAULT,))
+    reach(host, less, store)
+    commit = host.restic.listed(VAULT.url)[-1]
+    made = json.loads(commit.files[f"{FOLDER}/manifest.json"])
+    assert [disk["source"] for disk in made["disks"]] == [
+        "/dev/rl_build/vm-web", "/dev/rl_build/vm-web-data",
+    ]  # fmt: skip
+
+
+def test_a_disk_that_its_domain_does_not_have_is_named_by_its_path() -> None:
+    host = begun()
+    reach(host, SPEC, lambda s, f: store(s, replace(f, domains=())))
+    commit = host.restic.listed(VAULT.url)[-1]
+    made = json.loads(commit.files[f"{FOLDER}/manifest.json"])
+    assert made["disks"][1]["source"] == "/dev/rl_build/vm-web-data"
+
+
 def test_variables_of_the_firmware_are_kept() -> None:
     host = begun()
     host.put("/var/lib/libvirt/qemu/nvram/web.fd", b"variables")

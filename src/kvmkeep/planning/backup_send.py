@@ -114,7 +114,10 @@ def plan_send(spec: Spec, facts: Facts, storing: Storing) -> Plan:
         return Plan(refusals=(_lost(guest, one),))
     entries = () if seen is None else seen.entries
     mine = (guest.name, one.name, spec.host.name)
-    made = [e for e in entries if (e.guest, e.moment, e.host) == mine]
+    staged = _staged(facts, guest, one)
+    made = any((e.guest, e.moment, e.host) == mine for e in entries)
+    if made and MANIFEST not in staged.names:
+        return Plan(refusals=(_not_ours(guest, repository, one),))
     if seen is None or made:
         last = _last(guest, repository, one)
         return Plan(steps=remembered(facts, guest.name, last) if made else ())
@@ -125,7 +128,7 @@ def plan_send(spec: Spec, facts: Facts, storing: Storing) -> Plan:
         repository=repository,
         seen=seen,
         one=one,
-        staged=_staged(facts, guest, one),
+        staged=staged,
         program=facts.units.program,
         spec_dir=storing.spec_dir,
     )
@@ -159,6 +162,13 @@ def _lost(guest: Guest, one: SnapshotSet | None) -> Refusal:
             if full
             else "run this again"
         )
+    return Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint)
+
+
+def _not_ours(guest: Guest, repository: Repository, one: SnapshotSet) -> Refusal:
+    """Refuse to take for its backup what was stored without a manifest of this host."""
+    reason = f"repository {repository.name} has a backup {one.name} that this run did not make"
+    hint = "see that no other host has this one's name (`host.name`), and run this again"
     return Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint)
 
 

@@ -48,6 +48,12 @@ def plan_take(spec: Spec, facts: Facts, beginning: Beginning) -> Plan:
     if guest is None or guest.backup is None or refusals:
         return Plan(refusals=refusals)
     ours = set_for_backup(spec, facts, guest, beginning.moment)
+    stored = _stored(spec, facts, guest.name, guest.backup.repository)
+    second = second_stamp(beginning.moment)
+    if second in stored and (ours is None or ours.trouble):
+        reason = f"repository {guest.backup.repository} has something of its moment {second}"
+        hint = "run this again; if it is so each time, see that the clock is right: timedatectl"
+        return Plan(refusals=(Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint),))
     dropping = _dropping(spec, facts, ours)
     later = _without(spec, facts, ours)
     wish = Wish(
@@ -56,6 +62,7 @@ def plan_take(spec: Spec, facts: Facts, beginning: Beginning) -> Plan:
         level=beginning.level,
         size=beginning.size or _size(spec, later, guest),
         repository=guest.backup.repository,
+        stored=stored,
     )
     plan = plan_create(spec, later, wish)
     return replace(plan, steps=(*dropping, *plan.steps))
@@ -112,6 +119,18 @@ def backup_refusals(spec: Spec, facts: Facts, name: GuestName) -> tuple[Refusal,
     return tuple(found)
 
 
+def _stored(spec: Spec, facts: Facts, guest: str, repository: str) -> frozenset[str]:
+    """Return the moments of which a repository has anything of that guest of this host.
+
+    A set of the same name would be taken for what lies there, or mixed up with it.
+    """
+    mine = (guest, spec.host.name)
+    seen = [one for one in facts.backups.repositories if one.name == repository]
+    whole = {e.moment for one in seen for e in one.entries if (e.guest, e.host) == mine}
+    torn = {e.moment for one in seen for e in one.fragments if (e.guest, e.host) == mine}
+    return frozenset(whole | torn)
+
+
 def _tools(facts: Facts, repository: Repository) -> tuple[Refusal, ...]:
     """Refuse where the engine is not installed; `prune` stands for all of its commands."""
     words = driver(repository, facts.units.program).prune()
@@ -123,7 +142,7 @@ def _dropping(spec: Spec, facts: Facts, kept: SnapshotSet | None) -> tuple[Step,
     """Return what deletes all of backups that are on their way, but for one."""
     why = "a set that was taken for a backup is worth nothing afterwards"
     sets = [one for one in backup_sets(spec, facts) if one != kept or one.trouble]
-    held = None if kept is None else (kept.guest, kept.name)
+    held = None if kept is None or kept.trouble else (kept.guest, kept.name)
     folders = [
         staging_dir(one.guest, one.moment)
         for one in facts.backups.staged

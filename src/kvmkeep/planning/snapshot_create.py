@@ -50,7 +50,8 @@ class Wish(Struct, frozen=True, kw_only=True):
     decides: frozen if it is connected. `size` is that of each snapshot; None for full size, which
     can't overflow. `expires` is a time of ISO 8601, or empty. `new_guest` is the one that the set
     is taken for, if it is taken to make a clone; `kept_before` the set whose revert it is taken
-    before, if it keeps what that takes away; `repository` where it is to be backed up.
+    before, if it keeps what that takes away; `repository` where it is to be backed up, and `stored`
+    what there is of it there already.
     """
 
     guests: tuple[str, ...]
@@ -61,6 +62,7 @@ class Wish(Struct, frozen=True, kw_only=True):
     new_guest: str = ""
     kept_before: str = ""
     repository: str = ""
+    stored: frozenset[str] = frozenset()
 
 
 def plan_create(spec: Spec, facts: Facts, wish: Wish) -> Plan:
@@ -107,7 +109,7 @@ def _taken(scene: Scene, guest: Guest, wish: Wish) -> SnapshotSet | None:
 def set_name(scene: Scene, guest: Guest, wish: Wish) -> str:
     """Return the set's name: the minute, or the second where the minute's name is taken."""
     minute = utc_stamp(wish.moment)
-    others = {one.name for one in sets_of(scene, guest) if not one.partial}
+    others = wish.stored | {one.name for one in sets_of(scene, guest) if not one.partial}
     named = (scene.volumes.get(f"{disk.lv}-{minute}") for disk in guest.volumes)
     foreign = any(one is not None and not is_snapshot(one) for one in named)
     return second_stamp(wish.moment) if foreign or minute in others else minute

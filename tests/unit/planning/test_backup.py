@@ -230,6 +230,63 @@ def test_of_an_append_only_repository_nothing_is_asked_to_be_deleted() -> None:
     assert [one.moment for one in vault.entries] == [SET]
 
 
+def test_a_second_run_in_the_same_minute_makes_a_backup_of_its_own() -> None:
+    host = begun()
+    reach(host, SPEC, store)
+    reach(host, SPEC, plan_drop)
+    later = "2026-11-23T07:10:50+00:00"
+    reach(host, SPEC, take(moment=later))
+    steps = reach(host, SPEC, lambda s, f: plan_send(s, f, replace(STORING, moment=later)))
+    assert steps[-1].what.startswith("store the manifest: from then on 20261123T071050Z")
+    (vault,) = host.facts(SPEC).backups.repositories
+    assert {one.moment for one in vault.entries} == {SET, "20261123T071050Z"}
+    reach(host, SPEC, plan_drop)
+    plan = plan_take(SPEC, host.facts(SPEC), beginning(moment=later))
+    assert reasons(plan) == ["repository vault has something of its moment 20261123T071050Z"]
+    assert plan.steps == ()
+
+
+def test_what_a_dead_run_has_left_of_a_minute_is_not_added_to() -> None:
+    host = begun()
+    reach(host, SPEC, store)
+    host.restic.listed(VAULT.url).pop()
+    reach(host, SPEC, plan_drop)
+    reach(host, SPEC, take(moment="2026-11-23T07:10:50+00:00"))
+    assert sorted(snapshots(host)) == ["vm-web-20261123T071050Z", "vm-web-data-20261123T071050Z"]
+
+
+def test_what_others_have_in_the_repository_of_that_minute_is_no_reason_for_another_name() -> None:
+    host = begun()
+    reach(host, SPEC, store)
+    for one in host.restic.listed(VAULT.url):
+        one.host = "other.example.org"
+    reach(host, SPEC, plan_drop)
+    reach(host, SPEC, take(moment="2026-11-23T07:10:50+00:00"))
+    assert sorted(snapshots(host)) == [f"vm-web-{SET}", f"vm-web-data-{SET}"]
+
+
+def test_a_manifest_that_this_run_did_not_store_is_not_its_backup() -> None:
+    host = begun()
+    reach(host, SPEC, store)
+    (stored,) = host.restic.listed(VAULT.url)[-1:]
+    host = begun()
+    host.restic.listed(VAULT.url).append(stored)
+    plan = store(SPEC, host.facts(SPEC))
+    assert reasons(plan) == [f"repository vault has a backup {SET} that this run did not make"]
+    assert plan.steps == ()
+
+
+def test_a_run_that_was_killed_once_the_manifest_was_stored_is_gone_on_with() -> None:
+    host = begun()
+    reach(host, SPEC, store)
+    del host.files["/var/lib/kvmkeep/backups/web.json"]
+    reach(host, SPEC, take())
+    (step,) = reach(host, SPEC, store)
+    assert step.what == f"remember that {SET} is its last backup"
+    (vault,) = host.facts(SPEC).backups.repositories
+    assert [one.moment for one in vault.entries] == [SET]
+
+
 def test_a_set_of_somebody_else_is_none_of_ours() -> None:
     host = site()
     reach(host, SPEC, lambda s, f: plan_create(s, f, Wish(guests=("web",), moment=MOMENT)))

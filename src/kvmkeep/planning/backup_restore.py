@@ -33,10 +33,11 @@ from kvmkeep.model.units import Size
 from kvmkeep.planning import guards
 from kvmkeep.planning.backup_fetch import Subject, fetched, tidy
 from kvmkeep.planning.backup_return import Lost, lost_variables, return_steps, unreadable
+from kvmkeep.planning.commands import zero
 from kvmkeep.planning.lvm import who_has
 from kvmkeep.planning.scene import Scene, active, make_scene, owned
 from kvmkeep.planning.secret_files import secret_refusals
-from kvmkeep.planning.storage import activated, create_step, has_tags
+from kvmkeep.planning.storage import BEHIND, activated, create_step, has_tags
 from kvmkeep.planning.trash_moves import guests_volumes, mark_step, rename_step, trouble
 
 
@@ -279,6 +280,8 @@ def _disk_step(work: _Work, record: DiskRecord, disk: LvDisk) -> Step:
     target = work.scene.path(disk)
     volume = work.made(disk)
     active_first = activated(work.scene, disk) if volume is not None else ()
+    room = work.scene.rounded(disk.size) if volume is None else volume.size
+    behind = (zero(target, record.size.bytes, room.minus(record.size).bytes, BEHIND),)
     return Step(
         noun=Noun.STORAGE,
         subject=f"guest {work.guest.name}",
@@ -287,6 +290,7 @@ def _disk_step(work: _Work, record: DiskRecord, disk: LvDisk) -> Step:
         probe=has_tags(work.scene, work.guest, disk, work.restoring.mark, STATE_FILLING),
         actions=(
             *active_first,
+            *(behind if record.size < room else ()),
             *fetched(work.restoring.subject, record, target, work.folder, work.program),
         ),
         finally_=(tidy(work.folder),),

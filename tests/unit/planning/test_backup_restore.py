@@ -184,8 +184,17 @@ def test_an_lv_may_be_larger_than_the_backup_and_never_smaller() -> None:
     host, site, subject = site_off()
     (guest,) = site.guests
     larger = replace(guest, disks=(replace(guest.root, size=Size(6 * GIB)), *guest.disks[1:]))
-    restore(host, replace(site, guests=(larger,)), wish(site, subject, guest=larger))
+    wanted, grown = replace(site, guests=(larger,)), wish(site, subject, guest=larger)
+    steps = plan_restore(wanted, host.facts(wanted), grown).steps
+    root, data = (one for one in steps if one.what.startswith("bring disk"))
+    # Nothing of what other guests had there before stays readable behind it.
+    assert str(root.actions[0]) == (
+        f"blkdiscard --zeroout --offset {4 * GIB} --length {2 * GIB} -- /dev/rl_build/vm-web"
+    )
+    assert not any("blkdiscard" in str(action) for action in data.actions)
+    restore(host, wanted, grown)
     assert host.lvm.volumes["vm-web"].size == 6 * GIB
+    assert content(host)["vm-web"] == b"root"
     smaller = replace(guest, disks=(replace(guest.root, size=Size(2 * GIB)), *guest.disks[1:]))
     host, site, subject = site_off()
     assert "smaller now" in reasons(host, site, wish(site, subject, guest=smaller))[0]

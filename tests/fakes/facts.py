@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -165,6 +166,9 @@ def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
     )  # fmt: skip
 
 
+_END = datetime.max.replace(tzinfo=UTC)  # a test may choose any time
+
+
 class _Looking:
     """The host's door for what only looks."""
 
@@ -176,7 +180,7 @@ class _Looking:
 
 def _backups(host: FakeHost, spec: Spec | None) -> BackupFacts:
     names = () if spec is None else [one.name for one in spec.repositories]
-    return observe_backups(Notebook(_Looking(host)), spec, names, host.which("kvmkeep"))  # type: ignore[arg-type]
+    return observe_backups(Notebook(_Looking(host)), spec, names, host.which("kvmkeep"), _END)  # type: ignore[arg-type]
 
 
 def _domain(host: FakeHost, domain: FakeDomain) -> Domain:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kvmkeep.health.backups import age, utc
+from kvmkeep.health.backups import FUTURE, age, utc
 from kvmkeep.model.names import stamped_time
 
 if TYPE_CHECKING:
@@ -29,6 +29,11 @@ def backup_age(guest: Guest | None, known: BackupFacts, now: datetime) -> str:
     return NONE if guest is not None and guest.backup is not None else ""
 
 
+def told(old: str) -> str:
+    """Return an age within a sentence."""
+    return "in the future" if old == FUTURE else f"{old} old"
+
+
 def stamp_age(stamp: str, now: datetime) -> str:
     """Return how old what bears a stamp is; `-` where it can't be read."""
     time = stamped_time(stamp)
@@ -40,7 +45,7 @@ def proof_age(guest: Guest | None, known: BackupFacts, now: datetime) -> str:
 
     Empty where there is none.
     """
-    return verdict_age(None if guest is None else known.proof_of(guest.name), now)
+    return verdict_age(None if guest is None else known.proof_of(guest.name, now), now)
 
 
 def verdict_age(proof: Proof | None, now: datetime) -> str:

@@ -48,6 +48,9 @@ def choose(ctx: Context, spec: Spec, text: str, names: Iterable[str] = ()) -> Ba
     only where this host has none, such as after it got another name.
     Raises UsageError where there is none, and Unready where that can't be known.
     """
+    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.model.backup import recency
+
     guest, moment = parse_choice(text)
     seen = look_into(ctx, spec, names)
     entries = (one for each in seen for one in each.entries)
@@ -58,7 +61,8 @@ def choose(ctx: Context, spec: Spec, text: str, names: Iterable[str] = ()) -> Ba
         if hidden:
             raise Unready(f"guest {guest} has {what} that can be seen: repository {hidden} can't")
         raise UsageError(f"guest {guest} has {what}", hint=f"look at: {_LIST} {guest}")
-    return max(found, key=lambda one: (one.host == spec.host.name, one.moment))
+    now = utc_now()
+    return max(found, key=lambda one: (one.host == spec.host.name, *recency(one.moment, now)))
 
 
 def out_of_sight(seen: Iterable[RepositoryFacts]) -> str:
@@ -105,7 +109,8 @@ def due(
     from kvmkeep.observe.backup_care import remembered
 
     # The spec's times are local ones.
-    return whose(ctx.spec(), remembered(ctx.door()), utc_now().astimezone())
+    now = utc_now().astimezone()
+    return whose(ctx.spec(), remembered(ctx.door(), now), now)
 
 
 def chosen_repositories(names: Iterable[str], spec: Spec) -> tuple[str, ...]:

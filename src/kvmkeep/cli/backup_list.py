@@ -36,20 +36,17 @@ def add(parser: ArgumentParser) -> None:
 def run(args: Args, ctx: Context) -> int:
     """Print the backups, the oldest first; ends with 9 where a repository can't be seen."""
     from kvmkeep.cli.moment import utc_now
-    from kvmkeep.model.backup import RepositoryState
-    from kvmkeep.observe.backup_care import proofs as all_proofs
+    from kvmkeep.model.backup import RepositoryState, moment_order
+    from kvmkeep.observe.backup_care import proofs
     from kvmkeep.observe.notebook import Notebook
 
     wanted = frozenset(checked(name) for name in args.guests)
     found = look_into(ctx, ctx.spec(), args.repository)
     entries = [e for one in found for e in one.entries if not wanted or e.guest in wanted]
-    entries.sort(key=lambda one: (one.guest, one.moment, one.repository))
+    entries.sort(key=lambda one: (one.guest, moment_order(one.moment), one.repository))
     unseen = [one for one in found if one.state is not RepositoryState.READY]
-    proofs = {
-        (one.repository, one.guest, one.moment): one
-        for one in all_proofs(Notebook(ctx.door()), all_of_them=True)
-    }
-    rows = [(one, proofs.get((one.repository, one.guest, one.moment))) for one in entries]
+    proven = {(one.repository, one.guest, one.moment): one for one in proofs(Notebook(ctx.door()))}
+    rows = [(one, proven.get((one.repository, one.guest, one.moment))) for one in entries]
     if ctx.json:
         ctx.print_json(
             {

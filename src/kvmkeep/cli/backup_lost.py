@@ -10,12 +10,14 @@ from msgspec.structs import replace
 from kvmkeep.cli.backup_choice import look_into, out_of_sight
 from kvmkeep.cli.backup_show import read_manifest
 from kvmkeep.cli.backup_subject import stored_file
+from kvmkeep.cli.moment import utc_now
 from kvmkeep.errors import Refused, SpecError, Unready, UsageError
-from kvmkeep.model.backup import GUEST_SPEC, HOST_SPEC
+from kvmkeep.model.backup import GUEST_SPEC, HOST_SPEC, recency
 from kvmkeep.model.units import Label, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from kvmkeep.cli.context import Context
     from kvmkeep.model.backup import BackupEntry, Repository
@@ -68,7 +70,7 @@ def _of_spec(ctx: Context, names: frozenset[str]) -> Found:
         )
     entries = [one for each in seen for one in each.entries]
     there = {str(guest.name) for guest in spec.guests}
-    wanted = _wanted(entries, spec.host.name, names)
+    wanted = _wanted(entries, spec.host.name, names, utc_now())
     lacking = {name: one for name, one in wanted.items() if name not in there}
     repositories = {one.name: one for one in spec.repositories}
     files = {
@@ -93,8 +95,9 @@ def _of_url(place: Place, ctx: Context, names: frozenset[str]) -> Found:
             hint="look at --url and --password-file",
         )
     host = _host(place.host, {one.host for one in seen.entries}, repository.url)
-    wanted = _wanted(seen.entries, host, names)
-    newest = max(wanted.values(), key=lambda one: one.moment)
+    now = utc_now()
+    wanted = _wanted(seen.entries, host, names, now)
+    newest = max(wanted.values(), key=lambda one: recency(one.moment, now))
     host_file = _file(ctx, repository, newest, HOST_SPEC)
     files = {
         f"guests/{name}.yaml": _file(ctx, repository, one, GUEST_SPEC)
@@ -171,12 +174,12 @@ def _host(asked: str, hosts: set[str], url: str) -> str:
 
 
 def _wanted(
-    entries: Iterable[BackupEntry], host: str, names: frozenset[str]
+    entries: Iterable[BackupEntry], host: str, names: frozenset[str], now: datetime
 ) -> dict[str, BackupEntry]:
     """Return the last backup of each guest that is meant; raises UsageError where there is none."""
     from kvmkeep.planning.rebuild import last_backups
 
-    last = last_backups(entries, host)
+    last = last_backups(entries, host, now)
     missing = sorted(names - last.keys())
     if missing:
         raise UsageError(

@@ -174,7 +174,7 @@ def _looked_into(rows: list[Row], spec: Spec, states: dict[str, State], ctx: Con
     guests: dict[str, Guest] = {guest.name: guest for guest in spec.guests}
     now = utc_now()
     signs = look_inside(ctx.door(), ctx.connect, running, guests, now)
-    known = remembered(ctx.door())
+    known = remembered(ctx.door(), now)
     counts = _snapshots(spec, ctx)
     found: list[Row] = []
     for row in rows:

@@ -182,14 +182,14 @@ def _snapshots(name: str, spec: Spec, facts: Facts, now: datetime) -> Pairs:
 
 def _backup(guest: Guest, facts: Facts, now: datetime) -> Pairs:
     """Return what the spec wants, and what this host remembers of backup and proof."""
-    from kvmkeep.cli.age import backup_age, proof_age
+    from kvmkeep.cli.age import backup_age, proof_age, told
 
     policy, known = guest.backup, facts.backups
-    last, proof = known.last_of(guest.identity), known.proof_of(guest.name)
+    last, proof = known.last_of(guest.identity), known.proof_of(guest.name, now)
     pairs = [] if policy is None else [("to", f"{policy.repository}, {policy.schedule}")]
     if last is not None:
-        old = backup_age(guest, known, now)
-        pairs.append(("last", f"{last.moment} in {last.repository}, {last.level}, {old} old"))
+        old = told(backup_age(guest, known, now))
+        pairs.append(("last", f"{last.moment} in {last.repository}, {last.level}, {old}"))
     elif policy is not None:
         pairs.append(("last", "none"))
     if proof is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.cli.age import NONE, backup_age
+from kvmkeep.cli.age import NONE, backup_age, told
 from kvmkeep.health.backups import utc
 from kvmkeep.model.facts import GROUPS, LIBVIRT, LINKS, NETWORK_MANAGER, VOLUMES, ArrayState
 from kvmkeep.model.trash import is_trash
@@ -144,7 +144,7 @@ def _guest(facts: Facts, guest: Guest) -> str:
     backup = backup_age(guest, facts.backups, utc(facts.time))
     if not backup:
         return state
-    return f"{state}, no backup" if backup == NONE else f"{state}, last backup {backup} old"
+    return f"{state}, no backup" if backup == NONE else f"{state}, last backup {told(backup)}"
 
 
 def _storage(spec: Spec, facts: Facts) -> tuple[Standing, ...]:

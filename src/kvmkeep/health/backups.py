@@ -17,6 +17,8 @@ from kvmkeep.planning.backup_take import backup_sets
 _LATE, _VERY_LATE = 2, 4
 """So many of the times that the spec gives have to pass: a single one may just be at work."""
 _INSTALL = "kvmkeep install-units"
+FUTURE = "future"
+"""The age of what is still to come."""
 _LOST = "what is lost since cannot be brought back"
 
 
@@ -143,7 +145,7 @@ def _proof(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Fin
     subject, todo = f"guest {guest.name}", f"kvmkeep backup prove {guest.name}"
     if patient.facts.backups.last_of(guest.identity) is None:
         return
-    proof = patient.facts.backups.proof_of(guest.name)
+    proof = patient.facts.backups.proof_of(guest.name, patient.now)
     if proof is None:
         timer = patient.facts.units.file(PROVE_TIMER)
         soon = timer is not None and timer.active
@@ -198,6 +200,8 @@ def utc(text: str) -> datetime:
 
 
 def age(past: timedelta) -> str:
-    """Return an age as people say it: days, or hours on the first."""
-    hours = max(0, int(past.total_seconds() // 3600))
+    """Return an age as people say it: days, or hours on the first; a clock may have been wrong."""
+    if past < timedelta(0):
+        return FUTURE
+    hours = int(past.total_seconds() // 3600)
     return f"{hours // 24} d" if hours >= 24 else f"{hours} h"

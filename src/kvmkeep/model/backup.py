@@ -7,6 +7,7 @@ the commit mark. A set without it is no backup.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from msgspec import Struct
@@ -252,10 +253,10 @@ class BackupFacts(Struct, frozen=True, kw_only=True):
         """Return what is remembered of the last backup of the guest of that identity."""
         return next((one for one in self.last if one.identity == identity), None)
 
-    def proof_of(self, guest: str) -> Proof | None:
+    def proof_of(self, guest: str, now: datetime) -> Proof | None:
         """Return the proof of the last of a guest's backups that was tried."""
         mine = (one for one in self.proofs if one.guest == guest)
-        return max(mine, key=lambda one: one.moment, default=None)
+        return max(mine, key=lambda one: recency(one.moment, now), default=None)
 
     def upkeep_of(self, repository: str) -> Upkeep:
         """Return what is remembered of the upkeep of a repository."""
@@ -328,6 +329,20 @@ def parse_moment(text: str) -> str:
     if MOMENT.fullmatch(text) is None:
         raise ValueError("not a time of a backup (such as 20261127T1240Z)")
     return text
+
+
+def moment_order(moment: str) -> str:
+    """Return what sorts moments: one to the minute stands before those of its seconds."""
+    return moment.removesuffix("Z")
+
+
+def recency(moment: str, now: datetime) -> tuple[bool, str]:
+    """Return what is the greatest of the last backup.
+
+    One of a time that is still to come is the last only where there is no other: a clock was wrong.
+    """
+    order = moment_order(moment)
+    return order <= now.astimezone(UTC).strftime("%Y%m%dT%H%M%S"), order
 
 
 def blocks_name(disk: str) -> str:

@@ -8,7 +8,15 @@ from datetime import datetime
 import msgspec
 
 from kvmkeep.host.door import Door
-from kvmkeep.model.backup import BackupFacts, LastBackup, Proof, Repository, Upkeep, parse_moment
+from kvmkeep.model.backup import (
+    BackupFacts,
+    LastBackup,
+    Proof,
+    Repository,
+    Upkeep,
+    parse_moment,
+    recency,
+)
 from kvmkeep.model.names import BACKUPS_DIR, PROOFS_DIR
 from kvmkeep.observe.notebook import Notebook
 
@@ -16,12 +24,10 @@ _LIMIT = 256 << 10
 _JSON = ".json"
 
 
-def remembered(door: Door) -> BackupFacts:
+def remembered(door: Door, now: datetime) -> BackupFacts:
     """Return what is remembered, and nothing else; what can't be read is not told."""
     notebook = Notebook(door)
-    return BackupFacts(
-        last=tuple(last_backups(notebook)), proofs=tuple(proofs(notebook, all_of_them=False))
-    )
+    return BackupFacts(last=tuple(last_backups(notebook)), proofs=tuple(proofs(notebook, now)))
 
 
 def last_backups(notebook: Notebook) -> Iterator[LastBackup]:
@@ -38,12 +44,14 @@ def last_backups(notebook: Notebook) -> Iterator[LastBackup]:
                 yield one
 
 
-def proofs(notebook: Notebook, *, all_of_them: bool) -> Iterator[Proof]:
-    """Return the verdicts on backups: all, or for each guest that on the last one."""
+def proofs(notebook: Notebook, now: datetime | None = None) -> Iterator[Proof]:
+    """Return the verdicts on backups: all, or for each guest that on the last one until `now`."""
     for guest in notebook.names(PROOFS_DIR):
         folder = f"{PROOFS_DIR}/{guest}"
-        names = sorted(name for name in notebook.names(folder) if name.endswith(_JSON))
-        for name in names if all_of_them else names[-1:]:
+        names = [name for name in notebook.names(folder) if name.endswith(_JSON)]
+        if now is not None:
+            names = sorted(names, key=lambda name: recency(name.removesuffix(_JSON), now))[-1:]
+        for name in names:
             try:
                 content = notebook.read(f"{folder}/{name}", _LIMIT) or b""
                 one = msgspec.json.decode(content, type=Proof)

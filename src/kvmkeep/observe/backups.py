@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 import msgspec
 
@@ -25,7 +26,7 @@ _DONE = done_name("")
 
 
 def observe_backups(
-    notebook: Notebook, spec: Spec | None, names: Iterable[str], program: str
+    notebook: Notebook, spec: Spec | None, names: Iterable[str], program: str, now: datetime
 ) -> BackupFacts:
     """Return the repositories of those names, and what lies ready; `program` is kvmkeep's path."""
     wanted = frozenset(names)
@@ -37,7 +38,7 @@ def observe_backups(
         secrets=tuple(notebook.door.secret(path) for path in secrets),
         staged=tuple(_staged(notebook)),
         last=tuple(last_backups(notebook)),
-        proofs=tuple(proofs(notebook, all_of_them=bool(asked))),
+        proofs=tuple(proofs(notebook, None if asked else now)),
         upkeep=tuple(upkeep(notebook, asked)),
         shown=notebook.names(COPY_DIR),
         fetched=notebook.names(FETCH_DIR),

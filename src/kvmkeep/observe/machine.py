@@ -73,7 +73,7 @@ def observe(
     if spec is not None:
         asking |= with_disks_to_go(spec, guests, volumes)
         guests = with_executing_agents(notebook, spec, guests, volumes, files)
-    backups = observe_backups(notebook, spec, repositories, units.program)
+    backups = observe_backups(notebook, spec, repositories, units.program, moment)
     memory = _memory(_text(notebook, "/proc/meminfo")) or domains.memory
     return Facts(
         version=FACTS_VERSION,

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 
 from msgspec import Struct
 
-from kvmkeep.model.backup import BackupEntry, Repository, RepositoryFacts
+from kvmkeep.model.backup import BackupEntry, Repository, RepositoryFacts, recency
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import Guest, Spec
@@ -57,7 +58,7 @@ def plan_forget(spec: Spec, facts: Facts, wish: Forgetting) -> Plan:
             continue
         if wish.moment:
             named = _named(spec, seen, wish)
-            refusals += _precious(spec, facts, seen, named)
+            refusals += _precious(spec, facts, seen, named, wish.now)
             steps += _steps(spec, facts, seen, wish.guests[0], named)
             steps += _left(spec, facts, seen, wish.guests[0], wish.moment)
             continue
@@ -133,10 +134,11 @@ def _proven(facts: Facts, entries: Iterable[BackupEntry]) -> frozenset[str]:
 
 
 def _precious(
-    spec: Spec, facts: Facts, seen: RepositoryFacts, doomed: tuple[BackupEntry, ...]
+    spec: Spec, facts: Facts, seen: RepositoryFacts, doomed: tuple[BackupEntry, ...], now: str
 ) -> tuple[Refusal, ...]:
     """Refuse to forget what nothing else can stand for, as long as the spec names the guest."""
     found: list[Refusal] = []
+    order = partial(recency, now=datetime.fromisoformat(now))
     for one in doomed:
         guest = next((each for each in spec.guests if each.identity == one.identity), None)
         whose = (one.identity, one.host)
@@ -144,10 +146,10 @@ def _precious(
         reason = hint = ""
         if guest is None:
             continue
-        if one == max(mine, key=lambda each: each.moment):
+        if one == max(mine, key=lambda each: order(each.moment)):
             reason = f"it is the last one that repository {seen.name} has of the guest"
             hint = f"make a newer one first: kvmkeep backup run {guest.name}"
-        elif one.moment == max(_proven(facts, mine), default=""):
+        elif one.moment == max(_proven(facts, mine), key=order, default=""):
             reason = "it is the last one that is known to start"
             hint = f"prove a newer one first: kvmkeep backup prove {guest.name}"
         if reason:

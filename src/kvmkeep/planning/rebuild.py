@@ -7,10 +7,11 @@ was stopped is gone on with.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from msgspec.structs import replace
 
-from kvmkeep.model.backup import BackupEntry
+from kvmkeep.model.backup import BackupEntry, recency
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Noun, Plan, Step
@@ -18,10 +19,12 @@ from kvmkeep.model.spec import Spec
 from kvmkeep.planning.plan import make_plan
 
 
-def last_backups(entries: Iterable[BackupEntry], host: str) -> dict[str, BackupEntry]:
+def last_backups(
+    entries: Iterable[BackupEntry], host: str, now: datetime
+) -> dict[str, BackupEntry]:
     """Return the last backup of each guest of a host, by the guest's name."""
     last: dict[str, BackupEntry] = {}
-    for one in sorted(entries, key=lambda one: (one.guest, one.moment)):
+    for one in sorted(entries, key=lambda one: (one.guest, *recency(one.moment, now))):
         if one.host == host:
             last[one.guest] = one
     return last

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from kvmkeep.model.backup import BackupEntry, Keep
+from kvmkeep.model.backup import BackupEntry, Keep, moment_order
 from kvmkeep.model.names import stamped_time
 
 
@@ -38,7 +38,7 @@ def retention(
     whatever the rules say, and so does the last one of all. What seems to come from the future, or
     has no time that can be read, stays and counts for no rule: a clock was wrong once.
     """
-    found = sorted(entries, key=lambda one: one.moment)
+    found = sorted(entries, key=lambda one: moment_order(one.moment))
     why: dict[str, list[str]] = {one.manifest: [] for one in found}
     dated: list[tuple[datetime, BackupEntry]] = []
     for one in found:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from unit.cli.test_backup import BackupSite, listed
 from unit.cli.test_signs import Libvirt
 
+from kvmkeep.cli.moment import utc_now
 from kvmkeep.host.lock import Lock, locked
 
 
@@ -131,6 +132,9 @@ def test_the_age_of_backup_and_proof_is_told_where_guests_are(
     assert "backup" in told.lower()
     assert "0 h" in told
     assert "FAILED" in told
+    assert site.line("status") in {0, 9}
+    assert "web: running, last backup in the future" in capsys.readouterr().out
+    site.change = lambda facts: replace(facts, time=utc_now().isoformat())
     assert site.line("status") in {0, 9}
     assert "web: running, last backup 0 h old" in capsys.readouterr().out
     assert site.line("show", "web") == 0

@@ -94,6 +94,30 @@ def test_a_host_without_a_spec_comes_back_from_its_repository(
     assert "are off" not in said
 
 
+def test_a_backup_from_the_future_is_not_the_last_one(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(site)
+    (commit,) = [
+        one
+        for one in site.host.restic.listed("/srv/vault")
+        if {"manifest", "guest=web"} <= {*one.tags}
+    ]
+    now = next(tag for tag in commit.tags if tag.startswith("set="))
+    tags = tuple("set=20990101T0000Z" if tag == now else tag for tag in commit.tags)
+    site.host.restic.listed("/srv/vault").append(
+        type(commit)("f" * 64, commit.host, tags, commit.path, {})
+    )
+    assert site.line("backup", "rebuild", *URL, "--dry-run") == 0
+    assert f"web@{now.removeprefix('set=')}" in capsys.readouterr().out
+    assert site.line("backup", "rebuild", *URL, "--yes") == 0
+    assert site.line("backup", "show", "web") == 0
+    assert site.line("backup", "list") == 0
+    listed = capsys.readouterr().out
+    (line,) = [one for one in listed.splitlines() if "web@2099" in one]
+    assert line.split()[1] == "future"
+
+
 def test_a_run_that_was_killed_before_it_started_them_says_how_to(
     site: BackupSite, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+
 import pytest
 from msgspec.structs import replace
 
@@ -12,6 +14,7 @@ from kvmkeep.model.backup import (
     DiskRecord,
     Fragment,
     Manifest,
+    Proof,
     RepositoryFacts,
     RepositoryState,
     StoredDisk,
@@ -20,6 +23,7 @@ from kvmkeep.model.backup import (
     disk_path,
     done_name,
     parse_moment,
+    recency,
 )
 from kvmkeep.model.backup_tags import StoredObject, disk_tags, listed, manifest_tags
 from kvmkeep.model.units import Size
@@ -152,6 +156,22 @@ def test_the_moment_of_a_backup() -> None:
     assert parse_moment("20261127T124001Z") == "20261127T124001Z"
     with pytest.raises(ValueError, match="not a time of a backup"):
         parse_moment("yesterday")
+
+
+def test_the_last_of_several_moments_is_none_that_is_still_to_come() -> None:
+    now = datetime(2026, 11, 27, 13, 40, 30, tzinfo=timezone(timedelta(hours=1)))
+    moments = ["20360101T0000Z", MOMENT, "20261127T124029Z", "20261127T124031Z", "20260101T0000Z"]
+    assert sorted(moments, key=lambda one: recency(one, now)) == [
+        "20261127T124031Z", "20360101T0000Z", "20260101T0000Z", MOMENT, "20261127T124029Z",
+    ]  # fmt: skip
+    proofs = tuple(
+        Proof(repository="vault", guest="web", moment=one, time="", proven=True, rungs=())
+        for one in moments
+    )
+    proof = BackupFacts(proofs=proofs).proof_of("web", now)
+    assert proof is not None
+    assert proof.moment == "20261127T124029Z"
+    assert BackupFacts(proofs=proofs).proof_of("db", now) is None
 
 
 def test_names_of_files() -> None:

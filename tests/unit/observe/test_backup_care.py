@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 from fakes.host import FakeHost
 from unit.planning.build import VAULT
@@ -11,6 +12,7 @@ from kvmkeep.model.backup import LastBackup, Upkeep
 from kvmkeep.observe.backup_care import last_backups, proofs, remembered, upkeep
 from kvmkeep.observe.notebook import Notebook
 
+NOW = datetime(2026, 11, 27, tzinfo=UTC)
 MADE = {"identity": "web", "repository": "vault", "moment": "20261127T0000Z", "level": "frozen"}
 PROVEN = {
     "repository": "vault", "guest": "web", "moment": "20261126T0000Z",
@@ -30,7 +32,7 @@ def test_the_last_backup_of_each_guest() -> None:
     put(host, "backups/odd.json", MADE | {"identity": "odd", "moment": "yesterday"})
     host.put("/var/lib/kvmkeep/backups/text.json", b"\xff")
     assert tuple(last_backups(Notebook(host))) == (LastBackup(**MADE),)
-    assert remembered(host).last == (LastBackup(**MADE),)
+    assert remembered(host, NOW).last == (LastBackup(**MADE),)
 
 
 def test_the_last_proof_or_all_of_them() -> None:
@@ -42,10 +44,13 @@ def test_the_last_proof_or_all_of_them() -> None:
         ("a", {"guest": "other"}), ("b", {"time": "at noon"}), ("c", {"proven": "perhaps"}),
     ):  # fmt: skip
         put(host, f"proofs/{name}/20261126T0000Z.json", PROVEN | {"guest": name} | wrong)
-    (one,) = proofs(Notebook(host), all_of_them=False)
+    (one,) = proofs(Notebook(host), NOW)
     assert one.moment == "20261126T0000Z"
-    assert len(tuple(proofs(Notebook(host), all_of_them=True))) == 2
-    assert remembered(host).proof_of("web") == one
+    assert len(tuple(proofs(Notebook(host)))) == 2
+    assert remembered(host, NOW).proof_of("web", NOW) == one
+    future = {"moment": "20360101T0000Z"}
+    put(host, "proofs/web/20360101T0000Z.json", PROVEN | future)  # a clock was wrong
+    assert tuple(proofs(Notebook(host), NOW)) == (one,)
 
 
 def test_the_upkeep_of_repositories() -> None:

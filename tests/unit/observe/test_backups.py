@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from fakes.host import FakeHost
@@ -13,6 +14,7 @@ from kvmkeep.model.units import Size
 from kvmkeep.observe.backups import observe_backups
 from kvmkeep.observe.notebook import Notebook
 
+NOW = datetime(2026, 11, 27, tzinfo=UTC)
 FOLDER = "/var/lib/kvmkeep/backup/web/20261123T0710Z"
 DONE = {
     "disk": "root", "object": "a1", "size": {"bytes": 4096}, "sha256": "ab", "read": {"bytes": 1},
@@ -22,7 +24,7 @@ DONE = {
 
 def staged(host: FakeHost) -> tuple[StagedSet, ...]:
     notebook = Notebook(host)
-    found = observe_backups(notebook, None, (), "/usr/bin/kvmkeep")
+    found = observe_backups(notebook, None, (), "/usr/bin/kvmkeep", NOW)
     assert notebook.problems == ()
     assert found.repositories == ()
     return found.staged
@@ -67,17 +69,17 @@ def test_a_folder_that_is_none_of_ours() -> None:
 def test_only_repositories_that_are_asked_for_are_looked_into() -> None:
     host = FakeHost()
     wanted = spec(repositories=(VAULT,))
-    assert observe_backups(Notebook(host), wanted, (), "k").repositories == ()
+    assert observe_backups(Notebook(host), wanted, (), "k", NOW).repositories == ()
     assert host.calls == []
-    (seen,) = observe_backups(Notebook(host), wanted, ("vault", "other"), "k").repositories
+    (seen,) = observe_backups(Notebook(host), wanted, ("vault", "other"), "k", NOW).repositories
     assert (seen.name, seen.state) == ("vault", RepositoryState.ABSENT)
 
 
 def test_whether_another_run_is_at_it() -> None:
     host = FakeHost()
-    assert observe_backups(Notebook(host), None, (), "k").running is False
+    assert observe_backups(Notebook(host), None, (), "k", NOW).running is False
     host.backup_running = True
-    assert observe_backups(Notebook(host), None, (), "k").running is True
-    assert observe_backups(Notebook(host), None, (), "k").proving is False
+    assert observe_backups(Notebook(host), None, (), "k", NOW).running is True
+    assert observe_backups(Notebook(host), None, (), "k", NOW).proving is False
     host.proof.running = True
-    assert observe_backups(Notebook(host), None, (), "k").proving is True
+    assert observe_backups(Notebook(host), None, (), "k", NOW).proving is True

@@ -168,6 +168,14 @@ def test_what_nothing_else_stands_for_is_not_forgotten(
     assert "kvmkeep backup" in refusal.hint
 
 
+def test_what_comes_from_the_future_stands_for_nothing_and_may_go() -> None:
+    future = "20360101T0000Z"
+    known = facts(*THREE, entry(future), proofs=(proof(OLD), proof(future)))
+    assert len(plan_forget(SPEC, known, replace(WISH, moment=future)).steps) == 1
+    for moment in (LAST, OLD):
+        assert plan_forget(SPEC, known, replace(WISH, moment=moment)).refusals != ()
+
+
 def test_a_guest_of_that_name_on_another_host_stands_for_nothing_of_ours() -> None:
     known = facts(entry(MIDDLE), entry(LAST, host="other.example.org", manifest="other"))
     (refusal,) = plan_forget(SPEC, known, replace(WISH, moment=MIDDLE)).refusals

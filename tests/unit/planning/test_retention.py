@@ -127,6 +127,11 @@ def test_days_weeks_and_months_are_those_of_utc(keep: Keep, kept: list[str]) -> 
     assert moments(retention(entries, keep, proven=(), now=NOW)) == kept
 
 
+def test_of_two_in_one_minute_the_last_is_that_of_the_later_second() -> None:
+    found = retention(map(entry, ("20261126T2300Z", "20261126T230040Z")), NONE, proven=(), now=NOW)
+    assert moments(found) == ["20261126T230040Z"]
+
+
 def test_what_seems_to_come_from_the_future_stays_and_counts_for_no_rule() -> None:
     entries = [entry("20261125T0000Z"), entry("20261126T0000Z"), entry("20301126T0000Z")]
     entries.append(entry("20269999T0000Z"))

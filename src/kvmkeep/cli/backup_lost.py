@@ -70,8 +70,11 @@ def _of_spec(ctx: Context, names: frozenset[str]) -> Found:
         )
     entries = [one for each in seen for one in each.entries]
     there = {str(guest.name) for guest in spec.guests}
+    known = {str(guest.identity) for guest in spec.guests}
     wanted = _wanted(entries, spec.host.name, names, utc_now())
-    lacking = {name: one for name, one in wanted.items() if name not in there}
+    lacking = {
+        name: one for name, one in wanted.items() if name not in there and one.identity not in known
+    }
     repositories = {one.name: one for one in spec.repositories}
     files = {
         f"guests/{name}.yaml": _file(ctx, repositories[Label(one.repository)], one, GUEST_SPEC)
@@ -179,14 +182,14 @@ def _wanted(
     """Return the last backup of each guest that is meant; raises UsageError where there is none."""
     from kvmkeep.planning.rebuild import last_backups
 
-    last = last_backups(entries, host, now)
-    missing = sorted(names - last.keys())
+    mine = [one for one in entries if not names or one.guest in names]
+    missing = sorted(names - {one.guest for one in mine if one.host == host})
     if missing:
         raise UsageError(
             f"there is no backup of {', '.join(missing)} on {printable(host)}",
             hint="look at: kvmkeep backup list",
         )
-    return {name: one for name, one in last.items() if not names or name in names}
+    return last_backups(mine, host, now)
 
 
 def _file(ctx: Context, repository: Repository, entry: BackupEntry, name: str) -> bytes:

@@ -22,12 +22,15 @@ from kvmkeep.planning.plan import make_plan
 def last_backups(
     entries: Iterable[BackupEntry], host: str, now: datetime
 ) -> dict[str, BackupEntry]:
-    """Return the last backup of each guest of a host, by the guest's name."""
-    last: dict[str, BackupEntry] = {}
-    for one in sorted(entries, key=lambda one: (one.guest, *recency(one.moment, now))):
-        if one.host == host:
-            last[one.guest] = one
-    return last
+    """Return the last backup of each guest of a host, by the name that the guest had then.
+
+    A guest is known by its identity, which it keeps when it is renamed.
+    """
+    ours = sorted(
+        (one for one in entries if one.host == host), key=lambda one: recency(one.moment, now)
+    )
+    last = {one.identity: one for one in ours}
+    return {one.guest: one for one in ours if last[one.identity] == one}
 
 
 def plan_host_file(path: str, content: bytes, *, there: bool) -> Plan:

@@ -94,6 +94,31 @@ def test_a_host_without_a_spec_comes_back_from_its_repository(
     assert "are off" not in said
 
 
+def test_a_guest_that_the_spec_has_under_another_name_is_not_lost(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = Path(site.spec_dir) / "guests/web.yaml"
+    old.with_name("shop.yaml").write_text(f"{old.read_text()}identity: web\n")
+    old.unlink()
+    for words in ((), ("web",)):
+        assert site.line("backup", "rebuild", *words, "--yes") == 0
+        assert "Nothing to do: the spec has every guest" in capsys.readouterr().err
+
+
+def test_a_guest_may_be_named_as_it_was_before_it_was_renamed(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(site)
+    objects = site.host.restic.listed("/srv/vault")
+    (commit,) = [one for one in objects if {"manifest", "guest=web"} <= {*one.tags}]
+    said = {"guest=web": "guest=shop"}
+    tags = tuple(said.get(tag, tag) for tag in commit.tags)
+    tags = tuple("set=20261128T0000Z" if tag.startswith("set=") else tag for tag in tags)
+    objects.append(type(commit)("f" * 64, commit.host, tags, commit.path, {}))
+    assert site.line("backup", "rebuild", *URL, "web", "zdb", "--dry-run") == 0
+    assert "web@" in capsys.readouterr().out
+
+
 def test_a_backup_from_the_future_is_not_the_last_one(
     site: BackupSite, capsys: pytest.CaptureFixture[str]
 ) -> None:

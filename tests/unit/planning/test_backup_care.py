@@ -28,6 +28,7 @@ from kvmkeep.planning.backup_due import due_backups, due_proofs
 from kvmkeep.planning.backup_forget import Forgetting, plan_forget
 from kvmkeep.planning.backup_memo import remembered
 from kvmkeep.planning.backup_upkeep import plan_prune, plan_verify
+from kvmkeep.planning.rebuild import last_backups
 from tests.unit.planning.build import HOST, POLICY, VAULT, guest, spec
 
 ONE = replace(POLICY, keep=Keep(last=1, daily=0, weekly=0, monthly=0))
@@ -226,6 +227,18 @@ def test_the_last_backup_is_remembered_if_it_is_not_yet() -> None:
 
 
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)  # a Friday
+
+
+def test_a_guest_that_was_renamed_comes_back_once_and_under_its_last_name() -> None:
+    before, after = entry(LAST), entry("20261127T0100Z", guest="shop")
+    old, other = entry(OLD), entry(MIDDLE, guest="db", identity="db")
+    known = (after, old, other, before, entry(LAST, guest="far", host="other.example.org"))
+    assert last_backups(known, HOST, NOW) == {"shop": after, "db": other}
+    # Another guest may have the name that it had.
+    new = entry("20261127T0200Z", identity="web-2")
+    assert last_backups((*known, new), HOST, NOW) == {"shop": after, "db": other, "web": new}
+    gone = entry(OLD, guest="shop", identity="shop")
+    assert last_backups((*known, gone), HOST, NOW) == {"shop": after, "db": other}
 
 
 def last(identity: str, moment: str) -> LastBackup:

@@ -35,7 +35,7 @@ def add(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--data", metavar="PERCENT", type=int, default=0,
-        help="also read so much of the data, another part each time (default: 0; 100: all of it)",
+        help="also read so much of the data, the next part each time (default: 0; 100: all of it)",
     )  # fmt: skip
     add_dry_run(parser)
 

@@ -23,6 +23,9 @@ NVRAM = "nvram.fd"
 GUEST_SPEC = "guest.yaml"
 HOST_SPEC = "host.yaml"
 
+MOST_PARTS = 100
+"""One for each percent."""
+_PART = re.compile(r"([0-9]{1,3})/([0-9]{1,3})")
 MOMENT = re.compile(r"[0-9]{8}T[0-9]{4}([0-9]{2})?Z")
 
 
@@ -212,15 +215,27 @@ class LastBackup(Struct, frozen=True, kw_only=True):
     level: str
 
 
+class Part(Struct, frozen=True, kw_only=True):
+    """A part of a repository's data, as an engine divides it: the `number`th of `of`, from 1 on."""
+
+    number: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+
 class Upkeep(Struct, frozen=True, kw_only=True):
     """When a repository was last found sound, and when room was last freed in it.
 
-    Both are UTC in ISO 8601; empty for never.
+    Both are UTC in ISO 8601; empty for never. `parts` are those of the data that were last read:
+    one for each number of parts that it was divided into.
     """
 
     repository: str
     verified: str = ""
     pruned: str = ""
+    parts: tuple[Part, ...] = ()
 
 
 class BackupFacts(Struct, frozen=True, kw_only=True):
@@ -329,6 +344,16 @@ def parse_moment(text: str) -> str:
     if MOMENT.fullmatch(text) is None:
         raise ValueError("not a time of a backup (such as 20261127T1240Z)")
     return text
+
+
+def parse_part(text: str) -> Part:
+    """Accept a part of the data: `7/20`."""
+    found = _PART.fullmatch(text)
+    if found is not None:
+        number, of = (int(one) for one in found.groups())
+        if 1 <= number <= of <= MOST_PARTS:
+            return Part(number=number, of=of)
+    raise ValueError("not a part of the data (such as 7/20)")
 
 
 def moment_order(moment: str) -> str:

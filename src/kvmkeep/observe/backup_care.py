@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 
 import msgspec
@@ -11,10 +12,12 @@ from kvmkeep.host.door import Door
 from kvmkeep.model.backup import (
     BackupFacts,
     LastBackup,
+    Part,
     Proof,
     Repository,
     Upkeep,
     parse_moment,
+    parse_part,
     recency,
 )
 from kvmkeep.model.names import BACKUPS_DIR, PROOFS_DIR
@@ -67,16 +70,31 @@ def upkeep(notebook: Notebook, repositories: Iterable[Repository]) -> Iterator[U
     there = notebook.names(BACKUPS_DIR)
     for name in (one.name for one in repositories):
         verified, pruned = (
-            _time(notebook, f"{BACKUPS_DIR}/{file}") if file in there else ""
+            _lines(notebook, f"{BACKUPS_DIR}/{file}") if file in there else []
             for file in (f"{name}.verified", f"{name}.pruned")
         )
-        yield Upkeep(repository=name, verified=verified, pruned=pruned)
+        yield Upkeep(
+            repository=name,
+            verified=_time(verified[:1]),
+            pruned=_time(pruned[:1]),
+            parts=tuple(_parts(verified[1:])),
+        )
 
 
-def _time(notebook: Notebook, path: str) -> str:
-    text = (notebook.read(path, 100) or b"").decode("utf-8", "replace").strip()
+def _lines(notebook: Notebook, path: str) -> list[str]:
+    return (notebook.read(path, 1000) or b"").decode("utf-8", "replace").splitlines()
+
+
+def _time(lines: list[str]) -> str:
+    text = "".join(lines).strip()
     try:
         datetime.fromisoformat(text)
     except ValueError:
         return ""
     return text
+
+
+def _parts(lines: list[str]) -> Iterator[Part]:
+    for line in lines:
+        with suppress(ValueError):
+            yield parse_part(line)

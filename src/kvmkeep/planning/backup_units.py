@@ -21,7 +21,7 @@ from kvmkeep.planning.unit_files import LIBVIRT, Program
 _QUIET = "Sun 12:00"
 """When most sites make no backups: a repository that is pruned takes none meanwhile."""
 _PERCENT = 5
-"""How much of the data the engine reads each week: all of it within half a year."""
+"""How much of the data the engine reads each week, in turn: all of it within half a year."""
 
 
 _BACK_UP = "back up those whose time has come, and forget what is not kept any longer"

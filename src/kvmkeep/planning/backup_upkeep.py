@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from kvmkeep.model.backup import RepositoryFacts
+from kvmkeep.model.backup import MOST_PARTS, Part, RepositoryFacts, Upkeep
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import BACKUPS_DIR
@@ -51,21 +51,52 @@ def plan_prune(spec: Spec, facts: Facts, asked: str) -> Plan:
 
 
 def plan_verify(spec: Spec, facts: Facts, asked: str, percent: int) -> Plan:
-    """Plan to have the engine check its repositories, and read `percent` of the data."""
+    """Plan to have the engine check its repositories, and read `percent` of the data.
+
+    That is done in parts, the one after that which was last read: so all of it gets its turn.
+    """
 
     def step(words: Driver, seen: RepositoryFacts) -> Step | None:
-        if facts.backups.upkeep_of(seen.name).verified == asked:
+        known = facts.backups.upkeep_of(seen.name)
+        if known.verified == asked:
             return None
-        part = f", and read {percent} % of the data" if percent else ""
+        part = _next_part(known, percent)
+        parted = words.by_parts and part is not None and part.of > 1
         return Step(
             noun=Noun.STORAGE,
             subject=f"repository {seen.name}",
-            what=f"have the engine check what it has{part}",
+            what=f"have the engine check what it has{_reading(part, parted=parted)}",
             why="what has gone bad is better known before it is needed",
-            actions=(_aside(words.check(percent)), _remember(f"{seen.name}.verified", asked)),
+            actions=(
+                _aside(words.check(part)),
+                _remember(f"{seen.name}.verified", asked, _read(known, part if parted else None)),
+            ),
         )
 
     return _of_each(spec, facts, step)
+
+
+def _next_part(known: Upkeep, percent: int) -> Part | None:
+    """Return which part of the data is read: as many percent as were asked for, or more."""
+    if not percent:
+        return None
+    of = MOST_PARTS // percent
+    last = next((one.number for one in known.parts if one.of == of), 0)
+    return Part(number=last % of + 1, of=of)
+
+
+def _reading(part: Part | None, *, parted: bool) -> str:
+    if part is None:
+        return ""
+    which = f"part {part.number} of {part.of}" if parted else "all"
+    return f", and read {which} of the data"
+
+
+def _read(known: Upkeep, part: Part | None) -> tuple[Part, ...]:
+    """Return the parts that were read last; those of other divisions keep their turn."""
+    if part is None:
+        return known.parts
+    return (*(one for one in known.parts if one.of != part.of), part)
 
 
 def _aside(command: Command) -> Command:
@@ -86,10 +117,10 @@ def _of_each(
     )
 
 
-def _remember(name: str, asked: str) -> Command | WriteFile:
+def _remember(name: str, asked: str, parts: tuple[Part, ...] = ()) -> WriteFile:
     return WriteFile(
         path=f"{BACKUPS_DIR}/{name}",
-        content=f"{asked}\n".encode(),
+        content="".join(f"{line}\n" for line in (asked, *parts)).encode(),
         why="remember when that was",
         dir_mode=0o700,
     )

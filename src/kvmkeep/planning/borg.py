@@ -6,7 +6,7 @@ by itself (borg(1), BORG_HOSTNAME_IS_UNIQUE); about others only a human can know
 
 from __future__ import annotations
 
-from kvmkeep.model.backup import Repository
+from kvmkeep.model.backup import Part, Repository
 from kvmkeep.model.borg import (
     BORG_MARKS,
     archive_name,
@@ -32,6 +32,7 @@ class Borg:
     ends_by = "TERM"
     """On SIGINT, `borg create` keeps an archive of what it has, and waits for more."""
     waits = HOUR
+    by_parts = False
 
     def __init__(self, repository: Repository, program: str) -> None:
         self._repository = repository
@@ -94,9 +95,10 @@ class Borg:
         argv = self._argv("compact", "--", self._repository.url)
         return Command(argv=argv, why=why, timeout=DAY)
 
-    def check(self, percent: int = 0) -> Command:
-        """See `Driver`; borg can't read a part of the data: it reads all or nothing."""
-        depth = ("--verify-data",) if percent == 100 else () if percent else ("--archives-only",)
+    def check(self, part: Part | None = None) -> Command:
+        """See `Driver`; it reads all of the data or nothing, and decrypts it where all is meant."""
+        some = ("--verify-data",) if part == Part(number=1, of=1) else ()
+        depth = ("--archives-only",) if part is None else some
         argv = self._argv("check", *depth, "--", self._repository.url)
         return Command(argv=argv, why=f"prove {self._name}", timeout=DAY)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from kvmkeep.model.backup import Engine, Repository
+from kvmkeep.model.backup import Engine, Part, Repository
 from kvmkeep.model.command import Command
 from kvmkeep.planning.borg import Borg
 from kvmkeep.planning.restic import Restic
@@ -19,11 +19,13 @@ class Driver(Protocol):
     """What the words of an engine are, for one repository.
 
     `ends_by` is the signal on which it stores nothing of what it is fed. `waits` are the seconds
-    that it may wait for others that use the repository.
+    that it may wait for others that use the repository. It can read the data `by_parts`, or else
+    reads all of it.
     """
 
     ends_by: str
     waits: float
+    by_parts: bool
 
     def init(self) -> Command:
         """Return what makes the repository; it fails where there is one."""
@@ -52,8 +54,8 @@ class Driver(Protocol):
     def prune(self) -> Command:
         """Return what deletes data that no object has any more."""
 
-    def check(self, percent: int = 0) -> Command:
-        """Return what proves the repository's structure, and reads so much of the data."""
+    def check(self, part: Part | None = None) -> Command:
+        """Return what proves the repository's structure, and reads that part of the data."""
 
     def unlock(self) -> tuple[Command, ...]:
         """Return what removes locks of runs that are dead; those of living ones stay.

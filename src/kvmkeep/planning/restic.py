@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvmkeep.model.backup import Repository
+from kvmkeep.model.backup import Part, Repository
 from kvmkeep.model.command import Command, Meaning
 from kvmkeep.model.restic import restic_argv, restic_get
 from kvmkeep.planning.commands import HOUR
@@ -23,6 +23,7 @@ class Restic:
     ends_by = "INT"
     """On SIGINT it takes its locks away."""
     waits = 0.0
+    by_parts = True
 
     def __init__(self, repository: Repository, program: str) -> None:
         self._repository = repository
@@ -82,9 +83,11 @@ class Restic:
         argv = self._argv("prune")
         return Command(argv=argv, why=why, timeout=DAY, meanings=(_APPEND_ONLY,))
 
-    def check(self, percent: int = 0) -> Command:
+    def check(self, part: Part | None = None) -> Command:
         """See `Driver`."""
-        data = (f"--read-data-subset={percent}%",) if percent else ()
+        # Percent would be of packs at random, some of which never had their turn; in which part a
+        # pack is goes by its name (restic-check(1)).
+        data = () if part is None else (f"--read-data-subset={part}",)
         # It only reads, and must neither fail because of a backup that is on its way nor stop one.
         words = ("check", "--no-lock", *data)
         return Command(argv=self._argv(*words), why=f"prove {self._name}", timeout=DAY)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from fakes.host import FakeHost
 from unit.planning.build import VAULT
 
-from kvmkeep.model.backup import LastBackup, Upkeep
+from kvmkeep.model.backup import LastBackup, Part, Upkeep
 from kvmkeep.observe.backup_care import last_backups, proofs, remembered, upkeep
 from kvmkeep.observe.notebook import Notebook
 
@@ -60,3 +60,12 @@ def test_the_upkeep_of_repositories() -> None:
     host.put("/var/lib/kvmkeep/backups/vault.verified", b"never")
     (one,) = upkeep(Notebook(host), (VAULT,))
     assert one == Upkeep(repository="vault", pruned="2026-11-27T12:00:00+00:00")
+    place = "/var/lib/kvmkeep/backups/vault.verified"
+    host.put(place, b"2026-11-27T12:00:00+00:00\n7/20\n1/2\n")
+    (one,) = upkeep(Notebook(host), (VAULT,))
+    assert one.verified == "2026-11-27T12:00:00+00:00"
+    assert one.parts == (Part(number=7, of=20), Part(number=1, of=2))
+    for odd in (b"0/20", b"21/20", b"1/101", b"7", b"x/y", b"\xff", b""):
+        host.put(place, b"2026-11-27T12:00:00+00:00\n" + odd)
+        (one,) = upkeep(Notebook(host), (VAULT,))
+        assert (one.verified, one.parts) == ("2026-11-27T12:00:00+00:00", ())

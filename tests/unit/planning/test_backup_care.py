@@ -11,15 +11,19 @@ from msgspec.structs import replace
 from kvmkeep.model.backup import (
     BackupEntry,
     BackupFacts,
+    Engine,
     Fragment,
     Keep,
     LastBackup,
+    Part,
     Proof,
     RepositoryFacts,
     RepositoryState,
     StoredDisk,
     Upkeep,
+    parse_part,
 )
+from kvmkeep.model.command import WriteFile
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
@@ -213,10 +217,53 @@ def test_upkeep_is_done_once_for_each_wish() -> None:
     future = replace(done, pruned="2036-11-27T12:00:00+00:00")
     assert not prune(SPEC, facts(upkeep=(future,))).empty
     assert plan_verify(SPEC, facts(upkeep=(done,)), "now", 5).empty
-    plan = plan_verify(SPEC, facts(), "now", 5)
-    assert commands(plan)[0] == "check --no-lock --read-data-subset=5%"
-    assert "read 5 % of the data" in plan.steps[0].what
     assert commands(plan_verify(SPEC, facts(), "now", 0))[0] == "check --no-lock"
+
+
+def verified(known: Facts, percent: int) -> tuple[str, str, bytes]:
+    """Return what is said to be read, how the engine is asked, and what is remembered."""
+    (step,) = plan_verify(SPEC, known, "now", percent).steps
+    (check, memo) = step.actions
+    assert isinstance(memo, WriteFile)
+    assert memo.path == "/var/lib/kvmkeep/backups/vault.verified"
+    told = step.what.removeprefix("have the engine check what it has")
+    return told, str(check).partition("--no-lock")[2].strip(), memo.content
+
+
+def test_parts_of_the_data_are_read_in_turn_until_all_of_it_was_read() -> None:
+    parts: tuple[Part, ...] = ()
+    read: list[str] = []
+    for _ in range(21):
+        known = facts(upkeep=(Upkeep(repository="vault", verified="before", parts=parts),))
+        told, words, memo = verified(known, 5)
+        part = parse_part(memo.decode().splitlines()[1])
+        assert told == f", and read part {part.number} of 20 of the data"
+        parts = (part,)
+        read.append(words.removeprefix("--read-data-subset="))
+    assert read == [*(f"{number}/20" for number in range(1, 21)), "1/20"]
+
+
+def test_who_reads_another_part_in_between_does_not_begin_anew() -> None:
+    parts = (Part(number=7, of=20),)
+    known = facts(upkeep=(Upkeep(repository="vault", parts=parts),))
+    assert verified(known, 0) == ("", "", b"now\n7/20\n")
+    assert verified(known, 100) == (
+        ", and read all of the data", "--read-data-subset=1/1", b"now\n7/20\n"
+    )  # fmt: skip
+    assert verified(known, 60) == verified(known, 100)
+    assert verified(known, 30) == (
+        ", and read part 1 of 3 of the data", "--read-data-subset=1/3", b"now\n7/20\n1/3\n",
+    )  # fmt: skip
+    assert verified(known, 5)[2] == b"now\n8/20\n"
+
+
+def test_an_engine_that_reads_no_parts_is_said_to_read_all() -> None:
+    wanted = spec(WEB, repositories=(replace(VAULT, engine=Engine.BORG),))
+    (step,) = plan_verify(wanted, facts(), "now", 5).steps
+    assert step.what == "have the engine check what it has, and read all of the data"
+    (_, memo) = step.actions
+    assert isinstance(memo, WriteFile)
+    assert memo.content == b"now\n"
 
 
 def test_the_last_backup_is_remembered_if_it_is_not_yet() -> None:

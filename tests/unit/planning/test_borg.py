@@ -9,7 +9,14 @@ from fakes.borg import ENVIRONMENT
 from fakes.host import FakeHost
 from msgspec.structs import replace
 
-from kvmkeep.model.backup import BackupFacts, Engine, Repository, RepositoryFacts, RepositoryState
+from kvmkeep.model.backup import (
+    BackupFacts,
+    Engine,
+    Part,
+    Repository,
+    RepositoryFacts,
+    RepositoryState,
+)
 from kvmkeep.model.command import Command
 from kvmkeep.model.plan import Noun, Step
 from kvmkeep.model.units import Label
@@ -50,11 +57,16 @@ def test_what_can_be_done_with_a_repository() -> None:
 
 
 @pytest.mark.parametrize(
-    ("percent", "depth"), [(0, ("--archives-only",)), (5, ()), (100, ("--verify-data",))]
+    ("part", "depth"),
+    [
+        (None, ("--archives-only",)),
+        (Part(number=3, of=20), ()),
+        (Part(number=1, of=1), ("--verify-data",)),
+    ],
 )
-def test_how_deep_a_check_goes(percent: int, depth: tuple[str, ...]) -> None:
+def test_how_deep_a_check_goes(part: Part | None, depth: tuple[str, ...]) -> None:
     words = driver(VAULT, "/usr/bin/kvmkeep")
-    assert words.check(percent).argv == (*BEGIN, "check", WAITS, *depth, "--", URL)
+    assert words.check(part).argv == (*BEGIN, "check", WAITS, *depth, "--", URL)
 
 
 def test_a_repository_is_never_deleted_for_want_of_a_name() -> None:

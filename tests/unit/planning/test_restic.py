@@ -5,7 +5,7 @@ from __future__ import annotations
 from adapters.replay import captured
 from msgspec.structs import replace
 
-from kvmkeep.model.backup import Engine, Repository
+from kvmkeep.model.backup import Engine, Part, Repository
 from kvmkeep.model.units import Label
 from kvmkeep.planning.engine import driver
 
@@ -36,7 +36,8 @@ def test_what_can_be_done_with_a_repository() -> None:
     assert words.prune().argv == (*BEGIN, "prune")
     assert [one.argv for one in words.unlock()] == [(*BEGIN, "unlock")]
     assert words.check().argv == (*BEGIN, "check", "--no-lock")
-    assert words.check(10).argv == (*BEGIN, "check", "--no-lock", "--read-data-subset=10%")
+    part = words.check(Part(number=3, of=20)).argv
+    assert part == (*BEGIN, "check", "--no-lock", "--read-data-subset=3/20")
     assert words.forget(("a1", "b2"), "old").argv == (*BEGIN, "forget", "--", "a1", "b2")
     assert words.get("a1", "/web/root.raw") == (
         *BEGIN, "dump", "--no-lock", "--", "a1", "/web/root.raw"

@@ -181,10 +181,11 @@ def test_what_is_no_listing(told: str) -> None:
 def test_what_comes_out_can_be_printed() -> None:
     odd = {"id": "a\x1b", "time": "2026-11-27T13:09:56", "paths": ["/x"], "hostname": "\x07"}
     tags = ["kvmkeep", "manifest", "guest=w", "set=20261127T1240Z", "level=\x1b[2J"]
-    tags += ["identity=\x1b]0;x"]
-    found = look(ended(stdout=json.dumps([{**odd, "tags": tags}]).encode()))
+    other = {**odd, "tags": [*tags, "identity=\x1b]0;x"]}
+    found = look(ended(stdout=json.dumps([{**odd, "tags": tags}, other]).encode()))
     (one,) = found.entries
     assert all(text.isprintable() for text in (one.manifest, one.host, one.level, one.identity))
+    assert one.identity == "w"
 
 
 def test_a_listing_without_end_or_ground_is_none() -> None:

@@ -32,9 +32,10 @@ from kvmkeep.model.trash import is_trash, trash_entries
 from kvmkeep.model.units import Size
 from kvmkeep.planning import guards
 from kvmkeep.planning.backup_fetch import Subject, fetched, tidy
-from kvmkeep.planning.backup_return import Lost, lost_variables, return_steps, unreadable
+from kvmkeep.planning.backup_return import Lost, return_steps
 from kvmkeep.planning.commands import zero
 from kvmkeep.planning.lvm import who_has
+from kvmkeep.planning.returned_domain import Returned, returned
 from kvmkeep.planning.scene import Scene, active, make_scene, owned
 from kvmkeep.planning.secret_files import secret_refusals
 from kvmkeep.planning.storage import BEHIND, activated, create_step, has_tags
@@ -62,11 +63,15 @@ class Restoring(Struct, frozen=True, kw_only=True):
 
 
 class _Work(Struct, frozen=True, kw_only=True):
-    """The scene, and which disk of the backup becomes which LV; the first is completed last."""
+    """The scene, and which disk of the backup becomes which LV; the first is completed last.
+
+    `definition` is what the guest is defined from where it is lost.
+    """
 
     scene: Scene
     restoring: Restoring
     pairs: tuple[tuple[DiskRecord, LvDisk], ...]
+    definition: Returned
 
     @property
     def guest(self) -> Guest:
@@ -103,7 +108,12 @@ class _Work(Struct, frozen=True, kw_only=True):
 def plan_restore(spec: Spec, facts: Facts, restoring: Restoring) -> Plan:
     """Plan to bring disks back from a backup, and the guest's definition where there is none."""
     scene = make_scene(spec, facts, (restoring.guest,))
-    work = _Work(scene=scene, restoring=restoring, pairs=_pairs(restoring))
+    work = _Work(
+        scene=scene,
+        restoring=restoring,
+        pairs=_pairs(restoring),
+        definition=_definition(scene, restoring),
+    )
     subject = f"guest {restoring.guest.name}"
     if not work.pairs:
         reason = f"the backup has no disk {restoring.only}" if restoring.only else "it has no disks"
@@ -111,7 +121,8 @@ def plan_restore(spec: Spec, facts: Facts, restoring: Restoring) -> Plan:
         return Plan(refusals=(Refusal(subject=subject, reason=reason, hint=hint),))
     last = () if restoring.only else return_steps(scene, _lost(work))
     if work.done:
-        return Plan(steps=last)
+        wrong = refused(subject, work.definition.reasons)
+        return Plan(steps=() if wrong else last, refusals=wrong)
     reasons = _reasons(work)
     steps = () if reasons else (*_trash_steps(work), *_content_steps(work), *last)
     return Plan(
@@ -137,6 +148,13 @@ def _pairs(restoring: Restoring) -> tuple[tuple[DiskRecord, LvDisk], ...]:
     )
 
 
+def _definition(scene: Scene, restoring: Restoring) -> Returned:
+    """Return what the guest is defined from; nothing where it is there, or not asked for."""
+    if restoring.only or restoring.guest.name in scene.domains:
+        return Returned()
+    return returned(scene, restoring.guest, restoring.subject)
+
+
 def _reasons(work: _Work) -> list[Reason]:
     scene, guest = work.scene, work.guest
     domain = scene.domains.get(guest.name)
@@ -153,9 +171,7 @@ def _reasons(work: _Work) -> list[Reason]:
     if work.restoring.subject.manifest.uuid != guest.uuid:
         hint = "correct `identity`, or `host.name`; or make a new guest of it: --as NAME"
         found.append(("the backup is of a guest with another UUID", hint))
-    wrong = "" if domain is not None or work.restoring.only else unreadable(work.restoring.subject)
-    if wrong:
-        found.append((wrong, "define the guest by hand, then restore it again"))
+    found += work.definition.reasons
     for record, disk in work.pairs:
         found += _of_disk(work, record, disk)
     for volume in _leaving(work):
@@ -322,6 +338,7 @@ def _lost(work: _Work) -> Lost:
     return Lost(
         subject=restoring.subject,
         guest=work.guest,
+        definition=work.definition,
         folder=work.folder,
         file=restoring.file,
         content=restoring.content,
@@ -337,14 +354,13 @@ def _notes(work: _Work) -> tuple[Note, ...]:
         for disk in work.guest.disks
         if disk.name not in have and not restoring.only
     ]
-    known = {disk.name for disk in work.guest.disks}
+    known = {disk.name for disk in work.guest.volumes}
     texts += [
         f"the backup's disk {one.disk} is none of the spec, and is left out"
         for one in restoring.subject.manifest.disks
         if one.disk not in known
     ]
-    if work.guest.name not in work.scene.domains and lost_variables(_lost(work)):
-        texts.append("its firmware begins with new variables: it is not told where they lay")
+    texts += work.definition.notes
     if _leaving(work):
         name = f"{work.guest.name}-{_stamp(work)}"
         texts.append(f"its present disks lie in the trash then, as {name}: kvmkeep trash list")

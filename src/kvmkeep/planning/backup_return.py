@@ -6,8 +6,6 @@ made from its image.
 
 from __future__ import annotations
 
-import posixpath
-
 from msgspec import Struct
 
 from kvmkeep.model.command import Command, WriteFile
@@ -17,12 +15,9 @@ from kvmkeep.planning.backup_fetch import Subject, tidy
 from kvmkeep.planning.domains import no_domain
 from kvmkeep.planning.engine import driver
 from kvmkeep.planning.kept_xml import keep_definition
-from kvmkeep.planning.proof_domain import CannotProveError, parse_domain_xml
+from kvmkeep.planning.returned_domain import Returned
 from kvmkeep.planning.run_mark import starting_with_host
 from kvmkeep.planning.scene import Scene
-
-_NVRAM_DIR = "/var/lib/libvirt/qemu/nvram/"
-"""Where libvirt keeps variables by itself; nothing is written to where others keep them."""
 
 
 class Lost(Struct, frozen=True, kw_only=True):
@@ -30,6 +25,7 @@ class Lost(Struct, frozen=True, kw_only=True):
 
     subject: Subject
     guest: Guest
+    definition: Returned
     folder: str
     file: str
     content: bytes
@@ -40,28 +36,6 @@ def return_steps(scene: Scene, lost: Lost) -> tuple[Step, ...]:
     return (*_definition_steps(scene, lost), *_spec_steps(scene, lost))
 
 
-def unreadable(subject: Subject) -> str:
-    """Return why a backup's definition is none; empty if it is one."""
-    try:
-        parse_domain_xml(subject.xml)
-    except CannotProveError as error:
-        return str(error)
-    return ""
-
-
-def lost_variables(lost: Lost) -> bool:
-    """Whether the backup has variables of a firmware that can't be put back."""
-    return bool(lost.subject.manifest.nvram) and not _nvram(lost)
-
-
-def _nvram(lost: Lost) -> str:
-    """Return where the variables of the guest's firmware lie; empty where that is not libvirt's."""
-    if not lost.subject.manifest.nvram or unreadable(lost.subject):
-        return ""
-    path = parse_domain_xml(lost.subject.xml).findtext("os/nvram", "").strip()
-    return path if posixpath.normpath(path) == path and path.startswith(_NVRAM_DIR) else ""
-
-
 def _definition_steps(scene: Scene, lost: Lost) -> tuple[Step, ...]:
     guest = lost.guest
     if guest.name in scene.domains:
@@ -69,7 +43,7 @@ def _definition_steps(scene: Scene, lost: Lost) -> tuple[Step, ...]:
     path = f"{lost.folder}/domain.xml"
     write = WriteFile(
         path=path,
-        content=lost.subject.xml.encode(),
+        content=lost.definition.xml.encode(),
         why="have its definition at hand",
         dir_mode=0o700,
     )
@@ -97,8 +71,8 @@ def _definition_steps(scene: Scene, lost: Lost) -> tuple[Step, ...]:
 
 def _variables(scene: Scene, lost: Lost) -> tuple[Command, ...]:
     """Return what puts the firmware's variables back; those that are there are kept beside."""
-    path, subject = _nvram(lost), lost.subject
-    if not path:
+    path, subject = lost.definition.nvram, lost.subject
+    if not path or not subject.manifest.nvram:
         return ()
     entry, name = subject.entry, subject.manifest.nvram
     words = driver(subject.repository, scene.facts.units.program or "kvmkeep")

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import copy
 from ipaddress import ip_interface
+from xml.etree import ElementTree as ET
 
+import libvirt
 import pytest
 from fakes.host import FakeHost
 from fakes.lvm import EXTENT
 from msgspec.structs import replace
 
+from kvmkeep.model.command import WriteFile
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
@@ -24,6 +28,7 @@ from tests.unit.planning.rounds import carry_out, reach
 ASKED = "2026-11-27T14:00:00Z"
 LATER = "2026-11-27T15:00:00Z"
 STAMP = "20261127T1400Z"
+TWIN = "2f5b0b0e-6a0e-4a52-9a39-0d6a3f0c9a01"
 
 
 def site_off() -> tuple[FakeHost, Spec, Subject]:
@@ -271,13 +276,197 @@ def test_the_variables_of_a_firmware_come_back_with_a_lost_guest() -> None:
     restore(host, site, wish(site, firm))
     assert host.read(place) == b"variables"
     assert host.read(f"{place}.old") == b"of today"
-    for path in ("/etc/passwd", "/var/lib/libvirt/qemu/nvram/../../x"):
+    for path in ("/etc/passwd", "/var/lib/libvirt/qemu/nvram/db_VARS.fd"):
         host, site, subject = site_off()
         del host.libvirt.domains["web"]
+        host.put(path, b"of others")
         plan = plan_restore(site, host.facts(site), wish(site, firmware(subject, path)))
-        actions = [one for step in plan.steps for one in step.actions]
-        assert not [one for one in actions if path in getattr(one, "argv", ())]
-        assert any("new variables" in note.text for note in plan.notes)
+        assert any(f"{place} then; they lay in '{path}'" in note.text for note in plan.notes)
+        restore(host, site, wish(site, firmware(subject, path)))
+        assert host.libvirt.domains["web"].xml.findtext("os/nvram") == place
+        assert (host.read(path), host.read(place)) == (b"of others", b"variables")
+    host, site, subject = site_off()
+    domain = host.libvirt.domains.pop("web")
+    ET.SubElement(domain.xml.find("os"), "nvram").text = place
+    domain.xml.find("name").text, domain.xml.find("uuid").text = "old", TWIN
+    host.libvirt.domains["old"] = domain
+    assert any(
+        "those of old lie in their place" in one for one in reasons(host, site, wish(site, firm))
+    )
+
+
+def test_variables_that_are_not_in_the_backup_are_made_anew_and_those_untold_find_a_place() -> None:
+    host, site, subject = site_off()
+    another = copy.deepcopy(host.libvirt.domains.pop("web"))
+    another.xml.find("name").text, another.xml.find("uuid").text = "old", TWIN
+    host.libvirt.domains["old"] = another
+    firm = replace(
+        subject,
+        xml=subject.xml.replace(
+            "</os>",
+            "<loader type='pflash' secure='yes'>/usr/share/OVMF/OVMF_CODE.fd</loader>"
+            "<nvram template='/usr/share/OVMF/OVMF_VARS.fd'><source file='/x'/></nvram></os>",
+        ),
+    )
+    for disk in another.xml.find("devices").findall("disk"):
+        another.xml.find("devices").remove(disk)
+    plan = plan_restore(site, host.facts(site), wish(site, firm))
+    assert any("begins with new variables" in note.text for note in plan.notes)
+    restore(host, site, wish(site, firm))
+    system = host.libvirt.domains["web"].xml.find("os")
+    assert system.find("nvram").attrib == {"template": "/usr/share/OVMF/OVMF_VARS.fd"}
+    assert list(system.find("nvram")) == []
+    assert system.find("loader").attrib == {"type": "pflash", "secure": "yes", "readonly": "yes"}
+    assert not host.read("/var/lib/libvirt/qemu/nvram/web_VARS.fd")
+    host, site, subject = site_off()
+    del host.libvirt.domains["web"]
+    untold = replace(
+        subject,
+        xml=subject.xml.replace("</os>", "<loader secure='yes'/></os>"),
+        manifest=replace(subject.manifest, nvram="nvram.fd"),
+    )
+    restore(host, site, wish(site, untold))
+    assert host.read("/var/lib/libvirt/qemu/nvram/web_VARS.fd") == b"variables"
+
+
+DEVICES = "</devices>"
+QEMU = "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'"
+ROOT = '<source dev="/dev/rl_build/vm-web" />'
+LOG = 'file="/var/log/libvirt/qemu/web-console.log"'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("<name>web</name>", "<name>db</name>", "is that of another guest, 'db'"),
+        ("<uuid>", "<uuid>2f5b0b0e-", "is that of another guest, 'web' with the UUID '2f5b0b0e-"),
+        ("</name>", "</name><name>db</name>", "has a second <name>"),
+        ("urn:kvmkeep:guest:1", "urn:other", "does not wear kvmkeep's mark"),
+        ("</metadata>", "<p:proof xmlns:p='urn:kvmkeep:proof:1'/></metadata>", "of a proof"),
+        ('type="kvm"', 'type="xen"', "a <domain type='xen'>"),
+        ('type="kvm"', f"type=\"kvm\" {QEMU} qemu:x='1'", "attributes of another namespace"),
+        ("</os>", f"</os><qemu:commandline {QEMU}/>", "<commandline> of 'http://libvirt.org/sch"),
+        ("</os>", "</os><seclabel type='none'/>", "has a <seclabel>"),
+        ("</os>", "</os><sysinfo type='fwcfg'/>", "a <sysinfo type='fwcfg'>"),
+        ("</os>", "</os><os><kernel>/boot/vmlinuz</kernel></os>", "a second <os>"),
+        ("</os>", "</os><blkiotune><device><path>/dev/x</path></device></blkiotune>", "<blkiotune>"),
+        ("</os>", "<kernel>/boot/vmlinuz</kernel></os>", "a <kernel> in <os>"),
+        ("</os>", "<acpi><table type='slic'>/etc/shadow</table></acpi></os>", "<acpi> in <os>"),
+        ("</os>", "<bios file='/etc/shadow'/></os>", "a <bios> in <os> that names something"),
+        ("</os>", "<loader readonly='no'>/usr/share/x</loader></os>", "no firmware below /usr/sh"),
+        ("</os>", "<loader>/usr/share/../../etc/shadow</loader></os>", "no firmware below /usr/sh"),
+        ("</os>", "<nvram template='/etc/shadow'>/x</nvram></os>", "the template '/etc/shadow'"),
+        ("</os>", "<nvram format='qcow2'>/x</nvram></os>", "of the format 'qcow2'"),
+        (DEVICES, "<filesystem/></devices>", "has a <filesystem>"),
+        (DEVICES, "<hostdev type='pci'/></devices>", "has a <hostdev>"),
+        (DEVICES, "<interface type='hostdev'/></devices>", "a <interface type='hostdev'>"),
+        (DEVICES, "<emulator>/root/x</emulator></devices>", "another <emulator> than usual, '/ro"),
+        (DEVICES, "<input type='evdev'><source dev='/dev/x'/></input></devices>", "type='evdev'>"),
+        (DEVICES, "<serial type='file'/></devices>", "a <serial type='file'>"),
+        (DEVICES, "<interface type='bridge'><script path='x'/></interface></devices>", "a <script>"),
+        (DEVICES, "<interface type='bridge'><rom file='x'/></interface></devices>", "a <rom> that"),
+        (DEVICES, "<interface type='user'><source><a/></source></interface></devices>", "<source>"),
+        (DEVICES, "<graphics type='vnc' socket='x'/></devices>", "a <graphics> that names someth"),
+        (DEVICES, "<channel type='unix'><source path='/run/x'/></channel></devices>", "a <source>"),
+        (DEVICES, "<redirdev type='tcp'/></devices>", "a <redirdev type='tcp'>"),
+        (DEVICES, "<video><model rendernode='x'/></video></devices>", "a <video> with a <model> th"),
+        (DEVICES, "<sound a='/dev/snd'/></devices>", "a <sound> that names something"),
+        (DEVICES, "<channel type='qemu-vdagent'><source/></channel></devices>", "with a <source>"),
+        (DEVICES, "<tpm><backend type='passthrough'/></tpm></devices>", "another <backend> than"),
+        (DEVICES, "<tpm><backend type='emulator'><source/></backend></tpm></devices>", "a <source>"),
+        (DEVICES, "<rng><backend model='random'>/dev/sda</backend></rng></devices>", "a <backend> "),
+        (LOG, "file='/etc/cron.d/x'", "another log than /var/log/libvirt/qemu/web-console.log"),
+        (LOG, f"{LOG} x='1'", "another log than"),
+        (ROOT, "<source dev='/dev/rl_build/vm-db' />", "has a <disk> that is not in the backup"),
+        (ROOT, "", "has a <disk> that is not in the backup, ''"),
+        (ROOT, f"{ROOT}{ROOT}", "otherwise than as a plain raw <disk>"),
+        (ROOT, ROOT.replace(" />", "><reservations/></source>"), "otherwise than as a plain raw"),
+        ("<driver ", "<driver type='qcow2'/><driver ", "otherwise than as a plain raw <disk>"),
+        ('device="disk"', "device='lun'", "otherwise than as a plain raw <disk>"),
+        ('device="disk"', "device='disk' rawio='yes'", "otherwise than as a plain raw <disk>"),
+        ("<devices>", "<devices></devices><devices>", "a second <devices>"),
+    ],
+)  # fmt: skip
+def test_a_definition_that_reaches_beyond_its_guest_is_refused(
+    old: str, new: str, says: str
+) -> None:
+    host, site, subject = site_off()
+    assert old in subject.xml
+    spoiled = replace(subject, xml=subject.xml.replace(old, new, 1))
+    assert reasons(host, site, wish(site, spoiled)) == [], "its definition is there, and counts"
+    del host.libvirt.domains["web"]
+    plan = plan_restore(site, host.facts(site), wish(site, spoiled))
+    assert plan.steps == ()
+    assert any(says in one.reason for one in plan.refusals), plan.refusals
+    assert all(" > web.xml; " in one.hint for one in plan.refusals)
+
+
+def test_a_definition_without_a_disk_of_the_backup_is_refused() -> None:
+    host, site, subject = site_off()
+    del host.libvirt.domains["web"]
+    tree = ET.fromstring(subject.xml)  # noqa: S314 - our own
+    devices = tree.find("devices")
+    devices.remove(devices.findall("disk")[1])
+    less = replace(subject, xml=ET.tostring(tree, encoding="unicode"))
+    assert reasons(host, site, wish(site, less)) == [
+        "its definition lacks the disk data of the backup"
+    ]
+
+
+def test_what_administrators_add_to_a_guest_comes_back_with_it() -> None:
+    host, site, subject = site_off()
+    more = (
+        "<watchdog model='i6300esb' action='reset'/><sound model='ich9'/><audio id='1' type='none'/>"
+        "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm><vsock model='virtio'/>"
+        "<graphics type='vnc' port='-1'><listen type='address' address='127.0.0.1'/></graphics>"
+        "<video><model type='qxl' heads='1'/></video><input type='tablet' bus='usb'/>"
+        "<channel type='unix'><source mode='bind' path='/var/lib/libvirt/qemu/channel/target/x'/>"
+        "<target type='virtio' name='org.qemu.other.0'/></channel></devices>"
+        "<sysinfo type='smbios'><system><entry name='serial'>/7</entry></system></sysinfo>"
+    )
+    xml = subject.xml.replace(DEVICES, more).replace(
+        "<devices>", "<devices><emulator>/usr/libexec/qemu-kvm</emulator>"
+    )
+    xml = xml.replace("</name>", "</name><description>/srv</description>")
+    xml = xml.replace('device="cdrom">', 'device="cdrom"><source file="/srv/x.iso"/>')
+    connection = libvirt.open("test:///default")
+    try:
+        printed = connection.defineXML(xml).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    finally:
+        connection.close()
+    for text in (xml, printed):
+        host, site, subject = site_off()
+        del host.libvirt.domains["web"]
+        kept = replace(subject, xml=text)
+        plan = plan_restore(site, host.facts(site), wish(site, kept))
+        assert plan.refusals == ()
+        assert any("comes back empty: it held '/srv/x.iso'" in one.text for one in plan.notes)
+        restore(host, site, wish(site, kept))
+        tree = host.libvirt.domains["web"].xml
+        assert tree.find("devices/emulator") is None
+        assert tree.find("devices/disk[@device='cdrom']/source") is None
+        assert tree.findtext("description") == "/srv"
+        for name in ("watchdog", "tpm", "graphics", "sound", "vsock", "video"):
+            assert tree.find(f"devices/{name}") is not None, name
+
+
+def test_the_disks_of_a_definition_are_those_of_this_hosts_volume_group() -> None:
+    host, site, subject = site_off()
+    del host.libvirt.domains["web"]
+    root, data = subject.manifest.disks
+    there = (
+        replace(root, source="/dev/old/vm-web"),
+        replace(data, source="/dev/mapper/old-vm--web--data"),
+    )
+    xml = subject.xml.replace("/dev/rl_build/vm-web-data", there[1].source)
+    xml = xml.replace("/dev/rl_build/vm-web", there[0].source)
+    old = replace(subject, xml=xml, manifest=replace(subject.manifest, disks=there))
+    restore(host, site, wish(site, old))
+    sources = host.libvirt.domains["web"].xml.findall("devices/disk/source")
+    assert [one.get("dev") for one in sources] == [
+        "/dev/rl_build/vm-web", "/dev/rl_build/vm-web-data"
+    ]  # fmt: skip
+    assert make_plan(site, host.facts(site)).empty
 
 
 def test_a_definition_that_is_none_is_refused_before_anything_is_done() -> None:
@@ -305,7 +494,11 @@ def test_what_is_not_in_both_is_told() -> None:
     ]
     assert "the backup's disk data is none of the spec, and is left out" in told
     assert "its disk logs is not in the backup, and stays as it is" in told
-    assert any("its firmware begins with new variables" in one for one in told)
+    assert any("they lay in '/srv/elsewhere/web_VARS.fd'" in one for one in told)
+    plan = plan_restore(site, host.facts(site), wish(site, firm, guest=bare))
+    (define,) = [step for step in plan.steps if step.what == "define it as it was at the backup"]
+    (written,) = [one for one in define.actions if isinstance(one, WriteFile)]
+    assert b"/dev/rl_build/vm-web-data" not in written.content
 
 
 @pytest.mark.parametrize("state", [DomainState.PAUSED, DomainState.RUNNING])

@@ -1,8 +1,9 @@
 """The domain that a backup is started as: like the guest's own, but it can't be noticed.
 
-It is made from the XML in the backup's manifest. What ties a guest to this host or to others is
-left out: devices of the host, graphics, tuning, networks. Only devices that are known to be
-harmless are taken.
+It is made from the XML in the backup's manifest, of which others may be the authors. What ties a
+guest to this host or to others is left out: devices of the host, graphics, tuning, networks, its
+emulator, the serials of its firmware (libvirt demands that their UUID is the domain's). Only parts
+and devices that are known to be harmless are taken, each part once.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from msgspec import Struct
 from kvmkeep.model.domain_facts import AGENT_CHANNEL
 from kvmkeep.model.proof import PROOF_KEY, PROOF_URI, proof_domain
 from kvmkeep.model.units import Size
+from kvmkeep.planning.domain_parts import foreign_in, reaches, read_only_loader
 from kvmkeep.planning.domain_tree import DomainTreeError, domain_tree
 
-_PARTS = ("sysinfo", "os", "features", "cpu", "clock", "pm")
-_DEVICES = frozenset({"controller", "emulator", "input", "memballoon", "panic", "video"})
+_PARTS = ("features", "cpu", "clock", "pm")
+_DEVICES = frozenset({"controller", "input", "memballoon", "panic", "rng", "video"})
 _LITTLE = "10"
 """Its share of the host's CPUs; any other guest has 100 (cgroup v2's cpu.weight) or 1024."""
 _OF_DISK = ("target", "serial", "wwn", "vendor", "product", "boot", "address", "blockio")
@@ -83,7 +85,7 @@ def has_agent(xml: str) -> bool:
 def proof_xml(like: Likeness) -> str:
     """Return the XML to start the proof's domain with; raises CannotProveError."""
     theirs = parse_domain_xml(like.xml)
-    root = ET.Element("domain", {"type": theirs.get("type", "kvm")})
+    root = ET.Element("domain", {"type": "qemu" if theirs.get("type") == "qemu" else "kvm"})
     _add(root, "name", proof_domain(like.guest))
     _add(root, "uuid", like.uuid)
     mark = ET.SubElement(ET.SubElement(root, "metadata"), f"{PROOF_KEY}:proof")
@@ -94,8 +96,11 @@ def proof_xml(like: Likeness) -> str:
     _add(root, "currentMemory", memory, unit="KiB")
     root.append(_vcpu(theirs, like.cpus))
     ET.SubElement(ET.SubElement(root, "cputune"), "shares").text = _LITTLE
-    root.extend(part for part in theirs if part.tag in _PARTS)
-    _confine(root, like)
+    root.append(_system(theirs, like))
+    parts = (theirs.find(name) for name in _PARTS)
+    root.extend(part for part in parts if part is not None and not reaches(part))
+    for cpu in root.iterfind("cpu"):
+        _drop(cpu, "numa")
     for event in ("on_poweroff", "on_reboot", "on_crash"):
         _add(root, event, "destroy")
     root.append(_devices(theirs, like))
@@ -113,27 +118,29 @@ def _vcpu(theirs: ET.Element, cpus: int) -> ET.Element:
     return vcpu
 
 
-def _confine(root: ET.Element, like: Likeness) -> None:
-    """Have it boot from its disks, with a firmware of its own, and any NUMA nodes left out."""
-    for cpu in root.iterfind("cpu"):
-        _drop(cpu, "numa")
-    system = root.find("os")
-    if system is None:
+def _system(theirs: ET.Element, like: Likeness) -> ET.Element:
+    """Return how it boots: from its disks, with a distribution's firmware and own variables."""
+    old = theirs.find("os")
+    if old is None:
         raise CannotProveError("its XML does not tell how it boots")
-    boots = system.findall("boot")
-    for boot in boots:
-        if boot.get("dev") != "hd":
-            system.remove(boot)
-    if boots and system.find("boot") is None:
-        ET.SubElement(system, "boot", dev="hd")
-    nvram = system.find("nvram")
+    made = ET.Element("os", {key: text for key, text in old.items() if key == "firmware"})
+    parts = {part.tag: part for part in reversed(old)}
+    for name in ("type", "firmware", "bios"):
+        if name in parts and not reaches(parts[name]):
+            made.append(parts[name])
+    if "loader" in parts:
+        loader = read_only_loader(parts["loader"])
+        if loader is None:
+            text = parts["loader"].text or ""
+            raise CannotProveError(f"its <loader> is no firmware below /usr/share: {text!a:.200}")
+        made.append(loader)
     if like.nvram:
-        nvram = ET.SubElement(system, "nvram") if nvram is None else nvram
-        nvram.attrib.clear()
-        _clear(nvram)
-        nvram.text = like.nvram
-    elif nvram is not None:
+        _add(made, "nvram", like.nvram)
+    elif "nvram" in parts:
         raise CannotProveError("its firmware's variables are not in the backup")
+    if "boot" in parts:
+        ET.SubElement(made, "boot", dev="hd")
+    return made
 
 
 def _devices(theirs: ET.Element, like: Likeness) -> ET.Element:
@@ -146,19 +153,13 @@ def _devices(theirs: ET.Element, like: Likeness) -> ET.Element:
             devices.append(_nic(device, like.bridge))
         elif device.tag == "channel" and _is_agents(device):
             devices.append(_channel(device))
-        elif _is_harmless(device):
+        elif device.tag in _DEVICES:
             _drop(device, "driver")
-            devices.append(device)
+            devices.extend(() if foreign_in(device) else (device,))
     if left:
         raise CannotProveError(f"its XML has no disk {left[0].sources[0]}")
     devices.append(_serial(theirs.find("devices/serial/target"), like.console))
     return devices
-
-
-def _is_harmless(device: ET.Element) -> bool:
-    if device.tag == "rng":
-        return device.findtext("backend") == "/dev/urandom"
-    return device.tag in _DEVICES
 
 
 def _take_disk(devices: ET.Element, disk: ET.Element, left: list[ProofDisk]) -> None:
@@ -218,8 +219,3 @@ def _add(parent: ET.Element, tag: str, text: str, **attributes: str) -> None:
 def _drop(parent: ET.Element, tag: str) -> None:
     for child in parent.findall(tag):
         parent.remove(child)
-
-
-def _clear(element: ET.Element) -> None:
-    for child in list(element):
-        element.remove(child)

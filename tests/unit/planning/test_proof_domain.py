@@ -112,6 +112,57 @@ def test_nothing_ties_it_to_the_host_or_to_others() -> None:
         assert word not in text, word
 
 
+HOSTILE = (
+    "<os firmware='efi'><type>hvm</type><kernel>/boot/vmlinuz</kernel><initrd>/etc/shadow</initrd>"
+    "<dtb>/etc/shadow</dtb><acpi><table type='slic'>/etc/shadow</table></acpi>"
+    "<type>linux</type><bios file='/etc/shadow'/><bootmenu enable='yes'/></os>"
+    "<os><kernel>/etc/shadow</kernel></os><features path='/etc/shadow'/>"
+    "<sysinfo type='fwcfg'><entry name='opt/x' file='/etc/shadow'/></sysinfo>"
+    "<sysinfo type='smbios'><system><entry name='uuid'>2f5b0b0e</entry></system></sysinfo>"
+)
+
+
+def test_what_reaches_for_files_of_the_host_is_left_out_wherever_it_stands() -> None:
+    old = "<os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os>"
+    devices = (
+        "<devices><input type='evdev'><source dev='/etc/shadow'/></input>"
+        "<input type='passthrough' bus='virtio'><source evdev='/etc/shadow'/></input>"
+        "<input type='tablet' bus='usb'/><emulator>/etc/shadow</emulator>"
+        "<video><model type='virtio'><acceleration rendernode='/etc/shadow'/></model></video>"
+        "<rng model='virtio'><backend model='random'>/etc/shadow</backend></rng></devices>"
+    )
+    xml = SITE.replace(old, HOSTILE).replace("</devices>", f"</devices>{devices}")
+    xml = xml.replace("<domain type='kvm'", "<domain type='xen'")
+    text = proof_xml(replace(LIKE, xml=xml))
+    for word in ("/etc/shadow", "kernel", "emulator", "sysinfo", "evdev", "passthrough", "linux"):
+        assert word not in text, word
+    root = made(xml=xml)
+    assert [one.tag for one in root.find("os")] == ["type"]
+    assert root.find("os").attrib == {"firmware": "efi"}
+    assert root.get("type") == "kvm"
+    assert len(root.findall("os")) == len(root.findall("devices")) == 1
+    assert [one.get("type") for one in root.iterfind("devices/input")] == ["tablet"]
+    assert made(xml=SITE.replace("type='kvm'", "type='qemu'")).get("type") == "qemu"
+
+
+@pytest.mark.parametrize(
+    "loader",
+    [
+        "<loader readonly='no' type='pflash'>/usr/share/OVMF/OVMF_CODE.fd</loader>",
+        "<loader readonly='yes' type='pflash'>/etc/shadow</loader>",
+        "<loader>/usr/share/../../etc/shadow</loader>",
+    ],
+)
+def test_a_firmware_that_is_none_of_the_distributions_is_refused(loader: str) -> None:
+    with pytest.raises(CannotProveError, match="no firmware below /usr/share"):
+        made(xml=SITE.replace("</os>", f"{loader}</os>"))
+
+
+def test_a_firmware_is_only_read() -> None:
+    xml = SITE.replace("</os>", "<loader type='pflash' x='1'>/usr/share/OVMF/CODE.fd</loader></os>")
+    assert made(xml=xml).find("os/loader").attrib == {"type": "pflash", "readonly": "yes"}
+
+
 def test_a_proof_that_ends_by_itself_does_not_start_again() -> None:
     root = made()
     events = [root.findtext(name) for name in ("on_poweroff", "on_reboot", "on_crash")]

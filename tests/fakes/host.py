@@ -100,6 +100,10 @@ class FakeHost:
         self.peers: dict[str, bool] = {}
         """Who is logged in by SSH, and whether that machine answers."""
         self.mounts: set[str] = set()
+        self.links: dict[str, str] = {}
+        """Symbolic links, and where they lead in the end."""
+        self.devices: set[str] = set()
+        """Files that are no plain ones, besides LVs."""
         self.now = 0.0
         self.events: dict[int, Callable[[], None]] = {}
         """What others do just before the n-th command."""
@@ -298,6 +302,9 @@ class FakeHost:
         return (1, "No such file") if text is None else (0, text + "\n")
 
     def _readlink(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        if argv[0] == "--canonicalize-missing":
+            assert argv[1] == "--"
+            return 0, self.links.get(argv[2], argv[2]) + "\n"
         words = take_apart(argv, flags="--canonicalize-existing", needs="--canonicalize-existing")
         text = self.nm.sysfs(words.rest[0])
         return (1, "") if text is None else (0, text + "\n")
@@ -717,6 +724,9 @@ class FakeHost:
 
     def _test(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         assert argv[:2] == ("!", "-e")
+        if len(argv) > 3:
+            assert argv[3:] == ("-o", "-f", argv[2])
+            return int(argv[2] in self.devices), ""
         link = argv[2].removeprefix("/sys/class/net/")
         return (1, "") if argv[2] in self.files or link in self.nm.links else (0, "")
 

@@ -16,7 +16,7 @@ from kvmkeep.planning.backup_fetch import Subject
 from kvmkeep.planning.backup_strays import shown_for_copy, stray_steps
 from kvmkeep.planning.copy_out import WORK, CopyOut, copies, tidy, tidy_step
 from kvmkeep.planning.engine import driver
-from kvmkeep.planning.repository_files import engine_refusals, hide, show
+from kvmkeep.planning.repository_files import engine_refusals, hide, plain, show
 from kvmkeep.planning.scene import make_scene
 from kvmkeep.planning.secret_files import secret_refusals
 
@@ -39,7 +39,12 @@ def plan_copy_out_of(spec: Spec, facts: Facts, subject: Subject, wish: CopyOut) 
         subject=name,
         what=f"copy {', '.join(missing)} to {wish.directory}",
         why="you asked for it",
-        actions=(*hide(shown), *show(shown, words), *copies(wish, missing, disks)),
+        actions=(
+            *hide(shown),
+            *show(shown, words),
+            *(command for disk in disks for command in plain(disk)),
+            *copies(wish, missing, disks),
+        ),
         finally_=(tidy(work), *hide(shown)),
         placing=len(missing),
     )

@@ -50,7 +50,7 @@ from kvmkeep.planning.proof_parts import (
     results_dir,
     take_down,
 )
-from kvmkeep.planning.repository_files import show
+from kvmkeep.planning.repository_files import plain, show
 from kvmkeep.planning.scene import Scene, aliases
 
 _LOOK = 1800
@@ -255,7 +255,8 @@ def _prepared(climb: Climb) -> tuple[Action, ...]:
     overlays = (
         make_overlay(parts, one.disk, overlay_size(one.size, extent)) for one in parts.content.disks
     )
-    return (*overlays, *show(parts.shown, parts.driver))
+    looks = (command for path in parts.files for command in plain(path))
+    return (*overlays, *show(parts.shown, parts.driver), *looks)
 
 
 def _taken_down(climb: Climb) -> tuple[Command, ...]:

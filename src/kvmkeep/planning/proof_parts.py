@@ -61,6 +61,13 @@ class Parts(Struct, frozen=True, kw_only=True):
         """Return where a file is seen that is stored with the manifest."""
         return self.driver.mounted(self.shown.tree, self.object, f"{self.path}/{name}")
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Where all that a proof reads of the repository is seen."""
+        disks = self.content.disks
+        beside = [*(one.blocks for one in disks), *filter(None, [self.content.nvram])]
+        return (*(self.data(one.disk) for one in disks), *map(self.beside, beside))
+
     def overlay(self, disk: str) -> str:
         """Return the device that takes what is written to a disk."""
         return lv_path(self.vg, proof_lv(self.guest, disk))

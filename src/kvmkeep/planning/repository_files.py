@@ -69,6 +69,24 @@ def show(shown: Shown, words: Driver) -> tuple[Action, ...]:
     )  # fmt: skip
 
 
+def plain(path: str) -> tuple[Command, ...]:
+    """Return what ends a step where a file that is seen is no plain one, or leads away.
+
+    Who stored it may have made it, or a directory above it, a link to something of this host. One
+    that is not there at all leads nowhere: who needs it will tell.
+    """
+    return (
+        Command(
+            argv=("readlink", "--canonicalize-missing", "--", path),
+            why="see that no link leads away from the repository",
+            expect=path,
+        ),
+        Command(
+            argv=("test", "!", "-e", path, "-o", "-f", path), why="see that it is a plain file"
+        ),
+    )
+
+
 def hide(shown: Shown) -> tuple[Command, ...]:
     """Return what ends that, however much of it is there."""
     return (

@@ -45,6 +45,18 @@ def test_files_come_out_and_nothing_is_left_of_the_repository() -> None:
     assert places == [("--mode=0710", "--owner=0", "--group=0")]
 
 
+@pytest.mark.parametrize("kind", ["link", "device"])
+def test_a_disk_in_the_repository_that_is_none_is_not_read(kind: str) -> None:
+    host, site, subject = site_with_backup()
+    path = f"/run/kvmkeep/copy/web/repository/ids/{subject.manifest.disks[1].object}/web/data.raw"
+    (host.links if kind == "link" else host.devices).update({path: "/dev/sda"})
+    (step,) = planner(host, subject)(site, host.facts(site)).steps
+    with pytest.raises(StepError):
+        carry_out(host, step)
+    assert not [one for one in host.calls if path in one.argv and "guestfish" in one.argv]
+    assert left(host) == []
+
+
 def test_a_killed_copy_is_begun_anew() -> None:
     host, site, subject = site_with_backup()
     (step,) = planner(host, subject)(site, host.facts(site)).steps

@@ -50,6 +50,22 @@ def test_a_good_backup_is_proven_and_only_the_verdict_is_left() -> None:
     assert host.libvirt.domains.keys() == {"web"}
 
 
+@pytest.mark.parametrize("name", ["web/root.raw", "data.blocks", "nvram.fd"])
+def test_a_file_in_the_repository_that_leads_to_the_host_is_not_used(name: str) -> None:
+    host, site, subject = site_with_backup()
+    subject = replace(subject, manifest=replace(subject.manifest, nvram="nvram.fd"))
+    objects = {one.object for one in subject.manifest.disks} | {subject.entry.manifest}
+    place = f"/var/lib/kvmkeep/backup/web/{subject.entry.moment}"
+    tree = "/run/kvmkeep/proof/web/repository/ids"
+    for one in objects:
+        host.links[f"{tree}/{one}/{name}"] = host.links[f"{tree}/{one}{place}/{name}"] = "/dev/sda"
+    with pytest.raises(StepError):
+        reach(host, site, prover(host, subject))
+    assert not [one for one in leftovers(host) if "/repository." not in one]
+    words = {word for one in host.calls if "readlink" not in one.argv for word in one.argv}
+    assert not [word for word in words if word.startswith(tree) and word.endswith(name)]
+
+
 def test_the_bridge_has_no_uplink_and_is_never_up() -> None:
     host, site, subject = site_with_backup()
     reach(host, site, prover(host, subject))

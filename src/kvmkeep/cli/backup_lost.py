@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from kvmkeep.cli.context import Context
     from kvmkeep.model.backup import BackupEntry, Repository
+    from kvmkeep.model.facts import Facts
     from kvmkeep.model.spec import Spec
 
 
@@ -38,12 +39,13 @@ class Found(Struct, frozen=True, kw_only=True):
     """What comes back: guests, what they need first, by their last backups.
 
     `spec` is what the whole spec will be. `host_file` is the content of the host file; empty where
-    there is one.
+    there is one. `named` is the repository that was named for want of it.
     """
 
     entries: tuple[BackupEntry, ...]
     spec: Spec
     host_file: bytes = b""
+    named: Repository | None = None
 
 
 def find_lost(place: Place, ctx: Context, names: frozenset[str]) -> Found:
@@ -107,15 +109,17 @@ def _of_url(place: Place, ctx: Context, names: frozenset[str]) -> Found:
         for name, one in wanted.items()
     }
     found = _in_order(ctx, wanted, {HOST_SPEC: host_file, **files})
-    _demand_repository(found, ctx)
-    return replace(found, host_file=host_file)
+    return replace(found, host_file=host_file, named=repository)
 
 
-def _demand_repository(found: Found, ctx: Context) -> None:
+def demand_repositories(found: Found, ctx: Context) -> None:
     """Refuse where the host file, once it is back, would not lead to the backups; raises Unready.
 
-    It names its own URL, and its own password file, which has to lie there.
+    It names its own URLs, and its own password files, which have to lie there. Others may have
+    written it: so these are asked, with the keys that it names, only by who has seen them.
     """
+    if not found.host_file:
+        return
     seen = ctx.repositories(found.spec, (one.name for one in found.spec.repositories))
     there = {(one.guest, one.moment) for each in seen for one in each.entries}
     if all((one.guest, one.moment) in there for one in found.entries):
@@ -132,12 +136,12 @@ def _demand_repository(found: Found, ctx: Context) -> None:
     )
 
 
-def demand_networks(spec: Spec, ctx: Context) -> None:
+def demand_networks(spec: Spec, facts: Facts) -> None:
     """Refuse before anything is written where no network could be made; raises Refused, Unready."""
     from kvmkeep.planning.rebuild import plan_networks
     from kvmkeep.report.outcome import refusal_text
 
-    plan = plan_networks(spec, ctx.observe(spec))
+    plan = plan_networks(spec, facts)
     if plan.refusals:
         raise (Unready if plan.unready else Refused)(refusal_text(plan))
 

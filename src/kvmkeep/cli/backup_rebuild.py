@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.cli.backup_lost import Found, Place, demand_networks, find_lost
+from kvmkeep.cli.backup_lost import (
+    Found,
+    Place,
+    demand_networks,
+    demand_repositories,
+    find_lost,
+)
 from kvmkeep.cli.backup_restore import restoring_of
 from kvmkeep.cli.backup_subject import subject_of
 from kvmkeep.cli.consent import add_consent, agrees, demand_terminal
@@ -31,7 +37,8 @@ if TYPE_CHECKING:
 
     from kvmkeep.cli.context import Context
     from kvmkeep.host.door import Door
-    from kvmkeep.model.backup import BackupEntry
+    from kvmkeep.model.backup import BackupEntry, Repository
+    from kvmkeep.model.facts import Facts
 
 VERB = "backup rebuild"
 _QUESTION = "Bring them back? [y/N] "
@@ -96,12 +103,14 @@ def run(args: Args, ctx: Context) -> int:
         ctx.streams.talk("Nothing to do: the spec has every guest that was backed up.")
         _tell_who_is_off(ctx)
         return 0
-    demand_networks(found.spec, ctx)
-    _show(found, ctx, dry_run=args.dry_run)
+    facts = ctx.observe(found.spec)
+    demand_networks(found.spec, facts)
+    _show(found, facts, ctx, dry_run=args.dry_run)
     if args.dry_run:
         return 0
     if not args.yes and not agrees(_QUESTION, ctx.streams):
         raise Declined("not confirmed")
+    demand_repositories(found, ctx)
     if found.host_file:
         _write_host_file(found.host_file, ctx)
     with _not_as_before("the spec is there again, but no guest yet"):
@@ -138,20 +147,46 @@ def _tell_who_is_off(ctx: Context) -> None:
         ctx.streams.talk(f"They start with the host, and are off: kvmkeep start {names}")
 
 
-def _show(found: Found, ctx: Context, *, dry_run: bool) -> None:
+def _show(found: Found, facts: Facts, ctx: Context, *, dry_run: bool) -> None:
     """Print what comes back: the result of a dry run, and else what is asked about."""
     from kvmkeep.cli.backup_list import text, value
     from kvmkeep.cli.moment import utc_now
+    from kvmkeep.planning.rebuild import bound_for_trash
 
+    leaving = bound_for_trash(found.spec, facts, found.entries)
     if ctx.json and dry_run:
-        ctx.print_json({"backups": [value(one) for one in found.entries]})
+        backups = [value(one) for one in found.entries]
+        ctx.print_json({"backups": backups, "trash": [one.full_name for one in leaving]})
         return
     if found.host_file:
-        ctx.streams.talk(f"{ctx.spec_dir}/{HOST_SPEC} is written as it was at the last backup.")
+        ctx.streams.talk(
+            f"{ctx.spec_dir}/{HOST_SPEC} is written as it was at the last backup. "
+            "From then on, these repositories are asked:"
+        )
+        for one in found.spec.repositories:
+            ctx.streams.talk(_place(one, found.named))
+    if leaving:
+        names = "".join(f"\n  {one.full_name} ({one.size})" for one in leaving)
+        ctx.streams.talk(
+            f"These disks are here, perhaps newer than any backup, and go into the trash:{names}\n"
+            "To keep those of a guest in service, name only the other guests here; write its file "
+            "of the spec by hand, then: kvmkeep apply"
+        )
     host = found.entries[0].host if found.entries else ""
     rows = [(one, None) for one in found.entries]
     shown = text(rows, host, utc_now(), ctx.streams.width)
     (ctx.streams.talk if ctx.json else ctx.streams.result)(shown)
+
+
+def _place(one: Repository, named: Repository | None) -> str:
+    """Return a line about a repository of the host file: what it is opened with, and where."""
+    keys = f", and the keys in {one.environment_file}" if one.environment_file else ""
+    known = named is not None and (one.url, one.environment_file) == (
+        named.url,
+        named.environment_file,
+    )
+    other = "" if known else " - not as you named it"
+    return f"  {one.name} at {one.url}, with the password in {one.password_file}{keys}{other}"
 
 
 def _write_host_file(content: bytes, ctx: Context) -> None:

@@ -86,14 +86,14 @@ class _Work(Struct, frozen=True, kw_only=True):
     def program(self) -> str:
         return self.scene.facts.units.program or "kvmkeep"
 
+    @property
+    def disks(self) -> tuple[LvDisk, ...]:
+        """The disks that come back."""
+        return tuple(disk for _, disk in self.pairs)
+
     def made(self, disk: LvDisk) -> Volume | None:
         """Return the LV that a restore has made for a disk and not put into service yet."""
-        first = self.scene.volumes.get(self.pairs[0][1].lv)
-        goes_on = first is None or STATE_FILLING in first.tags
-        volume = self.scene.volumes.get(disk.lv)
-        if volume is None or not goes_on or not owned(volume, self.guest, disk):
-            return None
-        return volume if tag_value(volume, TAG_RESTORE) else None
+        return _made(self.scene, self.guest, self.disks, disk)
 
     @property
     def done(self) -> bool:
@@ -218,15 +218,28 @@ def _of_room(work: _Work) -> list[Reason]:
     return [(reason, "empty the trash (`kvmkeep trash list`), or extend the group (vgextend)")]
 
 
-def _leaving(work: _Work) -> list[Volume]:
+def _made(scene: Scene, guest: Guest, disks: tuple[LvDisk, ...], disk: LvDisk) -> Volume | None:
+    first = scene.volumes.get(disks[0].lv)
+    goes_on = first is None or STATE_FILLING in first.tags
+    volume = scene.volumes.get(disk.lv)
+    if volume is None or not goes_on or not owned(volume, guest, disk):
+        return None
+    return volume if tag_value(volume, TAG_RESTORE) else None
+
+
+def leaving(scene: Scene, guest: Guest, disks: tuple[LvDisk, ...]) -> list[Volume]:
     """Return the LVs that go into the trash: the present disks, and their snapshots."""
-    names = {disk.name for _, disk in work.pairs}
-    made = {volume.name for _, disk in work.pairs if (volume := work.made(disk)) is not None}
+    names = {disk.name for disk in disks}
+    made = {one.name for disk in disks if (one := _made(scene, guest, disks, disk)) is not None}
     return [
         one
-        for one in guests_volumes(work.scene, work.guest.name)
+        for one in guests_volumes(scene, guest.name)
         if tag_value(one, TAG_DISK) in names and one.name not in made
     ]
+
+
+def _leaving(work: _Work) -> list[Volume]:
+    return leaving(work.scene, work.guest, work.disks)
 
 
 def _stamp(work: _Work) -> str:

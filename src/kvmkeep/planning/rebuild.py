@@ -13,10 +13,12 @@ from msgspec.structs import replace
 
 from kvmkeep.model.backup import BackupEntry, recency
 from kvmkeep.model.command import WriteFile
-from kvmkeep.model.facts import Facts
+from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.plan import Noun, Plan, Step
 from kvmkeep.model.spec import Spec
+from kvmkeep.planning.backup_restore import leaving
 from kvmkeep.planning.plan import make_plan
+from kvmkeep.planning.scene import make_scene
 
 
 def last_backups(
@@ -31,6 +33,21 @@ def last_backups(
     )
     last = {one.identity: one for one in ours}
     return {one.guest: one for one in ours if last[one.identity] == one}
+
+
+def bound_for_trash(spec: Spec, facts: Facts, entries: Iterable[BackupEntry]) -> tuple[Volume, ...]:
+    """Return the LVs that are there and make room for those of the backups; `spec` as it will be.
+
+    They may be newer than any backup: a host whose spec alone was lost still has them.
+    """
+    scene = make_scene(spec, facts, ())
+    guests = {str(guest.name): guest for guest in spec.guests}
+    found: list[Volume] = []
+    for entry in entries:
+        names = {one.disk for one in entry.disks}
+        disks = tuple(one for one in guests[entry.guest].volumes if one.name in names)
+        found += leaving(scene, guests[entry.guest], disks)
+    return tuple(found)
 
 
 def plan_host_file(path: str, content: bytes, *, there: bool) -> Plan:

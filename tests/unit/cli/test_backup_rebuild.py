@@ -57,10 +57,11 @@ def write_through(site: BackupSite) -> None:
     site.door.write = write  # type: ignore[method-assign]
 
 
-def lose(site: BackupSite, *, spec: bool = True) -> None:
+def lose(site: BackupSite, *, spec: bool = True, disks: bool = True) -> None:
     for name in ("web", "zdb"):
         del site.host.libvirt.domains[name]
-        del site.host.lvm.volumes[f"vm-{name}"]
+        if disks:
+            del site.host.lvm.volumes[f"vm-{name}"]
         (Path(site.spec_dir) / f"guests/{name}.yaml").unlink()
         site.host.files.pop(f"{site.spec_dir}/guests/{name}.yaml")
     if spec:
@@ -201,6 +202,55 @@ def test_who_is_not_asked_or_says_no_has_nothing_done(
     assert "Bring them back? [y/N]" in capsys.readouterr().err
     assert not list(Path(site.spec_dir).iterdir())
     assert site.line("backup", "rebuild", *URL) == 0
+
+
+def test_disks_that_are_still_there_are_told_before_they_go_into_the_trash(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(site, disks=False)
+    assert site.line("backup", "rebuild", *URL, "--dry-run") == 0
+    told = capsys.readouterr().err
+    assert "rl_build/vm-web (20 GiB)" in told
+    assert "name only the other guests" in told
+    assert site.line("backup", "rebuild", *URL, "zdb", "--dry-run") == 0
+    told = capsys.readouterr().err
+    assert "rl_build/vm-zdb (10 GiB)" in told
+    assert "rl_build/vm-web" not in told
+    assert site.line("backup", "rebuild", *URL, "--json", "--dry-run") == 0
+    assert json.loads(capsys.readouterr().out)["trash"] == ["rl_build/vm-zdb", "rl_build/vm-web"]
+    assert site.line("backup", "rebuild", *URL, "--yes") == 0
+    assert "rl_build/vm-web (20 GiB)" in capsys.readouterr().err
+    assert len([name for name in site.host.lvm.volumes if name.startswith("trash-")]) == 2
+
+
+def test_a_repository_that_only_the_backup_names_is_told_and_not_asked_before_the_answer(
+    site: BackupSite, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose(site)
+    more = (
+        b"{other: {url: /srv/other, password_file: /root/backup.password, "
+        b"environment_file: /root/keys}, "
+    )
+    for one in site.host.restic.listed("/srv/vault"):
+        for path in [path for path in one.files if path.endswith("/host.yaml")]:
+            before, key, after = one.files[path].partition(b"repositories: {")
+            one.files[path] = before + key[:-1] + more + after
+    # Who asks is told that these are not to be used as they lie there.
+    for path in ("/root/pw", "/root/keys"):
+        site.host.secrets[path] = SecretFile(path=path)
+    terminal = io.StringIO("n\n")
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    assert site.line("backup", "rebuild", *URL, "--dry-run") == 0
+    assert site.line("backup", "rebuild", *URL) == 130
+    told = capsys.readouterr().err
+    line = (
+        "  other at /srv/other, with the password in /root/backup.password, "
+        "and the keys in /root/keys - not as you named it\n"
+    )
+    assert told.count(line) == 2
+    assert "  vault at /srv/vault, with the password in /root/pw\n" in told
+    assert "not asked" not in told
 
 
 def test_of_several_hosts_one_is_named(

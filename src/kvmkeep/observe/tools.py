@@ -7,6 +7,7 @@ from kvmkeep.model.facts import Tool
 
 # Program, Debian's package, EL's package.
 _TABLE = (
+    ("arping", "iputils-arping", "iputils"),
     ("bash", "bash", "bash"),
     ("borg", "borgbackup (1.2.5 or newer; for Debian 12 in bookworm-backports)", "borgbackup"),
     ("blkdiscard", "util-linux", "util-linux"),

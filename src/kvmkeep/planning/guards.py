@@ -366,7 +366,7 @@ def _commands_of(action: Action) -> tuple[Command, ...]:
             return (action.command,)
         case Checkpoint():
             armed = (one for one in action.undo.arm if isinstance(one, Command))
-            proof = (poll.command for poll in action.verify)
+            proof = (poll.command for poll in (*action.verify, *action.keeps))
             return (*armed, action.create(), action.watch(""), *action.body, *proof)
         case WriteFile():
             return ()

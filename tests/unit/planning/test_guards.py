@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import FirstBoot, Packing, Spec
 from kvmkeep.model.units import GuestName, Label, Mac, Size
 from kvmkeep.planning.plan import make_plan
-from tests.unit.planning.build import GIB, IMAGE, guest, nic, spec
+from tests.unit.planning.build import GIB, IMAGE, guest, network, nic, spec
 from tests.unit.planning.rounds import reach
 
 EXTENT = 4 << 20
@@ -90,6 +90,15 @@ def test_program_that_unpacks_is_seen_behind_the_one_that_limits_it() -> None:
     host.tools = {"xz": ""}
     image = replace(IMAGE, source="/srv/debian.xz", packing=Packing.XZ)
     assert "program xz" in reasons(plan(host, spec(guest(), images=(image,))))
+
+
+@pytest.mark.parametrize("program", ["arping", "ping"])
+def test_program_that_only_asks_whether_a_network_is_still_reached_is_needed(program: str) -> None:
+    host = FakeHost()
+    host.tools = {program: ""}
+    host.management = ("mgmt0", "192.0.2.1", True)
+    one = spec(networks=(network(gateway=ip_address("10.223.0.254")),))
+    assert f"program {program}" in reasons(plan(host, one))
 
 
 def test_volume_group_must_be_there_and_whole() -> None:

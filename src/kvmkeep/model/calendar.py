@@ -23,8 +23,9 @@ _WORDS = {
     "annually": "*-01-01 00:00:00",
 }
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_PART = re.compile(r"(\*|[0-9]{1,4})(?:\.\.([0-9]{1,4}))?(?:/([0-9]{1,3}))?")
-_YEARS = (1970, 2199)
+_PART = re.compile(r"([0-9]{1,4})(?:\.\.([0-9]{1,4}))?(?:/([0-9]{1,3}))?")
+_LENGTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+"""Days that each month may have."""
 _LONGEST = 366 * 9
 """Days after which a time that did not come is taken for one that never does: leap years skip 8."""
 
@@ -33,7 +34,6 @@ class Calendar(Struct, frozen=True, kw_only=True):
     """When something is to be done; `weekdays` count from Monday, 0. `utc`: not in local time."""
 
     weekdays: frozenset[int]
-    years: frozenset[int]
     months: frozenset[int]
     days: frozenset[int]
     hours: frozenset[int]
@@ -57,12 +57,7 @@ class Calendar(Struct, frozen=True, kw_only=True):
         return None
 
     def _has(self, day: date) -> bool:
-        return (
-            day.weekday() in self.weekdays
-            and day.year in self.years
-            and day.month in self.months
-            and day.day in self.days
-        )
+        return day.weekday() in self.weekdays and day.month in self.months and day.day in self.days
 
     def _time(self, latest: time) -> time | None:
         """Return the last of the times of a day that is not after another."""
@@ -80,7 +75,8 @@ class Calendar(Struct, frozen=True, kw_only=True):
 def parse_calendar(text: str) -> Calendar:
     """Accept a time; raises ValueError with what is wrong.
 
-    Left out of what systemd takes are time zones but UTC, parts of seconds, and `~`.
+    Left out of what systemd takes are years (a backup would end with them), time zones but UTC,
+    parts of seconds, and `~`.
     """
     words = text.split()
     utc = words[-1:] == ["UTC"]
@@ -97,17 +93,19 @@ def parse_calendar(text: str) -> Calendar:
     dates, times = day.split("-"), clock.split(":")
     if words or len(dates) not in {2, 3} or len(times) not in {2, 3}:
         raise ValueError(_unknown(text))
-    if len(dates) == 2:
-        dates = ["*", *dates]
     if len(times) == 2:
         times.append("00")
-    year, month, number = dates
+    if len(dates) == 3 and dates[0] != "*":
+        raise ValueError(f"{text!r} names a year (write *: it comes again each year)")
+    month, number = dates[-2:]
     hour, minute, second = times
+    months, days = _numbers(month, 1, 12, text), _numbers(number, 1, 31, text)
+    if min(days) > max(_LENGTHS[one - 1] for one in months):
+        raise ValueError(f"{text!r} never comes: no month of it has a day {min(days)}")
     return Calendar(
         weekdays=weekdays,
-        years=_numbers(year, *_YEARS, text),
-        months=_numbers(month, 1, 12, text),
-        days=_numbers(number, 1, 31, text),
+        months=months,
+        days=days,
         hours=_numbers(hour, 0, 23, text),
         minutes=_numbers(minute, 0, 59, text),
         seconds=_numbers(second, 0, 59, text),
@@ -139,20 +137,18 @@ def _weekday(text: str) -> int:
 
 
 def _numbers(text: str, low: int, high: int, whole: str) -> frozenset[int]:
+    if text == "*":
+        return frozenset(range(low, high + 1))
     found: set[int] = set()
     for part in text.split(","):
         match = _PART.fullmatch(part)
         if match is None:
             raise ValueError(_unknown(whole))
-        begin, end, step = match[1], match[2], match[3]
-        if begin == "*":
-            if end:
-                raise ValueError(_unknown(whole))
-            first, last = low, high
-        else:
-            first = int(begin)
-            last = int(end) if end else (high if step else first)
-        if not low <= first <= last <= high or (step and int(step) == 0):
+        end, step = match[2], match[3]
+        first = int(match[1])
+        last = int(end) if end else (high if step else first)
+        # systemd refuses a step that leads nowhere as well.
+        if not low <= first <= last <= high or (step and not 0 < int(step) <= last - first):
             raise ValueError(f"{part!r} in {whole!r} is not within {low} to {high}")
         found |= {*range(first, last + 1, int(step or 1))}
     return frozenset(found)

@@ -169,7 +169,7 @@ def _parse_calendar(text: str) -> str:
     if _CALENDAR.fullmatch(text) is None:
         raise ValueError(f"{printable(text)} is not a time (such as daily, or Mon *-*-* 01:30)")
     parse_calendar(text)
-    return text.strip()
+    return " ".join(text.split())
 
 
 def _parse_keep(section: KeepSection) -> Keep:

@@ -30,7 +30,7 @@ NOW = datetime(2026, 11, 27, 12, 30, 15, tzinfo=UTC)  # a Friday
         ("*-*-* 0/6:15", "2026-11-27 12:15:00"),
         ("*-*-* 13..20/2:00", "2026-11-26 19:00:00"),
         ("*-*-* *:*:20", "2026-11-27 12:29:20"),
-        ("2026-11-20 10:00 UTC", "2026-11-20 10:00:00"),
+        ("*-11-20 10:00 UTC", "2026-11-20 10:00:00"),
     ],
 )
 def test_the_last_time_before_now(text: str, last: str) -> None:
@@ -43,9 +43,8 @@ def test_times_are_local_ones_where_nothing_else_is_said() -> None:
     assert parse_calendar("daily UTC").last(here) == datetime(2026, 11, 27, 0, 0, tzinfo=UTC)
 
 
-def test_what_never_was_has_no_last_time() -> None:
-    assert parse_calendar("2030-01-01").last(NOW) is None
-    assert parse_calendar("*-02-30").last(NOW) is None
+def test_what_has_not_come_for_years_has_no_last_time() -> None:
+    assert parse_calendar("Mon *-02-29").last(NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -58,6 +57,14 @@ def test_what_never_was_has_no_last_time() -> None:
         ("*-13-01", "not within 1 to 12"),
         ("*-*-5..3", "not within 1 to 31"),
         ("*-*-* 0/0:00", "not within"),
+        ("*-*-* 0/24:00", "not within"),
+        ("*-*-* 1..3/4:00", "not within"),
+        ("*-*-* */6:00", "is not a time"),
+        ("*-*-* 5,*:00", "is not a time"),
+        ("*-*-* 24:00", "not within"),
+        ("*-02-30", "no month of it has a day 30"),
+        ("*-4,6-31", "no month of it has a day 31"),
+        ("2026-11-20", "comes again each year"),
         ("*-*-* *..4:00", "is not a time"),
         ("*-*~03 00:00", "is not a time"),
         ("01:30 Europe/Berlin", "is not a time"),

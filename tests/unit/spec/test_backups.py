@@ -73,6 +73,8 @@ def test_what_holds_for_all_and_what_a_guest_says_otherwise() -> None:
     )
     assert policy(usual, "backup: true\n") == policy(usual)
     assert policy(usual, "backup: false\n") is None
+    spaced = "backup: {repository: vault, schedule: ' daily  UTC '}\n"
+    assert policy(usual, spaced).schedule == "daily UTC"
     assert policy(usual, "backup: {schedule: hourly, check: []}\n") == BackupPolicy(
         repository=Label("vault"),
         schedule="hourly",

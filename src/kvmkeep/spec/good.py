@@ -6,6 +6,7 @@ hashes.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 
 import msgspec
@@ -21,7 +22,10 @@ _LARGEST = 256 << 20
 
 
 class GoodSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """The files of a spec by their paths in its `directory`, and when they were last used."""
+    """The files of a spec by their paths in its `directory`, and when they were last used.
+
+    The directory is an absolute path, however it was typed.
+    """
 
     directory: str
     time: str
@@ -33,6 +37,7 @@ def keep_good(directory: str, files: Mapping[str, bytes], time: str, door: Door)
 
     `time` is ISO 8601. Returns whether they were kept anew.
     """
+    directory = posixpath.abspath(directory)
     kept = _kept(door)
     if kept is not None and kept.directory == directory and kept.files == dict(files):
         return False
@@ -45,6 +50,7 @@ def keep_good(directory: str, files: Mapping[str, bytes], time: str, door: Door)
 
 def last_good(directory: str, door: Door) -> tuple[Spec, str] | None:
     """Return the spec that was kept of this directory, and when, if there is one that loads."""
+    directory = posixpath.abspath(directory)
     try:
         kept = _kept(door)
     except OSError:

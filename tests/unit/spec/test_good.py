@@ -58,6 +58,17 @@ def test_what_is_torn_or_foreign_is_none(content: bytes) -> None:
     assert last_good(DIRECTORY, site) is not None
 
 
+def test_a_directory_is_the_same_however_it_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = host()
+    seen: dict[str, bytes] = {}
+    load(DIRECTORY, site, seen=seen)
+    monkeypatch.chdir("/")
+    assert keep_good("etc/kvmkeep/", seen, THEN, site)
+    assert not keep_good("/etc/../etc/kvmkeep", seen, LATER, site)
+    assert last_good("./etc/kvmkeep", site) == last_good(DIRECTORY, site) is not None
+    assert last_good("kvmkeep", site) is None
+
+
 def test_what_can_not_be_read_is_none() -> None:
     class Forbidden(FakeHost):
         def read(self, path: str, limit: int = 1 << 20) -> bytes | None:

@@ -189,6 +189,14 @@ class Context(Struct, frozen=True, kw_only=True):
                 hint="run it as root, or name another directory with --spec",
             ) from error
 
+    def unattended_spec(self, ui: Ui, spare: Spec | None) -> Spec:
+        """Return the spec that a run goes by which nobody attends to; see `flow.Context`."""
+        from msgspec.structs import replace
+
+        from kvmkeep.flow import load_spec
+
+        return load_spec(replace(self._flow(ui), unattended=True, spare=spare))
+
     def spec_with(self, file: str, content: bytes, hint: str) -> Spec:
         """Return the spec as it will be with a guest's file back; raises SpecError with `hint`."""
         from kvmkeep.spec.load import load

@@ -45,9 +45,16 @@ class Goal(Struct, frozen=True, kw_only=True):
     reading: Lock | None = None
 
 
-def show(goal: Goal, ctx: Context) -> int:
-    """Show what would be done; take no lock and touch nothing."""
-    spec = ctx.spec()
+def show(goal: Goal, ctx: Context, *, unattended: bool = False, spare: Spec | None = None) -> int:
+    """Show what would be done; take no lock and touch nothing.
+
+    `unattended` and `spare` are those of the run: see `flow.Context`.
+    """
+    if unattended:
+        with closing(make_ui(ctx.streams)) as ui:
+            spec = ctx.unattended_spec(ui, spare)
+    else:
+        spec = ctx.spec()
     demand_guests(spec, goal.guests)
     facts = ctx.observe(spec, goal.agents, repositories=goal.repositories)
     return _show(goal.planner(spec, facts), ctx)

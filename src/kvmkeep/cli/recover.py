@@ -82,7 +82,7 @@ def run(args: Args, ctx: Context) -> int:
 
     goal = Goal(verb=VERB, planner=planner)
     if args.dry_run:
-        return show(goal, ctx)
+        return show(goal, ctx, unattended=True)
     demand_own_libvirt(VERB, ctx)
     ui = make_ui(ctx.streams)
     watching = Watching(ui, utc_now)

@@ -87,7 +87,7 @@ def _with_host(args: Args, ctx: Context) -> int:
     notes: list[Note] = []
     goal = noting(Goal(verb="shutdown --host", planner=plan_host_down), notes)
     if args.dry_run:
-        return show(goal, ctx)
+        return show(goal, ctx, unattended=True, spare=NO_SPEC)
     demand_own_libvirt(goal.verb, ctx)
     ui = make_ui(ctx.streams)
     try:

@@ -48,7 +48,7 @@ def run(args: Args, ctx: Context) -> int:
 
     goal = Goal(verb=VERB, planner=planner, agents=ctx.guest_names())
     if args.dry_run:
-        return show(goal, ctx)
+        return show(goal, ctx, unattended=True)
     demand_own_libvirt(VERB, ctx)
     remember(ctx)
     ui = make_ui(ctx.streams)

@@ -128,6 +128,10 @@ def test_where_the_spec_has_a_mistake_the_last_good_one_counts(
         return flow.reach(ctx, verb, look, confirm)
 
     site.stages = replace(site.stages, run_goal=run_goal)
+    before = states(site)
+    assert site.line(*line, "--dry-run") == 0
+    assert states(site) == before
+    assert "goes by the last good one, of 20" in capsys.readouterr().err
     assert site.line(*line) == 0
     wanted = "shut off" if line[0] == "shutdown" else "running"
     assert set(states(site).values()) == {wanted}
@@ -136,10 +140,12 @@ def test_where_the_spec_has_a_mistake_the_last_good_one_counts(
     assert "db.yaml" in told
     del site.host.files[GOOD_SPEC]
     if line[0] != "shutdown":
-        assert site.line(*line) == 3
+        assert site.line(*line) == site.line(*line, "--dry-run") == 3
         return
     for name in states(site):
         site.host.libvirt.virsh(("start", "--", name))
+    assert site.line(*line, "--dry-run") == 0
+    assert "by the guests' own marks alone" in capsys.readouterr().err
     assert site.line(*line) == 0
     assert set(states(site).values()) == {"shut off"}
     assert (

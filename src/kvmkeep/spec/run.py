@@ -16,6 +16,7 @@ from kvmkeep.model.spec import (
 )
 from kvmkeep.model.units import GuestName, parse_guest_name, printable
 from kvmkeep.spec.guest_document import GuestFile, RunSection
+from kvmkeep.spec.pattern import flaw
 from kvmkeep.spec.source import Source
 from kvmkeep.spec.sources import parse_directory
 
@@ -73,6 +74,9 @@ def parse_ready(text: str) -> Ready:
         case "console", ":":
             if not rest.strip() or not rest.isprintable() or len(rest) > 500:
                 raise ValueError("console: needs a regular expression of one line behind it")
+            wrong = flaw(rest)
+            if wrong:
+                raise ValueError(f"its regular expression is none: {wrong} (try it with grep -E)")
             return ReadyConsole(pattern=rest)
         case "delay", ":":
             return ReadyDelay(seconds=parse_duration(rest))

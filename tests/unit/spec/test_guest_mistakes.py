@@ -89,6 +89,8 @@ def told_of(guests: dict[str, str], host: str = HOST) -> list[str]:
         ("vcpus: 4\n", "vcpus: 4\nrun: {ready: agent:1}\n", [
             "3:14: ready: 'agent:1' is not known "
             "(one of agent, tcp:PORT, console:REGEX, delay:SECONDS)"]),
+        ("vcpus: 4\n", "vcpus: 4\nrun: {ready: 'console:['}\n",
+         ["3:14: ready: its regular expression is none: a [ is not closed (try it with grep -E)"]),
         ("vcpus: 4\n", "vcpus: 4\nrun: {ready: 'console: '}\n",
          ["3:14: ready: console: needs a regular expression of one line behind it"]),
         ("vcpus: 4\n", 'vcpus: 4\nrun: {ready: "console:a\\nb"}\n',

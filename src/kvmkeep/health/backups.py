@@ -56,10 +56,10 @@ def _units(patient: Patient, policies: list[BackupPolicy]) -> Iterator[Finding]:
             why="a backup that somebody has to remember is not there when it is needed",
             todo=_INSTALL,
         )
-    for name, verb, what in (
-        (BACKUP, "run --due", "the last backups did not all go well"),
-        (PROVE, "prove --due", "the last proofs of backups did not all go well"),
-        (PRUNE, "verify", "the last check of the repositories did not go well"),
+    for name, what in (
+        (BACKUP, "the last backups did not all go well"),
+        (PROVE, "the last proofs of backups did not all go well"),
+        (PRUNE, "the last prune or check of the repositories did not go well"),
     ):
         file = units.file(name)
         if file is not None and file.failed:
@@ -69,7 +69,7 @@ def _units(patient: Patient, policies: list[BackupPolicy]) -> Iterator[Finding]:
                 subject=name,
                 what=what,
                 why="each further one may fail for the same reason",
-                todo=f"systemctl status {name}; kvmkeep journal; then: kvmkeep backup {verb}",
+                todo=f"systemctl status {name}; kvmkeep journal; then: systemctl start {name}",
             )
 
 

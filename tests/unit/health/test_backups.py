@@ -118,7 +118,8 @@ def test_a_run_that_failed(name: str) -> None:
     files = tuple(replace(one, failed=one.name == name) for one in UNITS.files)
     (one,) = found(units=HostUnits(files=files))
     assert (one.name, one.severity, one.subject) == ("backup-run-failed", Severity.CRITICAL, name)
-    assert one.todo.startswith(f"systemctl status {name}; ")
+    assert one.todo == f"systemctl status {name}; kvmkeep journal; then: systemctl start {name}"
+    assert ("prune or check" in one.what) is (name == PRUNE)
 
 
 def test_a_set_that_a_dead_run_left_is_told_unless_another_is_at_work() -> None:

@@ -128,7 +128,12 @@ def _given(guest: Guest | None, ctx: Context) -> Given:
         if path == "-" and answers():
             import getpass
 
-            return getpass.getpass("Password: ").encode()
+            try:
+                return getpass.getpass("Password: ").encode()
+            except EOFError as error:
+                raise UsageError("no password was typed") from error
+            except UnicodeError as error:
+                raise UsageError("what was typed is not UTF-8") from error
         if path == "-":
             return sys.stdin.buffer.readline(LARGEST + 1)
         return ctx.door().read(path, LARGEST + 1)

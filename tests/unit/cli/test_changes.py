@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from unit.cli.conftest import Terminal
 from unit.cli.test_verbs import HASH, Site
 
 KEY = "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0\x02xx").decode()
@@ -54,10 +55,6 @@ def test_tweak_by_flags(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
 def test_tweak_asks_once_and_only_when_it_knows(
     site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
     for answer, code in (("n\n", 130), ("y\n", 0)):
         monkeypatch.setattr(sys, "stdin", Terminal(answer))
         assert site.line("tweak", "web", "--hostname", "shop") == code
@@ -82,6 +79,29 @@ def test_a_password_typed_at_a_terminal_is_not_shown(
     monkeypatch.setattr("getpass.getpass", lambda _prompt: "typed")
     assert site.line("tweak", "web", "--password", "root=-", "--yes") == 0
     assert site.door.asked[-1].stdin == b"typed\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (EOFError(), "no password was typed"),
+        (UnicodeDecodeError("utf-8", b"\xe4", 0, 1, "unexpected end of data"), "not UTF-8"),
+    ],
+)
+def test_a_password_that_was_not_typed(
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    said: str,
+) -> None:
+    def typed(_prompt: str) -> str:
+        raise error
+
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    monkeypatch.setattr("getpass.getpass", typed)
+    assert site.line("tweak", "web", "--password", "root=-", "--yes") == 2
+    assert said in capsys.readouterr().err
 
 
 def test_tweak_of_an_image_from_a_file(

@@ -239,6 +239,8 @@ def _nic(source: Source[TweakFile], number: int, section: TweakNicSection | None
         return None
     mac = source.parse((*path, "mac"), parse_mac, section.mac)
     texts = (section.address,) if isinstance(section.address, str) else section.address or ()
+    if section.address == ():
+        source.wrong((*path, "address"), "the list is empty (write dhcp or an address)")
     dhcp = texts == ("dhcp",)
     addresses: list[Interface] = []
     for text in () if dhcp else texts:

@@ -135,6 +135,10 @@ def test_the_addresses_of_the_spec() -> None:
         ("addresses: [{mac: x, address: dhcp}]", "is not a MAC address"),
         ("addresses: [{mac: '52:54:00:aa:bb:01', address: x}]", "is not an address"),
         (
+            "addresses: [{mac: '52:54:00:aa:bb:01', address: []}]",
+            "address: the list is empty (write dhcp or an address)",
+        ),
+        (
             "addresses: [{mac: '52:54:00:aa:bb:01', address: 10.0.0.1/24, gateway: 10.1.0.1}]",
             "is not in a network of this interface",
         ),

@@ -9,6 +9,7 @@ class Mark:
 class MarkedYAMLError(Exception):
     problem: str
     problem_mark: Mark
+    context_mark: Mark | None
 
 class Event:
     start_mark: Mark

@@ -127,10 +127,17 @@ def _wish(
     return _Wish(
         repository=name,
         schedule=source.parse(("backup", "schedule"), _parse_calendar, section.schedule),
-        keep=source.parse(("backup", "keep"), _parse_keep, section.keep),
+        keep=_keep(source, section.keep),
         prove=source.parse(("backup", "prove"), _parse_calendar, section.prove),
         check=source.parse(("backup", "check"), _parse_check, section.check),
     )
+
+
+def _keep(source: Source[Any], section: KeepSection | None) -> Keep | None:
+    path = ("backup", "keep")
+    if any(broken[:2] == path for broken in source.broken):
+        return None
+    return source.parse(path, _parse_keep, section)
 
 
 def parse_place(text: str, engine: Engine) -> str:

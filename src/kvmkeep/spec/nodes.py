@@ -111,7 +111,10 @@ _HINTS = (
     ("found unexpected ':'", "a space must follow the ':' of a key; quote such text"),
     ("expected node content", "a value is missing, or a sign too many stands here"),
     ("escape", "in single quotes, \\ means nothing special"),
+    ("expected alphabetic or numeric", "put such text in quotes"),
 )
+_UNCLOSED = ("found unexpected end of stream", "expected ',' or")
+"""What the parser meets long after what is wrong: at the end, or in the next key."""
 
 
 def plain_kind(text: str) -> Kind:
@@ -190,6 +193,14 @@ class _Reader:
             self.wrong(mark, "a tab can't stand in the indentation (use spaces)")
             return
         hint = next((f" ({hint})" for part, hint in _HINTS if part in error.problem), "")
+        begin = error.context_mark
+        if (
+            any(part in error.problem for part in _UNCLOSED)
+            and begin is not None
+            and begin.line < error.problem_mark.line
+        ):
+            hint = f" in line {mark.line}{hint}"
+            mark = _mark(begin)
         self.wrong(mark, f"this is not YAML: {error.problem}{hint}")
 
     def _document(self, events: Iterator[Event]) -> Node | None:

@@ -165,6 +165,8 @@ def test_repositories_that_are_no_mapping_are_told_once() -> None:
         ("{repository: vault, schedule: 'a;b'}", "schedule: 'a;b' is not a time (such as daily"),
         ("{repository: vault, prove: ' '}", "prove: ' ' is not a time"),
         ("{repository: vault, keep: {}}", "keep: it keeps nothing (such as keep: {daily: 7"),
+        ("{repository: vault, keep: {daily: -1}}", "daily: -1 is out of range"),
+        ("{repository: vault, keep: {dayly: 1}}", "unknown key 'dayly' (did you mean daily?)"),
         ("{repository: vault, keep: {last: 1, daily: -1}}", "daily: -1 is out of range"),
         ("{repository: vault, check: [true.sh]}", "check: its first word is not an absolute path"),
         ('{repository: vault, check: ["/a", "\\a"]}', "check: at most 50 words, without control"),

@@ -87,13 +87,18 @@ def test_form(text: str, lines: list[str]) -> None:
         ("image: rocky9\nvcpus\nmemory: 1GiB\n",
          "3:1: this is not YAML: could not find expected ':' "
          "(a key without ':', or wrong indentation)"),
-        ("a: 'b\n", "2:1: this is not YAML: found unexpected end of stream "
+        ("a: 'b\n\n", "1:4: this is not YAML: found unexpected end of stream in line 3 "
          "(a quote is not closed)"),
+        ("schedule: *-*-* 01:30\n",
+         "1:13: this is not YAML: did not find expected alphabetic or numeric character "
+         "(put such text in quotes)"),
+        ("labels: ['a' 'b']\n", "1:14: this is not YAML: did not find expected ',' or ']' "
+         "(a bracket or brace is not closed, or a comma is missing)"),
         ("run:\n    ready: agent\n  needs: []\n",
          "3:3: this is not YAML: did not find expected key "
          "(compare the indentation with the lines above)"),
         ("disks: {root: 1GiB\nnics: []\n",
-         "2:5: this is not YAML: did not find expected ',' or '}' "
+         "1:8: this is not YAML: did not find expected ',' or '}' in line 2 "
          "(a bracket or brace is not closed, or a comma is missing)"),
         ("a: %b\n", "1:4: this is not YAML: found character that cannot start any token "
          "(put such text in quotes)"),
@@ -119,7 +124,7 @@ def test_a_file_with_bad_syntax_hides_no_mistake_of_another_one() -> None:
         "guests/a.yaml": changed(BARE, "vcpus: 1", "vcpus: 0"),
     })  # fmt: skip
     assert [line.split(" ")[0] for line in lines] == [
-        "guests/a.yaml:2:8:", "guests/b.yaml:2:1:", "host.yaml:2:1:",
+        "guests/a.yaml:2:8:", "guests/b.yaml:1:8:", "host.yaml:2:1:",
     ]  # fmt: skip
 
 

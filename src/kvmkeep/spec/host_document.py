@@ -118,7 +118,7 @@ class NetworkSection(Section, frozen=True, kw_only=True):
         Meta(description="Spanning tree's forwarding delay in seconds; at least 2 with `stp`."),
     ] = 15
     mtu: Annotated[
-        Annotated[int, Meta(ge=0, le=65535)],
+        Annotated[int, Meta(ge=0, le=65535, title="0, or 576 to 65535")],
         Meta(
             description="Largest packet in bytes; 0 leaves it to NetworkManager.", examples=[9000]
         ),

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from kvmkeep.spec.mistakes import Mistakes
+from kvmkeep.spec.nodes import Mapping, Scalar, read_tree
 from kvmkeep.spec.schema import definitions
 
 Definition = dict[str, Any]
@@ -19,7 +21,8 @@ _INTRODUCTION = """\
 # The spec
 
 The spec is a directory: `host.yaml` for the server, and a file `guests/NAME.yaml` for each guest.
-Its usual place is `/etc/kvmkeep`. Other files in it are ignored.
+Its usual place is `/etc/kvmkeep`. Other files in it are ignored; one in `guests` whose name ends
+in `.yml` or `.json` is a mistake.
 
 The files are YAML 1.2, in UTF-8, without anchors, aliases, merge keys and tags. `yes` and `on`
 are text; write `true`. Sizes have a unit: `MiB`, `GiB` and `TiB` count in steps of 1024. Times
@@ -132,7 +135,7 @@ def _value(part: Definition, found: Definitions) -> str:
             return f"list of {_value(items, found)}"
         case {"type": "object", "additionalProperties": inner}:
             return f"by name: {_value(inner, found)}"
-        case {"minimum": low, "maximum": high}:
+        case {"minimum": low, "maximum": high} if "title" not in part:
             return f"{low} to {high}"
         case _:
             return str(part.get("title", _WORDS[part["type"]]))
@@ -148,10 +151,18 @@ def _default(part: Definition) -> str:
 
 def _examples(part: Definition) -> str:
     shown = [
-        example if isinstance(example, str) else json.dumps(example)
+        example if isinstance(example, str) and _is_plain(example) else json.dumps(example)
         for example in part.get("examples", [])
     ]
     return f" Example: {', '.join(f'`{example}`' for example in shown)}." if shown else ""
+
+
+def _is_plain(text: str) -> bool:
+    """Whether text may be typed without quotes."""
+    tree = read_tree("", f"key: {text}\n", Mistakes())
+    return isinstance(tree, Mapping) and [
+        value.text for _, value in tree.entries.values() if isinstance(value, Scalar)
+    ] == [text]
 
 
 def _anchor(title: str) -> str:

@@ -102,6 +102,14 @@ def test_the_reference_tells_every_key() -> None:
     assert set(re.findall(r"\]\(#(\w+)\)", reference)) <= anchors
 
 
+def test_each_example_of_a_value_can_be_typed() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|.* Example: (.*)\. \|$", reference_text(), re.MULTILINE)
+    assert len(rows) > 20
+    for key, examples in rows:
+        for example in examples.strip("`").split("`, `"):
+            assert document(f"{key}: {example}\n"), example
+
+
 def test_the_example_of_the_reference_loads() -> None:
     host, guest = re.findall(r"```yaml\n(.*?)```", reference_text(), re.DOTALL)
     spec = load_text({"host.yaml": host, "guests/influxdb.yaml": guest})

@@ -106,7 +106,7 @@ def _wanted(guest: Guest) -> Pairs:
         ("networks", "; ".join(nics)),
         ("login", guest.login.user or "-"),
         ("autostart", "yes" if guest.run.autostart else "no"),
-        ("needs", " ".join(guest.run.needs) or "-"),
+        ("needs", " ".join((*guest.run.needs, *guest.run.mounts)) or "-"),
         ("labels", " ".join(guest.labels) or "-"),
     ]
 

@@ -43,7 +43,7 @@ def guest_findings(patient: Patient) -> Iterator[Finding]:
 
 def _order(patient: Patient) -> Iterator[Finding]:
     """Tell of needs that nobody minds: libvirt starts all of its domains at once."""
-    needy = [one.name for one in patient.spec.guests if one.run.needs]
+    needy = [one.name for one in patient.spec.guests if one.run.needs or one.run.mounts]
     if not needy or patient.facts.units.take_over:
         return
     yield Finding(

@@ -49,6 +49,15 @@ def test_all_come_up_and_the_report_says_so(site: Site, capsys: pytest.CaptureFi
     }  # fmt: skip
 
 
+def test_mounts_are_shown_among_what_a_guest_needs(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert site.line("show", "web") == 0
+    needs = next(line for line in capsys.readouterr().out.splitlines() if "needs" in line)
+    assert needs.split() == ["needs", "db", "/data"]
+
+
 def test_who_is_held_back_is_told_and_the_others_come_up(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,14 @@ from msgspec.structs import replace
 from kvmkeep.model.domain_facts import AGENT_CHANNEL, GivenNic
 from kvmkeep.model.names import METADATA_URI, console_log, disk_path
 from kvmkeep.model.spec import Disk, FileDisk, Guest, LvDisk, Network, Nic, Spec
+from kvmkeep.model.template import (
+    BRIDGE_NAME,
+    NUM_CPUS,
+    PLACEHOLDER,
+    RAM_SIZE,
+    VM_NAME,
+    unknown_placeholders,
+)
 from kvmkeep.model.units import Label
 from kvmkeep.planning.domain_tree import DomainTreeError, domain_tree
 from kvmkeep.planning.metadata import given_now, mark, record
@@ -58,7 +66,6 @@ BASE = """\
 """
 """The built-in base template: one host and no migration, hence the host's own CPU."""
 
-PLACEHOLDER = re.compile(r"%CHANGEME-[A-Z-]+%")
 CDROM = "sda"
 """The CD-ROM for seeds. It is SCSI: Debian's cloud kernel has no AHCI, so no SATA."""
 
@@ -140,16 +147,16 @@ def sha256(text: str) -> str:
 def _filled(template: str, guest: Guest, networks: dict[Label, Network]) -> str:
     bridge = networks[guest.nics[0].network].bridge if guest.nics else ""
     values = {
-        "%CHANGEME-VM-NAME%": guest.name,
-        "%CHANGEME-RAM-SIZE%": str(guest.memory_max.kib),
-        "%CHANGEME-NUM-CPUS%": str(guest.vcpus_max),
-        "%CHANGEME-BRIDGE-NAME%": bridge,
+        VM_NAME: guest.name,
+        RAM_SIZE: str(guest.memory_max.kib),
+        NUM_CPUS: str(guest.vcpus_max),
+        BRIDGE_NAME: bridge,
     }
-    # The header comment of a template may name placeholders of its own; it isn't kept anyway.
-    text = re.sub(r"<!--.*?-->", "", template, flags=re.DOTALL)
-    unknown = sorted(set(PLACEHOLDER.findall(text)) - values.keys())
+    unknown = sorted({name for _, name in unknown_placeholders(template)})
     if unknown:
         raise TemplateError(f"the base template has unknown placeholders: {', '.join(unknown)}")
+    # The header comment of a template may name placeholders of its own; it isn't kept anyway.
+    text = re.sub(r"<!--.*?-->", "", template, flags=re.DOTALL)
     return PLACEHOLDER.sub(lambda match: values[match[0]], text)
 
 

@@ -11,6 +11,7 @@ from xml.parsers import expat
 from kvmkeep.errors import Unready
 from kvmkeep.host.door import Door
 from kvmkeep.model.spec import Place, Spec
+from kvmkeep.model.template import PLACEHOLDERS, unknown_placeholders
 from kvmkeep.spec.convert import convert
 from kvmkeep.spec.document import Section
 from kvmkeep.spec.guest_document import GuestFile
@@ -152,17 +153,29 @@ def _template(source: Source[HostFile], name: str, read: Reader, directory: str)
     text = decode(path, content, source.mistakes)
     if text is not None:
         _check_xml(path, text, source.mistakes)
+        for at, word in unknown_placeholders(text):
+            line = text.count("\n", 0, at) + 1
+            where = Place(file=path, line=line, column=at - text.rfind("\n", 0, at))
+            known = ", ".join(sorted(PLACEHOLDERS))
+            source.mistakes.add(where, f"unknown placeholder {word} (known: {known})")
     return text or ""
 
 
 def _check_xml(path: str, text: str, mistakes: Mistakes) -> None:
-    """Note XML that does not parse, or that declares entities."""
+    """Note XML that does not parse, that declares entities, or that is no domain."""
     parser = expat.ParserCreate()
 
     def refuse(*_: object) -> None:
         where = Place(file=path, line=parser.CurrentLineNumber, column=1)
         mistakes.add(where, "a DOCTYPE is not used here (remove it)")
 
+    def begin(name: str, _attributes: object) -> None:
+        parser.StartElementHandler = None
+        if name != "domain":
+            where = Place(file=path, line=parser.CurrentLineNumber, column=1)
+            mistakes.add(where, f"its root element is <{name}>, not <domain>")
+
+    parser.StartElementHandler = begin
     parser.StartDoctypeDeclHandler = refuse
     # Without this, an entity that refers to itself a million times would be expanded.
     parser.EntityDeclHandler = refuse

@@ -174,7 +174,12 @@ def test_a_template_of_the_site() -> None:
         (None, "host.yaml:10:11: template: there is no file /etc/kvmkeep/t.xml"),
         ("", "/etc/kvmkeep/t.xml:1:1: this is not XML: no element found"),
         ("<domain>\n  </dom>\n", "/etc/kvmkeep/t.xml:2:5: this is not XML: mismatched tag"),
-        ("<!DOCTYPE a [<!ENTITY b 'c'>]>\n<a/>",
+        ("<!-- %CHANGEME-OLD% -->\n<network><domain/></network>",
+         "/etc/kvmkeep/t.xml:2:1: its root element is <network>, not <domain>"),
+        ("<!-- %CHANGEME-OLD% -->\n<domain>\n <name>%CHANGEME-NAME%</name></domain>",
+         "/etc/kvmkeep/t.xml:3:8: unknown placeholder %CHANGEME-NAME% (known: "
+         "%CHANGEME-BRIDGE-NAME%, %CHANGEME-NUM-CPUS%, %CHANGEME-RAM-SIZE%, %CHANGEME-VM-NAME%)"),
+        ("<!DOCTYPE domain [<!ENTITY b 'c'>]>\n<domain/>",
          "/etc/kvmkeep/t.xml:1:1: a DOCTYPE is not used here (remove it)"),
         ("\udcff", "/etc/kvmkeep/t.xml:1:1: this is not UTF-8 text"),
     ],

@@ -47,7 +47,11 @@ def _show(plan: Plan, ctx: Context) -> int:
 
     actions = (action for step in plan.steps for action in step.actions)
     files = [one for one in actions if isinstance(one, WriteFile) and not one.secret]
-    ctx.streams.script("\n".join(f"# --- {file.path}\n{file.content.decode()}" for file in files))
+    texts = {file.path: file.content.decode() for file in files}
+    if not ctx.json:
+        ctx.streams.script("\n".join(f"# --- {path}\n{text}" for path, text in texts.items()))
+    elif not plan.refusals:
+        ctx.print_json({"written": False, "files": texts})
     if plan.refusals:
         show_plan(plan, ctx)
         raise refusal(plan)

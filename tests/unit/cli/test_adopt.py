@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,16 @@ def test_taken_over_looked_at_and_let_go(site: Site, capsys: pytest.CaptureFixtu
     assert not [path for path in site.host.files if path.endswith(".yaml")]
     assert site.line("release", "--yes", "--all") == 0
     assert "Nothing to do." in capsys.readouterr().out
+
+
+def test_the_files_are_shown_as_json(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert site.line("adopt", "--show", "old", "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert not shown["written"]
+    assert "adopted: true" in shown["files"][f"{SPEC_DIR}/guests/old.yaml"]
+    site.host.lvm.volumes["web-root-data"].origin = "root"
+    assert site.line("adopt", "--show", "old", "--json") == 4
+    assert json.loads(capsys.readouterr().out)["plan"]["refusals"]
 
 
 def test_a_change_by_hand_is_named_and_taken_in(

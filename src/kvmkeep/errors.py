@@ -27,6 +27,12 @@ class UsageError(KvmkeepError):
     exit_code = 2
 
 
+class PluginUsageError(UsageError):
+    """The command line of a monitoring plugin is wrong: its 2 would say that the host is."""
+
+    exit_code = 3
+
+
 class SpecError(KvmkeepError):
     """The spec has mistakes; the message holds one `file:line:column: ...` line for each."""
 

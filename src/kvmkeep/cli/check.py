@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.remember import remember
-from kvmkeep.errors import KvmkeepError, SpecError, Unready, UsageError
+from kvmkeep.errors import KvmkeepError, PluginUsageError, SpecError, Unready
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -41,7 +41,7 @@ def add(parser: ArgumentParser) -> None:
         metavar="SECONDS",
         type=int,
         default=LIMIT,
-        help="how long the look may take; what did not answer by then is told (default: 20)",
+        help="how long the look may take; what did not answer is told (default: 20, least: 4)",
     )
 
 
@@ -51,7 +51,7 @@ def run(args: Args, ctx: Context) -> int:
     from kvmkeep.report.health import findings_value, plugin_text
 
     if args.limit < _LEAST:
-        raise UsageError(f"--limit takes a number of seconds, at least {_LEAST}")
+        raise PluginUsageError(f"--limit takes a number of seconds, at least {_LEAST}")
     host, findings, figures = _looked(ctx, args.limit)
     if args.prometheus:
         remember(ctx)

@@ -10,7 +10,7 @@ from kvmkeep import __version__
 from kvmkeep.cli.hints import SPEC_DIR
 from kvmkeep.cli.streams import columns
 from kvmkeep.cli.verbs import INNER, SUBVERBS, VERBS, load
-from kvmkeep.errors import UsageError
+from kvmkeep.errors import PluginUsageError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +73,9 @@ class Parser(argparse.ArgumentParser):
         found, rest = self.parse_known_args(args, namespace)
         if rest:
             hint = f"type: {self.prog} {found.verb} --help"
-            raise UsageError(f"{found.verb} takes no {' '.join(map(repr, rest))}", hint=hint)
+            raise _wrong(found.verb)(
+                f"{found.verb} takes no {' '.join(map(repr, rest))}", hint=hint
+            )
         return found
 
     def fill(self) -> None:
@@ -111,7 +113,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong with the command line."""
-        raise UsageError(message, hint=f"type: {self.prog} --help")
+        raise _wrong(self.verb)(message, hint=f"type: {self.prog} --help")
+
+
+def _wrong(verb: str) -> type[UsageError]:
+    return PluginUsageError if verb == "check" else UsageError
 
 
 def _add_globals(parser: argparse.ArgumentParser, *, inherit: bool) -> None:

@@ -254,7 +254,8 @@ def test_what_check_and_status_find_is_the_same(
 
 
 def test_a_look_has_a_limit(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    assert site.line("check", "--limit", "3") == 2
+    for words in (("--limit", "3"), ("--limit", "x"), ("--nonsense",), ("web",)):
+        assert site.line("check", *words) == 3, "2 would be told as critical"
     assert "--limit takes a number of seconds, at least 4" in capsys.readouterr().err
     assert site.line("check", "--limit", "4") == 0
 

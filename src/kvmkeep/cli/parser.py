@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from _typeshed import SupportsWrite
 
-_USAGE = len("usage:  [OPTION...] ")
+_USAGE = "usage: "
 URI = "qemu:///system"
 
 _ABOUT = "Keeps one plain Linux server as a KVM server that critical guests can depend on."
@@ -86,11 +86,9 @@ class Parser(argparse.ArgumentParser):
                 _add_verbs(self, self.verb)
             else:
                 load(self.verb).add(self)
-            words = " ".join(_word(a) for a in self._actions if not a.option_strings)
-            room = columns(sys.stdout) - _USAGE
-            gap = " " if len(self.prog) + len(words) < room else "\n       "
-            first = " " if len(self.prog) <= room else "\n       "
-            self.usage = f"{self.prog}{first}[OPTION...]{gap}{words}".rstrip()
+            needed = [_option(a) for a in self._actions if a.option_strings and a.required]
+            words = [_word(a) for a in self._actions if not a.option_strings]
+            self.usage = _usage([self.prog, "[OPTION...]", *needed, *words])
             _add_globals(self, inherit=True)
 
     def _check_value(self, action: argparse.Action, value: str) -> None:
@@ -204,6 +202,22 @@ def _add_verbs(parser: argparse.ArgumentParser, of: str = "") -> None:
     )
     for name, summary in (SUBVERBS[of] if of else VERBS).items():
         verbs.offer(name, f"{of} {name}".strip(), summary)
+
+
+def _usage(words: list[str]) -> str:
+    """Return the line of usage, broken where it gets too long."""
+    room = columns(sys.stdout) - len(_USAGE)
+    lines = words[:1]
+    for word in words[1:]:
+        if len(lines[-1]) + len(word) < room:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return f"\n{' ' * len(_USAGE)}".join(lines)
+
+
+def _option(action: argparse.Action) -> str:
+    return f"{action.option_strings[-1]} {action.metavar}"
 
 
 def _word(action: argparse.Action) -> str:

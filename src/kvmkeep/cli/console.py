@@ -68,6 +68,8 @@ def demand_running(guest: str, ctx: Context) -> None:
     from kvmkeep.model.domain_facts import DomainState
 
     state = next((one.state for one in ctx.states() if one.name == guest), None)
+    if state is None and guest in ctx.guest_names():
+        raise Unready(f"{guest} is not made yet", hint=f"kvmkeep apply {guest}")
     if state is None:
         raise UsageError(f"there is no guest {guest}", hint="`kvmkeep list` shows the names")
     if state is DomainState.SHUTOFF:

@@ -43,7 +43,9 @@ def add(parser: ArgumentParser) -> None:
 def run(args: Args, ctx: Context) -> int:
     """Take the marks away, and put the files of the spec aside."""
     names = tuple(checked(name) for name in args.guests)
-    if bool(names) == args.all:
+    if names and args.all:
+        raise UsageError("--all is about all guests: leave the names out, or --all")
+    if not names and not args.all:
         raise UsageError("name the guests, or say --all", hint="`kvmkeep list` shows the names")
 
     def look(door: Door) -> Look:

@@ -47,7 +47,11 @@ def run(args: Args, ctx: Context) -> int:
     """Delete them, one snapshot after the other."""
     from kvmkeep.planning.snapshot_delete import plan_delete, plan_delete_expired
 
-    if bool(args.sets) == args.expired:
+    if args.sets and args.expired:
+        raise UsageError(
+            "--expired takes no names of sets: it is about all that are past their date"
+        )
+    if not args.sets and not args.expired:
         raise UsageError("name sets of a guest, or use --expired", hint="kvmkeep snapshot list")
     guest = checked(args.guest) if args.guest else ""
     if args.sets:

@@ -305,7 +305,9 @@ def _domain_refusals(scene: Scene, guest: Guest) -> list[Refusal]:
     if domain is None and guest.adopted and kept_domain(scene, guest) is None:
         reason = "libvirt does not know it any more, and it can't be made anew: it was taken over"
         saved = f"{scene.spec.xml_dir}/{guest.name}.xml"
-        hint = f"define it again (virsh define {saved}), or let it go (kvmkeep release)"
+        hint = (
+            f"define it again (virsh define {saved}), or let it go (kvmkeep release {guest.name})"
+        )
         return [Refusal(subject=subject, reason=reason, hint=hint)]
     if domain is not None and active(domain) and stage(scene, guest, guest.root) is Stage.FILLING:
         reason = "it runs, though its root disk is not complete"

@@ -108,5 +108,6 @@ def test_what_can_not_be_taken_over_is_refused_by_name(
     assert site.line("adopt", "--yes", "nobody") == 4
     assert site.line("adopt", "old") == 2
     assert site.line("release") == 2
-    assert site.line("release", "--all", "old") == 2
     assert "name the guests, or say --all" in capsys.readouterr().err
+    assert site.line("release", "--all", "old") == 2
+    assert "--all is about all guests: leave the names out" in capsys.readouterr().err

@@ -42,11 +42,16 @@ class Console:
 
     state: DomainState | None = None
     files: dict[str, bytes] = field(default_factory=dict)
+    guests: tuple[str, ...] = ()
 
     def states(self) -> tuple[object, ...]:
         return () if self.state is None else (SimpleNamespace(name="web", state=self.state),)
 
-    def read(self, path: str, limit: int) -> bytes | None:
+    def names(self, directory: str) -> tuple[str, ...]:
+        assert directory == "/spec/guests"
+        return tuple(f"{name}.yaml" for name in self.guests)
+
+    def read(self, path: str, limit: int = 1 << 20) -> bytes | None:
         content = self.files.get(path.rpartition("/")[2])
         return None if content is None else content[:limit]
 
@@ -70,6 +75,12 @@ def test_a_guest_that_is_off_has_nobody_at_its_console(
     with pytest.raises(error) as caught:
         demand_running("web", Console(state).context())
     assert text in caught.value.hint
+
+
+def test_a_guest_of_the_spec_that_is_not_made_yet_is_no_slip_of_the_finger() -> None:
+    with pytest.raises(Unready, match="web is not made yet") as caught:
+        demand_running("web", Console(guests=("db", "web")).context())
+    assert caught.value.hint == "kvmkeep apply web"
 
 
 def test_one_that_starts_has_a_console_and_one_that_stands_still_says_nothing() -> None:

@@ -242,6 +242,7 @@ def test_expired_sets_are_deleted_at_once(site: Site, capsys: pytest.CaptureFixt
     capsys.readouterr()
     for words in (["web"], [], ["web", "20261123T0710Z", "--expired"]):
         assert site.line("snapshot", "delete", *words, "--yes") == 2
+    assert "--expired takes no names of sets" in capsys.readouterr().err
     assert site.line("snapshot", "delete", "--expired", "--yes") == 0
     assert volume.name in site.host.lvm.volumes
     volume.tags.add("kvmkeep.expires=20200101T000000Z")

@@ -104,7 +104,7 @@ def test_without_its_domain_it_is_not_made_anew() -> None:
     plan = planned(host)
     assert told(plan) == [
         ("libvirt does not know it any more, and it can't be made anew: it was taken over",
-         "define it again (virsh define /root/kvm/old.xml), or let it go (kvmkeep release)")
+         "define it again (virsh define /root/kvm/old.xml), or let it go (kvmkeep release old)")
     ]  # fmt: skip
     del host.lvm.volumes["vm-old"]
     plan = planned(host)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import posixpath
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -52,7 +53,10 @@ def load(
     def read(path: str) -> bytes | None:
         if path in also:
             return also[path]
-        content = door.read(posixpath.join(directory, path), LARGEST_FILE + 1)
+        place = posixpath.join(directory, path)
+        content = door.read(place, LARGEST_FILE + 1)
+        if content is None and door.look(place) is not None:
+            raise OSError(errno.EINVAL, "it is not a regular file", place)
         if content is not None and seen is not None:
             seen[path] = content
         return content
@@ -62,6 +66,10 @@ def load(
     names: tuple[str, ...] = ()
     try:
         names = door.names(guests)
+        if not names:
+            _demand_directory(directory, door, mistakes)
+            mistakes.stop_if_any()
+            _demand_directory(guests, door, mistakes)
     except PermissionError as error:
         raise _forbidden(guests) from error
     except OSError as error:
@@ -125,9 +133,16 @@ def _read(path: str, shown: str, read: Reader, mistakes: Mistakes) -> bytes | No
         mistakes.add(where, f"the file can't be read: {error.strerror}")
         return None
     if content is None:
-        missing = "there is no such file (kvmkeep init writes one)"
-        mistakes.add(where, missing if path == HOST_FILE else "this is not a regular file")
+        hint = " (kvmkeep init writes one)" if path == HOST_FILE else ""
+        mistakes.add(where, f"there is no such file{hint}")
     return content
+
+
+def _demand_directory(path: str, door: Door, mistakes: Mistakes) -> None:
+    """Note what is there and holds no names, since it is no directory."""
+    found = door.look(path)
+    if found is not None and found.kind not in {"directory", "symlink"}:
+        mistakes.add(Place(file=_printable(path), line=1, column=1), "this is not a directory")
 
 
 def _forbidden(path: str) -> Unready:

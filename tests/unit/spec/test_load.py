@@ -12,7 +12,7 @@ from unit.spec.texts import BARE, HOST, WEB, changed
 
 from kvmkeep.errors import SpecError, Unready
 from kvmkeep.host.door import ProgressWatcher, Result
-from kvmkeep.host.files import list_names, read_file
+from kvmkeep.host.files import list_names, look_at, read_file
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.facts import ImageFile
 from kvmkeep.spec.load import load
@@ -46,7 +46,7 @@ class ReadOnlyDoor:
         raise NotImplementedError
 
     def look(self, path: str) -> ImageFile | None:
-        raise NotImplementedError
+        return look_at(path)
 
     def device(self, path: str) -> str:
         raise NotImplementedError
@@ -116,9 +116,31 @@ def test_things_that_are_no_files(spec_dir: Path) -> None:
     (spec_dir / "guests/a.yaml").mkdir()
     (spec_dir / "guests/b.yaml").symlink_to("nowhere")
     assert told(spec_dir) == (
-        "DIR/guests/a.yaml:1:1: this is not a regular file\n"
-        "DIR/guests/b.yaml:1:1: this is not a regular file"
+        "DIR/guests/a.yaml:1:1: the file can't be read: it is not a regular file\n"
+        "DIR/guests/b.yaml:1:1: the file can't be read: it is not a regular file"
     )
+
+
+def test_things_that_are_no_directories(spec_dir: Path) -> None:
+    (spec_dir / "guests/web.yaml").unlink()
+    (spec_dir / "guests").rmdir()
+    (spec_dir / "guests").write_text("")
+    assert told(spec_dir) == "DIR/guests:1:1: this is not a directory"
+    assert told(spec_dir / "host.yaml") == "DIR:1:1: this is not a directory"
+    (spec_dir / "guests").unlink()
+    (spec_dir / "guests").symlink_to(spec_dir / "empty")
+    (spec_dir / "empty").mkdir()
+    assert load(str(spec_dir), ReadOnlyDoor()).guests == ()
+
+
+def test_a_host_file_that_is_none(spec_dir: Path) -> None:
+    (spec_dir / "host.yaml").unlink()
+    (spec_dir / "host.yaml").mkdir()
+    line = "DIR/host.yaml:1:1: the file can't be read: it is not a regular file"
+    assert told(spec_dir) == line
+    (spec_dir / "host.yaml").rmdir()
+    (spec_dir / "host.yaml").symlink_to("/dev/null")
+    assert told(spec_dir) == line
 
 
 def test_what_may_not_be_read(spec_dir: Path) -> None:

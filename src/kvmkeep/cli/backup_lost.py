@@ -189,9 +189,9 @@ def _wanted(
     mine = [one for one in entries if not names or one.guest in names]
     missing = sorted(names - {one.guest for one in mine if one.host == host})
     if missing:
+        known = ", ".join(map(printable, last))
         raise UsageError(
-            f"there is no backup of {', '.join(missing)} on {printable(host)}",
-            hint="look at: kvmkeep backup list",
+            f"there is no backup of {', '.join(missing)} on {printable(host)} (known: {known})"
         )
     return last_backups(mine, host, now)
 

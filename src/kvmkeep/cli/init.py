@@ -51,9 +51,8 @@ def run(args: Args, ctx: Context) -> int:
         try:
             door.write(file)
         except OSError as error:
-            raise Unready(
-                f"{path} can't be written: {error.strerror}", hint="run it as root"
-            ) from error
+            trouble = f"{path} can't be written: {error.strerror}"
+            raise Unready(trouble, hint=_hint(error)) from error
         ctx.streams.talk(f"Wrote {path}")
     ctx.streams.talk("Next: read and change them, then type `kvmkeep validate`, `kvmkeep plan`.")
     return 0
@@ -63,6 +62,10 @@ def _holds_files(door: Door, directory: str) -> bool:
     try:
         return bool(door.names(directory))
     except OSError as error:
-        raise Unready(
-            f"{directory} can't be read: {error.strerror}", hint="run it as root"
-        ) from error
+        text = f"{directory} can't be read: {error.strerror}"
+        raise Unready(text, hint=_hint(error)) from error
+
+
+def _hint(error: OSError) -> str:
+    denied = isinstance(error, PermissionError)
+    return "run it as root" if denied else "name another directory with --spec"

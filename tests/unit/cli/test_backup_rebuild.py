@@ -339,7 +339,7 @@ def test_a_guest_whose_file_names_another_is_refused(
         ((), 2, "backup rebuild --url URL --password-file FILE"),
         (("--url", "vault", "--password-file", "/root/x"), 2, "not a place that restic knows"),
         ((*URL, "--host", "other.example.org"), 2, "no backup of the host 'other.example.org'"),
-        ((*URL, "mail"), 2, "no backup of mail"),
+        ((*URL, "mail"), 2, "no backup of mail on 'build.example.org' (known: 'web', 'zdb')"),
         (("--url", "/srv/nothing", "--password-file", "/root/backup.password"), 5, "can't be read"),
     ],
 )

@@ -388,6 +388,11 @@ def test_init_writes_a_spec_that_loads(
     assert f"`kvmkeep --spec {new} validate`" in capsys.readouterr().err
     assert main(["validate", "--spec", str(new)], site.stages) == 0
     assert main(["init", "--spec", str(new)], site.stages) == 4
+    capsys.readouterr()
+    assert main(["init", "--spec", str(new / "host.yaml")], site.stages) == 5
+    told = capsys.readouterr().err
+    assert "root" not in told.replace(str(new), "")
+    assert "name another directory with --spec" in told
 
 
 def test_the_schema_is_json(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

@@ -186,14 +186,16 @@ def _wanted(
     """Return the last backup of each guest that is meant; raises UsageError where there is none."""
     from kvmkeep.planning.rebuild import last_backups
 
-    mine = [one for one in entries if not names or one.guest in names]
-    missing = sorted(names - {one.guest for one in mine if one.host == host})
+    mine = [one for one in entries if one.host == host]
+    guests = {one.guest for one in mine}
+    missing = sorted(names - guests)
     if missing:
-        known = ", ".join(map(printable, last))
+        known = ", ".join(map(printable, sorted(guests)))
         raise UsageError(
             f"there is no backup of {', '.join(missing)} on {printable(host)} (known: {known})"
         )
-    return last_backups(mine, host, now)
+    asked = (one for one in mine if not names or one.guest in names)
+    return last_backups(asked, host, now)
 
 
 def _file(ctx: Context, repository: Repository, entry: BackupEntry, name: str) -> bytes:

@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from kvmkeep.model.backup import MOST_PARTS, Part, RepositoryFacts, Upkeep
+from kvmkeep.model.backup import MOST_PARTS, Part, RepositoryFacts, RepositoryState, Upkeep
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import BACKUPS_DIR
-from kvmkeep.model.plan import Note, Noun, Plan, Step
+from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Label
 from kvmkeep.planning import guards
@@ -47,7 +47,29 @@ def plan_prune(spec: Spec, facts: Facts, asked: str) -> Plan:
 
     looked = (one.name for one in facts.backups.repositories if one.name in closed)
     notes = (Note(subject=f"repository {name}", text=f"{CLOSED}; {OPENED}") for name in looked)
-    return replace(_of_each(spec, facts, step), notes=tuple(notes))
+    plan = _of_each(spec, facts, step)
+    emptied = (_emptied(spec, facts, seen) for seen in facts.backups.repositories)
+    refusals = (*plan.refusals, *(one for one in emptied if one is not None))
+    return replace(plan, refusals=refusals, notes=tuple(notes))
+
+
+def _emptied(spec: Spec, facts: Facts, seen: RepositoryFacts) -> Refusal | None:
+    """Refuse to have all data deleted of a repository that lists nothing, and should.
+
+    Engines list what their directory of manifests holds, and call an empty or lost one well.
+    """
+    if seen.state is not RepositoryState.READY or seen.entries or seen.fragments:
+        return None
+    last = ((guest.name, facts.backups.last_of(guest.identity)) for guest in spec.guests)
+    names = [name for name, one in last if one is not None and one.repository == seen.name]
+    if not names:
+        return None
+    reason = f"it lists nothing, though the last backup of {', '.join(names)} went there"
+    hint = (
+        "its data may still be whole: have the engine check it before anything is deleted; if it "
+        f"is meant to be empty, fill it again: kvmkeep backup run {names[0]}"
+    )
+    return Refusal(subject=f"repository {seen.name}", reason=reason, hint=hint)
 
 
 def plan_verify(spec: Spec, facts: Facts, asked: str, percent: int) -> Plan:

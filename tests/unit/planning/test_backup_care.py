@@ -209,6 +209,16 @@ def prune(wanted: Spec, known: Facts) -> Plan:
     return plan_prune(wanted, known, "2026-11-27T12:00:00+00:00")
 
 
+def test_a_repository_that_lists_nothing_and_should_is_not_pruned() -> None:
+    last = LastBackup(identity="web", repository="vault", moment=LAST, level="off")
+    (refusal,) = prune(SPEC, facts(last=(last,))).refusals
+    assert refusal.reason == "it lists nothing, though the last backup of web went there"
+    assert prune(SPEC, facts(entry(OLD), last=(last,))).refusals == ()
+    elsewhere = replace(last, repository="other")
+    assert prune(SPEC, facts(last=(elsewhere,))).refusals == ()
+    assert plan_verify(SPEC, facts(last=(last,)), "now", 0).refusals == ()
+
+
 def test_upkeep_is_done_once_for_each_wish() -> None:
     assert commands(prune(SPEC, facts()))[:2] == ["unlock", "prune"]
     done = Upkeep(repository="vault", pruned="2026-11-27T12:00:00+00:00", verified="now")

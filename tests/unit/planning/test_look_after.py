@@ -12,7 +12,7 @@ from kvmkeep.model.command import Poll
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Ready, ReadyDelay, ReadyTcp
-from kvmkeep.model.units import Size
+from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning.look_after import PAUSES, WELL, plan_look_after
 from kvmkeep.planning.shutdown import plan_shutdown
 from kvmkeep.planning.snapshot_create import plan_create
@@ -160,6 +160,19 @@ def test_whose_readiness_no_agent_tells_is_waited_for_a_little(ready: Ready, fir
     assert steps[0].subject == first
     assert all(a.limit <= 30 for a in steps[0].actions if isinstance(a, Poll))
     assert "guest db" in steps[-1].after
+
+
+def test_two_who_need_the_same_one_wait_for_it_once() -> None:
+    watched = Watched(ready=ReadyTcp(port=1))
+    guests = tuple(
+        replace(one, run=replace(one.run, needs=(GuestName("db"),))) if one.name == "lone" else one
+        for one in watched.spec.guests
+    )
+    watched.spec = replace(watched.spec, guests=guests)
+    watched.dies("web")
+    watched.dies("lone")
+    watched.host.libvirt.domains["db"].was_ready = False
+    assert [one.subject for one in watched.plan().steps].count("guest db") == 1
 
 
 def test_a_snapshot_that_can_not_grow_keeps_nobody_off(watched: Watched) -> None:

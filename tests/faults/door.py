@@ -330,7 +330,13 @@ def half_run(host: FakeHost, command: Command) -> None:  # noqa: C901 - one case
     target = written(argv)
     match argv[0]:
         case "rm":
-            for path in [file for file in sorted(host.files) if file.startswith(argv[-2])][::2]:
+            # It removes in the order that it is told (rm(1)).
+            names = [word for word in argv[1:] if word.startswith("/")]
+            gone, torn = names[: len(names) // 2], names[len(names) // 2]
+            files = sorted(host.files)
+            doomed = [path for path in files if any(path.startswith(name) for name in gone)]
+            doomed += [path for path in files if path.startswith(torn)][::2]
+            for path in dict.fromkeys(doomed):
                 del host.files[path]
         case "guestfish" if changes_a_disk(host, command):
             host.half_change(command)

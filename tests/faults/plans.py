@@ -27,6 +27,7 @@ from unit.planning.rounds import carry_out, reach
 from unit.planning.test_tweak import ALL
 
 from kvmkeep.cli.takeover import look_at
+from kvmkeep.model.agent import AgentFacts
 from kvmkeep.model.backup import Engine, Keep
 from kvmkeep.model.facts import Contents, Facts
 from kvmkeep.model.fittings import parse_fittings
@@ -76,6 +77,7 @@ from kvmkeep.planning.remove import Removing, plan_remove
 from kvmkeep.planning.remove_disk import RemovingDisk, plan_remove_disk
 from kvmkeep.planning.rename import Renaming, plan_rename
 from kvmkeep.planning.rewriting import Change
+from kvmkeep.planning.scene import active
 from kvmkeep.planning.shutdown import plan_shutdown
 from kvmkeep.planning.snapshot_create import Wish, plan_create
 from kvmkeep.planning.snapshot_delete import plan_delete, plan_delete_expired
@@ -386,7 +388,9 @@ def looking_after_the_dead() -> Case:
 
     def planner(wanted: Spec, facts: Facts) -> Plan:
         time = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=next(hours))
-        return plan_look_after(wanted, replace(facts, time=time.isoformat()))
+        running = (one.name for one in facts.domains if active(one))
+        agents = tuple(AgentFacts(guest=name, problem="") for name in running)
+        return plan_look_after(wanted, replace(facts, time=time.isoformat(), agents=agents))
 
     return Case(host=host, spec=wanted, planner=planner, off=("mail",))
 

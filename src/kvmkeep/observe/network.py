@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from kvmkeep.host import iproute, nmcli
 from kvmkeep.host.door import Door
 from kvmkeep.model.facts import LINKS, NETWORK_MANAGER, NO_NM, Link, Management, Nm, Undoing
-from kvmkeep.model.names import UNDO_DIR, UNDO_FILE, UNDO_LINK
+from kvmkeep.model.names import UNDO_BOOT, UNDO_DIR, UNDO_FILE, UNDO_LINK
 from kvmkeep.observe.notebook import Notebook
 
 
@@ -36,8 +36,8 @@ def undoing(door: Door) -> Undoing:
     """Return what an unfinished change of the network has left."""
     if door.look(UNDO_FILE) is not None:
         return Undoing.ARMED
-    left = door.look(UNDO_LINK) is not None or door.names(UNDO_DIR)
-    return Undoing.LEFT if left else Undoing.NOTHING
+    left = any(door.look(path) is not None for path in (UNDO_LINK, UNDO_BOOT))
+    return Undoing.LEFT if left or door.names(UNDO_DIR) else Undoing.NOTHING
 
 
 def _management(door: Door) -> Management | None:

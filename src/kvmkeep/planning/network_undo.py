@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from kvmkeep.model.command import Command, Undo, WriteFile
 from kvmkeep.model.facts import Profile, Undoing
-from kvmkeep.model.names import RUN_DIR, UNDO_DIR, UNDO_FILE, UNDO_LINK, UNDO_TIMER, UNDO_UNIT
+from kvmkeep.model.names import UNDO_BOOT, UNDO_DIR, UNDO_FILE, UNDO_LINK, UNDO_TIMER, UNDO_UNIT
 from kvmkeep.model.plan import Noun, Risk, Step
 from kvmkeep.model.store import part_path
 from kvmkeep.planning.scene import Scene
@@ -28,9 +28,6 @@ _GONE = 10
 """nmcli(1), EXIT STATUS: connection, device, or access point does not exist."""
 _NOT_LOADED = 5
 """What systemctl ends with for a unit that is not there: systemctl(1), "EXIT STATUS"."""
-
-_THIS_BOOT = f"{RUN_DIR}/network-undo"
-"""Says that the change is one of this boot: the next one activates all profiles anyhow."""
 
 _UNIT = f"""\
 # Written by kvmkeep before it changes the network, and removed once the change is kept or undone.
@@ -78,7 +75,7 @@ def network_undo(touched: tuple[Touched, ...], after: int) -> Undo:
     kept = [one.profile for one in touched if one.changed and one.profile is not None]
     at_boot = _lasts(touched)
     lines = [_line(command) for command in (*_undone(touched), *_forget())]
-    when = "" if at_boot else f"ConditionPathExists={_THIS_BOOT}\n"
+    when = "" if at_boot else f"ConditionPathExists={UNDO_BOOT}\n"
     unit = _UNIT + when + _SERVICE + "\n".join(lines) + "\n" + _INSTALL
     return Undo(
         arm=(
@@ -136,9 +133,7 @@ def _lasts(touched: tuple[Touched, ...]) -> bool:
 
 
 def _of_this_boot() -> WriteFile:
-    return WriteFile(
-        path=_THIS_BOOT, content=b"", why="the next boot activates the profiles anyhow"
-    )
+    return WriteFile(path=UNDO_BOOT, content=b"", why="the next boot activates the profiles anyhow")
 
 
 def _reload() -> Command:
@@ -225,7 +220,7 @@ def _forget() -> tuple[Command, ...]:
         _stop_timer(),
         Command(
             argv=("rm", "--recursive", "--force", "--", UNDO_FILE, part_path(UNDO_FILE), UNDO_LINK,
-                  UNDO_DIR, _THIS_BOOT),
+                  UNDO_DIR, UNDO_BOOT),
             why="remove the undo: the network stays as it is now",
         ),
     )  # fmt: skip

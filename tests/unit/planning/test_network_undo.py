@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from kvmkeep.model.command import Checkpoint, Command, Undo, WriteFile
 from kvmkeep.model.facts import Undoing
-from kvmkeep.model.names import UNDO_DIR, UNDO_FILE, UNDO_LINK, UNDO_UNIT
+from kvmkeep.model.names import UNDO_BOOT, UNDO_DIR, UNDO_FILE, UNDO_LINK, UNDO_UNIT
 from kvmkeep.model.spec import Spec
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.unit_word import unit_word
@@ -145,7 +145,7 @@ def test_an_activation_is_not_undone_after_the_boot_that_has_made_it_good() -> N
 
 
 def test_what_is_left_of_an_undo_is_removed() -> None:
-    for path in (UNDO_LINK, f"{UNDO_DIR}/c0ffee"):
+    for path in (UNDO_LINK, UNDO_BOOT, f"{UNDO_DIR}/c0ffee"):
         host, one = made()
         host.put(path, b"")
         assert host.facts(one).nm.undoing is Undoing.LEFT

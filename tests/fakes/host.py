@@ -450,8 +450,16 @@ class FakeHost:
 
     def _truncate(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         words = take_apart(argv, values="--size", flags="--no-create", needs="--no-create --size")
-        if words.rest[0] in self.files:
-            self.put(words.rest[0], b"")
+        for path in words.rest:
+            if path in self.files:
+                self.put(path, b"")
+        return 0, ""
+
+    def _find(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        """Take away what is no plain file: there is none in the files."""
+        assert argv[-2:] == (")", "-delete")
+        for path in [one for one in self.devices if one.startswith(f"{argv[0]}/")]:
+            self.devices.remove(path)
         return 0, ""
 
     def _install(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
@@ -501,6 +509,8 @@ class FakeHost:
     def _prlimit(self, argv: tuple[str, ...], stdin: bytes) -> tuple[int, str]:
         assert argv[0].startswith("--fsize=")
         assert argv[1] == "--"
+        if argv[2] == "curl":
+            return self._curl(argv[3:], stdin)
         if argv[2] == "guestfish":
             return self._guestfish(argv[3:], stdin)
         words = take_apart(argv[3:], values="-o", flags="-d -dc --quiet --sparse --force")

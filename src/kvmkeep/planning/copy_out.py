@@ -17,6 +17,10 @@ from kvmkeep.planning.offline import leftovers, reading, reading_refusals
 from kvmkeep.planning.scene import Scene, make_scene
 
 WORK = ".kvmkeep-copy-out"
+_SPECIAL = (
+    "-type", "b", "-o", "-type", "c", "-o", "-type", "p", "-o", "-type", "s",
+)  # fmt: skip
+"""Devices, pipes and sockets: tar(1), which libguestfs has bring directories out, makes them."""
 """The directory beside the target in which files lie until they are complete and harmless."""
 
 
@@ -82,6 +86,10 @@ def copies(wish: CopyOut, paths: tuple[str, ...], disks: tuple[str, ...]) -> tup
             argv=(*limit, *guestfish, "copy-out", *paths, work),
             why="copy the files out of it",
             timeout=HOUR,
+        ),
+        Command(
+            argv=("find", work, "(", *_SPECIAL, ")", "-delete"),
+            why="a device or pipe of the guest is one of this host's here, open to whom it says",
         ),
         Command(
             argv=("chown", "--recursive", "--no-dereference", "root:root", "--", work),

@@ -23,6 +23,8 @@ def bring(source: str, target: str, thing: str, limit: int) -> Command:
         return Command(argv=("cp", "--", source, target), why=f"take {thing}")
     return Command(
         argv=(
+            # curl before 8.4 keeps to --max-filesize only where the server tells the size.
+            "prlimit", f"--fsize={limit}", "--",
             "curl", "--disable", "--globoff", "--fail", "--location", "--silent", "--show-error",
             "--proto", "=http,https", "--max-filesize", str(limit), "--retry", "5",
             "--connect-timeout", "30", "--speed-limit", "1024", "--speed-time", "60",

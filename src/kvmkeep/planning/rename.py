@@ -112,6 +112,10 @@ def _wrong_names(scene: Scene, guest: Guest, renaming: Renaming) -> list[Reason]
         found.append(("that is its name already", "give it another one"))
     elif new in scene.every_guest:
         found.append((f"there is a guest {new} in the spec", "choose another name"))
+    theirs = (one for one in scene.every_guest.values() if one.name not in {old, new})
+    taken = next((one for one in theirs if _is_called(one, f"{new}.yaml")), None)
+    if taken is not None:
+        found.append((f"{new}.yaml is the file of guest {taken.name}", "choose another name"))
     other = scene.domains.get(new)
     if other is not None and other.uuid != guest.uuid:
         found.append((f"there is a domain {new}", "choose another name"))
@@ -126,6 +130,10 @@ def _wrong_names(scene: Scene, guest: Guest, renaming: Renaming) -> list[Reason]
         hint = f"take {old} out of their `needs`, rename it, then put {new} in"
         found.append((f"it is needed by {', '.join(needing)}", hint))
     return found
+
+
+def _is_called(guest: Guest, name: str) -> bool:
+    return posixpath.basename(guest.place.file) == name
 
 
 def _wrong_state(

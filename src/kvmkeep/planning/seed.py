@@ -7,6 +7,7 @@ is YAML without its traps: to YAML 1.1, a MAC address may be a number.
 from __future__ import annotations
 
 import json
+import re
 from enum import StrEnum
 from typing import Any
 
@@ -60,7 +61,7 @@ class Seed(msgspec.Struct, frozen=True, kw_only=True):
 def make_seed(guest: Guest, contents: Contents, networks: dict[Label, Network]) -> Seed:
     """Return the seed that suits the guest and what its image holds."""
     kind, drop_in = _choose(guest, contents)
-    user_data = "#cloud-config\n" + _text(_user_data(guest, contents))
+    user_data = "#cloud-config\n" + _yaml(_user_data(guest, contents))
     if kind is SeedKind.CONFIG_DRIVE:
         top = "openstack/latest"
         meta = {"uuid": guest.uuid, "hostname": guest.hostname, "name": guest.name}
@@ -72,8 +73,8 @@ def make_seed(guest: Guest, contents: Contents, networks: dict[Label, Network]) 
     else:
         meta = {"instance-id": guest.uuid, "local-hostname": guest.hostname}
         files = (
-            ("meta-data", _text(meta)),
-            ("network-config", _text(_network_config(guest, networks))),
+            ("meta-data", _yaml(meta)),
+            ("network-config", _yaml(_network_config(guest, networks))),
             ("user-data", user_data),
         )
     return Seed(kind=kind, files=files, drop_in=drop_in, waits=contents.cloud_init)
@@ -285,3 +286,18 @@ def _all_dns(guest: Guest) -> list[str]:
 
 def _text(value: Json) -> str:
     return msgspec.json.format(json.dumps(value), indent=1) + "\n"
+
+
+def _yaml(value: Json) -> str:
+    """Return JSON that is YAML as well.
+
+    JSON writes what lies beyond U+FFFF as two surrogates, which YAML does not put together again
+    (YAML 1.2, 5.7): a key with an emoji in its comment would never be written.
+    """
+    text = msgspec.json.format(json.dumps(value, ensure_ascii=False), indent=1)
+    return re.sub(r"[^\x00-\x7e]", _escaped, text) + "\n"
+
+
+def _escaped(character: re.Match[str]) -> str:
+    code = ord(character[0])
+    return f"\\u{code:04x}" if code < 1 << 16 else f"\\U{code:08x}"

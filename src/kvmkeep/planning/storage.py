@@ -284,9 +284,13 @@ def convert(
 
 
 def forget_console(guest: Guest) -> Command:
-    """Return what empties a console's log: the last words of an earlier guest must not count."""
+    """Return what empties a console's log: the last words of an earlier guest must not count.
+
+    virtlogd(8) calls it `.0` once it has begun another one.
+    """
+    log = console_log(guest.name)
     return Command(
-        argv=("truncate", "--no-create", "--size=0", "--", console_log(guest.name)),
+        argv=("truncate", "--no-create", "--size=0", "--", log, f"{log}.0"),
         why="forget what an earlier guest of that name wrote to its console",
     )
 

@@ -15,8 +15,10 @@ from kvmkeep.host.append import AppendFile, AppendFolder
 from kvmkeep.host.machine_door import MachineDoor, host_name
 from kvmkeep.host.run import Setting
 from kvmkeep.host.stop import Stop
-from kvmkeep.model.command import WriteFile
+from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.secret_file import SecretFile
+from kvmkeep.model.units import Size
+from kvmkeep.planning.copy_out import WORK, CopyOut, copies
 
 pytestmark = pytest.mark.machine
 
@@ -277,3 +279,18 @@ def test_what_is_no_file_of_secrets_holds_nobody_up(
 def test_a_loop_of_links_is_no_file_that_can_be_read(door: MachineDoor, tmp_path: Path) -> None:
     (tmp_path / "pw").symlink_to("pw")
     assert "symbolic links" in door.secret(str(tmp_path / "pw")).error
+
+
+def test_what_takes_devices_and_pipes_out_of_a_copy(tmp_path: Path) -> None:
+    wish = CopyOut(guest="web", paths=("/in",), directory=str(tmp_path), largest=Size(9))
+    find = next(one for one in copies(wish, ("/in",), ()) if str(one).startswith("find "))
+    work = tmp_path / WORK
+    (work / "in").mkdir(parents=True)
+    (work / "in/file").write_text("kept")
+    os.mkfifo(work / "in/pipe")
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(work / "in/socket"))
+    os.mknod(work / "in/device", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    assert isinstance(find, Command)
+    assert MachineDoor().run(find).ok
+    assert [path.name for path in (work / "in").iterdir()] == ["file"]

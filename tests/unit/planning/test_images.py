@@ -87,7 +87,7 @@ def test_download_is_checked_before_it_gets_its_name() -> None:
     image = replace(IMAGE, source=URL, check=check)
     step = plan(FakeHost(), image).steps[0]
     names = [a.argv[0] for a in step.actions if isinstance(a, Command)]
-    assert names == ["install", "curl", "sha256sum", "sync", "mv"]
+    assert names == ["install", "prlimit", "sha256sum", "sync", "mv"]
     sums = step.actions[2]
     assert isinstance(sums, Command)
     assert sums.stdin.startswith(b"ab" * 32 + b"  /var/lib/kvmkeep/images/")
@@ -103,8 +103,9 @@ def test_sha512() -> None:
 
 def test_curl_fetches_nothing_but_http_and_no_more_than_fits() -> None:
     check = Checksum(algorithm=Algorithm.SHA256, digest="ab" * 32)
-    curl = program(FakeHost(), replace(IMAGE, source=URL, check=check), "curl")
-    assert curl.argv[1] == "--disable", "curl(1): this must come first"
+    curl = program(FakeHost(), replace(IMAGE, source=URL, check=check), "prlimit")
+    assert curl.argv[1:3] == (f"--fsize={5 * GIB}", "--")
+    assert curl.argv[3:5] == ("curl", "--disable"), "curl(1): this must come first"
     assert curl.argv[curl.argv.index("--proto") + 1] == "=http,https"
     assert curl.argv[curl.argv.index("--max-filesize") + 1] == str(5 * GIB)
 

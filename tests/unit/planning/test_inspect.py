@@ -154,7 +154,7 @@ def test_files_are_copied_to_where_nobody_looks_then_made_harmless_then_moved() 
     assert host.names("/srv/x") == ("fstab", "log")
     assert host.lvm.volumes.keys() == {"vm-web"}
     words = [action.argv[0] for action in plan.steps[0].actions]  # type: ignore[union-attr]
-    assert words == ["lvcreate", "rm", "install", "prlimit", "chown", "chmod", "mv", "mv"]
+    assert words == ["lvcreate", "rm", "install", "prlimit", "find", "chown", "chmod", "mv", "mv"]
 
 
 def test_what_is_there_is_not_copied_again_and_half_a_copy_goes() -> None:

@@ -9,7 +9,7 @@ from kvmkeep.model.command import WriteFile
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import Facts, Problem
 from kvmkeep.model.plan import Plan
-from kvmkeep.model.spec import FileDisk, Guest, Spec
+from kvmkeep.model.spec import FileDisk, Guest, Place, Spec
 from kvmkeep.model.units import GuestName, Label, Size
 from kvmkeep.planning.rename import Renaming, plan_rename
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
@@ -126,6 +126,13 @@ def test_names_that_are_taken() -> None:
     assert refusals(planned(host, wanted, renaming("web"))) == ["that is its name already"]
     host.lvm.add("vm-shop-data", GIB)
     assert refusals(planned(host, wanted, renaming())) == ["there is an LV rl_build/vm-shop-data"]
+
+
+def test_the_file_of_another_guest_is_not_replaced() -> None:
+    place = Place(file="/etc/kvmkeep/guests/shop.yaml", line=1, column=1)
+    host, wanted = site(replace(guest("other"), place=place))
+    plan = plan_rename(wanted, host.facts(wanted), renaming())
+    assert refusals(plan) == ["shop.yaml is the file of guest other"]
 
 
 def test_files_that_can_not_be_renamed_or_given_a_line() -> None:

@@ -6,6 +6,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
 import pytest
+import yaml  # noqa: TID251 - cloud-init reads it by this
 from fakes.host import CLOUD
 from msgspec.structs import replace
 
@@ -198,3 +199,12 @@ def test_network_config_of_nocloud() -> None:
 def test_only_cloud_init_tells_of_its_first_boot() -> None:
     assert seed(guest()).waits
     assert not seed(guest(first_boot=FirstBoot.NOCLOUD), cloud_init=False).waits
+
+
+def test_what_lies_beyond_the_first_plane_is_yaml_as_well() -> None:
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI joe@\N{ROCKET} \N{LATIN SMALL LETTER E WITH ACUTE}"
+    one = guest()
+    found = seed(replace(one, login=replace(one.login, ssh_keys=(key,))), "NoCloud")
+    text = dict(found.files)["user-data"]
+    assert key in str(yaml.safe_load(text))
+    assert text.isascii()

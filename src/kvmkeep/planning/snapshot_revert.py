@@ -15,7 +15,7 @@ from kvmkeep.model.names import TAG_REVERT, TAG_START
 from kvmkeep.model.plan import Noun, Plan, Reason, Refusal, Risk, Step, refused
 from kvmkeep.model.snapshot import SnapshotSet, tag_value
 from kvmkeep.model.spec import Guest, Spec
-from kvmkeep.model.units import GuestName
+from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning import guards
 from kvmkeep.planning.domains import has_state, is_guest
 from kvmkeep.planning.lvm import selected, who_has
@@ -115,7 +115,30 @@ def _refusals(
         found.append((f"the set {to} is no good: {one.trouble}", _LIST))
     for member in one.members if one is not None else ():
         found += _of_member(member, volumes.get(member.origin), begun=begun, on=on)
+        found += [] if begun else _overfilled(scene, guest, member, to)
     return refused(f"guest {guest.name}", found)
+
+
+def _overfilled(scene: Scene, guest: Guest, member: Volume, to: str) -> list[Reason]:
+    """Refuse where another set would be lost: LVM copies into it what a merge overwrites."""
+    most = round(member.size.bytes * member.filled_percent / 100)
+    origin = scene.volumes.get(member.origin)
+    found: list[Reason] = []
+    for other in (each for each in sets_of(scene, guest) if each.name != to and not each.trouble):
+        for one in (each for each in other.members if each.origin == member.origin):
+            room = round(one.size.bytes * (1 - one.filled_percent / 100))
+            if origin is None or one.size >= origin.size or most <= room:
+                continue
+            reason = (
+                f"the set {other.name} may be lost by it: up to {Size(most)} of {origin.name} are "
+                f"overwritten, and {one.name} has room for {Size(room)} of that"
+            )
+            hint = (
+                f"extend it first: lvextend --size +{most}b {one.full_name}; or delete that set: "
+                f"kvmkeep snapshot delete {guest.name} {other.name}"
+            )
+            found.append((reason, hint))
+    return found
 
 
 def _of_domain(scene: Scene, guest: Guest, limit: int, *, begun: bool) -> list[Reason]:

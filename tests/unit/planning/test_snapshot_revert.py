@@ -9,6 +9,7 @@ from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
+from kvmkeep.model.units import Size
 from kvmkeep.planning.snapshot_revert import plan_revert
 from kvmkeep.planning.start import plan_start
 from tests.unit.planning.build import GIB
@@ -156,6 +157,21 @@ def test_what_is_no_good_is_refused_before_anything_is_begun() -> None:
         assert text in refused(wanted, found)
     assert "is not ours" in refused(wanted, replace(facts, domains=(replace(domain, ours=False),)))
     assert "no such guest" in reasons(plan_revert(wanted, facts, "nobody", SET))
+
+
+def test_a_set_that_a_merge_would_overfill_is_not_lost_in_silence() -> None:
+    host, wanted = with_set()
+    take(host, wanted, moment=LATER, size=Size(400 << 20))
+    (later,) = [name for name, _, _ in sets(host, wanted) if name != SET]
+    member, other = host.lvm.volumes[SNAP], host.lvm.volumes[f"vm-web-{later}"]
+    member.filled = 5.0
+    assert refused(wanted, host.facts(wanted)) == ""
+    member.filled, other.filled = 9.0, 50.0
+    told = refused(wanted, host.facts(wanted))
+    assert f"the set {later} may be lost by it: up to " in told
+    assert f"kvmkeep snapshot delete web {later}" in told
+    other.size = host.lvm.volumes["vm-web"].size
+    assert refused(wanted, host.facts(wanted)) == ""
 
 
 def test_set_that_is_gone_is_nothing_to_do_and_other_sets_stay() -> None:

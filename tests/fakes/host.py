@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -149,6 +150,8 @@ class FakeHost:
     def power_cycle(self) -> None:
         """Cut the power and boot: guests are off, and units that are enabled are started."""
         self.systemd.timers = {}
+        for path in [path for path in self.files if path.startswith("/run/")]:
+            del self.files[path]
         for domain in self.libvirt.domains.values():
             if domain.name != "legacy":
                 domain.live = None
@@ -732,7 +735,17 @@ class FakeHost:
         self.directories.setdefault(words.rest[0], int(words.one("--mode"), 8))
         return 0, ""
 
+    def _sh(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        """Run words with `||` between them, the last of which takes the shell's place."""
+        assert argv[0] == "-c"
+        *conditions, last = argv[1].split(" || ")
+        if any(self._runs(tuple(shlex.split(one))) == 0 for one in conditions):
+            return 0, ""
+        return self._runs(tuple(shlex.split(last.removeprefix("exec ")))), ""
+
     def _test(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        if argv[0] == "-e":
+            return int(argv[1] not in self.files), ""
         assert argv[:2] == ("!", "-e")
         if len(argv) > 3:
             assert argv[3:] == ("-o", "-f", argv[2])

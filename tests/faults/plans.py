@@ -274,6 +274,16 @@ def bridge_taken_down_by_others() -> Case:
     return Case(host=host, spec=wanted)
 
 
+def changing_a_bridge_that_is_down() -> Case:
+    """The same, and the spec wants another option of the bridge, and another VLAN behind it."""
+    host = bridge_taken_down_by_others().host
+    on = replace(
+        network(ageing_time=300, stp=False, vlan=224),
+        bridge="virbr1.223", vlan_interface="uplink0.223",
+    )  # fmt: skip
+    return Case(host=host, spec=spec(guest(), guest("mail"), networks=(on,)))
+
+
 def changing_a_running_guest() -> Case:
     """All that can be changed of one at once, after somebody else changed something too."""
     host = a_host()
@@ -1181,7 +1191,8 @@ def letting_go() -> Case:
 PLANS = (
     first_guest, undefined_by_others, multihomed_with_data_disk, dhcp, openstack_only, complete_image, packed_image,
     remote_packed_image, remote_image_with_detached_signature, new_network_beside_one_in_use,
-    changes_of_what_is_there, changing_a_bridge_in_use, bridge_taken_down_by_others, changing_a_running_guest, lost_domain_that_is_to_be_another_one,
+    changes_of_what_is_there, changing_a_bridge_in_use, bridge_taken_down_by_others,
+    changing_a_bridge_that_is_down, changing_a_running_guest, lost_domain_that_is_to_be_another_one,
     domain_and_its_seed_left_behind, starting, shutting_down, recovering,
     host_going_down, host_going_down_without_a_spec, looking_after_the_dead, installing_units, installing_units_for_backups,
     taking_away_units_for_backups, uninstalling_units,

@@ -16,6 +16,7 @@ from faults.plans import (
     bridge_taken_down_by_others,
     changes_of_what_is_there,
     changing_a_bridge_in_use,
+    changing_a_bridge_that_is_down,
     foreign,
     in_service,
     new_network_beside_one_in_use,
@@ -26,7 +27,12 @@ from kvmkeep.errors import StepFailed
 from kvmkeep.host.lock import Lock
 from kvmkeep.model.command import Command
 
-CHANGES = (changing_a_bridge_in_use, changes_of_what_is_there, new_network_beside_one_in_use)
+CHANGES = (
+    changing_a_bridge_in_use,
+    changing_a_bridge_that_is_down,
+    changes_of_what_is_there,
+    new_network_beside_one_in_use,
+)
 
 
 @pytest.fixture(scope="module")

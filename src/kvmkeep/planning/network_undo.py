@@ -2,9 +2,9 @@
 
 NetworkManager's checkpoint is gone once NetworkManager is restarted or the power was cut, and it
 activates devices anew that a `reapply` leaves in service. So before a change, a unit of systemd is
-written that has the profiles be as they were, to the byte, and activates them. kvmkeep itself
-starts it when the change proved bad; a timer does when kvmkeep was killed, and the next boot. The
-unit's file is the mark: as long as it is there, the change was not kept.
+written that has the profiles be as they were, to the byte, and activates them, or takes them down.
+kvmkeep itself starts it when the change proved bad; a timer does when kvmkeep was killed, and the
+next boot. The unit's file is the mark: as long as it is there, the change was not kept.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kvmkeep.model.command import Command, Undo, WriteFile
 from kvmkeep.model.facts import Profile, Undoing
@@ -26,6 +27,8 @@ MARGIN = 15
 
 _GONE = 10
 """nmcli(1), EXIT STATUS: connection, device, or access point does not exist."""
+_THIS_BOOT = f"test -e {UNDO_BOOT}"
+_OTHER_BOOT = f"test ! -e {UNDO_BOOT}"
 _NOT_LOADED = 5
 """What systemctl ends with for a unit that is not there: systemctl(1), "EXIT STATUS"."""
 
@@ -75,12 +78,11 @@ def network_undo(touched: tuple[Touched, ...], after: int) -> Undo:
     kept = [one.profile for one in touched if one.changed and one.profile is not None]
     at_boot = _lasts(touched)
     lines = [_line(command) for command in (*_undone(touched), *_forget())]
-    when = "" if at_boot else f"ConditionPathExists={UNDO_BOOT}\n"
-    unit = _UNIT + when + _SERVICE + "\n".join(lines) + "\n" + _INSTALL
+    unit = _UNIT + _SERVICE + "\n".join(lines) + "\n" + _INSTALL
     return Undo(
         arm=(
             *_keep_files(kept),
-            *(() if at_boot else (_of_this_boot(),)),
+            *((_of_this_boot(),) if any(one.activated for one in touched) else ()),
             WriteFile(
                 path=UNDO_FILE,
                 content=unit.encode(),
@@ -120,7 +122,6 @@ def undo_steps(scene: Scene) -> tuple[Step, ...]:
             subject="networks",
             what="undo the unfinished change" if armed else "remove what is left of an undo",
             why=f"a run was stopped in it: {UNDO_FILE if armed else UNDO_DIR} is still there",
-            # An undo that was for another boot does nothing, not even take itself away.
             actions=(_reload(), *((_run(),) if armed else ()), *_forget(), _reload()),
             risk=Risk.NETWORK,
         ),
@@ -174,28 +175,55 @@ def _copy(profile: Profile) -> str:
 
 
 def _undone(touched: tuple[Touched, ...]) -> Iterator[Command]:
-    """Yield what has all be as it was, in this order: ports before bridges, then the other way."""
+    """Yield what has all be as it was, in this order: ports before bridges, then the other way.
+
+    What was down goes down again, but not at another boot: that has activated what connects by
+    itself, as it would have without the change, and guests may be on it.
+    """
     for one in reversed(touched):
         if one.profile is None:
             yield _nmcli("connection", "delete", "uuid", one.uuid, gone=True)
-        elif one.activated and not _lasts(touched):
-            yield _nmcli("connection", "down", "uuid", one.uuid, gone=True)
+        elif one.activated:
+            yield _unless(_OTHER_BOOT, _nmcli("connection", "down", "uuid", one.uuid, gone=True))
     for one in touched:
         if one.changed and one.profile is not None:
             file = one.profile.filename
             yield _plain("cp", "--archive", "--", _copy(one.profile), file)
             yield _nmcli("connection", "load", file)
-    yield from (_active_again(one) for one in touched if one.changed)
+    yield from (_as_it_says(one) for one in touched if one.changed)
     for one in touched:
-        if one.profile is None or (one.activated and not one.there and not _lasts(touched)):
-            yield _plain("test", "!", "-e", f"/sys/class/net/{one.interface}")
+        if one.profile is None or (one.activated and not one.there):
+            yield _no_device(one)
 
 
-def _active_again(one: Touched) -> Command:
+def _as_it_says(one: Touched) -> Command:
+    """Return what has an interface be as its profile says; one that was down, only if it is up."""
+    if not one.activated:
+        return _active_again(one)
+    idle = f"{_THIS_BOOT} || test ! -e {_device(one)}"
+    return _unless(idle, _active_again(one, gone=True))
+
+
+def _no_device(one: Touched) -> Command:
+    """Return what sees that an interface is gone that was not there before the change."""
+    gone = _plain("test", "!", "-e", _device(one))
+    return gone if one.profile is None else _unless(_OTHER_BOOT, gone)
+
+
+def _device(one: Touched) -> str:
+    return f"/sys/class/net/{one.interface}"
+
+
+def _active_again(one: Touched, *, gone: bool = False) -> Command:
     """Return what has the kernel be as the profile says, with the guests on their bridge."""
     if one.kind == "bridge":
-        return _nmcli("device", "reapply", one.interface)
-    return _nmcli("connection", "up", "uuid", one.uuid)
+        return _nmcli("device", "reapply", one.interface, gone=gone)
+    return _nmcli("connection", "up", "uuid", one.uuid, gone=gone)
+
+
+def _unless(condition: str, command: Command) -> Command:
+    """Return a command that does nothing where a condition of the shell holds."""
+    return replace(command, argv=("sh", "-c", f"{condition} || exec {command}"))
 
 
 def _nmcli(*words: str, gone: bool = False) -> Command:

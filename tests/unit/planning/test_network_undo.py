@@ -39,6 +39,12 @@ def undone_by(undo: Undo) -> list[str]:
     return [line.removeprefix("ExecStart=") for line in lines if line.startswith("ExecStart=")]
 
 
+def this_boot(line: str) -> str:
+    """A line that does nothing once the host has booted."""
+    words = line.removeprefix("-")
+    return f'{line[: -len(words)]}sh -c "test ! -e {UNDO_BOOT} || exec {words}"'
+
+
 def uuid_of(host: FakeHost, interface: str) -> str:
     return next(one.uuid for one in host.nm.profiles.values() if one.interface == interface)
 
@@ -84,10 +90,34 @@ def test_a_port_is_activated_again_and_what_was_down_is_taken_down() -> None:
     assert f"nmcli --wait 20 connection up uuid {port}" in lines
     host.nm.profiles[port].device = ""
     lines = undone_by(change_of(host, spec()).undo)
-    assert lines[0] == f"-nmcli --wait 20 connection down uuid {port}"
-    assert not [line for line in lines if line.startswith("test")], "the kernel had it before"
+    assert lines[0] == this_boot(f"-nmcli --wait 20 connection down uuid {port}")
+    assert not [line for line in lines if "/sys/class/net" in line], "the kernel had it before"
     del host.nm.links[PORT]
-    assert f"test ! -e /sys/class/net/{PORT}" in undone_by(change_of(host, spec()).undo)
+    assert this_boot(f"test '!' -e /sys/class/net/{PORT}") in undone_by(
+        change_of(host, spec()).undo
+    )
+
+
+def test_what_is_changed_and_was_down_goes_down_but_another_boot_has_it_be_as_it_says() -> None:
+    host, _ = made()
+    bridge, port = uuid_of(host, BRIDGE), uuid_of(host, PORT)
+    for uuid in (port, bridge):
+        host.run(Command(argv=("nmcli", "connection", "down", "uuid", uuid), why=""))
+    moved = replace(network(ageing_time=300), vlan=224, bridge=BRIDGE, vlan_interface=PORT)
+    undo = change_of(host, spec(networks=(moved,))).undo
+    lines = undone_by(undo)
+    assert lines[:2] == [
+        this_boot(f"-nmcli --wait 20 connection down uuid {uuid}") for uuid in (port, bridge)
+    ]
+    idle = f"test -e {UNDO_BOOT} || test ! -e /sys/class/net"
+    assert lines[6:10] == [
+        f'-sh -c "{idle}/{BRIDGE} || exec nmcli --wait 20 device reapply {BRIDGE}"',
+        f'-sh -c "{idle}/{PORT} || exec nmcli --wait 20 connection up uuid {port}"',
+        this_boot(f"test '!' -e /sys/class/net/{BRIDGE}"),
+        this_boot(f"test '!' -e /sys/class/net/{PORT}"),
+    ]
+    written = [action.path for action in undo.arm if isinstance(action, WriteFile)]
+    assert written == [UNDO_BOOT, UNDO_FILE], "the unit is the mark"
 
 
 def test_the_timer_comes_after_networkmanagers_own_rollback() -> None:

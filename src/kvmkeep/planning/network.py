@@ -109,7 +109,7 @@ def _sentence(
         return f"complete bridge {bridge} and {interface}", "one of the two profiles is missing"
     if changed:
         told = [
-            f"{key} of {wanted.interface} from {found} to {value or 'nothing'}"
+            f"{key} of {wanted.interface} from {found or 'nothing'} to {value or 'nothing'}"
             for wanted in changed
             for key, value, found in wanted.changes
         ]

@@ -54,18 +54,18 @@ class WantedProfile(Struct, frozen=True, kw_only=True):
 
         What NetworkManager did not tell is not compared: names come and go with its versions.
         """
-        return tuple((key, value) for key, value, found in self.changes if found)
+        return tuple((key, value) for key, value, _ in self.changes)
 
     @property
     def changes(self) -> tuple[tuple[str, str, str], ...]:
-        """The same, each with what it is now."""
+        """The same, each with what it is now: nothing, where it was cleared."""
         if self.profile is None:
             return ()
+        told = {key: _word(text) for key, text in self.profile.settings}
         return tuple(
             (key, value, found)
             for key, value in (*self.settings, *self.defaults)
-            if (found := _word(self.profile.setting(key)))
-            and self.interfaces.get(found, found) != value
+            if (found := told.get(key)) is not None and self.interfaces.get(found, found) != value
         )
 
     @property

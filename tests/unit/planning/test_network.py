@@ -108,6 +108,21 @@ def test_port_with_another_vlan() -> None:
     assert modify.endswith("vlan.id 223")
 
 
+def test_a_setting_that_was_cleared_is_set_again() -> None:
+    host, one = made()
+    port = next(p for p in host.nm.profiles.values() if p.type == "vlan")
+    port.settings["connection.master"] = port.settings["connection.slave-type"] = ""
+    (step,) = plan(host, one).steps
+    assert step.what == (
+        f"change connection.master of {PORT} from nothing to {BRIDGE}, "
+        f"connection.slave-type of {PORT} from nothing to bridge"
+    )
+    modify, up = nmcli(plan(host, one))
+    assert modify.endswith(f"connection.master {BRIDGE} connection.slave-type bridge")
+    assert up.endswith(f"connection up uuid {port.uuid}")
+    reach(host, one)
+
+
 def test_profiles_that_are_not_active_are_activated() -> None:
     host, one = made()
     for name in (BRIDGE, PORT):

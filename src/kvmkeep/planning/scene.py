@@ -184,8 +184,8 @@ def _users(scene: Scene, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def disk_in(scene: Scene, domain: Domain, disk: Disk) -> DomainDisk | None:
-    """Return a guest's disk as its domain has it, under whatever name."""
-    return next(iter(disks_in(scene, domain, disk)), None)
+    """Return a guest's disk as its domain runs with it, or else has it, under whatever name."""
+    return max(disks_in(scene, domain, disk), key=lambda one: one.attached, default=None)
 
 
 def disks_in(scene: Scene, domain: Domain, disk: Disk) -> tuple[DomainDisk, ...]:

@@ -274,6 +274,22 @@ def test_a_file_of_a_guest_grows_running_or_off() -> None:
     )
 
 
+def test_a_disk_that_its_definition_has_otherwise_grows_as_the_guest_runs_with_it() -> None:
+    one = guest(data=GIB)
+    one = replace(one, disks=(*one.disks, FAR))
+    host = site(one)
+    domain = host.libvirt.domains["web"]
+    for disk in domain.xml.findall("devices/disk"):
+        if disk.find("target").get("dev") in {"vdb", "vdc"}:
+            disk.find("target").set("bus", "scsi")
+            disk.find("serial").text = "by-hand"
+    reach(host, spec(larger(one, data=2 * GIB, far=2 * GIB)))
+    assert (host.lvm.volumes["vm-web-data"].used, host.files[FAR.path].size) == (2 * GIB, 2 * GIB)
+    assert domain.sizes == {"vdb": 2 * GIB, "vdc": 2 * GIB}
+    asked = [call.argv for call in host.calls if "qemu-agent-command" in call.argv]
+    assert not [argv for argv in asked if "by-hand" in " ".join(argv)]
+
+
 def test_an_adopted_disk_without_a_serial_is_asked_for_by_its_size() -> None:
     host = site()
     domain = host.libvirt.domains["web"]

@@ -36,6 +36,8 @@ _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?")
 # user:role:type, and the range of MLS policies: s0-s15:c0.c1023 (selinux(8); kernel, mls.c).
 _LABEL = re.compile(r"[A-Za-z0-9_.]+(?::[A-Za-z0-9_.]+){2}(?::[a-z0-9:,.-]+)?")
 _LABEL_LIMIT = 256
+# inode(7), "The file type and mode"; what is beyond, the guest's own files have put there.
+_MODES = 0o177777
 
 
 class Account(Struct, frozen=True, kw_only=True):
@@ -163,16 +165,20 @@ def parse_fittings(text: str) -> Fittings:
         policy=policy if needed else "",
         labels="labels" in system.programs,
         seen=tuple(_seen(system, n) for n in numbers if f"path-{n}" in answers),
-        listings=tuple(
-            (answers[f"list-{n}"][0], _names(answers[f"list-{n}"][1:]))
-            for n in numbers
-            if f"list-{n}" in answers
-        ),
+        listings=tuple(_listing(answers[f"list-{n}"]) for n in numbers if f"list-{n}" in answers),
     )
 
 
-def _names(lines: list[str]) -> tuple[str, ...]:
-    return tuple(one for one in lines if _NAME.fullmatch(one) and one not in {".", ".."})
+def _named(lines: list[str]) -> tuple[str, list[str]]:
+    """Return the path that an answer begins with, and what is told of it."""
+    if not lines:
+        raise ValueError("it is not an answer about a path")
+    return lines[0], lines[1:]
+
+
+def _listing(lines: list[str]) -> tuple[str, tuple[str, ...]]:
+    path, names = _named(lines)
+    return path, tuple(one for one in names if _NAME.fullmatch(one) and one not in {".", ".."})
 
 
 def _accounts(lines: list[str]) -> tuple[Account, ...]:
@@ -189,7 +195,7 @@ def _accounts(lines: list[str]) -> tuple[Account, ...]:
 
 
 def _seen(system: Filesystem, number: int) -> Seen:
-    path, *told = system.answers[f"path-{number}"]
+    path, told = _named(system.answers[f"path-{number}"])
     values = {
         key: int(value)
         for key, value in re.findall(
@@ -199,6 +205,8 @@ def _seen(system: Filesystem, number: int) -> Seen:
     if "mode" not in values:
         return Seen(path=path)
     mode = values["mode"]
+    if not 0 <= mode <= _MODES:
+        raise ValueError("it is not an answer about a mode")
     kind = "file" if stat.S_ISREG(mode) else "directory" if stat.S_ISDIR(mode) else "other"
     return Seen(
         path=path,

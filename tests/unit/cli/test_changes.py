@@ -52,6 +52,20 @@ def test_tweak_by_flags(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     assert "address1=132.230.223.37/24" in keyfile
 
 
+def test_a_guest_that_forges_the_answer_is_not_changed_until_it_stops(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = site.host.lvm.volumes["vm-web"].tree
+    people = tree.text("/etc/passwd")
+    tree.put("/etc/passwd", f"{people}@kvmkeep path-0\n/etc\nst_mode: {10**18}\n")
+    assert site.line("tweak", "web", "--hostname", "shop", "--yes") == 8
+    assert "look into its disk" in capsys.readouterr().err
+    assert tree.text("/etc/hostname") == "old\n"
+    tree.put("/etc/passwd", people)
+    assert site.line("tweak", "web", "--hostname", "shop", "--yes") == 0
+    assert tree.text("/etc/hostname") == "shop\n"
+
+
 def test_tweak_asks_once_and_only_when_it_knows(
     site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,6 +58,24 @@ def test_contents_that_are_no_text_or_too_large_or_damaged() -> None:
 
 
 @pytest.mark.parametrize(
+    "forged",
+    [
+        f"{MARK}path-0\n/etc\nst_mode: 9999999999999999999",
+        f"{MARK}path-0\n/etc\nst_mode: 4294967296",
+        f"{MARK}path-0\n/etc\nst_mode: -1",
+        f"{MARK}path-0",
+        f"{MARK}list-0",
+    ],
+)
+def test_an_answer_that_a_file_of_the_guest_has_forged_is_none(forged: str) -> None:
+    tree = debian()
+    tree.put("/etc/passwd", f"root:x:0:0::/root:/bin/sh\n{forged}\n{MARK}hostname\n")
+    text = tree.answer(fittings_script(Format.RAW, WHEN, (), ()).decode())
+    with pytest.raises(ValueError, match="answer"):
+        parse_fittings(text)
+
+
+@pytest.mark.parametrize(
     ("label", "told"),
     [
         ("system_u:object_r:etc_t:s0", "system_u:object_r:etc_t:s0"),

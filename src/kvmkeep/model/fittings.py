@@ -68,11 +68,13 @@ class Seen(Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        """The content as text; nothing where it is none."""
-        try:
-            return (self.content or b"").decode()
-        except UnicodeDecodeError:
-            return ""
+        """The content as text, of which `bytes_of` makes the same bytes, UTF-8 or not."""
+        return (self.content or b"").decode(errors="surrogateescape")
+
+
+def bytes_of(text: str) -> bytes:
+    """Return the bytes of a text that may be a file's, `Seen.text`."""
+    return text.encode(errors="surrogateescape")
 
 
 class Fittings(Struct, frozen=True, kw_only=True):

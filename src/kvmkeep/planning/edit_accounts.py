@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from kvmkeep.model.fittings import Seen
+from kvmkeep.model.fittings import Seen, bytes_of
 from kvmkeep.model.tweak import Password, SshKeys
 from kvmkeep.planning.editing import Editing
 
@@ -33,7 +33,7 @@ def set_passwords(editing: Editing, passwords: tuple[Password, ...]) -> None:
         # No hash in crypt(5) form has a backslash.
         text = found.sub(f"{one.user}:{one.hash}", text, count=1)
     if text:
-        editing.put(SHADOW, text.encode(), old.mode, (old.uid, old.gid))
+        editing.put(SHADOW, bytes_of(text), old.mode, (old.uid, old.gid))
 
 
 def add_keys(editing: Editing, wanted: SshKeys) -> None:

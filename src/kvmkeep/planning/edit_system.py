@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 
+from kvmkeep.model.fittings import bytes_of
 from kvmkeep.model.inside import Renderer
 from kvmkeep.model.spec import Nic
 from kvmkeep.planning import kernel_console as console
@@ -39,7 +40,7 @@ def set_hostname(editing: Editing, name: str) -> None:
     if own.search(text) is None and name not in text.split():
         text = text.rstrip("\n") + f"\n127.0.1.1\t{names}\n"
     if hosts.kind == "file" and hosts.content is not None:
-        editing.put("/etc/hosts", text.encode(), hosts.mode, (hosts.uid, hosts.gid))
+        editing.put("/etc/hosts", bytes_of(text), hosts.mode, (hosts.uid, hosts.gid))
     _cloud(editing, "hostname", "preserve_hostname: true\n")
 
 
@@ -58,7 +59,7 @@ def set_serial_console(editing: Editing) -> None:
         old = editing.seen(path)
         editing.label_of(path)
         if old.kind == "file" and old.text:
-            editing.put(path, text(old.text).encode(), old.mode, (old.uid, old.gid))
+            editing.put(path, bytes_of(text(old.text)), old.mode, (old.uid, old.gid))
     units = [path for path in _UNITS if editing.seen(f"{path}/{_GETTY}").kind == "file"]
     link = f"{_WANTS}/serial-getty@ttyS0.service"
     wanted = editing.seen(link).kind == ""
@@ -82,7 +83,7 @@ def _grub_cfg(editing: Editing, path: str) -> bool:
         return False
     if "custom.cfg" in old.text:
         editing.put(custom, console.CUSTOM_CFG.encode())
-    editing.put(path, console.grub_cfg(old.text).encode(), old.mode, (old.uid, old.gid))
+    editing.put(path, bytes_of(console.grub_cfg(old.text)), old.mode, (old.uid, old.gid))
     return console.boots_linux(old.text)
 
 
@@ -91,7 +92,7 @@ def _boot_entry(editing: Editing, path: str) -> bool:
     old = editing.seen(path)
     if old.kind != "file" or not old.text:
         return False
-    editing.put(path, console.bls_entry(old.text).encode(), old.mode, (old.uid, old.gid))
+    editing.put(path, bytes_of(console.bls_entry(old.text)), old.mode, (old.uid, old.gid))
     return "\noptions" in f"\n{old.text}"
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from fakes.guestfish import debian
 
-from kvmkeep.model.fittings import Seen, fittings_argv, fittings_script, parse_fittings
+from kvmkeep.model.fittings import Seen, bytes_of, fittings_argv, fittings_script, parse_fittings
 from kvmkeep.model.inside import Renderer
 from kvmkeep.model.look import MARK
 from kvmkeep.model.spec import Format
@@ -49,7 +49,9 @@ def test_what_is_no_whole_answer_is_none(text: str) -> None:
 
 
 def test_contents_that_are_no_text_or_too_large_or_damaged() -> None:
-    assert Seen(path="/x", content=b"\xff").text == ""
+    odd = "caf\u00e9 ".encode() + b"\xff\n"
+    assert bytes_of(Seen(path="/x", content=odd).text) == odd
+    assert Seen(path="/x", kind="file").text == ""
     text = answer("/etc/hostname").replace("b2xkCg==", "b2xkCg=")
     assert parse_fittings(text).path("/etc/hostname").content is None  # type: ignore[union-attr]
     assert parse_fittings(text.replace("st_mode", "st_x")).path("/etc/hostname") == Seen(

@@ -167,6 +167,33 @@ def test_the_name_is_found_without_a_name_server(before: str, after: str) -> Non
     assert off.tree.text("/etc/hosts") == after
 
 
+def test_what_is_no_utf8_stays_as_it_is_around_what_is_changed() -> None:
+    off = Off()
+    odd = b"# caf\xe9\n"
+    for path in (
+        "/etc/hosts", "/etc/shadow", "/etc/sudoers", "/etc/default/grub", "/boot/grub/grub.cfg",
+        "/boot/loader/entries/a.conf", "/root/.ssh/authorized_keys",
+    ):  # fmt: skip
+        off.tree.put(path, off.tree.text(path) if path in off.tree.inodes else "options x\n")
+        off.tree.inodes[path].content += odd
+    wish = replace(ALL, ssh_keys=(SshKeys(user="root", keys=(KEY,)),), commands=())
+    off.tweak(wish)
+    told = {
+        "/etc/hosts": b"127.0.0.1\tlocalhost\n127.0.1.1\tweb.example.org web\n" + odd,
+        "/etc/shadow": f"root:{HASH}:20000:0:99999:7:::\nadmin:!:20000:0:99999:7:::\n".encode()
+        + odd,
+        "/boot/loader/entries/a.conf": b"options x console=tty0 console=ttyS0,115200n8\n" + odd,
+        "/root/.ssh/authorized_keys": f"{KEY}\noptions x\n".encode() + odd,
+    }
+    assert {path: off.tree.inodes[path].content for path in told} == told
+    for path in ("/etc/default/grub", "/boot/grub/grub.cfg"):
+        content = off.tree.inodes[path].content
+        assert odd in content, path
+        assert b"console=ttyS0" in content, path
+    later = replace(CHANGE, asked="20261123T081034Z")
+    assert all(what.startswith("look") for what in off.tweak(wish, later))
+
+
 def test_a_new_key_comes_before_the_same_one_with_a_forced_command() -> None:
     off = Off()
     path = "/root/.ssh/authorized_keys"

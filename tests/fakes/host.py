@@ -578,12 +578,21 @@ class FakeHost:
                 return 2, "Cannot stat: No such file or directory"
             file = self.files[f"{folder}/{name}"]
             mode = int(words.values.get("--mode", [f"{file.mode:o}"])[0], 8)
-            pack.put(f"/{name}", file.content.decode(), mode)
-            pack.inodes[f"/{name}"].label = option.partition(":=")[2]
+            if file.kind == "directory":
+                pack.make(f"/{name}", mode)
+            for path in (f"/{name}", *self._members(folder, name)):
+                member = self.files[folder + path]
+                if member.kind != "directory":
+                    pack.put(path, member.content.decode(), mode)
+                pack.inodes[path].label = option.partition(":=")[2]
             pack.inodes[f"/{name}"].time = found.fingerprint.mtime_ns // 10**9
         self.put(words.one("--file"), b"tar", 0o600)
         self.trees[words.one("--file")] = pack
         return 0, ""
+
+    def _members(self, folder: str, name: str) -> list[str]:
+        inside = f"{folder}/{name}/"
+        return [path.removeprefix(folder) for path in self.files if path.startswith(inside)]
 
     def _ln(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         words = take_apart(argv, flags="--no-target-directory", needs="--no-target-directory")

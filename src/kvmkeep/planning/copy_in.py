@@ -76,6 +76,7 @@ def _missing(editing: Editing, wish: CopyIn) -> tuple[ImageFile, ...]:
     missing: list[ImageFile] = []
     for file in wish.files:
         old = editing.seen(_target(wish, file))
+        _place(editing, wish, file)
         if _is_copy(old, file, wish.mode):
             continue
         missing.append(file)
@@ -85,11 +86,19 @@ def _missing(editing: Editing, wish: CopyIn) -> tuple[ImageFile, ...]:
 
 
 def _is_copy(old: Seen, file: ImageFile, mode: str) -> bool:
-    """Whether this is the file already: as rsync(1) tells it, by size and time."""
-    if old.kind != file.kind or old.time != file.fingerprint.mtime_ns // _SECOND:
+    """Whether this is the file already: as rsync(1) tells it, by size and time.
+
+    A directory never is: its own time tells nothing of what is below it.
+    """
+    if (old.kind, file.kind) != ("file", "file"):
         return False
-    same_mode = not mode or old.mode == int(mode, 8)
-    return same_mode and (old.kind == "directory" or old.size == file.fingerprint.size)
+    same = (old.time, old.size) == (file.fingerprint.mtime_ns // _SECOND, file.fingerprint.size)
+    return same and (not mode or old.mode == int(mode, 8))
+
+
+def _place(editing: Editing, wish: CopyIn, file: ImageFile) -> str:
+    """Return where the old one is kept; a directory may be replaced by each try of a run."""
+    return editing.kept_at(_target(wish, file)) if file.kind == "directory" else ""
 
 
 def _put_all(editing: Editing, wish: CopyIn, missing: tuple[ImageFile, ...], tar: str) -> None:
@@ -101,7 +110,7 @@ def _put_all(editing: Editing, wish: CopyIn, missing: tuple[ImageFile, ...], tar
         target = _target(wish, file)
         old = editing.seen(target)
         if old.kind:
-            editing.keep(target, move=True)
+            editing.keep(target, move=True, place=_place(editing, wish, file))
         copied = f"{work}/{posixpath.basename(file.path)}"
         if old.kind == file.kind == "file":
             editing.label(copied, old.label)

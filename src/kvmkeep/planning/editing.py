@@ -96,9 +96,16 @@ class Editing(Struct, kw_only=True):
         if label:
             self.do("lsetxattr security.selinux", label, str(len(label)), path)
 
-    def keep(self, path: str, *, move: bool = False) -> None:
-        """Keep what is at a path: a copy, or the thing itself, with its label: it may come back."""
+    def kept_at(self, path: str) -> str:
+        """Return where what is at a path is kept, beside all that this run has kept before."""
         place = f"{OLD_DIR}/{self.stamp}{path}"
+        while self.seen(place).kind:
+            place += "~"
+        return place
+
+    def keep(self, path: str, *, move: bool = False, place: str = "") -> None:
+        """Keep what is at a path: a copy, or the thing itself, with its label: it may come back."""
+        place = place or f"{OLD_DIR}/{self.stamp}{path}"
         if not self.kept:
             self.directory(OLD_DIR)
             self.do("chmod 0700", OLD_DIR)

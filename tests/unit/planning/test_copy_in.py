@@ -4,6 +4,7 @@ import pytest
 from fakes.host import FakeHost
 from msgspec.structs import replace
 
+from kvmkeep.model.command import Command
 from kvmkeep.model.fittings import parse_fittings
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
@@ -85,8 +86,8 @@ def test_nothing_is_replaced_unless_that_is_wanted() -> None:
     assert "--replace" in refusal.hint
 
 
-def reach_look(host: FakeHost, wanted: Spec, wish: CopyIn) -> None:
-    look = plan(host, wanted, wish).steps[0]
+def reach_look(host: FakeHost, wanted: Spec, wish: CopyIn, change: Change = CHANGE) -> None:
+    look = plan(host, wanted, wish, change).steps[0]
     for action in look.actions:
         assert host.run(action).ok  # type: ignore[arg-type]
 
@@ -105,6 +106,65 @@ def test_what_an_interrupted_run_has_brought_is_not_brought_again() -> None:
     other = replace(wish, mode="0600", replace=True)
     assert copy(host, wanted, other, replace(CHANGE, asked="x")) == ["look into its disk vm-web"]
     assert len(copy(host, wanted, replace(other, mode="0644"), replace(CHANGE, asked="y"))) == 2
+
+
+def with_directory(**changes: object) -> tuple[FakeHost, Spec, CopyIn]:
+    """Return a host with a directory that was copied in, one of whose files is another by now."""
+    host, wanted, _ = off()
+    host.put("/srv/site", b"", 0o755)
+    host.files["/srv/site"].kind = "directory"
+    host.put("/srv/site/page", b"old")
+    folder = host.look("/srv/site")
+    assert folder is not None
+    wish = CopyIn(files=(folder,), directory="/etc")
+    copy(host, wanted, wish)
+    host.put("/srv/site/page", b"new")
+    return host, wanted, replace(wish, **changes)
+
+
+LATER = replace(CHANGE, asked="20261123T081034Z")
+KEPT = f"/var/lib/kvmkeep-old/{LATER.asked}/etc/site"
+
+
+def test_a_directorys_own_time_tells_nothing_of_what_is_below_it() -> None:
+    host, wanted, wish = with_directory()
+    tree = host.lvm.volumes["vm-web"].tree
+    reach_look(host, wanted, wish, LATER)
+    (refusal,) = plan(host, wanted, wish, LATER).refusals
+    assert refusal.reason == "/etc/site is there already in it"
+    copy(host, wanted, replace(wish, replace=True), LATER)
+    assert tree.text("/etc/site/page") == "new"
+    assert tree.text(f"{KEPT}/page") == "old"
+    assert plan(host, wanted, wish, LATER) == Plan()
+
+
+@pytest.mark.parametrize("left", range(30))
+def test_a_run_that_failed_anywhere_loses_no_directory(left: int) -> None:
+    host, wanted, wish = with_directory(replace=True)
+    tree = host.lvm.volumes["vm-web"].tree
+    reach_look(host, wanted, wish, LATER)
+    (edit,) = plan(host, wanted, wish, LATER).steps
+    for action in edit.actions:
+        assert isinstance(action, Command)
+        if "--rw" in action.argv:
+            lines = action.stdin.decode().splitlines()
+            tree.run("\n".join(lines[:left]), host.trees.get)
+            break
+        assert host.run(action).ok
+    copy(host, wanted, wish, LATER)
+    assert tree.text("/etc/site/page") == "new"
+    assert tree.text(f"{KEPT}/page") == "old"
+
+
+def test_what_was_kept_in_part_is_no_hindrance() -> None:
+    host, wanted, wish = with_directory(replace=True)
+    tree = host.lvm.volumes["vm-web"].tree
+    tree.put(f"{KEPT}/part", "of what was kept")
+    copy(host, wanted, wish, LATER)
+    host.lvm.volumes["vm-web"].tags.discard(f"kvmkeep.tweak={LATER.asked}")
+    copy(host, wanted, wish, LATER)
+    assert tree.text(f"{KEPT}~/page") == "old"
+    assert tree.text("/etc/site/page") == tree.text(f"{KEPT}~~/page") == "new"
 
 
 @pytest.mark.parametrize("directory", ["/nowhere", "/etc/hosts"])

@@ -12,6 +12,7 @@ from fnmatch import fnmatch
 
 from fakes.words import UnknownCommandError
 
+SILENT = " | cat >/dev/null"
 _MODES = {"file": 0o100000, "directory": 0o040000, "link": 0o120000}
 
 
@@ -60,7 +61,7 @@ class FakeTree:
     def run(self, script: str, packs: Callable[[str], FakeTree | None]) -> str:
         """Run a script up to the first line that fails; return what that said."""
         for one in script.splitlines():
-            name, *words = split(one.removeprefix("-"))
+            name, *words = split(one.removeprefix("-").removesuffix(SILENT))
             command = getattr(self, "do_" + name.replace("-", "_"), None)
             if command is None:
                 raise UnknownCommandError(one)
@@ -104,6 +105,31 @@ class FakeTree:
         assert path != "/"
         for one in self.below(path):
             del self.inodes[one]
+        return ""
+
+    def do_rm_f(self, path: str) -> str:
+        self.inodes.pop(path, None)
+        return ""
+
+    def do_glob(self, command: str, pattern: str) -> str:
+        # Where nothing matches, the command gets the pattern itself (libguestfs, fish/glob.c).
+        assert command == "rm-f"
+        for one in [one for one in self.inodes if fnmatch(one, pattern)] or [pattern]:
+            self.do_rm_f(one)
+        return ""
+
+    def do_truncate(self, path: str) -> str:
+        if self._kind(path) != "file":
+            return "No such file or directory"
+        self.inodes[path].content = b""
+        return ""
+
+    def do_pwrite(self, path: str, content: str, offset: str) -> str:
+        if self._kind(path) != "file":
+            return "No such file or directory"
+        old, at = self.inodes[path].content, int(offset)
+        new = content.encode("latin-1")
+        self.inodes[path].content = old[:at] + new + old[at + len(new) :]
         return ""
 
     def do_ln_sf(self, to: str, path: str) -> str:
@@ -162,6 +188,12 @@ class FakeTree:
             if one != "/":
                 self.inodes[path + one] = deepcopy(inode)
         return ""
+
+    # What prints only
+    def do_echo(self, *_: str) -> str:
+        return ""
+
+    do_glob_expand = do_grep = do_echo
 
     # What a look shows
 

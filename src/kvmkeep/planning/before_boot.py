@@ -9,9 +9,17 @@ import posixpath
 from collections.abc import Iterable
 
 from kvmkeep.model.command import Command
+from kvmkeep.model.guestfish import line
 from kvmkeep.model.spec import Guest
+from kvmkeep.planning.network_files import INTERFACES
 from kvmkeep.planning.scene import Scene
-from kvmkeep.planning.seed import CACHE_FILE, DROP_IN, DROP_IN_FILE
+from kvmkeep.planning.seed import (
+    CACHE_FILE,
+    DROP_IN,
+    DROP_IN_FILE,
+    HOSTNAME_FILE,
+    NETWORK_FILE,
+)
 
 _CLOUD_CFG = "/etc/cloud/cloud.cfg"
 _DROP_IN = (
@@ -27,6 +35,8 @@ _STATE = (
     "/var/lib/systemd/random-seed",
     "/etc/cloud/cloud-init.disabled",
     CACHE_FILE,
+    NETWORK_FILE,
+    HOSTNAME_FILE,
 )
 _CLOUD = tuple(f"/var/lib/cloud/{name}" for name in ("instance", "instances", "data", "sem"))
 _NETWORK = (
@@ -41,6 +51,15 @@ _NETWORK = (
     "/var/lib/dhcp/*",
 )
 """Addresses of the machine that was copied: the clone's come from its seed."""
+# As Debian has it; cloud-init writes into that directory.
+_INTERFACES = "auto lo\niface lo inet loopback\nsource /etc/network/interfaces.d/*\n"
+_IFUPDOWN = (
+    # cloud-init takes a system for one with ifupdown only if this file is there (cloudinit/net/
+    # eni.py, `available`), and neither command makes it (libguestfs, daemon/truncate.c, and
+    # `do_pwrite` of daemon/file.c). The second prints how much it wrote.
+    f"-truncate {INTERFACES}",
+    line("-pwrite", INTERFACES, _INTERFACES, "0") + " | cat >/dev/null",
+)
 _END = "kvmkeep: done"
 
 
@@ -62,9 +81,11 @@ def new_identity(scene: Scene, guest: Guest) -> Command:
         *(f"rm-rf {path}" for path in _CLOUD),
         # `glob` fails where nothing matches.
         *(f"-glob rm-f {path}" for path in (*_SECRETS, *_NETWORK)),
+        *_IFUPDOWN,
         f"mkdir-p {posixpath.dirname(DROP_IN_FILE)}",
         *_DROP_IN,
         *(f"glob-expand {path}" for path in (*_SECRETS, *_NETWORK)),
+        f'-grep "^[^#]*address" {INTERFACES}',
         f'echo "{_END}"',
     )
     why = "forget which machine it was: machine-id, SSH host keys, addresses, cloud-init's notes"
@@ -77,7 +98,7 @@ def _change(
     return Command(
         argv=("guestfish", "--rw", "--format=raw", "-a", scene.path(guest.root), "-i"),
         why=why,
-        stdin="".join(f"{line}\n" for line in (*lines, "sync")).encode(),
+        stdin="".join(f"{one}\n" for one in (*lines, "sync")).encode(),
         expect=expect,
         timeout=900.0,
     )

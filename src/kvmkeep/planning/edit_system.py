@@ -16,9 +16,8 @@ from kvmkeep.planning.network_files import (
     in_the_way,
     network_files,
 )
-from kvmkeep.planning.seed import DROP_IN_FILE
+from kvmkeep.planning.seed import DROP_IN_FILE, HOSTNAME_FILE, NETWORK_FILE
 
-CLOUD_DIR = "/etc/cloud/cloud.cfg.d"
 CLOUD_OFF = "/etc/cloud/cloud-init.disabled"
 ENTRIES_DIR = "/boot/loader/entries"
 _GRUB = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg")
@@ -41,7 +40,7 @@ def set_hostname(editing: Editing, name: str) -> None:
         text = text.rstrip("\n") + f"\n127.0.1.1\t{names}\n"
     if hosts.kind == "file" and hosts.content is not None:
         editing.put("/etc/hosts", bytes_of(text), hosts.mode, (hosts.uid, hosts.gid))
-    _cloud(editing, "hostname", "preserve_hostname: true\n")
+    _cloud(editing, HOSTNAME_FILE, "preserve_hostname: true\n")
 
 
 def set_serial_console(editing: Editing) -> None:
@@ -98,7 +97,7 @@ def _boot_entry(editing: Editing, path: str) -> bool:
 
 def set_network(editing: Editing, nics: tuple[Nic, ...]) -> None:
     """Set the interfaces up, for whatever the system uses; cloud-init leaves them alone then."""
-    _cloud(editing, "network", "network: {config: disabled}\n")
+    _cloud(editing, NETWORK_FILE, "network: {config: disabled}\n")
     if editing.known is None:
         # Whichever it is: then one look is enough.
         for one in Renderer:
@@ -161,6 +160,6 @@ def set_cloud_init(editing: Editing, *, on: bool | None, datasources: tuple[str,
         editing.put(DROP_IN_FILE, f"datasource_list: [{', '.join(datasources)}]\n".encode())
 
 
-def _cloud(editing: Editing, name: str, content: str) -> None:
+def _cloud(editing: Editing, path: str, content: str) -> None:
     if editing.known is None or editing.known.cloud_init:
-        editing.put(f"{CLOUD_DIR}/99-zz-kvmkeep-{name}.cfg", content.encode())
+        editing.put(path, content.encode())

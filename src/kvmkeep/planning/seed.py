@@ -22,6 +22,9 @@ from kvmkeep.model.units import Label
 Json = dict[str, Any]
 
 CACHE_FILE = "/etc/cloud/cloud.cfg.d/99-zz-kvmkeep-cache.cfg"
+NETWORK_FILE = "/etc/cloud/cloud.cfg.d/99-zz-kvmkeep-network.cfg"
+HOSTNAME_FILE = "/etc/cloud/cloud.cfg.d/99-zz-kvmkeep-hostname.cfg"
+"""What keeps cloud-init off the network and the name that were set from outside."""
 DROP_IN_FILE = "/etc/cloud/cloud.cfg.d/99-zz-kvmkeep.cfg"
 DROP_IN = "datasource_list: [ConfigDrive, NoCloud, None]\n"
 """One line: ds-identify reads no other form of a list."""

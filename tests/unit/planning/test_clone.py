@@ -4,16 +4,19 @@ from collections.abc import Callable
 from ipaddress import ip_interface
 
 import pytest
+from fakes.guestfish import debian
 from fakes.host import CLOUD, FakeHost, FakeImage
 from msgspec.structs import replace
 
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.facts import Facts
+from kvmkeep.model.inside import Renderer
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import FileDisk, FirstBoot, Guest, Spec
 from kvmkeep.model.units import GuestName, Label, Size
 from kvmkeep.planning.clone import Cloning, plan_clone, uncloneable
 from kvmkeep.planning.clone_origin import Wanted
+from kvmkeep.planning.network_files import network_files
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.snapshot_create import Wish, plan_create
 from tests.unit.planning.build import GIB, IMAGE, guest, nic, spec
@@ -113,6 +116,56 @@ def test_a_set_is_copied_and_stays() -> None:
     reach(host, BOTH, planner(host, from_set=SET))
     assert host.lvm.volumes["vm-copy"].holds in host.images
     assert len([volume for volume in host.lvm.volumes.values() if volume.origin]) == 2
+
+
+DEBIAN_INTERFACES = "auto lo\niface lo inet loopback\nsource /etc/network/interfaces.d/*\n"
+
+
+def identity(host: FakeHost) -> str:
+    """Return the script that makes the copy another machine."""
+    (script,) = {
+        action.stdin.decode()
+        for step in planned(host).steps
+        for action in step.actions
+        if isinstance(action, Command) and b"machine-id" in action.stdin
+    }
+    return script
+
+
+@pytest.mark.parametrize(
+    "interfaces", ["", "auto eth0\niface eth0 inet static\n  address 10.223.0.20/24\n" * 9]
+)
+@pytest.mark.parametrize("renderer", list(Renderer))
+def test_a_clone_of_a_guest_whose_network_was_set_from_outside_gets_its_own(
+    renderer: Renderer, interfaces: str
+) -> None:
+    tree = debian()
+    if interfaces:
+        tree.put("/etc/network/interfaces", interfaces)
+    tree.make("/etc/network")
+    for name in ("network", "hostname"):
+        tree.put(f"/etc/cloud/cloud.cfg.d/99-zz-kvmkeep-{name}.cfg")
+    for file in network_files(renderer, WEB.nics):
+        tree.put(file.path, file.content)
+    assert tree.run(identity(site()), lambda _: None) == ""
+    assert tree.below("/etc/cloud/cloud.cfg.d")[1:] == ["/etc/cloud/cloud.cfg.d/99-zz-kvmkeep.cfg"]
+    addressed = [
+        path
+        for path, inode in tree.inodes.items()
+        if str(WEB.nics[0].addresses[0].ip).encode() in inode.content
+    ]
+    assert addressed == []
+    if interfaces or renderer is Renderer.IFUPDOWN:
+        assert tree.text("/etc/network/interfaces") == DEBIAN_INTERFACES
+    else:
+        assert tree.below("/etc/network") == ["/etc/network"]
+
+
+def test_addresses_that_are_left_in_a_clone_are_told() -> None:
+    lines = identity(site()).splitlines()
+    (last,) = [line for line in lines if "grep" in line]
+    assert last == '-grep "^[^#]*address" /etc/network/interfaces'
+    assert lines.index(last) < lines.index('echo "kvmkeep: done"')
 
 
 def test_sets_that_are_no_good() -> None:

@@ -293,7 +293,7 @@ def writes_device(argv: tuple[str, ...]) -> bool:
 
 def written(argv: tuple[str, ...]) -> str:
     """Return the file that a command writes, if it writes one."""
-    if "-b" in argv or argv[0] == "test":
+    if "-b" in argv or argv[0] in {"test", "find"}:
         return ""
     if argv[:2] == ("qemu-img", "create"):
         return argv[-2]

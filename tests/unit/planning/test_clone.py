@@ -161,6 +161,14 @@ def test_a_clone_of_a_guest_whose_network_was_set_from_outside_gets_its_own(
         assert tree.below("/etc/network") == ["/etc/network"]
 
 
+def test_a_clone_of_el_keeps_no_interface_but_the_loopback() -> None:
+    tree, folder = debian(), "/etc/sysconfig/network-scripts"
+    for name in ("ifcfg-eth0", "ifcfg-lan0", "ifcfg-lo", "route-eth0", "route6-eth0", "rule-eth0"):
+        tree.put(f"{folder}/{name}")
+    assert tree.run(identity(site()), lambda _: None) == ""
+    assert tree.below(folder) == [folder, f"{folder}/ifcfg-lo"]
+
+
 def test_addresses_that_are_left_in_a_clone_are_told() -> None:
     lines = identity(site()).splitlines()
     (last,) = [line for line in lines if "grep" in line]

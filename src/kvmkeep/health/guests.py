@@ -12,7 +12,7 @@ from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, ReadyAgent
 from kvmkeep.model.units import GuestName
 from kvmkeep.model.vitals import GuestAnswer
-from kvmkeep.planning import guards
+from kvmkeep.planning import programs
 from kvmkeep.planning.disk_files import unmounted
 from kvmkeep.planning.recover import wait_step
 from kvmkeep.planning.scene import active
@@ -59,7 +59,7 @@ def _order(patient: Patient) -> Iterator[Finding]:
 def _programs(patient: Patient) -> Iterator[Finding]:
     """Tell of programs without which a recovery can't see that guests are ready."""
     waits = (wait_step(patient.scene, guest) for guest in patient.spec.guests)
-    for missing in guards.missing_tools(patient.scene, waits):
+    for missing in programs.missing_tools(patient.scene, waits):
         yield Finding(
             name="program-missing",
             severity=Severity.WARNING,

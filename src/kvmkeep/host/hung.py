@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from kvmkeep.host.files import read_file
+from kvmkeep.host.mountinfo import LIMIT, PLACE, mount_of, mount_points
 from kvmkeep.host.silent import Silent, answer_within
 
 NO_DISK = ("/proc/", "/sys/", "/dev/", "/run/")
@@ -17,7 +18,6 @@ _OWN = ("/etc/", "/usr/", "/var/lib/kvmkeep/")
 _LIMIT = 10.0
 _AGAIN = 1.0
 """Seconds for what lies on a mount that did not answer before."""
-_MOUNTS = "/proc/self/mountinfo"
 
 T = TypeVar("T")
 
@@ -53,7 +53,5 @@ def timed_out(path: str) -> TimeoutError:
 
 def _mount(path: str) -> str:
     """Return the mount point that a path lies on, or its directory where that is the root's."""
-    text = (read_file(_MOUNTS, 1 << 22) or b"").decode("utf-8", "replace")
-    points = (words[4] for line in text.splitlines() if len(words := line.split()) > 4)
-    above = (one for one in points if one != "/" and path.startswith(f"{one}/"))
-    return max(above, key=len, default=posixpath.dirname(path))
+    points = mount_points(read_file(PLACE, LIMIT) or b"")
+    return mount_of(path, points) or posixpath.dirname(path)

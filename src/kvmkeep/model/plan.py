@@ -79,6 +79,11 @@ class Refusal(Struct, frozen=True, kw_only=True):
     unready: bool = False
     unseen: bool = False
 
+    @property
+    def note(self) -> Note:
+        """The same, where nothing is refused for it."""
+        return Note(subject=self.subject, text=f"{self.reason} ({self.hint})")
+
 
 Reason = tuple[str, str]
 """Why something can't be done, and what to do about it."""

@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from kvmkeep.host import lvm
+from kvmkeep.host.mountinfo import LIMIT, PLACE, mount_of, mount_points
 from kvmkeep.model.command import Command
 from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.facts import ImageFile, Volume
@@ -116,12 +117,8 @@ def mounts(notebook: Notebook, spec: Spec, files: tuple[str, ...] = ()) -> tuple
     wanted.update(mount for guest in spec.guests for mount in guest.run.mounts)
     if not wanted and not files:
         return ()
-    text = (notebook.read("/proc/self/mountinfo", 1 << 22) or b"").decode("utf-8", "replace")
-    points = {_unescaped(words[4]) for line in text.splitlines() if len(words := line.split()) > 4}
-    above = (
-        max((one for one in points if path.startswith(f"{one}/")), key=len, default="")
-        for path in files
-    )
+    points = mount_points(notebook.read(PLACE, LIMIT) or b"")
+    above = (mount_of(path, points) for path in files)
     return tuple(sorted((wanted & points) | {one for one in above if one}))
 
 
@@ -167,10 +164,3 @@ def _executes(notebook: Notebook, guest: str) -> bool:
     return any(
         one.name == "guest-exec" and one.enabled for one in answer.returned.supported_commands
     )
-
-
-def _unescaped(text: str) -> str:
-    r"""Return a path of /proc/self/mountinfo, where `\040` stands for a space (proc(5))."""
-    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        text = text.replace(code, character)
-    return text

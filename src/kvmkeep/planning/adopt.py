@@ -17,7 +17,7 @@ from kvmkeep.model.names import NM_MARK, lv_tags
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.spec import Guest, LvDisk, Spec
 from kvmkeep.model.units import GuestName
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.adopt_choice import unmarked
 from kvmkeep.planning.domain_xml import sha256
 from kvmkeep.planning.domains import is_guest, kept_path
@@ -61,7 +61,7 @@ def plan_adopt(
         *found.refusals,
         *wrong,
         *guards.unseen(scene),
-        *guards.missing_tools(scene, steps),
+        *programs.missing_tools(scene, steps),
         *later.refusals,
         *alone.refusals,
         *(_too_much(step) for step in left if _touches(step, by_name)),

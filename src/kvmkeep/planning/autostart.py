@@ -8,7 +8,7 @@ from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Note, Plan, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
-from kvmkeep.planning import guards
+from kvmkeep.planning import programs
 from kvmkeep.planning.domains import autostart_step
 from kvmkeep.planning.kept_xml import with_kept
 from kvmkeep.planning.order import in_order
@@ -31,7 +31,7 @@ def plan_autostart(spec: Spec, facts: Facts, names: Iterable[str], *, on: bool) 
     steps = tuple(step for guest in scene.guests for step in _steps(scene, guest, on=on))
     return Plan(
         steps=steps,
-        refusals=(*order.refusals, *guards.missing_tools(scene, steps), *refusals),
+        refusals=(*order.refusals, *programs.missing_tools(scene, steps), *refusals),
         notes=tuple(_against(guest, on=on) for guest in scene.guests if guest.run.autostart != on),
     )
 

@@ -11,7 +11,7 @@ import posixpath
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Noun, Plan, Step
 from kvmkeep.model.spec import Spec
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backup_fetch import Subject
 from kvmkeep.planning.backup_strays import shown_for_copy, stray_steps
 from kvmkeep.planning.copy_out import WORK, CopyOut, copies, tidy, tidy_step
@@ -52,7 +52,7 @@ def plan_copy_out_of(spec: Spec, facts: Facts, subject: Subject, wish: CopyOut) 
         steps=(step,),
         refusals=(
             *guards.unseen(scene),
-            *guards.missing_tools(scene, (step,)),
+            *programs.missing_tools(scene, (step,)),
             *engine_refusals(scene, subject.repository.engine),
             *secret_refusals(facts, subject.repository),
         ),

@@ -12,7 +12,7 @@ from kvmkeep.model.names import fetch_dir
 from kvmkeep.model.plan import Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.store import part_path
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backup_fetch import Subject, fetched
 from kvmkeep.planning.backup_strays import stray_steps
 from kvmkeep.planning.scene import make_scene
@@ -67,7 +67,7 @@ def plan_to_file(spec: Spec, facts: Facts, wish: DiskToFile, *, there: bool) -> 
         steps=(step,),
         refusals=(
             *guards.unseen(scene),
-            *guards.missing_tools(scene, (step,)),
+            *programs.missing_tools(scene, (step,)),
             *secret_refusals(facts, wish.subject.repository),
         ),
         once=True,

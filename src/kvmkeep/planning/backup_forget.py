@@ -17,7 +17,7 @@ from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName, Label
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backup_init import CLOSED, OPENED, repository_refusals
 from kvmkeep.planning.engine import driver
 from kvmkeep.planning.retention import Retention, retention
@@ -67,7 +67,7 @@ def plan_forget(spec: Spec, facts: Facts, wish: Forgetting) -> Plan:
             if found is not None:
                 steps += _steps(spec, facts, seen, guest.name, found.forgotten)
                 steps += _left(spec, facts, seen, guest.name)
-    trouble = (*guards.unseen(scene), *guards.missing_tools(scene, steps), *refusals)
+    trouble = (*guards.unseen(scene), *programs.missing_tools(scene, steps), *refusals)
     return Plan(steps=tuple(steps), refusals=trouble, notes=tuple(notes))
 
 

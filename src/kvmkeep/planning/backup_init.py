@@ -10,7 +10,7 @@ from kvmkeep.model.borg import BORG_HINT
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import Spec
-from kvmkeep.planning import guards
+from kvmkeep.planning import programs
 from kvmkeep.planning.engine import driver
 from kvmkeep.planning.scene import make_scene
 from kvmkeep.planning.secret_files import secret_refusals
@@ -36,7 +36,7 @@ def plan_init(spec: Spec, facts: Facts, repository: Repository) -> Plan:
         actions=(driver(repository, facts.units.program).init(),),
     )
     refusals = repository_refusals(facts, repository, absent=True)
-    return Plan(steps=(step,), refusals=(*guards.missing_tools(scene, (step,)), *refusals))
+    return Plan(steps=(step,), refusals=(*programs.missing_tools(scene, (step,)), *refusals))
 
 
 def absent_hint(repository: str) -> str:

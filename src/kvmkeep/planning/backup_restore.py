@@ -30,7 +30,7 @@ from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, LvDisk, Spec
 from kvmkeep.model.trash import is_trash, trash_entries
 from kvmkeep.model.units import Size
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backup_fetch import Subject, fetched, tidy
 from kvmkeep.planning.backup_return import Lost, return_steps
 from kvmkeep.planning.commands import zero
@@ -129,7 +129,7 @@ def plan_restore(spec: Spec, facts: Facts, restoring: Restoring) -> Plan:
         steps=steps,
         refusals=(
             *guards.unseen(scene),
-            *guards.missing_tools(scene, steps),
+            *programs.missing_tools(scene, steps),
             *guards.volume_group(scene, steps),
             *secret_refusals(facts, restoring.subject.repository),
             *refused(subject, reasons),

@@ -42,7 +42,7 @@ from kvmkeep.model.plan import Noun, Plan, Refusal, Step
 from kvmkeep.model.snapshot import SnapshotSet, disk_of
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.aside import aside
 from kvmkeep.planning.backup_memo import remember, remembered
 from kvmkeep.planning.backup_take import backup_refusals, set_for_backup
@@ -138,7 +138,7 @@ def plan_send(spec: Spec, facts: Facts, storing: Storing) -> Plan:
     steps = (*steps, *(() if missing else (_commit(work, assumes=_UNTOLD if left else ""),)))
     return Plan(
         steps=steps,
-        refusals=(*guards.unseen(scene), *guards.missing_tools(scene, steps), *missing),
+        refusals=(*guards.unseen(scene), *programs.missing_tools(scene, steps), *missing),
     )
 
 

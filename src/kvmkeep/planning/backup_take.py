@@ -16,7 +16,7 @@ from kvmkeep.model.plan import Noun, Plan, Refusal, Step
 from kvmkeep.model.snapshot import Level, SnapshotSet, snapshot_sets, tag_value
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName, Size
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backup_init import repository_refusals
 from kvmkeep.planning.commands import remove_tree
 from kvmkeep.planning.engine import driver
@@ -77,7 +77,9 @@ def plan_drop(spec: Spec, facts: Facts) -> Plan:
     """Plan the end: no set and no directory of a backup stays."""
     scene = make_scene(spec, facts, ())
     steps = _dropping(spec, facts, None)
-    return Plan(steps=steps, refusals=(*guards.unseen(scene), *guards.missing_tools(scene, steps)))
+    return Plan(
+        steps=steps, refusals=(*guards.unseen(scene), *programs.missing_tools(scene, steps))
+    )
 
 
 def backup_sets(spec: Spec, facts: Facts) -> tuple[SnapshotSet, ...]:
@@ -135,7 +137,7 @@ def _tools(facts: Facts, repository: Repository) -> tuple[Refusal, ...]:
     """Refuse where the engine is not installed; `prune` stands for all of its commands."""
     words = driver(repository, facts.units.program).prune()
     step = Step(noun=Noun.STORAGE, subject="", what="store what is read", why="", actions=(words,))
-    return guards.tools_of({tool.name: tool for tool in facts.tools}, (step,))
+    return programs.tools_of({tool.name: tool for tool in facts.tools}, (step,))
 
 
 def _dropping(spec: Spec, facts: Facts, kept: SnapshotSet | None) -> tuple[Step, ...]:

@@ -16,7 +16,7 @@ from kvmkeep.model.names import BACKUPS_DIR
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Label
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.aside import aside
 from kvmkeep.planning.backup_init import CLOSED, OPENED, repository_refusals
 from kvmkeep.planning.engine import Driver, driver
@@ -135,7 +135,7 @@ def _of_each(
     trouble = (one for _, known in repositories for one in repository_refusals(facts, known))
     return Plan(
         steps=steps,
-        refusals=(*guards.unseen(scene), *guards.missing_tools(scene, steps), *trouble),
+        refusals=(*guards.unseen(scene), *programs.missing_tools(scene, steps), *trouble),
     )
 
 

@@ -26,7 +26,7 @@ from kvmkeep.model.plan import Note, Noun, Plan, Reason, Refusal, Step, refused
 from kvmkeep.model.snapshot import SnapshotSet, tag_value
 from kvmkeep.model.spec import FileDisk, FirstBoot, Guest, LvDisk, Spec
 from kvmkeep.model.units import GuestName, Size
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.clone_copy import content_steps
 from kvmkeep.planning.clone_origin import Copies, Origin, Wanted, origin
 from kvmkeep.planning.lvm import who_has
@@ -121,7 +121,7 @@ def _whole(work: _Work, facts: Facts) -> Plan:
     steps = () if found.refusals else content_steps(work.scene, copies, found)
     removed = tuple(step for one in _left(work, found) for step in _removal(one))
     refusals = (
-        *guards.missing_tools(work.scene, steps),
+        *programs.missing_tools(work.scene, steps),
         *guards.volume_group(work.scene, steps),
         *_room(work, copies, new),
         *found.refusals,

@@ -11,7 +11,7 @@ from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Noun, Plan, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import Size
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.commands import HOUR, remove_tree
 from kvmkeep.planning.offline import leftovers, reading, reading_refusals
 from kvmkeep.planning.scene import Scene, make_scene
@@ -51,7 +51,7 @@ def plan_copy_out(spec: Spec, facts: Facts, wish: CopyOut) -> Plan:
         steps = (*steps, tidy_step(f"guest {guest.name}", wish))
     return Plan(
         steps=steps,
-        refusals=(*guards.unseen(scene), *guards.missing_tools(scene, steps), *refusals),
+        refusals=(*guards.unseen(scene), *programs.missing_tools(scene, steps), *refusals),
     )
 
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import assert_never
+from collections.abc import Iterable
 
-from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile, innermost
 from kvmkeep.model.domain_facts import Domain
-from kvmkeep.model.facts import GROUPS, Array, ArrayState, Facts, Tool
+from kvmkeep.model.facts import GROUPS, Array, ArrayState, Facts
 from kvmkeep.model.names import METADATA_URI
 from kvmkeep.model.plan import Note, Noun, Refusal, Step
 from kvmkeep.model.spec import Disk, FirstBoot, Guest
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import Label, Size
-from kvmkeep.planning import proof_lock
-from kvmkeep.planning.aside import ASIDE
 from kvmkeep.planning.domains import kept_domain
 from kvmkeep.planning.grow import room_needed
 from kvmkeep.planning.images import ImageWork
@@ -22,7 +18,6 @@ from kvmkeep.planning.metadata import KEY
 from kvmkeep.planning.scene import Scene, active, users
 from kvmkeep.planning.stage import Stage, cloned_from, needs_image, needs_seed, stage
 
-_STARTING = frozenset({"program virsh", "program lvs", "program lvchange"})
 _SICK = frozenset({ArrayState.DEGRADED, ArrayState.RESYNCING, ArrayState.FAILED})
 
 
@@ -53,45 +48,10 @@ def half_blind(scene: Scene, *needed: str) -> tuple[Note, ...]:
     )
 
 
-def missing_tools(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
-    """Refuse where a program that a step runs is known to be missing."""
-    return tools_of(scene.tools, steps)
-
-
-def unstartable(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
-    """Refuse only where a program is missing without which no guest starts."""
-    return tuple(one for one in missing_tools(scene, steps) if one.subject in _STARTING)
-
-
-def incapable(scene: Scene, steps: Iterable[Step]) -> tuple[Note, ...]:
-    """Tell of the other programs that are missing: their own steps fail, and no others."""
-    missing = missing_tools(scene, steps)
-    return tuple(told(one) for one in missing if one.subject not in _STARTING)
-
-
-def told(refusal: Refusal) -> Note:
-    """Return a reason as a note, where nothing is refused for it."""
-    return Note(subject=refusal.subject, text=f"{refusal.reason} ({refusal.hint})")
-
-
-def tools_of(tools: Mapping[str, Tool], steps: Iterable[Step]) -> tuple[Refusal, ...]:
-    """Refuse the same where there is no spec to make a scene of."""
-    absent = {name: tool for name, tool in tools.items() if not tool.path}
-    found: dict[str, Refusal] = {}
-    for step in steps if absent else ():
-        for command in _commands(step):
-            for program in _programs(command.argv):
-                if program in absent:
-                    found.setdefault(program, _missing(absent[program], step))
-    return tuple(found.values())
-
-
 def volume_group(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
     """Refuse to write to a volume group that is not whole, or to an array that is not well."""
-    steps = tuple(steps)
-    if scene.group is None or not any(step.noun is Noun.STORAGE for step in steps):
-        return whole_group(scene, steps)
-    sick = tuple(
+    storage = [step for step in steps if step.noun is Noun.STORAGE]
+    sick = (
         Refusal(
             subject=f"array {array.name}",
             reason=f"it is {array.state} ({array.detail}); no new disk is written to it",
@@ -103,7 +63,7 @@ def volume_group(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
         for array in _arrays_below(scene)
         if array.state in _SICK
     )
-    return (*whole_group(scene, steps), *sick)
+    return (*whole_group(scene, storage), *(sick if storage and scene.group is not None else ()))
 
 
 def whole_group(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
@@ -115,9 +75,7 @@ def whole_group(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
     if scene.group is None:
         hint = "correct storage.vg; `vgs` shows all groups"
         return (Refusal(subject=subject, reason="there is no such volume group", hint=hint),)
-    if not any(step.noun is Noun.STORAGE for step in steps):
-        return ()
-    if not scene.group.missing_pvs:
+    if not scene.group.missing_pvs or not any(step.noun is Noun.STORAGE for step in steps):
         return ()
     reason = f"{scene.group.missing_pvs} of its physical volumes are missing"
     hint = f"bring the disks back first: `pvs`, `vgdisplay {vg}`"
@@ -351,48 +309,6 @@ def _promised(domain: Domain) -> Size:
 
 def _runs(domain: Domain | None) -> bool:
     return domain is not None and active(domain)
-
-
-def _commands(step: Step) -> Iterable[Command]:
-    if step.probe is not None:
-        yield step.probe
-    for action in (*step.actions, *step.finally_):
-        yield from _commands_of(action)
-
-
-def _commands_of(action: Action) -> tuple[Command, ...]:
-    match action:
-        case Command():
-            return (action,)
-        case Poll():
-            return (action.command,)
-        case Checkpoint():
-            armed = (one for one in action.undo.arm if isinstance(one, Command))
-            proof = (poll.command for poll in (*action.verify, *action.keeps))
-            return (*armed, action.create(), action.watch(""), *action.body, *proof)
-        case WriteFile():
-            return ()
-        case _:  # pragma: no cover - the type checker proves it
-            assert_never(action)
-
-
-def _programs(argv: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the programs that a command line runs: one may run another, behind its own words."""
-    argv = innermost(argv)
-    first = argv[0]
-    behind = {"prlimit": 3, "flock": len(proof_lock.WORDS), "choom": 3, "ionice": 2}.get(first, 0)
-    if argv[: len(ASIDE)] == ASIDE:
-        behind = len(ASIDE)
-    return (first, *(_programs(argv[behind:]) if behind else ()))
-
-
-def _missing(tool: Tool, step: Step) -> Refusal:
-    return Refusal(
-        subject=f"program {tool.name}",
-        reason=f"it is not installed, and needed to: {step.what}",
-        hint=f"install the package {tool.package}",
-        unready=True,
-    )
 
 
 def _exact(size: Size) -> str:

@@ -14,7 +14,7 @@ from kvmkeep.model.facts import LIBVIRT, Facts
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.spec import DEFAULT_STOP, Guest, Host, Spec, Storage
 from kvmkeep.model.units import Size
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Known, Scene, active, is_on, make_scene
@@ -62,7 +62,7 @@ def plan_host_down(spec: Spec, facts: Facts) -> Plan:
         refusals=(
             *order.refusals,
             *guards.blind(scene, LIBVIRT),
-            *guards.missing_tools(scene, steps),
+            *programs.missing_tools(scene, steps),
         ),
         notes=tuple(
             Note(

@@ -12,7 +12,7 @@ from kvmkeep.model.names import INSIDE_DIR
 from kvmkeep.model.plan import Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import Format, Guest, Image, Spec
 from kvmkeep.model.units import Label
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.commands import same_file
 from kvmkeep.planning.offline import leftovers, reading, reading_refusals
 from kvmkeep.planning.scene import Scene, make_scene
@@ -52,7 +52,7 @@ def plan_inspect(spec: Spec, facts: Facts, question: Question, known: Inside | N
             steps = (_image_step(scene, image, question),)
     return Plan(
         steps=steps,
-        refusals=(*guards.unseen(scene), *guards.missing_tools(scene, steps), *refusals),
+        refusals=(*guards.unseen(scene), *programs.missing_tools(scene, steps), *refusals),
     )
 
 

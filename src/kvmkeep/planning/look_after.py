@@ -20,7 +20,7 @@ from kvmkeep.model.names import second_stamp, stamped_time
 from kvmkeep.model.plan import Note, Noun, Plan, Step
 from kvmkeep.model.spec import Guest, OnFail, ReadyAgent, ReadyDelay, Spec
 from kvmkeep.model.units import GuestName
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backup_strays import stray_steps
 from kvmkeep.planning.backup_take import leftovers
 from kvmkeep.planning.domains import is_guest
@@ -73,22 +73,21 @@ def plan_look_after(spec: Spec, facts: Facts) -> Plan:
     grown = () if snapshots.refusals else snapshots.steps
     # What may fail each time comes last.
     tidying = (*grown, *(() if facts.problems else _of_the_killed(scene)))
-    steps = (*care.steps, *rising(scene, again, care.before), *tidying)
+    able = (step for step in tidying if not programs.incapable(scene, (step,)))
+    starting = (*care.steps, *rising(scene, again, care.before))
     return Plan(
-        steps=tuple(
-            step for step in steps if step not in tidying or not guards.incapable(scene, (step,))
-        ),
+        steps=(*starting, *able),
         refusals=(
             *order.refusals,
             *guards.blind(scene, LIBVIRT, VOLUMES),
-            *guards.unstartable(scene, steps),
+            *programs.unstartable(scene, (*starting, *tidying)),
         ),
         notes=(
             *care.notes,
             *guards.half_blind(scene, LIBVIRT, VOLUMES),
-            *(guards.told(one) for one in snapshots.refusals),
+            *(one.note for one in snapshots.refusals),
             *snapshots.notes,
-            *guards.incapable(scene, steps),
+            *programs.incapable(scene, (*starting, *tidying)),
         ),
         once=True,
     )
@@ -165,7 +164,8 @@ def _again(care: _Care, dead: list[Guest]) -> list[Guest]:
 def _lacks(care: _Care, need: Guest, again: list[Guest]) -> str:
     """Return what is not well with a guest that another one needs, if anything is.
 
-    Who starts it by `kvmkeep start` waits until it is ready, and leaves no mark of that.
+    Who starts it by `kvmkeep start` waits until it is ready, and leaves no mark of that. Where no
+    agent tells, it is planned to wait for it a little; who needs it comes after that.
     """
     domain = care.scene.own_domain(need)
     if domain is None or not active(domain):

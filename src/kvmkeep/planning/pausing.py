@@ -10,7 +10,7 @@ from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
-from kvmkeep.planning import guards
+from kvmkeep.planning import programs
 from kvmkeep.planning.domains import has_state
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, make_scene
@@ -33,7 +33,7 @@ def plan_suspend(spec: Spec, facts: Facts, names: Iterable[str]) -> Plan:
     steps = tuple(_suspend_step(scene, guest) for guest in going)
     return Plan(
         steps=steps,
-        refusals=(*order.refusals, *guards.missing_tools(scene, steps), *refusals),
+        refusals=(*order.refusals, *programs.missing_tools(scene, steps), *refusals),
         notes=left_alone(scene, going),
     )
 
@@ -53,7 +53,7 @@ def plan_resume(spec: Spec, facts: Facts, names: Iterable[str]) -> Plan:
     )
     return Plan(
         steps=steps if not refusals else (),
-        refusals=(*order.refusals, *guards.missing_tools(scene, steps), *refusals),
+        refusals=(*order.refusals, *programs.missing_tools(scene, steps), *refusals),
         notes=tuple(_stopped_by_disk(guest) for guest in going if _is_stuck(scene, guest)),
     )
 

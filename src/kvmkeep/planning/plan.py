@@ -10,7 +10,7 @@ from kvmkeep.model.facts import LIBVIRT, LINKS, NETWORK_MANAGER, VOLUMES, Facts
 from kvmkeep.model.plan import Plan, Refusal, Step
 from kvmkeep.model.spec import Guest, Network, Spec
 from kvmkeep.model.units import GuestName, Label
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.disk_change import attach_steps, disk_notes
 from kvmkeep.planning.disk_edited import edited_refusals
 from kvmkeep.planning.disk_files import file_refusals, file_steps
@@ -74,7 +74,7 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
     refusals = (
         *order.refusals,
         *guards.unseen(scene),
-        *guards.missing_tools(scene, steps),
+        *programs.missing_tools(scene, steps),
         *image_refusals(scene, works),
         *network_refusals(scene, networks),
         *guards.volume_group(scene, steps),

@@ -9,7 +9,7 @@ from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Note, Noun, Plan, Risk, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
-from kvmkeep.planning import guards
+from kvmkeep.planning import programs
 from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, is_on, make_scene
@@ -45,7 +45,7 @@ def plan_poweroff(spec: Spec, facts: Facts, names: Iterable[str], *, kill: bool 
     )
     return Plan(
         steps=steps,
-        refusals=(*order.refusals, *guards.missing_tools(scene, steps), *refusals),
+        refusals=(*order.refusals, *programs.missing_tools(scene, steps), *refusals),
         notes=(*young, *left_alone(scene, going)),
     )
 

@@ -17,7 +17,7 @@ from kvmkeep.model.proof import TAG_PROOF, Ladder
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size, check_lv_name
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backup_fetch import Subject
 from kvmkeep.planning.commands import remove_tree
 from kvmkeep.planning.engine import driver
@@ -66,7 +66,7 @@ def plan_prove(spec: Spec, facts: Facts, proving: Proving) -> Plan:
     steps = (*cleaning, *climb_steps(climb))
     refusals = (
         *guards.unseen(scene),
-        *guards.missing_tools(scene, steps),
+        *programs.missing_tools(scene, steps),
         *engine_refusals(scene, proving.subject.repository.engine),
         *secret_refusals(facts, proving.subject.repository),
         *_unfit(scene, climb),

@@ -19,7 +19,7 @@ from kvmkeep.model.names import REBOOT_KEY, REBOOT_URI, console_log
 from kvmkeep.model.plan import Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.spec import Guest, ReadyAgent, ReadyConsole, ReadyTcp, Spec
 from kvmkeep.model.units import GuestName
-from kvmkeep.planning import guards
+from kvmkeep.planning import programs
 from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, is_on, make_scene
@@ -52,7 +52,7 @@ def plan_reboot(
     steps = tuple(_step(scene, guest, before.time, limit) for guest in left)
     return Plan(
         steps=steps,
-        refusals=(*order.refusals, *guards.missing_tools(scene, steps), *refusals),
+        refusals=(*order.refusals, *programs.missing_tools(scene, steps), *refusals),
         notes=left_alone(scene, left),
     )
 

@@ -20,7 +20,7 @@ from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.snapshot import snapshot_sets
 from kvmkeep.model.spec import Guest, OnFail, Spec
 from kvmkeep.model.units import GuestName, Size
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.domains import has_state, is_guest, kept_domain
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, active, make_scene
@@ -59,7 +59,7 @@ def recovery(spec: Spec, facts: Facts) -> Recovery:
         refusals=(
             *order.refusals,
             *guards.blind(scene, LIBVIRT, VOLUMES),
-            *guards.unstartable(scene, steps),
+            *programs.unstartable(scene, steps),
         ),
         notes=(
             *(
@@ -67,7 +67,7 @@ def recovery(spec: Spec, facts: Facts) -> Recovery:
                 for one in held
             ),
             *guards.half_blind(scene, LIBVIRT, VOLUMES),
-            *guards.incapable(scene, steps),
+            *programs.incapable(scene, steps),
             *_strays(scene),
             *_storage_notes(scene),
         ),

@@ -28,10 +28,11 @@ from kvmkeep.model.run_mark import NO_RUN_MARK
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.planning.domains import is_guest, kept_path
-from kvmkeep.planning.guards import holes, tools_of
+from kvmkeep.planning.guards import holes
 from kvmkeep.planning.kept_xml import holds, keep_definition
 from kvmkeep.planning.lvm import retag, same_tags
 from kvmkeep.planning.order import in_order
+from kvmkeep.planning.programs import tools_of
 from kvmkeep.planning.run_mark import keep_mark, starting_with_host
 from kvmkeep.planning.scene import active
 

@@ -36,7 +36,7 @@ from kvmkeep.model.trash import (
     trash_entries,
 )
 from kvmkeep.model.units import GuestName
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.domains import has_state, is_guest, no_domain, remove_seed
 from kvmkeep.planning.scene import Scene, active, aliases, make_scene
 from kvmkeep.planning.shutdown import asking
@@ -123,7 +123,7 @@ def plan_remove(spec: Spec, facts: Facts, removing: Removing) -> Plan:
         steps=steps,
         refusals=(
             *guards.unseen(scene),
-            *guards.missing_tools(scene, steps),
+            *programs.missing_tools(scene, steps),
             *refused(work.subject, reasons),
         ),
         notes=_notes(work),

@@ -29,7 +29,7 @@ from kvmkeep.model.plan import Noun, Plan, Reason, Refusal, Risk, Step, refused
 from kvmkeep.model.spec import ROOT_DISK, Disk, FileDisk, Guest, Spec
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import GuestName
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.domains import has_state, is_guest, kept_path
 from kvmkeep.planning.kept_xml import keep_definition
 from kvmkeep.planning.lvm import wears
@@ -84,7 +84,7 @@ def plan_rename(spec: Spec, facts: Facts, renaming: Renaming) -> Plan:
         domain=domain,
     )
     steps = (*_domain_steps(work), *_volume_steps(work), *_xml_steps(work), _spec_step(work))
-    refusals = (*guards.missing_tools(scene, steps), *_volume_refusals(work))
+    refusals = (*programs.missing_tools(scene, steps), *_volume_refusals(work))
     return Plan(steps=steps, refusals=refusals)
 
 

@@ -20,7 +20,7 @@ from kvmkeep.model.plan import Note, Noun, Plan, Risk, Step, refused
 from kvmkeep.model.spec import Format, Guest, Image
 from kvmkeep.model.store import part_path
 from kvmkeep.model.tweak import OLD_DIR
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.commands import HOUR, same_file, synced
 from kvmkeep.planning.editing import Editing
 from kvmkeep.planning.inspect import LOOK_TIME, image_refusals
@@ -168,7 +168,7 @@ def _plan(
     `settled` is what is left to do where nothing in the disk is to be changed.
     """
     editing = work.editing
-    first = (*guards.unseen(scene), *guards.missing_tools(scene, steps))
+    first = (*guards.unseen(scene), *programs.missing_tools(scene, steps))
     if editing.draft:
         return Plan(steps=steps, refusals=first)
     refusals = refused(subject, editing.refused)

@@ -12,7 +12,7 @@ from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.names import TAG_SHELL
 from kvmkeep.model.plan import Noun, Plan, Step
 from kvmkeep.model.spec import Guest, Spec
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.offline import (
     leftovers,
     look_snapshot,
@@ -104,7 +104,7 @@ def _scene(spec: Spec, facts: Facts, name: str) -> tuple[Scene, Guest]:
 
 
 def _checked(scene: Scene, steps: tuple[Step, ...]) -> Plan:
-    return Plan(steps=steps, refusals=guards.missing_tools(scene, steps))
+    return Plan(steps=steps, refusals=programs.missing_tools(scene, steps))
 
 
 def _shell_tags(volume: Volume | None) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
-from kvmkeep.planning import guards
+from kvmkeep.planning import programs
 from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Known, Scene, is_on, make_scene
@@ -38,7 +38,7 @@ def plan_shutdown(spec: Spec, facts: Facts, names: Iterable[str], limit: int = 0
     steps = tuple(step for step in made if step is not None)
     return Plan(
         steps=steps,
-        refusals=(*order.refusals, *guards.missing_tools(scene, steps), *refusals),
+        refusals=(*order.refusals, *programs.missing_tools(scene, steps), *refusals),
         notes=left_alone(scene, running),
     )
 

@@ -25,7 +25,7 @@ from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.snapshot import Level, SnapshotSet, full_size, is_snapshot
 from kvmkeep.model.spec import Guest, LvDisk, Spec
 from kvmkeep.model.units import GuestName, Size, check_lv_name
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.domains import has_state
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, active, aliases, make_scene
@@ -80,7 +80,7 @@ def plan_create(spec: Spec, facts: Facts, wish: Wish) -> Plan:
         refusals=(
             *order.refusals,
             *guards.unseen(scene),
-            *guards.missing_tools(scene, steps),
+            *programs.missing_tools(scene, steps),
             *guards.volume_group(scene, ()),
             *guards.shared_disks(scene),
             *refusals,

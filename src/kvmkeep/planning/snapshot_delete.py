@@ -9,7 +9,7 @@ from kvmkeep.model.names import TAG_GUEST, TAG_REVERT
 from kvmkeep.model.plan import Plan, Refusal
 from kvmkeep.model.snapshot import SnapshotSet, expired, snapshot_sets
 from kvmkeep.model.spec import Spec
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.lvm import who_has
 from kvmkeep.planning.scene import make_scene
 from kvmkeep.planning.snapshot_remove import removal
@@ -36,7 +36,7 @@ def _plan(spec: Spec, facts: Facts, chosen: list[SnapshotSet], why: str) -> Plan
         steps=steps,
         refusals=(
             *guards.unseen(scene),
-            *guards.missing_tools(scene, steps),
+            *programs.missing_tools(scene, steps),
             *(refusal for one in chosen for refusal in (*_in_use(one), *_reverting(facts, one))),
         ),
     )

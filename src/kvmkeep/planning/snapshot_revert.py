@@ -16,7 +16,7 @@ from kvmkeep.model.plan import Noun, Plan, Reason, Refusal, Risk, Step, refused
 from kvmkeep.model.snapshot import SnapshotSet, tag_value
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName, Size
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.domains import has_state, is_guest
 from kvmkeep.planning.lvm import selected, who_has
 from kvmkeep.planning.order import in_order
@@ -50,7 +50,7 @@ def plan_revert(
         refusals=(
             *order.refusals,
             *guards.unseen(scene),
-            *guards.missing_tools(scene, steps),
+            *programs.missing_tools(scene, steps),
             *guards.shared_disks(scene),
             *refusals,
         ),

@@ -14,7 +14,7 @@ from kvmkeep.model.plan import Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, ReadyConsole, Spec
 from kvmkeep.model.units import GuestName
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.disk_edited import edited
 from kvmkeep.planning.disk_files import mounted, unmounted
 from kvmkeep.planning.domains import has_state, kept_domain, kept_path, start_command
@@ -40,7 +40,7 @@ def plan_start(spec: Spec, facts: Facts, names: Iterable[str]) -> Plan:
     steps = tuple(step for step in made if step is not None)
     refusals = (
         *order.refusals,
-        *guards.missing_tools(scene, steps),
+        *programs.missing_tools(scene, steps),
         *reasons,
         *guards.shared_disks(scene),
         *guards.memory(scene, starting=off),

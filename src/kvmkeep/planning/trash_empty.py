@@ -16,7 +16,7 @@ from kvmkeep.model.names import STATE_EMPTYING, TRASH_DIR, lv_path, stamped_time
 from kvmkeep.model.plan import Noun, Plan, Reason, Step, refused
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.trash import TrashEntry, original_name, trash_entries, trash_marks
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.commands import remove_tree, synced, zero
 from kvmkeep.planning.lvm import removal, wears, who_has
 from kvmkeep.planning.scene import Scene, make_scene, users_of
@@ -36,7 +36,7 @@ def plan_empty(spec: Spec, facts: Facts, names: Iterable[str]) -> Plan:
     steps = () if refusals else tuple(step for one in chosen for step in _steps(one))
     return Plan(
         steps=steps,
-        refusals=(*guards.unseen(scene), *guards.missing_tools(scene, steps), *refusals),
+        refusals=(*guards.unseen(scene), *programs.missing_tools(scene, steps), *refusals),
     )
 
 

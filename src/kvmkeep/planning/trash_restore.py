@@ -26,7 +26,7 @@ from kvmkeep.model.trash import (
     trash_marks,
 )
 from kvmkeep.model.units import check_lv_name
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.commands import remove_tree
 from kvmkeep.planning.domains import autostart_step, no_domain
 from kvmkeep.planning.lvm import wears
@@ -61,7 +61,7 @@ def plan_restore(spec: Spec, facts: Facts, restoring: Restoring) -> Plan:
         steps=steps,
         refusals=(
             *guards.unseen(scene),
-            *guards.missing_tools(scene, steps),
+            *programs.missing_tools(scene, steps),
             *refused(subject, reasons),
         ),
     )

@@ -15,7 +15,7 @@ from kvmkeep.model.facts import Facts
 from kvmkeep.model.host_units import ALWAYS, BACKUP, ENABLED, STARTED, STOPPED, UNIT_DIR, UnitFile
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import Guest, Spec
-from kvmkeep.planning import guards
+from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backup_units import backup_texts
 from kvmkeep.planning.domains import autostart_step
 from kvmkeep.planning.kept_xml import with_kept
@@ -54,7 +54,7 @@ def plan_install(spec: Spec, facts: Facts, options: tuple[str, ...] = ()) -> Pla
     )
     refusals = (
         *guards.unseen(scene),
-        *guards.missing_tools(scene, steps),
+        *programs.missing_tools(scene, steps),
         *_foreign(scene),
         *_no_program(scene),
     )
@@ -73,7 +73,7 @@ def plan_uninstall(spec: Spec, facts: Facts) -> Plan:
         for file in facts.units.files
         if not file.ours
     )
-    refusals = (*guards.unseen(scene), *guards.missing_tools(scene, steps))
+    refusals = (*guards.unseen(scene), *programs.missing_tools(scene, steps))
     return Plan(steps=steps, refusals=refusals, notes=notes)
 
 

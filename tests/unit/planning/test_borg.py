@@ -22,7 +22,7 @@ from kvmkeep.model.plan import Noun, Step
 from kvmkeep.model.units import Label
 from kvmkeep.planning.backup_init import repository_refusals
 from kvmkeep.planning.engine import driver
-from kvmkeep.planning.guards import tools_of
+from kvmkeep.planning.programs import tools_of
 from tests.unit.planning.build import VAULT as RESTICS
 from tests.unit.planning.build import guest, spec
 

@@ -10,13 +10,21 @@ if TYPE_CHECKING:
     from labhost import Host
 
 
+def _service(unit: str) -> str:
+    """Return the line that kills a service: of one that does not run, `systemctl kill` ends well."""
+    return f"systemctl is-active --quiet {unit} && systemctl kill --signal=KILL {unit}"
+
+
 class Blow(Enum):
-    """Each with the line of shell that strikes; the power has none, it is cut from outside."""
+    """Each with the line of shell that strikes, and fails where there is nothing to strike.
+
+    The power has none, it is cut from outside.
+    """
 
     POWER = ""
-    LIBVIRTD = "systemctl kill --signal=KILL libvirtd.service"
-    VIRTLOGD = "systemctl kill --signal=KILL virtlogd.service"
-    NETWORK_MANAGER = "systemctl kill --signal=KILL NetworkManager.service"
+    LIBVIRTD = _service("libvirtd.service")
+    VIRTLOGD = _service("virtlogd.service")
+    NETWORK_MANAGER = _service("NetworkManager.service")
     KVMKEEP = "pkill -KILL -f '^/usr/bin/python3 -m kvmkeep '"
     QEMU = "kill -KILL $(cat /run/libvirt/qemu/alpha.pid)"
 
@@ -42,9 +50,9 @@ class Strike:
     def __str__(self) -> str:
         return f"{self.blow} after {self.after:.1f} s{'' if self.asked else ' of recovery'}"
 
-    def fall(self, host: Host) -> None:
-        """Strike; what does not run can't be struck, and then nothing happens."""
+    def fall(self, host: Host) -> bool:
+        """Strike; return whether there was anything to be struck."""
         if self.blow is Blow.POWER:
             host.lab.cut()
-        else:
-            host.run(self.blow.value)
+            return True
+        return host.run(self.blow.value).returncode == 0

@@ -6,12 +6,13 @@ import random
 import shlex
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sites import ALPHA
 
 from lab.errors import LabError
+from tests.torture import recovery
 from tests.torture.blow import PROCESSES, Blow, Strike
 from tests.torture.deeds import DEEDS, MARK, Deed, good, nothing
 from tests.torture.oath import Oath
@@ -29,10 +30,6 @@ SECOND = 1 / 3
 RECOVERY = 60.0
 """A cut in the recovery comes within so many seconds after the host answers again."""
 LONG = 1500
-RECOVERED = (
-    "! systemctl is-active --quiet kvmkeep-recover.service && systemctl show"
-    " -p ExecMainExitTimestampMonotonic --value kvmkeep-recover.service | grep -vqx 0"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +104,20 @@ class Running:
         return self._result is not None and self._result.returncode == 0
 
 
+@dataclass(slots=True)
+class _Struck:
+    """How the deed and the recoveries went under the blows."""
+
+    acknowledged: bool = False
+    seconds: float = 0
+    missed: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        end = "acknowledged" if self.acknowledged else "broken off"
+        return "; ".join((end, f"up after {self.seconds:.0f} s", *self.missed))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """What is wrong after a round, a word about how it went, and what must hold after the next."""
@@ -128,10 +139,9 @@ def play(host: Host, oath: Oath, draw: Draw) -> Ended:
     """Play a round."""
     deed = draw.deed
     deed.prepare(host)
-    acknowledged, seconds = _struck(host, draw)
-    word = f"{'acknowledged' if acknowledged else 'broken off'}; up after {seconds:.0f} s"
-    wrong = []
-    if acknowledged and host.run(deed.done).returncode:
+    struck = _struck(host, draw)
+    wrong = struck.wrong
+    if struck.acknowledged and host.run(deed.done).returncode:
         wrong.append("it was acknowledged, and is not there")
     for _ in range(TRIES):
         if host.run(deed.done).returncode == 0:
@@ -145,16 +155,17 @@ def play(host: Host, oath: Oath, draw: Draw) -> Ended:
     if host.ssh("root", ALPHA, "cat /root/mark").strip() != MARK:
         wrong.append("the file in the guest is not what it was")
     held = oath.renewed(host) if deed.renews else oath
-    return Ended(wrong=(*wrong, *held.broken(host)), word=word, oath=held)
+    return Ended(wrong=(*wrong, *held.broken(host)), word=str(struck), oath=held)
 
 
-def _struck(host: Host, draw: Draw) -> tuple[bool, float]:
-    """Do the deed under the blows; return whether it was said to be done, and the recovery's time.
+def _struck(host: Host, draw: Draw) -> _Struck:
+    """Do the deed under the blows.
 
     The moment of a blow is what is drawn: there is nothing to wait for.
     """
+    struck = _Struck()
     running = Running(host, draw.deed)
-    acknowledged, began = False, time.monotonic()
+    began = time.monotonic()
     for number, strike in enumerate(draw.strikes):
         if number and strike.asked and running.ended:
             running = Running(host, draw.deed)
@@ -162,14 +173,23 @@ def _struck(host: Host, draw: Draw) -> tuple[bool, float]:
             running.wait(strike.after)
         else:
             time.sleep(strike.after)
-        strike.fall(host)
+            if recovery.ended(host):
+                struck.wrong += recovery.wrong(host)
+        late = strike.asked and running.ended
+        if not strike.fall(host):
+            struck.missed.append(f"{strike.blow}: it did not run")
+        elif late:
+            struck.missed.append(f"{strike.blow} after its end")
         if strike.blow is Blow.POWER:
             running.wait(60)
-            acknowledged = acknowledged or running.acknowledged
+            struck.acknowledged = struck.acknowledged or running.acknowledged
             began = time.monotonic() if number == 0 else began
             host.lab.boot()
     if draw.strikes[-1].blow is Blow.POWER:
-        host.until(RECOVERED, limit=600, what="recovery has ended")
-        return acknowledged, time.monotonic() - began
-    running.wait(LONG)
-    return running.acknowledged, time.monotonic() - began
+        host.until(recovery.ENDED, limit=600, what="recovery has ended")
+        struck.wrong += recovery.wrong(host)
+    else:
+        running.wait(LONG)
+        struck.acknowledged = running.acknowledged
+    struck.seconds = time.monotonic() - began
+    return struck

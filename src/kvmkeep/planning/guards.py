@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from kvmkeep.model.domain_facts import Domain
-from kvmkeep.model.facts import GROUPS, Array, ArrayState, Facts
+from kvmkeep.model.facts import GROUPS, Array, ArrayState, Contents, Facts
 from kvmkeep.model.names import METADATA_URI
 from kvmkeep.model.plan import Note, Noun, Refusal, Step
-from kvmkeep.model.spec import Disk, FirstBoot, Guest
+from kvmkeep.model.spec import Disk, FirstBoot, Guest, ReadyAgent
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import Label, Size
 from kvmkeep.planning.domains import kept_domain
@@ -229,18 +229,26 @@ def first_boots(scene: Scene, works: dict[Label, ImageWork]) -> tuple[Refusal, .
 def seed_notes(scene: Scene, works: dict[Label, ImageWork]) -> tuple[Note, ...]:
     """Return what a guest's seed can't give it."""
     return tuple(
-        Note(
-            subject=f"guest {guest.name}",
-            text="its image reads only a config drive, which has no place for search domains",
-        )
+        Note(subject=f"guest {guest.name}", text=text)
         for guest in scene.guests
-        if guest.image in works
-        and needs_seed(scene, guest)
-        and not cloned_from(scene, guest)
-        and guest.first_boot is not FirstBoot.NOCLOUD
-        and any(nic.search for nic in guest.nics)
-        and "NoCloud" not in (works[guest.image].source.contents.datasources or ("NoCloud",))
+        if guest.image in works and needs_seed(scene, guest) and not cloned_from(scene, guest)
+        for text in _not_by_seed(guest, works[guest.image].source.contents)
     )
+
+
+def _not_by_seed(guest: Guest, contents: Contents) -> Iterator[str]:
+    searches = any(nic.search for nic in guest.nics)
+    only_drive = "NoCloud" not in (contents.datasources or ("NoCloud",))
+    if searches and only_drive and guest.first_boot is not FirstBoot.NOCLOUD:
+        yield "its image reads only a config drive, which has no place for search domains"
+    ways = any(nic.dns for nic in guest.nics) and any(nic.gateway for nic in guest.nics)
+    ways = ways or any(nic.dhcp for nic in guest.nics)
+    brings = contents.agent or not contents.cloud_init
+    if isinstance(guest.run.ready, ReadyAgent) and not (ways or brings):
+        yield (
+            "its agent has to be installed at its first boot, and it has no way to fetch it: give "
+            "its network `dns` and `gateway`, or do without the agent (`ready: tcp:22`)"
+        )
 
 
 def _domain_refusals(scene: Scene, guest: Guest) -> list[Refusal]:

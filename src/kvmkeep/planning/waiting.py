@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from kvmkeep.model.command import Action, Command, Poll
 from kvmkeep.model.names import console_log
 from kvmkeep.model.spec import Guest, ReadyAgent, ReadyConsole, ReadyDelay, ReadyTcp
@@ -26,7 +28,9 @@ def ready(guest: Guest) -> tuple[Action, ...]:
     wanted = guest.run.ready
     match wanted:
         case ReadyAgent():
-            return (_poll(guest, agent_ping(guest), "to answer through its agent"),)
+            poll = _poll(guest, agent_ping(guest), "to answer through its agent")
+            hint = "without an agent in it, its spec needs another `ready`, as `ready: tcp:22`"
+            return (replace(poll, otherwise=f"{poll.otherwise}; {hint}"),)
         case ReadyTcp():
             text = f"to take connections on port {wanted.port}"
             return (_poll(guest, tcp_try(guest, wanted), text),)

@@ -126,6 +126,7 @@ memory: 4GiB
 disks: {{root: 20GiB}}
 
 # With a static address: {{network: internal, address: 10.5.68.237/24}}
+# Its network then says `gateway` and `dns`: an image without the guest agent has to fetch it.
 nics:{nics}
 
 login:

@@ -102,6 +102,10 @@ def test_the_smallest_spec_of_the_readme_loads(tmp_path: Path) -> None:
     spec = load(str(write_smallest(tmp_path)), MachineDoor())
     assert [guest.name for guest in spec.guests] == ["web"]
     assert [network.bridge for network in spec.networks] == ["virbr1.223"]
+    # An image without the agent has to fetch it at its first boot.
+    (nic,) = spec.guests[0].nics
+    assert nic.gateway
+    assert nic.dns
 
 
 def _blocks(document: str) -> list[str]:

@@ -7,12 +7,13 @@ from fakes.host import CLOUD, FakeHost, FakeImage
 from fakes.virsh import xml_text
 from msgspec.structs import replace
 
-from kvmkeep.model.command import WriteFile
+from kvmkeep.model.command import Poll, WriteFile
 from kvmkeep.model.names import STATE_FRESH, console_log, seed_path
 from kvmkeep.model.plan import Plan
-from kvmkeep.model.spec import FirstBoot, Spec
+from kvmkeep.model.spec import FirstBoot, ReadyTcp, Spec
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning.plan import make_plan
+from kvmkeep.planning.waiting import first_boot_done, ready
 from tests.unit.planning.build import GIB, IMAGE, guest, nic, spec
 from tests.unit.planning.rounds import StepError, reach
 
@@ -235,6 +236,33 @@ def test_search_domains_that_can_not_be_given_are_told() -> None:
     wanted = spec(guest(nics=(nic("web", search=("example.org",)),)))
     host.run(plan(host, wanted).steps[0].actions[1])
     assert any("search domains" in note.text for note in plan(host, wanted).notes)
+
+
+@pytest.mark.parametrize(
+    ("ways", "told"),
+    [
+        ({"dns": ()}, 1),
+        ({"gateway": None}, 1),
+        ({}, 0),
+        ({"dhcp": True, "dns": (), "gateway": None}, 0),
+    ],
+)
+def test_an_agent_that_nothing_can_fetch_is_told(ways: dict[str, object], told: int) -> None:
+    host = FakeHost()
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, replace(CLOUD, agent=False)))
+    wanted = spec(guest(nics=(nic("web", **ways),)))
+    host.run(plan(host, wanted).steps[0].actions[1])
+    found = [one.text for one in plan(host, wanted).notes if "tcp:22" in one.text]
+    assert len(found) == told
+    by_port = changed(wanted, run=replace(wanted.guests[0].run, ready=ReadyTcp(port=22)))
+    assert not [one for one in plan(host, by_port).notes if "tcp:22" in one.text]
+
+
+def test_an_agent_that_stays_silent_may_not_be_there() -> None:
+    poll, *_ = ready(guest())
+    assert isinstance(poll, Poll)
+    assert "`ready: tcp:22`" in poll.otherwise
+    assert "tcp:22" not in first_boot_done(guest()).otherwise
 
 
 def test_secrets_are_marked_and_in_no_command() -> None:

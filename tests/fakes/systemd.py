@@ -50,10 +50,12 @@ class FakeSystemd:
             return self._run_at(argv, now)
         words = take_apart(
             argv,
-            values="--unit --on-active --timer-property --service-type --property",
+            values="--unit --on-active --timer-property --service-type --setenv --property",
             flags="--quiet --collect",
-            needs="--collect --unit --on-active --timer-property --service-type --property",
+            needs="--collect --unit --on-active --timer-property --service-type --setenv "
+            "--property",
         )
+        assert words.one("--setenv") == "LIBVIRT_DEFAULT_URI=qemu:///system"
         name = words.one("--unit")
         if name in self.timers:
             return 1, f"Unit {name}.timer was already loaded or has a fragment file."

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from kvmkeep.model.names import LIBVIRT_URI
+
 PATH = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
 
 _PASSED_ON = ("LIBGUESTFS_PATH", "LIBGUESTFS_BACKEND_SETTINGS")
@@ -20,6 +22,7 @@ def environment(path: tuple[str, ...] = PATH) -> dict[str, str]:
         "PATH": ":".join(path),
         "LC_ALL": "C.UTF-8",
         "HOME": "/root",
+        "LIBVIRT_DEFAULT_URI": LIBVIRT_URI,
         "LIBGUESTFS_BACKEND": "direct",
         **passed,
     }

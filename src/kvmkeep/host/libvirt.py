@@ -22,15 +22,13 @@ from kvmkeep.errors import Unready
 from kvmkeep.host.silent import Silent, answer_within
 from kvmkeep.host.tools import clean
 from kvmkeep.model.domain_facts import IO_ERROR, DomainState
-from kvmkeep.model.names import RUN_URI
+from kvmkeep.model.names import LIBVIRT_URI, RUN_URI
 from kvmkeep.model.units import Size
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     import libvirt
-
-URI = "qemu:///system"
 
 T = TypeVar("T")
 
@@ -103,7 +101,7 @@ class Hypervisor(Struct, frozen=True, kw_only=True):
 class Libvirt:
     """A libvirt at a URI; each question opens a connection and closes it. `limit` in seconds."""
 
-    def __init__(self, uri: str = URI, *, limit: float = 30.0) -> None:
+    def __init__(self, uri: str = LIBVIRT_URI, *, limit: float = 30.0) -> None:
         self.uri = uri
         self._limit = limit
 

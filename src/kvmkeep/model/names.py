@@ -14,6 +14,8 @@ from kvmkeep.model.units import GuestName, Label, Mac
 
 _NAMESPACE = uuid.UUID("5f0b5c5e-2f0c-5d0e-9c0d-6b766d6b6570")
 
+LIBVIRT_URI = "qemu:///system"
+"""The libvirt of this host's guests; what runs virsh names it, or libvirt.conf(5) chooses one."""
 METADATA_URI = "urn:kvmkeep:guest:1"
 """Namespace of our element in a domain's `<metadata>`."""
 REBOOT_URI = "urn:kvmkeep:reboot:1"

@@ -17,10 +17,10 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from kvmkeep.host.door import Door, Result
-from kvmkeep.host.libvirt import URI
 from kvmkeep.host.tools import clean
 from kvmkeep.model.agent import AgentDisk, AgentFacts, AgentFilesystem, AgentNic
 from kvmkeep.model.command import Command
+from kvmkeep.model.names import LIBVIRT_URI
 from kvmkeep.model.units import Size
 
 LIMIT = 2
@@ -56,7 +56,7 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def observe_agents(
-    door: Door, guests: Mapping[str, str], *, others: Iterable[Command] = (), uri: str = URI
+    door: Door, guests: Mapping[str, str], *, others: Iterable[Command] = (), uri: str = LIBVIRT_URI
 ) -> Answers:
     """Ask the agents of running guests, given by name with their UUIDs; sorted by name.
 
@@ -75,7 +75,7 @@ def observe_agents(
     )
 
 
-def agent_questions(uuid: str, uri: str = URI) -> Command:
+def agent_questions(uuid: str, uri: str = LIBVIRT_URI) -> Command:
     """Return what asks an agent everything; a UUID needs no quoting in virsh's little language."""
     if _UUID.fullmatch(uuid) is None:
         raise ValueError(f"{clean(uuid)} is no UUID")

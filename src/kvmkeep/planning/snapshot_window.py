@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from kvmkeep.model.command import Action, Command
-from kvmkeep.model.names import TAG_HELD
+from kvmkeep.model.names import LIBVIRT_URI, TAG_HELD
 from kvmkeep.model.snapshot import Level
 from kvmkeep.model.spec import Guest
 from kvmkeep.planning.scene import Scene
@@ -144,7 +144,8 @@ def _guard(guest: Guest, level: Level, seconds: int) -> Command:
         argv=(
             "systemd-run", "--quiet", "--collect", f"--unit={_unit(guest)}",
             f"--on-active={seconds}s", "--timer-property=AccuracySec=1s",
-            "--service-type=oneshot", "--property=Restart=on-failure", "--property=RestartSec=5s",
+            "--service-type=oneshot", f"--setenv=LIBVIRT_DEFAULT_URI={LIBVIRT_URI}",
+            "--property=Restart=on-failure", "--property=RestartSec=5s",
             "--property=StartLimitIntervalSec=1h", "--property=StartLimitBurst=24",
             f"--property=ExecStartPre=-virsh resume -- {guest.name}", "--", *last,
         ),

@@ -13,7 +13,7 @@ from msgspec import Struct
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.host_units import EVENTS, GUESTS, LISTENERS, RECOVER, SIGNATURE, TIMER, WATCH
-from kvmkeep.model.names import LOCK_FILE
+from kvmkeep.model.names import LIBVIRT_URI, LOCK_FILE
 from kvmkeep.model.spec import DEFAULT_STOP, Spec
 from kvmkeep.planning.shutdown import ASKING
 from kvmkeep.planning.unit_word import unit_word
@@ -170,6 +170,7 @@ def _listener(event: str) -> str:
     them. That is every few seconds at most, however many events a guest makes. virsh ends with 1
     when no event came in time.
     """
+    virsh = f"virsh --connect {LIBVIRT_URI} --readonly --quiet"
     return f"""\
 {SIGNATURE}
 [Unit]
@@ -181,7 +182,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=exec
 # It says in the end that references were leaked: it leaves in the middle of its own event.
-ExecStart=virsh --readonly --quiet event --event {event} --timeout {_LISTENS}
+ExecStart={virsh} event --event {event} --timeout {_LISTENS}
 # Not while kvmkeep is at work: most events are of its own making then.
 ExecStartPost=-flock --shared --nonblock {LOCK_FILE} systemctl start --no-block {WATCH}
 SuccessExitStatus=1

@@ -19,10 +19,13 @@ from kvmkeep.report.bash import (
 )
 from kvmkeep.report.clean import one_line, shell_line, shell_word
 
+# virsh would ask the libvirt of VIRSH_DEFAULT_CONNECT_URI before the other (virsh(1)).
 _HEAD = """\
 set -eu -o pipefail
 umask 077
 export LC_ALL=C.UTF-8 HOME=/root LIBGUESTFS_BACKEND=direct
+export LIBVIRT_DEFAULT_URI=qemu:///system
+unset VIRSH_DEFAULT_CONNECT_URI
 export PATH="$PATH:/usr/sbin:/usr/bin:/sbin:/bin"
 exec </dev/null
 

@@ -119,6 +119,8 @@ def test_a_process_that_dies_leaves_input_unsent() -> None:
 def test_the_environment_is_rebuilt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LANG", "de_DE.UTF-8")
     monkeypatch.setenv("LD_PRELOAD", "")
+    monkeypatch.setenv("LIBVIRT_DEFAULT_URI", "qemu:///session")
+    monkeypatch.setenv("VIRSH_DEFAULT_CONNECT_URI", "qemu:///session")
     monkeypatch.setenv("LIBGUESTFS_PATH", "/opt/appliance")
     monkeypatch.delenv("LIBGUESTFS_BACKEND_SETTINGS", raising=False)
     found = dict(
@@ -129,6 +131,7 @@ def test_the_environment_is_rebuilt(monkeypatch: pytest.MonkeyPatch) -> None:
         "LC_ALL": "C.UTF-8",
         "HOME": "/root",
         "LIBGUESTFS_BACKEND": "direct",
+        "LIBVIRT_DEFAULT_URI": "qemu:///system",
         "LIBGUESTFS_PATH": "/opt/appliance",
     }
 

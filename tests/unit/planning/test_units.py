@@ -202,7 +202,10 @@ def test_a_look_follows_each_event_of_a_guest_and_not_too_often() -> None:
     assert len(texts) == 3
     for event in ("lifecycle", "io-error", "agent-lifecycle"):
         text = texts[f"kvmkeep-event-{event}.service"]
-        assert f"ExecStart=virsh --readonly --quiet event --event {event} --timeout" in text
+        assert (
+            f"ExecStart=virsh --connect qemu:///system --readonly --quiet event --event {event} "
+            in text
+        )
         assert "/run/kvmkeep/lock systemctl start --no-block kvmkeep-watch.service\n" in text
         assert "\nRestart=always\nRestartSec=5\n" in text
     assert host.systemd.running >= {*LISTENERS}

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess  # noqa: TID251 - bash itself
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -72,13 +73,15 @@ class Bench:
         lines = file.read_text().splitlines() if file.exists() else []
         return [line for line in lines if "systemd-run" not in line]
 
-    def bash(self, plan: Plan) -> subprocess.CompletedProcess[str]:
+    def bash(
+        self, plan: Plan, inherited: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         file = self.root / "script"
         file.write_text(plan_script(plan))
         path = f"{self.bin}:/usr/bin:/bin"
         return subprocess.run(
             ["/bin/bash", str(file)],
-            env={"PATH": path},
+            env={"PATH": path, **(inherited or {})},
             capture_output=True,
             text=True,
             check=False,
@@ -242,6 +245,14 @@ def test_a_changed_host_stops_the_script_before_the_step(benches: tuple[Bench, B
     assert "the host has changed" in done.stderr
     assert not by_us.apply(plan)
     assert by_hand.log() == by_us.log()
+
+
+def test_the_script_talks_to_this_hosts_libvirt_whatever_the_shell_says(tmp_path: Path) -> None:
+    line = f'echo "$LIBVIRT_DEFAULT_URI ${{VIRSH_DEFAULT_CONNECT_URI-}}" >{tmp_path}/seen'
+    names = ("LIBVIRT_DEFAULT_URI", "VIRSH_DEFAULT_CONNECT_URI")
+    plan = Plan(steps=(step("look", Command(argv=("sh", "-c", line), why="w")),))
+    Bench(tmp_path).bash(plan, dict.fromkeys(names, "qemu:///session"))
+    assert (tmp_path / "seen").read_text() == "qemu:///system \n"
 
 
 def test_ctrl_c_in_the_network_change_rolls_it_back(benches: tuple[Bench, Bench]) -> None:

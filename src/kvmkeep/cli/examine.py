@@ -39,6 +39,7 @@ def examined(ctx: Context, *, answers: bool, limit: float) -> Examined:
 
     Raises OSError where a file is not read in time.
     """
+    from kvmkeep.cli.hints import spec_options
     from kvmkeep.health.judge import judge
     from kvmkeep.planning.plan import make_plan
 
@@ -47,7 +48,7 @@ def examined(ctx: Context, *, answers: bool, limit: float) -> Examined:
     facts = ctx.observe(spec)
     plan = make_plan(spec, facts, ())
     vitals = _vitals(ctx, spec, facts, answers=answers)
-    findings = judge(spec, facts, plan, vitals)
+    findings = judge(spec, facts, plan, vitals, spec_options(ctx.spec_dir))
     return Examined(spec=spec, facts=facts, plan=plan, vitals=vitals, findings=findings)
 
 

@@ -6,16 +6,27 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from kvmkeep.health.patient import Patient
+from kvmkeep.health.units import serves
 from kvmkeep.model.backup import BackupPolicy
 from kvmkeep.model.calendar import parse_calendar
 from kvmkeep.model.health import Finding, Severity
-from kvmkeep.model.host_units import BACKUP, BACKUP_TIMER, PROVE, PROVE_TIMER, PRUNE
+from kvmkeep.model.host_units import (
+    BACKUP,
+    BACKUP_TIMER,
+    PROVE,
+    PROVE_TIMER,
+    PRUNE,
+    PRUNE_TIMER,
+    TIMERS,
+)
 from kvmkeep.model.names import stamped_time
 from kvmkeep.model.spec import Guest
 from kvmkeep.planning.backup_take import backup_sets
+from kvmkeep.planning.units import wanted_texts
 
 _LATE, _VERY_LATE = 2, 4
 """So many of the times that the spec gives have to pass: a single one may just be at work."""
+_UNITS = (BACKUP, BACKUP_TIMER, PROVE, PROVE_TIMER, PRUNE, PRUNE_TIMER)
 _INSTALL = "kvmkeep install-units"
 FUTURE = "future"
 """The age of what is still to come."""
@@ -26,7 +37,7 @@ def backup_findings(patient: Patient) -> Iterator[Finding]:
     """Return what is wrong with backups; only what is remembered on this host is looked at."""
     wanted = [(guest, guest.backup) for guest in patient.spec.guests if guest.backup is not None]
     if wanted:
-        yield from _units(patient, [policy for _, policy in wanted])
+        yield from _units(patient)
     yield from _secrets(patient)
     yield from _left(patient)
     for guest, policy in wanted:
@@ -34,25 +45,30 @@ def backup_findings(patient: Patient) -> Iterator[Finding]:
         yield from _proof(patient, guest, policy)
 
 
-def _units(patient: Patient, policies: list[BackupPolicy]) -> Iterator[Finding]:
+def _units(patient: Patient) -> Iterator[Finding]:
     units = patient.facts.units
-    timers = {name: units.file(name) for name in (BACKUP_TIMER, PROVE_TIMER)}
-    asked = {BACKUP_TIMER: {one.schedule for one in policies}}
-    asked[PROVE_TIMER] = {one.prove for one in policies}
-    missing = [name for name, file in timers.items() if file is None or not file.active]
+    texts = wanted_texts(patient.spec, patient.facts, patient.options)
+    files = {name: units.file(name) for name in _UNITS}
+    missing = [
+        name
+        for name, file in files.items()
+        if file is None or (name in TIMERS and not (file.enabled and file.active))
+    ]
     other = [
         name
-        for name, file in timers.items()
-        if file is not None and not all(f"OnCalendar={one}\n" in file.text for one in asked[name])
+        for name, file in files.items()
+        if file is not None and not serves(file.text, texts[name])
     ]
     if missing or other:
         yield Finding(
             name="backups-not-scheduled",
             severity=Severity.WARNING,
             subject="host",
-            what=f"nothing makes or proves backups by itself ({', '.join(missing)} is not at work)"
+            what="nothing makes, proves or prunes backups by itself "
+            f"({', '.join(missing)} is not at work, or does not begin with the host)"
             if missing
-            else f"backups are made at other times than the spec says ({', '.join(other)})",
+            else "backups are made in another way, or at other times than the spec says "
+            f"({', '.join(other)})",
             why="a backup that somebody has to remember is not there when it is needed",
             todo=_INSTALL,
         )

@@ -41,7 +41,12 @@ _JUDGES = (
 )
 
 
-def judge(spec: Spec, facts: Facts, plan: Plan, vitals: Vitals) -> tuple[Finding, ...]:
-    """Return what is wrong, and what should be known; `plan` is the one of `apply`."""
-    patient = make_patient(spec, facts, plan, vitals)
+def judge(
+    spec: Spec, facts: Facts, plan: Plan, vitals: Vitals, options: tuple[str, ...] = ()
+) -> tuple[Finding, ...]:
+    """Return what is wrong, and what should be known.
+
+    `plan` is the one of `apply`; `options` are those by which kvmkeep finds this spec.
+    """
+    patient = make_patient(spec, facts, plan, vitals, options)
     return worst_first(dict.fromkeys(one for judge in _JUDGES for one in judge(patient)))

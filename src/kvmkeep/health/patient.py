@@ -14,12 +14,13 @@ from kvmkeep.planning.scene import Scene, make_scene
 
 
 class Patient(Struct, frozen=True, kw_only=True):
-    """A host to be judged. `now` is when it was observed."""
+    """A host to be judged. `now` is when it was observed, `options` those that find its spec."""
 
     scene: Scene
     vitals: Vitals
     plan: Plan
     now: datetime
+    options: tuple[str, ...]
 
     @property
     def spec(self) -> Spec:
@@ -37,8 +38,10 @@ class Patient(Struct, frozen=True, kw_only=True):
         return any(problem.what == what for problem in problems)
 
 
-def make_patient(spec: Spec, facts: Facts, plan: Plan, vitals: Vitals) -> Patient:
+def make_patient(
+    spec: Spec, facts: Facts, plan: Plan, vitals: Vitals, options: tuple[str, ...] = ()
+) -> Patient:
     """Index what is known of a host."""
     now = datetime.fromisoformat(facts.time).astimezone(UTC)
     scene = make_scene(spec, facts, spec.guests)
-    return Patient(scene=scene, vitals=vitals, plan=plan, now=now)
+    return Patient(scene=scene, vitals=vitals, plan=plan, now=now, options=options)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from kvmkeep.health.patient import Patient
 from kvmkeep.model.health import Finding, Severity
-from kvmkeep.model.host_units import ALWAYS, ENABLED, GUESTS, TIMER
+from kvmkeep.model.host_units import ALWAYS, ENABLED, GUESTS, RECOVER, TIMER, WATCH, HostUnits
+from kvmkeep.planning.units import wanted_texts
 
 _RUNNING = (GUESTS, TIMER)
 """Those that are active all the time; listeners pause between two events."""
+_ENDS = {
+    RECOVER: "not all guests came up after the host's start",
+    WATCH: "the last look after the guests did not end well",
+}
+_EXEC = re.compile(r"^Exec\w+=.*$", re.MULTILINE)
+_GIVEN = re.compile(r"^(Timeout\w+Sec|RuntimeMaxSec)=([0-9]{1,9})$", re.MULTILINE)
+"""How long a unit may take; systemd ends it then."""
 _OFF = frozenset({"disabled", "masked", "masked-runtime"})
 """Words of systemctl(1), "is-enabled"."""
 _NETWORKS = ("NetworkManager.service",)
@@ -29,26 +38,60 @@ def _own(patient: Patient) -> Iterator[Finding]:
     units = patient.facts.units
     if not any(file.ours for file in units.files):
         return
-    wrong: dict[str, str] = {}
-    for name in ALWAYS:
-        file = units.file(name)
-        if file is None:
-            wrong[name] = "is not there"
-        elif name in ENABLED and not file.enabled:
-            wrong[name] = "does not begin with the host"
-        elif name in _RUNNING and not file.active:
-            wrong[name] = "is not at work"
-        elif file.stale:
-            wrong[name] = "was changed since systemd read it"
-    if wrong:
+    texts = wanted_texts(patient.spec, patient.facts, patient.options)
+    wrong = {name: what for name in ALWAYS if (what := _wrong(units, name, texts[name]))}
+    there = {name: file for name in ALWAYS if (file := units.file(name)) is not None}
+    other = [
+        name
+        for name, file in there.items()
+        if name not in wrong and not serves(file.text, texts[name])
+    ]
+    if wrong or other:
+        told = [f"{name} {what}" for name, what in wrong.items()]
+        told += [f"{name} is not as install-units would write it now" for name in other]
         yield Finding(
             name="units-off",
-            severity=Severity.CRITICAL,
+            severity=Severity.CRITICAL if wrong else Severity.WARNING,
             subject="units of kvmkeep",
-            what="; ".join(f"{name} {what}" for name, what in wrong.items()),
+            what="; ".join(told),
             why="guests are not started in order, looked after, or shut down with the host",
             todo="kvmkeep install-units; or, if they are not to be: kvmkeep uninstall-units",
         )
+    for name, what in _ENDS.items():
+        file = units.file(name)
+        if file is not None and file.ours and file.failed:
+            yield Finding(
+                name="unit-failed",
+                severity=Severity.CRITICAL,
+                subject=name,
+                what=what,
+                why="what it does for guests is done in part, or not at all",
+                todo=f"systemctl status {name}; kvmkeep journal; then: systemctl start {name}",
+            )
+
+
+def _wrong(units: HostUnits, name: str, wanted: str) -> str:
+    """Return why a unit does not do what it is for; nothing where it does."""
+    file = units.file(name)
+    if file is None:
+        return "is not there"
+    if name in ENABLED and not file.enabled:
+        return "does not begin with the host"
+    if name in _RUNNING and not file.active:
+        return "is not at work"
+    if file.stale:
+        return "was changed since systemd read it"
+    if _EXEC.findall(file.text) != _EXEC.findall(wanted):
+        return f"does not run {units.program or 'kvmkeep'} as it should"
+    return ""
+
+
+def serves(text: str, wanted: str) -> bool:
+    """Whether a unit is as it is wanted, or gives more time: a spec may need less by now."""
+    given, needed = _GIVEN.findall(text), _GIVEN.findall(wanted)
+    return _GIVEN.sub(r"\1", text) == _GIVEN.sub(r"\1", wanted) and all(
+        int(one) >= int(least) for (_, one), (_, least) in zip(given, needed, strict=True)
+    )
 
 
 def _service(patient: Patient, names: tuple[str, ...], why: str) -> Iterator[Finding]:

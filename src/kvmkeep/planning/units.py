@@ -38,10 +38,7 @@ _RELOAD = Command(argv=("systemctl", "daemon-reload"), why="have systemd read th
 def plan_install(spec: Spec, facts: Facts, options: tuple[str, ...] = ()) -> Plan:
     """Plan to have kvmkeep's units start and stop the guests; `options` are kvmkeep's own."""
     scene = make_scene(spec, facts, spec.guests)
-    program = Program(path=facts.units.program, options=options)
-    stop = stop_seconds(spec, facts)
-    texts = unit_texts(program, start=start_seconds(spec), stop=stop)
-    texts |= backup_texts(program, spec)
+    texts = wanted_texts(spec, facts, options)
     unwanted = [one for one in facts.units.files if one.ours and one.name not in texts]
     made = (
         _away(unwanted, why="the spec has nothing for them to do") if unwanted else None,
@@ -58,7 +55,14 @@ def plan_install(spec: Spec, facts: Facts, options: tuple[str, ...] = ()) -> Pla
         *_foreign(scene),
         *_no_program(scene),
     )
-    return Plan(steps=steps, refusals=refusals, notes=_limits(spec, stop))
+    return Plan(steps=steps, refusals=refusals, notes=_limits(spec, stop_seconds(spec, facts)))
+
+
+def wanted_texts(spec: Spec, facts: Facts, options: tuple[str, ...]) -> dict[str, str]:
+    """Return the text of each unit that is wanted by its name."""
+    program = Program(path=facts.units.program, options=options)
+    texts = unit_texts(program, start=start_seconds(spec), stop=stop_seconds(spec, facts))
+    return texts | backup_texts(program, spec)
 
 
 def plan_uninstall(spec: Spec, facts: Facts) -> Plan:

@@ -12,7 +12,15 @@ from kvmkeep.health.judge import judge
 from kvmkeep.health.measures import measures
 from kvmkeep.model.backup import BackupFacts, LastBackup, Proof, Rung
 from kvmkeep.model.health import Finding, Severity
-from kvmkeep.model.host_units import BACKUP, BACKUP_TIMER, PROVE, PROVE_TIMER, PRUNE, HostUnits
+from kvmkeep.model.host_units import (
+    BACKUP,
+    BACKUP_TIMER,
+    PROVE,
+    PROVE_TIMER,
+    PRUNE,
+    PRUNE_TIMER,
+    HostUnits,
+)
 from kvmkeep.model.host_units import UnitFile as File
 from kvmkeep.model.names import lv_tags
 from kvmkeep.model.plan import Plan
@@ -36,8 +44,14 @@ UNITS = HostUnits(
     files=tuple(
         File(name=name, text=text, enabled=True, active=name.endswith(".timer"))
         for name, text in backup_texts(Program(path="/usr/bin/kvmkeep"), WANTED).items()
-    )
+    ),
+    program="/usr/bin/kvmkeep",
 )
+
+
+def units(name: str, **changes: object) -> HostUnits:
+    files = (replace(one, **changes) if one.name == name else one for one in UNITS.files)
+    return replace(UNITS, files=tuple(files))
 
 
 def found(
@@ -105,18 +119,17 @@ def test_nobody_makes_them() -> None:
         ("backup-unproven", Severity.WARNING),
         ("backups-not-scheduled", Severity.WARNING),
     ]
-    other = tuple(
-        replace(one, text=one.text.replace("daily", "weekly")) if one.name == BACKUP_TIMER else one
-        for one in UNITS.files
-    )
-    (one,) = found(units=HostUnits(files=other))
+    weekly = UNITS.files[1].text.replace("daily", "weekly")
+    (one,) = found(units=units(BACKUP_TIMER, text=weekly))
     assert "at other times than the spec says (kvmkeep-backup.timer)" in one.what
+    (one,) = found(units=replace(UNITS, program="/usr/local/bin/kvmkeep"))
+    assert f"({BACKUP}, {PROVE}, {PRUNE})" in one.what
 
 
 @pytest.mark.parametrize("name", [BACKUP, PROVE, PRUNE])
 def test_a_run_that_failed(name: str) -> None:
     files = tuple(replace(one, failed=one.name == name) for one in UNITS.files)
-    (one,) = found(units=HostUnits(files=files))
+    (one,) = found(units=replace(UNITS, files=files))
     assert (one.name, one.severity, one.subject) == ("backup-run-failed", Severity.CRITICAL, name)
     assert one.todo == f"systemctl status {name}; kvmkeep journal; then: systemctl start {name}"
     assert ("prune or check" in one.what) is (name == PRUNE)
@@ -186,9 +199,9 @@ def test_passed_counts_four_at_most_and_ages_are_for_people() -> None:
     ]  # fmt: skip
 
 
-def test_the_timer_of_proofs_counts_as_well() -> None:
-    files = tuple(
-        replace(one, active=one.active and one.name != PROVE_TIMER) for one in UNITS.files
-    )
-    (one,) = found(units=HostUnits(files=files))
-    assert "kvmkeep-prove.timer is not at work" in one.what
+@pytest.mark.parametrize("name", [BACKUP_TIMER, PROVE_TIMER, PRUNE_TIMER])
+@pytest.mark.parametrize("changes", [{"active": False}, {"enabled": False}])
+def test_each_timer_counts(name: str, changes: dict[str, object]) -> None:
+    (one,) = found(units=units(name, **changes))
+    assert (one.name, one.todo) == ("backups-not-scheduled", "kvmkeep install-units")
+    assert f"({name} is not at work, or does not begin with the host)" in one.what

@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from msgspec.structs import replace
 
+from kvmkeep.health.judge import judge
 from kvmkeep.model.health import Severity
 from kvmkeep.model.host_units import (
     ALWAYS,
     ENABLED,
+    GUESTS,
     LISTENERS,
     RECOVER,
-    SIGNATURE,
     TIMER,
+    WATCH,
     HostUnits,
     UnitFile,
 )
+from kvmkeep.model.plan import Plan
 from kvmkeep.model.vitals import Service, SpecFile
-from tests.unit.health.build import SPEC, findings, only
+from kvmkeep.planning.units import wanted_texts
+from tests.unit.health.build import FACTS, SPEC, VITALS, findings, only
 
 CRITICAL = Severity.CRITICAL
+PROGRAM = "/usr/bin/kvmkeep"
+TEXTS = wanted_texts(SPEC, replace(FACTS, units=HostUnits(program=PROGRAM)), ())
 WELL = tuple(
-    UnitFile(name=name, text=f"{SIGNATURE}\n", enabled=name in ENABLED, active=True)
-    for name in ALWAYS
+    UnitFile(name=name, text=TEXTS[name], enabled=name in ENABLED, active=True) for name in ALWAYS
 )
 
 
 def units(name: str, **changes: object) -> HostUnits:
     return HostUnits(
-        files=tuple(replace(one, **changes) if one.name == name else one for one in WELL)
+        files=tuple(replace(one, **changes) if one.name == name else one for one in WELL),
+        program=PROGRAM,
     )
 
 
 def test_units_that_are_well_and_none_at_all() -> None:
-    assert findings(units=HostUnits(files=WELL)) == ()
+    assert findings(units=HostUnits(files=WELL, program=PROGRAM)) == ()
     assert findings(units=units(LISTENERS[0], active=False)) == (), "it pauses between two events"
     assert findings(units=units(RECOVER, active=False)) == ()
     others = HostUnits(files=(UnitFile(name=TIMER, text="[Timer]"),))
@@ -58,8 +66,43 @@ def test_units_that_are_off(name: str, changes: dict[str, object], words: str) -
 
 def test_a_unit_that_is_gone() -> None:
     files = tuple(one for one in WELL if one.name != TIMER)
-    found = only(CRITICAL, "units-off", units=HostUnits(files=files))
+    found = only(CRITICAL, "units-off", units=HostUnits(files=files, program=PROGRAM))
     assert found.what == f"{TIMER} is not there"
+
+
+def test_units_of_a_kvmkeep_that_moved() -> None:
+    found = only(CRITICAL, "units-off", units=HostUnits(files=WELL, program="/opt/new/kvmkeep"))
+    assert f"{WATCH} does not run /opt/new/kvmkeep as it should" in found.what
+    assert LISTENERS[0] not in found.what, "it runs virsh"
+    found = only(CRITICAL, "units-off", units=HostUnits(files=WELL))
+    assert f"{WATCH} does not run kvmkeep as it should" in found.what
+    moved = judge(SPEC, replace(FACTS, units=units(TIMER)), Plan(), VITALS, ("--spec", "/srv/spec"))
+    assert [one.name for one in moved] == ["units-off"], "they look after another spec"
+
+
+def test_a_unit_that_somebody_edited() -> None:
+    seldom = TEXTS[TIMER].replace("1min", "1month")
+    found = only(Severity.WARNING, "units-off", units=units(TIMER, text=seldom))
+    assert found.what == f"{TIMER} is not as install-units would write it now"
+    nothing = TEXTS[WATCH].replace(PROGRAM, "/bin/true")
+    only(CRITICAL, "units-off", units=units(WATCH, text=nothing))
+
+
+def test_units_may_give_more_time_than_the_spec_needs_by_now() -> None:
+    bare = replace(SPEC, guests=())
+    installed = HostUnits(files=WELL, program=PROGRAM)
+    assert "units-off" not in {one.name for one in findings(bare, units=installed)}
+    less = TEXTS[GUESTS].replace("TimeoutStopSec=", "TimeoutStopSec=1 #")
+    only(Severity.WARNING, "units-off", units=units(GUESTS, text=less))
+    less = re.sub("TimeoutStopSec=.*", "TimeoutStopSec=1", TEXTS[GUESTS])
+    only(Severity.WARNING, "units-off", units=units(GUESTS, text=less))
+
+
+@pytest.mark.parametrize("name", [WATCH, RECOVER])
+def test_a_look_or_a_recovery_that_failed(name: str) -> None:
+    found = only(CRITICAL, "unit-failed", units=units(name, failed=True, active=False))
+    assert found.subject == name
+    assert found.todo == f"systemctl status {name}; kvmkeep journal; then: systemctl start {name}"
 
 
 def services(**states: str) -> tuple[Service, ...]:

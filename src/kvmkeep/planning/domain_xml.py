@@ -212,8 +212,22 @@ def _set_disks(devices: ET.Element, vg: str, guest: Guest) -> None:
 
 
 def _template_disk(devices: ET.Element) -> ET.Element | None:
+    """Return the disk that all are made like.
+
+    Only virtio_blk shows a disk's serial as /sys/block/DISK/serial, by which a guest's agent finds
+    it; and what is added to a running guest must not be SATA, which libvirt plugs into none.
+    """
     disks = devices.findall("disk")
-    return next((disk for disk in disks if disk.get("device", "disk") == "disk"), None)
+    like = next((disk for disk in disks if disk.get("device", "disk") == "disk"), None)
+    target = None if like is None else like.find("target")
+    if target is not None:
+        name, bus = target.get("dev", ""), target.get("bus", "")
+        if bus != "virtio" and (bus or not name.startswith("vd")):
+            raise TemplateError(
+                f"the base template is for another kind of disk: its first disk is {name} on "
+                f"{f'bus {bus}' if bus else 'no bus'}, and kvmkeep makes virtio disks alone"
+            )
+    return like
 
 
 def _disk(like: ET.Element | None, path: str, wanted: Disk, target: str, serial: str) -> ET.Element:

@@ -233,9 +233,10 @@ class HostFile(Section, frozen=True, kw_only=True):
             description="File with the site's own base template for a guest's XML; relative to "
             "the spec's directory. Its root is `<domain>`; name, UUID, sizes, disks, NICs and the "
             "console's log are set by kvmkeep, disks and NICs otherwise as the first one of the "
-            "template, and all else stays. `%CHANGEME-VM-NAME%`, `%CHANGEME-RAM-SIZE%` (in KiB), "
-            "`%CHANGEME-NUM-CPUS%` and `%CHANGEME-BRIDGE-NAME%` (the first NIC's) are filled in; "
-            "another of the kind is a mistake. Default: a built-in one.",
+            "template (whose disk must be on bus `virtio`), and all else stays. "
+            "`%CHANGEME-VM-NAME%`, `%CHANGEME-RAM-SIZE%` (in KiB), `%CHANGEME-NUM-CPUS%` and "
+            "`%CHANGEME-BRIDGE-NAME%` (the first NIC's) are filled in; another of the kind is a "
+            "mistake. Default: a built-in one.",
             examples=["kvm-guest-template.xml"],
         ),
     ] = None

@@ -159,9 +159,13 @@ def test_guest_without_network_and_template_without_devices() -> None:
     assert values(xml, "devices/disk/driver", "io") == ["native", None]
 
 
+def with_disk(target: str) -> str:
+    disk = f"<devices><disk><target {target}/></disk></devices></domain>"
+    return MINIMAL.replace("</domain>", disk)
+
+
 def test_template_whose_disk_has_no_driver() -> None:
-    disk = "<devices><disk><target dev='vda'/></disk></devices></domain>"
-    xml = made(guest(), MINIMAL.replace("</domain>", disk))
+    xml = made(guest(), with_disk("dev='vda'"))
     assert values(xml, "devices/disk/driver", "cache") == ["none", None]
 
 
@@ -172,6 +176,8 @@ def test_template_whose_disk_has_no_driver() -> None:
         ("<!DOCTYPE domain [<!ENTITY a 'b'>]><domain/>", "document type or entities"),
         ("<domain>", "can't be read"),
         ("<network/>", "root element is <network>"),
+        (with_disk("dev='sda' bus='sata'"), "its first disk is sda on bus sata"),
+        (with_disk("dev='sda'"), "its first disk is sda on no bus"),
     ],
 )
 def test_wrong_templates_refuse_the_plan(template: str, reason: str) -> None:

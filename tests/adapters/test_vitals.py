@@ -166,6 +166,11 @@ def test_a_root_that_the_kernel_made_read_only() -> None:
     assert b"/ / rw,noatime" in mounts
     door.files["/proc/self/mountinfo"] = mounts.replace(b"/ / rw,", b"/ / ro,")
     assert space.spaces(door) == (replace(ROOT, read_only=True), RUN)
+    # An error of the disk makes the filesystem read-only, and not the mount.
+    for option in (b"ro", b"rw,emergency_ro"):
+        line = b"21 1 253:0 / / rw,relatime shared:1 - ext4 /dev/vda %s,errors=remount-ro\n"
+        door.files["/proc/self/mountinfo"] = mounts + line % option
+        assert space.spaces(door) == (replace(ROOT, read_only=True), RUN)
     # What is mounted over it is what is seen.
     door.files["/proc/self/mountinfo"] += b"99 1 0:9 / / rw - tmpfs none rw\n"
     assert space.spaces(door) == (ROOT, RUN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kvmkeep.host.door import Door
+from kvmkeep.host.mountinfo import LIMIT, PLACE, read_only
 from kvmkeep.host.tools import Unanswered, ask, clean
 from kvmkeep.model.facts import Problem
 from kvmkeep.model.names import STATE_DIR
@@ -25,9 +26,9 @@ def spaces(door: Door) -> tuple[Space, ...]:
     places = tuple(place for place in PLACES if door.look(place) is not None)
     lines = ask(door, what, (*DF, *places)).splitlines()[1:]
     rows = dict.fromkeys(tuple(line.rsplit(None, _COLUMNS - 1)) for line in lines)
-    read_only = _read_only(door)
+    locked = read_only(door.read(PLACE, LIMIT) or b"")
     try:
-        return tuple(_space(row, read_only) for row in rows)
+        return tuple(_space(row, locked) for row in rows)
     except ValueError as error:
         reason = f"df answered with something else than the columns expected: {error}"
         raise Unanswered(
@@ -35,7 +36,7 @@ def spaces(door: Door) -> tuple[Space, ...]:
         ) from error
 
 
-def _space(row: tuple[str, ...], read_only: frozenset[str]) -> Space:
+def _space(row: tuple[str, ...], locked: frozenset[str]) -> Space:
     mount, size, free, inodes, inodes_free = row
     return Space(
         mount=mount,
@@ -43,7 +44,7 @@ def _space(row: tuple[str, ...], read_only: frozenset[str]) -> Space:
         free=Size(_number(free)),
         inodes=_number(inodes),
         inodes_free=_number(inodes_free),
-        read_only=mount in read_only,
+        read_only=mount in locked,
     )
 
 
@@ -53,11 +54,3 @@ def _number(text: str) -> int:
     if not 0 <= number < 1 << 63:
         raise ValueError(f"{number} is no count")
     return number
-
-
-def _read_only(door: Door) -> frozenset[str]:
-    text = (door.read("/proc/self/mountinfo", 1 << 22) or b"").decode("utf-8", "replace")
-    rows = [words for line in text.splitlines() if len(words := line.split()) > 5]
-    # The last mount on a mount point is the one that is seen.
-    last = {words[4]: words[5].split(",") for words in rows}
-    return frozenset(mount for mount, options in last.items() if "ro" in options)

@@ -52,17 +52,16 @@ def run(args: Args, ctx: Context) -> int:
         from kvmkeep.flow import Look
         from kvmkeep.planning.release import Letting, plan_release
         from kvmkeep.report.json import encoded
-        from kvmkeep.spec.load import load
+        from kvmkeep.spec.load import HOST_FILE, load_if_any
 
-        host = posixpath.join(posixpath.abspath(ctx.spec_dir), "host.yaml")
-        there = door.read(host) is not None
-        spec = load(posixpath.dirname(host), door) if there else None
+        folder = posixpath.abspath(ctx.spec_dir)
+        spec = load_if_any(folder, door)
         files = door.names(posixpath.join(ctx.spec_dir, "guests"))
         letting = Letting(
             guests=names,
             everything=args.all,
             released=frozenset(one.removesuffix(_ASIDE) for one in files if one.endswith(_ASIDE)),
-            host_file=host if there else "",
+            host_file=posixpath.join(folder, HOST_FILE) if spec is not None else "",
         )
         facts = ctx.observe(spec, door=door)
         plan = plan_release(spec, facts, letting)

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from kvmkeep.host.door import Door
 from kvmkeep.host.tools import ask
+from kvmkeep.model.host_units import SYSTEMD
 
 SHOW = ("systemctl", "show", "--property=Id,ActiveState,NeedDaemonReload")
 
@@ -25,7 +26,7 @@ class UnitState(Struct, frozen=True, kw_only=True):
 
 def states(door: Door, names: Sequence[str]) -> dict[str, UnitState]:
     """Return how units stand, by their names; raises Unanswered."""
-    blocks = ask(door, "systemd's units", (*SHOW, *names)).split("\n\n")
+    blocks = ask(door, SYSTEMD, (*SHOW, *names)).split("\n\n")
     units = [dict(line.split("=", 1) for line in b.splitlines() if "=" in line) for b in blocks]
     return {
         one.get("Id", ""): UnitState(

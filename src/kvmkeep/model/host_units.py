@@ -5,6 +5,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 UNIT_DIR = "/etc/systemd/system"
+SYSTEMD = "systemd's units"
+"""What is not seen where systemd does not answer."""
 GUESTS = "kvmkeep-guests.service"
 """Shuts the guests down when the host goes down."""
 RECOVER = "kvmkeep-recover.service"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvmkeep.host import units
-from kvmkeep.model.host_units import UNIT_DIR, UNITS, HostUnits, UnitFile
+from kvmkeep.model.host_units import SYSTEMD, UNIT_DIR, UNITS, HostUnits, UnitFile
 from kvmkeep.observe.notebook import Notebook
 
 _LIMIT = 64 << 10
@@ -19,7 +19,7 @@ def observe_units(notebook: Notebook) -> HostUnits:
     if not there:
         return HostUnits(program=program)
     unknown: dict[str, units.UnitState] = {}
-    states = notebook.ask("systemd's units", lambda door: units.states(door, UNITS), unknown)
+    states = notebook.ask(SYSTEMD, lambda door: units.states(door, UNITS), unknown)
     enabled = {name for folder in _WANTS for name in notebook.names(f"{UNIT_DIR}/{folder}")}
     return HostUnits(
         files=tuple(

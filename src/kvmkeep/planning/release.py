@@ -207,6 +207,12 @@ def _keep_step(work: _Work, guest: Guest, domain: Domain | None) -> Step | None:
 
 
 def _release_host(work: _Work, letting: Letting) -> None:
+    units = [file.name for file in work.facts.units.files if file.ours]
+    if units:
+        more = f" and {len(units) - 1} more" if units[1:] else ""
+        reason = f"its units still look after the guests: {units[0]}{more}"
+        hint = "take them away first: kvmkeep uninstall-units"
+        work.refusals.append(Refusal(subject="host", reason=reason, hint=hint))
     trash = [volume.name for volume in work.facts.volumes if tag_value(volume, TAG_TRASH)]
     if trash:
         reason = f"there is something in the trash: {', '.join(trash)}"

@@ -11,8 +11,17 @@ from msgspec.structs import replace
 
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.domain_facts import Domain
-from kvmkeep.model.facts import Facts
-from kvmkeep.model.host_units import ALWAYS, BACKUP, ENABLED, STARTED, STOPPED, UNIT_DIR, UnitFile
+from kvmkeep.model.facts import LIBVIRT, Facts
+from kvmkeep.model.host_units import (
+    ALWAYS,
+    BACKUP,
+    ENABLED,
+    STARTED,
+    STOPPED,
+    SYSTEMD,
+    UNIT_DIR,
+    UnitFile,
+)
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.planning import guards, programs
@@ -65,9 +74,12 @@ def wanted_texts(spec: Spec, facts: Facts, options: tuple[str, ...]) -> dict[str
     return texts | backup_texts(program, spec)
 
 
-def plan_uninstall(spec: Spec, facts: Facts) -> Plan:
-    """Plan to have libvirt start the guests again, and to take kvmkeep's units away."""
-    scene = make_scene(spec, facts, spec.guests)
+def plan_uninstall(spec: Spec | None, facts: Facts) -> Plan:
+    """Plan to have libvirt start the guests again, and to take kvmkeep's units away.
+
+    It goes by the marks, since the spec may be gone; with it, the kept definitions follow.
+    """
+    scene = None if spec is None else make_scene(spec, facts, spec.guests)
     ours = [file for file in facts.units.files if file.ours]
     given = [step for one in facts.domains if one.ours for step in _give_back(scene, one)]
     gone = _away(ours, why="you asked for it; no guest is started or stopped by that")
@@ -77,8 +89,14 @@ def plan_uninstall(spec: Spec, facts: Facts) -> Plan:
         for file in facts.units.files
         if not file.ours
     )
-    refusals = (*guards.unseen(scene), *programs.missing_tools(scene, steps))
-    return Plan(steps=steps, refusals=refusals, notes=notes)
+    missing = programs.tools_of({tool.name: tool for tool in facts.tools}, steps)
+    return Plan(steps=steps, refusals=(*_unseen(spec, facts), *missing), notes=notes)
+
+
+def _unseen(spec: Spec | None, facts: Facts) -> tuple[Refusal, ...]:
+    """Refuse only where that can't be seen which is given back or taken away."""
+    needed = (LIBVIRT, "domain ", SYSTEMD, UNIT_DIR, *(() if spec is None else (spec.xml_dir,)))
+    return tuple(one for one in guards.holes(facts) if one.subject.startswith(needed))
 
 
 def unit_notes(spec: Spec, facts: Facts) -> tuple[Note, ...]:
@@ -178,14 +196,14 @@ def _take(scene: Scene, guest: Guest) -> tuple[Step, ...]:
     return with_kept(scene, guest, replace(step, what=what))
 
 
-def _give_back(scene: Scene, domain: Domain) -> tuple[Step, ...]:
-    guest = next((one for one in scene.guests if one.name == domain.name), None)
+def _give_back(scene: Scene | None, domain: Domain) -> tuple[Step, ...]:
     step = None
     if domain.kept.starts:
         commands = starting_with_host(domain, domain, on=True, by_units=False)
         step = autostart_step(domain, commands, on=True, why="kvmkeep's units go")
         step = replace(step, what="have it start with the host by libvirt again")
-    if guest is None:
+    guest = None if scene is None else scene.spec.guest(domain.name)
+    if scene is None or guest is None:
         return () if step is None else (step,)
     return with_kept(scene, guest, step)
 

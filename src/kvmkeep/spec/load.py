@@ -36,6 +36,13 @@ Reader = Callable[[str], bytes | None]
 """Returns the content of a file of the spec by its path in it, or None where there is none."""
 
 
+def load_if_any(directory: str, door: Door) -> Spec | None:
+    """Return the same as `load`, or None where there is no host.yaml: the spec was let go."""
+    if door.read(posixpath.join(directory, HOST_FILE)) is None:
+        return None
+    return load(directory, door)
+
+
 def load(
     directory: str,
     door: Door,

@@ -9,12 +9,16 @@ import pytest
 from fakes.host import FakeHost
 from faults.plans import SPEC_DIR, by_hand
 from unit.cli.test_verbs import Site as SiteOfFiles
+from unit.planning.rounds import reach
 
 from kvmkeep.apply.journal import Journals
 from kvmkeep.cli.context import Stages
 from kvmkeep.cli.main import main
 from kvmkeep.host.append import AppendFolder
 from kvmkeep.host.lock import Lock
+from kvmkeep.model.host_units import UNIT_DIR
+from kvmkeep.planning.units import plan_install
+from kvmkeep.spec.load import load
 
 
 class Site:
@@ -56,6 +60,14 @@ def test_taken_over_looked_at_and_let_go(site: Site, capsys: pytest.CaptureFixtu
     assert site.line("adopt", "--yes", "old") == 0
     assert "Nothing to do." in capsys.readouterr().out
     assert site.line("release", "--dry-run", "old") == 0
+    reach(site.host, load(SPEC_DIR, site.host), plan_install)
+    assert site.line("release", "--yes", "--all") == 4
+    assert "take them away first: kvmkeep uninstall-units" in capsys.readouterr().err
+    host_yaml = site.host.files.pop(f"{SPEC_DIR}/host.yaml")
+    assert site.line("uninstall-units", "--dry-run") == 0
+    assert site.line("uninstall-units", "--yes") == 0
+    assert not [path for path in site.host.files if path.startswith(UNIT_DIR)]
+    site.host.files[f"{SPEC_DIR}/host.yaml"] = host_yaml
     assert site.line("release", "--yes", "--all") == 0
     assert not [path for path in site.host.files if path.endswith(".yaml")]
     assert site.line("release", "--yes", "--all") == 0

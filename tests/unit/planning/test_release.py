@@ -9,10 +9,12 @@ from unit.planning.build import GIB, IMAGE, guest, spec
 from unit.planning.rounds import carry_out, reach
 
 from kvmkeep.model.facts import Problem
+from kvmkeep.model.host_units import GUESTS, UNIT_DIR
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning.release import Letting, plan_release
+from kvmkeep.planning.units import plan_install, plan_uninstall
 
 WEB = guest(data=GIB, needs=(GuestName("db"),))
 DB = guest("db")
@@ -73,6 +75,20 @@ def test_guests_go_before_those_that_they_need_and_the_host_goes_last() -> None:
 def test_what_is_needed_by_others_is_not_let_go() -> None:
     host, wanted = site()
     assert reasons(planned(host, wanted, letting("db"))) == ["guest db: it is needed by web"]
+
+
+def test_the_units_go_before_all_that_they_look_after() -> None:
+    host, wanted = site()
+    reach(host, wanted, plan_install)
+    plan = planned(host, wanted)
+    assert reasons(plan) == [
+        "host: its units still look after the guests: kvmkeep-guests.service and 6 more"
+    ]
+    assert plan.refusals[0].hint == "take them away first: kvmkeep uninstall-units"
+    assert planned(host, wanted, letting("web")).refusals == ()
+    reach(host, wanted, plan_uninstall)
+    host.put(f"{UNIT_DIR}/{GUESTS}", b"[Unit]\nDescription=mine\n")
+    assert planned(host, wanted).refusals == ()
 
 
 def test_without_a_spec_the_marks_tell_what_is_left() -> None:

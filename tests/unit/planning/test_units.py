@@ -5,6 +5,7 @@ from __future__ import annotations
 from fakes.host import FakeHost
 from msgspec.structs import replace
 
+from kvmkeep.model.facts import Facts, Problem
 from kvmkeep.model.host_units import (
     BACKUP,
     BACKUP_TIMER,
@@ -25,7 +26,7 @@ from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.unit_files import Program, start_seconds, stop_seconds, unit_texts
 from kvmkeep.planning.units import plan_install, plan_uninstall
 from tests.unit.planning.build import POLICY, VAULT, guest, spec
-from tests.unit.planning.rounds import reach
+from tests.unit.planning.rounds import carry_out, reach
 from tests.unit.planning.test_recover import site
 
 BASE = (GUESTS, RECOVER, WATCH, TIMER, *LISTENERS)
@@ -148,6 +149,29 @@ def test_guests_that_are_not_there_or_not_named_any_more() -> None:
     domains = tuple(replace(one, ours=False) for one in host.facts(fewer).domains)
     assert plan_uninstall(fewer, replace(host.facts(fewer), domains=domains)).empty
     assert plan_uninstall(replace(wanted, guests=()), host.facts(wanted)).empty
+
+
+def test_units_go_without_a_spec_and_whatever_else_cannot_be_seen() -> None:
+    host, wanted = installed()
+    facts = host.facts(wanted)
+
+    def blind(what: str) -> Facts:
+        return replace(facts, problems=(Problem(what=what, reason="no answer", hint="look"),))
+
+    assert plan_uninstall(wanted, blind("logical volumes")).refusals == ()
+    needed = ("libvirt", "domain web", "systemd's units", f"{UNIT_DIR}/{TIMER}")
+    for what in (*needed, "/root/kvm/web.xml"):
+        (refusal,) = plan_uninstall(wanted, blind(what)).refusals
+        assert (refusal.subject, refusal.unready) == (what, True)
+    assert plan_uninstall(None, blind("/root/kvm/web.xml")).refusals == ()
+    plan = plan_uninstall(None, facts)
+    assert [step.subject for step in plan.steps][-1] == "host"
+    for step in plan.steps:
+        carry_out(host, step)
+    facts = host.facts(wanted)
+    assert {(one.autostart, one.kept.starts) for one in facts.domains} == {(True, False)}
+    assert plan_uninstall(None, facts).empty
+    assert facts.units.files == ()
 
 
 def test_text_that_systemd_has_not_read_is_read_again() -> None:

@@ -45,7 +45,7 @@ def proof_age(guest: Guest | None, known: BackupFacts, now: datetime) -> str:
 
     Empty where there is none.
     """
-    return verdict_age(None if guest is None else known.proof_of(guest.name, now), now)
+    return verdict_age(None if guest is None else known.proof_of(guest.identity, now), now)
 
 
 def verdict_age(proof: Proof | None, now: datetime) -> str:

@@ -50,19 +50,35 @@ def choose(ctx: Context, spec: Spec, text: str, names: Iterable[str] = ()) -> Ba
     """
     from kvmkeep.cli.moment import utc_now
     from kvmkeep.model.backup import recency
+    from kvmkeep.planning.backup_owner import is_meant
 
     guest, moment = parse_choice(text)
     seen = look_into(ctx, spec, names)
-    entries = (one for each in seen for one in each.entries)
-    found = [one for one in entries if one.guest == guest and moment in {"", one.moment}]
+    entries = [e for one in seen for e in one.entries if moment in {"", e.moment}]
+    found = [one for one in entries if is_meant(spec, one, guest)]
     if not found:
         hidden = out_of_sight(seen)
         what = f"no backup of {moment}" if moment else "no backup"
         if hidden:
             raise Unready(f"guest {guest} has {what} that can be seen: repository {hidden} can't")
+        others = next((one for one in entries if one.guest == guest), None)
+        if others is not None:
+            raise _of_another(spec, f"guest {guest} has {what}", others)
         raise UsageError(f"guest {guest} has {what}", hint=f"look at: {_LIST} {guest}")
     now = utc_now()
     return max(found, key=lambda one: (one.host == spec.host.name, *recency(one.moment, now)))
+
+
+def _of_another(spec: Spec, what: str, entry: BackupEntry) -> UsageError:
+    """Return why a guest does not get the backups of one that had its name before."""
+    from kvmkeep.planning.backup_owner import owner
+
+    guest = owner(spec, entry)
+    what = f"{what}; those that are stored under that name are of"
+    if guest is not None:
+        return UsageError(f"{what} {guest.name}", hint=f"look at: {_LIST} {guest.name}")
+    hint = f"a guest of the spec that has `identity: {entry.identity}` can have them"
+    return UsageError(f"{what} another guest", hint=hint)
 
 
 def out_of_sight(seen: Iterable[RepositoryFacts]) -> str:

@@ -91,12 +91,16 @@ def _wish(args: Args, ctx: Context) -> Forgetting:
 
 def _demand(wish: Forgetting, repositories: tuple[str, ...], ctx: Context) -> None:
     """Refuse a backup that there is not: to a planner, it would be forgotten already."""
-    found = look_into(ctx, ctx.spec(), repositories)
-    known = {(e.guest, e.moment, e.host) for one in found for e in one.entries}
+    from kvmkeep.planning.backup_owner import is_meant
+
+    spec, (guest,) = ctx.spec(), wish.guests
+    found = look_into(ctx, spec, repositories)
+    known = {(e.moment, e.host) for one in found for e in one.entries if is_meant(spec, e, guest)}
     # A run of this line that was killed has left its disks.
-    known |= {(each.guest, each.moment, each.host) for one in found for each in one.fragments}
-    (guest,) = wish.guests
-    if (guest, wish.moment, ctx.spec().host.name) not in known:
+    known |= {
+        (each.moment, each.host) for one in found for each in one.fragments if each.guest == guest
+    }
+    if (wish.moment, spec.host.name) not in known:
         raise UsageError(
             f"there is no backup {guest}@{wish.moment} that was made on this host",
             hint=f"kvmkeep backup list {guest}",

@@ -27,6 +27,14 @@ class Args(Struct, frozen=True, kw_only=True):
     repository: tuple[str, ...]
 
 
+class Row(Struct, frozen=True, kw_only=True):
+    """A backup, the name of its guest that means it now, and its proof."""
+
+    entry: BackupEntry
+    name: str
+    proof: Proof | None
+
+
 def add(parser: ArgumentParser) -> None:
     """Add the arguments."""
     add_guests(parser, some=False, help_text="only of these guests")
@@ -39,23 +47,37 @@ def run(args: Args, ctx: Context) -> int:
     from kvmkeep.model.backup import RepositoryState, moment_order
     from kvmkeep.observe.backup_care import proofs
     from kvmkeep.observe.notebook import Notebook
+    from kvmkeep.planning.backup_owner import is_meant, name_to_type
 
     wanted = frozenset(checked(name) for name in args.guests)
-    found = look_into(ctx, ctx.spec(), args.repository)
-    entries = [e for one in found for e in one.entries if not wanted or e.guest in wanted]
-    entries.sort(key=lambda one: (one.guest, moment_order(one.moment), one.repository))
-    unseen = [one for one in found if one.state is not RepositoryState.READY]
+    spec = ctx.spec()
+    found = look_into(ctx, spec, args.repository)
+    entries = [
+        e
+        for one in found
+        for e in one.entries
+        if not wanted or any(is_meant(spec, e, name) for name in wanted)
+    ]
     proven = {(one.repository, one.guest, one.moment): one for one in proofs(Notebook(ctx.door()))}
-    rows = [(one, proven.get((one.repository, one.guest, one.moment))) for one in entries]
+    rows = [
+        Row(
+            entry=one,
+            name=name_to_type(spec, one),
+            proof=proven.get((one.repository, one.guest, one.moment)),
+        )
+        for one in entries
+    ]
+    rows.sort(key=lambda row: (row.name, moment_order(row.entry.moment), row.entry.repository))
+    unseen = [one for one in found if one.state is not RepositoryState.READY]
     if ctx.json:
         ctx.print_json(
             {
-                "backups": [{**value(one), "proof": verdict(proof)} for one, proof in rows],
+                "backups": [{**value(row.entry), "proof": verdict(row.proof)} for row in rows],
                 "unseen": [{"repository": one.name, "state": str(one.state)} for one in unseen],
             }
         )
-    elif entries:
-        ctx.streams.result(text(rows, ctx.spec().host.name, utc_now(), ctx.streams.width))
+    elif rows:
+        ctx.streams.result(text(rows, spec.host.name, utc_now(), ctx.streams.width))
     else:
         hidden = any(one.state is not RepositoryState.ABSENT for one in unseen)
         ctx.streams.talk("No backups can be seen." if hidden else "No backups.")
@@ -87,26 +109,31 @@ def verdict(proof: Proof | None) -> dict[str, object] | None:
     return None if proof is None else {"time": proof.time, "proven": proof.proven}
 
 
-def text(
-    entries: Sequence[tuple[BackupEntry, Proof | None]], host: str, now: datetime, width: int
-) -> str:
-    """Return the table for a terminal; it tells of hosts where there is more than this one."""
+def text(rows: Sequence[Row], host: str, now: datetime, width: int) -> str:
+    """Return the table for a terminal.
+
+    It tells of hosts where there is more than this one, and of the names that backups are stored
+    under where a guest was renamed.
+    """
     from kvmkeep.cli.age import stamp_age, verdict_age
 
-    several = any(one.host != host for one, _ in entries)
+    several = any(row.entry.host != host for row in rows)
+    renamed = any(row.entry.guest != row.name for row in rows)
     head = ("BACKUP", "AGE", "CONSISTENCY", "DISKS", "SIZE", "ADDED", "PROOF", "REPOSITORY")
-    rows = [
+    lines = [
         (
-            f"{one.guest}@{one.moment}",
-            stamp_age(one.moment, now),
-            one.level,
-            str(len(one.disks)),
-            str(one.size),
-            str(one.added),
-            verdict_age(proof, now) or "-",
-            one.repository,
-            *((one.host,) if several else ()),
+            f"{row.name}@{row.entry.moment}",
+            stamp_age(row.entry.moment, now),
+            row.entry.level,
+            str(len(row.entry.disks)),
+            str(row.entry.size),
+            str(row.entry.added),
+            verdict_age(row.proof, now) or "-",
+            row.entry.repository,
+            *((row.entry.host,) if several else ()),
+            *((row.entry.guest,) if renamed else ()),
         )
-        for one, proof in entries
+        for row in rows
     ]
-    return table((*head, "HOST") if several else head, rows, width)
+    more = (*(("HOST",) if several else ()), *(("STORED AS",) if renamed else ()))
+    return table((*head, *more), lines, width)

@@ -80,11 +80,12 @@ def _prove(backup: str, args: Args, ctx: Context) -> int:
     subject = subject_of(backup, args.repository, ctx, ctx.spec())
     asked = utc_now().strftime("%Y-%m-%dT%H:%M:%SZ")
     name, stamp = subject.entry.guest, second_stamp(asked)
+    identity = subject.entry.identity
 
     def planner(spec: Spec, facts: Facts) -> Plan:
         door = ctx.door()
         seen = look_at_run(door, name, stamp)
-        kept = kept_proof(door, name, subject.entry.moment)
+        kept = kept_proof(door, identity, subject.entry.moment)
         return plan_prove(
             spec,
             facts,
@@ -104,7 +105,7 @@ def _prove(backup: str, args: Args, ctx: Context) -> int:
         return show(goal, ctx)
     demand_own_libvirt(VERB, ctx)
     reach_alone(goal, ctx)
-    proof = kept_proof(ctx.door(), name, subject.entry.moment)
+    proof = kept_proof(ctx.door(), identity, subject.entry.moment)
     if proof is None:
         raise Unready("the verdict can't be read", hint="run it again")
     if ctx.json:

@@ -149,7 +149,7 @@ def _tell_who_is_off(ctx: Context) -> None:
 
 def _show(found: Found, facts: Facts, ctx: Context, *, dry_run: bool) -> None:
     """Print what comes back: the result of a dry run, and else what is asked about."""
-    from kvmkeep.cli.backup_list import text, value
+    from kvmkeep.cli.backup_list import Row, text, value
     from kvmkeep.cli.moment import utc_now
     from kvmkeep.planning.rebuild import bound_for_trash
 
@@ -173,7 +173,7 @@ def _show(found: Found, facts: Facts, ctx: Context, *, dry_run: bool) -> None:
             "of the spec by hand, then: kvmkeep apply"
         )
     host = found.entries[0].host if found.entries else ""
-    rows = [(one, None) for one in found.entries]
+    rows = [Row(entry=one, name=one.guest, proof=None) for one in found.entries]
     shown = text(rows, host, utc_now(), ctx.streams.width)
     (ctx.streams.talk if ctx.json else ctx.streams.result)(shown)
 

@@ -89,9 +89,10 @@ def run(args: Args, ctx: Context) -> int:
 
 def _as_new(args: Args, ctx: Context, subject: Subject) -> int:
     from kvmkeep.cli import clone
+    from kvmkeep.planning.backup_owner import name_to_type
 
     cloning = clone.Args(
-        guest=subject.entry.guest,
+        guest=name_to_type(ctx.spec(), subject.entry),
         name=args.new_name,
         address=args.address,
         hostname=args.hostname,
@@ -128,10 +129,10 @@ def restoring_of(
     """Return what is asked for: of a guest of the spec, or of one with its file in the backup."""
     import posixpath
 
+    from kvmkeep.planning.backup_owner import owner
     from kvmkeep.planning.backup_restore import Restoring
 
-    name = subject.entry.guest
-    guest = spec.guest(name)
+    name, guest = subject.entry.guest, owner(spec, subject.entry)
     if guest is not None:
         return Restoring(subject=subject, guest=guest, asked=asked, only=only)
     if only:

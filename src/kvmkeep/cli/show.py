@@ -185,7 +185,7 @@ def _backup(guest: Guest, facts: Facts, now: datetime) -> Pairs:
     from kvmkeep.cli.age import backup_age, proof_age, told
 
     policy, known = guest.backup, facts.backups
-    last, proof = known.last_of(guest.identity), known.proof_of(guest.name, now)
+    last, proof = known.last_of(guest.identity), known.proof_of(guest.identity, now)
     pairs = [] if policy is None else [("to", f"{policy.repository}, {policy.schedule}")]
     if last is not None:
         old = told(backup_age(guest, known, now))

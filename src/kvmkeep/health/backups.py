@@ -161,7 +161,7 @@ def _proof(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Fin
     subject, todo = f"guest {guest.name}", f"kvmkeep backup prove {guest.name}"
     if patient.facts.backups.last_of(guest.identity) is None:
         return
-    proof = patient.facts.backups.proof_of(guest.name, patient.now)
+    proof = patient.facts.backups.proof_of(guest.identity, patient.now)
     if proof is None:
         timer = patient.facts.units.file(PROVE_TIMER)
         soon = timer is not None and timer.active

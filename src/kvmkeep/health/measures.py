@@ -92,7 +92,7 @@ def _backups(spec: Spec, facts: Facts) -> tuple[Measure, ...]:
     """Return what is remembered of backups; a guest without one has no figure."""
     last = ((guest, facts.backups.last_of(guest.identity)) for guest in spec.guests)
     now = utc(facts.time)
-    known = ((guest, facts.backups.proof_of(guest.name, now)) for guest in spec.guests)
+    known = ((guest, facts.backups.proof_of(guest.identity, now)) for guest in spec.guests)
     proofs = [(guest, proof) for guest, proof in known if proof]
     times = ((guest, stamped_time(one.moment)) for guest, one in last if one is not None)
     return (

@@ -192,7 +192,10 @@ class Rung(Struct, frozen=True, kw_only=True):
 
 
 class Proof(Struct, frozen=True, kw_only=True):
-    """How the proof of a backup ended. `screen` is the file of the console's last screen."""
+    """How the proof of a backup ended. `screen` is the file of the console's last screen.
+
+    `guest` is the name that the backup is stored under. Older ones tell no `identity`.
+    """
 
     repository: str
     guest: str
@@ -201,6 +204,12 @@ class Proof(Struct, frozen=True, kw_only=True):
     proven: bool
     rungs: tuple[Rung, ...]
     screen: str = ""
+    identity: str = ""
+
+    @property
+    def whose(self) -> str:
+        """The identity of the guest; where it is not told, the name that most have for one."""
+        return self.identity or self.guest
 
 
 class LastBackup(Struct, frozen=True, kw_only=True):
@@ -268,9 +277,9 @@ class BackupFacts(Struct, frozen=True, kw_only=True):
         """Return what is remembered of the last backup of the guest of that identity."""
         return next((one for one in self.last if one.identity == identity), None)
 
-    def proof_of(self, guest: str, now: datetime) -> Proof | None:
-        """Return the proof of the last of a guest's backups that was tried."""
-        mine = (one for one in self.proofs if one.guest == guest)
+    def proof_of(self, identity: str, now: datetime) -> Proof | None:
+        """Return the proof of the last backup that was tried, of the guest of that identity."""
+        mine = (one for one in self.proofs if one.whose == identity)
         return max(mine, key=lambda one: recency(one.moment, now), default=None)
 
     def upkeep_of(self, repository: str) -> Upkeep:

@@ -49,8 +49,8 @@ def last_backups(notebook: Notebook) -> Iterator[LastBackup]:
 
 def proofs(notebook: Notebook, now: datetime | None = None) -> Iterator[Proof]:
     """Return the verdicts on backups: all, or for each guest that on the last one until `now`."""
-    for guest in notebook.names(PROOFS_DIR):
-        folder = f"{PROOFS_DIR}/{guest}"
+    for whose in notebook.names(PROOFS_DIR):
+        folder = f"{PROOFS_DIR}/{whose}"
         names = [name for name in notebook.names(folder) if name.endswith(_JSON)]
         if now is not None:
             names = sorted(names, key=lambda name: recency(name.removesuffix(_JSON), now))[-1:]
@@ -61,7 +61,7 @@ def proofs(notebook: Notebook, now: datetime | None = None) -> Iterator[Proof]:
                 datetime.fromisoformat(one.time)
             except ValueError:
                 continue
-            if (one.guest, f"{one.moment}{_JSON}") == (guest, name):
+            if (one.whose, f"{one.moment}{_JSON}") == (whose, name):
                 yield one
 
 

@@ -57,10 +57,10 @@ def _guests(door: Door) -> tuple[GuestName, ...]:
     return tuple(found)
 
 
-def kept_proof(door: Door, guest: str, moment: str) -> Proof | None:
-    """Return the verdict on a backup, or None where there is none that can be read."""
+def kept_proof(door: Door, identity: str, moment: str) -> Proof | None:
+    """Return the verdict on a guest's backup, or None where there is none that can be read."""
     try:
-        content = door.read(f"{PROOFS_DIR}/{guest}/{moment}.json", _LIMIT) or b""
+        content = door.read(f"{PROOFS_DIR}/{identity}/{moment}.json", _LIMIT) or b""
         return msgspec.json.decode(content, type=Proof)
     except (OSError, msgspec.DecodeError):
         return None

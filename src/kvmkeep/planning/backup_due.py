@@ -32,7 +32,7 @@ def due_proofs(spec: Spec, known: BackupFacts, now: datetime) -> tuple[GuestName
     for guest in spec.guests:
         if guest.backup is None or known.last_of(guest.identity) is None:
             continue
-        proof = known.proof_of(guest.name, now)
+        proof = known.proof_of(guest.identity, now)
         time = datetime.fromisoformat(proof.time).astimezone(UTC) if proof is not None else _NEVER
         if _came(guest.backup.prove, time, now):
             found.append((time, guest.name))

@@ -19,6 +19,7 @@ from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName, Label
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backup_init import CLOSED, OPENED, repository_refusals
+from kvmkeep.planning.backup_owner import is_meant, owner
 from kvmkeep.planning.engine import driver
 from kvmkeep.planning.retention import Retention, retention
 from kvmkeep.planning.scene import make_scene
@@ -115,7 +116,7 @@ def _named(spec: Spec, seen: RepositoryFacts, wish: Forgetting) -> tuple[BackupE
     return tuple(
         one
         for one in seen.entries
-        if (one.guest, one.moment, one.host) == (guest, wish.moment, spec.host.name)
+        if (one.moment, one.host) == (wish.moment, spec.host.name) and is_meant(spec, one, guest)
     )
 
 
@@ -140,7 +141,7 @@ def _precious(
     found: list[Refusal] = []
     order = partial(recency, now=datetime.fromisoformat(now))
     for one in doomed:
-        guest = next((each for each in spec.guests if each.identity == one.identity), None)
+        guest = owner(spec, one)
         whose = (one.identity, one.host)
         mine = [each for each in seen.entries if (each.identity, each.host) == whose]
         reason = hint = ""

@@ -18,6 +18,7 @@ from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backup_init import repository_refusals
+from kvmkeep.planning.backup_owner import is_meant
 from kvmkeep.planning.commands import remove_tree
 from kvmkeep.planning.engine import driver
 from kvmkeep.planning.scene import make_scene
@@ -124,11 +125,17 @@ def backup_refusals(spec: Spec, facts: Facts, name: GuestName) -> tuple[Refusal,
 def _stored(spec: Spec, facts: Facts, guest: str, repository: str) -> frozenset[str]:
     """Return the moments of which a repository has anything of that guest of this host.
 
-    A set of the same name would be taken for what lies there, or mixed up with it.
+    A set of the same name would be taken for what lies there, or mixed up with it. What it has
+    under another name that the guest had is called by that moment too.
     """
     mine = (guest, spec.host.name)
     seen = [one for one in facts.backups.repositories if one.name == repository]
-    whole = {e.moment for one in seen for e in one.entries if (e.guest, e.host) == mine}
+    whole = {
+        e.moment
+        for one in seen
+        for e in one.entries
+        if e.host == spec.host.name and (e.guest == guest or is_meant(spec, e, guest))
+    }
     torn = {e.moment for one in seen for e in one.fragments if (e.guest, e.host) == mine}
     return frozenset(whole | torn)
 

@@ -192,7 +192,7 @@ def _start_step(climb: Climb, assumes: str) -> Step:
 
 def _evidence_step(climb: Climb, assumes: str) -> Step:
     proof = verdict(climb)
-    place = f"{PROOFS_DIR}/{climb.guest}/{climb.entry.moment}"
+    place = _evidence(climb)
     screen = last_screen(climb.ladder.said.get(SCREEN, "").encode())
     return Step(
         noun=Noun.STORAGE,
@@ -234,8 +234,14 @@ def verdict(climb: Climb) -> Proof:
         time=climb.asked,
         proven=bool(rungs) and all(rung.held for rung in rungs),
         rungs=rungs,
-        screen=f"{PROOFS_DIR}/{climb.guest}/{climb.entry.moment}.screen",
+        screen=f"{_evidence(climb)}.screen",
+        identity=climb.entry.identity,
     )
+
+
+def _evidence(climb: Climb) -> str:
+    """Return where the verdict is kept, without an ending."""
+    return f"{PROOFS_DIR}/{climb.entry.identity}/{climb.entry.moment}"
 
 
 def _judged(climb: Climb, rung: Rung) -> Rung:

@@ -19,6 +19,7 @@ from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size, check_lv_name
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backup_fetch import Subject
+from kvmkeep.planning.backup_owner import owner
 from kvmkeep.planning.commands import remove_tree
 from kvmkeep.planning.engine import driver
 from kvmkeep.planning.proof_domain import CannotProveError, has_agent, memory_of, proof_xml
@@ -133,7 +134,7 @@ def _name(proving: Proving) -> str:
 
 def _climb(scene: Scene, proving: Proving) -> Climb:
     subject, spec = proving.subject, scene.spec
-    guest = scene.every_guest.get(subject.entry.guest)  # type: ignore[call-overload]
+    guest = owner(spec, subject.entry)
     policy = guest.backup if guest is not None else None
     program = scene.facts.units.program or "kvmkeep"
     return Climb(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from msgspec.structs import replace
@@ -172,6 +172,15 @@ def test_the_last_of_several_moments_is_none_that_is_still_to_come() -> None:
     assert proof is not None
     assert proof.moment == "20261127T124029Z"
     assert BackupFacts(proofs=proofs).proof_of("db", now) is None
+
+
+def test_a_proof_is_of_an_identity_and_of_a_name_only_where_it_tells_none() -> None:
+    now = datetime(2026, 11, 27, 13, 40, tzinfo=UTC)
+    old = Proof(repository="vault", guest="web", moment=MOMENT, time="", proven=True, rungs=())
+    of_another = replace(old, identity="web-2")
+    assert BackupFacts(proofs=(old,)).proof_of("web", now) == old
+    assert BackupFacts(proofs=(of_another,)).proof_of("web", now) is None
+    assert BackupFacts(proofs=(old, of_another)).proof_of("web-2", now) == of_another
 
 
 def test_names_of_files() -> None:

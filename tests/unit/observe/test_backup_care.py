@@ -53,6 +53,14 @@ def test_the_last_proof_or_all_of_them() -> None:
     assert tuple(proofs(Notebook(host), NOW)) == (one,)
 
 
+def test_proofs_lie_below_the_identity_of_their_guest() -> None:
+    host = FakeHost()
+    put(host, "proofs/web/20261126T0000Z.json", PROVEN | {"guest": "shop", "identity": "web"})
+    put(host, "proofs/shop/20261125T0000Z.json", PROVEN | {"guest": "shop", "identity": "web"})
+    (one,) = proofs(Notebook(host))
+    assert (one.guest, one.whose) == ("shop", "web")
+
+
 def test_the_upkeep_of_repositories() -> None:
     host = FakeHost()
     assert tuple(upkeep(Notebook(host), (VAULT,))) == (Upkeep(repository="vault"),)

@@ -33,6 +33,10 @@ from kvmkeep.planning.standstill import released
 
 _UNKNOWN = "LVM had chosen the new extents"
 
+_PLAIN = "-oO"
+"""What lvs(8) says first of an LV that takes extents by their numbers; the others are origins."""
+_KINDS = {"r": "a RAID LV", "R": "a RAID LV", "C": "a cached LV", "V": "a thin LV"}
+
 
 class Growth(Struct, frozen=True, kw_only=True):
     """A disk whose LV is smaller than the spec says; `size` is what it is to have.
@@ -161,7 +165,13 @@ def _unable(scene: Scene, growth: Growth) -> list[Reason]:
     guest, volume = growth.guest, growth.volume
     found: list[Reason] = []
     snapshots = [one for one in scene.volumes.values() if one.origin == volume.name]
-    if volume.merging:
+    if volume.attributes[:1] not in _PLAIN:
+        kind = _KINDS.get(volume.attributes[0], "no plain LV")
+        extend = f"lvextend --size {growth.size.bytes}b {volume.full_name}"
+        mark = f"{TAG_GROW}{growth.disk.name} {scene.full_name(guest.root.lv)}"
+        hint = f"make it larger by hand, and apply again: {extend} && lvchange --addtag {mark}"
+        found.append((f"{volume.name} is {kind}: only a plain one is made larger here", hint))
+    elif volume.merging:
         hint = "wait until `kvmkeep snapshot list` shows no revert any more"
         found.append((f"{volume.name} is being reverted, and can't grow meanwhile", hint))
     elif snapshots:

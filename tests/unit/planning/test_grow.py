@@ -192,6 +192,26 @@ def test_what_stands_in_the_way_is_told_with_the_way_out() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("attributes", "kind"),
+    [("rwi-aor---", "a RAID LV"), ("Cwi-aoC---", "a cached LV"), ("Vwi-aotz--", "a thin LV"),
+     ("mwi-aom---", "no plain LV")],
+)  # fmt: skip
+def test_a_disk_that_takes_no_extents_of_a_plain_lv_is_refused(attributes: str, kind: str) -> None:
+    host = site()
+    wanted = spec(larger(guest(data=GIB), data=2 * GIB))
+    facts = host.facts(wanted)
+    volumes = tuple(
+        replace(one, attributes=attributes) if one.name == "vm-web-data" else one
+        for one in facts.volumes
+    )
+    (found,) = make_plan(wanted, replace(facts, volumes=volumes)).refusals
+    assert found.reason == f"vm-web-data is {kind}: only a plain one is made larger here"
+    line = f"lvextend --size {2 * GIB}b rl_build/vm-web-data"
+    mark = "lvchange --addtag kvmkeep.grow=data rl_build/vm-web"
+    assert found.hint == f"make it larger by hand, and apply again: {line} && {mark}"
+
+
 def test_a_guest_that_stands_still_is_left_alone_where_nothing_grows() -> None:
     host = site()
     host.libvirt.domains["web"].paused = True

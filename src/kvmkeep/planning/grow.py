@@ -13,6 +13,7 @@ from kvmkeep.model.command import Action, Command
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import Volume
 from kvmkeep.model.names import (
+    TAG_BACKUP,
     TAG_GROW,
     TAG_SET,
     lv_tags,
@@ -176,16 +177,27 @@ def _unable(scene: Scene, growth: Growth) -> list[Reason]:
         found.append((f"{volume.name} is being reverted, and can't grow meanwhile", hint))
     elif snapshots:
         names = ", ".join(sorted(one.name for one in snapshots))
-        sets = sorted({tag_value(one, TAG_SET) for one in snapshots} - {""})
-        hint = f"delete them first: kvmkeep snapshot delete {guest.name} {' '.join(sets)}"
-        if not sets:
-            hint = f"see what they are for: lvs -o +origin,lv_tags {volume.vg}"
+        hint = _rid_of(scene, guest, snapshots)
         found.append((f"{volume.name} can't grow while it has snapshots ({names})", hint))
     name = spare_name(volume.name)
     if name in scene.volumes and not any(one.name == name for one in spares(scene, guest)):
         hint = f"look at it: lvs -o +lv_tags {volume.vg}/{name}"
         found.append((f"the LV {volume.vg}/{name} is not ours", hint))
     return found
+
+
+def _rid_of(scene: Scene, guest: Guest, snapshots: list[Volume]) -> str:
+    """Return what rids a disk of its snapshots; a backup deletes its own once it has read them."""
+    for_backup = [one for one in snapshots if tag_value(one, TAG_BACKUP)]
+    sets = sorted({tag_value(one, TAG_SET) for one in snapshots if one not in for_backup} - {""})
+    hints: list[str] = []
+    if sets:
+        hints.append(f"delete them first: kvmkeep snapshot delete {guest.name} {' '.join(sets)}")
+    if for_backup and scene.facts.backups.running:
+        hints.append("wait until the backup that it is for has ended")
+    elif for_backup:
+        hints.append("have what a dead backup left deleted: kvmkeep watch")
+    return "; ".join(hints) or f"see what they are for: lvs -o +origin,lv_tags {snapshots[0].vg}"
 
 
 def _still(scene: Scene, guest: Guest) -> list[Reason]:

@@ -10,6 +10,7 @@ from kvmkeep.model.plan import Plan, Refusal
 from kvmkeep.model.snapshot import SnapshotSet, expired, snapshot_sets
 from kvmkeep.model.spec import Spec
 from kvmkeep.planning import guards, programs
+from kvmkeep.planning.backup_take import repository_of
 from kvmkeep.planning.lvm import who_has
 from kvmkeep.planning.scene import make_scene
 from kvmkeep.planning.snapshot_remove import removal
@@ -37,7 +38,11 @@ def _plan(spec: Spec, facts: Facts, chosen: list[SnapshotSet], why: str) -> Plan
         refusals=(
             *guards.unseen(scene),
             *programs.missing_tools(scene, steps),
-            *(refusal for one in chosen for refusal in (*_in_use(one), *_reverting(facts, one))),
+            *(
+                refusal
+                for one in chosen
+                for refusal in (*_in_use(one), *_reverting(facts, one), *_backed_up(facts, one))
+            ),
         ),
     )
 
@@ -52,6 +57,15 @@ def _in_use(one: SnapshotSet) -> tuple[Refusal, ...]:
         for member in one.members
         if member.opened
     )
+
+
+def _backed_up(facts: Facts, one: SnapshotSet) -> tuple[Refusal, ...]:
+    """Refuse a set that a backup is, or will be, read from."""
+    if not (facts.backups.running and repository_of(one)):
+        return ()
+    hint = "wait: it is deleted by itself when the backup ends"
+    reason = f"its set {one.name} is being backed up"
+    return (Refusal(subject=f"guest {one.guest}", reason=reason, hint=hint),)
 
 
 def _reverting(facts: Facts, one: SnapshotSet) -> tuple[Refusal, ...]:

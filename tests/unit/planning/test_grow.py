@@ -193,6 +193,35 @@ def test_what_stands_in_the_way_is_told_with_the_way_out() -> None:
 
 
 @pytest.mark.parametrize(
+    ("state", "sets", "hint"),
+    [
+        ("running", (), "wait until the backup that it is for has ended"),
+        ("dead", (), "have what a dead backup left deleted: kvmkeep watch"),
+        (
+            "running",
+            ("20261123T0710Z",),
+            "delete them first: kvmkeep snapshot delete web 20261123T0710Z; "
+            "wait until the backup that it is for has ended",
+        ),
+    ],
+)
+def test_a_set_of_a_backup_is_not_told_to_be_deleted(
+    state: str, sets: tuple[str, ...], hint: str
+) -> None:
+    host = site()
+    wanted = spec(larger(guest(data=GIB), data=2 * GIB))
+    marks = ("kvmkeep", "kvmkeep.guest=web", "kvmkeep.disk=data")
+    of_backup = ("kvmkeep.set=20261124T0710Z", "kvmkeep.backup=vault")
+    host.lvm.add("vm-web-data-y", GIB, *marks, *of_backup).origin = "vm-web-data"
+    for one in sets:
+        host.lvm.add("vm-web-data-x", GIB, *marks, f"kvmkeep.set={one}").origin = "vm-web-data"
+    facts = host.facts(wanted)
+    facts = replace(facts, backups=replace(facts.backups, running=state == "running"))
+    (found,) = make_plan(wanted, facts).refusals
+    assert found.hint == hint
+
+
+@pytest.mark.parametrize(
     ("attributes", "kind"),
     [("rwi-aor---", "a RAID LV"), ("Cwi-aoC---", "a cached LV"), ("Vwi-aotz--", "a thin LV"),
      ("mwi-aom---", "no plain LV")],

@@ -44,6 +44,17 @@ def test_snapshot_in_use_is_refused() -> None:
     assert "open" in refusal.reason
 
 
+def test_the_set_of_a_backup_stays_while_it_is_at_work() -> None:
+    host, wanted = site()
+    take(host, wanted, repository="vault")
+    facts = host.facts(wanted)
+    assert plan_delete(wanted, facts, "web", (SET,)).refusals == ()
+    busy = replace(facts, backups=replace(facts.backups, running=True))
+    (refusal,) = plan_delete(wanted, busy, "web", (SET,)).refusals
+    assert refusal.reason == f"its set {SET} is being backed up"
+    assert "by itself" in refusal.hint
+
+
 def test_sets_of_a_guest_that_the_spec_has_lost_can_be_deleted() -> None:
     host, wanted = site()
     take(host, wanted)

@@ -480,6 +480,10 @@ class FakeHost:
         return 0, ""
 
     def _sha256sum(self, argv: tuple[str, ...], stdin: bytes) -> tuple[int, str]:
+        if argv[:2] == ("--binary", "--"):
+            content = self.read(argv[2], 1 << 30)
+            found = content is not None
+            return (0, f"{digest_of(content)} *{argv[2]}\n") if found else (1, "No such file")
         assert argv == ("--check", "--strict", "--quiet")
         digest, _, path = stdin.decode().rstrip("\n").partition("  ")
         content = self.read(path, 1 << 30)

@@ -87,7 +87,8 @@ def failure_of(command: Command, result: Result) -> Failure:
     if result.code in command.ok and command.expect and not result.timed_out:
         answer = said if command.secret_stdin else result.text.strip()[:200]
         problem = f"It answered {answer!r} where {command.expect!r} was expected."
-    problem = problem or next((one.sentence for one in command.meanings if one.words in said), "")
+    meaning = next((one.sentence for one in command.meanings if one.words in said), "")
+    problem = f"{problem} {meaning}".strip()
     return Failure(
         doing=command.why,
         command=command,

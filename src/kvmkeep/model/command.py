@@ -28,7 +28,10 @@ class Progress(StrEnum):
 
 
 class Meaning(Struct, frozen=True, kw_only=True):
-    """What it means when a command ends badly and `words` are among its last lines."""
+    """What it means when a command ends badly and `words` are among its last lines.
+
+    No words are always among them.
+    """
 
     words: str
     sentence: str

@@ -10,7 +10,7 @@ import hashlib
 
 from kvmkeep.model.facts import Fingerprint
 from kvmkeep.model.names import IMAGE_DIR
-from kvmkeep.model.spec import ChecksumList, Image
+from kvmkeep.model.spec import Checksum, ChecksumList, Image
 
 PART = ".part"
 """Ending of a file that is not complete yet; it may be written again from the beginning."""
@@ -27,8 +27,20 @@ def part_path(path: str) -> str:
 
 
 def fetched_path(image: Image) -> str:
-    """Return where the download of a remote image lies; it depends on the name and the URL."""
-    return f"{IMAGE_DIR}/{image.name}-{_short(image.source)}.fetched"
+    """Return where the download of a remote image lies.
+
+    It depends on the name, the URL and the checksum in the spec: a maker may publish another file
+    under the same URL.
+    """
+    origin = image.source
+    if isinstance(image.check, Checksum):
+        origin += f"\n{image.check.algorithm}:{image.check.digest.lower()}"
+    return f"{IMAGE_DIR}/{image.name}-{_short(origin)}.fetched"
+
+
+def found_path(image: Image) -> str:
+    """Return where the checksum that an image's file has is kept until it has been compared."""
+    return f"{IMAGE_DIR}/{image.name}.found"
 
 
 def list_path(image: Image) -> str:

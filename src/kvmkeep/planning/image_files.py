@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvmkeep.model.command import Command, Progress
+from kvmkeep.model.command import Command, Meaning, Progress
 from kvmkeep.model.names import IMAGE_DIR
 from kvmkeep.model.spec import Packing
 from kvmkeep.model.units import Size
@@ -36,29 +36,70 @@ def bring(source: str, target: str, thing: str, limit: int) -> Command:
     )  # fmt: skip
 
 
-def check(digest: str, path: str, *, fast: bool) -> Command:
+def check(digest: str, path: str, otherwise: str, *, fast: bool) -> Command:
     """Compare a file with a checksum (`algorithm:hex`); `fast` where openssl is there.
 
     It uses the processor's own SHA instructions. Debian's sha256sum does not, and took 4.6 times
     as long; that of EL is built with the same library. A name with a backslash is printed in
-    another form, so it is left to sha256sum.
+    another form, so it is left to sha256sum. `otherwise` says what follows from a wrong one.
     """
     algorithm, _, hexadecimal = digest.partition(":")
     why = f"compare the {algorithm} checksum"
+    meanings = (Meaning(words="", sentence=otherwise),)
     if fast and "\\" not in path:
-        argv = ("openssl", "dgst", f"-{algorithm}", "-r", path)
-        return Command(argv=argv, why=why, expect=f"{hexadecimal} *{path}", timeout=2 * HOUR)
+        return Command(
+            argv=("openssl", "dgst", f"-{algorithm}", "-r", path),
+            why=why,
+            expect=f"{hexadecimal} *{path}",
+            timeout=2 * HOUR,
+            meanings=meanings,
+        )
     return Command(
         argv=(f"{algorithm}sum", "--check", "--strict", "--quiet"),
         why=why,
         stdin=f"{hexadecimal}  {path}\n".encode(),
         timeout=2 * HOUR,
+        meanings=meanings,
     )
 
 
-def remove(path: str, why: str) -> Command:
-    """Remove a working file; before `complete`, or a kill in between would leave it for ever."""
-    return Command(argv=("rm", "--force", "--", path), why=why)
+def check_or_drop(
+    digest: str, path: str, found: str, drops: tuple[str, ...], otherwise: str, *, fast: bool
+) -> tuple[Command, ...]:
+    """Compare a file with a checksum, and remove `drops` where it has another one.
+
+    Only a checksum that was computed to its end, into the file `found`, removes anything: a run
+    that is stopped meanwhile costs no download.
+    """
+    algorithm, _, hexadecimal = digest.partition(":")
+    hashes = (
+        ("openssl", "dgst", f"-{algorithm}", "-r")
+        if fast
+        else (f"{algorithm}sum", "--binary", "--")
+    )
+    # Both tools begin the line with a backslash where they had to escape the file's name.
+    same = Command(
+        argv=("grep", "-aqsE", "-e", rf"^\\?{hexadecimal} ", "--", found),
+        why=f"compare the {algorithm} checksum",
+        meanings=(Meaning(words="", sentence=otherwise),),
+    )
+    gone = remove((*drops, found), "drop what does not fit, so that it is fetched anew")
+    return (
+        Command(
+            argv=(*hashes, path),
+            why=f"compute the {algorithm} checksum",
+            stdout_to=found,
+            timeout=2 * HOUR,
+        ),
+        Command(argv=("sh", "-c", f"{same} || exec {gone}"), why=gone.why),
+        same,
+        remove((found,), "the checksum was right"),
+    )
+
+
+def remove(paths: tuple[str, ...], why: str) -> Command:
+    """Remove working files; before `complete`, or a kill in between would leave them for ever."""
+    return Command(argv=("rm", "--force", "--", *paths), why=why)
 
 
 def complete(part: str, target: str) -> tuple[Command, ...]:

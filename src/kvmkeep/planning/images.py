@@ -14,6 +14,7 @@ from kvmkeep.model.store import (
     LIST_LIMIT,
     LOOK_DIR,
     fetched_path,
+    found_path,
     list_path,
     look_path,
     part_path,
@@ -23,7 +24,15 @@ from kvmkeep.model.store import (
 )
 from kvmkeep.model.units import Label, Size
 from kvmkeep.planning.commands import same_file
-from kvmkeep.planning.image_files import bring, check, complete, image_dir, remove, unpack
+from kvmkeep.planning.image_files import (
+    bring,
+    check,
+    check_or_drop,
+    complete,
+    image_dir,
+    remove,
+    unpack,
+)
 from kvmkeep.planning.scene import Scene
 from kvmkeep.planning.stage import cloned_from, needs_image, needs_seed
 
@@ -224,7 +233,7 @@ def _list_step(stand: _Stand, sums: ChecksumList) -> Step:
                 why="check the list's signature, and keep only what it vouches for",
             )
         )
-        actions.append(remove(signed, "the signed list has done its work"))
+        actions.append(remove((signed,), "the signed list has done its work"))
     else:
         actions.append(bring(sums.source, part, "the checksum list", LIST_LIMIT))
     if sums.signature and sums.signature != "inline":
@@ -236,7 +245,7 @@ def _list_step(stand: _Stand, sums: ChecksumList) -> Step:
                 why="check the list's signature",
             )
         )
-        actions.append(remove(signature, "the signature has done its work"))
+        actions.append(remove((signature,), "the signature has done its work"))
     actions.extend(complete(part, target))
     vouched = "" if sums.signature else " (it is not signed)"
     return Step(
@@ -258,7 +267,7 @@ def _fetch_step(stand: _Stand, assumes: str) -> Step:
     ]
     if stand.digest:
         # Before it gets its name: a bad download is not there, and is fetched again.
-        actions.append(check(stand.digest, part, fast=stand.openssl))
+        actions.extend(_checks(stand, part))
     actions.extend(complete(part, target))
     return Step(
         noun=Noun.IMAGES,
@@ -270,12 +279,36 @@ def _fetch_step(stand: _Stand, assumes: str) -> Step:
     )
 
 
+def _checks(stand: _Stand, path: str, *, ours: bool = False) -> tuple[Command, ...]:
+    """Compare a file with its checksum; one of `ours` is removed where it has another one.
+
+    A list and its image may be of two moments, and nobody knows which is the older one: where they
+    differ, the list goes as well.
+    """
+    image, fast = stand.image, stand.openssl
+    listed = isinstance(image.check, ChecksumList)
+    drops = (*((path,) if ours else ()), *((list_path(image),) if listed else ()))
+    if listed:
+        again = "the list and the image" if image.remote else "the list"
+        otherwise = f"It is not the file of the checksum list. The next run fetches {again} anew."
+    elif image.remote:
+        otherwise = (
+            "It is not the file of the checksum in the spec. The next run fetches it anew; where"
+            " its maker has published another one since, write the checksum of that."
+        )
+    else:
+        otherwise = "Put the right file there, or correct the checksum in the spec."
+    if not drops:
+        return (check(stand.digest, path, otherwise, fast=fast),)
+    return check_or_drop(stand.digest, path, found_path(image), drops, otherwise, fast=fast)
+
+
 def _verify_step(stand: _Stand, original: ImageFile, assumes: str) -> Step:
     actions: tuple[Action, ...] = ()
     if stand.digest:
         memo = verified_path(original.fingerprint, stand.digest)
         actions = (
-            check(stand.digest, original.path, fast=stand.openssl),
+            *_checks(stand, original.path, ours=stand.image.remote),
             same_file(original.path, original.fingerprint),
             WriteFile(
                 path=memo,

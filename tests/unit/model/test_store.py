@@ -44,6 +44,15 @@ def test_a_download_is_named_after_its_source() -> None:
     assert part_path(fetched_path(IMAGE)) == fetched_path(IMAGE) + ".part"
 
 
+def test_a_download_is_named_after_the_checksum_in_the_spec() -> None:
+    digests = ["0" * 64, "1" * 64]
+    images = [
+        replace(IMAGE, check=Checksum(algorithm=Algorithm.SHA256, digest=digest))
+        for digest in digests
+    ]
+    assert len({fetched_path(image) for image in (IMAGE, *images)}) == 3
+
+
 def test_what_is_known_of_a_file_is_known_of_no_other() -> None:
     changed = [
         replace(FILE, **{name: 9}) for name in ("device", "inode", "size", "mtime_ns", "ctime_ns")

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess  # noqa: TID251 - runs the tools themselves
+from pathlib import Path
+
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage, digest_of
 from msgspec.structs import replace
@@ -7,11 +10,12 @@ from msgspec.structs import replace
 from kvmkeep.model.command import Command
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Algorithm, Checksum, ChecksumList, FirstBoot, Format, Image, Packing
-from kvmkeep.model.store import list_path
+from kvmkeep.model.store import fetched_path, list_path
 from kvmkeep.model.units import Label
+from kvmkeep.planning.image_files import check_or_drop
 from kvmkeep.planning.plan import make_plan
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
-from tests.unit.planning.rounds import reach
+from tests.unit.planning.rounds import StepError, carry_out, reach
 
 URL = "https://images.example.org/debian.raw"
 
@@ -108,6 +112,109 @@ def test_curl_fetches_nothing_but_http_and_no_more_than_fits() -> None:
     assert curl.argv[3:5] == ("curl", "--disable"), "curl(1): this must come first"
     assert curl.argv[curl.argv.index("--proto") + 1] == "=http,https"
     assert curl.argv[curl.argv.index("--max-filesize") + 1] == str(5 * GIB)
+
+
+def of_two_moments() -> tuple[FakeHost, Image, bytes]:
+    """A mirror whose list is older than its image."""
+    host = FakeHost()
+    old = host.add_image("/tmp/old", FakeImage("raw", GIB, CLOUD))
+    new = host.add_image("/tmp/new", FakeImage("raw", 2 * GIB, CLOUD))
+    host.lists = {b"old": f"sha256:{digest_of(old)}", b"new": f"sha256:{digest_of(new)}"}
+    host.web = {URL: new, f"{URL}.sums": b"old"}
+    check = ChecksumList(source=f"{URL}.sums", signature="", keyring="")
+    return host, replace(IMAGE, source=URL, check=check), new
+
+
+def test_list_older_than_its_image_is_fetched_anew_with_it() -> None:
+    host, image, _ = of_two_moments()
+    wanted = spec(guest(), images=(image,))
+    with pytest.raises(StepError, match="grep"):
+        reach(host, wanted)
+    assert not [path for path in host.files if path.endswith((".sums", ".fetched", ".found"))]
+    assert image_steps(host, image)[:2] == ["get", "fetch?"]
+    host.web[f"{URL}.sums"] = b"new"
+    reach(host, wanted)
+
+
+def test_fetched_file_that_no_longer_fits_its_list_is_fetched_anew_with_it() -> None:
+    host, image, new = of_two_moments()
+    host.web[f"{URL}.sums"] = b"new"
+    wanted = spec(guest(), images=(image,))
+    for step in make_plan(wanted, host.facts(wanted)).certain[:1]:
+        carry_out(host, step)
+    carry_out(host, make_plan(wanted, host.facts(wanted)).certain[0])
+    host.put(fetched_path(image), host.files["/tmp/old"].content)
+    with pytest.raises(StepError, match="grep"):
+        reach(host, wanted)
+    assert image_steps(host, image)[:2] == ["get", "fetch?"]
+    reach(host, wanted)
+    assert host.files[fetched_path(image)].content == new
+
+
+def test_new_checksum_for_the_same_url_fetches_the_new_file() -> None:
+    host, image, new = of_two_moments()
+    old = host.files["/tmp/old"].content
+
+    def sums(content: bytes) -> Image:
+        check = Checksum(algorithm=Algorithm.SHA256, digest=digest_of(content))
+        return replace(image, check=check)
+
+    host.web[URL] = old
+    reach(host, spec(guest(), images=(sums(old),)))
+    host.web[URL] = new
+    done = reach(host, spec(guest(), guest("shop", nics=()), images=(sums(new),)))
+    assert [step.what.partition(" ")[0] for step in done if step.noun == "images"] == [
+        "fetch", "check", "look",
+    ]  # fmt: skip
+
+
+def test_local_file_stays_where_only_its_list_does_not_fit() -> None:
+    host, image, _ = of_two_moments()
+    image = replace(image, source="/tmp/new")
+    wanted = spec(guest(), images=(image,))
+    with pytest.raises(StepError, match="grep"):
+        reach(host, wanted)
+    assert "/tmp/new" in host.files
+    host.web[f"{URL}.sums"] = b"new"
+    reach(host, wanted)
+
+
+def test_failed_checksum_says_what_comes_next() -> None:
+    host, image, _ = of_two_moments()
+    wanted = spec(guest(), images=(image,))
+    carry_out(host, make_plan(wanted, host.facts(wanted)).steps[0])
+    (meaning,) = program(host, image, "-aqsE").meanings
+    assert meaning.sentence.endswith("The next run fetches the list and the image anew.")
+    (meaning,) = program(*checked("/srv/debian.raw"), "sha256sum").meanings
+    assert meaning.sentence.startswith("Put the right file there")
+    (meaning,) = program(*checked(URL), "sha256sum").meanings
+    assert "write the checksum of that" in meaning.sentence
+
+
+@pytest.mark.parametrize("good", [True, False])
+@pytest.mark.parametrize("fast", [True, False])
+def test_real_tools_tell_a_wrong_file_from_a_right_one(
+    tmp_path: Path, *, fast: bool, good: bool
+) -> None:
+    image, sums, found = (str(tmp_path / name) for name in ("a\\b", "a.sums", "a.found"))
+    for path in (image, sums):
+        Path(path).write_bytes(b"image")
+    digest = f"sha256:{digest_of(b'image' if good else b'other')}"
+    codes = []
+    for command in check_or_drop(digest, image, found, (image, sums), "", fast=fast):
+        done = subprocess.run(command.argv, check=False, capture_output=True)
+        codes.append(done.returncode)
+        if command.stdout_to:
+            Path(command.stdout_to).write_bytes(done.stdout)
+    assert codes == [0, 0, int(not good) * 2, 0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == (["a.sums", "a\\b"] if good else [])
+
+
+def checked(source: str) -> tuple[FakeHost, Image]:
+    host = FakeHost()
+    host.add_image("/srv/debian.raw", FakeImage("raw", GIB, CLOUD))
+    check = Checksum(algorithm=Algorithm.SHA256, digest="ab" * 32)
+    return host, replace(IMAGE, source=source, check=check)
 
 
 def test_password_in_a_url_is_refused() -> None:

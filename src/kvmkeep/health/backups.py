@@ -30,6 +30,7 @@ _UNITS = (BACKUP, BACKUP_TIMER, PROVE, PROVE_TIMER, PRUNE, PRUNE_TIMER)
 _INSTALL = "kvmkeep install-units"
 FUTURE = "future"
 """The age of what is still to come."""
+_CLOCK = "timedatectl, and set the clock right"
 _LOST = "what is lost since cannot be brought back"
 
 
@@ -137,7 +138,16 @@ def _age(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Findi
         )
         return
     turns = passed(policy.schedule, time, patient.now)
-    if turns >= _LATE:
+    if time > patient.now:
+        yield Finding(
+            name="backup-late",
+            severity=Severity.WARNING,
+            subject=subject,
+            what=f"its last backup is of {time:%F %R} UTC, which is still to come",
+            why="a clock was or is wrong, so nobody can say how much is lost without it",
+            todo=f"{_CLOCK}; {todo}",
+        )
+    elif turns >= _LATE:
         yield Finding(
             name="backup-late",
             severity=Severity.CRITICAL if turns >= _VERY_LATE else Severity.WARNING,
@@ -187,7 +197,16 @@ def _proof(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Fin
         )
         return
     proven = utc(proof.time)
-    if passed(policy.prove, proven, patient.now) >= _LATE:
+    if proven > patient.now:
+        yield Finding(
+            name="backup-proof-late",
+            severity=Severity.WARNING,
+            subject=subject,
+            what=f"its last proof is of {proven:%F %R} UTC, which is still to come",
+            why="a clock was or is wrong, so nobody can say what was never tried since",
+            todo=f"{_CLOCK}; {todo}",
+        )
+    elif passed(policy.prove, proven, patient.now) >= _LATE:
         yield Finding(
             name="backup-proof-late",
             severity=Severity.WARNING,

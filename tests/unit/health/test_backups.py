@@ -91,6 +91,17 @@ def test_a_backup_is_late_when_two_of_its_times_have_passed(
     assert told == ([("backup-late", severity)] if severity else [])
 
 
+def test_what_is_still_to_come_tells_nothing_about_what_would_be_lost() -> None:
+    ahead = found(replace(LAST, moment="20271124T0003Z"), replace(PROOF, time="2027-11-23T06:00Z"))
+    assert [(one.name, one.severity) for one in ahead] == [
+        ("backup-late", Severity.WARNING),
+        ("backup-proof-late", Severity.WARNING),
+    ]
+    assert ahead[0].what == "its last backup is of 2027-11-24 00:03 UTC, which is still to come"
+    assert ahead[1].what == "its last proof is of 2027-11-23 06:00 UTC, which is still to come"
+    assert all(one.todo.startswith("timedatectl") for one in ahead)
+
+
 def test_a_guest_without_a_backup() -> None:
     assert only(last=None) == ("backup-missing", Severity.WARNING)
     assert only(last=replace(LAST, identity="db")) == ("backup-missing", Severity.WARNING)

@@ -26,11 +26,17 @@ class Notebook:
         return tuple(dict.fromkeys(self._problems))
 
     def ask(self, what: str, question: Callable[[Door], T], default: T) -> T:
-        """Return the answer to a question about `what`, or the default."""
+        """Return the answer to a question about `what`, or the default.
+
+        The problem has this name whatever part of the answer was missing: planning asks by it.
+        """
         try:
             return question(self.door)
         except Unanswered as error:
-            self._problems.append(error.problem)
+            part = error.problem.what
+            reason = error.problem.reason
+            reason = reason if part == what else f"{part}: {reason}"
+            self.note(what, reason, error.problem.hint)
         except Unready as error:
             self.note(what, error.message, error.hint)
         except OSError as error:

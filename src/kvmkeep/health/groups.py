@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvmkeep.health.patient import Patient
-from kvmkeep.model.facts import Volume, VolumeGroup
+from kvmkeep.model.facts import GROUPS, Volume, VolumeGroup
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.names import TAG_GUEST, TAG_OURS
 from kvmkeep.model.snapshot import tag_value
@@ -18,7 +18,7 @@ _READ_ONLY = ("r", "R")
 def group_findings(patient: Patient) -> Iterator[Finding]:
     """Return what is wrong with volume groups and what lies in them."""
     facts, vg = patient.facts, patient.spec.storage.vg
-    if patient.scene.group is None and not patient.unseen("volume groups"):
+    if patient.scene.group is None and not patient.unseen(GROUPS):
         yield Finding(
             name="group-absent",
             severity=Severity.CRITICAL,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kvmkeep.health.patient import Patient
 from kvmkeep.model.domain_facts import Domain
-from kvmkeep.model.facts import Link
+from kvmkeep.model.facts import LINKS, NETWORK_MANAGER, Link
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.spec import Network
 from kvmkeep.planning.taps import loose_nics, put_back
@@ -16,7 +16,7 @@ _REPAIR = "kvmkeep plan; kvmkeep apply"
 
 def network_findings(patient: Patient) -> Iterator[Finding]:
     """Return what is wrong with the uplink, the networks and the way to the host."""
-    if patient.unseen("network interfaces"):
+    if patient.unseen(LINKS):
         return
     if patient.spec.networks:
         yield from _uplink(patient)
@@ -223,7 +223,7 @@ def _management(patient: Patient) -> Iterator[Finding]:
             why="the host may not be reached from elsewhere",
             todo=f"ping -I {way.interface} {way.gateway}; ip neighbour; ip route",
         )
-    if not patient.facts.nm.running and not patient.unseen("NetworkManager"):
+    if not patient.facts.nm.running and not patient.unseen(NETWORK_MANAGER):
         yield Finding(
             name="networkmanager-off",
             severity=Severity.WARNING,

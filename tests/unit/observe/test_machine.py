@@ -11,7 +11,7 @@ from unit.planning.build import IMAGE, spec
 
 from kvmkeep.errors import Unready
 from kvmkeep.host.libvirt import Hypervisor
-from kvmkeep.model.facts import Management, SavedXml, SeedFile
+from kvmkeep.model.facts import NETWORK_MANAGER, Management, SavedXml, SeedFile
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
 from kvmkeep.observe.machine import observe
@@ -83,8 +83,10 @@ def test_one_thing_that_fails_hides_no_other() -> None:
     door = lab_host(lvs=ended(5, stderr=b"broken"), nmcli_devices=ended(1), ip_route="nonsense")
     facts = observe(door, Hosted(), None, NOW)
     assert [problem.what for problem in facts.problems] == [
-        "logical volumes", "devices of NetworkManager", "default route",
+        "logical volumes", "NetworkManager", "default route",
     ]  # fmt: skip
+    assert facts.unseen(NETWORK_MANAGER)
+    assert facts.problems[1].reason.startswith("devices of NetworkManager: nmcli failed with")
     assert facts.groups
     assert facts.links
     assert facts.libvirt

@@ -128,7 +128,8 @@ def test_arrays_in_trouble(changes: dict[str, bytes], state: ArrayState, detail:
 def test_what_is_no_array() -> None:
     files = {
         "/sys/block/md127/md/array_state": b"inactive\n",
-        "/sys/block/md127/md/level": b"container\n",
+        "/sys/block/md127/md/level": b"\n",
+        "/sys/block/md127/md/metadata_version": b"external:imsm\n",
         "/sys/block/md1/md/array_state": b"clear\n",
         "/sys/block/md2/size": b"0\n",
         "/sys/block/mdx/md/array_state": b"clean\n",
@@ -136,6 +137,12 @@ def test_what_is_no_array() -> None:
     }
     assert mdadm.arrays(Replay({}, files)) == ()
     assert mdadm.arrays(Replay({})) == ()
+    for inside in (b"external:/md127/0\n", b"external:-md127/0\n", b"1.2\n"):
+        stopped = {
+            "/sys/block/md126/md/array_state": b"inactive\n",
+            "/sys/block/md126/md/metadata_version": inside,
+        }
+        assert [one.state for one in mdadm.arrays(Replay({}, stopped))] == [ArrayState.FAILED]
     named = {"/sys/block/md_data/md/array_state": b"clean\n"}
     assert [array.name for array in mdadm.arrays(Replay({}, named))] == ["md_data"]
 

@@ -12,6 +12,7 @@ from kvmkeep.model.facts import Array, ArrayState
 from kvmkeep.model.vitals import Mismatches
 
 _ARRAY = re.compile(r"md(?:\d+|_d\d+|_[A-Za-z0-9_.-]+)")
+_CONTAINER = re.compile(r"external:[^/-]")
 _STOPPED = frozenset({"clear", "inactive", "broken", "suspended"})
 _QUIET = frozenset({"", "idle", "frozen"})
 _SCRUBS = frozenset({"check", "repair"})
@@ -44,11 +45,12 @@ def mismatches(door: Door) -> tuple[Mismatches, ...]:
 def _array(door: Door, name: str) -> Array | None:
     place = f"/sys/block/{name}/md"
     state = _read(door, f"{place}/array_state")
-    level = _read(door, f"{place}/level")
     # A name without an array, or the container of arrays with metadata in the firmware's format,
-    # which is never active itself.
-    if state in {"", "clear"} or level == "container":
+    # which is never active itself. An array in it names it: `external:/md127/0`, or with `-` while
+    # it is being changed (Documentation/admin-guide/md.rst, "metadata_version").
+    if state in {"", "clear"} or _CONTAINER.match(_read(door, f"{place}/metadata_version")):
         return None
+    level = _read(door, f"{place}/level")
     devices = [entry for entry in door.names(place) if entry.startswith("dev-")]
     members = {
         device.removeprefix("dev-"): _read(door, f"{place}/{device}/state") for device in devices

@@ -114,6 +114,8 @@ def test_a_healthy_array() -> None:
         ({"sync_action": b"frozen\n"}, ArrayState.CLEAN, "2 of 2 run"),
         ({"array_state": b"inactive\n"}, ArrayState.FAILED, "2 of 2 run, it is inactive"),
         ({"array_state": b"broken\n"}, ArrayState.FAILED, "2 of 2 run, it is broken"),
+        ({"array_state": b"readonly\n"}, ArrayState.READ_ONLY, "2 of 2 run, it is readonly"),
+        ({"array_state": b"read-auto\n"}, ArrayState.CLEAN, "2 of 2 run"),
         ({"array_state": b"active-idle\n"}, ArrayState.CLEAN, "2 of 2 run"),
         ({"raid_disks": b"3 (2)\n"}, ArrayState.CLEAN, "3 of 3 run"),
         ({"raid_disks": b"\xff\n", "degraded": b""}, ArrayState.CLEAN, "0 of 0 run"),

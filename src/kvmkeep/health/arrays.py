@@ -41,6 +41,15 @@ def _members(array: Array) -> Iterator[Finding]:
             todo=f"{look}; cat /proc/mdstat; dmesg",
         )
         return
+    if array.state is ArrayState.READ_ONLY:
+        yield Finding(
+            name="array-read-only",
+            severity=Severity.CRITICAL,
+            subject=subject,
+            what=f"it is read-only: {array.detail}",
+            why="nothing on it can be written; the loss of its journal's disk makes it so, too",
+            todo=f"{look}; dmesg; then: mdadm --readwrite /dev/{array.name}",
+        )
     if array.missing and array.action:
         yield Finding(
             name="array-rebuilding",

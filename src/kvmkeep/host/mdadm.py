@@ -14,6 +14,8 @@ from kvmkeep.model.vitals import Mismatches
 _ARRAY = re.compile(r"md(?:\d+|_d\d+|_[A-Za-z0-9_.-]+)")
 _CONTAINER = re.compile(r"external:[^/-]")
 _STOPPED = frozenset({"clear", "inactive", "broken", "suspended"})
+_READ_ONLY = "readonly"
+"""`read-auto` ends with the first write (Documentation/admin-guide/md.rst, "array_state")."""
 _QUIET = frozenset({"", "idle", "frozen"})
 _SCRUBS = frozenset({"check", "repair"})
 """What compares the members of an array that is whole (md(4), "SCRUBBING AND MISMATCHES")."""
@@ -63,7 +65,7 @@ def _array(door: Door, name: str) -> Array | None:
         detail.append(f"{action} goes on")
     faulty = tuple(member for member, said in members.items() if "faulty" in said)
     detail += [f"{member} is {members[member]}" for member in faulty]
-    if state in _STOPPED:
+    if state in _STOPPED or state == _READ_ONLY:
         detail.append(f"it is {state}")
     return Array(
         name=name,
@@ -80,6 +82,8 @@ def _array(door: Door, name: str) -> Array | None:
 def _state(state: str, degraded: int, action: str) -> ArrayState:
     if state in _STOPPED:
         return ArrayState.FAILED
+    if state == _READ_ONLY:
+        return ArrayState.READ_ONLY
     if action not in _QUIET | _SCRUBS:
         return ArrayState.RESYNCING
     return ArrayState.DEGRADED if degraded else ArrayState.CLEAN

@@ -29,6 +29,8 @@ class ArrayState(StrEnum):
     DEGRADED = "degraded"
     RESYNCING = "resyncing"
     """Resync, recovery, reshape or check: `sync_action` in md(4)."""
+    READ_ONLY = "read-only"
+    """It takes no write until somebody says so: mdadm(8), "--readwrite"."""
     FAILED = "failed"
 
 

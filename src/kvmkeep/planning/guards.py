@@ -18,8 +18,6 @@ from kvmkeep.planning.metadata import KEY
 from kvmkeep.planning.scene import Scene, active, users
 from kvmkeep.planning.stage import Stage, cloned_from, needs_image, needs_seed, stage
 
-_SICK = frozenset({ArrayState.DEGRADED, ArrayState.RESYNCING, ArrayState.FAILED})
-
 
 def unseen(scene: Scene) -> tuple[Refusal, ...]:
     """Refuse to plan on facts that have holes."""
@@ -55,15 +53,19 @@ def volume_group(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
         Refusal(
             subject=f"array {array.name}",
             reason=f"it is {array.state} ({array.detail}); no new disk is written to it",
-            hint=(
-                f"wait, or mend it (`cat /proc/mdstat`, `mdadm --detail /dev/{array.name}`); "
-                "then run this again"
-            ),
+            hint=f"{_mending(array)}; then run this again",
         )
         for array in _arrays_below(scene)
-        if array.state in _SICK
+        if array.state is not ArrayState.CLEAN
     )
     return (*whole_group(scene, storage), *(sick if storage and scene.group is not None else ()))
+
+
+def _mending(array: Array) -> str:
+    look = f"`mdadm --detail /dev/{array.name}`"
+    if array.state is ArrayState.READ_ONLY:
+        return f"look why ({look}, `dmesg`), and `mdadm --readwrite /dev/{array.name}`"
+    return f"wait, or mend it (`cat /proc/mdstat`, {look})"
 
 
 def whole_group(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:

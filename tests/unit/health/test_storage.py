@@ -42,6 +42,7 @@ REBUILT = replace(
     [
         (replace(ARRAY, state=ArrayState.FAILED), CRITICAL, "array-failed"),
         (replace(ARRAY, state=ArrayState.DEGRADED, missing=1), CRITICAL, "array-degraded"),
+        (replace(ARRAY, state=ArrayState.READ_ONLY), CRITICAL, "array-read-only"),
         (REBUILT, WARNING, "array-rebuilding"),
         (replace(ARRAY, faulty=("sdc",)), WARNING, "array-spare-failed"),
         (replace(REBUILT, missing=0, action="resync"), WARNING, "array-resyncing"),
@@ -50,6 +51,13 @@ REBUILT = replace(
 def test_arrays_in_trouble(array: Array, severity: Severity, name: str) -> None:
     found = only(severity, name, arrays=(array,))
     assert found.subject == "array md0"
+
+
+def test_an_array_that_takes_no_write_is_told_how_to() -> None:
+    array = replace(ARRAY, state=ArrayState.READ_ONLY, missing=1)
+    told = {one.name: one for one in findings(arrays=(array,))}
+    assert told.keys() == {"array-read-only", "array-degraded"}
+    assert told["array-read-only"].todo.endswith("; then: mdadm --readwrite /dev/md0")
 
 
 def test_how_a_failed_member_is_replaced() -> None:

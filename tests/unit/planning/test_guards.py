@@ -114,7 +114,11 @@ def test_array_that_is_not_well_gets_no_new_disk(state: ArrayState) -> None:
     wanted = spec(guest())
     host = looked_at()
     sick = replace(host.facts(wanted).arrays[0], state=state)
-    assert f"array md0: it is {state}" in reasons(plan(host, wanted, arrays=(sick,)))
+    made = plan(host, wanted, arrays=(sick,))
+    assert f"array md0: it is {state}" in reasons(made)
+    hint = made.refusals[0].hint
+    assert ("mdadm --readwrite /dev/md0" in hint) == (state is ArrayState.READ_ONLY)
+    assert hint.endswith("; then run this again")
     facts = running(looked_at(), wanted)
     assert make_plan(wanted, replace(facts, arrays=(sick,))).empty
 

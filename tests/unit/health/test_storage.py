@@ -44,6 +44,10 @@ REBUILT = replace(
         (replace(ARRAY, state=ArrayState.DEGRADED, missing=1), CRITICAL, "array-degraded"),
         (replace(ARRAY, state=ArrayState.READ_ONLY), CRITICAL, "array-read-only"),
         (REBUILT, WARNING, "array-rebuilding"),
+        *(
+            (replace(REBUILT, action=action), CRITICAL, "array-degraded")
+            for action in ("check", "repair", "reshape")
+        ),
         (replace(ARRAY, faulty=("sdc",)), WARNING, "array-spare-failed"),
         (replace(REBUILT, missing=0, action="resync"), WARNING, "array-resyncing"),
     ],

@@ -23,6 +23,7 @@ from kvmkeep.planning.domains import (
     finish_steps,
     guest_work,
 )
+from kvmkeep.planning.firmware import firmware_refusals
 from kvmkeep.planning.grow import grow_notes, grow_refusals, grow_steps, later_grow_steps
 from kvmkeep.planning.images import ImageWork, image_notes, image_refusals, image_works
 from kvmkeep.planning.kept_xml import kept_step
@@ -82,6 +83,7 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         *file_refusals(scene),
         *grow_refusals(scene),
         *guards.identities(scene),
+        *firmware_refusals(scene),
         *place_refusals(scene),
         *edited_refusals(scene),
         *guards.shared_disks(scene),

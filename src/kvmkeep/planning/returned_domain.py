@@ -29,11 +29,10 @@ from kvmkeep.planning.domain_parts import (
 )
 from kvmkeep.planning.domain_tree import DomainTreeError, domain_tree
 from kvmkeep.planning.engine import driver
+from kvmkeep.planning.firmware import variables_path
 from kvmkeep.planning.scene import Scene
 from kvmkeep.planning.xml_text import xml_text
 
-_NVRAM_DIR = "/var/lib/libvirt/qemu/nvram"
-"""Where libvirt keeps variables by itself, each guest's in a file of its name."""
 _CHANNELS = ("/var/lib/libvirt/qemu/channel/", "/run/libvirt/qemu/channel/")
 """Where libvirt has the sockets of channels; where none is told, it makes a name by itself."""
 _EMULATOR = re.compile(r"/usr/(bin|libexec)/(qemu-system-[a-z0-9_]+|qemu-kvm|kvm)")
@@ -155,7 +154,7 @@ def _of_firmware(scene: Scene, guest: Guest, subject: Subject, root: ET.Element)
             yield f"has an <nvram> with the template {nvram.get('template')!a:.200}"
     has_some = bool(subject.manifest.nvram) or root.find("os/nvram") is not None
     for domain in scene.domains.values() if has_some else ():
-        if domain.nvram == _variables(guest):
+        if domain.nvram == variables_path(guest):
             yield f"has variables of its firmware, and those of {domain.name} lie in their place"
 
 
@@ -205,19 +204,14 @@ def _give_disks(scene: Scene, guest: Guest, subject: Subject, root: ET.Element) 
             source.set("dev", path)
 
 
-def _variables(guest: Guest) -> str:
-    return f"{_NVRAM_DIR}/{guest.name}_VARS.fd"
-
-
 def _nvram_notes(guest: Guest, subject: Subject, root: ET.Element) -> list[str]:
     there = root.find("os/nvram")
     lay, stored = root.findtext("os/nvram", "").strip(), bool(subject.manifest.nvram)
     if there is not None and not stored:
         return ["its firmware begins with new variables: they are not in the backup"]
-    if stored and lay not in {"", _variables(guest)}:
-        return [
-            f"its firmware's variables lie in {_variables(guest)} then; they lay in {lay!a:.200}"
-        ]
+    path = variables_path(guest)
+    if stored and lay not in {"", path}:
+        return [f"its firmware's variables lie in {path} then; they lay in {lay!a:.200}"]
     return []
 
 
@@ -236,6 +230,6 @@ def _give_firmware(guest: Guest, subject: Subject, root: ET.Element) -> str:
         nvram.clear()
         if template is not None:
             nvram.set("template", template)
-        nvram.text = _variables(guest)
+        nvram.text = variables_path(guest)
         return nvram.text
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kvmkeep.model.facts import Profile
+from kvmkeep.model.links import rests_on, team_of
 from kvmkeep.model.names import NM_MARK
 from kvmkeep.model.plan import Refusal
 from kvmkeep.model.spec import Network
@@ -91,11 +92,12 @@ def _uplink_refusals(scene: Scene, networks: tuple[Network, ...]) -> list[Refusa
         for network in networks
         if network.mtu > uplink.mtu
     ]
+    team = team_of(scene.facts, uplink)
+    if team:
+        reason = f"it is a port of {team}, which may have it rest"
+        refusals.append(Refusal(subject=subject, reason=reason, hint=f"write `uplink: {team}`"))
     management = scene.facts.management
-    if management is None:
-        return refusals
-    own = scene.links.get(management.interface)
-    if management.interface in {name, uplink.master} or (own is not None and own.parent == name):
+    if management is not None and name in rests_on(scene.facts, management.interface):
         refusals.append(
             Refusal(
                 subject=subject,

@@ -203,8 +203,8 @@ class HostFile(Section, frozen=True, kw_only=True):
     uplink: Annotated[
         InterfaceText | None,
         Meta(
-            description="The network interface that carries the VLANs. Not the one the host "
-            "itself is reached over.",
+            description="The network interface that carries the VLANs: a NIC, or a bond and none "
+            "of its ports. The host itself is not reached over it, nor over anything upon it.",
             examples=["ens802f1"],
         ),
     ]

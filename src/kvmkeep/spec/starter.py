@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from kvmkeep.model.facts import Facts, Link, VolumeGroup
+from kvmkeep.model.links import is_team, rests_on, team_of
 from kvmkeep.model.units import Size, accepted, parse_interface
 from kvmkeep.spec.addresses import parse_hostname
 from kvmkeep.spec.disks import parse_group
@@ -147,33 +148,20 @@ run:
 
 
 def _uplinks(facts: Facts) -> list[str]:
-    """Return the hardware NICs that the host is not reached over, the likeliest first."""
-    used = _below(facts, facts.management.interface) if facts.management else set()
+    """Return the NICs, bonds and teams that the host is not reached over, the likeliest first."""
+    used = rests_on(facts, facts.management.interface) if facts.management else set()
     carriers = {link.parent for link in facts.links if link.kind == "vlan"}
     found = [
         link
         for link in facts.links
-        if not link.kind
+        if (not link.kind or is_team(link))
+        and not team_of(facts, link)
         and link.name != "lo"
         and link.name not in used
         and accepted(parse_interface, link.name)
     ]
     found.sort(key=lambda link: (link.name not in carriers, not link.carrier, link.name))
     return [link.name for link in found]
-
-
-def _below(facts: Facts, interface: str) -> set[str]:
-    """Return an interface and all that it rests on: ports of a bridge or bond, a VLAN's parent."""
-    found: set[str] = set()
-    left = [interface]
-    while left:
-        name = left.pop()
-        if name in found:
-            continue
-        found.add(name)
-        left += [link.name for link in facts.links if link.master == name]
-        left += [link.parent for link in facts.links if link.name == name and link.parent]
-    return found
 
 
 def _networks(facts: Facts, uplink: str) -> list[tuple[str, str]]:

@@ -219,6 +219,45 @@ def test_uplink_that_the_host_is_reached_through_is_refused(way: str) -> None:
     assert "this host is reached through it" in reasons(plan(host, wanted()))
 
 
+@pytest.mark.parametrize(
+    ("way", "links"),
+    [
+        ("br0", ["br0 bridge", "uplink0.10 vlan br0 uplink0"]),
+        ("bond0.10", ["bond0 bond", "uplink0  bond0", "bond0.10 vlan - bond0"]),
+        ("br0", ["br0 bridge", "bond0 bond br0", "uplink0  bond0"]),
+        ("br0.5", ["br0 bridge", "uplink0  br0", "br0.5 vlan - br0"]),
+    ],
+)
+def test_uplink_below_what_the_host_is_reached_through_is_refused(
+    way: str, links: list[str]
+) -> None:
+    host = FakeHost()
+    for line in links:
+        name, kind, master, parent = [*line.split(" "), "", ""][:4]
+        host.nm.links[name] = FakeLink(name, kind, master=master.strip("-"), parent=parent)
+    host.management = (way, "192.0.2.1", True)
+    assert f"reached through it (default route on {way})" in reasons(plan(host, wanted()))
+
+
+@pytest.mark.parametrize("kind", ["bond", "team"])
+def test_port_of_a_bond_is_no_uplink_but_the_bond_is(kind: str) -> None:
+    host = FakeHost()
+    host.nm.links["bond0"] = FakeLink("bond0", kind)
+    host.nm.links["uplink0"].master = "bond0"
+    (refusal,) = plan(host, wanted()).refusals
+    assert refusal.reason == "it is a port of bond0, which may have it rest"
+    assert refusal.hint == "write `uplink: bond0`"
+    names = {"bridge": BRIDGE, "vlan_interface": "bond0.223"}
+    assert plan(host, spec(uplink="bond0", networks=(network(**names),))).refusals == ()
+
+
+def test_port_of_a_bridge_that_the_host_is_not_reached_through_is_an_uplink() -> None:
+    host = FakeHost()
+    host.nm.links["br0"] = FakeLink("br0", "bridge")
+    host.nm.links["uplink0"].master = "br0"
+    assert plan(host, wanted()).refusals == ()
+
+
 def test_gateway_that_never_answered_is_asked_once() -> None:
     host, one = FakeHost(), wanted()
     host.management = ("mgmt0", "192.0.2.1", False)

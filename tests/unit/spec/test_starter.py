@@ -124,6 +124,20 @@ def test_the_likeliest_uplink_comes_first() -> None:
     assert loaded(with_vlan).uplink == "c"
 
 
+def test_a_bond_is_offered_and_not_its_ports() -> None:
+    links = (
+        link("eno1"), link("bond0", "bond"), link("ens1f0", master="bond0"),
+        link("ens1f1", master="bond0"), link("virbr1.223", "bridge"),
+        link("bond0.223", "vlan", parent="bond0", vlan=223, master="virbr1.223"),
+    )  # fmt: skip
+    management = Management(interface="eno1", gateway="192.0.2.254", answers=True)
+    facts = replace(BARE_HOST, links=links, management=management)
+    spec = loaded(facts)
+    assert spec.uplink == "bond0"
+    assert [one.vlan_interface for one in spec.networks] == ["bond0.223"]
+    assert "Candidates: bond0." in starter(facts)["host.yaml"]
+
+
 def test_nothing_below_the_management_interface_is_an_uplink() -> None:
     facts = replace(
         BARE_HOST,

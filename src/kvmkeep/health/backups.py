@@ -95,15 +95,18 @@ def _secrets(patient: Patient) -> Iterator[Finding]:
     seen = {file.path: file for file in patient.facts.backups.secrets}
     for repository in patient.spec.repositories:
         for file in (seen[path] for path in repository.secrets if path in seen):
+            severity = Severity.UNKNOWN if file.error else Severity.CRITICAL
+            why = "kvmkeep does not open the repository so: nothing is backed up or restored"
             if file.comes_and_goes:
-                continue
+                severity = Severity.WARNING
+                why = "no other unit can open the repository, and no verb that you type"
             for reason, hint in file.trouble:
                 yield Finding(
                     name="backup-secret",
-                    severity=Severity.UNKNOWN if file.error else Severity.CRITICAL,
+                    severity=severity,
                     subject=f"repository {repository.name}",
                     what=reason,
-                    why="kvmkeep does not open the repository so: nothing is backed up or restored",
+                    why=why,
                     todo=hint,
                 )
 

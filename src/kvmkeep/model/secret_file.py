@@ -6,7 +6,10 @@ import shlex
 
 from msgspec import Struct
 
+from kvmkeep.model.host_units import BACKUP, PROVE, PRUNE
+
 _CREDENTIALS = "/run/credentials/"
+_HOW = "docs/how-to/backups.md, a password that systemd decrypts"
 _OTHERS = 0o077
 """The permissions of group and others (inode(7))."""
 
@@ -27,12 +30,18 @@ class SecretFile(Struct, frozen=True, kw_only=True):
     error: str = ""
 
     @property
-    def comes_and_goes(self) -> bool:
-        """Whether it is a credential that is there only while a unit of systemd runs.
+    def unit(self) -> str:
+        """The unit of systemd that has it as a credential; empty where it is none.
 
-        See systemd.exec(5), `LoadCredential=`.
+        It is there only while that unit runs (systemd.exec(5), `LoadCredential=`).
         """
-        return not self.kind and not self.error and self.path.startswith(_CREDENTIALS)
+        head, credentials, rest = self.path.partition(_CREDENTIALS)
+        return rest.partition("/")[0] if credentials and not head else ""
+
+    @property
+    def comes_and_goes(self) -> bool:
+        """Whether it is missing, and there for one of our own units alone, which runs seldom."""
+        return not self.kind and not self.error and self.unit in {BACKUP, PROVE, PRUNE}
 
     @property
     def trouble(self) -> tuple[tuple[str, str], ...]:
@@ -40,6 +49,11 @@ class SecretFile(Struct, frozen=True, kw_only=True):
         path = shlex.quote(self.path)
         if self.error:
             return ((f"{self.path} can't be read: {self.error}", f"look at it: ls -l {path}"),)
+        if not self.kind and self.unit:
+            hint = f"systemctl start {shlex.quote(self.unit)}"
+            if self.comes_and_goes:
+                hint = f"give it to a unit that always runs: {_HOW}"
+            return ((f"{self.path} is there only while {self.unit} runs", hint),)
         if not self.kind:
             return ((f"{self.path} is missing", f"bring it back, then: chmod 600 {path}"),)
         if self.kind != "file":

@@ -177,14 +177,23 @@ def test_a_password_that_is_not_to_be_used_is_told_with_what_to_type(
         assert {one.subject for one in mine} <= {"repository vault"}
 
 
-def test_a_credential_of_a_unit_that_does_not_run_is_not_missed() -> None:
-    path = "/run/credentials/kvmkeep-backup.service/vault"
+@pytest.mark.parametrize(
+    ("unit", "mode", "severity"),
+    [
+        ("kvmkeep-backup.service", 0, Severity.WARNING),
+        ("kvmkeep-secrets.service", 0, Severity.CRITICAL),
+        ("kvmkeep-backup.service", 0o444, Severity.CRITICAL),
+    ],
+)
+def test_a_credential_that_is_there_for_backups_alone_is_told(
+    unit: str, mode: int, severity: Severity
+) -> None:
+    path = f"/run/credentials/{unit}/vault"
     spec = replace(WANTED, repositories=(replace(VAULT, password_file=path),))
-    gone = SecretFile(path=path)
-    for file, count in ((gone, 0), (replace(gone, kind="file", mode=0o444), 1)):
-        backups = BackupFacts(last=(LAST,), proofs=(PROOF,), secrets=(file,))
-        told = judge(spec, replace(FACTS, backups=backups, units=UNITS), Plan(), VITALS)
-        assert len([one for one in told if one.name == "backup-secret"]) == count
+    file = SecretFile(path=path, kind="file" if mode else "", mode=mode)
+    backups = BackupFacts(last=(LAST,), proofs=(PROOF,), secrets=(file,))
+    told = judge(spec, replace(FACTS, backups=backups, units=UNITS), Plan(), VITALS)
+    assert [one.severity for one in told if one.name == "backup-secret"] == [severity]
 
 
 def test_a_spec_without_backups_has_none_of_it() -> None:

@@ -37,6 +37,19 @@ def test_each_other_one_is_told_with_what_to_type(
     assert hint in todo
 
 
+@pytest.mark.parametrize(
+    ("unit", "hint"),
+    [
+        ("kvmkeep-backup.service", "a unit that always runs"),
+        ("kvmkeep-secrets.service", "systemctl start kvmkeep-secrets.service"),
+    ],
+)
+def test_a_credential_is_there_only_while_its_unit_runs(unit: str, hint: str) -> None:
+    ((told, todo),) = SecretFile(path=f"/run/credentials/{unit}/vault").trouble
+    assert told == f"/run/credentials/{unit}/vault is there only while {unit} runs"
+    assert hint in todo
+
+
 def test_all_is_told_at_once_and_a_path_can_be_typed() -> None:
     one = replace(GOOD, path="/root/a b", owner=7, mode=0o666, blank=True)
     assert len(one.trouble) == 3

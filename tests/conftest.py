@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
 from collections.abc import Generator
 
 import pytest
@@ -11,6 +13,10 @@ from hypothesis import settings
 # A busy machine must not make a test fail; what is slow is the benchmarks' business.
 settings.register_profile("kvmkeep", deadline=None)
 settings.load_profile("kvmkeep")
+
+# The schedules of a spec are local time: tests are of one zone, wherever they run.
+os.environ["TZ"] = "UTC"
+time.tzset()
 
 # What is started in the background or by nohup has these ignored; tests send them to themselves.
 signal.signal(signal.SIGINT, signal.default_int_handler)

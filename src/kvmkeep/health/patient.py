@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -14,7 +14,11 @@ from kvmkeep.planning.scene import Scene, make_scene
 
 
 class Patient(Struct, frozen=True, kw_only=True):
-    """A host to be judged. `now` is when it was observed, `options` those that find its spec."""
+    """A host to be judged.
+
+    `now` is when it was observed, in local time, as the schedules of a spec are. `options` are
+    those that find the spec.
+    """
 
     scene: Scene
     vitals: Vitals
@@ -42,6 +46,6 @@ def make_patient(
     spec: Spec, facts: Facts, plan: Plan, vitals: Vitals, options: tuple[str, ...] = ()
 ) -> Patient:
     """Index what is known of a host."""
-    now = datetime.fromisoformat(facts.time).astimezone(UTC)
+    now = datetime.fromisoformat(facts.time).astimezone()
     scene = make_scene(spec, facts, spec.guests)
     return Patient(scene=scene, vitals=vitals, plan=plan, now=now, options=options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -100,6 +102,30 @@ def test_what_is_still_to_come_tells_nothing_about_what_would_be_lost() -> None:
     assert ahead[0].what == "its last backup is of 2027-11-24 00:03 UTC, which is still to come"
     assert ahead[1].what == "its last proof is of 2027-11-23 06:00 UTC, which is still to come"
     assert all(one.todo.startswith("timedatectl") for one in ahead)
+
+
+@pytest.fixture
+def japan(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Be nine hours ahead of UTC."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "JST-9")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("japan")
+def test_times_of_a_schedule_are_local() -> None:
+    policy = replace(POLICY, schedule="Mon..Fri *-*-* 8..18:00", prove="Tue *-*-* 17,18:00")
+    wanted = replace(WANTED, guests=(replace(WEB, backup=policy),))
+    last = replace(LAST, moment="20261124T090010Z")  # at six in the evening
+    proof = replace(PROOF, moment=last.moment, time="2026-11-24T09:05:00Z")
+    for until, names in (("2026-11-24T20:00:00Z", []), ("2026-11-25T00:00:00Z", ["backup-late"])):
+        backups = BackupFacts(last=(last,), proofs=(proof,))
+        facts = replace(FACTS, backups=backups, units=UNITS, time=until)
+        told = judge(wanted, facts, Plan(), VITALS)
+        late = [one.name for one in told if one.name.endswith("-late")]
+        assert late == names
 
 
 def test_a_guest_without_a_backup() -> None:

@@ -47,7 +47,8 @@ def run(args: Args, ctx: Context) -> int:
         return 0
     for name, text in files.items():
         path = f"{ctx.spec_dir}/{name}"
-        file = WriteFile(path=path, content=text.encode(), why="the starter spec", mode=0o644)
+        # A guest's file may come to hold a password's hash.
+        file = WriteFile(path=path, content=text.encode(), why="the starter spec", dir_mode=0o700)
         try:
             door.write(file)
         except OSError as error:

@@ -1,4 +1,7 @@
-"""The spec's own files: who may write them has root do what he likes; and which are not read."""
+"""The spec's own files: who may write or read them, and which are not read.
+
+Who may write them has root do what he likes.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,19 @@ from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.vitals import SpecFile
 
 _OTHERS_WRITE = 0o002
+_OTHERS_READ = 0o004
+_OTHERS_THROUGH = 0o001
 _GUESTS = "guests"
 _MEANT = (".yaml", ".yaml.released", ".yaml.sample")
 """Guests, those that `release` let go, and what `init` writes."""
 
 
 def spec_file_findings(patient: Patient) -> Iterator[Finding]:
-    """Return which files and directories of the spec others may change, and which are not read.
+    """Return which files of the spec others may change or should not see, and which are not read.
 
     A group that may write is taken for meant.
     """
+    yield from _readable(patient)
     for one in patient.vitals.spec_files:
         path = shlex.quote(one.path)
         whose = todo = ""
@@ -41,6 +47,28 @@ def spec_file_findings(patient: Patient) -> Iterator[Finding]:
                 why="root does what it says: that includes commands in guests, and their disks",
                 todo=f"look at what it says, then: {todo}",
             )
+
+
+def _readable(patient: Patient) -> Iterator[Finding]:
+    """Tell of files with a secret that everybody may read, where he gets to them."""
+    secret = {guest.place.file for guest in patient.spec.guests if guest.secret}
+    files = patient.vitals.spec_files
+    closed = [one.path for one in files if one.kind == "directory" and not _let_through(one)]
+    for one in files:
+        hidden = any(one.path.startswith(f"{folder}/") for folder in closed)
+        if one.path in secret and one.mode & _OTHERS_READ and not hidden:
+            yield Finding(
+                name="spec-readable",
+                severity=Severity.WARNING,
+                subject=f"file {one.path}",
+                what="everybody on this host may read it, and it has a password_hash or user_data",
+                why="a password can be guessed by its hash, and user_data may hold any secret",
+                todo=f"chmod o-r {shlex.quote(one.path)}",
+            )
+
+
+def _let_through(folder: SpecFile) -> bool:
+    return bool(folder.mode & _OTHERS_THROUGH)
 
 
 def _is_stray(one: SpecFile) -> bool:

@@ -386,6 +386,8 @@ def test_init_writes_a_spec_that_loads(
     assert not new.exists()
     assert main(["init", "--spec", str(new)], site.stages) == 0
     assert f"`kvmkeep --spec {new} validate`" in capsys.readouterr().err
+    made = (new, new / "guests", new / "host.yaml")
+    assert [path.stat().st_mode & 0o777 for path in made] == [0o700, 0o700, 0o600]
     assert main(["validate", "--spec", str(new)], site.stages) == 0
     assert main(["init", "--spec", str(new)], site.stages) == 4
     capsys.readouterr()

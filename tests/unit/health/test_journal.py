@@ -6,9 +6,11 @@ import pytest
 from msgspec.structs import replace
 
 from kvmkeep.model.health import Severity
+from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
 from kvmkeep.model.vitals import SpecFile
-from tests.unit.health.build import ROOT, findings, only
+from kvmkeep.spec.login import NO_LOGIN
+from tests.unit.health.build import ROOT, SPEC, WEB, findings, only
 
 CRITICAL = Severity.CRITICAL
 
@@ -40,8 +42,8 @@ def test_a_filesystem_without_inodes_is_not_full() -> None:
     assert findings(spaces=()) == ()
 
 
-def spec_file(name: str, kind: str = "file") -> SpecFile:
-    return SpecFile(path=f"/etc/kvmkeep/{name}", owner=0, mode=0o644, kind=kind)
+def spec_file(name: str, kind: str = "file", mode: int = 0o644) -> SpecFile:
+    return SpecFile(path=f"/etc/kvmkeep/{name}", owner=0, mode=mode, kind=kind)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,35 @@ def test_what_lies_with_the_guests_and_is_not_read(name: str, kind: str) -> None
     assert found.todo.endswith(
         "/root/" if " " not in name else "'/etc/kvmkeep/guests/my file' /root/"
     )
+
+
+FILE = "/etc/kvmkeep/guests/web.yaml"
+FOLDERS = (spec_file("guests", "directory", 0o755),)
+
+
+HASH = replace(NO_LOGIN, password_hash="$6$a$b")
+
+
+def with_file(**changes: object) -> Spec:
+    one = replace(WEB, login=NO_LOGIN, place=replace(WEB.place, file=FILE))
+    return replace(SPEC, guests=(replace(one, **changes),))
+
+
+@pytest.mark.parametrize("secret", [{"user_data": "{}"}, {"login": HASH}])
+def test_a_secret_that_everybody_may_read(secret: dict[str, object]) -> None:
+    files = (*FOLDERS, spec_file("guests/web.yaml"))
+    (found,) = findings(with_file(**secret), spec_files=files)
+    assert (found.name, found.severity) == ("spec-readable", Severity.WARNING)
+    assert (found.subject, found.todo) == (f"file {FILE}", f"chmod o-r {FILE}")
+
+
+def test_a_file_that_is_no_secret_or_is_kept() -> None:
+    open_file = (*FOLDERS, spec_file("guests/web.yaml"))
+    assert findings(with_file(), spec_files=open_file) == ()
+    kept = (*FOLDERS, spec_file("guests/web.yaml", mode=0o640))
+    closed = (spec_file("guests", "directory", 0o750), spec_file("guests/web.yaml"))
+    for files in (kept, closed):
+        assert findings(with_file(login=HASH), spec_files=files) == ()
 
 
 def test_what_belongs_there() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from kvmkeep.health.patient import Patient
@@ -109,7 +110,8 @@ def _volume(patient: Patient, volume: Volume) -> Iterator[Finding]:
             subject=subject,
             what=f"it is a disk of {len(users)} domains: {', '.join(users)}",
             why="two guests that write to one disk destroy it",
-            todo=f"keep one of them off, and take the disk out of it: virsh edit {users[-1]}",
+            todo=f"keep one of them off, and take the disk out of it: "
+            f"virsh edit {shlex.quote(users[-1])}",
         )
     if users and not volume.active and not volume.merging:
         yield Finding(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from kvmkeep.health.patient import Patient
@@ -79,6 +80,7 @@ def _by(patient: Patient, domain: Domain) -> str:
 
 def _state(patient: Patient, domain: Domain) -> Iterator[Finding]:
     subject, by = f"guest {domain.name}", _by(patient, domain)
+    name = shlex.quote(domain.name)
     if domain.state is DomainState.PAUSED and domain.why == IO_ERROR:
         yield Finding(
             name="guest-io-error",
@@ -86,8 +88,7 @@ def _state(patient: Patient, domain: Domain) -> Iterator[Finding]:
             subject=subject,
             what="it stands still since one of its disks gave an error",
             why="it goes on where it stopped once the disk is well again; nothing is lost by that",
-            todo=f"virsh domblkerror {domain.name}; dmesg; df; mend it, then: "
-            f"{by} resume {domain.name}",
+            todo=f"virsh domblkerror {name}; dmesg; df; mend it, then: {by} resume {name}",
         )
     elif domain.state is DomainState.PAUSED:
         yield Finding(
@@ -96,7 +97,7 @@ def _state(patient: Patient, domain: Domain) -> Iterator[Finding]:
             subject=subject,
             what=f"it stands still{f' ({domain.why})' if domain.why else ''}",
             why="it answers nobody, and its clock falls behind",
-            todo=f"kvmkeep journal, for who did it; then: {by} resume {domain.name}",
+            todo=f"kvmkeep journal, for who did it; then: {by} resume {name}",
         )
     elif domain.state is DomainState.CRASHED:
         yield Finding(
@@ -105,7 +106,7 @@ def _state(patient: Patient, domain: Domain) -> Iterator[Finding]:
             subject=subject,
             what="it crashed, and stands still",
             why="it does nothing until it is started anew",
-            todo=f"less /var/log/libvirt/qemu/{domain.name}.log; "
+            todo=f"less {shlex.quote(f'/var/log/libvirt/qemu/{domain.name}.log')}; "
             f"{released(domain, ours=by == 'kvmkeep')}",
         )
 

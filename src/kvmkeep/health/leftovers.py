@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -36,7 +37,7 @@ def _seed(patient: Patient, seed: SeedFile) -> Iterator[Finding]:
         subject=f"seed {seed.path}",
         what="it still lies on the host, though no guest needs it",
         why="it holds the hash of a password; a guest that sees it may be set up by it again",
-        todo=f"kvmkeep apply {guest.name}" if guest is not None else f"rm {seed.path}",
+        todo=f"kvmkeep apply {guest.name}" if guest is not None else f"rm {shlex.quote(seed.path)}",
     )
 
 

@@ -80,13 +80,13 @@ def _is_stray(one: SpecFile) -> bool:
 
 
 def _stray(one: SpecFile) -> Finding:
-    path = shlex.quote(one.path)
+    path, folder = shlex.quote(one.path), posixpath.dirname(one.path)
     return Finding(
         name="spec-file-not-read",
         severity=Severity.OK,
         subject=f"file {one.path}",
         what="it lies with the guests' files, and is not read: only NAME.yaml is",
         why="a guest that only it tells of is in nobody's care",
-        todo=f"if it is a guest's: mv {path} {posixpath.dirname(path)}/NAME.yaml; else: "
+        todo=f"if it is a guest's: mv {path} {shlex.quote(f'{folder}/NAME.yaml')}; else: "
         f"mv {path} /root/",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from typing import Protocol
 from xml.etree import ElementTree as ET
@@ -61,7 +62,7 @@ def observe_domains(notebook: Notebook, libvirt: Looks) -> Domains:
         except ET.ParseError as error:
             reason = f"its XML can't be read: {error}"
             name = described.state.name
-            notebook.note(f"domain {name}", reason, f"look at: virsh dumpxml {name}")
+            notebook.note(f"domain {name}", reason, f"look at: virsh dumpxml {shlex.quote(name)}")
         else:
             domains.extend(() if domain is None else (domain,))
     capabilities = _capabilities(found.capabilities)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from msgspec import Struct, field
 
 from kvmkeep.model.domain_facts import Domain
@@ -161,7 +163,8 @@ def _clash(scene: Scene, domain: Domain) -> list[Reason]:
         return [(reason, f"move {namesake.place.file} away, or write uuid: {domain.uuid} into it")]
     twin = next((guest for guest in scene.spec.guests if guest.uuid == domain.uuid), None)
     if twin is not None and namesake is None:
-        hint = f"if it was renamed, name it back: virsh domrename {domain.name} {twin.name}"
+        name = shlex.quote(domain.name)
+        hint = f"if it was renamed, name it back: virsh domrename {name} {twin.name}"
         return [(f"the spec knows it as {twin.name}, at {twin.place}", hint)]
     return []
 
@@ -175,7 +178,7 @@ def _unfit(scene: Scene, network: Network) -> list[Reason]:
         profiles = _profiles(scene, kind, interface)
         if not profiles:
             if interface in scene.links:
-                hint = f"look at: nmcli device show {interface}"
+                hint = f"look at: nmcli device show {shlex.quote(interface)}"
                 found.append((f"no {kind} profile of NetworkManager has made {interface}", hint))
         elif len(profiles) > 1:
             names = ", ".join(f"{profile.name} ({profile.uuid})" for profile in profiles)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 # Expat is given only what libvirt wrote.
 from xml.etree import ElementTree as ET
 
@@ -59,7 +61,8 @@ def find(scene: Scene, domain: Domain) -> Finding:
     try:
         name = parse_guest_name(domain.name)
     except ValueError as error:
-        hint = f"give it another name while it is off: virsh domrename {domain.name} NAME"
+        old = shlex.quote(domain.name)
+        hint = f"give it another name while it is off: virsh domrename {old} NAME"
         finding.wrong.append((str(error), hint))
         name = GuestName("")
     root = ET.fromstring(domain.xml)  # noqa: S314 - libvirt made it
@@ -88,12 +91,13 @@ def find(scene: Scene, domain: Domain) -> Finding:
 
 
 def _check_shape(finding: Finding, domain: Domain, memory: Size, vcpus: int) -> None:
+    name = shlex.quote(domain.name)
     if not domain.persistent:
-        file = f"/root/{domain.name}.xml"
-        hint = f"define it: virsh dumpxml {domain.name} > {file} && virsh define {file}"
+        file = shlex.quote(f"/root/{domain.name}.xml")
+        hint = f"define it: virsh dumpxml {name} > {file} && virsh define {file}"
         finding.wrong.append(("it is transient: libvirt forgets it once it is off", hint))
     if memory < LEAST_MEMORY:
-        hint = f"give it more: virsh setmaxmem {domain.name} 64M --config"
+        hint = f"give it more: virsh setmaxmem {name} 64M --config"
         finding.wrong.append((f"it has {memory} of memory, a spec says {LEAST_MEMORY}", hint))
     if not 1 <= vcpus <= MOST_VCPUS:
         finding.wrong.append((f"it has {vcpus} CPUs", f"a spec says 1 to {MOST_VCPUS}"))
@@ -123,9 +127,8 @@ def _disks(
         elif not found:
             vg = scene.spec.storage.vg
             reason = f"its first disk {disk.target} is not a raw LV of {vg}: {_source(disk)}"
-            hint = (
-                f"copy it to one (qemu-img convert -O raw) and change it: virsh edit {domain.name}"
-            )
+            edit = f"virsh edit {shlex.quote(domain.name)}"
+            hint = f"copy it to one (qemu-img convert -O raw) and change it: {edit}"
             finding.wrong.append((reason, hint))
             return []
         else:

@@ -6,6 +6,7 @@ Where NFS is missing, the directory is there and empty: nothing is made in it, a
 from __future__ import annotations
 
 import posixpath
+import shlex
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.plan import Noun, Refusal, Step
@@ -97,7 +98,8 @@ def _not_mounted(guest: Guest, disk: FileDisk) -> Refusal:
 
 
 def _lacks(guest: Guest, mount: str, reason: str) -> Refusal:
-    hint = f"mount it: mount {mount}; see: findmnt {mount}; systemctl --failed"
+    place = shlex.quote(mount)
+    hint = f"mount it: mount {place}; see: findmnt {place}; systemctl --failed"
     return Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint, unready=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator
 
 from kvmkeep.model.domain_facts import Domain
@@ -268,11 +269,12 @@ def _domain_refusals(scene: Scene, guest: Guest) -> list[Refusal]:
     twin = scene.domains_by_uuid.get(guest.uuid)
     if twin is not None and twin.name != guest.name:
         reason = f"the domain {twin.name} has its UUID {guest.uuid}"
-        hint = f"if it was renamed, name it back: virsh domrename {twin.name} {guest.name}"
+        old = shlex.quote(twin.name)
+        hint = f"if it was renamed, name it back: virsh domrename {old} {guest.name}"
         return [Refusal(subject=subject, reason=reason, hint=hint)]
     if domain is None and guest.adopted and kept_domain(scene, guest) is None:
         reason = "libvirt does not know it any more, and it can't be made anew: it was taken over"
-        saved = f"{scene.spec.xml_dir}/{guest.name}.xml"
+        saved = shlex.quote(f"{scene.spec.xml_dir}/{guest.name}.xml")
         hint = (
             f"define it again (virsh define {saved}), or let it go (kvmkeep release {guest.name})"
         )
@@ -297,7 +299,8 @@ def _shared(scene: Scene, guest: Guest, disk: Disk, other: str) -> Refusal:
     return Refusal(
         subject=f"guest {guest.name}",
         reason=f"its disk {scene.path(disk)} is also a disk of the domain {other}",
-        hint=f"take it out of {other} (virsh edit {other}): two guests on one disk destroy it",
+        hint=f"take it out of {other} (virsh edit {shlex.quote(other)}): two guests on one disk "
+        "destroy it",
     )
 
 

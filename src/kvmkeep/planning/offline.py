@@ -6,6 +6,8 @@ host's kernel, and a volume group inside the disk, even one with the host's name
 
 from __future__ import annotations
 
+import shlex
+
 from msgspec import Struct
 
 from kvmkeep.model.command import Command
@@ -145,7 +147,7 @@ def _open(scene: Scene, guest: Guest) -> tuple[Refusal, ...]:
     subject = f"guest {guest.name}"
     if others:
         reason = f"domain {others[0]} has its disk {guest.root.lv} as well"
-        hint = f"take it from that domain: virsh dumpxml {others[0]}"
+        hint = f"take it from that domain: virsh dumpxml {shlex.quote(others[0])}"
         return (Refusal(subject=subject, reason=reason, hint=hint),)
     if volume is not None and volume.opened:
         reason = f"it is off, but something has {volume.full_name} open"

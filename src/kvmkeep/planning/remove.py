@@ -9,6 +9,7 @@ until then the spec knows the guest.
 from __future__ import annotations
 
 import posixpath
+import shlex
 
 from msgspec import Struct
 
@@ -155,7 +156,7 @@ def _reasons(work: _Work, *, begun: bool) -> list[Reason]:
 def _of_domain(work: _Work, domain: Domain) -> list[Reason]:
     name, guest = work.removing.guest, work.guest
     if domain.name != name:
-        hint = f"finish renaming it, or look at: virsh dumpxml {domain.name}"
+        hint = f"finish renaming it, or look at: virsh dumpxml {shlex.quote(domain.name)}"
         return [(f"its UUID is that of the domain {domain.name}", hint)]
     if not domain.ours or (guest is not None and domain.uuid != guest.uuid):
         hint = f"use virsh for it: virsh dumpxml {name}"

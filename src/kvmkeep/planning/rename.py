@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import shlex
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -143,7 +144,7 @@ def _wrong_state(
     if domain is None:
         found.append(("libvirt does not know it yet", "make it first: kvmkeep apply"))
     elif not domain.ours or domain.name not in {renaming.old, renaming.new}:
-        hint = f"look at: virsh dumpxml {domain.name}"
+        hint = f"look at: virsh dumpxml {shlex.quote(domain.name)}"
         found.append((f"its UUID is that of the domain {domain.name}, which is not ours", hint))
     elif active(domain):
         hint = f"shut it down first: kvmkeep shutdown {domain.name}"

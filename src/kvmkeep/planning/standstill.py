@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.plan import Refusal
 
@@ -23,7 +25,7 @@ def paused_text(domain: Domain) -> str:
 
 def released(domain: Domain, *, ours: bool = True) -> str:
     """Return what to type for a guest that stands still; `ours` where kvmkeep's verbs know it."""
-    by, name = ("kvmkeep" if ours else "virsh"), domain.name
+    by, name = ("kvmkeep" if ours else "virsh"), shlex.quote(domain.name)
     if domain.state is DomainState.CRASHED:
         return f"start it anew: {by} {'poweroff' if ours else 'destroy'} {name}; {by} start {name}"
     return f"let it go on: {by} resume {name}"

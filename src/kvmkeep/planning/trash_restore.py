@@ -7,6 +7,7 @@ known by it. Nothing that has one of these names now is touched.
 from __future__ import annotations
 
 import posixpath
+import shlex
 
 from msgspec import Struct
 
@@ -153,7 +154,8 @@ def _of_files(scene: Scene, entry: TrashEntry) -> list[Reason]:
             found.append((f"the spec has {guest.place.file} now", hint))
     if SAVED in files and entry.guest in scene.saved:
         path = scene.saved[entry.guest].path
-        found.append((f"there is a {path} now", f"move it away: mv {path} {path}.old"))
+        move = shlex.join(("mv", path, f"{path}.old"))
+        found.append((f"there is a {path} now", f"move it away: {move}"))
     return found
 
 

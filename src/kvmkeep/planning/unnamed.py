@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from kvmkeep.model.names import TAG_GUEST, TAG_OURS
 from kvmkeep.model.plan import Note
 from kvmkeep.model.snapshot import tag_value
@@ -23,7 +25,7 @@ def unnamed_notes(scene: Scene) -> tuple[Note, ...]:
         Note(
             subject=f"guest {name}",
             text="it is ours, but the spec does not name it; it is left as it is "
-            f"(to remove it: kvmkeep remove {name})",
+            f"(to remove it: kvmkeep remove {shlex.quote(name)})",
         )
         for name in sorted({*domains, *tagged} - scene.every_guest.keys() - renamed - {""})
     )

@@ -52,6 +52,7 @@ def test_a_guest_of_ours_is_mended_by_our_own_verbs(changes: dict[str, object], 
         (own, f"kvmkeep {verb} web"),
         (replace(own, name="dns", uuid="6f2c"), f"virsh {verb} dns"),  # ours, but not of the spec
         (replace(own, name="dns", uuid="6f2c", ours=False), f"virsh {verb} dns"),
+        (replace(own, name="x; reboot", uuid="6f2c", ours=False), f"virsh {verb} 'x; reboot'"),
         (replace(own, ours=False), f"virsh {verb} web"),
         (replace(own, uuid="6f2c"), f"virsh {verb} web"),
     ):
@@ -59,6 +60,7 @@ def test_a_guest_of_ours_is_mended_by_our_own_verbs(changes: dict[str, object], 
             found.todo for found in findings(domains=(one,)) if found.subject.endswith(one.name)
         ]
         assert [todo for todo in told if todo.endswith(line)], (line, told)
+        assert not [todo for todo in told if " x; reboot" in todo]
 
 
 def test_needs_that_nobody_minds() -> None:

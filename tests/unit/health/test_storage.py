@@ -184,6 +184,8 @@ def test_a_volume_that_two_domains_have() -> None:
     found = only(CRITICAL, "volume-shared", domains=(one, other))
     assert found.what == "it is a disk of 2 domains: old, web"
     assert "virsh edit web" in found.todo
+    found = only(CRITICAL, "volume-shared", domains=(one, replace(other, name="x; reboot")))
+    assert found.todo.endswith(": virsh edit 'x; reboot'")
 
 
 def test_a_disk_that_is_not_active() -> None:

@@ -7,10 +7,12 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from adapters.replay import Replay, captured, ended, lab_host
+from msgspec.structs import replace
 from unit.planning.build import IMAGE, spec
 
 from kvmkeep.errors import Unready
-from kvmkeep.host.libvirt import Hypervisor
+from kvmkeep.host.libvirt import Described, Hypervisor, State
+from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import NETWORK_MANAGER, Management, SavedXml, SeedFile
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
@@ -109,6 +111,23 @@ class Broken(Replay):
     def read(self, path: str, limit: int = 1 << 20) -> bytes | None:
         del limit
         raise OSError(5, "Input/output error", path)
+
+
+def test_a_domain_whose_xml_cannot_be_read_is_told_with_a_line_to_type() -> None:
+    name = "my vm; reboot"
+    state = State(
+        name=name, uuid="u", state=DomainState.SHUTOFF, autostart=False, persistent=True,
+        memory=Size(GIB), vcpus=1,
+    )  # fmt: skip
+    hypervisor = replace(Hosted().look(), domains=(Described(state=state, xml="<domain", live=""),))
+
+    class Torn:
+        def look(self) -> Hypervisor:
+            return hypervisor
+
+    (problem,) = observe(lab_host(), Torn(), None, NOW).problems
+    assert problem.what == f"domain {name}"
+    assert problem.hint == "look at: virsh dumpxml 'my vm; reboot'"
 
 
 def test_a_disk_that_fails() -> None:

@@ -182,6 +182,24 @@ def test_a_transient_domain_is_refused() -> None:
     assert "it is transient" in reasons(planned(host, domains=domains))[0]
 
 
+def test_what_to_type_for_a_foreign_name_runs_nothing_else() -> None:
+    """libvirt takes any name without a slash and a newline (virDomainDefPostParse)."""
+    host, name = by_hand(), "my vm; reboot"
+    add_domain(host, name, "2097152", "32768")
+    edited(host, "/dev/mapper/rl_build-web--root", "/dev/sdb", name)
+    facts = host.facts(None).domains
+    domains = tuple(replace(one, persistent=one.name != name) for one in facts)
+    told = texts(planned(host, Wish(), domains=domains))
+    for line in (
+        "virsh domrename 'my vm; reboot' NAME",
+        "virsh dumpxml 'my vm; reboot' > '/root/my vm; reboot.xml' && "
+        "virsh define '/root/my vm; reboot.xml'",
+        "virsh setmaxmem 'my vm; reboot' 64M --config",
+        "virsh edit 'my vm; reboot'",
+    ):
+        assert line in told
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -356,6 +374,9 @@ def test_a_guest_that_was_renamed_by_hand_is_named() -> None:
     host.libvirt.domains["new"] = host.libvirt.domains.pop("old")
     edited(host, "<name>old<", "<name>new<", "new")
     assert "the spec knows it as old" in reasons(planned(host, Wish(guests=("new",))))[0]
+    host.libvirt.domains["no; w"] = host.libvirt.domains.pop("new")
+    edited(host, "<name>new<", "<name>no; w<", "no; w")
+    assert "name it back: virsh domrename 'no; w' old" in texts(planned(host, Wish()))
 
 
 def test_what_is_marked_and_not_in_the_spec_is_written_down_again() -> None:

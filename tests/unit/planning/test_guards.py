@@ -219,6 +219,9 @@ def test_domain_of_somebody_else_is_not_touched() -> None:
     assert "that has another UUID" in reasons(plan(host, wanted, domains=(other,)))
     renamed = replace(facts.domains[0], name="web2")
     assert "the domain web2 has its UUID" in reasons(plan(host, wanted, domains=(renamed,)))
+    renamed = replace(facts.domains[0], name="w; reboot")
+    hints = [one.hint for one in plan(host, wanted, domains=(renamed,)).refusals]
+    assert "if it was renamed, name it back: virsh domrename 'w; reboot' web" in hints
 
 
 def test_guest_that_runs_on_an_incomplete_disk() -> None:

@@ -68,3 +68,7 @@ def test_one_that_is_not_ours_is_told_in_the_words_of_virsh(crashed: tuple[Watch
     assert domain is not None
     text = released(domain, ours=False)
     assert text == "start it anew: virsh destroy web; virsh start web"
+    text = released(replace(domain, name="my vm; reboot"), ours=False)
+    assert text == "start it anew: virsh destroy 'my vm; reboot'; virsh start 'my vm; reboot'"
+    paused = replace(domain, name="my vm; reboot", state=DomainState.PAUSED)
+    assert released(paused, ours=False) == "let it go on: virsh resume 'my vm; reboot'"

@@ -10,6 +10,7 @@ from kvmkeep.apply.ui import SteadyUi
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.goal import Goal, demand_own_libvirt, show, tell_notes
 from kvmkeep.errors import DIFFERENCES_FOUND
+from kvmkeep.model.plan import Outcome
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from kvmkeep.apply.ui import Ui
     from kvmkeep.cli.context import Context
     from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan, StepReport
+    from kvmkeep.model.plan import Plan, Step, StepReport
     from kvmkeep.model.spec import Spec
     from kvmkeep.planning.recover import Recovery
 
@@ -54,16 +55,24 @@ UP, HELD, NOT_UP = "up", "held back", "not up"
 
 
 class Watching(SteadyUi):
-    """Notes how the last step of each guest ended, and when."""
+    """Notes how the last step of each guest ended, and when; `done` since the last look."""
 
     def __init__(self, ui: Ui, now: Callable[[], datetime]) -> None:
         super().__init__(ui)
         self.last: dict[str, tuple[StepReport, datetime]] = {}
+        self.done: set[Step] = set()
         self._now = now
+
+    def round_begins(self, number: int) -> None:
+        """Forget what was done before this look, which plans anew, and pass it on."""
+        self.done.clear()
+        super().round_begins(number)
 
     def step_ends(self, number: int, total: int, report: StepReport) -> None:
         """Note it, and pass it on."""
         self.last[report.step.subject] = (report, self._now())
+        if report.outcome is Outcome.DONE:
+            self.done.add(report.step)
         super().step_ends(number, total, report)
 
 
@@ -97,13 +106,14 @@ def run(args: Args, ctx: Context) -> int:
 
 def rows(found: Recovery, watching: Watching) -> tuple[Row, ...]:
     """Return how each guest stands that is to run with the host, in the order of the needs."""
-    left = {step.subject for step in found.plan.steps}
+    # The last round is not looked at again where something of it has failed.
+    left = {step.subject for step in found.plan.steps if step not in watching.done}
     held = {one.subject: f"{one.reason} ({one.hint})" for one in found.held}
     made: list[Row] = []
     for guest in found.guests:
         subject = f"guest {guest.name}"
         report, moment = watching.last.get(subject, (None, None))
-        good = report is None or report.outcome == "done"
+        good = report is None or report.outcome is Outcome.DONE
         state = HELD if subject in held else UP if good and subject not in left else NOT_UP
         at = moment.isoformat(timespec="seconds") if moment is not None and state == UP else ""
         why = held.get(subject, "" if report is None or good else report.detail)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kvmkeep.model.facts import Facts
 from tests.unit.cli.test_verbs import GUEST_YAML, HASH, Site
 
 
@@ -84,6 +85,27 @@ def test_a_guest_that_does_not_get_ready_stops_nobody_else(
     site.host.libvirt.silent_agents.clear()
     assert site.line("recover") == 0
     assert set(states(site).values()) == {"running"}
+
+
+def test_a_guest_that_gets_ready_in_the_last_try_is_up(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    silent, looks = site.host.libvirt.silent_agents, iter(range(9))
+    silent |= {"db", "mail"}
+
+    def third(facts: Facts) -> Facts:
+        silent.difference_update({"mail"} if next(looks) == 2 else ())
+        return facts
+
+    site.change = third
+    capsys.readouterr()
+    assert site.line("recover") == 7
+    told = capsys.readouterr()
+    words = [line.split()[:3] for line in told.out.splitlines()[1:]]
+    assert [(name, state) for name, state, _ in words if name == "mail"] == [("mail", "up")]
+    assert next(at for name, _, at in words if name == "mail").startswith("20")
+    assert "not up: guest db" in told.err
+    assert "guest mail:" not in told.err.rpartition("not up: guest db")[2]
 
 
 def test_without_such_guests_this_is_said(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

@@ -749,11 +749,12 @@ class FakeHost:
         return 0, ""
 
     def _sh(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
-        """Run words with `||` between them, the last of which takes the shell's place."""
+        """Run words with `&&` or `||` between them, the last of which takes the shell's place."""
         assert argv[0] == "-c"
         *conditions, last = argv[1].split(" || ")
-        if any(self._runs(tuple(shlex.split(one))) == 0 for one in conditions):
-            return 0, ""
+        for one in conditions:
+            if all(self._runs(tuple(shlex.split(each))) == 0 for each in one.split(" && ")):
+                return 0, ""
         return self._runs(tuple(shlex.split(last.removeprefix("exec ")))), ""
 
     def _test(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:

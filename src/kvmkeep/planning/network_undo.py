@@ -82,7 +82,7 @@ def network_undo(touched: tuple[Touched, ...], after: int) -> Undo:
     return Undo(
         arm=(
             *_keep_files(kept),
-            *((_of_this_boot(),) if any(one.activated for one in touched) else ()),
+            *((_of_this_boot(),) if _asks_for_boot(touched) else ()),
             WriteFile(
                 path=UNDO_FILE,
                 content=unit.encode(),
@@ -133,8 +133,13 @@ def _lasts(touched: tuple[Touched, ...]) -> bool:
     return any(one.changed or one.profile is None for one in touched)
 
 
+def _asks_for_boot(touched: tuple[Touched, ...]) -> bool:
+    """Whether another boot undoes less of the change than this one."""
+    return any(one.activated or one.changed for one in touched)
+
+
 def _of_this_boot() -> WriteFile:
-    return WriteFile(path=UNDO_BOOT, content=b"", why="the next boot activates the profiles anyhow")
+    return WriteFile(path=UNDO_BOOT, content=b"", why="the next boot activates what it can anyhow")
 
 
 def _reload() -> Command:
@@ -197,11 +202,14 @@ def _undone(touched: tuple[Touched, ...]) -> Iterator[Command]:
 
 
 def _as_it_says(one: Touched) -> Command:
-    """Return what has an interface be as its profile says; one that was down, only if it is up."""
-    if not one.activated:
-        return _active_again(one)
-    idle = f"{_THIS_BOOT} || test ! -e {_device(one)}"
-    return _unless(idle, _active_again(one, gone=True))
+    """Return what has an interface be as its profile says; one that was down, only if it is up.
+
+    Another boot may have made none of it: the uplink's NIC may be the one that is dead by now.
+    """
+    gone = f"test ! -e {_device(one)}"
+    if one.activated:
+        return _unless(f"{_THIS_BOOT} || {gone}", _active_again(one, gone=True))
+    return _unless(f"{_OTHER_BOOT} && {gone}", _active_again(one))
 
 
 def _no_device(one: Touched) -> Command:

@@ -31,7 +31,7 @@ from kvmkeep.model.backup import SentDisk
 from kvmkeep.model.blocks import block_text
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.facts import Contents, Facts, Fingerprint, ImageFile
-from kvmkeep.model.names import BACKUP_LOCK, FIRST_BOOT_DONE, PROOF_LOCK, console_log
+from kvmkeep.model.names import BACKUP_LOCK, FIRST_BOOT_DONE, LOCK_FILE, PROOF_LOCK, console_log
 from kvmkeep.model.secret_file import SecretFile
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
@@ -86,6 +86,7 @@ class FakeHost:
         self.restic = FakeRestic(self._below)
         self.borg = FakeBorg(self._below)
         self.backup_running = False
+        self.working = False
         self.secrets: dict[str, SecretFile] = {}
         """Files of secrets that are not as they should be, by their paths."""
         self.directories: dict[str, int] = {}
@@ -245,7 +246,8 @@ class FakeHost:
         return volume.device if volume is not None else ""
 
     def locked(self, path: str) -> bool:
-        return {BACKUP_LOCK: self.backup_running, PROOF_LOCK: self.proof.running}[path]
+        held = {BACKUP_LOCK: self.backup_running, PROOF_LOCK: self.proof.running}
+        return (held | {LOCK_FILE: self.working})[path]
 
     def which(self, program: str) -> str:
         return self.tools.get(program, f"/usr/bin/{program}")

@@ -9,11 +9,12 @@ from msgspec.structs import replace
 
 from kvmkeep.errors import Unready
 from kvmkeep.model.domain_facts import DomainState
-from kvmkeep.model.facts import Problem
+from kvmkeep.model.names import BACKUP_LOCK, LOCK_FILE, PROOF_LOCK
 from kvmkeep.model.vitals import GuestAnswer, LastRun, Vitals
 
 if TYPE_CHECKING:
     from kvmkeep.cli.context import Context
+    from kvmkeep.host.door import Door
     from kvmkeep.model.facts import Facts
     from kvmkeep.model.health import Finding
     from kvmkeep.model.plan import Plan
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 LIMIT = 60
 """Seconds for the look of `status` and `report`; it takes one or two where nothing hangs."""
+_LOCKS = (LOCK_FILE, BACKUP_LOCK, PROOF_LOCK)
+"""Each run with a journal holds one of these."""
 
 
 class Examined(Struct, frozen=True, kw_only=True):
@@ -45,9 +48,12 @@ def examined(ctx: Context, *, answers: bool, limit: float) -> Examined:
 
     ctx = ctx.hurried(limit)
     spec = ctx.spec()
+    # Asked before and after: what was seen between may be of a run that has ended since.
+    working = _held(ctx.door(), LOCK_FILE)
     facts = ctx.observe(spec)
     plan = make_plan(spec, facts, ())
     vitals = _vitals(ctx, spec, facts, answers=answers)
+    vitals = replace(vitals, working=working or _held(ctx.door(), LOCK_FILE))
     findings = judge(spec, facts, plan, vitals, spec_options(ctx.spec_dir))
     return Examined(spec=spec, facts=facts, plan=plan, vitals=vitals, findings=findings)
 
@@ -66,23 +72,37 @@ def unread(error: OSError) -> str:
 
 
 def _vitals(ctx: Context, spec: Spec, facts: Facts, *, answers: bool) -> Vitals:
-    vitals = ctx.vitals()
-    try:
-        vitals = replace(vitals, last_run=_last_run(ctx))
-    except Unready as error:
-        problem = Problem(what="the journal", reason=error.message, hint=error.hint)
-        vitals = replace(vitals, problems=(*vitals.problems, problem))
+    from kvmkeep.observe.notebook import Notebook
+
+    vitals, notebook = ctx.vitals(), Notebook(ctx.door())
+    last = notebook.ask("the journal", _last_run, None)
+    problems = (*vitals.problems, *notebook.problems)
+    vitals = replace(vitals, last_run=last, problems=problems)
     return replace(vitals, inside=_inside(ctx, spec, facts)) if answers else vitals
 
 
-def _last_run(ctx: Context) -> LastRun | None:
-    journals = ctx.journals()
-    names = journals.names()
-    if not names:
+def _last_run(door: Door) -> LastRun | None:
+    from kvmkeep.apply.journal import last_run
+
+    run = last_run(door)
+    if run is None:
         return None
-    run = journals.read(names[-1])
-    alive = not run.outcome and run.pid > 0 and ctx.door().look(f"/proc/{run.pid}") is not None
+    # After a power cut, its number may be another program's; its lock is nobody's.
+    alive = (
+        not run.outcome
+        and any(_held(door, path) for path in _LOCKS)
+        and run.pid > 0
+        and door.look(f"/proc/{run.pid}") is not None
+    )
     return LastRun(name=run.name, command_line=run.command_line, outcome=run.outcome, alive=alive)
+
+
+def _held(door: Door, path: str) -> bool:
+    """Whether a run holds a lock; not where that can't be seen."""
+    try:
+        return door.locked(path)
+    except OSError:
+        return False
 
 
 def _inside(ctx: Context, spec: Spec, facts: Facts) -> tuple[GuestAnswer, ...]:

@@ -201,8 +201,7 @@ def _mounts(patient: Patient, guest: Guest, domain: Domain) -> Iterator[Finding]
 def _left(patient: Patient, guest: Guest, domain: Domain) -> Iterator[Finding]:
     """Tell of marks that a killed run left: the next run of the same verb takes them away."""
     volume = patient.scene.volume(guest.root)
-    run = patient.vitals.last_run
-    if volume is None or (run is not None and run.alive):
+    if volume is None or patient.vitals.working:
         return
     if tag_value(volume, TAG_HELD):
         yield Finding(

@@ -46,8 +46,7 @@ def _trash(patient: Patient, entry: TrashEntry) -> Iterator[Finding]:
     since = stamped_time(entry.stamp)
     if entry.moving or entry.emptying:
         verb = "emptied" if entry.emptying else "moved"
-        run = patient.vitals.last_run
-        if run is None or not run.alive:
+        if not patient.vitals.working:
             yield Finding(
                 name="trash-unfinished",
                 severity=Severity.WARNING,

@@ -151,7 +151,8 @@ class Vitals(Struct, frozen=True, kw_only=True):
     `synchronized` is None where the clock could not be asked. `bridge_filters` are the kernel's
     packet filters that bridged frames are taken through. `disks` is None where there are some and
     no program that could ask them. `services` are those that guests can't do without.
-    `journal` says why no run could be written down; empty if one can.
+    `journal` says why no run could be written down; empty if one can. `working` while a run holds
+    the host's lock: the marks that it sets on the way are no leftovers.
     """
 
     mismatches: tuple[Mismatches, ...] = ()
@@ -166,5 +167,6 @@ class Vitals(Struct, frozen=True, kw_only=True):
     spec_files: tuple[SpecFile, ...] = ()
     journal: str = ""
     last_run: LastRun | None = None
+    working: bool = False
     inside: tuple[GuestAnswer, ...] = ()
     problems: tuple[Problem, ...] = ()

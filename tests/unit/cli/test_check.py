@@ -16,7 +16,7 @@ from unit.cli.test_verbs import Site
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import ArrayState, Facts, Problem
 from kvmkeep.model.health import worst_first
-from kvmkeep.model.names import TRENDS
+from kvmkeep.model.names import JOURNAL_DIR, TRENDS
 from kvmkeep.model.trend import decoded
 
 
@@ -137,26 +137,57 @@ def test_guests_are_asked(site: Site, capsys: pytest.CaptureFixture[str]) -> Non
     assert "guest web: it runs, but its agent did not answer within 2 s" in capsys.readouterr().out
 
 
+def journal(site: Site, *, lines: int | None = None) -> None:
+    """Have the host keep the last run's journal, as far as it was written."""
+    kept = site.stages.journals
+    assert kept is not None
+    name = kept.names()[-1]
+    content = (Path(site.spec_dir).parent / "journal" / name).read_bytes()
+    site.host.put(f"{JOURNAL_DIR}/{name}", b"".join(content.splitlines(keepends=True)[:lines]))
+
+
 def test_a_run_that_was_killed_is_told(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    journals = site.stages.journals
-    assert journals is not None
-    name = journals.names()[-1]
-    folder = Path(site.spec_dir).parent / "journal"
-    lines = (folder / name).read_text().splitlines(keepends=True)
-    (folder / name).write_text("".join(lines[:-1]))
+    journal(site)
+    assert site.line("check") == 0
+    journal(site, lines=-1)
     assert site.line("check") == 1
     assert "the last run of kvmkeep was killed" in capsys.readouterr().out
+    # Its number may have become another program's.
     site.host.put(f"/proc/{os.getpid()}", b"")
+    assert site.line("check") == 1
+    site.host.working = True
     assert site.line("check") == 0
+    del site.host.files[f"/proc/{os.getpid()}"]
+    assert site.line("check") == 1, "another run is at work"
 
 
-def test_a_journal_that_cannot_be_read(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = Path(site.spec_dir).parent / "journal"
-    folder.rename(folder.with_name("elsewhere"))
-    assert site.line("check") == 0
-    folder.symlink_to(folder)
+def test_a_lock_that_cannot_be_seen_is_held_by_nobody(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def denied(path: str) -> bool:
+        raise PermissionError(13, "Permission denied", path)
+
+    journal(site, lines=-1)
+    site.door.locked = denied  # type: ignore[attr-defined]
+    assert site.line("check") == 1
+    assert "was killed" in capsys.readouterr().out
+
+
+def test_a_journal_that_nobody_gets_is_unknown(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The look has to end where the journal's disk hangs: it goes through the same door."""
+    names = site.door.names
+
+    def hangs(directory: str) -> tuple[str, ...]:
+        if directory == JOURNAL_DIR:
+            raise TimeoutError(110, "it did not answer in time", directory)
+        return names(directory)
+
+    site.door.names = hangs  # type: ignore[method-assign]
     assert site.line("check") == 3
-    assert "the journal: it can't be looked at" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "the journal: it can't be looked at: it can't be read: it did not answer in" in said
 
 
 def test_metrics_are_written_whole_and_understood(

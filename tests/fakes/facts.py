@@ -131,6 +131,7 @@ def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
         emulator="/usr/bin/qemu-system-x86_64",
         qemu_group=64055,
         images=tuple(_image(host, image) for image in images),
+        images_free=host.images_free,
         seeds=tuple(
             SeedFile(guest=guest.name, path=seed_path(guest.name))
             for guest in guests

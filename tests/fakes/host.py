@@ -98,6 +98,7 @@ class FakeHost:
         self.tools: dict[str, str] = {}
         self.calls: list[Command] = []
         self.memory = 64 << 30
+        self.images_free: Size | None = Size(100 << 30)
         self.management = ("mgmt0", "192.0.2.1", True)
         self.peers: dict[str, bool] = {}
         """Who is logged in by SSH, and whether that machine answers."""

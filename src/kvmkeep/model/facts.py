@@ -321,7 +321,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     something is mounted; `disk_files` are these disks, as far as they are there. `units` are
     those of systemd that have guests run with the host. `qemu_group` is the number of the group
     that QEMU runs as; -1 where it is not known. `backups` holds the repositories that were asked
-    for.
+    for. `images_free` is what the filesystem of the images has free, where one is to be brought.
     """
 
     version: int
@@ -350,6 +350,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     units: HostUnits = NO_UNITS
     qemu_group: int = -1
     backups: BackupFacts = NO_BACKUPS
+    images_free: Size | None = None
 
     def unseen(self, *what: str) -> bool:
         """Whether one of these could not be observed: then its absence means nothing."""

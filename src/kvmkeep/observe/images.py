@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote, urlsplit
 
 from kvmkeep.host.image_header import HEAD_SIZE, read_header
+from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Contents, Header, ImageFacts, ImageFile
 from kvmkeep.model.look import LOOK_LIMIT, parse_look
+from kvmkeep.model.names import IMAGE_DIR, STATE_DIR
 from kvmkeep.model.spec import Checksum, Image, Packing
 from kvmkeep.model.store import (
     LIST_LIMIT,
@@ -17,15 +20,32 @@ from kvmkeep.model.store import (
     verified_memo,
     verified_path,
 )
+from kvmkeep.model.units import Size
 from kvmkeep.observe.notebook import Notebook
 from kvmkeep.observe.sums import Found, find_sum
 
 _FILE = "file"
+_PLACES = (IMAGE_DIR, STATE_DIR, "/var/lib", "/var")
+_BYTES = re.compile("[0-9]{1,18}")
 
 
 def observe_images(notebook: Notebook, images: tuple[Image, ...]) -> tuple[ImageFacts, ...]:
     """Return what is known of each image; only regular files are opened."""
     return tuple(_image(notebook, image) for image in images)
+
+
+def free_for(notebook: Notebook, images: tuple[ImageFacts, ...]) -> Size | None:
+    """Return what is free where images are brought; None where none is to be, or df is silent.
+
+    Then nothing is refused: a full filesystem stops the step as well, only later.
+    """
+    if all(image.usable is not None for image in images):
+        return None
+    place = next((one for one in _PLACES if notebook.look(one) is not None), "/")
+    argv = ("df", "--block-size=1", "--output=avail", "--", place)
+    answer = notebook.door.run(Command(argv=argv, why="see what is free", timeout=5.0))
+    free = answer.text.split()[-1:]
+    return Size(int(free[0])) if answer.ok and free and _BYTES.fullmatch(free[0]) else None
 
 
 def _image(notebook: Notebook, image: Image) -> ImageFacts:

@@ -25,7 +25,7 @@ from kvmkeep.observe.disks import (
 )
 from kvmkeep.observe.domains import Looks, observe_domains
 from kvmkeep.observe.host_units import observe_units
-from kvmkeep.observe.images import observe_images
+from kvmkeep.observe.images import free_for, observe_images
 from kvmkeep.observe.kept import observe_kept
 from kvmkeep.observe.network import observe_network
 from kvmkeep.observe.notebook import Notebook
@@ -101,6 +101,7 @@ def observe(
         disk_files=files,
         units=units,
         backups=backups,
+        images_free=free_for(notebook, images),
         qemu_group=domains.qemu_group,
     )
 

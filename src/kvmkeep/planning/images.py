@@ -9,7 +9,7 @@ from kvmkeep.model.facts import Contents, Fingerprint, ImageFacts, ImageFile
 from kvmkeep.model.look import look_argv, look_script
 from kvmkeep.model.names import IMAGE_DIR
 from kvmkeep.model.plan import Note, Noun, Refusal, Step
-from kvmkeep.model.spec import Checksum, ChecksumList, FirstBoot, Image, Packing
+from kvmkeep.model.spec import Checksum, ChecksumList, FirstBoot, Format, Image, Packing
 from kvmkeep.model.store import (
     LIST_LIMIT,
     LOOK_DIR,
@@ -33,12 +33,14 @@ from kvmkeep.planning.image_files import (
     remove,
     unpack,
 )
+from kvmkeep.planning.image_room import room_refusals, within
 from kvmkeep.planning.scene import Scene
 from kvmkeep.planning.stage import cloned_from, needs_image, needs_seed
 
 _SLACK = Size(1 << 30)
 """What an image file may be larger than the largest root disk: the metadata of qcow2."""
 
+_NO_REST = "leave no part of a file"
 
 ASSUMED = Contents(
     os="", cloud_init=True, datasources=(), agent=True, bakes_disks=False, detail="assumed"
@@ -68,12 +70,16 @@ class ImageWork(Struct, frozen=True, kw_only=True):
 
 
 class _Stand(Struct, frozen=True, kw_only=True):
-    """An image of the spec beside what is known of it."""
+    """An image of the spec beside what is known of it.
+
+    `limit` is what its file may be, `within` what may be written of it.
+    """
 
     image: Image
     known: ImageFacts
     digest: str
     limit: Size
+    within: Size
     look: bool
     openssl: bool
 
@@ -102,6 +108,7 @@ def image_refusals(scene: Scene, works: dict[Label, ImageWork]) -> tuple[Refusal
     for name in works:
         stand = _stand(scene, scene.images[name], look=False)
         found.extend(_file_refusals(stand))
+        found.extend(room_refusals(scene.facts, stand.image, stand.known))
         header = stand.known.header
         if header is not None and header.refused:
             hint = "get the image from its maker again, or convert it on a machine you trust"
@@ -153,11 +160,13 @@ def _stand(scene: Scene, image: Image, *, look: bool) -> _Stand:
     digest = f"{sums.algorithm}:{sums.digest}" if isinstance(sums, Checksum) else ""
     openssl = scene.tools.get("openssl")
     sizes = (guest.root.size for guest in scene.spec.guests if guest.image == image.name)
+    limit = max(sizes, default=Size(0)) + _SLACK
     return _Stand(
         image=image,
         known=known,
         digest=digest or known.digest_wanted,
-        limit=max(sizes, default=Size(0)) + _SLACK,
+        limit=limit,
+        within=within(scene.facts, limit),
         look=look,
         openssl=openssl is not None and bool(openssl.path),
     )
@@ -263,7 +272,7 @@ def _fetch_step(stand: _Stand, assumes: str) -> Step:
     part = part_path(target)
     actions: list[Action] = [
         image_dir(),
-        bring(image.source, part, "the image", stand.limit.bytes),
+        bring(image.source, part, f"the image, at most {stand.within}", stand.within.bytes),
     ]
     if stand.digest:
         # Before it gets its name: a bad download is not there, and is fetched again.
@@ -275,6 +284,7 @@ def _fetch_step(stand: _Stand, assumes: str) -> Step:
         what=f"fetch {image.source}",
         why="new guests are made from it",
         actions=tuple(actions),
+        finally_=(remove((part,), _NO_REST),),
         assumes=assumes,
     )
 
@@ -329,17 +339,23 @@ def _verify_step(stand: _Stand, original: ImageFile, assumes: str) -> Step:
 
 def _unpack_step(stand: _Stand, original: ImageFile | None, assumes: str) -> Step:
     actions: tuple[Action, ...] = ()
+    finally_: tuple[Command, ...] = ()
     probe = None
     if original is not None:
+        # With holes, a file takes less than its size, and the kernel's limit is one of the size.
+        holes = stand.image.packing is Packing.ZSTD and stand.image.format is Format.RAW
         probe = same_file(original.path, original.fingerprint)
         target = unpacked_path(stand.image, original.fingerprint)
         part = part_path(target)
         actions = (
             image_dir(),
-            unpack(stand.image.packing, original.path, part, stand.limit),
+            unpack(
+                stand.image.packing, original.path, part, stand.limit if holes else stand.within
+            ),
             same_file(original.path, original.fingerprint),
             *complete(part, target),
         )
+        finally_ = (remove((part,), _NO_REST),)
     return Step(
         noun=Noun.IMAGES,
         subject=stand.subject,
@@ -347,6 +363,7 @@ def _unpack_step(stand: _Stand, original: ImageFile | None, assumes: str) -> Ste
         why=f"the copy to an LV reads it as {stand.image.format}",
         probe=probe,
         actions=actions,
+        finally_=finally_,
         assumes=assumes,
     )
 

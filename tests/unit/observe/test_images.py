@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from adapters.replay import FILE, Replay
+from adapters.replay import FILE, Replay, ended
 from msgspec.structs import replace
 from unit.planning.build import IMAGE
 
@@ -17,7 +17,8 @@ from kvmkeep.model.store import (
     verified_memo,
     verified_path,
 )
-from kvmkeep.observe.images import observe_images
+from kvmkeep.model.units import Size
+from kvmkeep.observe.images import free_for, observe_images
 from kvmkeep.observe.notebook import Notebook
 from kvmkeep.observe.sums import Found, find_sum
 
@@ -63,6 +64,30 @@ def test_a_packed_image_is_used_once_it_is_unpacked() -> None:
     assert found.usable.path == path
     assert found.header is not None
     assert seen(packed, {}).usable is None
+
+
+def free(answer: str | None, *, usable: bool = False, directory: str = "/var/lib") -> Size | None:
+    door = Replay({}, {directory: b""})
+    if answer is not None:
+        door.answers["df",] = ended(stdout=answer.encode())
+    notebook = Notebook(door)
+    found = seen(IMAGE, {IMAGE.source: HEAD} if usable else {})
+    free = free_for(notebook, (found,))
+    assert notebook.problems == ()
+    wanted = ("df", "--block-size=1", "--output=avail", "--", directory)
+    assert door.ran == ([] if usable else [wanted])
+    return free
+
+
+def test_room_is_asked_for_only_where_an_image_is_not_there_yet() -> None:
+    assert free("Avail\n 4096\n") == Size(4096)
+    assert free("Avail\n 4096\n", directory="/var/lib/kvmkeep/images") == Size(4096)
+    assert free("Avail\n 4096\n", usable=True) is None
+
+
+@pytest.mark.parametrize("answer", [None, "", "Avail\n -\n", "Avail\n" + "9" * 40])
+def test_room_that_nobody_tells_is_not_known(answer: str | None) -> None:
+    assert free(answer) is None
 
 
 @pytest.mark.parametrize("kind", ["device", "directory", "fifo", "symlink"])

@@ -4,14 +4,14 @@ import subprocess  # noqa: TID251 - runs the tools themselves
 from pathlib import Path
 
 import pytest
-from fakes.host import CLOUD, FakeHost, FakeImage, digest_of
+from fakes.host import CLOUD, FakeFile, FakeHost, FakeImage, digest_of
 from msgspec.structs import replace
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Algorithm, Checksum, ChecksumList, FirstBoot, Format, Image, Packing
-from kvmkeep.model.store import fetched_path, list_path
-from kvmkeep.model.units import Label
+from kvmkeep.model.store import fetched_path, list_path, unpacked_path
+from kvmkeep.model.units import Label, Size
 from kvmkeep.planning.image_files import check_or_drop
 from kvmkeep.planning.plan import make_plan
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
@@ -105,6 +105,14 @@ def test_sha512() -> None:
     assert program(host, image, "sha512sum").stdin == b"cd" * 64 + b"  /srv/debian.raw\n"
 
 
+def test_openssl_computes_a_checksum_where_it_is_there() -> None:
+    host, image = checked(IMAGE.source)
+    host.tools["openssl"] = "/usr/bin/openssl"
+    command = program(host, image, "openssl")
+    assert command.argv[1:] == ("dgst", "-sha256", "-r", IMAGE.source)
+    assert command.expect == f"{'ab' * 32} *{IMAGE.source}"
+
+
 def test_curl_fetches_nothing_but_http_and_no_more_than_fits() -> None:
     check = Checksum(algorithm=Algorithm.SHA256, digest="ab" * 32)
     curl = program(FakeHost(), replace(IMAGE, source=URL, check=check), "prlimit")
@@ -130,7 +138,7 @@ def test_list_older_than_its_image_is_fetched_anew_with_it() -> None:
     wanted = spec(guest(), images=(image,))
     with pytest.raises(StepError, match="grep"):
         reach(host, wanted)
-    assert not [path for path in host.files if path.endswith((".sums", ".fetched", ".found"))]
+    assert not [path for path in host.files if path.startswith("/var/lib/kvmkeep/images/debian-")]
     assert image_steps(host, image)[:2] == ["get", "fetch?"]
     host.web[f"{URL}.sums"] = b"new"
     reach(host, wanted)
@@ -149,6 +157,64 @@ def test_fetched_file_that_no_longer_fits_its_list_is_fetched_anew_with_it() -> 
     assert image_steps(host, image)[:2] == ["get", "fetch?"]
     reach(host, wanted)
     assert host.files[fetched_path(image)].content == new
+
+
+@pytest.mark.parametrize("packing", ["gz", "xz", "zst"])
+def test_part_of_an_image_that_could_not_be_unpacked_goes(packing: str) -> None:
+    host, image = packed_host(packing)
+    step = next(s for s in plan(host, image).steps if s.what.startswith("unpack "))
+    part = unpacked_path(image, host.look(image.source).fingerprint) + ".part"
+    host.put(part, b"as much as there was room for")
+    host.put(image.source, b"another file")
+    with pytest.raises(StepError):
+        carry_out(host, replace(step, probe=None))
+    assert part not in host.files
+
+
+def test_image_that_does_not_fit_is_refused_before_it_is_brought() -> None:
+    host, image = packed_host("xz")
+    large = replace(image, source="/srv/large")
+    host.files["/srv/large"] = replace_size(host.files["/srv/packed"], 3 * GIB)
+    host.images_free = Size(3 * GIB)
+    assert reasons(host, image) == ""
+    assert reasons(host, large) == (
+        "image debian: it is brought to /var/lib/kvmkeep/images and it is larger than 3 GiB, but"
+        " there 3 GiB are free, of which 512 MiB stay so"
+    )
+    host.images_free = Size(4 * GIB)
+    assert reasons(host, large) == ""
+    remote = replace(IMAGE, source=URL)
+    host.images_free = Size(1)
+    assert "but there 1 B are free" in reasons(host, remote)
+    host.images_free = None
+    assert reasons(host, remote) == ""
+
+
+def test_image_that_is_used_where_it_lies_needs_no_room() -> None:
+    host = FakeHost()
+    host.images_free = Size(1)
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
+    assert reasons(host, IMAGE) == ""
+
+
+def test_no_more_is_written_of_an_image_than_leaves_room() -> None:
+    half = 512 << 20
+    for packing, image_format, limit in (
+        ("xz", Format.RAW, 2 * GIB), ("gz", Format.QCOW2, 2 * GIB), ("zst", Format.QCOW2, 2 * GIB),
+        ("zst", Format.RAW, 5 * GIB),
+    ):  # fmt: skip
+        host, image = packed_host(packing)
+        host.images_free = Size(2 * GIB + half)
+        unpack = program(host, replace(image, format=image_format), "prlimit")
+        assert unpack.argv[1] == f"--fsize={limit}"
+    host.images_free = Size(GIB + half)
+    curl = program(host, replace(IMAGE, source=URL), "prlimit")
+    assert curl.argv[curl.argv.index("--max-filesize") + 1] == str(GIB)
+    assert curl.why == "fetch the image, at most 1 GiB"
+
+
+def replace_size(file: FakeFile, size: int) -> FakeFile:
+    return FakeFile(file.content, file.inode, file.stamp, size=size)
 
 
 def test_new_checksum_for_the_same_url_fetches_the_new_file() -> None:

@@ -1,0 +1,43 @@
+"""Room for images: what is brought here must not fill the filesystem that the host runs from."""
+
+from __future__ import annotations
+
+from kvmkeep.model.facts import Facts, ImageFacts
+from kvmkeep.model.names import IMAGE_DIR
+from kvmkeep.model.plan import Refusal
+from kvmkeep.model.spec import Image, Packing
+from kvmkeep.model.units import Size
+
+_SPARE = Size(512 << 20)
+"""What stays free: the journal, libvirt and the guests' consoles write there too."""
+
+
+def within(facts: Facts, limit: Size) -> Size:
+    """Return how much may be written to an image's file: `limit`, or less where less is free."""
+    free = facts.images_free
+    return limit if free is None else min(limit, free.minus(_SPARE))
+
+
+def room_refusals(facts: Facts, image: Image, known: ImageFacts) -> tuple[Refusal, ...]:
+    """Refuse an image that is to be brought here and can't fit, whatever it holds.
+
+    How much it holds is not known before; what is packed holds hardly less than its own size.
+    """
+    free = facts.images_free
+    if free is None or not _comes(image, known):
+        return ()
+    least = known.original.fingerprint.size if known.original is not None else 0
+    if free >= Size(least) + _SPARE:
+        return ()
+    larger = f" and it is larger than {Size(least)}" if least else ""
+    reason = (
+        f"it is brought to {IMAGE_DIR}{larger}, but there {free} are free, of which"
+        f" {_SPARE} stay so"
+    )
+    hint = f"make room on that filesystem; see: df -h {IMAGE_DIR}; ls -lh {IMAGE_DIR}"
+    return (Refusal(subject=f"image {image.name}", reason=reason, hint=hint),)
+
+
+def _comes(image: Image, known: ImageFacts) -> bool:
+    fetched = image.remote and known.original is None
+    return fetched or (image.packing is not Packing.NONE and known.usable is None)

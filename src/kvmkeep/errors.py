@@ -28,7 +28,7 @@ class UsageError(KvmkeepError):
 
 
 class PluginUsageError(UsageError):
-    """The command line of a monitoring plugin is wrong: its 2 would say that the host is."""
+    """The command line of `check` is wrong: 2 would mean CRITICAL to a monitoring system, so 3."""
 
     exit_code = 3
 

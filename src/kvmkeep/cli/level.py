@@ -60,7 +60,7 @@ def at_level(
             raise
         ctx.streams.talk(f"kvmkeep: {error.message}")
         ctx.streams.talk(
-            "The guest can't be frozen. Its set is taken without: all disks of one moment, "
+            "The guest can't be frozen. The snapshots are taken without: all disks of one moment, "
             "as after a power cut (crash-consistent)."
         )
     return run(planner(Level.CRASH))

@@ -1,4 +1,4 @@
-"""The host itself: its filesystems, its clock, and what of it could not be looked at."""
+"""The host itself: its filesystems, its clock, and whatever could not be observed."""
 
 from __future__ import annotations
 

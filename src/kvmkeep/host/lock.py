@@ -24,7 +24,7 @@ _PAUSE = 0.02
 _WAIT = 0.2
 
 _LIMITS = {"watch": 90.0, "snapshot watch": 90.0, "": 0.5}
-"""Seconds that others wait for who is soon over, by the verb of the run.
+"""Seconds that others wait for the end of a short run, by its verb.
 
 A watch comes from a timer: nobody can know when not to type. One that starts a guest may take
 longer, and then says who is at work. Who only looks (see `locked`) signs nothing.

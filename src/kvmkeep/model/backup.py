@@ -371,7 +371,7 @@ def moment_order(moment: str) -> str:
 
 
 def recency(moment: str, now: datetime) -> tuple[bool, str]:
-    """Return what is the greatest of the last backup.
+    """Return a sort key: the newest backup has the largest.
 
     One of a time that is still to come is the last only where there is no other: a clock was wrong.
     """

@@ -105,7 +105,7 @@ class Undo(Struct, frozen=True, kw_only=True):
     `arm` is done before the change; from then on it happens by itself `after` so many seconds,
     and at the host's next boot. `run` has it happen now, and does not return before it did.
     `disarm` keeps the change; it may be done again, and where nothing is armed. `settle` is done
-    after it: until then, `run` might be taken from memory.
+    after it: until systemd is reloaded it could still start the unit that is gone.
     """
 
     arm: tuple[Command | WriteFile, ...]

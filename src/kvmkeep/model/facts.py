@@ -75,7 +75,7 @@ class Volume(Struct, frozen=True, kw_only=True):
     `merge_failed` when the kernel gave it up.
 
     `extents` are the ranges of physical extents (`/dev/md0:100-149`) of an LV that gives them to
-    another, as lvextend(8) takes them; of no other LV they are asked for.
+    another, as lvextend(8) takes them; they are not read for any other LV.
     """
 
     vg: str
@@ -242,7 +242,7 @@ class ImageFacts(Struct, frozen=True, kw_only=True):
     that can be written to an LV: the original where it is not packed, else the unpacked copy;
     `header` is read from it. `digest_wanted` is the checksum that the spec or the verified list
     asks for (`algorithm:hex`); `digest_problem` says why the list gives none. `verified` when the
-    checksum of just this file was found right. None means: not there yet.
+    checksum of just this file was found right. A file that is None is not on this host yet.
     """
 
     name: str

@@ -42,9 +42,9 @@ class Step(Struct, frozen=True, kw_only=True):
     `finally_` are run after the actions, in order, however these ended, and also when somebody
     asks to stop; the first that fails ends them. They must do no harm where an action before
     them was not reached. Nothing runs them where kvmkeep itself is killed: a step that may leave
-    a guest stopped has to prepare for that by itself. `placing` tells that nothing counts before
-    so many of the last actions: where one before these ended badly, and `finally_` did not, nothing
-    is left of the step. 0 where something may be left.
+    a guest stopped has to prepare for that by itself. The last `placing` actions put the
+    result in its place: where one before these fails, and `finally_` ends well, nothing is left
+    of the step. 0 where something may be left.
 
     A step that ends badly ends the run, unless it is `alone`: then only the steps of the same
     subject and those `after` that subject are left out, and the run looks again and tries again.
@@ -163,7 +163,7 @@ class Left(StrEnum):
     UNDOING = "undoing"
     """It will be undone by itself."""
     DONE = "done"
-    """It is done, and only what belongs to it is not."""
+    """It is done; only its clean-up failed."""
 
 
 class Failure(Struct, frozen=True, kw_only=True):

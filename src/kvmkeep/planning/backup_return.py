@@ -44,7 +44,7 @@ def _definition_steps(scene: Scene, lost: Lost) -> tuple[Step, ...]:
     write = WriteFile(
         path=path,
         content=lost.definition.xml.encode(),
-        why="have its definition at hand",
+        why="write its definition to a file",
         dir_mode=0o700,
     )
     return (
@@ -57,7 +57,7 @@ def _definition_steps(scene: Scene, lost: Lost) -> tuple[Step, ...]:
             actions=(
                 *_variables(scene, lost),
                 write,
-                Command(argv=("virsh", "define", "--", path), why="have libvirt know it again"),
+                Command(argv=("virsh", "define", "--", path), why="define it in libvirt again"),
                 *starting_with_host(
                     guest, None, on=guest.run.autostart, by_units=scene.facts.units.take_over
                 ),

@@ -43,7 +43,7 @@ def zero(device: str, offset: int, length: int, why: str) -> Command:
     )  # fmt: skip
 
 
-def synced(device: str, why: str = "have it on the disks before it counts") -> Command:
+def synced(device: str, why: str = "flush it to disk before it counts") -> Command:
     """Return what has all that was written to a device on the disks."""
     return Command(argv=("sync", "--", device), why=why, timeout=1800.0)
 

@@ -127,7 +127,7 @@ def _target(wish: CopyIn, file: ImageFile) -> str:
 def _install() -> Command:
     return Command(
         argv=("install", "--directory", "--mode=0700", "--", COPY_DIR),
-        why="have a place that nobody else can look into",
+        why="make a directory that nobody else can look into",
     )
 
 

@@ -81,7 +81,7 @@ def copies(wish: CopyOut, paths: tuple[str, ...], disks: tuple[str, ...]) -> tup
     guestfish = ("guestfish", "--ro", "--format=raw", *words, "-i")
     actions: list[Action] = [
         tidy(work),
-        Command(argv=install, why="have a place that nobody else can look into"),
+        Command(argv=install, why="make a directory that nobody else can look into"),
         Command(
             argv=(*limit, *guestfish, "copy-out", *paths, work),
             why="copy the files out of it",

@@ -113,7 +113,7 @@ def _make_step(guest: Guest, disk: FileDisk, assumes: str) -> Step:
     folder = posixpath.dirname(disk.path)
     # QEMU's user must get through to the file, but need not see the names beside it.
     make_folder = Command(
-        argv=("mkdir", "--parents", "--mode=0711", "--", folder), why="have a place for it"
+        argv=("mkdir", "--parents", "--mode=0711", "--", folder), why="make its directory"
     )
     return Step(
         noun=Noun.STORAGE,
@@ -135,7 +135,7 @@ def _make_step(guest: Guest, disk: FileDisk, assumes: str) -> Step:
                 timeout=long_enough(disk.size),
             ),
             Command(argv=("chmod", "0600", "--", part), why="only root and QEMU may read it"),
-            Command(argv=("sync", "--", part), why="have it on the disk first", timeout=HOUR),
+            Command(argv=("sync", "--", part), why="flush it to disk first", timeout=HOUR),
             Command(
                 argv=("test", "!", "-e", disk.path), why="see that there is still no such file"
             ),

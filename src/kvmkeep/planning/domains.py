@@ -278,11 +278,11 @@ def _make_seed(guest: Guest, seed: Seed) -> list[Action]:
         ),
         Command(
             argv=("install", "--directory", "--mode=0711", "--", STATE_DIR, SEED_DIR),
-            why="have a place for seeds",
+            why="make the directory for seeds",
         ),
         Command(
             argv=("install", "--directory", "--mode=0700", "--", work),
-            why="have a place that only root can read",
+            why="make a directory that only root can read",
         ),
     ]
     actions.extend(

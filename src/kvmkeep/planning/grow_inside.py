@@ -42,7 +42,7 @@ def use_step(scene: Scene, guest: Guest, disk: Disk, size: Size) -> Step:
                 "virsh", "blockresize", "--domain", guest.name, "--path", found.target,
                 "--size", f"{size.bytes}B",
             ),
-            why="have QEMU show the guest the new size",
+            why="show the guest the new size",
         ),
     ]  # fmt: skip
     what = f"have it see that disk {disk.name} has {size}"

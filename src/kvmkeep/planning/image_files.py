@@ -13,7 +13,7 @@ def image_dir() -> Command:
     """Make the place where images lie; only root reads it."""
     return Command(
         argv=("install", "--directory", "--mode=0700", "--", IMAGE_DIR),
-        why="have a place for images",
+        why="make the directory for images",
     )
 
 
@@ -105,9 +105,7 @@ def remove(paths: tuple[str, ...], why: str) -> Command:
 def complete(part: str, target: str) -> tuple[Command, ...]:
     """Give a file its name once it is safely on the disk."""
     return (
-        Command(
-            argv=("sync", "--", part), why="have it on the disk before it counts", timeout=HOUR
-        ),
+        Command(argv=("sync", "--", part), why="flush it to disk before it counts", timeout=HOUR),
         Command(argv=("mv", "--no-target-directory", "--", part, target), why="now it counts"),
     )
 

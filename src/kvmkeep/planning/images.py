@@ -377,7 +377,7 @@ def _look_step(stand: _Stand, usable: ImageFile | None, assumes: str) -> Step:
         actions = (
             Command(
                 argv=("install", "--directory", "--mode=0700", "--", IMAGE_DIR, LOOK_DIR),
-                why="have a place for what is found",
+                why="make the directory for what is found",
             ),
             Command(
                 argv=look_argv(usable.path, image_format),

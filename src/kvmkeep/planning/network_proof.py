@@ -11,7 +11,7 @@ from kvmkeep.model.spec import Address, Network
 from kvmkeep.planning.scene import Scene
 
 LIMIT = 4.0
-"""Seconds that anything may take to show. A change that is bad is undone within 10 s."""
+"""Seconds that each proof may take, beyond what STP and ageing times take by themselves."""
 
 _DUPLICATE = 1
 """arping(8) of iputils, "-D": what it ends with where somebody answers for the address."""
@@ -51,7 +51,7 @@ def ways_out(scene: Scene, network: Network, *, new_port: bool) -> tuple[Poll, .
     if management is not None:
         ping = ("ping", "-c", "1", "-W", "2", "-I", management.interface, management.gateway)
         polls.append(_poll(ping, "", f"the gateway {management.gateway} to answer"))
-        # As far as somebody's own machine, who may be the one that waits for the end of this.
+        # Those who are logged in by SSH too: one is probably the administrator who waits for this.
         polls.extend(
             _poll(("ping", "-c", "1", "-W", "2", peer), "", f"{peer} to answer, logged in by SSH")
             for peer in management.peers

@@ -143,7 +143,7 @@ def _of_this_boot() -> WriteFile:
 
 
 def _reload() -> Command:
-    return Command(argv=("systemctl", "daemon-reload"), why="have systemd read its units")
+    return Command(argv=("systemctl", "daemon-reload"), why="reload systemd")
 
 
 def _run() -> Command:
@@ -171,7 +171,7 @@ def _keep_files(profiles: list[Profile]) -> tuple[Command, ...]:
             )
             for file, copy in zip(files, copies, strict=True)
         ),
-        Command(argv=("sync", "--", *copies, UNDO_DIR), why="have the copies survive a power cut"),
+        Command(argv=("sync", "--", *copies, UNDO_DIR), why="flush the copies to disk"),
     )
 
 

@@ -197,7 +197,7 @@ def _create(scene: Scene, guest: Guest, tag: str) -> Command:
             *(word for tag in tags for word in ("--addtag", tag)),
             scene.full_name(guest.root.lv),
         ),
-        why="have the disk as it is at this moment",
+        why="take a snapshot: the disk as it is at this moment",
     )  # fmt: skip
 
 

@@ -102,7 +102,7 @@ def make_bridge(guest: str) -> Command:
     """
     return Command(
         argv=("ip", "link", "add", "name", proof_bridge(guest), "type", "bridge"),
-        why="have a bridge without an uplink, which is never up: no frame gets out of the guest",
+        why="make a bridge without an uplink, which is never up: no frame gets out of the guest",
     )
 
 

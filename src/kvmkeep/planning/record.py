@@ -47,7 +47,7 @@ def live_files(guest: Guest, domain: Domain) -> tuple[str, ...]:
 
 
 def _remembered(guest: Guest, domain: Domain, wanted: tuple[GivenNic, ...]) -> bool:
-    """Whether the domain remembers what it has to; of an adopted guest, less will do.
+    """Whether the domain remembers what it has to; an adopted guest needs fewer entries.
 
     Nobody has to remember for it what its spec says until that changes.
     """

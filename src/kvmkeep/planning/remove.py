@@ -243,7 +243,7 @@ def _undefine(work: _Work, domain: Domain) -> Step:
         path = f"{work.folder}/{AUTOSTART}"
         actions.append(WriteFile(path=path, content=b"", why="it starts with the host"))
     undefine = ("virsh", "undefine", "--keep-nvram", *tpm, "--", domain.uuid)
-    actions.append(Command(argv=undefine, why="have libvirt forget it; its firmware's state stays"))
+    actions.append(Command(argv=undefine, why="undefine it in libvirt; its firmware's state stays"))
     return Step(
         noun=Noun.DOMAINS,
         subject=work.subject,
@@ -260,11 +260,11 @@ def make_folder(folder: str) -> tuple[Command, ...]:
     return (
         Command(
             argv=("install", "--directory", "--mode=0711", "--", STATE_DIR),
-            why="have a place for what is kept",
+            why="make the directory for what is kept",
         ),
         Command(
             argv=("install", "--directory", "--mode=0700", "--", TRASH_DIR, folder),
-            why="have a place that only root can read",
+            why="make a directory that only root can read",
         ),
     )
 

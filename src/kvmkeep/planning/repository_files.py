@@ -40,11 +40,11 @@ def show(shown: Shown, words: Driver) -> tuple[Action, ...]:
                 "install", "--directory", "--mode=0710", "--owner=0", f"--group={shown.group}",
                 "--", shown.above,
             ),
-            why="have a place that not everybody can look into",
+            why="make a directory that not everybody can look into",
         ),
         Command(
             argv=("install", "--directory", "--mode=0755", "--", shown.tree),
-            why="have a place for the repository's files",
+            why="make the directory for the repository's files",
         ),
         Command(
             argv=(
@@ -55,7 +55,7 @@ def show(shown: Shown, words: Driver) -> tuple[Action, ...]:
                 f"--property=RuntimeMaxSec={int(_LONGEST)}s", "--setenv=HOME=/root",
                 "--", *words.mount(shown.tree),
             ),
-            why="have the repository seen as files; nothing of it is copied",
+            why="show the repository as files; nothing of it is copied",
         ),
         Poll(
             command=Command(
@@ -88,7 +88,7 @@ def plain(path: str) -> tuple[Command, ...]:
 
 
 def hide(shown: Shown) -> tuple[Command, ...]:
-    """Return what ends that, however much of it is there."""
+    """Return the commands that stop the mount and remove its place; safe where nothing is there."""
     return (
         Command(
             argv=("systemctl", "stop", "--", shown.unit),

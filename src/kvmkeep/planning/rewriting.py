@@ -147,7 +147,7 @@ def plan_for_image(scene: Scene, image: Image, change: Change, work: Work) -> Pl
             _forget(change), _remove(part),
             Command(argv=convert, why="copy the image", timeout=HOUR),
             same, *(() if unchanged else (*work.before, _edit(part, work))),
-            Command(argv=("sync", "--", part), why="have it on the disks", timeout=HOUR),
+            Command(argv=("sync", "--", part), why="flush it to disk", timeout=HOUR),
             # link(2) fails where there is something; a renaming would replace it.
             Command(
                 argv=("ln", "--no-target-directory", "--", part, change.output),

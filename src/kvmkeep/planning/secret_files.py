@@ -1,4 +1,4 @@
-"""No verb uses a repository whose password or keys others can read, or that nobody can."""
+"""A repository is not used if its password or keys are readable by others, or unreadable."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def _memory_step(guest: Guest, domain: Domain) -> Step | None:
     most: list[Command] = []
     if not _same(defined.memory_max, guest.memory_max):
         most = [_set(guest, "setmaxmem", "--size", guest.memory_max.kib, ("--config",))]
-    # Neither is ever more than the other.
+    # What it has must never exceed the most: that is raised first, and lowered last.
     first_most = guest.memory.kib > defined.memory_max.kib
     actions: list[Action] = [*most, *now] if first_most else [*now, *most]
     if change_live:

@@ -215,7 +215,7 @@ def _mark(scene: Scene, guest: Guest, to: str, origins: list[str]) -> Step:
 def _merge(guest: Guest, one: SnapshotSet, member: Volume) -> Step:
     merge = Command(
         argv=("lvconvert", "--yes", "--background", "--merge", member.full_name),
-        why="have LVM copy the old blocks back",
+        why="copy the old blocks back (LVM merges the snapshot)",
         timeout=120.0,
     )
     return Step(

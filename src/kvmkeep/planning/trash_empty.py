@@ -147,10 +147,10 @@ def _reached(entry: TrashEntry, volume: Volume) -> tuple[Command, ...]:
         # A snapshot is active with its origin, and no sooner is it inactive.
         commands.append(_activation(f"{volume.vg}/{volume.origin}", on=False))
         split = ("lvconvert", "--splitsnapshot", volume.full_name)
-        commands.append(Command(argv=split, why="have the blocks that it kept as an LV of its own"))
+        commands.append(Command(argv=split, why="give the blocks that it kept an LV of their own"))
     if volume.attributes[1:2] == "r":
         argv = ("lvchange", "--permission", "rw", volume.full_name)
-        commands.append(Command(argv=argv, why="have it written to"))
+        commands.append(Command(argv=argv, why="make it writable"))
     had_snapshots = any(one.origin == volume.name for one in entry.volumes)
     if volume.origin or had_snapshots or not volume.active:
         commands.append(_activation(volume.full_name, on=True))
@@ -160,5 +160,5 @@ def _reached(entry: TrashEntry, volume: Volume) -> tuple[Command, ...]:
 def _activation(lv: str, *, on: bool) -> Command:
     return Command(
         argv=("lvchange", "--activate", "y" if on else "n", lv),
-        why="have its device" if on else "take its device away: nothing can open it any more",
+        why="make its device" if on else "take its device away: nothing can open it any more",
     )

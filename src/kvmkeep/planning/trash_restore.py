@@ -212,7 +212,7 @@ def _steps(scene: Scene, entry: TrashEntry, restoring: Restoring) -> tuple[Step,
 def _define(entry: TrashEntry) -> Step:
     path = f"{TRASH_DIR}/{entry.name}/{DEFINITION}"
     # Not validated: it is what libvirt itself has printed.
-    define = Command(argv=("virsh", "define", "--", path), why="have libvirt know it again")
+    define = Command(argv=("virsh", "define", "--", path), why="define it in libvirt again")
     return Step(
         noun=Noun.DOMAINS,
         subject=f"guest {entry.guest}",

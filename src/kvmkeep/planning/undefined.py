@@ -25,7 +25,7 @@ def define_again_step(scene: Scene, guest: Guest) -> Step:
     whole = kept_domain(scene, guest) is not None
     # Of a running domain, `define` makes what counts from its next start on (virsh(1)).
     define = Command(
-        argv=("virsh", "define", "--", path), why="have libvirt keep it beyond its end"
+        argv=("virsh", "define", "--", path), why="define it: libvirt would forget it when it ends"
     )
     return Step(
         noun=Noun.DOMAINS,

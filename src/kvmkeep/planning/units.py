@@ -41,7 +41,7 @@ from kvmkeep.planning.unit_files import (
 _SUBJECT = "host"
 _FORCED = 1800
 """Seconds after which systemd forces a reboot: JobTimeoutSec of its reboot.target."""
-_RELOAD = Command(argv=("systemctl", "daemon-reload"), why="have systemd read them", timeout=120.0)
+_RELOAD = Command(argv=("systemctl", "daemon-reload"), why="reload systemd", timeout=120.0)
 
 
 def plan_install(spec: Spec, facts: Facts, options: tuple[str, ...] = ()) -> Plan:
@@ -143,7 +143,7 @@ def _write(scene: Scene, texts: dict[str, str]) -> Step | None:
         WriteFile(
             path=f"{UNIT_DIR}/{name}",
             content=texts[name].encode(),
-            why="have it as a unit of systemd",
+            why="write the unit",
             mode=0o644,
         )
         for name in missing
@@ -151,7 +151,7 @@ def _write(scene: Scene, texts: dict[str, str]) -> Step | None:
     return Step(
         noun=Noun.DOMAINS,
         subject=_SUBJECT,
-        what=f"write {', '.join(missing)} to {UNIT_DIR}" if missing else "have systemd read them",
+        what=f"write {', '.join(missing)} to {UNIT_DIR}" if missing else "reload systemd",
         why="systemd has the guests up after a boot, and down before the host goes"
         + (", and backs them up meanwhile" if BACKUP in texts else ""),
         actions=(*writes, _RELOAD),
@@ -169,7 +169,7 @@ def _enable(scene: Scene, texts: dict[str, str]) -> Step | None:
     actions: list[Command] = []
     if enable:
         argv = ("systemctl", "enable", "--", *enable)
-        actions.append(Command(argv=argv, why="have them begin with the host", timeout=120.0))
+        actions.append(Command(argv=argv, why="enable them for the host's boot", timeout=120.0))
     if start:
         argv = ("systemctl", "start", "--", *start)
         why = "have them at work from now on; no guest is started or stopped by that"
@@ -219,7 +219,7 @@ def _away(ours: list[UnitFile], why: str) -> Step:
     active = [name for name in STOPPED if name in names]
     if active:
         argv = ("systemctl", "stop", "--", *active)
-        actions.append(Command(argv=argv, why="have them begin nothing any more"))
+        actions.append(Command(argv=argv, why="disable them"))
     paths = [f"{UNIT_DIR}/{name}" for name in names]
     # The unit that shuts guests down is not stopped: that would do it. Without its file, systemd
     # has nothing to run when the host goes down.

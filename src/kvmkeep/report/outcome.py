@@ -29,7 +29,7 @@ def failure_text(report: Report, verb: str) -> str:
         lines += _failure_lines(last.failure)
     lines += ["", _state(report, last), f"To go on, type: kvmkeep {one_line(verb)}"]
     if report.journal:
-        lines.append(f"The whole story: {one_line(report.journal)}")
+        lines.append(f"Full log: {one_line(report.journal)}")
     return "\n".join(lines)
 
 
@@ -111,7 +111,7 @@ def unfinished_text(report: Report, verb: str, *, tried_again: bool = True) -> s
     lines += ["", "The other steps are done. Nothing was lost."]
     lines.append(f"To try again, type: kvmkeep {one_line(verb)}")
     if report.journal:
-        lines.append(f"The whole story: {one_line(report.journal)}")
+        lines.append(f"Full log: {one_line(report.journal)}")
     return "\n".join(lines)
 
 

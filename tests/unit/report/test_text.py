@@ -226,7 +226,7 @@ It was undone.
 The 2 steps before it are done; it may be half done, and will be done again; \
 the 2 after it were not begun. Nothing was lost.
 To go on, type: kvmkeep apply
-The whole story: /j.jsonl"""
+Full log: /j.jsonl"""
     )
 
 

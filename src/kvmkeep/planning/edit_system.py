@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 
-from kvmkeep.model.fittings import bytes_of
+from kvmkeep.model.fittings import LARGEST, bytes_of
 from kvmkeep.model.inside import Renderer
 from kvmkeep.model.spec import Nic
 from kvmkeep.planning import kernel_console as console
@@ -40,6 +40,9 @@ def set_hostname(editing: Editing, name: str) -> None:
         text = text.rstrip("\n") + f"\n127.0.1.1\t{names}\n"
     if hosts.kind == "file" and hosts.content is not None:
         editing.put("/etc/hosts", bytes_of(text), hosts.mode, (hosts.uid, hosts.gid))
+    elif hosts.kind:
+        what = f"larger than {LARGEST >> 10} KiB" if hosts.kind == "file" else "no plain file"
+        editing.notes.append(f"/etc/hosts in it is {what}, and stays: 127.0.1.1 may need {names}")
     _cloud(editing, HOSTNAME_FILE, "preserve_hostname: true\n")
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import GivenNic
 from kvmkeep.model.facts import Facts
-from kvmkeep.model.fittings import Fittings, parse_fittings
+from kvmkeep.model.fittings import LARGEST, Fittings, parse_fittings
 from kvmkeep.model.plan import Noun, Plan, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.tweak import NewFile, Password, SshKeys, Tweak
@@ -382,6 +382,27 @@ def test_what_somebody_has_left_without_a_label_gets_one() -> None:
     assert off.tree.inodes["/etc/hostname"].label == label("etc")
     later = replace(CHANGE, asked="20261123T081034Z")
     assert off.tweak(wish, later) == ["look into its disk vm-web"]
+
+
+def test_a_hosts_file_that_can_not_be_changed_is_told() -> None:
+    wish = Tweak(hostname="new.example.org")
+
+    def notes(off: Off) -> list[str]:
+        carry_out(off.host, off.plan(wish).certain[0])
+        told = [note.text for note in off.plan(wish).notes]
+        off.tweak(wish)
+        assert off.tree.text("/etc/hostname") == "new.example.org\n"
+        return [text for text in told if text.startswith("/etc/hosts")]
+
+    linked, large, missing, plain = Off(), Off(), Off(), Off()
+    linked.tree.do_ln_sf("/srv/hosts", "/etc/hosts")
+    large.tree.put("/etc/hosts", "#" * (LARGEST + 1))
+    missing.tree.inodes.pop("/etc/hosts", None)
+    plain.tree.put("/etc/hosts", "127.0.1.1\told\n")
+    up_to_you = "and stays: 127.0.1.1 may need new.example.org new"
+    assert notes(linked) == [f"/etc/hosts in it is no plain file, {up_to_you}"]
+    assert notes(large) == [f"/etc/hosts in it is larger than 256 KiB, {up_to_you}"]
+    assert notes(plain) == notes(missing) == []
 
 
 @pytest.mark.parametrize("wish", [Tweak(files=(NewFile(path="/srv/x", content=b""),)), KEYS])

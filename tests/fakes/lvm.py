@@ -191,7 +191,11 @@ class FakeLvm:
         """
         words = take_apart(argv, values="--size", needs="--size")
         volume, ranges = self._named(words.rest[:1]), words.rest[1:]
-        size = int(words.one("--size").removesuffix("b"))
+        text = words.one("--size")
+        size = int(text.removesuffix("b"))
+        if size % 512:
+            return 3, "Size is not a multiple of 512."
+        size += volume.size if volume is not None and text.startswith("+") else 0
         if volume is None or volume.invalid or volume.merging or self.snapshots(volume.name):
             return 5, "not found, invalid, or an origin"
         size = -(-size // EXTENT) * EXTENT

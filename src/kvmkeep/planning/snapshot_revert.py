@@ -11,7 +11,7 @@ from __future__ import annotations
 from kvmkeep.model.command import Command, Poll
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import Facts, Volume
-from kvmkeep.model.names import TAG_REVERT, TAG_START
+from kvmkeep.model.names import TAG_REVERT, TAG_START, stamped_time
 from kvmkeep.model.plan import Noun, Plan, Reason, Refusal, Risk, Step, refused
 from kvmkeep.model.snapshot import SnapshotSet, tag_value
 from kvmkeep.model.spec import Guest, Spec
@@ -115,30 +115,42 @@ def _refusals(
         found.append((f"the set {to} is no good: {one.trouble}", _LIST))
     for member in one.members if one is not None else ():
         found += _of_member(member, volumes.get(member.origin), begun=begun, on=on)
-        found += [] if begun else _overfilled(scene, guest, member, to)
+    if one is not None and not begun:
+        found += [pair for member in one.members for pair in _overfilled(scene, guest, one, member)]
     return refused(f"guest {guest.name}", found)
 
 
-def _overfilled(scene: Scene, guest: Guest, member: Volume, to: str) -> list[Reason]:
-    """Refuse where another set would be lost: LVM copies into it what a merge overwrites."""
-    most = round(member.size.bytes * member.filled_percent / 100)
+def _overfilled(scene: Scene, guest: Guest, back_to: SnapshotSet, member: Volume) -> list[Reason]:
+    """Refuse where a later set would be lost: LVM copies into it what a merge overwrites.
+
+    An older set has all of that: it was copied there as well when the origin was written.
+    """
+    most = Size(round(member.size.bytes * member.filled_percent / 100))
     origin = scene.volumes.get(member.origin)
     found: list[Reason] = []
-    for other in (each for each in sets_of(scene, guest) if each.name != to and not each.trouble):
+    for other in (each for each in sets_of(scene, guest) if _may_lose(each, back_to)):
         for one in (each for each in other.members if each.origin == member.origin):
-            room = round(one.size.bytes * (1 - one.filled_percent / 100))
+            room = Size(round(one.size.bytes * (1 - one.filled_percent / 100)))
             if origin is None or one.size >= origin.size or most <= room:
                 continue
             reason = (
-                f"the set {other.name} may be lost by it: up to {Size(most)} of {origin.name} are "
-                f"overwritten, and {one.name} has room for {Size(room)} of that"
+                f"the set {other.name} may be lost by it: up to {most} of {origin.name} are "
+                f"overwritten, and {one.name} has room for {room} of that"
             )
+            more = scene.rounded(most)
             hint = (
-                f"extend it first: lvextend --size +{most}b {one.full_name}; or delete that set: "
-                f"kvmkeep snapshot delete {guest.name} {other.name}"
+                f"extend it first: lvextend --size +{more.bytes}b {one.full_name}; or delete that "
+                f"set: kvmkeep snapshot delete {guest.name} {other.name}"
             )
             found.append((reason, hint))
     return found
+
+
+def _may_lose(other: SnapshotSet, back_to: SnapshotSet) -> bool:
+    """Whether a set that is good lacks something of what was written since another one."""
+    times = (stamped_time(other.taken), stamped_time(back_to.taken))
+    older = times[0] is not None and times[1] is not None and times[0] < times[1]
+    return other.name != back_to.name and not other.trouble and not older
 
 
 def _of_domain(scene: Scene, guest: Guest, limit: int, *, begun: bool) -> list[Reason]:

@@ -5,6 +5,7 @@ from fakes.host import FakeHost
 from fakes.virsh import FakeDomain
 from msgspec.structs import replace
 
+from kvmkeep.model.command import Command
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
@@ -17,6 +18,7 @@ from tests.unit.planning.rounds import StepError, carry_out, reach
 from tests.unit.planning.test_snapshot_create import LATER, SET, sets, site, take
 
 SNAP = f"vm-web-{SET}"
+EARLIER = "2026-11-23T07:09:00+00:00"
 
 
 def with_set() -> tuple[FakeHost, Spec]:
@@ -166,11 +168,26 @@ def test_a_set_that_a_merge_would_overfill_is_not_lost_in_silence() -> None:
     member, other = host.lvm.volumes[SNAP], host.lvm.volumes[f"vm-web-{later}"]
     member.filled = 5.0
     assert refused(wanted, host.facts(wanted)) == ""
-    member.filled, other.filled = 9.0, 50.0
+    member.filled, other.filled = 9.3, 50.0
     told = refused(wanted, host.facts(wanted))
     assert f"the set {later} may be lost by it: up to " in told
     assert f"kvmkeep snapshot delete web {later}" in told
+    line = told.partition("extend it first: ")[2].partition(";")[0]
+    assert host.run(Command(argv=tuple(line.split()), why="")).ok
+    assert refused(wanted, host.facts(wanted)) == ""
+    other.filled = 99.0
+    assert refused(wanted, host.facts(wanted))
     other.size = host.lvm.volumes["vm-web"].size
+    assert refused(wanted, host.facts(wanted)) == ""
+
+
+def test_an_older_set_has_all_that_a_merge_overwrites() -> None:
+    """What is in the newer set was written after both: LVM had it copied into either."""
+    host, wanted = site()
+    take(host, wanted, moment=EARLIER, size=Size(400 << 20))
+    take(host, wanted)
+    (earlier,) = [name for name, _, _ in sets(host, wanted) if name != SET]
+    host.lvm.volumes[SNAP].filled, host.lvm.volumes[f"vm-web-{earlier}"].filled = 90.0, 99.0
     assert refused(wanted, host.facts(wanted)) == ""
 
 

@@ -18,6 +18,8 @@ from kvmkeep.model.units import Size
 FACTS_VERSION = 1
 LIBVIRT, VOLUMES, GROUPS = "libvirt", "logical volumes", "volume groups"
 """What a `Problem` calls these: nobody can plan anything for guests that are not seen."""
+OF_DOMAIN = "domain "
+"""And so one domain alone, with its name behind it."""
 LINKS, NETWORK_MANAGER = "network interfaces", "NetworkManager"
 """The same of networks."""
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from kvmkeep.host.door import Door
 from kvmkeep.host.libvirt import Described, Hypervisor
 from kvmkeep.model.domain_facts import AGENT_CHANNEL, Domain, DomainDisk, DomainNic, GivenNic, Shape
-from kvmkeep.model.facts import LIBVIRT
+from kvmkeep.model.facts import LIBVIRT, OF_DOMAIN
 from kvmkeep.model.names import METADATA_URI, READY_URI, REBOOT_URI, RUN_URI
 from kvmkeep.model.proof import PROOF_URI
 from kvmkeep.model.run_mark import NO_RUN_MARK, RunMark
@@ -62,7 +62,8 @@ def observe_domains(notebook: Notebook, libvirt: Looks) -> Domains:
         except ET.ParseError as error:
             reason = f"its XML can't be read: {error}"
             name = described.state.name
-            notebook.note(f"domain {name}", reason, f"look at: virsh dumpxml {shlex.quote(name)}")
+            hint = f"look at: virsh dumpxml {shlex.quote(name)}"
+            notebook.note(f"{OF_DOMAIN}{name}", reason, hint)
         else:
             domains.extend(() if domain is None else (domain,))
     capabilities = _capabilities(found.capabilities)

@@ -138,7 +138,11 @@ def plan_send(spec: Spec, facts: Facts, storing: Storing) -> Plan:
     steps = (*steps, *(() if missing else (_commit(work, assumes=_UNTOLD if left else ""),)))
     return Plan(
         steps=steps,
-        refusals=(*guards.unseen(scene), *programs.missing_tools(scene, steps), *missing),
+        refusals=(
+            *guards.blind_for(scene, (guest,)),
+            *programs.missing_tools(scene, steps),
+            *missing,
+        ),
     )
 
 

@@ -79,7 +79,7 @@ def plan_drop(spec: Spec, facts: Facts) -> Plan:
     scene = make_scene(spec, facts, ())
     steps = _dropping(spec, facts, None)
     return Plan(
-        steps=steps, refusals=(*guards.unseen(scene), *programs.missing_tools(scene, steps))
+        steps=steps, refusals=(*guards.blind_for(scene), *programs.missing_tools(scene, steps))
     )
 
 

@@ -36,7 +36,9 @@ def file_steps(scene: Scene, guest: Guest, assumes: str) -> tuple[Step, ...]:
     return tuple(
         _make_step(guest, disk, assumes)
         for disk in guest.files
-        if disk.mount in scene.facts.mounts and disk.path not in scene.disk_files
+        if disk.mount in scene.facts.mounts
+        and disk.path not in scene.disk_files
+        and not scene.facts.unseen(disk.path)
     )
 
 
@@ -80,6 +82,8 @@ def _wrong(scene: Scene, guest: Guest, disk: FileDisk) -> Refusal | None:
     if disk.mount not in scene.facts.mounts:
         return _not_mounted(guest, disk)
     file = scene.disk_files.get(disk.path)
+    if scene.facts.unseen(disk.path):
+        return None  # it is refused as what it is
     if file is None:
         if guest.adopted or guest.name in users(scene, disk):
             hint = "bring it back (a backup); to begin with an empty one, detach it first"

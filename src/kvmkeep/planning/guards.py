@@ -6,7 +6,16 @@ import shlex
 from collections.abc import Iterable, Iterator
 
 from kvmkeep.model.domain_facts import Domain
-from kvmkeep.model.facts import GROUPS, Array, ArrayState, Contents, Facts
+from kvmkeep.model.facts import (
+    GROUPS,
+    LIBVIRT,
+    OF_DOMAIN,
+    VOLUMES,
+    Array,
+    ArrayState,
+    Contents,
+    Facts,
+)
 from kvmkeep.model.names import METADATA_URI
 from kvmkeep.model.plan import Note, Noun, Refusal, Step
 from kvmkeep.model.spec import Disk, FirstBoot, Guest, ReadyAgent
@@ -36,6 +45,18 @@ def holes(facts: Facts) -> tuple[Refusal, ...]:
 def blind(scene: Scene, *needed: str) -> tuple[Refusal, ...]:
     """Refuse only where what is needed can't be seen: nobody is there to mend the rest."""
     return tuple(refusal for refusal in unseen(scene) if refusal.subject in needed)
+
+
+def blind_for(scene: Scene, guests: Iterable[Guest] = ()) -> tuple[Refusal, ...]:
+    """Refuse only where LVs, domains or these guests' own files can't be seen.
+
+    A file of another guest on a dead NFS server says nothing about theirs.
+    """
+    files = (disk.path for guest in guests for disk in guest.files)
+    needed = {GROUPS, VOLUMES, LIBVIRT, *files}
+    return tuple(
+        one for one in unseen(scene) if one.subject in needed or one.subject.startswith(OF_DOMAIN)
+    )
 
 
 def half_blind(scene: Scene, *needed: str) -> tuple[Note, ...]:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from kvmkeep.model.command import Command
 from kvmkeep.model.domain_facts import IO_ERROR, Domain, DomainState
 from kvmkeep.model.facts import LIBVIRT, VOLUMES, Facts
-from kvmkeep.model.names import second_stamp, stamped_time
+from kvmkeep.model.names import BACKUP_LOCK, PROOF_LOCK, second_stamp, stamped_time
 from kvmkeep.model.plan import Note, Noun, Plan, Step
 from kvmkeep.model.spec import Guest, OnFail, ReadyAgent, ReadyDelay, Spec
 from kvmkeep.model.units import GuestName
@@ -69,10 +69,10 @@ def plan_look_after(spec: Spec, facts: Facts) -> Plan:
         if domain is not None and active(domain):
             _stands_still(care, guest, domain)
     again = _again(care, _dead(care))
-    snapshots = Plan() if facts.problems else plan_watch(spec, facts, _SNAPSHOTS)
+    snapshots = plan_watch(spec, facts, _SNAPSHOTS)
     grown = () if snapshots.refusals else snapshots.steps
     # What may fail each time comes last.
-    tidying = (*grown, *(() if facts.problems else _of_the_killed(scene)))
+    tidying = (*grown, *_of_the_killed(scene))
     able = (step for step in tidying if not programs.incapable(scene, (step,)))
     starting = (*care.steps, *rising(scene, again, care.before))
     return Plan(
@@ -85,7 +85,7 @@ def plan_look_after(spec: Spec, facts: Facts) -> Plan:
         notes=(
             *care.notes,
             *guards.half_blind(scene, LIBVIRT, VOLUMES),
-            *(one.note for one in snapshots.refusals),
+            *(one.note for one in snapshots.refusals if not one.unseen),
             *snapshots.notes,
             *programs.incapable(scene, (*starting, *tidying)),
         ),
@@ -94,8 +94,13 @@ def plan_look_after(spec: Spec, facts: Facts) -> Plan:
 
 
 def _of_the_killed(scene: Scene) -> tuple[Step, ...]:
-    """Return what takes away what killed runs about backups have left."""
+    """Return what takes away what killed runs about backups have left.
+
+    Nothing where it can't be seen whether a run is at work.
+    """
     spec, facts = scene.spec, scene.facts
+    if guards.blind_for(scene) or facts.unseen(BACKUP_LOCK, PROOF_LOCK):
+        return ()
     return (*leftovers(spec, facts), *killed_proofs(scene), *stray_steps(facts))
 
 

@@ -79,7 +79,7 @@ def plan_create(spec: Spec, facts: Facts, wish: Wish) -> Plan:
         steps=(*mending, *steps),
         refusals=(
             *order.refusals,
-            *guards.unseen(scene),
+            *guards.blind_for(scene, scene.guests),
             *programs.missing_tools(scene, steps),
             *guards.volume_group(scene, ()),
             *guards.shared_disks(scene),

@@ -65,7 +65,7 @@ def plan_watch(spec: Spec, facts: Facts, watch: Watch) -> Plan:
     return Plan(
         steps=tuple(steps),
         refusals=(
-            *guards.unseen(scene),
+            *guards.blind_for(scene),
             *programs.missing_tools(scene, tuple(steps)),
             # More room is no new disk: what is lost with an array is lost either way.
             *guards.whole_group(scene, tuple(steps)),

@@ -10,7 +10,7 @@ from kvmkeep.cli.backup_choice import due
 from kvmkeep.cli.backup_subject import add_backup, subject_of
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.explain import explain
-from kvmkeep.cli.goal import Goal, demand_own_libvirt, reach_alone, show
+from kvmkeep.cli.goal import Goal, demand_own_libvirt, reach_without_asking, show
 from kvmkeep.errors import DIFFERENCES_FOUND, Interrupted, KvmkeepError, Unready, UsageError
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _prove(backup: str, args: Args, ctx: Context) -> int:
     if args.dry_run:
         return show(goal, ctx)
     demand_own_libvirt(VERB, ctx)
-    reach_alone(goal, ctx)
+    reach_without_asking(goal, ctx)
     proof = kept_proof(ctx.door(), identity, subject.entry.moment)
     if proof is None:
         raise Unready("the verdict can't be read", hint="run it again")

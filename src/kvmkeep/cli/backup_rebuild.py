@@ -20,7 +20,7 @@ from kvmkeep.cli.backup_subject import subject_of
 from kvmkeep.cli.consent import add_consent, agrees, demand_terminal
 from kvmkeep.cli.ended import Ended, tell
 from kvmkeep.cli.explain import explain
-from kvmkeep.cli.goal import Goal, demand_own_libvirt, reach_alone
+from kvmkeep.cli.goal import Goal, demand_own_libvirt, reach_without_asking
 from kvmkeep.cli.guests import add_guests, checked
 from kvmkeep.errors import (
     UNTOUCHED,
@@ -210,7 +210,7 @@ def _write_host_file(content: bytes, ctx: Context) -> None:
 def _make_networks(ctx: Context) -> None:
     from kvmkeep.planning.rebuild import plan_networks
 
-    reach_alone(Goal(verb=VERB, planner=plan_networks), ctx)
+    reach_without_asking(Goal(verb=VERB, planner=plan_networks), ctx)
 
 
 def _one(entry: BackupEntry, ctx: Context) -> Ended:
@@ -240,7 +240,7 @@ def _restore(entry: BackupEntry, ctx: Context) -> None:
         planner=lambda spec, facts: plan_restore(spec, facts, restoring),
         reading=ctx.reading(),
     )
-    reach_alone(goal, ctx)
+    reach_without_asking(goal, ctx)
 
 
 def _start(back: set[str], ctx: Context) -> None:
@@ -251,4 +251,4 @@ def _start(back: set[str], ctx: Context) -> None:
     names = tuple(one.name for one in guests if one.name in back and one.run.autostart)
     if names:
         goal = Goal(verb=VERB, planner=lambda spec, facts: plan_start(spec, facts, names))
-        reach_alone(goal, ctx)
+        reach_without_asking(goal, ctx)

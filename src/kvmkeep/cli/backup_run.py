@@ -11,7 +11,7 @@ from kvmkeep.cli.bug import report_bug
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.ended import Ended, tell
 from kvmkeep.cli.explain import explain
-from kvmkeep.cli.goal import Goal, demand_own_libvirt, reach_alone, show
+from kvmkeep.cli.goal import Goal, demand_own_libvirt, reach_without_asking, show
 from kvmkeep.cli.guests import add_choice, chosen
 from kvmkeep.cli.level import add_consistency, at_level, chosen_level, chosen_size
 from kvmkeep.cli.plan import demand_guests
@@ -130,7 +130,7 @@ def _one(name: str, ctx: Context, job: Job) -> Ended:
     try:
         _take(name, moment, ctx, job)
         taken = True
-        reach_alone(_goal(name, storing(name, moment, ctx), ctx, job.lock), ctx)
+        reach_without_asking(_goal(name, storing(name, moment, ctx), ctx, job.lock), ctx)
     except Interrupted:
         _drop(ctx)
         raise
@@ -150,7 +150,7 @@ def _one(name: str, ctx: Context, job: Job) -> Ended:
 
 def _take(name: str, moment: str, ctx: Context, job: Job) -> None:
     def take(planner: Planner) -> int:
-        reach_alone(_goal(name, planner, ctx), ctx)
+        reach_without_asking(_goal(name, planner, ctx), ctx)
         return 0
 
     at_level(taking(name, moment, job.size), job.level, take, ctx)
@@ -161,7 +161,7 @@ def _drop(ctx: Context) -> KvmkeepError | None:
     from kvmkeep.planning.backup_take import plan_drop
 
     try:
-        reach_alone(Goal(verb=VERB, planner=plan_drop), ctx)
+        reach_without_asking(Goal(verb=VERB, planner=plan_drop), ctx)
     except KvmkeepError as error:
         ctx.streams.talk(f"kvmkeep: what was taken for the backup is still there: {error.message}")
         ctx.streams.talk("  The next `kvmkeep backup run` deletes it.")

@@ -12,11 +12,12 @@ from kvmkeep.cli.consent import ask, demand_terminal
 from kvmkeep.cli.parser import URI
 from kvmkeep.cli.plan import demand_guests, refusal, show_plan
 from kvmkeep.cli.progress import make_ui
-from kvmkeep.errors import Unready, UsageError
+from kvmkeep.errors import DIFFERENCES_FOUND, Unready, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection
 
+    from kvmkeep.apply.ui import Ui
     from kvmkeep.cli.context import Context
     from kvmkeep.cli.streams import Streams
     from kvmkeep.flow import Confirm, Look, Planner
@@ -93,8 +94,8 @@ def reach_quietly(goal: Goal, ctx: Context) -> None:
     _reach(goal, ctx, _agree)
 
 
-def reach_alone(goal: Goal, ctx: Context) -> None:
-    """Reach one of several goals of a verb that nobody attends to: its steps are shown as they run.
+def reach_without_asking(goal: Goal, ctx: Context) -> None:
+    """Reach one of several goals of a verb: its steps are shown as they run.
 
     It waits for another run to end.
     """
@@ -102,6 +103,35 @@ def reach_alone(goal: Goal, ctx: Context) -> None:
 
     with closing(make_ui(ctx.streams)) as ui:
         ctx.run_goal(goal, ui, _agree, patience=PATIENCE)
+
+
+def reach_unattended(
+    goal: Goal,
+    ctx: Context,
+    *,
+    dry_run: bool,
+    tells: Callable[[], bool],
+    patience: float = 0.0,
+    spare: Spec | None = None,
+    seen: Callable[[Ui], Ui] | None = None,
+) -> int:
+    """Reach the goal as nobody is there to be asked, or only show it (`dry_run`).
+
+    In the end, also of a run that fails, `tells` tells what there is to tell, and returns whether
+    something needs attention. `patience` and `spare` are those of `flow.Context`; `seen` returns a
+    screen before the usual one.
+    """
+    if dry_run:
+        return show(goal, ctx, unattended=True, spare=spare)
+    demand_own_libvirt(goal.verb, ctx)
+    ui = make_ui(ctx.streams)
+    before = ui if seen is None else seen(ui)
+    try:
+        ctx.run_goal(goal, before, _agree, patience=patience, unattended=True, spare=spare)
+    finally:
+        ui.close()
+        attention = tells()
+    return DIFFERENCES_FOUND if attention else 0
 
 
 def readable(look: Callable[[Door], Look]) -> Callable[[Door], Look]:
@@ -142,23 +172,27 @@ def demand_own_libvirt(verb: str, ctx: Context) -> None:
         )
 
 
-def noting(goal: Goal, notes: list[Note]) -> Goal:
-    """Return the goal; whenever it is planned, `notes` become those of the plan."""
+def noting(goal: Goal, notes: list[Note], *, kept: bool = False) -> Goal:
+    """Return the goal; whenever it is planned, `notes` become those of the plan.
+
+    Where they are `kept`, those of earlier looks stay before them, each once.
+    """
 
     def planner(spec: Spec, facts: Facts) -> Plan:
         plan = goal.planner(spec, facts)
-        notes[:] = plan.notes
+        notes[:] = dict.fromkeys((*(notes if kept else ()), *plan.notes))
         return plan
 
     return replace(goal, planner=planner)
 
 
-def tell_notes(notes: Iterable[Note], ctx: Context) -> None:
-    """Tell what should be known after a run that nobody attends to."""
+def tell_notes(notes: Collection[Note], ctx: Context) -> bool:
+    """Tell what should be known after a run that nobody attends to; return whether there is any."""
     from kvmkeep.report.clean import one_line
 
     for note in notes:
         ctx.streams.talk(f"{one_line(note.subject)}: {one_line(note.text)}")
+    return bool(notes)
 
 
 def _show(plan: Plan, ctx: Context) -> int:

@@ -8,8 +8,7 @@ from msgspec import Struct
 
 from kvmkeep.apply.ui import SteadyUi
 from kvmkeep.cli.consent import add_dry_run
-from kvmkeep.cli.goal import Goal, demand_own_libvirt, show, tell_notes
-from kvmkeep.errors import DIFFERENCES_FOUND
+from kvmkeep.cli.goal import Goal, reach_unattended, tell_notes
 from kvmkeep.model.plan import Outcome
 
 if TYPE_CHECKING:
@@ -79,29 +78,34 @@ class Watching(SteadyUi):
 def run(args: Args, ctx: Context) -> int:
     """Bring them up, as nobody is there at night to be asked; tell how each of them stands."""
     from kvmkeep.cli.moment import utc_now
-    from kvmkeep.cli.progress import make_ui
     from kvmkeep.planning.recover import recovery
     from kvmkeep.planning.unit_files import PATIENCE
 
     looks: list[Recovery] = []
+    screens: list[Watching] = []
 
     def planner(spec: Spec, facts: Facts) -> Plan:
         looks.append(recovery(spec, facts))
         return looks[-1].plan
 
-    goal = Goal(verb=VERB, planner=planner)
-    if args.dry_run:
-        return show(goal, ctx, unattended=True)
-    demand_own_libvirt(VERB, ctx)
-    ui = make_ui(ctx.streams)
-    watching = Watching(ui, utc_now)
-    try:
-        ctx.run_goal(goal, watching, lambda _: True, patience=PATIENCE, unattended=True)
-    finally:
-        ui.close()
-        if looks and not looks[-1].plan.refusals:
-            tell(looks[-1], watching, ctx)
-    return DIFFERENCES_FOUND if looks[-1].held else 0
+    def watching(ui: Ui) -> Ui:
+        screens.append(Watching(ui, utc_now))
+        return screens[-1]
+
+    def tells() -> bool:
+        if not looks or looks[-1].plan.refusals:
+            return False
+        tell(looks[-1], screens[-1], ctx)
+        return bool(looks[-1].held)
+
+    return reach_unattended(
+        Goal(verb=VERB, planner=planner),
+        ctx,
+        dry_run=args.dry_run,
+        tells=tells,
+        patience=PATIENCE,
+        seen=watching,
+    )
 
 
 def rows(found: Recovery, watching: Watching) -> tuple[Row, ...]:

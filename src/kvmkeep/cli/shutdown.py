@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_dry_run
-from kvmkeep.cli.goal import Goal, demand_own_libvirt, noting, reach, show, tell_notes
+from kvmkeep.cli.goal import Goal, noting, reach, reach_unattended, tell_notes
 from kvmkeep.cli.guests import add_choice, chosen
-from kvmkeep.errors import DIFFERENCES_FOUND, UsageError
+from kvmkeep.errors import UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -78,21 +78,17 @@ def run(args: Args, ctx: Context) -> int:
 
 def _with_host(args: Args, ctx: Context) -> int:
     """Shut all down, as systemd asks for it while the host goes down: nobody is there."""
-    from kvmkeep.cli.progress import make_ui
     from kvmkeep.planning.host_down import NO_SPEC, plan_host_down
     from kvmkeep.planning.unit_files import PATIENCE
 
     if args.guests or args.label or args.limit is not None:
         raise UsageError("--host is about all guests, each with its own stop_timeout")
     notes: list[Note] = []
-    goal = noting(Goal(verb="shutdown --host", planner=plan_host_down), notes)
-    if args.dry_run:
-        return show(goal, ctx, unattended=True, spare=NO_SPEC)
-    demand_own_libvirt(goal.verb, ctx)
-    ui = make_ui(ctx.streams)
-    try:
-        ctx.run_goal(goal, ui, lambda _: True, patience=PATIENCE, unattended=True, spare=NO_SPEC)
-    finally:
-        ui.close()
-        tell_notes(notes, ctx)
-    return DIFFERENCES_FOUND if notes else 0
+    return reach_unattended(
+        noting(Goal(verb="shutdown --host", planner=plan_host_down), notes),
+        ctx,
+        dry_run=args.dry_run,
+        tells=lambda: tell_notes(notes, ctx),
+        patience=PATIENCE,
+        spare=NO_SPEC,
+    )

@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_dry_run
-from kvmkeep.cli.goal import Goal, demand_own_libvirt, show, tell_notes
+from kvmkeep.cli.goal import Goal, demand_own_libvirt, noting, reach_unattended, tell_notes
 from kvmkeep.cli.remember import remember
-from kvmkeep.errors import DIFFERENCES_FOUND
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Note, Plan
-    from kvmkeep.model.spec import Spec
+    from kvmkeep.model.plan import Note
 
 VERB = "watch"
 
@@ -35,26 +32,16 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Look once; start what died, and tell what can't be helped."""
-    from kvmkeep.cli.progress import make_ui
+    from kvmkeep.planning.look_after import plan_look_after
 
     notes: list[Note] = []
-
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        from kvmkeep.planning.look_after import plan_look_after
-
-        plan = plan_look_after(spec, facts)
-        notes.extend(note for note in plan.notes if note not in notes)
-        return plan
-
-    goal = Goal(verb=VERB, planner=planner, agents=ctx.guest_names())
-    if args.dry_run:
-        return show(goal, ctx, unattended=True)
-    demand_own_libvirt(VERB, ctx)
-    remember(ctx)
-    ui = make_ui(ctx.streams)
-    try:
-        ctx.run_goal(goal, ui, lambda _: True, unattended=True)
-    finally:
-        ui.close()
-        tell_notes(notes, ctx)
-    return DIFFERENCES_FOUND if notes else 0
+    goal = Goal(verb=VERB, planner=plan_look_after, agents=ctx.guest_names())
+    if not args.dry_run:
+        demand_own_libvirt(VERB, ctx)
+        remember(ctx)
+    return reach_unattended(
+        noting(goal, notes, kept=True),
+        ctx,
+        dry_run=args.dry_run,
+        tells=lambda: tell_notes(notes, ctx),
+    )

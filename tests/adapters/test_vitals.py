@@ -78,12 +78,13 @@ def test_mismatches() -> None:
     files = captured_files("md") | {
         "/sys/block/md0/md/mismatch_cnt": b"256\n",
         "/sys/block/md0/md/last_sync_action": b"check\n",
+        "/sys/block/md0/md/sync_min": b"1024\n",
         "/sys/block/md1/md/array_state": b"clean\n",
         "/sys/block/md2/md/mismatch_cnt": b"9" * 20,
         "/sys/block/sda/md/mismatch_cnt": b"1\n",
     }
     assert mdadm.mismatches(Replay({}, files)) == (
-        Mismatches(array="md0", sectors=256, action="check"),
+        Mismatches(array="md0", sectors=256, action="check", start=1024),
     )
 
 

@@ -9,7 +9,7 @@ from kvmkeep.health.patient import Patient
 from kvmkeep.model.facts import Array, ArrayState
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.trend import CHECKS, continued
-from kvmkeep.model.vitals import UNITS_SEEN, Count
+from kvmkeep.model.vitals import UNITS_SEEN, Count, Mismatches, Trend
 
 _SCRUBBED_WITHIN = timedelta(days=45)
 """Distributions check once a week (EL) or a month (Debian)."""
@@ -100,13 +100,15 @@ def _replace(array: Array) -> str:
 def _mismatches(patient: Patient) -> Iterator[Finding]:
     levels = {array.name: array.level for array in patient.facts.arrays}
     trends = {
-        trend.array: trend.counts
+        trend.array: trend
         for trend in continued(patient.vitals.trends, patient.vitals.mismatches, patient.facts.time)
     }
     for array, level in levels.items():
-        counts = trends.get(array, ())
-        if not counts or not counts[-1].sectors or level not in _REDUNDANT:
+        trend = trends.get(array)
+        last = 0 if trend is None else _last(trend, patient.vitals.mismatches)
+        if trend is None or not last or level not in _REDUNDANT:
             continue
+        counts = trend.counts
         mirror = level in _MIRRORS
         look = f"smartctl --all on each member of {array}"
         grew = len(counts) > 1 and 0 < counts[-2].sectors < counts[-1].sectors
@@ -125,7 +127,7 @@ def _mismatches(patient: Patient) -> Iterator[Finding]:
             name="array-mismatches",
             severity=Severity.OK if mirror else Severity.WARNING,
             subject=f"array {array}",
-            what=f"the last check found {counts[-1].sectors} sectors that differ between members",
+            what=f"the last check found {last} sectors that differ between members",
             why=(
                 "a guest that changes memory while it is being written makes mirrors differ, "
                 "which does no harm; a count that grows from check to check is a disk that lies"
@@ -134,6 +136,13 @@ def _mismatches(patient: Patient) -> Iterator[Finding]:
             ),
             todo=f"nothing yet: it is compared with the next check; {look}" if mirror else look,
         )
+
+
+def _last(trend: Trend, seen: tuple[Mismatches, ...]) -> int:
+    """Return what the last check found, be it a piece of one."""
+    whole = trend.counts[-1].sectors if trend.counts else 0
+    pieces = (one.sectors for one in seen if one.array == trend.array and one.action in CHECKS)
+    return next(pieces, 0) or whole if trend.pieces else whole
 
 
 def _told(counts: tuple[Count, ...]) -> str:

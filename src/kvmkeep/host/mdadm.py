@@ -39,7 +39,10 @@ def mismatches(door: Door) -> tuple[Mismatches, ...]:
         if count.isdecimal() and len(count) < 20:
             action = _read(door, f"{place}/last_sync_action")
             running = _read(door, f"{place}/sync_action") not in _QUIET
-            one = Mismatches(array=name, sectors=int(count), action=action, running=running)
+            start = _number(_read(door, f"{place}/sync_min"))
+            one = Mismatches(
+                array=name, sectors=int(count), action=action, running=running, start=start
+            )
             found.append(one)
     return tuple(found)
 

@@ -20,16 +20,21 @@ _MOST = 256
 def continued(trends: Iterable[Trend], seen: Iterable[Mismatches], time: str) -> tuple[Trend, ...]:
     """Return the trends with what is seen now, at `time` (ISO 8601).
 
-    A count is taken once its check is over, and only where it differs from the last one.
+    A count is taken once its check is over, and only where it differs from the last one. Of a check
+    that mdcheck interrupts and goes on with the next night, none is: the kernel begins to count
+    anew each time, and forgets where it began as soon as the last piece is over.
     """
-    found = {trend.array: trend.counts for trend in trends}
+    found = {trend.array: trend for trend in trends}
     for one in seen:
-        counts = found.get(one.array, ())
-        if one.running or one.action not in CHECKS:
-            continue
-        if not counts or counts[-1].sectors != one.sectors:
-            found[one.array] = (*counts, Count(time=time, sectors=one.sectors))[-_KEPT:]
-    return tuple(Trend(array=array, counts=found[array]) for array in sorted(found)[:_MOST])
+        trend = found.get(one.array, Trend(array=one.array, counts=()))
+        counts = trend.counts
+        pieces = one.start > 0 or (trend.pieces and not one.running)
+        new = not counts or counts[-1].sectors != one.sectors
+        if new and one.action in CHECKS and not one.running and not pieces:
+            counts = (*counts, Count(time=time, sectors=one.sectors))[-_KEPT:]
+        if counts or pieces:
+            found[one.array] = Trend(array=one.array, counts=counts, pieces=pieces)
+    return tuple(found[array] for array in sorted(found)[:_MOST])
 
 
 def encoded(trends: Iterable[Trend]) -> bytes:
@@ -43,4 +48,4 @@ def decoded(content: bytes | None) -> tuple[Trend, ...]:
         kept = msgspec.json.decode(content or b"[]", type=tuple[Trend, ...])
     except msgspec.DecodeError:
         return ()
-    return tuple(trend for trend in kept if trend.counts)[:_MOST]
+    return tuple(trend for trend in kept if trend.counts or trend.pieces)[:_MOST]

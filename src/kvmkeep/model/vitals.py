@@ -19,13 +19,15 @@ class Mismatches(Struct, frozen=True, kw_only=True):
 
     `action` is what ran last since the host was booted: `check`, `resync`, `recover`, `repair` or
     `none`. The kernel keeps neither over a boot (md(4), "mismatch_cnt"). `running` while something
-    goes on: the count is not the whole one yet.
+    goes on: the count is not the whole one yet. `start` is the sector where that began, or where an
+    interrupted check is to go on (md(4), "sync_min").
     """
 
     array: str
     sectors: int
     action: str
     running: bool = False
+    start: int = 0
 
 
 class Count(Struct, frozen=True, kw_only=True):
@@ -36,10 +38,14 @@ class Count(Struct, frozen=True, kw_only=True):
 
 
 class Trend(Struct, frozen=True, kw_only=True):
-    """The counts of an array's checks as far as they differed, the oldest first."""
+    """The counts of an array's whole checks as far as they differed, the oldest first.
+
+    `pieces` while its check goes on in pieces, night by night: the kernel counts each by itself.
+    """
 
     array: str
     counts: tuple[Count, ...]
+    pieces: bool = False
 
 
 class Schedule(Struct, frozen=True, kw_only=True):

@@ -88,6 +88,20 @@ def test_mismatches_of_a_mirror_are_told_without_alarm() -> None:
     assert findings(mismatches=(replace(told[0], running=True),)) == (), "not yet the whole count"
 
 
+def test_mismatches_of_a_piece_of_a_check() -> None:
+    told = (Mismatches(array="md0", sectors=8, action="check", start=1000),)
+    assert "found 8 sectors" in only(Severity.OK, "array-mismatches", mismatches=told).what
+    six = (replace(ARRAY, level="raid6"),)
+    only(WARNING, "array-mismatches", mismatches=told, arrays=six)
+    # A piece has less to count than the whole: nothing follows from its being more or less.
+    before = counted(4)
+    only(Severity.OK, "array-mismatches", mismatches=told, trends=before)
+    none = (replace(told[0], sectors=0),)
+    found = only(WARNING, "array-mismatches", mismatches=none, trends=before, arrays=six)
+    assert "found 4 sectors" in found.what
+    assert findings(mismatches=none) == ()
+
+
 def counted(*sectors: int) -> tuple[Trend, ...]:
     counts = (
         Count(time=f"2026-0{month}-01T03:00:00+00:00", sectors=one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from kvmkeep.model.trend import continued, decoded, encoded
 from kvmkeep.model.vitals import Count, Mismatches, Trend
@@ -32,6 +33,30 @@ def test_what_is_no_whole_count_of_a_check_is_not_taken() -> None:
     for action in ("none", "resync", "recover"):
         assert continued(trend(128), seen(0, action), NOW) == trend(128), "a boot, a new disk"
     assert continued(trend(128), (), NOW) == trend(128)
+
+
+def test_a_check_in_pieces_counts_nothing() -> None:
+    """As mdcheck does it: for six hours each night, on with where it was."""
+    night = trend(64)
+    for now in (
+        seen(8, running=True),  # from the beginning: it may become a whole one
+        (replace(seen(8)[0], start=1000),),  # interrupted
+        (replace(seen(2, running=True)[0], start=1000),),
+        (replace(seen(4)[0], start=2000),),
+        (replace(seen(1, running=True)[0], start=2000),),
+        seen(128),  # the last piece is over
+    ):
+        night = continued(night, now, NOW)
+        assert night[0].counts == trend(64)[0].counts
+    assert decoded(encoded(night)) == night
+    assert night[0].pieces
+    night = continued(night, seen(0, running=True), NOW)
+    (one,) = continued(night, seen(256), NOW)
+    assert [count.sectors for count in one.counts] == [64, 256], "a whole one"
+    assert not one.pieces
+    (first,) = continued((), (replace(seen(8)[0], start=1000),), NOW)
+    assert (first.counts, first.pieces) == ((), True)
+    assert decoded(encoded((first,))) == (first,)
 
 
 def test_only_the_last_ones_are_kept() -> None:

@@ -82,7 +82,7 @@ class NotStored(StepFailed):
 
 
 class NotConverged(KvmkeepError):
-    """All steps ran, but the host is still not as the spec says."""
+    """All steps ran, but something is still to do for this command."""
 
     exit_code = 8
     touched = "All steps were done."

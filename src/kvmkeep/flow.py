@@ -55,6 +55,9 @@ PAUSE = 5.0
 READING_PATIENCE = 1800.0
 """Seconds that a prune waits for who reads a repository, and they for a prune."""
 
+_UNSHOWN = frozenset({"shell"})
+"""Verbs without --dry-run."""
+
 Planner = Callable[["Spec", "Facts"], Plan]
 """From what is wanted and what is to the steps: a goal, such as apply, start or shutdown."""
 
@@ -333,6 +336,16 @@ class _Run:
         return typed if f" {self._verb} " in f" {typed} " else self._verb
 
     @property
+    def _shows(self) -> str:
+        """What tells which command shows what is left, and does none of it, if there is one."""
+        if self._verb in _UNSHOWN:
+            return ""
+        typed, verb = f"kvmkeep {self._again} ", f" {self._verb} "
+        shows = typed.replace(verb, f"{verb}--dry-run ", 1).strip()
+        shows = "kvmkeep plan" if self._verb == "apply" else shows
+        return f"`{shows}` shows what is left and why"
+
+    @property
     def _touched(self) -> bool:
         return any(
             step.outcome is not Outcome.INTERRUPTED or step.failure is not None
@@ -358,4 +371,4 @@ class _Run:
         )
 
     def _not_converged(self, plan: Plan) -> KvmkeepError:
-        return NotConverged(leftover_text(plan), hint="`kvmkeep plan` shows what is left and why")
+        return NotConverged(leftover_text(plan), hint=self._shows)

@@ -120,7 +120,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     @property
     def empty(self) -> bool:
-        """Whether the host already is as the spec says."""
+        """Whether nothing is left to do for this goal, and nothing refuses it."""
         return not self.steps and not self.refusals
 
     @property

@@ -124,7 +124,7 @@ def leftover_text(plan: Plan) -> str:
     """Return what is still left to do after all steps were done."""
     count = len(plan.steps) + len(plan.refusals)
     things = "1 thing is" if count == 1 else f"{count} things are"
-    lines = [f"All steps were done, but {things} still not as the spec says:"]
+    lines = [f"All steps were done, but {things} still to do for this command:"]
     lines += [f"  {one_line(step.subject)}: {one_line(step.what)}" for step in plan.steps]
     lines += [f"  {one_line(r.subject)}: {one_line(r.reason)}" for r in plan.refusals]
     return "\n".join(lines)

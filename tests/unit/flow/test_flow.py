@@ -44,6 +44,7 @@ class Site:
     def __init__(self, path: Path, *looks: Plan | Exception, **more: object) -> None:
         self.looks = list(looks)
         self.looked = 0
+        self.verb = "apply"
         self.door = ScriptedDoor(**more)  # type: ignore[arg-type]
         self.folder = MemoryFolder()
         self.ui = RecordingUi()
@@ -68,7 +69,7 @@ class Site:
         return Look(spec=b"spec", facts=b"facts", plan=found)
 
     def reach(self, confirm: Confirm | None = None) -> Report:
-        return reach(self.context, "apply", self.look, confirm)
+        return reach(self.context, self.verb, self.look, confirm)
 
     def fails(self, kind: type[KvmkeepError], confirm: Confirm | None = None) -> KvmkeepError:
         with pytest.raises(kind) as caught:
@@ -163,6 +164,31 @@ def test_what_is_left_in_the_end_is_named(tmp_path: Path) -> None:
     error = site.fails(NotConverged)
     assert "guest a: two" in error.message
     assert site.acts == ["act 1"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "typed", "shows"),
+    [
+        ("apply", ("apply", "web", "--yes"), "kvmkeep plan"),
+        ("snapshot revert", ("--spec", "/my spec", "snapshot", "revert", "web", "noon"),
+         "kvmkeep --spec '/my spec' snapshot revert --dry-run web noon"),
+        ("shutdown", ("shutdown",), "kvmkeep shutdown --dry-run"),
+        ("backup run", ("backup", "rebuild", "x"), "kvmkeep backup run --dry-run"),
+    ],
+)  # fmt: skip
+def test_what_is_left_is_shown_by_the_same_verb(
+    tmp_path: Path, verb: str, typed: tuple[str, ...], shows: str
+) -> None:
+    site = Site(tmp_path, Plan(steps=(ONE,)))
+    site.context = replace(site.context, argv=("kvmkeep", *typed))
+    site.verb = verb
+    assert site.fails(NotConverged).hint == f"`{shows}` shows what is left and why"
+
+
+def test_a_shell_shows_no_plan(tmp_path: Path) -> None:
+    site = Site(tmp_path, Plan(steps=(ONE,)))
+    site.verb = "shell"
+    assert site.fails(NotConverged).hint == ""
 
 
 def test_a_plan_that_never_gets_certain_is_given_up(tmp_path: Path) -> None:

@@ -304,7 +304,7 @@ def test_what_is_left_is_listed() -> None:
     assert (
         leftover_text(Plan(steps=PLAN.steps[:1], refusals=refusals))
         == """\
-All steps were done, but 2 things are still not as the spec says:
+All steps were done, but 2 things are still to do for this command:
   image rocky9: fetch it
   guest b: gone"""
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
@@ -46,8 +47,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.spec import Spec
 
 ROUNDS = 6
-"""How often a run plans: more than once only when a plan rests on an assumption."""
-
+"""How often a run plans at most: anew after what was assumed is known, and after a failed try."""
 TRIES = 3
 """How often a step that is `alone` is tried."""
 PAUSE = 5.0
@@ -211,6 +211,7 @@ class _Run:
         self._agreed: frozenset[tuple[str, str]] = frozenset()
         self._journal: Journal | None = None
         self._report = Report(steps=(), total=0, journal="")
+        self._tries: Counter[tuple[str, str]] = Counter()
 
     def reach(self) -> Report:
         """Go round by round: observe, plan, refuse or agree, run the certain steps."""
@@ -228,11 +229,12 @@ class _Run:
             report = self._run(look)
             if report.ok and len(plan.certain) == len(plan.steps):
                 return self._verified(number + 1)
-            if not report.ok and (plan.once or number >= TRIES):
-                text = unfinished_text(report, self._again, tried_again=not plan.once)
-                raise StepFailed(text)
             if not report.ok:
-                self._ctx.door.sleep(PAUSE * number)
+                tries = self._count_tries(report)
+                if plan.once or tries >= TRIES or number == ROUNDS:
+                    text = unfinished_text(report, self._again, tried_again=tries > 1)
+                    raise StepFailed(text)
+                self._ctx.door.sleep(PAUSE * tries)
         raise self._not_converged(self._look(ROUNDS + 1).plan)
 
     @contextmanager
@@ -308,6 +310,16 @@ class _Run:
             command = failure.command if failure is not None else None
             raise StepFailed(text, argv=command.argv if command is not None else ())
         return report
+
+    def _count_tries(self, report: Report) -> int:
+        """Return how often a step was tried by now that failed in this round; the most of them."""
+        failed = [
+            (one.step.subject, one.step.what)
+            for one in report.steps
+            if one.outcome not in {Outcome.DONE, Outcome.SKIPPED}
+        ]
+        self._tries.update(failed)
+        return max(self._tries[one] for one in failed)
 
     def _record(self, look: Look) -> None:
         """Keep the notes of a plan that does nothing, where that is to be known later."""

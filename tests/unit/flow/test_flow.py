@@ -392,6 +392,25 @@ def test_and_not_for_ever(tmp_path: Path) -> None:
     assert "guest web" not in error.message
 
 
+@pytest.mark.parametrize(
+    ("before", "tries", "told"),
+    [
+        (2, TRIES, "Not all went well, and trying again did not help:"),
+        (ROUNDS - 1, 1, "Not all went well:"),
+    ],
+)
+def test_its_own_tries_are_counted_and_not_the_rounds_before_it(
+    tmp_path: Path, before: int, tries: int, told: str
+) -> None:
+    site = Site(
+        tmp_path, *[Plan(steps=(ONE, MAYBE))] * before, Plan(steps=(ALONE,)),
+        answers={"act db": lambda _: ended(1)},
+    )  # fmt: skip
+    error = site.fails(StepFailed)
+    assert site.acts.count("act db") == tries
+    assert error.message.startswith(told)
+
+
 def test_a_plan_for_once_is_not_tried_again(tmp_path: Path) -> None:
     plan = Plan(steps=(step("one", command("act fails"), alone=True),), once=True)
     site = Site(tmp_path, plan, answers={"act fails": lambda _: ended(1)})

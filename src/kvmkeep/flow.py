@@ -173,21 +173,14 @@ class Look(Struct, frozen=True, kw_only=True):
 
 def reach(ctx: Context, verb: str, look: Callable[[], Look], confirm: Confirm | None) -> Report:
     """Look and act, under the lock, until a look finds nothing to do; see `run_goal`."""
-
-    def waits(message: str, seconds: float, limit: float) -> None:
-        if ctx.stop.requested:
-            raise Declined("stopped on request")
-        ui.waiting(message, seconds, limit)
-
-    ui = SteadyUi(ctx.ui)
+    run = _Run(ctx, verb, look, confirm)
     reading = (
         nullcontext()
         if ctx.reading is None
-        else ctx.reading.hold(verb, ctx.argv, patience=READING_PATIENCE, waits=waits)
+        else ctx.reading.hold(verb, ctx.argv, patience=READING_PATIENCE, waits=run.waits)
     )
-    lock = ctx.lock.hold(verb, ctx.argv, patience=ctx.patience, waits=waits)
+    lock = ctx.lock.hold(verb, ctx.argv, patience=ctx.patience, waits=run.waits)
     with ctx.stop.listening(), reading, lock:
-        run = _Run(ctx, verb, look, confirm)
         ctx.stop.announce = run.ui.stopping
         with run.told():
             return run.reach()
@@ -212,6 +205,12 @@ class _Run:
         self._journal: Journal | None = None
         self._report = Report(steps=(), total=0, journal="")
         self._tries: Counter[tuple[str, str]] = Counter()
+
+    def waits(self, message: str, seconds: float, limit: float) -> None:
+        """Show that another run is waited for; raises Declined where somebody asks to stop."""
+        if self._ctx.stop.requested:
+            raise Declined("stopped on request")
+        self.ui.waiting(message, seconds, limit)
 
     def reach(self) -> Report:
         """Go round by round: observe, plan, refuse or agree, run the certain steps."""

@@ -25,7 +25,7 @@ from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, is_on, make_scene
 from kvmkeep.planning.shutdown import ASKING, deaf, left_alone, shutdown_step
 from kvmkeep.planning.start import plan_start, young
-from kvmkeep.planning.waiting import agent_ping, ready, tcp_try, up
+from kvmkeep.planning.waiting import agent_ping, ready, set_aside, tcp_try, up
 
 _PATIENCE = 20
 """Seconds that an agent has to answer before it counts as gone: a guest that shuts down is busy,
@@ -188,7 +188,7 @@ def _falls_silent(guest: Guest, witness: Command, limit: int) -> Poll:
     )
 
 
-def _new_log(guest: Guest) -> tuple[Command, Command]:
+def _new_log(guest: Guest) -> tuple[Command, ...]:
     """Empty the console's log, so that only the new boot counts; virtlogd appends to it."""
     log = console_log(guest.name)
     return (
@@ -197,6 +197,7 @@ def _new_log(guest: Guest) -> tuple[Command, Command]:
             argv=("truncate", "--no-create", "--size=0", "--", log),
             why="what is said from now on is of the new boot",
         ),
+        set_aside(f"{log}.0"),
     )
 
 

@@ -23,7 +23,7 @@ from kvmkeep.planning.scene import Scene, active, make_scene
 from kvmkeep.planning.stage import fresh
 from kvmkeep.planning.standstill import STILL, paused_text, released
 from kvmkeep.planning.storage import activation
-from kvmkeep.planning.waiting import ready
+from kvmkeep.planning.waiting import ready, set_aside
 from kvmkeep.planning.word import word, word_step
 
 
@@ -166,9 +166,5 @@ def start_actions(scene: Scene, guest: Guest) -> tuple[Action, ...]:
     actions: list[Action] = [*mounted(guest), *activation(scene, guest)]
     if isinstance(guest.run.ready, ReadyConsole):
         log = console_log(guest.name)
-        move = ("mv", "--no-target-directory", "--", log, f"{log}.before")
-        # 1 also where there is no log yet: virtlogd begins a new one.
-        actions.append(
-            Command(argv=move, why="keep the console's old log apart from the new one", ok=(0, 1))
-        )
+        actions += [set_aside(log), set_aside(f"{log}.0")]
     return (*actions, start_command(guest))

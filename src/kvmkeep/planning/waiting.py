@@ -71,9 +71,22 @@ def tcp_try(guest: Guest, wanted: ReadyTcp) -> Command:
 
 
 def console_try(guest: Guest, wanted: ReadyConsole) -> Command:
-    """See whether the guest has said on its console that it is ready."""
-    argv = ("grep", "-aqsE", "-e", wanted.pattern, "--", console_log(guest.name))
+    """See whether the guest has said on its console that it is ready.
+
+    virtlogd may have begun a new file since; what is of the boot before was set aside.
+    """
+    log = console_log(guest.name)
+    argv = ("grep", "-aqsE", "-e", wanted.pattern, "--", log, f"{log}.0")
     return Command(argv=argv, why="look at the serial console's log")
+
+
+def set_aside(log: str) -> Command:
+    """Return what keeps a console's old log apart from what the next boot will say."""
+    return Command(
+        argv=("mv", "--no-target-directory", "--", log, f"{log}.before"),
+        why="keep the console's old log apart from the new one",
+        ok=(0, 1),  # 1 also where there is none: virtlogd begins a new one
+    )
 
 
 def off(guest: Known, limit: int, *, agent: bool) -> Poll:

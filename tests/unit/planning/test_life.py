@@ -86,9 +86,11 @@ def test_console_of_the_boot_before_does_not_count() -> None:
     host, wanted = site()
     wanted = with_ready(wanted, "web", ready=ReadyConsole(pattern="first boot done"))
     log = console_log("web")
+    host.put(f"{log}.0", b"of long ago: first boot done\n")
     with pytest.raises(StepError, match="to say so on its console"):
         reboot(host, wanted, "web")
     assert b"first boot done" in host.files[f"{log}.before"].content
+    assert b"of long ago" in host.files[f"{log}.0.before"].content
 
 
 def test_guest_without_agent_is_refused_unless_something_else_tells() -> None:

@@ -18,6 +18,7 @@ from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.poweroff import plan_poweroff
 from kvmkeep.planning.shutdown import plan_shutdown
 from kvmkeep.planning.start import plan_start
+from kvmkeep.planning.waiting import ready
 from tests.unit.planning.build import GIB, IMAGE, guest, nic, spec
 from tests.unit.planning.rounds import StepError, reach
 
@@ -90,9 +91,21 @@ def test_old_console_log_does_not_count_and_is_kept() -> None:
     host, wanted = site(ready=ReadyConsole(pattern="first boot done"))
     off(host, "web")
     log = console_log("web")
+    host.put(f"{log}.0", b"of long ago: first boot done\n")
     with pytest.raises(StepError, match="to say so on its console"):
         start(host, wanted, "web")
     assert b"first boot done" in host.files[f"{log}.before"].content
+    assert b"of long ago" in host.files[f"{log}.0.before"].content
+
+
+def test_what_a_guest_has_said_counts_also_after_virtlogd_began_a_new_log() -> None:
+    host, web = FakeHost(), guest("web", ready=ReadyConsole(pattern="login:"))
+    (poll, *_) = ready(web)
+    assert isinstance(poll, Poll)
+    host.put(console_log("web"), b"a line of the new log\n")
+    assert not host.run(poll.command).ok
+    host.put(f"{console_log('web')}.0", b"web login:\n")
+    assert host.run(poll.command).ok
 
 
 def test_guest_without_static_address_is_reached_by_name() -> None:

@@ -30,6 +30,7 @@ from kvmkeep.planning.recover import held_back, rising, wait_step, willing
 from kvmkeep.planning.scene import Scene, active, make_scene
 from kvmkeep.planning.snapshot_watch import Watch, plan_watch
 from kvmkeep.planning.standstill import paused_text, released
+from kvmkeep.planning.waiting import was_ready
 from kvmkeep.planning.word import marking
 
 PAUSES = (0, 60, 300, 900)
@@ -68,12 +69,14 @@ def plan_look_after(spec: Spec, facts: Facts) -> Plan:
         domain = scene.own_domain(guest)
         if domain is not None and active(domain):
             _stands_still(care, guest, domain)
+    seen = _seen_ready(scene)
     again = _again(care, _dead(care))
     snapshots = plan_watch(spec, facts, _SNAPSHOTS)
     grown = () if snapshots.refusals else snapshots.steps
-    # What may fail each time comes last.
-    tidying = (*grown, *_of_the_killed(scene))
-    able = (step for step in tidying if not programs.incapable(scene, (step,)))
+    # What may fail each time comes last. Nor is it left out where its guest's start or wait fails
+    # each time: its snapshots would be lost, and a dead run's set would fill.
+    tidying = (*_about("snapshots", grown), *_about("backups", _of_the_killed(scene)))
+    able = (step for step in (*seen, *tidying) if not programs.incapable(scene, (step,)))
     starting = (*care.steps, *rising(scene, again, care.before))
     return Plan(
         steps=(*starting, *able),
@@ -90,6 +93,16 @@ def plan_look_after(spec: Spec, facts: Facts) -> Plan:
             *programs.incapable(scene, (*starting, *tidying)),
         ),
         once=True,
+    )
+
+
+def _about(subject: str, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Return the steps with another subject than the guest: what they change is not the guest."""
+    return tuple(
+        replace(step, subject=subject, what=f"{step.subject}: {step.what}")
+        if step.subject != subject
+        else step
+        for step in steps
     )
 
 
@@ -115,6 +128,31 @@ def _stands_still(care: _Care, guest: Guest, domain: Domain) -> None:
     told = isinstance(guest.run.ready, ReadyAgent) and domain.was_ready
     if told and answer is not None and answer.problem:
         care.tell(guest, f"it was ready, but now its agent is silent: {answer.problem}")
+
+
+def _seen_ready(scene: Scene) -> tuple[Step, ...]:
+    """Return what keeps of guests that they are ready: nobody has waited for these.
+
+    Others have started them, or libvirt has. Without it, one whose agent falls silent later could
+    not be told from one that was never ready.
+    """
+    return tuple(
+        Step(
+            noun=Noun.DOMAINS,
+            subject=f"guest {guest.name}",
+            what="remember that it is ready",
+            why="its agent answers",
+            probe=is_guest(guest),
+            actions=(was_ready(guest),),
+            alone=True,
+        )
+        for guest in scene.guests
+        if isinstance(guest.run.ready, ReadyAgent)
+        and (domain := scene.own_domain(guest)) is not None
+        and not domain.was_ready
+        and (answer := scene.facts.agent(guest.name)) is not None
+        and not answer.problem
+    )
 
 
 def _dead(care: _Care) -> list[Guest]:
@@ -169,8 +207,7 @@ def _again(care: _Care, dead: list[Guest]) -> list[Guest]:
 def _lacks(care: _Care, need: Guest, again: list[Guest]) -> str:
     """Return what is not well with a guest that another one needs, if anything is.
 
-    Who starts it by `kvmkeep start` waits until it is ready, and leaves no mark of that. Where no
-    agent tells, it is planned to wait for it a little; who needs it comes after that.
+    Where no agent tells, it is planned to wait for it a little; who needs it comes after that.
     """
     domain = care.scene.own_domain(need)
     if domain is None or not active(domain):

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from kvmkeep.model.command import Action, Command, Poll
 from kvmkeep.model.facts import LIBVIRT, VOLUMES, ArrayState, Facts
-from kvmkeep.model.names import READY_KEY, READY_URI
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.snapshot import snapshot_sets
 from kvmkeep.model.spec import Guest, OnFail, Spec
@@ -242,20 +241,13 @@ def _start(scene: Scene, guest: Guest, before: tuple[Command, ...]) -> Step:
 
 def wait_step(scene: Scene, guest: Guest, *, limit: float = math.inf) -> Step:
     """Return what waits until a guest is ready, at most `limit` seconds, and marks it as such."""
-    seen = Command(
-        argv=(
-            "virsh", "metadata", "--domain", guest.name, "--uri", READY_URI, "--key", READY_KEY,
-            "--set", "<ready/>", "--live",
-        ),
-        why="have its QEMU process remember that it was ready",
-    )  # fmt: skip
     return Step(
         noun=Noun.DOMAINS,
         subject=_subject(guest),
         what="wait until it is ready",
         why="only then it counts as up",
         probe=is_guest(guest),
-        actions=(*(_within(limit, action) for action in ready(guest)), seen),
+        actions=tuple(_within(limit, action) for action in ready(guest)),
         alone=True,
         after=_after(scene, guest),
     )

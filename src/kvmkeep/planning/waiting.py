@@ -7,7 +7,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from kvmkeep.model.command import Action, Command, Poll
-from kvmkeep.model.names import console_log
+from kvmkeep.model.names import READY_KEY, READY_URI, console_log
 from kvmkeep.model.spec import Guest, ReadyAgent, ReadyConsole, ReadyDelay, ReadyTcp
 from kvmkeep.planning.scene import Known
 from kvmkeep.planning.seed import done_line
@@ -24,26 +24,39 @@ def first_boot_done(guest: Guest) -> Poll:
 
 
 def ready(guest: Guest) -> tuple[Action, ...]:
-    """Wait until the guest is ready, as its spec defines that."""
+    """Wait until the guest is ready, as its spec defines that, and keep that it was."""
+    return _wait(guest), was_ready(guest)
+
+
+def was_ready(guest: Guest) -> Command:
+    """Return what keeps that a running guest was seen to be ready."""
+    return Command(
+        argv=(
+            "virsh", "metadata", "--domain", guest.name, "--uri", READY_URI, "--key", READY_KEY,
+            "--set", "<ready/>", "--live",
+        ),
+        why="have its QEMU process remember that it was ready",
+    )  # fmt: skip
+
+
+def _wait(guest: Guest) -> Action:
     wanted = guest.run.ready
     match wanted:
         case ReadyAgent():
             poll = _poll(guest, agent_ping(guest), "to answer through its agent")
             hint = "without an agent in it, its spec needs another `ready`, as `ready: tcp:22`"
-            return (replace(poll, otherwise=f"{poll.otherwise}; {hint}"),)
+            return replace(poll, otherwise=f"{poll.otherwise}; {hint}")
         case ReadyTcp():
             text = f"to take connections on port {wanted.port}"
-            return (_poll(guest, tcp_try(guest, wanted), text),)
+            return _poll(guest, tcp_try(guest, wanted), text)
         case ReadyConsole():
-            return (_poll(guest, console_try(guest, wanted), "to say so on its console"),)
+            return _poll(guest, console_try(guest, wanted), "to say so on its console")
         case ReadyDelay():
             seconds = wanted.seconds
-            return (
-                Command(
-                    argv=("sleep", str(seconds)),
-                    why=f"give it {seconds} s, as the spec says",
-                    timeout=seconds + 30.0,
-                ),
+            return Command(
+                argv=("sleep", str(seconds)),
+                why=f"give it {seconds} s, as the spec says",
+                timeout=seconds + 30.0,
             )
         case _:  # pragma: no cover - the type checker proves it
             assert_never(wanted)

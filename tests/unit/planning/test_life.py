@@ -65,6 +65,13 @@ def test_each_reboot_that_is_asked_for_is_one() -> None:
     assert plan.notes[0].text == "it goes on running, and needs dns"
 
 
+def test_who_was_rebooted_is_marked_as_ready() -> None:
+    host, wanted = site()
+    host.libvirt.domains["dns"].was_ready = False
+    reboot(host, wanted, "dns")
+    assert host.libvirt.domains["dns"].was_ready
+
+
 def test_guest_that_does_not_reboot_is_no_success_and_goes_on_running() -> None:
     host, wanted = site()
     host.libvirt.domains["web"].ignores_reboot = True

@@ -146,7 +146,18 @@ def test_who_needs_one_that_is_not_ready_waits_for_it(watched: Watched) -> None:
     assert watched.told["web"] == "held back: it needs db, whose agent is silent"
     facts = replace(watched.facts(), agents=(AgentFacts(guest="db", problem=""),))
     steps = plan_look_after(watched.spec, facts).steps
-    assert [step.subject for step in steps] == ["guest web", "guest web"]
+    assert [step.subject for step in steps] == ["guest web", "guest web", "guest db"]
+
+
+def test_who_was_seen_to_be_ready_keeps_that_whoever_started_it(watched: Watched) -> None:
+    watched.host.libvirt.domains["db"].was_ready = False
+    facts = replace(watched.facts(), agents=(AgentFacts(guest="db", problem=""),))
+    (step,) = plan_look_after(watched.spec, facts).steps
+    assert step.what == "remember that it is ready"
+    carry_out(watched.host, step)
+    assert watched.plan().empty
+    watched.dies("web")
+    assert [step.subject for step in watched.plan().steps] == ["guest web", "guest web"]
 
 
 @pytest.mark.parametrize(
@@ -184,13 +195,29 @@ def test_a_snapshot_that_can_not_grow_keeps_nobody_off(watched: Watched) -> None
     watched.dies("web")
     for volume in watched.host.lvm.volumes.values():
         volume.filled = 75.0
-    assert watched.plan().steps[-1].what.startswith("extend snapshot")
+    assert "extend snapshot" in watched.plan().steps[-1].what
     facts = watched.facts()
     (group,) = facts.groups
     plan = plan_look_after(watched.spec, replace(facts, groups=(replace(group, missing_pvs=1),)))
     assert [step.subject for step in plan.steps] == ["guest web", "guest web"]
     (note,) = plan.notes
     assert note.text.startswith("1 of its physical volumes are missing (bring the disks back")
+
+
+def test_whose_wait_fails_each_time_has_its_snapshots_grow_all_the_same() -> None:
+    watched = Watched(ready=ReadyTcp(port=1))
+    reach(
+        watched.host,
+        watched.spec,
+        lambda s, f: plan_create(s, f, wish(guests=("db",), size=Size(400 << 20))),
+    )
+    for volume in watched.host.lvm.volumes.values():
+        volume.filled = 75.0
+    watched.host.libvirt.domains["db"].was_ready = False
+    watched.dies("web")
+    wait, start, up, grow = watched.plan().steps
+    assert grow.what.startswith("guest db: extend snapshot")
+    assert not {wait.subject, start.subject, up.subject} & {grow.subject, *grow.after}
 
 
 def test_who_ran_well_for_long_begins_anew(watched: Watched) -> None:

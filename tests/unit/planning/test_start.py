@@ -73,6 +73,16 @@ def test_a_guest_that_is_not_seen_is_not_said_to_be_missing(planner: Callable[..
     assert one.hint == "systemctl start libvirtd"
 
 
+def test_who_was_waited_for_keeps_that_it_was_ready() -> None:
+    host, wanted = site()
+    ready = {name: one.was_ready for name, one in host.libvirt.domains.items()}
+    assert ready == {"web": True, "db": True, "dns": True}
+    off(host, "dns")
+    host.libvirt.domains["dns"].was_ready = False
+    start(host, wanted, "dns")
+    assert host.libvirt.domains["dns"].was_ready
+
+
 def test_what_runs_is_left_alone() -> None:
     host, wanted = site()
     off(host, "web")

@@ -8,7 +8,7 @@ from fakes.host import FakeHost
 from msgspec.structs import replace
 
 from kvmkeep.model.command import Command
-from kvmkeep.model.names import STATE_FRESH
+from kvmkeep.model.names import RUN_URI, STATE_FRESH
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.run_mark import NO_RUN_MARK, RunMark
 from kvmkeep.model.spec import Spec
@@ -105,7 +105,8 @@ def test_a_reboot_is_no_word() -> None:
     reach(host, wanted, lambda s, f: plan_start(s, f, ("lone",)))
     before = host.facts(wanted)
     plan = plan_cold_reboot(wanted, host.facts(wanted), before, ("lone",))
-    assert "virsh metadata" not in acts(plan)
+    assert acts(plan) == ["virsh shutdown", "virsh start", "virsh metadata"]
+    assert RUN_URI not in str(plan)
 
 
 def test_a_guest_in_its_first_boot_has_no_word() -> None:

@@ -235,7 +235,9 @@ def test_what_is_written_of_a_domain_is_what_is_read(tmp_path: Path) -> None:
         (found,) = [one for one in _look(opened, library).domains if one.state.name == "guest1"]
         return parse_domain(found, Replay({})).kept
 
-    much = RunMark(starts=True, wanted=False, restarts=3, last="20260101T000000Z", held=True)
+    much = RunMark(
+        starts=True, wanted=False, restarts=3, last="20260101T000000Z", tries=2, held=True
+    )
     for mark in (much, RunMark(wanted=True)):
         command = keep_mark(Known(), mark, "why")
         text = command.argv[command.argv.index("--set") + 1]
@@ -250,7 +252,7 @@ def test_what_is_written_of_a_domain_is_what_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("restarts", ["-1", "x", "9999999", ""])
 def test_a_mark_that_others_wrote_is_not_believed(restarts: str) -> None:
-    text = f"<k:run xmlns:k='urn:kvmkeep:run:1' restarts='{restarts}' wanted='perhaps' held='no'/>"
+    text = f"<k:run xmlns:k='urn:kvmkeep:run:1' restarts='{restarts}' tries='{restarts}' wanted='perhaps' held='no'/>"
     state = State(
         name="a", uuid="u", state=DomainState.SHUTOFF, autostart=False, persistent=True, vcpus=1,
         memory=Size(MIB),

@@ -11,7 +11,8 @@ class RunMark(Struct, frozen=True, kw_only=True):
     `starts` when the guest starts with the host by kvmkeep's unit, instead of by libvirt's own
     flag. `wanted` is the last word of an administrator that differs from that: whether it is to
     run; None where there is none. `restarts` counts how often it was started again after it had
-    died, since it last ran well for long; `last` is when that was last done (`second_stamp`).
+    died, since it last ran well for long; `last` is when that was last done (`second_stamp`), and
+    `tries` how often in a row, since it last ran: not each start brings it up.
     `held` when it died so often that it is not started again.
     """
 
@@ -19,6 +20,7 @@ class RunMark(Struct, frozen=True, kw_only=True):
     wanted: bool | None = None
     restarts: int = 0
     last: str = ""
+    tries: int = 0
     held: bool = False
 
 

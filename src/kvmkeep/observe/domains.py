@@ -180,14 +180,19 @@ def _kept(root: ET.Element) -> RunMark:
     mark = root.find(f"metadata/{{{RUN_URI}}}run")
     if mark is None:
         return NO_RUN_MARK
-    restarts = mark.get("restarts", "")
     return RunMark(
         starts=mark.get("starts") == "yes",
         wanted={"on": True, "off": False}.get(mark.get("wanted", "")),
-        restarts=int(restarts) if restarts.isdecimal() and len(restarts) < 6 else 0,
+        restarts=_count(mark, "restarts"),
         last=mark.get("last", ""),
+        tries=_count(mark, "tries"),
         held=mark.get("held") == "yes",
     )
+
+
+def _count(mark: ET.Element, name: str) -> int:
+    text = mark.get(name, "")
+    return int(text) if text.isdecimal() and len(text) < 6 else 0
 
 
 def _given(nic: ET.Element) -> GivenNic:

@@ -228,9 +228,9 @@ def _may_again(care: _Care, guest: Guest, domain: Domain) -> bool:
     """Whether a guest that died is started again now; if so, this is counted before."""
     kept = domain.kept
     since = _seconds_since(care.now, kept.last)
-    count = kept.restarts if since is not None and since < WELL else 0
-    if domain.why == _FAILED:
-        count = min(count, len(PAUSES) - 1)
+    lately = since is not None and since < WELL
+    failed = domain.why == _FAILED
+    count = (min(kept.tries, len(PAUSES) - 1) if failed else kept.restarts) if lately else 0
     if kept.held:
         care.tell(guest, _held_text(guest, kept.restarts))
         return False
@@ -252,10 +252,15 @@ def _may_again(care: _Care, guest: Guest, domain: Domain) -> bool:
         return False
     if since is not None and count and since < PAUSES[count]:
         left = PAUSES[count] - since
-        what = "it could not be started" if domain.why == _FAILED else "it died again"
+        what = "it could not be started" if failed else "it died again"
         care.tell(guest, f"{what} after {count} restarts; the next one is in {left} s")
         return False
-    mark = replace(kept, restarts=count + 1, last=second_stamp(care.scene.facts.time))
+    mark = replace(
+        kept,
+        restarts=kept.restarts if failed else count + 1,
+        tries=count + 1 if failed else 1,
+        last=second_stamp(care.scene.facts.time),
+    )
     why = "count this restart, so that there is an end to them"
     care.before[guest.name] = marking(care.scene, guest, domain, mark, why)
     return True

@@ -60,6 +60,7 @@ def _element(mark: RunMark) -> str:
         "wanted": {True: "on", False: "off", None: ""}[mark.wanted],
         "restarts": str(mark.restarts or ""),
         "last": mark.last,
+        "tries": str(mark.tries or ""),
         "held": "yes" if mark.held else "",
     }
     element = ET.Element("run", {key: text for key, text in words.items() if text})

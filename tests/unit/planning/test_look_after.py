@@ -126,6 +126,14 @@ def test_who_could_not_be_started_did_not_die(watched: Watched) -> None:
     watched.later(900)
     watched.look()
     assert watched.state("web") == "running"
+    for _ in PAUSES[1:]:
+        watched.later(max(PAUSES))
+        watched.dies("web")
+        watched.look()
+        assert watched.state("web") == "running"
+    watched.dies("web")
+    watched.look()
+    assert "held: it died again after 4 restarts" in watched.told["web"]
 
 
 def test_who_needs_one_that_is_not_started_now_waits_for_it(watched: Watched) -> None:

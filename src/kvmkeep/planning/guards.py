@@ -271,7 +271,7 @@ def _not_by_seed(guest: Guest, contents: Contents) -> Iterator[str]:
     if isinstance(guest.run.ready, ReadyAgent) and not (ways or brings):
         yield (
             "its agent has to be installed at its first boot, and it has no way to fetch it: give "
-            "its network `dns` and `gateway`, or do without the agent (`ready: tcp:22`)"
+            'its network `dns` and `gateway`, or do without the agent (`ready: "console:login:"`)'
         )
 
 

@@ -44,7 +44,8 @@ def _wait(guest: Guest) -> Action:
     match wanted:
         case ReadyAgent():
             poll = _poll(guest, agent_ping(guest), "to answer through its agent")
-            hint = "without an agent in it, its spec needs another `ready`, as `ready: tcp:22`"
+            other = '`ready: "console:login:"`'
+            hint = f"without an agent in it, its spec needs another `ready`, as {other}"
             return replace(poll, otherwise=f"{poll.otherwise}; {hint}")
         case ReadyTcp():
             text = f"to take connections on port {wanted.port}"

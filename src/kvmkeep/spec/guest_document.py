@@ -139,8 +139,9 @@ class RunSection(Section, frozen=True, kw_only=True):
         str,
         Meta(
             description="When it counts as ready: `agent` (the guest agent answers), `tcp:PORT` "
-            "(its first static address takes a connection), `console:REGEX` (a line on the serial "
-            "console matches the extended regular expression) or `delay:SECONDS`.",
+            "(its first static address takes a connection from the host, which has no address on "
+            "the guests' networks: its gateway must route it there), `console:REGEX` (a line on "
+            "the serial console matches the extended regular expression) or `delay:SECONDS`.",
             examples=["tcp:22"],
         ),
     ] = "agent"

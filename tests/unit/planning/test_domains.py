@@ -252,17 +252,17 @@ def test_an_agent_that_nothing_can_fetch_is_told(ways: dict[str, object], told: 
     host.add_image(IMAGE.source, FakeImage("raw", GIB, replace(CLOUD, agent=False)))
     wanted = spec(guest(nics=(nic("web", **ways),)))
     host.run(plan(host, wanted).steps[0].actions[1])
-    found = [one.text for one in plan(host, wanted).notes if "tcp:22" in one.text]
+    found = [one.text for one in plan(host, wanted).notes if "console:login:" in one.text]
     assert len(found) == told
     by_port = changed(wanted, run=replace(wanted.guests[0].run, ready=ReadyTcp(port=22)))
-    assert not [one for one in plan(host, by_port).notes if "tcp:22" in one.text]
+    assert not [one for one in plan(host, by_port).notes if "console:login:" in one.text]
 
 
 def test_an_agent_that_stays_silent_may_not_be_there() -> None:
     poll, *_ = ready(guest())
     assert isinstance(poll, Poll)
-    assert "`ready: tcp:22`" in poll.otherwise
-    assert "tcp:22" not in first_boot_done(guest()).otherwise
+    assert '`ready: "console:login:"`' in poll.otherwise
+    assert "console:login:" not in first_boot_done(guest()).otherwise
 
 
 def test_secrets_are_marked_and_in_no_command() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import leaks
 import pytest
 
 if TYPE_CHECKING:
@@ -65,20 +66,12 @@ def vault(site: Host) -> Iterator[None]:
     site.must(f"umask 077; echo {CANARY} > /root/vault.password")
     site.must("cat >> /etc/kvmkeep/host.yaml", text=SPEC)
     into(site, "vault")
-    site.must(
-        "(while sleep 0.5; do cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ; echo; done"
-        " 2>/dev/null | grep -a -c -F -f /root/vault.password > /root/leaks) </dev/null >/dev/null 2>&1 &"
-        " echo $! > /root/watcher"
-    )
-    ours(site, "backup", "init", "vault")
-    process = site.qemu_pid("alpha")
-    yield
-    assert site.qemu_pid("alpha") == process
-    # The shell that wrote the password had it in its command line before the watch began.
-    site.must(
-        "pkill -P $(cat /root/watcher) -x sleep; kill $(pgrep -P $(cat /root/watcher) -x bash) $(cat /root/watcher) || true"
-    )
-    assert site.must("cat /root/leaks || true").strip() in {"", "0"}
+    shown = ("/proc/[0-9]*/cmdline", "/proc/[0-9]*/environ")
+    with leaks.watched(site, "/root/vault.password", *shown):
+        ours(site, "backup", "init", "vault")
+        process = site.qemu_pid("alpha")
+        yield
+        assert site.qemu_pid("alpha") == process
     assert site.run(f"grep -r -F {CANARY} /var/lib/kvmkeep /var/log /run/kvmkeep").returncode == 1
     assert site.run(f"journalctl | grep -F {CANARY}").returncode == 1
 
@@ -143,6 +136,11 @@ def test_a_running_guest_is_backed_up_and_the_second_time_nearly_nothing_is_adde
     folder = f"/var/lib/kvmkeep/backup/alpha/{first['moment']}"
     xml = site.must(f"{RESTIC} dump {first['manifest']} {folder}/domain.xml")
     assert "<name>alpha</name>" in xml
+    site.must(
+        f"{RESTIC} dump {first['manifest']} {folder} > /root/stored.tar &&"
+        " grep -q -a -F '<name>alpha</name>' /root/stored.tar &&"
+        " ! grep -q -a -F -f /root/vault.password /root/stored.tar; rc=$?; rm /root/stored.tar; exit $rc"
+    )
     site.ssh("root", ALPHA, "dd if=/dev/urandom of=/dev/vdb bs=1M count=1 conv=fsync; sync")
     ours(site, "backup", "run", "--all")
     _, second = backups(site)

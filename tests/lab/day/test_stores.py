@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import leaks
 import pytest
 import sites
 import stores
@@ -104,14 +105,9 @@ def watched(site: Host) -> Iterator[None]:
     """Watch for passwords in command lines, logs and journals; the guest must not notice a thing."""
     site.must("umask 077; cat > /root/vault.password", text=f"{PASSWORD}\n")
     site.must("umask 077; cat > /root/canaries", text="".join(f"{one}\n" for one in CANARIES))
-    site.must(
-        "(while sleep 1; do cat /proc/[0-9]*/cmdline; echo; done 2>/dev/null |"
-        " grep -a -F -f /root/canaries > /root/leaks) </dev/null >/dev/null 2>&1 & echo $! > /root/watcher"
-    )
-    site.ssh("root", sites.ALPHA, "echo precious > /root/mark; sync")
-    yield
-    site.must("kill $(pgrep -P $(cat /root/watcher)) $(cat /root/watcher) || true")
-    assert site.must("cat /root/leaks") == ""
+    with leaks.watched(site, "/root/canaries", "/proc/[0-9]*/cmdline"):
+        site.ssh("root", sites.ALPHA, "echo precious > /root/mark; sync")
+        yield
     places = "/var/lib/kvmkeep /var/log /run/kvmkeep /var/cache/kvmkeep"
     assert site.run(f"grep -r -l -a -F -f /root/canaries {places}").stdout == ""
     assert site.run("journalctl | grep -F -f /root/canaries").stdout == ""

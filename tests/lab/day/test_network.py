@@ -75,21 +75,28 @@ def nothing_is_left(site: Host) -> None:
     assert site.must(checkpoints).split() == ["ao", "0"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def shims(site: Host) -> Iterator[None]:
-    """Put shims in the place of nmcli and busctl, and give the campus a second address."""
-    for program in ("nmcli", "busctl"):
+@contextmanager
+def in_place_of(site: Host, *programs: str) -> Iterator[None]:
+    """Put shims in the place of programs."""
+    for program in programs:
         site.must(
             f"path=$(command -v {program}) && mv $path $path.real && cat > $path && chmod 755 $path",
             text=SHIM,
         )
-    site.must(
-        f"ip -n campus address add {OTHER}/32 dev campus0.{INTERNAL};"
-        f"ip -n campus route add {BETA}/32 dev campus0.{INTERNAL} src {OTHER}"
-    )
     yield
-    for program in ("nmcli", "busctl"):
+    for program in programs:
         site.must(f"path=$(command -v {program}) && mv $path.real $path")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shims(site: Host) -> Iterator[None]:
+    """Put shims in the place of nmcli and busctl, and give the campus a second address."""
+    with in_place_of(site, "nmcli", "busctl"):
+        site.must(
+            f"ip -n campus address add {OTHER}/32 dev campus0.{INTERNAL};"
+            f"ip -n campus route add {BETA}/32 dev campus0.{INTERNAL} src {OTHER}"
+        )
+        yield
 
 
 def arm(site: Host, pattern: str, *, before: str = "", after: str = "") -> None:

@@ -25,7 +25,10 @@ def guests_volumes(scene: Scene, guest: str) -> tuple[Volume, ...]:
 
 
 def trouble(scene: Scene, volume: Volume, guest: str, *, running: bool) -> list[Reason]:
-    """Return why an LV can't go into the trash; `running` when its own guest has it open."""
+    """Return why an LV can't go into the trash; `running` when its own guest has its disks open.
+
+    It has no snapshot open: that is read by somebody, such as a backup.
+    """
     lv = volume.full_name
     found: list[Reason] = [
         (f"its LV {lv} is also a disk of the domain {name}", f"take it out of {name} (virsh edit)")
@@ -35,7 +38,7 @@ def trouble(scene: Scene, volume: Volume, guest: str, *, running: bool) -> list[
     if volume.merging or tag_value(volume, TAG_REVERT):
         hint = "wait, or finish that: kvmkeep snapshot list tells how far it is"
         found.append((f"{lv} is being reverted to a snapshot", hint))
-    if volume.opened and not running:
+    if volume.opened and (volume.origin or not running):
         found.append((f"something has {lv} open", who_has(lv)))
     return found
 

@@ -168,6 +168,18 @@ def test_a_disk_that_somebody_else_uses_is_not_renamed() -> None:
     assert "kpartx -d" in found[1]
 
 
+def test_a_running_guest_whose_snapshot_is_being_read_is_not_even_shut_down() -> None:
+    host, wanted = site(running=True)
+    reach(host, wanted, lambda s, f: plan_create(s, f, Wish(guests=("web",), moment=MOMENT)))
+    facts = host.facts(wanted)
+    (read, *_) = (one for one in facts.volumes if one.origin == "vm-web")
+    volumes = tuple(replace(one, opened=one == read or not one.origin) for one in facts.volumes)
+    plan = plan_remove(wanted, replace(facts, volumes=volumes), removing(limit=60))
+    assert plan.steps == ()
+    (refusal,) = plan.refusals
+    assert f"something has {read.full_name} open" in refusal.reason
+
+
 def test_what_is_opened_after_the_look_stops_the_run_before_anything_is_done() -> None:
     host, wanted = site()
     plan = planned(host, wanted)

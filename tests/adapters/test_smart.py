@@ -8,6 +8,8 @@ from msgspec.structs import replace
 
 from kvmkeep.host import smart
 from kvmkeep.host.door import Result
+from kvmkeep.host.run import not_run
+from kvmkeep.model.command import NOT_STARTED
 from kvmkeep.model.vitals import Disk
 from kvmkeep.observe.vitals import observe_vitals
 
@@ -27,6 +29,16 @@ def disk(kind: str) -> Disk:
     found = smart.disks(host(sda=captured("smartctl", kind)))
     assert found is not None
     return found[0]
+
+
+def test_a_disk_whose_turn_did_not_come_hangs_not() -> None:
+    late = not_run(NOT_STARTED, "smartctl: no time was left to begin it", timed_out=True)
+    found = smart.disks(host(sda=HUNG, sdb=late))
+    assert found is not None
+    assert [(one.name, one.hangs, one.asked) for one in found] == [
+        ("sda", True, True),
+        ("sdb", False, False),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,19 @@ def disk_findings(patient: Patient) -> Iterator[Finding]:
             todo="apt install smartmontools, or: dnf install smartmontools",
         )
         return
+    unasked = [disk.name for disk in disks if not disk.asked]
+    if unasked:
+        yield Finding(
+            name="not-seen",
+            severity=Severity.UNKNOWN,
+            subject=f"disk {', '.join(unasked)}",
+            what="it can't be looked at: others took all the time that there is",
+            why="what is not seen may be well or not",
+            todo=f"smartctl --xall /dev/{unasked[0]}; kvmkeep check, once no other hangs",
+        )
     for disk in disks:
-        yield from _disk(patient, disk)
+        if disk.asked:
+            yield from _disk(patient, disk)
 
 
 def _disk(patient: Patient, disk: Disk) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ import msgspec
 
 from kvmkeep.host.door import Door, Result
 from kvmkeep.host.tools import Unanswered, clean, decode
-from kvmkeep.model.command import NOT_FOUND, Command
+from kvmkeep.model.command import NOT_FOUND, NOT_STARTED, Command
 from kvmkeep.model.vitals import Disk
 
 SMARTCTL = ("smartctl", "--json", "--info", "--health", "--attributes", "--nocheck=standby")
@@ -89,7 +89,8 @@ class _Answer(msgspec.Struct):
 def disks(door: Door) -> tuple[Disk, ...] | None:
     """Return what each disk tells, or None where there are disks and no smartctl.
 
-    Raises OSError. A disk that does not answer is among them, with the reason.
+    Raises OSError. A disk that does not answer is among them, with the reason, and so is one whose
+    turn did not come.
     """
     names = tuple(name for name in door.names("/sys/block") if _DISK.fullmatch(name))
     names = tuple(
@@ -106,6 +107,8 @@ def disks(door: Door) -> tuple[Disk, ...] | None:
 
 
 def _disk(name: str, result: Result) -> Disk:
+    if result.timed_out and result.code == NOT_STARTED:
+        return Disk(name=name, asked=False)
     if result.timed_out:
         return Disk(name=name, hangs=True, silent=f"did not answer within {LIMIT:.0f} s")
     try:

@@ -114,7 +114,7 @@ class Disk(Struct, frozen=True, kw_only=True):
     part of a flash disk's life that is over; it may pass 100. None is what it does not count.
 
     `silent` says why it told nothing at all; empty if it did. `hangs` where that is since it did
-    not answer in time.
+    not answer in time. Not `asked` where others took all the time.
     """
 
     name: str
@@ -127,6 +127,7 @@ class Disk(Struct, frozen=True, kw_only=True):
     celsius: int | None = None
     silent: str = ""
     hangs: bool = False
+    asked: bool = True
 
 
 class LastRun(Struct, frozen=True, kw_only=True):

@@ -62,6 +62,13 @@ def test_counts_that_never_go_back_are_no_alarm() -> None:
     assert found.what.endswith("3 sectors were replaced by spare ones and 1 errors lost data of it")
 
 
+def test_disks_that_were_never_asked_are_unknown() -> None:
+    late = tuple(Disk(name=name, asked=False) for name in ("sdq", "sdr"))
+    found = only(Severity.UNKNOWN, "not-seen", disks=late)
+    assert found.subject == "disk sdq, sdr"
+    assert "smartctl --xall /dev/sdq" in found.todo
+
+
 def test_a_disk_that_tells_nothing_is_known_one_that_hangs_is_not_well() -> None:
     silent = Disk(name="sda", silent="it has no SMART")
     assert "RAID controller" in only(Severity.OK, "disk-tells-nothing", disks=(silent,)).todo

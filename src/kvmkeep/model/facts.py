@@ -5,6 +5,7 @@ Everything here is of foreign origin: names are plain strings that nobody has vo
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 from msgspec import Struct
@@ -52,6 +53,14 @@ class Array(Struct, frozen=True, kw_only=True):
     missing: int = 0
     action: str = ""
     faulty: tuple[str, ...] = ()
+
+    def holds(self, device: str) -> bool:
+        """Whether a device is this array, or a partition of it: `/dev/md126p3`.
+
+        The kernel writes the `p` where the name before it ends in a digit.
+        """
+        part = "p" if self.name[-1:].isdecimal() else ""
+        return re.fullmatch(rf"/dev/{re.escape(self.name)}({part}[0-9]+)?", device) is not None
 
 
 class VolumeGroup(Struct, frozen=True, kw_only=True):

@@ -328,11 +328,7 @@ def _shared(scene: Scene, guest: Guest, disk: Disk, other: str) -> Refusal:
 def _arrays_below(scene: Scene) -> tuple[Array, ...]:
     """Return the arrays that the group rests on; all of them where that can't be told."""
     pvs = scene.group.pvs if scene.group is not None else ()
-    below = tuple(
-        array
-        for array in scene.facts.arrays
-        if any(pv.removeprefix("/dev/").startswith(array.name) for pv in pvs)
-    )
+    below = tuple(array for array in scene.facts.arrays if any(map(array.holds, pvs)))
     return below or scene.facts.arrays
 
 

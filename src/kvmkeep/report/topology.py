@@ -232,13 +232,14 @@ def _inside(spec: Spec, facts: Facts, vitals: Vitals) -> Iterator[Node]:
             disk = _disk(member, models)
             line = "failed" if member in array.faulty else models.get(disk, "")
             yield Node(key=f"disk {disk}", column=Column.DISK, title=disk, line=line)
-    arrays = {array.name for array in facts.arrays}
-    for name in (_device(path) for group in facts.groups for path in group.pvs):
-        if name not in arrays:
-            disk = _disk(name, models)
-            yield Node(
-                key=f"disk {disk}", column=Column.DISK, title=disk, line=models.get(disk, "")
-            )
+    for pv in (pv for group in facts.groups for pv in group.pvs if not _array(facts, pv)):
+        disk = _disk(_device(pv), models)
+        yield Node(key=f"disk {disk}", column=Column.DISK, title=disk, line=models.get(disk, ""))
+
+
+def _array(facts: Facts, pv: str) -> str:
+    """Return the key of the array that a physical volume is, or is a partition of."""
+    return next((f"array {one.name}" for one in facts.arrays if one.holds(pv)), "")
 
 
 def _device(path: str) -> str:
@@ -307,10 +308,9 @@ def _parts(spec: Spec, facts: Facts, vitals: Vitals) -> Iterator[Edge]:
             yield Edge(left=f"volume {volume.full_name}", right=group)
     yield Edge(left=OTHERS, right=group)
     disks = [disk.name for disk in vitals.disks or ()]
-    arrays = {array.name for array in facts.arrays}
     for one in facts.groups:
-        for name in map(_device, one.pvs):
-            right = f"array {name}" if name in arrays else f"disk {_disk(name, disks)}"
+        for pv in one.pvs:
+            right = _array(facts, pv) or f"disk {_disk(_device(pv), disks)}"
             yield Edge(left=f"group {one.name}", right=right)
     for array in facts.arrays:
         for member in array.members:

@@ -129,6 +129,12 @@ def test_array_below_is_told_by_its_name_or_else_all_count() -> None:
     sick = replace(facts.arrays[0], name="md9", state=ArrayState.DEGRADED)
     arrays = (facts.arrays[0], sick)
     assert reasons(plan(looked_at(), wanted, arrays=arrays)) == ""
+    # A name that begins with that of another one is another one.
+    arrays = (replace(facts.arrays[0], name="md127"), replace(sick, name="md1"))
+    for pv, refused in (("/dev/md127", False), ("/dev/md127p3", False), ("/dev/md1p2", True)):
+        on = (replace(facts.groups[0], pvs=(pv,)),)
+        assert bool(reasons(plan(looked_at(), wanted, arrays=arrays, groups=on))) is refused
+    arrays = (facts.arrays[0], sick)
     hidden = (replace(facts.groups[0], pvs=("/dev/mapper/crypt",)),)
     assert "array md9" in reasons(plan(looked_at(), wanted, arrays=arrays, groups=hidden))
 

@@ -214,6 +214,13 @@ def test_a_group_on_a_plain_disk_and_a_guest_with_a_file() -> None:
     )
 
 
+def test_a_group_on_a_partition_of_an_array() -> None:
+    facts = replace(FACTS, groups=(replace(GROUP, pvs=("/dev/md0p3",)),))
+    shown = topology(SPEC, facts, Vitals(), ())
+    assert [node.title for node in shown.of(Column.DISK)] == ["sda", "sdb"]
+    assert ("group rl_build", "array md0") in {(edge.left, edge.right) for edge in shown.edges}
+
+
 HOSTILE = (
     "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</style></title></svg>",
     "&lt;b&gt;", "'; DROP", "\x1b[2J\x00\x07", "a\u202egnp.exe", "javascript:alert(1)", "]]>",

@@ -101,5 +101,9 @@ class Declined(Interrupted):
     touched = "Nothing was touched."
 
 
-DIFFERENCES_FOUND = 9
-"""Exit code of `plan --exit-code` when the host differs from the spec."""
+NEEDS_ATTENTION = 9
+"""Exit code of a verb that ran to its end, where what it tells needs somebody to look at it.
+
+Of those that only look: something differs from what is wanted, or could not be seen. Of those that
+act: there is something that they could not help.
+"""

@@ -9,7 +9,7 @@ from msgspec import Struct
 from kvmkeep.cli.backup_choice import add_repositories, look_into
 from kvmkeep.cli.guests import add_guests, checked
 from kvmkeep.cli.table import table
-from kvmkeep.errors import DIFFERENCES_FOUND
+from kvmkeep.errors import NEEDS_ATTENTION
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -81,7 +81,7 @@ def run(args: Args, ctx: Context) -> int:
     else:
         hidden = any(one.state is not RepositoryState.ABSENT for one in unseen)
         ctx.streams.talk("No backups can be seen." if hidden else "No backups.")
-    return DIFFERENCES_FOUND if unseen else 0
+    return NEEDS_ATTENTION if unseen else 0
 
 
 def value(one: BackupEntry) -> dict[str, object]:

@@ -11,7 +11,7 @@ from kvmkeep.cli.backup_subject import add_backup, subject_of
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.explain import explain
 from kvmkeep.cli.goal import Goal, demand_own_libvirt, reach_without_asking, show
-from kvmkeep.errors import DIFFERENCES_FOUND, Interrupted, KvmkeepError, Unready, UsageError
+from kvmkeep.errors import NEEDS_ATTENTION, Interrupted, KvmkeepError, Unready, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -112,7 +112,7 @@ def _prove(backup: str, args: Args, ctx: Context) -> int:
         ctx.print_json({"proof": to_builtins(proof)})
     else:
         ctx.streams.result(text(proof))
-    return 0 if proof.proven else DIFFERENCES_FOUND
+    return 0 if proof.proven else NEEDS_ATTENTION
 
 
 def text(proof: Proof) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.errors import DIFFERENCES_FOUND
+from kvmkeep.errors import NEEDS_ATTENTION
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -47,4 +47,4 @@ def run(args: Args, ctx: Context) -> int:
     if not found.count:
         return 0
     ctx.streams.talk(f"kvmkeep: {args.device}: {found}")
-    return DIFFERENCES_FOUND
+    return NEEDS_ATTENTION

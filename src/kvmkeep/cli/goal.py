@@ -12,7 +12,7 @@ from kvmkeep.cli.consent import ask, demand_terminal
 from kvmkeep.cli.parser import URI
 from kvmkeep.cli.plan import demand_guests, refusal, show_plan
 from kvmkeep.cli.progress import make_ui
-from kvmkeep.errors import DIFFERENCES_FOUND, Unready, UsageError
+from kvmkeep.errors import NEEDS_ATTENTION, Unready, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -131,7 +131,7 @@ def reach_unattended(
     finally:
         ui.close()
         attention = tells()
-    return DIFFERENCES_FOUND if attention else 0
+    return NEEDS_ATTENTION if attention else 0
 
 
 def readable(look: Callable[[Door], Look]) -> Callable[[Door], Look]:

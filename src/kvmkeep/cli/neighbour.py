@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.errors import DIFFERENCES_FOUND, Unready, UsageError
+from kvmkeep.errors import NEEDS_ATTENTION, Unready, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -56,4 +56,4 @@ def run(args: Args, ctx: Context) -> int:
     finally:
         wire.close()
     ctx.streams.result(f"{target} {'answers' if there else 'does not answer'} on {args.interface}")
-    return 0 if there else DIFFERENCES_FOUND
+    return 0 if there else NEEDS_ATTENTION

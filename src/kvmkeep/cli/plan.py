@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from kvmkeep.cli.guests import add_guests
 from kvmkeep.cli.hints import SPEC_DIR
-from kvmkeep.errors import DIFFERENCES_FOUND, KvmkeepError, Refused, Unready, UsageError
+from kvmkeep.errors import NEEDS_ATTENTION, KvmkeepError, Refused, Unready, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -59,7 +59,7 @@ def run(args: Args, ctx: Context) -> int:
     show_plan(plan, ctx, then="" if args.facts else then, explain=args.explain, script=args.script)
     if plan.refusals:
         raise refusal(plan)
-    return DIFFERENCES_FOUND if args.exit_code and plan.steps else 0
+    return NEEDS_ATTENTION if args.exit_code and plan.steps else 0
 
 
 def refusal(plan: Plan) -> KvmkeepError:

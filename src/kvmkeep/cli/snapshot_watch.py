@@ -10,7 +10,7 @@ from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.goal import Goal, noting, reach, show, tell_notes
 from kvmkeep.cli.guests import add_guests, checked
 from kvmkeep.errors import (
-    DIFFERENCES_FOUND,
+    NEEDS_ATTENTION,
     Declined,
     Interrupted,
     KvmkeepError,
@@ -76,7 +76,7 @@ def run(args: Args, ctx: Context) -> int:
     if not args.every:
         reach(goal, ctx, yes=True)
         tell_notes(notes, ctx)
-        return DIFFERENCES_FOUND if notes else 0
+        return NEEDS_ATTENTION if notes else 0
     told: list[Note] = []
     while True:
         try:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.errors import DIFFERENCES_FOUND
+from kvmkeep.errors import NEEDS_ATTENTION
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -40,7 +40,7 @@ def run(_args: Args, ctx: Context) -> int:
         ctx.print_json(as_json(status))
     else:
         ctx.streams.result(text(status, verbose=ctx.verbose))
-    return 0 if status.as_spec else DIFFERENCES_FOUND
+    return 0 if status.as_spec else NEEDS_ATTENTION
 
 
 def trouble(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:

@@ -337,7 +337,8 @@ class FakeHost:
         pattern = words.one("-e")
         pattern = re.escape(pattern) if "-aqsF" in words.flags else pattern
         logs = [self.files[path].content for path in words.rest if path in self.files]
-        return (0, "") if any(re.search(pattern.encode(), log) for log in logs) else (1, "")
+        found = any(re.search(pattern.encode(), log, re.MULTILINE) for log in logs)
+        return (0, "") if found else (1, "")
 
     def _nc(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         assert argv[:3] == ("-z", "-w", "3")
@@ -508,13 +509,16 @@ class FakeHost:
         return 0, ""
 
     def _gpgv(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
-        words = take_apart(argv, values="--keyring --output", needs="--keyring")
-        signed = self.read(words.rest[0])
-        if signed is None or not signed.startswith(b"signed:"):
+        words = take_apart(
+            argv, values="--keyring --output --status-fd", needs="--keyring --status-fd"
+        )
+        mark, colon, said = (self.read(words.rest[0]) or b"").partition(b":")
+        status = {b"signed": "GOODSIG", b"expired": "EXPKEYSIG", b"revoked": "REVKEYSIG"}
+        if not colon or mark not in status:
             return 2, "gpgv: can't check signature"
         if words.values.get("--output"):
-            self.put(words.one("--output"), signed.removeprefix(b"signed:"))
-        return 0, ""
+            self.put(words.one("--output"), said)
+        return 0, f"[GNUPG:] NEWSIG\n[GNUPG:] {status[mark]} E2F7C9700EB45BDD x <x@example.org>\n"
 
     def _prlimit(self, argv: tuple[str, ...], stdin: bytes) -> tuple[int, str]:
         assert argv[0].startswith("--fsize=")

@@ -11,7 +11,6 @@ from kvmkeep.model.names import IMAGE_DIR
 from kvmkeep.model.plan import Note, Noun, Refusal, Step
 from kvmkeep.model.spec import Checksum, ChecksumList, FirstBoot, Format, Image, Packing
 from kvmkeep.model.store import (
-    LIST_LIMIT,
     LOOK_DIR,
     fetched_path,
     found_path,
@@ -33,6 +32,7 @@ from kvmkeep.planning.image_files import (
     remove,
     unpack,
 )
+from kvmkeep.planning.image_list import list_step
 from kvmkeep.planning.image_room import room_refusals, within
 from kvmkeep.planning.scene import Scene
 from kvmkeep.planning.stage import cloned_from, needs_image, needs_seed
@@ -196,7 +196,7 @@ def _work(stand: _Stand) -> ImageWork:
     steps: list[Step] = []
     assumes = ""
     if isinstance(image.check, ChecksumList) and not (stand.digest or known.digest_problem):
-        steps.append(_list_step(stand, image.check))
+        steps.append(list_step(image, image.check))
         assumes = f"the checksum list names image {image.name}"
     if image.remote and known.original is None:
         steps.append(_fetch_step(stand, assumes))
@@ -227,43 +227,6 @@ def _later_path(stand: _Stand) -> str:
     if image.packing is not Packing.NONE and original is not None:
         return unpacked_path(image, original.fingerprint)
     return fetched_path(image) if image.remote else image.source
-
-
-def _list_step(stand: _Stand, sums: ChecksumList) -> Step:
-    target = list_path(stand.image)
-    part = part_path(target)
-    actions: list[Action] = [image_dir()]
-    if sums.signature == "inline":
-        signed = part_path(f"{target}.asc")
-        actions.append(bring(sums.source, signed, "the signed checksum list", LIST_LIMIT))
-        actions.append(
-            Command(
-                argv=("gpgv", "--keyring", sums.keyring, "--output", part, signed),
-                why="check the list's signature, and keep only what it vouches for",
-            )
-        )
-        actions.append(remove((signed,), "the signed list has done its work"))
-    else:
-        actions.append(bring(sums.source, part, "the checksum list", LIST_LIMIT))
-    if sums.signature and sums.signature != "inline":
-        signature = part_path(f"{target}.sig")
-        actions.append(bring(sums.signature, signature, "the list's signature", LIST_LIMIT))
-        actions.append(
-            Command(
-                argv=("gpgv", "--keyring", sums.keyring, signature, part),
-                why="check the list's signature",
-            )
-        )
-        actions.append(remove((signature,), "the signature has done its work"))
-    actions.extend(complete(part, target))
-    vouched = "" if sums.signature else " (it is not signed)"
-    return Step(
-        noun=Noun.IMAGES,
-        subject=stand.subject,
-        what=f"get the checksum list {sums.source}",
-        why=f"it says what the image must be{vouched}",
-        actions=tuple(actions),
-    )
 
 
 def _fetch_step(stand: _Stand, assumes: str) -> Step:

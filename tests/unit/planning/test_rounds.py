@@ -108,6 +108,25 @@ def test_bad_signature_stops_before_the_image_is_fetched() -> None:
     assert not [path for path in host.files if path.endswith((".sums", ".fetched"))]
 
 
+@pytest.mark.parametrize("inline", [True, False])
+@pytest.mark.parametrize("mark", [b"expired:", b"revoked:"])
+def test_list_signed_by_a_key_that_no_longer_counts_is_not_believed(
+    mark: bytes, *, inline: bool
+) -> None:
+    host, wanted = a_remote_host()
+    signed = host.web[f"{URL}.sums"]
+    if inline:
+        host.web[f"{URL}.sums"] = mark + signed.removeprefix(b"signed:")
+    else:
+        host.web[f"{URL}.sums"] = signed.removeprefix(b"signed:")
+        host.web[f"{URL}.sig"] = mark
+        check = ChecksumList(source=f"{URL}.sums", signature=f"{URL}.sig", keyring="/etc/k.gpg")
+        wanted = spec(guest(), images=(replace(wanted.images[0], check=check),))
+    with pytest.raises(StepError, match="EXPKEYSIG"):
+        reach(host, wanted)
+    assert not [path for path in host.files if path.endswith((".sums", ".fetched"))]
+
+
 def test_local_file_with_wrong_checksum_is_not_used() -> None:
     host = a_host()
     image = replace(IMAGE, check=Checksum(algorithm=Algorithm.SHA256, digest="0" * 64))

@@ -33,7 +33,7 @@ from kvmkeep.model.facts import (
 )
 from kvmkeep.model.names import seed_path
 from kvmkeep.model.proof import PROOF_URI
-from kvmkeep.model.spec import Checksum, Image, Packing, Spec
+from kvmkeep.model.spec import Checksum, ChecksumList, Image, Packing, Spec
 from kvmkeep.model.store import (
     fetched_path,
     list_path,
@@ -270,4 +270,7 @@ def _image(host: FakeHost, image: Image) -> ImageFacts:
         digest_wanted=wanted,
         digest_problem=problem,
         verified=verified,
+        keyring_is_text=not wanted
+        and isinstance(image.check, ChecksumList)
+        and (host.read(image.check.keyring) or b"").startswith(b"-----BEGIN PGP "),
     )

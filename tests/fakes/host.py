@@ -512,6 +512,7 @@ class FakeHost:
         words = take_apart(
             argv, values="--keyring --output --status-fd", needs="--keyring --status-fd"
         )
+        assert argv[-len(words.rest) :] == words.rest, "gpgv takes options before files only"
         mark, colon, said = (self.read(words.rest[0]) or b"").partition(b":")
         status = {b"signed": "GOODSIG", b"expired": "EXPKEYSIG", b"revoked": "REVKEYSIG"}
         if not colon or mark not in status:

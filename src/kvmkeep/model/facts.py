@@ -254,6 +254,8 @@ class ImageFacts(Struct, frozen=True, kw_only=True):
     `header` is read from it. `digest_wanted` is the checksum that the spec or the verified list
     asks for (`algorithm:hex`); `digest_problem` says why the list gives none. `verified` when the
     checksum of just this file was found right. A file that is None is not on this host yet.
+    `keyring_is_text` when the list is still to be fetched, and its keyring is armored: gpgv reads
+    none such.
     """
 
     name: str
@@ -264,6 +266,7 @@ class ImageFacts(Struct, frozen=True, kw_only=True):
     digest_wanted: str
     digest_problem: str
     verified: bool
+    keyring_is_text: bool = False
 
 
 class SeedFile(Struct, frozen=True, kw_only=True):

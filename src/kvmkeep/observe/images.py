@@ -10,7 +10,7 @@ from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Contents, Header, ImageFacts, ImageFile
 from kvmkeep.model.look import LOOK_LIMIT, parse_look
 from kvmkeep.model.names import IMAGE_DIR, STATE_DIR
-from kvmkeep.model.spec import Checksum, Image, Packing
+from kvmkeep.model.spec import Checksum, ChecksumList, Image, Packing
 from kvmkeep.model.store import (
     LIST_LIMIT,
     fetched_path,
@@ -26,6 +26,7 @@ from kvmkeep.observe.sums import Found, find_sum
 
 _FILE = "file"
 _PLACES = (IMAGE_DIR, STATE_DIR, "/var/lib", "/var")
+_ARMOR = b"-----BEGIN PGP "
 _BYTES = re.compile("[0-9]{1,18}")
 
 
@@ -65,7 +66,14 @@ def _image(notebook: Notebook, image: Image) -> ImageFacts:
         digest_wanted=wanted.digest,
         digest_problem=wanted.problem,
         verified=_verified(notebook, original, wanted.digest),
+        keyring_is_text=wanted == Found() and _armored(notebook, image),
     )
+
+
+def _armored(notebook: Notebook, image: Image) -> bool:
+    keyring = image.check.keyring if isinstance(image.check, ChecksumList) else ""
+    head = notebook.read(keyring, len(_ARMOR)) if keyring else None
+    return head == _ARMOR
 
 
 def _wanted(notebook: Notebook, image: Image) -> Found:

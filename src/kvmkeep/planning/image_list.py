@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+
 from kvmkeep.model.command import Action, Command, Meaning
-from kvmkeep.model.plan import Noun, Step
+from kvmkeep.model.facts import ImageFacts
+from kvmkeep.model.plan import Noun, Refusal, Step
 from kvmkeep.model.spec import ChecksumList, Image
 from kvmkeep.model.store import LIST_LIMIT, list_path, part_path
 from kvmkeep.planning.image_files import bring, complete, image_dir, remove
@@ -42,6 +45,17 @@ def list_step(image: Image, sums: ChecksumList) -> Step:
         why=f"it says what the image must be{vouched}",
         actions=tuple(actions),
     )
+
+
+def list_refusals(image: Image, known: ImageFacts) -> tuple[Refusal, ...]:
+    """Refuse a keyring that gpgv would say of that it can't find the key in it."""
+    if not (isinstance(image.check, ChecksumList) and known.keyring_is_text):
+        return ()
+    keyring = image.check.keyring
+    binary = f"{keyring.removesuffix('.asc').removesuffix('.gpg')}-keyring.gpg"
+    reason = f"its keyring {keyring} is armored (text), and gpgv reads binary ones only"
+    hint = f"gpg --dearmor < {shlex.quote(keyring)} > {shlex.quote(binary)}, and name that file"
+    return (Refusal(subject=f"image {image.name}", reason=reason, hint=hint),)
 
 
 def _vouched(keyring: str, target: str, *words: str) -> tuple[Command, ...]:

@@ -32,7 +32,7 @@ from kvmkeep.planning.image_files import (
     remove,
     unpack,
 )
-from kvmkeep.planning.image_list import list_step
+from kvmkeep.planning.image_list import list_refusals, list_step
 from kvmkeep.planning.image_room import room_refusals, within
 from kvmkeep.planning.scene import Scene
 from kvmkeep.planning.stage import cloned_from, needs_image, needs_seed
@@ -109,6 +109,7 @@ def image_refusals(scene: Scene, works: dict[Label, ImageWork]) -> tuple[Refusal
         stand = _stand(scene, scene.images[name], look=False)
         found.extend(_file_refusals(stand))
         found.extend(room_refusals(scene.facts, stand.image, stand.known))
+        found.extend(list_refusals(stand.image, stand.known))
         header = stand.known.header
         if header is not None and header.refused:
             hint = "get the image from its maker again, or convert it on a machine you trust"

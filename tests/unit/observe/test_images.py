@@ -90,6 +90,17 @@ def test_room_that_nobody_tells_is_not_known(answer: str | None) -> None:
     assert free(answer) is None
 
 
+def test_keyring_is_looked_at_while_the_list_is_to_be_fetched() -> None:
+    signed = replace(REMOTE, check=replace(LIST, signature="inline", keyring="/k.asc"))
+    armored = {"/k.asc": b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n"}
+    assert seen(signed, armored).keyring_is_text
+    assert not seen(signed, {"/k.asc": b"\x98\x33\x04"}).keyring_is_text
+    assert not seen(signed, {}).keyring_is_text
+    assert not seen(replace(signed, check=LIST), armored).keyring_is_text
+    assert not seen(signed, {**armored, list_path(signed): b"list"}).keyring_is_text
+    assert not seen(IMAGE, armored).keyring_is_text
+
+
 @pytest.mark.parametrize("kind", ["device", "directory", "fifo", "symlink"])
 def test_only_regular_files_are_opened(kind: str) -> None:
     found = seen(IMAGE, {IMAGE.source: HEAD}, kind=kind)

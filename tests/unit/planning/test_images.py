@@ -217,6 +217,19 @@ def replace_size(file: FakeFile, size: int) -> FakeFile:
     return FakeFile(file.content, file.inode, file.stamp, size=size)
 
 
+def test_armored_keyring_is_refused_with_what_to_type() -> None:
+    host, image, _ = of_two_moments()
+    for keyring, binary in (
+        ("/etc/k.asc", "/etc/k-keyring.gpg"), ("/etc/a b.gpg", "'/etc/a b-keyring.gpg'"),
+    ):  # fmt: skip
+        check = ChecksumList(source=f"{URL}.sums", signature="inline", keyring=keyring)
+        host.put(keyring, b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n")
+        (refusal,) = plan(host, replace(image, check=check)).refusals
+        assert refusal.reason.startswith(f"its keyring {keyring} is armored")
+        assert refusal.hint.startswith("gpg --dearmor < ")
+        assert refusal.hint.endswith(f" > {binary}, and name that file")
+
+
 def test_new_checksum_for_the_same_url_fetches_the_new_file() -> None:
     host, image, new = of_two_moments()
     old = host.files["/tmp/old"].content

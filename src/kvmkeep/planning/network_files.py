@@ -253,7 +253,9 @@ def _stanzas(name: str, nic: Nic) -> list[str]:
     for route in nic.routes:
         fit = [lines for version, lines in found if version == route.to.version]
         for lines in (fit or [lines for _, lines in found[-1:]])[:1]:
-            lines.append(f"    up ip route add {route.to} via {route.via} || true")
+            # ip-route(8): a link-local router is one of an interface.
+            device = " dev $IFACE" if route.via.is_link_local else ""
+            lines.append(f"    up ip route add {route.to} via {route.via}{device} || true")
     if nic.addresses and nic.dns:
         _, lines = found[1 if nic.dhcp else 0]
         lines.append(f"    dns-nameservers {' '.join(str(one) for one in nic.dns)}")

@@ -267,7 +267,11 @@ def _network_config(guest: Guest, networks: dict[Label, Network]) -> Json:
         if nic.addresses:
             entry["addresses"] = [str(address) for address in nic.addresses]
         routes = [{"to": str(route.to), "via": str(route.via)} for route in nic.routes]
-        if nic.gateway is not None:
+        if nic.gateway is not None and nic.gateway.version == 6 and nic.gateway.is_link_local:
+            # With ifupdown, a route is set by route(8), and without the interface that a link-local
+            # router is one of.
+            entry["gateway6"] = str(nic.gateway)
+        elif nic.gateway is not None:
             anywhere = "0.0.0.0/0" if nic.gateway.version == 4 else "::/0"
             routes.insert(0, {"to": anywhere, "via": str(nic.gateway)})
         if routes:

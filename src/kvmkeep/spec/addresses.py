@@ -6,6 +6,7 @@ Stricter than `ipaddress`, which takes netmasks, hostmasks, scopes and numbers a
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from ipaddress import ip_address, ip_interface, ip_network
 
 from kvmkeep.model.spec import Address, Interface, Prefix
@@ -72,6 +73,15 @@ def unusable(address: Address, network: Prefix) -> str:
     if network.version == 4 and address == network.broadcast_address:
         return f"is the broadcast address of {network}"
     return ""
+
+
+def in_reach(router: Address, ranges: Iterable[Prefix]) -> bool:
+    """Whether a machine with addresses of these networks reaches a router without another one.
+
+    A link-local IPv6 address, as most routers announce it, is in reach of all that speak IPv6.
+    """
+    everywhere = router.version == 6 and router.is_link_local
+    return any(router in one or (everywhere and one.version == 6) for one in ranges)
 
 
 def parse_hostname(text: str) -> str:

@@ -81,7 +81,8 @@ class NetworkSection(Section, frozen=True, kw_only=True):
     gateway: Annotated[
         str | None,
         Meta(
-            description="The default router. The first NIC in such a network gets the route.",
+            description="The default router. The first NIC in such a network gets the route. A "
+            "router of IPv6 may be named by its link-local address (`fe80::1`).",
             examples=["132.230.223.254"],
         ),
     ] = None

@@ -6,7 +6,13 @@ from typing import Any
 
 from kvmkeep.model.spec import Address, Network, Prefix
 from kvmkeep.model.units import Label, parse_interface
-from kvmkeep.spec.addresses import parse_address, parse_domain, parse_prefix, unusable
+from kvmkeep.spec.addresses import (
+    in_reach,
+    parse_address,
+    parse_domain,
+    parse_prefix,
+    unusable,
+)
 from kvmkeep.spec.claims import Claims
 from kvmkeep.spec.host_document import HostFile, NetworkSection
 from kvmkeep.spec.source import Path, Source
@@ -71,7 +77,7 @@ def _network(
 
 
 def _check_gateway(source: Source[HostFile], path: Path, gateway: Address, prefix: Prefix) -> None:
-    if gateway not in prefix:
+    if not in_reach(gateway, (prefix,)):
         source.wrong(path, f"{gateway} is outside of {prefix}")
     elif reason := unusable(gateway, prefix):
         source.wrong(path, f"{gateway} {reason}")

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from kvmkeep.model.names import guest_mac
 from kvmkeep.model.spec import Address, Interface, Network, Nic, Prefix, Route
 from kvmkeep.model.units import GuestName, Mac, parse_label, parse_mac, printable
-from kvmkeep.spec.addresses import parse_address, parse_interface_address, parse_prefix
+from kvmkeep.spec.addresses import in_reach, parse_address, parse_interface_address, parse_prefix
 from kvmkeep.spec.claims import Claims
 from kvmkeep.spec.guest_document import GuestFile, NicSection, RouteSection
 from kvmkeep.spec.networks import resolve_dns, resolve_search
@@ -51,7 +51,7 @@ class _Draft(Struct, frozen=True, kw_only=True):
 
     def reaches(self, router: Address) -> bool:
         """Whether a router is in reach; with DHCP and no known range, any may be."""
-        return not self.ranges or any(router in prefix for prefix in self.ranges)
+        return not self.ranges or in_reach(router, self.ranges)
 
 
 def resolve_nics(
@@ -219,14 +219,36 @@ def _with_gateways(source: Source[GuestFile], drafts: list[_Draft]) -> tuple[Nic
         taken.add(gateway.version)
         chosen[position] = gateway
     if not asked:
-        for position, draft in enumerate(drafts):
+        willing = [(at, one) for at, one in enumerate(drafts) if one.section.gateway is None]
+        for position, draft in willing:
             default = draft.network.gateway
-            if draft.section.gateway is None and default is not None and draft.reaches(default):
+            if default is not None and draft.reaches(default):
                 chosen[position] = default
                 break
+        else:
+            _tell_out_of_reach(source, [draft for _, draft in willing])
     return tuple(
         replace(draft.nic, gateway=chosen.get(position)) for position, draft in enumerate(drafts)
     )
+
+
+def _tell_out_of_reach(source: Source[GuestFile], drafts: list[_Draft]) -> None:
+    """Note NICs whose network has a gateway that none of their addresses reaches.
+
+    An address of a network with a `cidr` was judged by that. One of the other protocol is none of
+    the gateway's business: its router may announce itself.
+    """
+    for draft in drafts:
+        network, addresses = draft.network, draft.nic.addresses
+        gateway = network.gateway
+        if gateway is None or network.prefix is not None:
+            continue
+        if any(address.version == gateway.version for address in addresses):
+            source.wrong(
+                (*draft.path, "address"),
+                f"the gateway {gateway} of network {network.name} is out of its reach "
+                "(write another address, or gateway: false)",
+            )
 
 
 def _asked(source: Source[GuestFile], draft: _Draft) -> Address | None:

@@ -11,7 +11,12 @@ from msgspec import Struct
 from kvmkeep.model.spec import Interface, Nic
 from kvmkeep.model.tweak import NewFile, Password, SshKeys, Tweak
 from kvmkeep.model.units import Label, parse_mac, printable
-from kvmkeep.spec.addresses import parse_address, parse_hostname, parse_interface_address
+from kvmkeep.spec.addresses import (
+    in_reach,
+    parse_address,
+    parse_hostname,
+    parse_interface_address,
+)
 from kvmkeep.spec.convert import convert
 from kvmkeep.spec.login import parse_password_hash, parse_ssh_key, parse_user
 from kvmkeep.spec.mistakes import Mistakes
@@ -247,7 +252,7 @@ def _nic(source: Source[TweakFile], number: int, section: TweakNicSection | None
         address = source.parse((*path, "address"), parse_interface_address, text)
         addresses += [] if address is None else [address]
     gateway = source.parse((*path, "gateway"), parse_address, section.gateway)
-    if gateway is not None and not any(gateway in one.network for one in addresses):
+    if gateway is not None and not in_reach(gateway, [one.network for one in addresses]):
         source.wrong((*path, "gateway"), f"{gateway} is not in a network of this interface")
     if mac is None or not (dhcp or addresses):
         return None

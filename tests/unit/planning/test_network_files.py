@@ -51,6 +51,16 @@ def texts(renderer: Renderer, *nics: object) -> dict[str, str]:
     return {file.path: re.sub(r"^#.*\n", "", file.content) for file in found}
 
 
+def test_ifupdown_names_the_interface_of_a_link_local_router() -> None:
+    route = Route(to=ip_network("2001:db8:9::/48"), via=ip_address("fe80::1"))
+    (text,) = (
+        text
+        for path, text in texts(Renderer.IFUPDOWN, replace(SIX, routes=(route,))).items()
+        if path.endswith("interfaces")
+    )
+    assert "up ip route add 2001:db8:9::/48 via fe80::1 dev $IFACE || true\n" in text
+
+
 def test_netplan() -> None:
     found = texts(Renderer.NETPLAN, *BOTH)
     assert "nameserver 192.0.2.53\n" in found["/etc/resolv.conf"]

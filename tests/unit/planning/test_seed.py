@@ -196,6 +196,16 @@ def test_network_config_of_nocloud() -> None:
     assert plain["routes"] == [{"to": "0.0.0.0/0", "via": "10.223.0.254"}]
 
 
+def test_link_local_router_is_said_so_that_each_renderer_knows_its_interface() -> None:
+    addresses = (ip_interface("2001:db8::10/64"),)
+    one = guest(nics=(nic("web", addresses=addresses, gateway=ip_address("fe80::1")),))
+    entry = file(seed(one, "NoCloud"), "network-config")["ethernets"]["eth0"]
+    assert entry["gateway6"] == "fe80::1"
+    assert "routes" not in entry
+    data = file(seed(one), "openstack/latest/network_data.json")["networks"][0]
+    assert (data["type"], data["gateway"]) == ("ipv6", "fe80::1")
+
+
 def test_only_cloud_init_tells_of_its_first_boot() -> None:
     assert seed(guest()).waits
     assert not seed(guest(first_boot=FirstBoot.NOCLOUD), cloud_init=False).waits

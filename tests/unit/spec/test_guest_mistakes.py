@@ -200,6 +200,20 @@ def test_nics(nic: str, lines: list[str]) -> None:
     assert told(NIC, nic) == lines
 
 
+@pytest.mark.parametrize(
+    ("gateway", "address"),
+    [("10.5.69.254", "10.5.68.9/24"), ("'2001:db8:1::1'", "'2001:db8::9/64'")],
+)
+def test_a_gateway_that_nothing_reaches_is_no_gateway(gateway: str, address: str) -> None:
+    host = changed(HOST, "cidr: 10.5.68.0/24}", f"gateway: {gateway}}}")
+    nic = f"{{network: internal, address: {address}}}"
+    (line,) = told_of({"web.yaml": changed(WEB, NIC, nic)}, host)
+    assert line == (
+        f"guests/web.yaml:6:34: address: the gateway {gateway.strip(chr(39))} of network internal is out of its "
+        "reach (write another address, or gateway: false)"
+    )
+
+
 def test_one_default_route_for_each_family() -> None:
     nic = "{network: public, address: dhcp, gateway: true}"
     assert told(NIC, f"{nic}\n  - {nic}") == [

@@ -363,6 +363,43 @@ def test_where_the_default_route_goes(nics: str, gateways: list[str | None]) -> 
     assert found == gateways
 
 
+SIX = "'2001:db8::7/64'"
+
+
+@pytest.mark.parametrize(
+    ("network", "nic"),
+    [
+        ("{vlan: 2368, cidr: '2001:db8::/64', gateway: 'fe80::1'}", SIX),
+        ("{vlan: 2368, gateway: 'fe80::1'}", SIX),
+        ("{vlan: 2368, gateway: 'fe80::1'}", f"[10.5.68.7/24, {SIX}]"),
+        ("{vlan: 2368, cidr: '2001:db8::/64'}", f"{SIX}, gateway: 'fe80::1'"),
+        ("{vlan: 2368, cidr: '2001:db8::/64'}", "dhcp, gateway: 'fe80::1'"),
+    ],
+)
+def test_a_link_local_router_is_in_reach_of_all_that_speak_ipv6(network: str, nic: str) -> None:
+    host = changed(HOST, "{vlan: 2368, cidr: 10.5.68.0/24}", network)
+    guest = web(changed(WEB, NICS, f"nics: [{{network: internal, address: {nic}}}]\n"), host)
+    assert guest.nics[0].gateway == ip_address("fe80::1")
+
+
+def test_a_route_goes_over_a_link_local_router_too() -> None:
+    route = "routes: [{to: '2001:db8:9::/48', via: 'fe80::1'}]"
+    nics = f"nics: [{{network: internal, address: {SIX}, {route}}}]\n"
+    assert web(changed(WEB, NICS, nics)).nics[0].routes[0].via == ip_address("fe80::1")
+
+
+def test_a_gateway_out_of_reach_may_be_declined() -> None:
+    host = changed(HOST, "cidr: 10.5.68.0/24}", "gateway: 10.5.69.254}")
+    nics = "nics: [{network: internal, address: 10.5.68.9/24, gateway: false}]\n"
+    assert web(changed(WEB, NICS, nics), host).nics[0].gateway is None
+
+
+def test_a_gateway_of_the_other_protocol_is_none_of_an_addresses_business() -> None:
+    host = changed(HOST, "cidr: 10.5.68.0/24}", "gateway: 10.5.68.254}")
+    nics = f"nics: [{{network: internal, address: {SIX}}}]\n"
+    assert web(changed(WEB, NICS, nics), host).nics[0].gateway is None
+
+
 def test_a_network_without_a_range_takes_any_address() -> None:
     host = changed(HOST, "internal: {vlan: 2368, cidr: 10.5.68.0/24}", "internal: {vlan: 2368}")
     nic = web(changed(WEB, "237/24}", "237/24, gateway: 10.5.68.1}"), host).nics[0]

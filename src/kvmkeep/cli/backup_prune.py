@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.backup_choice import backup_lock, chosen_repositories
+from kvmkeep.cli.backup_upkeep import demand_percent, keep_up
+from kvmkeep.cli.backup_verify import verify
 from kvmkeep.cli.consent import add_dry_run
-from kvmkeep.cli.goal import Goal, reach
+from kvmkeep.cli.explain import explain
+from kvmkeep.cli.goal import Goal
 from kvmkeep.cli.moment import utc_now
+from kvmkeep.errors import Interrupted, KvmkeepError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -18,9 +22,10 @@ if TYPE_CHECKING:
 
 
 class Args(Struct, frozen=True, kw_only=True):
-    """Which repositories."""
+    """Which repositories, and how much of their data is read afterwards; None: no check."""
 
     repositories: tuple[str, ...]
+    verify: int | None
     dry_run: bool
 
 
@@ -29,14 +34,32 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument(
         "repositories", metavar="REPOSITORY", nargs="*", help="its name in host.yaml; default: all"
     )
+    parser.add_argument(
+        "--verify", metavar="PERCENT", type=int, default=None,
+        help="then, whatever became of it, do as `verify --data PERCENT`",
+    )  # fmt: skip
     add_dry_run(parser)
 
 
 def run(args: Args, ctx: Context) -> int:
-    """Free it."""
+    """Free it, and have the engine check the repositories if that was asked for."""
+    repositories = chosen_repositories(args.repositories, ctx.spec())
+    if args.verify is None:
+        return _prune(repositories, ctx, dry_run=args.dry_run)
+    demand_percent("--verify", args.verify)
+    try:
+        code = _prune(repositories, ctx, dry_run=args.dry_run)
+    except Interrupted:
+        raise
+    except KvmkeepError as error:
+        explain(error, ctx.streams, begin="kvmkeep: no room was freed, or not everywhere: ")
+        code = error.exit_code
+    return verify(repositories, args.verify, ctx, dry_run=args.dry_run) or code
+
+
+def _prune(repositories: tuple[str, ...], ctx: Context, *, dry_run: bool) -> int:
     from kvmkeep.planning.backup_upkeep import plan_prune
 
-    repositories = chosen_repositories(args.repositories, ctx.spec())
     asked = utc_now().isoformat()
     goal = Goal(
         verb="backup prune",
@@ -45,4 +68,4 @@ def run(args: Args, ctx: Context) -> int:
         lock=backup_lock(ctx),
         reading=ctx.reading(alone=True),
     )
-    return reach(goal, ctx, yes=True, dry_run=args.dry_run, tells=True)
+    return keep_up(goal, ctx, pruning=True, dry_run=dry_run)

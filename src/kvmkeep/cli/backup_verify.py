@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.backup_choice import backup_lock, chosen_repositories
+from kvmkeep.cli.backup_upkeep import demand_percent, keep_up
 from kvmkeep.cli.consent import add_dry_run
-from kvmkeep.cli.goal import Goal, reach
+from kvmkeep.cli.goal import Goal
 from kvmkeep.cli.moment import utc_now
-from kvmkeep.errors import UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-
-_ALL = 100
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -42,16 +40,20 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Check them."""
+    demand_percent("--data", args.data)
+    repositories = chosen_repositories(args.repositories, ctx.spec())
+    return verify(repositories, args.data, ctx, dry_run=args.dry_run)
+
+
+def verify(repositories: tuple[str, ...], percent: int, ctx: Context, *, dry_run: bool) -> int:
+    """Have the engine check repositories, and read so much of their data."""
     from kvmkeep.planning.backup_upkeep import plan_verify
 
-    if not 0 <= args.data <= _ALL:
-        raise UsageError(f"--data takes a number from 0 to {_ALL}")
-    repositories = chosen_repositories(args.repositories, ctx.spec())
     asked = utc_now().isoformat()
     goal = Goal(
         verb="backup verify",
-        planner=lambda spec, facts: plan_verify(spec, facts, asked, args.data),
+        planner=lambda spec, facts: plan_verify(spec, facts, asked, percent),
         repositories=repositories,
         lock=backup_lock(ctx),
     )
-    return reach(goal, ctx, yes=True, dry_run=args.dry_run)
+    return keep_up(goal, ctx, pruning=False, dry_run=dry_run)

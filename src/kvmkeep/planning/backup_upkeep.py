@@ -28,10 +28,10 @@ def plan_prune(spec: Spec, facts: Facts, asked: str) -> Plan:
 
     `asked` is the time of this wish, in ISO 8601 and UTC: what was done for it is not done again.
     """
-    closed = [one.name for one in spec.repositories if one.append_only]
+    closed = _closed(spec)
 
     def step(words: Driver, seen: RepositoryFacts) -> Step | None:
-        if facts.backups.upkeep_of(seen.name).pruned == asked or seen.name in closed:
+        if facts.backups.upkeep_of(seen.name).pruned == asked:
             return None
         return Step(
             noun=Noun.STORAGE,
@@ -47,10 +47,32 @@ def plan_prune(spec: Spec, facts: Facts, asked: str) -> Plan:
 
     looked = (one.name for one in facts.backups.repositories if one.name in closed)
     notes = (Note(subject=f"repository {name}", text=f"{CLOSED}; {OPENED}") for name in looked)
-    plan = _of_each(spec, facts, step)
-    emptied = (_emptied(spec, facts, seen) for seen in facts.backups.repositories)
-    refusals = (*plan.refusals, *(one for one in emptied if one is not None))
-    return replace(plan, refusals=refusals, notes=tuple(notes))
+    plan = _of_each(spec, facts, step, pruning=True)
+    return replace(plan, notes=(*plan.notes, *notes))
+
+
+def passed_over(spec: Spec, facts: Facts, *, pruning: bool) -> tuple[Refusal, ...]:
+    """Return why repositories of the facts can't be pruned, or checked; others can all the same."""
+    asked = _asked(spec, facts, pruning=pruning)
+    return tuple(one for seen in asked for one in _trouble(spec, facts, seen, pruning=pruning))
+
+
+def _closed(spec: Spec) -> frozenset[str]:
+    return frozenset(one.name for one in spec.repositories if one.append_only)
+
+
+def _asked(spec: Spec, facts: Facts, *, pruning: bool) -> list[RepositoryFacts]:
+    """Return the repositories in which something is to be done."""
+    closed = _closed(spec) if pruning else frozenset()
+    return [one for one in facts.backups.repositories if one.name not in closed]
+
+
+def _trouble(
+    spec: Spec, facts: Facts, seen: RepositoryFacts, *, pruning: bool
+) -> tuple[Refusal, ...]:
+    emptied = _emptied(spec, facts, seen) if pruning else None
+    trouble = repository_refusals(facts, spec.repository(Label(seen.name)))
+    return trouble if emptied is None else (*trouble, emptied)
 
 
 def _emptied(spec: Spec, facts: Facts, seen: RepositoryFacts) -> Refusal | None:
@@ -95,7 +117,7 @@ def plan_verify(spec: Spec, facts: Facts, asked: str, percent: int) -> Plan:
             ),
         )
 
-    return _of_each(spec, facts, step)
+    return _of_each(spec, facts, step, pruning=False)
 
 
 def _next_part(known: Upkeep, percent: int) -> Part | None:
@@ -126,16 +148,32 @@ def _aside(command: Command) -> Command:
 
 
 def _of_each(
-    spec: Spec, facts: Facts, step: Callable[[Driver, RepositoryFacts], Step | None]
+    spec: Spec,
+    facts: Facts,
+    step: Callable[[Driver, RepositoryFacts], Step | None],
+    *,
+    pruning: bool,
 ) -> Plan:
+    """Plan a step for each repository; it is refused only where none of them can be used."""
     scene = make_scene(spec, facts, ())
-    repositories = [(one, spec.repository(Label(one.name))) for one in facts.backups.repositories]
-    made = (step(driver(known, facts.units.program), seen) for seen, known in repositories)
-    steps = tuple(one for one in made if one is not None)
-    trouble = (one for _, known in repositories for one in repository_refusals(facts, known))
+    asked = _asked(spec, facts, pruning=pruning)
+    trouble = passed_over(spec, facts, pruning=pruning)
+    bad = {one.subject for one in trouble}
+    sound = [one for one in asked if f"repository {one.name}" not in bad]
+    words = (driver(spec.repository(Label(one.name)), facts.units.program) for one in sound)
+    made = (step(each, seen) for each, seen in zip(words, sound, strict=True))
+    # What fails in one of several keeps no other waiting.
+    several = len(sound) > 1
+    steps = tuple(replace(one, alone=several) for one in made if one is not None)
     return Plan(
         steps=steps,
-        refusals=(*guards.unseen(scene), *programs.missing_tools(scene, steps), *trouble),
+        refusals=(
+            *guards.unseen(scene),
+            *programs.missing_tools(scene, steps),
+            *(() if sound else trouble),
+        ),
+        notes=tuple(one.note for one in trouble) if sound else (),
+        once=True,
     )
 
 

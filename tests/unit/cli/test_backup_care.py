@@ -12,7 +12,10 @@ from unit.cli.test_backup import BackupSite, listed
 from unit.cli.test_signs import Libvirt
 
 from kvmkeep.cli.moment import utc_now
+from kvmkeep.errors import Interrupted
+from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.lock import Lock, locked
+from kvmkeep.model.command import Command
 
 
 @pytest.fixture
@@ -91,6 +94,63 @@ def test_a_repository_that_is_bad_is_told(
     site.door.failing = "check --no-lock"
     assert site.line("backup", "verify") == 7
     assert "have the engine check what it has" in capsys.readouterr().err
+    assert "/var/lib/kvmkeep/backups/vault.verified" not in site.host.files
+
+
+def attic(site: BackupSite) -> None:
+    """Give the host a second repository, which lists nothing."""
+    host = Path(site.spec_dir, "host.yaml")
+    more = "{attic: {url: /srv/attic, password_file: /root/pw}, vault:"
+    host.write_text(host.read_text().replace("repositories: {vault:", f"repositories: {more}"))
+    assert site.line("backup", "init", "attic") == 0
+
+
+def test_a_repository_that_was_emptied_keeps_no_other_from_being_pruned(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("backup", "run", "web") == 0
+    attic(site)
+    site.host.restic.listed("/srv/vault").clear()
+    capsys.readouterr()
+    assert site.line("backup", "prune") == 9
+    assert "repository vault: it lists nothing" in " ".join(capsys.readouterr().err.split())
+    repositories = site.host.restic.repositories
+    assert (repositories["/srv/attic"].pruned, repositories["/srv/vault"].pruned) == (1, 0)
+    repositories["/srv/vault"].trouble = "Fatal: no route"
+    assert site.line("backup", "verify") == 9
+    assert "no route" in capsys.readouterr().err
+
+
+def test_a_prune_that_fails_keeps_no_other_and_no_check_from_being_tried(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attic(site)
+    site.door.failing = (
+        "/srv/attic --password-file=/root/pw --cache-dir=/var/cache/kvmkeep/restic prune"
+    )
+    assert site.line("backup", "prune", "--verify", "100") == 7
+    told = capsys.readouterr().err
+    assert "kvmkeep: no room was freed, or not everywhere: " in told
+    repositories = site.host.restic.repositories
+    assert (repositories["/srv/attic"].pruned, repositories["/srv/vault"].pruned) == (0, 1)
+    assert "/var/lib/kvmkeep/backups/attic.verified" in site.host.files
+    site.door.failing = "check --no-lock"
+    assert site.line("backup", "prune", "--verify", "0") == 7
+    assert site.line("backup", "prune", "--verify", "101") == 2
+    site.door.failing = ""
+    assert site.line("backup", "prune", "--verify", "0") == 0
+
+
+def test_a_killed_prune_is_followed_by_no_check(site: BackupSite) -> None:
+    run = site.door.run
+
+    def stopped(command: Command, watch: ProgressWatcher | None = None) -> Result:
+        if "prune" in command.argv:
+            raise Interrupted("stopped")
+        return run(command, watch)
+
+    site.door.run = stopped  # type: ignore[method-assign]
+    assert site.line("backup", "prune", "--verify", "0") == 130
     assert "/var/lib/kvmkeep/backups/vault.verified" not in site.host.files
 
 

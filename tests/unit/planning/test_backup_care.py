@@ -27,11 +27,11 @@ from kvmkeep.model.command import WriteFile
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
-from kvmkeep.model.units import GuestName, Size
+from kvmkeep.model.units import GuestName, Label, Size
 from kvmkeep.planning.backup_due import due_backups, due_proofs
 from kvmkeep.planning.backup_forget import Forgetting, plan_forget
 from kvmkeep.planning.backup_memo import remembered
-from kvmkeep.planning.backup_upkeep import plan_prune, plan_verify
+from kvmkeep.planning.backup_upkeep import passed_over, plan_prune, plan_verify
 from kvmkeep.planning.rebuild import last_backups
 from tests.unit.planning.build import HOST, POLICY, VAULT, guest, spec
 
@@ -217,6 +217,37 @@ def test_a_repository_that_lists_nothing_and_should_is_not_pruned() -> None:
     elsewhere = replace(last, repository="other")
     assert prune(SPEC, facts(last=(elsewhere,))).refusals == ()
     assert plan_verify(SPEC, facts(last=(last,)), "now", 0).refusals == ()
+
+
+def test_one_that_can_not_be_used_keeps_no_other_waiting() -> None:
+    attic = replace(VAULT, name=Label("attic"), url="/srv/attic")
+    both = replace(SPEC, repositories=(VAULT, attic))
+    last = LastBackup(identity="web", repository="vault", moment=LAST, level="off")
+    known = facts(last=(last,))
+    fine = RepositoryFacts(name="attic", state=RepositoryState.READY)
+    seen = (*known.backups.repositories, fine)
+    emptied = replace(known, backups=replace(known.backups, repositories=seen))
+    plan = prune(both, emptied)
+    assert plan.refusals == ()
+    assert [(step.subject, step.alone) for step in plan.steps] == [("repository attic", False)]
+    assert [note.subject for note in plan.notes] == ["repository vault"]
+    assert [one.note for one in passed_over(both, emptied, pruning=True)] == [*plan.notes]
+    assert [step.alone for step in plan_verify(both, emptied, "now", 0).steps] == [True, True]
+    lost = replace(known.backups.repositories[0], state=RepositoryState.UNSEEN, said="no route")
+    away = replace(known, backups=replace(known.backups, repositories=(lost, fine)))
+    for plan in (prune(both, away), plan_verify(both, away, "now", 0)):
+        assert (plan.refusals, [one.subject for one in plan.steps]) == ((), ["repository attic"])
+        assert "no route" in plan.notes[0].text
+    gone = replace(fine, state=RepositoryState.ABSENT)
+    away = replace(known, backups=replace(known.backups, repositories=(lost, gone)))
+    assert len(prune(both, away).refusals) == 2
+
+
+def test_of_an_append_only_one_that_lists_nothing_nobody_fears_a_prune() -> None:
+    closed = replace(SPEC, repositories=(replace(VAULT, append_only=True),))
+    last = LastBackup(identity="web", repository="vault", moment=LAST, level="off")
+    plan = prune(closed, facts(last=(last,)))
+    assert (plan.refusals, plan.steps, len(plan.notes)) == ((), (), 1)
 
 
 def test_upkeep_is_done_once_for_each_wish() -> None:

@@ -79,7 +79,8 @@ def test_backups_have_units_where_the_spec_asks_for_them_and_lose_them_when_it_d
     assert "KillMode=mixed" in service
     assert "OnCalendar=weekly" in host.files[f"{UNIT_DIR}/{PROVE_TIMER}"].content.decode()
     prune = host.files[f"{UNIT_DIR}/{PRUNE}"].content.decode()
-    assert " verify --data=5\n" in prune
+    assert "ExecStart=/usr/bin/kvmkeep backup prune --verify=5\n" in prune
+    assert prune.count("ExecStart=") == 1
     assert {BACKUP_TIMER, PROVE_TIMER, PRUNE_TIMER, TIMER} <= host.systemd.running
     assert plan_install(asked, host.facts(asked)).empty
     (away,) = plan_install(wanted, host.facts(wanted)).steps

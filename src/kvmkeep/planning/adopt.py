@@ -97,12 +97,12 @@ def _file_step(file: SpecFile) -> Step:
         why="the spec is to say what is there",
         probe=unchanged if file.before else absent,
         actions=(
-            # A file that was there may hold the hash of a password.
+            # A file of the spec may hold the hash of a password, or come to.
             WriteFile(
                 path=file.path,
                 content=file.text.encode(),
                 why="write the spec",
-                mode=0o600 if file.before else 0o644,
+                dir_mode=0o700,
                 secret=bool(file.before),
             ),
         ),

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from unit.planning.rounds import carry_out
 
 from kvmkeep.cli.takeover import look_at
+from kvmkeep.model.command import WriteFile
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import LvDisk, Spec
@@ -106,6 +107,13 @@ def test_what_is_there_is_written_down_as_it_is() -> None:
     (network,) = load(SPEC_DIR, host).networks
     assert (network.bridge, network.stp, network.forward_delay) == ("br-guests", False, 0)
     assert "# Left as it is: vlan99: no bridge profile" in host.files[HOST_FILE].content.decode()
+
+
+def test_what_is_written_is_roots_alone() -> None:
+    plan = planned(by_hand())
+    files = [one for step in plan.steps for one in step.actions if isinstance(one, WriteFile)]
+    assert {one.path for one in files} >= {FILE, HOST_FILE}
+    assert {(one.mode, one.dir_mode) for one in files} == {(0o600, 0o700)}
 
 
 def test_a_vlan_without_a_bridge_is_no_network_for_guests() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.remember import remember
-from kvmkeep.errors import KvmkeepError, PluginUsageError, SpecError, Unready
+from kvmkeep.errors import KvmkeepError, PluginUsageError, Unready
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -74,10 +74,9 @@ def _looked(ctx: Context, limit: float) -> tuple[str, tuple[Finding, ...], tuple
     from kvmkeep.health.measures import measures
 
     try:
-        seen = examined(ctx, answers=True, limit=limit)
-        return seen.spec.host.name, seen.findings, measures(seen.spec, seen.facts, seen.vitals)
-    except SpecError as error:
-        return "this host", (_unknown("check", error.message, "kvmkeep validate"),), ()
+        seen = examined(ctx, answers=True, limit=limit, stand_in=True)
+        host = seen.spec.host.name or "this host"
+        return host, seen.findings, measures(seen.spec, seen.facts, seen.vitals)
     except KvmkeepError as error:
         return "this host", (_unknown("check", error.message, error.hint),), ()
     except OSError as error:

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kvmkeep.errors import Unready
+from kvmkeep.errors import SpecError, Unready
 from kvmkeep.model.domain_facts import DomainState
+from kvmkeep.model.health import Finding, Severity, worst_first
 from kvmkeep.model.names import BACKUP_LOCK, LOCK_FILE, PROOF_LOCK
+from kvmkeep.model.plan import Plan
 from kvmkeep.model.vitals import GuestAnswer, LastRun, Vitals
 
 if TYPE_CHECKING:
     from kvmkeep.cli.context import Context
     from kvmkeep.host.door import Door
     from kvmkeep.model.facts import Facts
-    from kvmkeep.model.health import Finding
-    from kvmkeep.model.plan import Plan
     from kvmkeep.model.spec import Guest, Spec
 
 
@@ -37,25 +37,54 @@ class Examined(Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
 
 
-def examined(ctx: Context, *, answers: bool, limit: float) -> Examined:
+def examined(ctx: Context, *, answers: bool, limit: float, stand_in: bool = False) -> Examined:
     """Look and judge within `limit` seconds; with `answers` the guests are asked as well.
 
-    Raises OSError where a file is not read in time.
+    With `stand_in`, the last good spec counts where the present one has mistakes, and `NO_SPEC`
+    where none was kept. Raises OSError where a file is not read in time.
     """
     from kvmkeep.cli.hints import spec_options
     from kvmkeep.health.judge import judge
+    from kvmkeep.planning.host_down import NO_SPEC
     from kvmkeep.planning.plan import make_plan
 
     ctx = ctx.hurried(limit)
-    spec = ctx.spec()
+    spec, mistakes = _stand_in(ctx) if stand_in else (ctx.spec(), ())
     # Asked before and after: what was seen between may be of a run that has ended since.
     working = _held(ctx.door(), LOCK_FILE)
     facts = ctx.observe(spec)
-    plan = make_plan(spec, facts, ())
+    plan = make_plan(spec, facts, ()) if spec is not NO_SPEC else Plan()
     vitals = _vitals(ctx, spec, facts, answers=answers)
     vitals = replace(vitals, working=working or _held(ctx.door(), LOCK_FILE))
     findings = judge(spec, facts, plan, vitals, spec_options(ctx.spec_dir))
+    findings = worst_first((*mistakes, *findings))
     return Examined(spec=spec, facts=facts, plan=plan, vitals=vitals, findings=findings)
+
+
+def _stand_in(ctx: Context) -> tuple[Spec, tuple[Finding, ...]]:
+    """Return the spec, or what there is in its place, and a finding that tells of that."""
+    from kvmkeep.planning.host_down import NO_SPEC
+    from kvmkeep.spec.good import last_good
+
+    try:
+        return ctx.spec(), ()
+    except SpecError as error:
+        first, *others = error.message.splitlines()
+    good = last_good(ctx.spec_dir, ctx.door())
+    instead = (
+        f"all else is judged by the last good one, of {good[1]}"
+        if good is not None
+        else "no good one is kept, so guests and networks are not looked at"
+    )
+    mistakes = Finding(
+        name="spec-mistakes",
+        severity=Severity.UNKNOWN,
+        subject="spec",
+        what=first + (f" (and {len(others)} more)" if others else ""),
+        why=f"nothing can be changed by it until it is right; {instead}",
+        todo="kvmkeep validate",
+    )
+    return (good[0] if good is not None else NO_SPEC), (mistakes,)
 
 
 def examined_or_unready(ctx: Context, *, answers: bool) -> Examined:

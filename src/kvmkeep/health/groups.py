@@ -19,7 +19,7 @@ _READ_ONLY = ("r", "R")
 def group_findings(patient: Patient) -> Iterator[Finding]:
     """Return what is wrong with volume groups and what lies in them."""
     facts, vg = patient.facts, patient.spec.storage.vg
-    if patient.scene.group is None and not patient.unseen(GROUPS):
+    if vg and patient.scene.group is None and not patient.unseen(GROUPS):
         yield Finding(
             name="group-absent",
             severity=Severity.CRITICAL,

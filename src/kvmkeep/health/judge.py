@@ -22,6 +22,7 @@ from kvmkeep.model.health import Finding, worst_first
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.vitals import Vitals
+from kvmkeep.planning.host_down import NO_SPEC
 
 _JUDGES = (
     array_findings,
@@ -39,6 +40,14 @@ _JUDGES = (
     leftover_findings,
     difference_findings,
 )
+_WITHOUT_SPEC = (
+    array_findings,
+    disk_findings,
+    group_findings,
+    host_findings,
+    journal_findings,
+)
+"""What is well or not whatever is wanted."""
 
 
 def judge(
@@ -46,7 +55,9 @@ def judge(
 ) -> tuple[Finding, ...]:
     """Return what is wrong, and what should be known.
 
-    `plan` is the one of `apply`; `options` are those by which kvmkeep finds this spec.
+    `plan` is the one of `apply`; `options` are those by which kvmkeep finds this spec. Of `NO_SPEC`
+    nothing follows for guests and networks.
     """
     patient = make_patient(spec, facts, plan, vitals, options)
-    return worst_first(dict.fromkeys(one for judge in _JUDGES for one in judge(patient)))
+    judges = _JUDGES if spec is not NO_SPEC else _WITHOUT_SPEC
+    return worst_first(dict.fromkeys(one for judge in judges for one in judge(patient)))

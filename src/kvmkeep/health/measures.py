@@ -78,7 +78,11 @@ def measures(spec: Spec, facts: Facts, vitals: Vitals) -> tuple[Measure, ...]:
             "Memory promised to domains that run or start with the host",
             total,
         ),
-        _one("trash_bytes", "What the trash takes of the volume group", trash),
+        Measure(
+            name="trash_bytes",
+            help="What the trash takes of the volume group",
+            samples=(Sample(value=trash),) if vg else (),
+        ),
         *_backups(spec, facts),
         Measure(
             name="clock_synchronized",

@@ -13,11 +13,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from unit.cli.test_signs import ANSWERS
 from unit.cli.test_verbs import Site
 
+from kvmkeep.host.machine_door import MachineDoor
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import ArrayState, Facts, Problem
 from kvmkeep.model.health import worst_first
 from kvmkeep.model.names import JOURNAL_DIR, TRENDS
 from kvmkeep.model.trend import decoded
+from kvmkeep.spec.good import keep_good
+from kvmkeep.spec.load import load
 
 
 @pytest.fixture
@@ -105,7 +108,38 @@ def test_what_could_not_be_looked_at_is_unknown(
     assert site.line("check", *(["--json"] if json_too else [])) == 3
     said = capsys.readouterr().out
     assert "host.yaml" in said
-    assert ('"status": "unknown"' if json_too else "UNKNOWN: check: ") in said
+    assert ('"status": "unknown"' if json_too else "UNKNOWN: spec: ") in said
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_mistake_in_the_spec_blinds_nobody(
+    site: Site, capsys: pytest.CaptureFixture[str], *, kept: bool
+) -> None:
+    """An alert that fires must not be resolved by a typo."""
+    if kept:
+        files: dict[str, bytes] = {}
+        load(site.spec_dir, MachineDoor(), seen=files)
+        keep_good(site.spec_dir, files, "2026-11-24T07:00:00Z", site.door)
+    site.change = degraded
+    site.host.libvirt.silent_agents.add("web")
+    site.host.files["/"] = FakeFile(content=b"", inode=1, stamp=1, kind="directory")
+    file = Path(site.spec_dir, "guests/web.yaml")
+    file.write_text("memry: 2GiB\n" + file.read_text().replace("vcpus: 2", "vcpus: many"))
+    assert site.line("check", "--prometheus", "/x.prom", "--json") == 2
+    told = json.loads(capsys.readouterr().out)
+    found = {one["name"]: one for one in told["findings"]}
+    assert "web.yaml:1:1: " in found["spec-mistakes"]["what"]
+    assert found["spec-mistakes"]["what"].endswith("(and 1 more)")
+    assert ("last good one, of 2026-11-24T07:00:00Z" in found["spec-mistakes"]["why"]) is kept
+    assert "array-degraded" in found
+    assert ("guest-not-ready" in found) is kept
+    assert told["host"] == ("build.example.org" if kept else "this host")
+    assert kept or found.keys() <= {"spec-mistakes", "array-degraded"}
+    text = site.host.files["/x.prom"].content.decode()
+    assert "kvmkeep_array_missing_members" in text
+    assert ("kvmkeep_trash_bytes 0" in text) is kept
+    assert site.line("status") == 3
+    capsys.readouterr()
 
 
 def test_a_hole_in_the_facts_is_worse_than_a_warning(

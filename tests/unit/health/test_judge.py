@@ -4,10 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import ArrayState, Problem
 from kvmkeep.model.health import Finding, Severity, worst, worst_first
 from kvmkeep.model.plan import Noun, Plan, Refusal, Step
-from tests.unit.health.build import ARRAY, findings, only
+from kvmkeep.planning.host_down import NO_SPEC
+from tests.unit.health.build import ARRAY, domain, findings, only
 
 SEVERITIES = st.lists(st.sampled_from(list(Severity)))
 
@@ -19,6 +21,13 @@ def of(severity: Severity) -> Finding:
 def test_a_host_that_is_well_has_no_findings() -> None:
     assert findings() == ()
     assert worst(()) is Severity.OK
+
+
+def test_without_a_spec_what_nobody_has_to_want_is_judged() -> None:
+    off = replace(domain(), state=DomainState.SHUTOFF)
+    assert findings(NO_SPEC, domains=(off,), links=()) == ()
+    sick = replace(ARRAY, state=ArrayState.FAILED)
+    assert [one.name for one in findings(NO_SPEC, arrays=(sick,))] == ["array-failed"]
 
 
 @given(SEVERITIES)

@@ -157,6 +157,12 @@ def parse_mac(text: str) -> Mac:
         raise ValueError(f"{printable(text)} is not a MAC address (such as 52:54:00:12:34:56)")
     if int(lower[:2], 16) & 1:
         raise ValueError(f"{text} is a multicast address (the first byte must be even)")
+    if lower.startswith("fe:"):
+        # The host's end of the NIC gets the address with this first byte, so that no bridge takes
+        # its own from it (virNetDevTapCreateInBridgePort() in libvirt's virnetdevtap.c).
+        raise ValueError(
+            f"{text} begins with fe, which libvirt keeps for itself (write 52 instead)"
+        )
     if lower == "00:00:00:00:00:00":
         raise ValueError("the MAC address of all zeros is not valid (leave mac out to get one)")
     return Mac(lower)

@@ -173,6 +173,9 @@ def test_a_guest(old: str, new: str, lines: list[str]) -> None:
             "at guests/web.yaml:6:35 (choose another address)"]),
         ("{network: internal, address: dhcp, mac: 53:54:00:12:34:56}", [
             "6:45: mac: 53:54:00:12:34:56 is a multicast address (the first byte must be even)"]),
+        ("{network: internal, address: dhcp, mac: fe:54:00:12:34:56}", [
+            "6:45: mac: fe:54:00:12:34:56 begins with fe, which libvirt keeps for itself "
+            "(write 52 instead)"]),
         ("{network: internal, address: dhcp, mac: 525400123456}",
          ["6:45: mac: a number stands here, but text is wanted (put it in quotes)"]),
         ("{network: internal, address: dhcp, gateway: true}",

@@ -102,12 +102,23 @@ def _choose(guest: Guest, contents: Contents) -> tuple[SeedKind, bool]:
     if guest.first_boot is FirstBoot.NOCLOUD:
         return SeedKind.NOCLOUD, bool(known) and "NoCloud" not in known
     if not known or "ConfigDrive" in known:
-        # A config drive has no place for search domains.
-        searches = any(nic.search for nic in guest.nics) and (not known or "NoCloud" in known)
-        return (SeedKind.NOCLOUD if searches else SeedKind.CONFIG_DRIVE), False
+        nocloud = beyond_a_drive(guest) and (not known or "NoCloud" in known)
+        return (SeedKind.NOCLOUD if nocloud else SeedKind.CONFIG_DRIVE), False
     if "NoCloud" in known:
         return SeedKind.NOCLOUD, False
     return SeedKind.CONFIG_DRIVE, True
+
+
+def beyond_a_drive(guest: Guest) -> tuple[str, ...]:
+    """Return what a guest is to get that a config drive has no place for."""
+    searches = any(nic.search for nic in guest.nics)
+    declines = any(_declines(guest, nic) for nic in guest.nics)
+    return (*["search domains"] * searches, *["DHCP without its default route"] * declines)
+
+
+def _declines(guest: Guest, nic: Nic) -> bool:
+    """Whether a NIC takes no routes from DHCP: the default route is that of another one."""
+    return nic.dhcp and nic.gateway is None and any(one.gateway is not None for one in guest.nics)
 
 
 def _switch_on(unit: str) -> list[str]:
@@ -255,14 +266,13 @@ def _network_config(guest: Guest, networks: dict[Label, Network]) -> Json:
 
     Without `set-name`, some renderers rename the interface to its key here.
     """
-    gateway = any(nic.gateway is not None for nic in guest.nics)
     ethernets: Json = {}
     for number, nic in enumerate(guest.nics):
         name = f"eth{number}"
         entry: Json = {"match": {"macaddress": nic.mac}, "set-name": name, "dhcp4": nic.dhcp}
         if networks[nic.network].mtu:
             entry["mtu"] = networks[nic.network].mtu
-        if nic.dhcp and gateway and nic.gateway is None:
+        if _declines(guest, nic):
             entry["dhcp4-overrides"] = {"use-routes": False}
         if nic.addresses:
             entry["addresses"] = [str(address) for address in nic.addresses]

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from kvmkeep.model.command import Poll, WriteFile
 from kvmkeep.model.names import STATE_FRESH, console_log, seed_path
 from kvmkeep.model.plan import Plan
-from kvmkeep.model.spec import FirstBoot, ReadyTcp, Spec
+from kvmkeep.model.spec import FirstBoot, Nic, ReadyTcp, Spec
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.waiting import first_boot_done, ready
@@ -229,13 +229,28 @@ def test_seed_is_never_readable_for_others() -> None:
     assert names == [seed_path(GuestName("web"))]
 
 
-def test_search_domains_that_can_not_be_given_are_told() -> None:
+@pytest.mark.parametrize(
+    ("nics", "what"),
+    [
+        ((nic("web", search=("example.org",)),), "search domains"),
+        (
+            (nic("web"), nic("web", 1, dhcp=True, addresses=(), gateway=None)),
+            "DHCP without its default route",
+        ),
+    ],
+)
+def test_what_a_config_drive_can_not_give_is_told(nics: tuple[Nic, ...], what: str) -> None:
     host = FakeHost()
     only = replace(CLOUD, datasources=("ConfigDrive",))
     host.add_image(IMAGE.source, FakeImage("raw", GIB, only))
-    wanted = spec(guest(nics=(nic("web", search=("example.org",)),)))
+    wanted = spec(guest(nics=nics))
     host.run(plan(host, wanted).steps[0].actions[1])
-    assert any("search domains" in note.text for note in plan(host, wanted).notes)
+    text = f"its image reads only a config drive, which has no place for {what}"
+    assert text in [note.text for note in plan(host, wanted).notes]
+    told = [
+        note.text for note in plan(host, spec(guest(nics=nics, first_boot=FirstBoot.NOCLOUD))).notes
+    ]
+    assert text not in told
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,18 @@ def test_search_domains_need_nocloud_where_the_image_reads_it() -> None:
     assert config["ethernets"]["eth0"]["nameservers"]["search"] == ["example.org"]
 
 
+def test_dhcp_without_its_default_route_needs_nocloud_where_the_image_reads_it() -> None:
+    lab = nic("web", 1, "internal", dhcp=True, addresses=(), gateway=None, dns=())
+    one = guest(nics=(nic("web"), lab))
+    assert seed(one).kind is SeedKind.NOCLOUD
+    assert seed(one, "ConfigDrive", "NoCloud").kind is SeedKind.NOCLOUD
+    assert seed(one, "ConfigDrive").kind is SeedKind.CONFIG_DRIVE
+    entry = file(seed(one), "network-config")["ethernets"]["eth1"]
+    assert entry["dhcp4-overrides"] == {"use-routes": False}
+    assert seed(guest(nics=(lab,))).kind is SeedKind.CONFIG_DRIVE
+    assert seed(guest(nics=(nic("web", gateway=None), lab))).kind is SeedKind.CONFIG_DRIVE
+
+
 def test_both_kinds_carry_the_domains_uuid_and_the_name() -> None:
     one = guest(hostname="web.example.org")
     meta = file(seed(one), "openstack/latest/meta_data.json")
@@ -154,7 +166,7 @@ def multihomed() -> Guest:
 
 def test_network_data_of_a_config_drive() -> None:
     one = multihomed()
-    data = file(seed(one), "openstack/latest/network_data.json")
+    data = file(seed(one, "ConfigDrive"), "openstack/latest/network_data.json")
     assert [link["ethernet_mac_address"] for link in data["links"]] == [n.mac for n in one.nics]
     assert [link.get("mtu") for link in data["links"]] == [9000, None, None]
     assert all("name" not in link for link in data["links"]), "a name would rename the interface"

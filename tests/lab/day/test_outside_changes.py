@@ -122,8 +122,9 @@ LOST = (
     Row(f"lvremove --yes {LOGS}", REFUSAL, G, f"its LV {LOGS} is gone", "vgcfgrestore", "true"),
 )  # fmt: skip
 
-SLOW = {"agent-silent", "guest-not-ready"}
-"""What an emulated processor makes of agents that have two seconds."""
+SLOW = {"agent-silent", "guest-not-ready", "unit-failed"}
+"""What an emulated processor makes of agents that have two seconds, and of a look of the watch amid
+all of this: it is told until the next one, a minute later."""
 PATIENCE = "200"
 """Seconds for a look on an emulated processor that has others to serve as well."""
 Told = list[tuple[str, str, str, str]]

@@ -63,7 +63,7 @@ _BACKENDS: Mapping[str, frozenset[tuple[str, str]]] = {
     "rng": frozenset({("model", "builtin"), ("model", "random")}),
     "tpm": frozenset({("type", "emulator")}),
 }
-_OF_BACKEND = frozenset({"active_pcr_banks", "encryption"})
+_OF_BACKEND = frozenset({"active_pcr_banks", "encryption", "profile"})
 _RANDOM = frozenset({"/dev/random", "/dev/urandom", "/dev/hwrng"})
 _OF_LOADER = frozenset({"format", "readonly", "secure", "stateless", "type"})
 _REACHES = frozenset({"evdev", "file", "path", "rendernode", "socket"})
@@ -163,6 +163,8 @@ def _of_backend(device: str, backend: ET.Element) -> Iterator[str]:
     elif (text and text not in _RANDOM) or reaches(ET.Element("backend", backend.attrib)):
         yield "a <backend> that names something of this host"
     yield from (f"a {_name(one)}" for one in backend if one.tag not in _OF_BACKEND)
+    if any(len(one) or reaches(one) for one in backend.iterfind("profile")):
+        yield "a <profile> that is more than a name"
 
 
 def _name(element: ET.Element) -> str:

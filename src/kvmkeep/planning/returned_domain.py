@@ -33,6 +33,8 @@ from kvmkeep.planning.firmware import variables_path
 from kvmkeep.planning.scene import Scene
 from kvmkeep.planning.xml_text import xml_text
 
+_TPM_DIR = "/var/lib/libvirt/swtpm"
+"""Where it keeps the state of emulated TPMs, each guest's in a directory of its UUID."""
 _CHANNELS = ("/var/lib/libvirt/qemu/channel/", "/run/libvirt/qemu/channel/")
 """Where libvirt has the sockets of channels; where none is told, it makes a name by itself."""
 _EMULATOR = re.compile(r"/usr/(bin|libexec)/(qemu-system-[a-z0-9_]+|qemu-kvm|kvm)")
@@ -64,7 +66,7 @@ def returned(scene: Scene, guest: Guest, subject: Subject) -> Returned:
     except DomainTreeError as error:
         return Returned(reasons=((f"its {error}", _by_hand(scene, subject)),))
     # What is put right comes before what is looked at: the notes are made of what there was.
-    notes = (*_empty_drives(root), *_nvram_notes(guest, subject, root))
+    notes = (*_empty_drives(root), *_nvram_notes(guest, subject, root), *_tpm_notes(guest, root))
     _let_libvirt_choose(root)
     found = [
         *_not_its_own(root, guest),
@@ -120,7 +122,11 @@ def _beyond(root: ET.Element, guest: Guest) -> Iterator[str]:
 
 
 def _let_libvirt_choose(root: ET.Element) -> None:
-    """Take out what libvirt makes by itself: its emulator, and names of sockets."""
+    """Take out what libvirt makes by itself, or this host may lack.
+
+    That is its emulator, names of sockets, and the file that a TPM's profile was made from; its
+    name, libvirt writes by itself from 10.10 on.
+    """
     for devices in root.iterfind("devices"):
         for emulator in devices.findall("emulator"):
             if _EMULATOR.fullmatch(emulator.text or ""):
@@ -129,6 +135,9 @@ def _let_libvirt_choose(root: ET.Element) -> None:
             for source in channel.findall("source"):
                 if source.get("path", _CHANNELS[0]).startswith(_CHANNELS):
                     channel.remove(source)
+    for profile in root.iterfind("devices/tpm/backend/profile"):
+        for key in profile.attrib.keys() - {"name"}:
+            del profile.attrib[key]
 
 
 def _empty_drives(root: ET.Element) -> list[str]:
@@ -213,6 +222,14 @@ def _nvram_notes(guest: Guest, subject: Subject, root: ET.Element) -> list[str]:
     if stored and lay not in {"", path}:
         return [f"its firmware's variables lie in {path} then; they lay in {lay!a:.200}"]
     return []
+
+
+def _tpm_notes(guest: Guest, root: ET.Element) -> list[str]:
+    if root.find("devices/tpm") is None:
+        return []
+    place = f"{_TPM_DIR}/{guest.uuid}"
+    begins = f"it begins empty, unless its state still lies on this host, in {place}"
+    return [f"the state of its TPM is in no backup, nor are keys of disks that it has: {begins}"]
 
 
 def _give_firmware(guest: Guest, subject: Subject, root: ET.Element) -> str:

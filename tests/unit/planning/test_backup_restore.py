@@ -330,6 +330,7 @@ def test_variables_that_are_not_in_the_backup_are_made_anew_and_those_untold_fin
 
 
 DEVICES = "</devices>"
+TPM = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'>"
 QEMU = "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'"
 ROOT = '<source dev="/dev/rl_build/vm-web" />'
 LOG = 'file="/var/log/libvirt/qemu/web-console.log"'
@@ -374,6 +375,8 @@ LOG = 'file="/var/log/libvirt/qemu/web-console.log"'
         (DEVICES, "<channel type='qemu-vdagent'><source/></channel></devices>", "with a <source>"),
         (DEVICES, "<tpm><backend type='passthrough'/></tpm></devices>", "another <backend> than"),
         (DEVICES, "<tpm><backend type='emulator'><source/></backend></tpm></devices>", "a <source>"),
+        (DEVICES, f"{TPM}<profile><a/></profile></backend></tpm></devices>", "a <profile> that is more"),
+        (DEVICES, f"{TPM}<profile name='/x'/></backend></tpm></devices>", "a <profile> that is more"),
         (DEVICES, "<rng><backend model='random'>/dev/sda</backend></rng></devices>", "a <backend> "),
         (LOG, "file='/etc/cron.d/x'", "another log than /var/log/libvirt/qemu/web-console.log"),
         (LOG, f"{LOG} x='1'", "another log than"),
@@ -448,6 +451,26 @@ def test_what_administrators_add_to_a_guest_comes_back_with_it() -> None:
         assert tree.findtext("description") == "/srv"
         for name in ("watchdog", "tpm", "graphics", "sound", "vsock", "video"):
             assert tree.find(f"devices/{name}") is not None, name
+
+
+def test_a_tpm_comes_back_with_the_name_of_its_profile_and_a_word_about_its_state() -> None:
+    host, site, subject = site_off()
+    del host.libvirt.domains["web"]
+    profile = "<profile source='local:x' removeDisabled='check' name='default-v1'/>"
+    more = f"{TPM}{profile}</backend></tpm></devices>"
+    kept = replace(subject, xml=subject.xml.replace(DEVICES, more))
+    plan = plan_restore(site, host.facts(site), wish(site, kept))
+    assert plan.refusals == ()
+    state = f"/var/lib/libvirt/swtpm/{site.guests[0].uuid}"
+    assert [one.text for one in plan.notes if state in one.text] == [
+        "the state of its TPM is in no backup, nor are keys of disks that it has: it begins "
+        f"empty, unless its state still lies on this host, in {state}"
+    ]
+    restore(host, site, wish(site, kept))
+    (there,) = host.libvirt.domains["web"].xml.iterfind("devices/tpm/backend/profile")
+    assert there.attrib == {"name": "default-v1"}
+    without = plan_restore(site, host.facts(site), wish(site, subject, asked=LATER))
+    assert not [one for one in without.notes if "TPM" in one.text]
 
 
 def test_the_disks_of_a_definition_are_those_of_this_hosts_volume_group() -> None:

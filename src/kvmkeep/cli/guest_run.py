@@ -79,10 +79,11 @@ def _decoded(data: str) -> str:
 
 def _ask(door: Door, domain: str, execute: str, arguments: dict[str, object]) -> dict[str, object]:
     """Return the agent's answer; raises Unready where there is none that is one."""
+    from kvmkeep.model.agent import agent_argv
     from kvmkeep.model.command import Command
 
     text = json.dumps({"execute": execute, "arguments": arguments}, separators=(",", ":"))
-    argv = ("virsh", "qemu-agent-command", "--timeout", "10", "--", domain, text)
+    argv = agent_argv(domain, text, 10)
     result = door.run(Command(argv=argv, why=f"ask the guest's agent: {execute}", timeout=30.0))
     if not result.ok:
         raise Unready(f"the guest's agent does not do it: {result.tail}")

@@ -1,6 +1,7 @@
-"""What a guest's agent claims of the guest: shown and compared, never obeyed.
+"""A guest's agent: how it is asked, and what it claims of the guest.
 
-Whoever is root in the guest chose every word and number of it.
+That is shown and compared, never obeyed: whoever is root in the guest chose every word and number
+of it.
 """
 
 from __future__ import annotations
@@ -8,6 +9,11 @@ from __future__ import annotations
 from msgspec import Struct
 
 from kvmkeep.model.units import Size
+
+
+def agent_argv(domain: str, text: str, seconds: int) -> tuple[str, ...]:
+    """Return what sends an agent a command (JSON), and waits so long for its answer."""
+    return ("virsh", "qemu-agent-command", "--timeout", str(seconds), "--", domain, text)
 
 
 class AgentNic(Struct, frozen=True, kw_only=True):

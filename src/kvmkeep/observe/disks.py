@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from kvmkeep.host import lvm
 from kvmkeep.host.mountinfo import LIMIT, PLACE, mount_of, mount_points
+from kvmkeep.model.agent import agent_argv
 from kvmkeep.model.command import Command
 from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.facts import ImageFile, Volume
@@ -151,8 +152,7 @@ def _grows(guest: Guest, there: dict[str, Volume], sizes: dict[str, int]) -> boo
 def _executes(notebook: Notebook, guest: str) -> bool:
     """Whether the agent says that `guest-exec` is allowed; a silent or lying one says no."""
     question = '{"execute":"guest-info"}'
-    limit = str(_AGENT_LIMIT)
-    argv = ("virsh", "qemu-agent-command", "--timeout", limit, "--", guest, question)
+    argv = agent_argv(guest, question, _AGENT_LIMIT)
     command = Command(argv=argv, why="ask the guest agent what it allows", timeout=5.0)
     result = notebook.door.run(command)
     if not result.ok or len(result.stdout) > _LARGEST_ANSWER:

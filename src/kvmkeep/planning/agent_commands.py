@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from kvmkeep.model.agent import agent_argv
 from kvmkeep.model.command import Command
 from kvmkeep.model.spec import Guest
 
@@ -24,5 +25,5 @@ def opens(guest: Guest, path: str, why: str) -> Command:
 
 def _agent(guest: Guest, execute: str, arguments: Mapping[str, object], why: str) -> Command:
     text = json.dumps({"execute": execute, "arguments": arguments}, separators=(",", ":"))
-    argv = ("virsh", "qemu-agent-command", "--timeout", "10", "--", guest.name, text)
+    argv = agent_argv(guest.name, text, 10)
     return Command(argv=argv, why=why, timeout=30.0)

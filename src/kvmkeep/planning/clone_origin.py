@@ -13,7 +13,7 @@ from kvmkeep.model.snapshot import Level
 from kvmkeep.model.spec import Guest, LvDisk
 from kvmkeep.model.units import Size
 from kvmkeep.planning.backup_fetch import Subject, fetched, tidy
-from kvmkeep.planning.domains import has_state
+from kvmkeep.planning.commands import has_state
 from kvmkeep.planning.lvm import activate, removal, who_has
 from kvmkeep.planning.scene import Scene, active
 from kvmkeep.planning.secret_files import secret_refusals

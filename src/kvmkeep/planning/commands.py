@@ -5,8 +5,18 @@ from __future__ import annotations
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Fingerprint
 from kvmkeep.model.units import Size
+from kvmkeep.planning.scene import Known
 
 HOUR = 3600.0
+
+
+def has_state(guest: Known, state: str, why: str = "") -> Command:
+    """Succeed only while the guest is in a state of virsh(1), "domstate"."""
+    return Command(
+        argv=("virsh", "domstate", "--", guest.name),
+        why=why or f"see that the guest is still {state}",
+        expect=state,
+    )
 
 
 def stat_text(fingerprint: Fingerprint) -> str:

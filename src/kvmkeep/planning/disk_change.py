@@ -10,10 +10,10 @@ from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.names import RUN_DIR
 from kvmkeep.model.plan import Note, Noun, Risk, Step
 from kvmkeep.model.spec import Disk, FileDisk, Guest
+from kvmkeep.planning.commands import has_state
 from kvmkeep.planning.disk_files import on_mount
 from kvmkeep.planning.disk_leaving import leaving_notes
 from kvmkeep.planning.domain_xml import disk_xml, free_target
-from kvmkeep.planning.domains import has_state
 from kvmkeep.planning.lvm import activate
 from kvmkeep.planning.scene import Scene, active, disks_in, free_ports
 from kvmkeep.planning.stage import fresh

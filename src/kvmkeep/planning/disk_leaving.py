@@ -20,7 +20,8 @@ from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.trash import is_trash
 from kvmkeep.planning.agent_commands import opens, runs_script
-from kvmkeep.planning.domains import has_state, is_guest
+from kvmkeep.planning.commands import has_state
+from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.free_script import FREE_SCRIPT
 from kvmkeep.planning.metadata import files_of, live_mark, record
 from kvmkeep.planning.record import live_files

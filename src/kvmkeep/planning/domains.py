@@ -14,7 +14,7 @@ from kvmkeep.model.plan import Noun, Risk, Step
 from kvmkeep.model.spec import FirstBoot, Guest, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning.before_boot import tell_of_seed
-from kvmkeep.planning.commands import remove_tree
+from kvmkeep.planning.commands import has_state, remove_tree
 from kvmkeep.planning.disk_files import mounted
 from kvmkeep.planning.domain_xml import CDROM, domain_xml, sha256
 from kvmkeep.planning.images import ASSUMED, Source
@@ -109,15 +109,6 @@ def kept_path(spec: Spec, guest: Guest) -> str:
 def start_command(guest: Guest) -> Command:
     """Return what starts a guest."""
     return Command(argv=("virsh", "start", "--", guest.name), why="start the guest", timeout=300.0)
-
-
-def has_state(guest: Known, state: str) -> Command:
-    """Succeed only while the guest is in a state of virsh(1), "domstate"."""
-    return Command(
-        argv=("virsh", "domstate", "--", guest.name),
-        why=f"see that the guest is still {state}",
-        expect=state,
-    )
 
 
 def is_guest(guest: Known) -> Command:

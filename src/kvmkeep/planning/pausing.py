@@ -11,7 +11,7 @@ from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import programs
-from kvmkeep.planning.domains import has_state
+from kvmkeep.planning.commands import has_state
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, make_scene
 from kvmkeep.planning.shutdown import left_alone

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from kvmkeep.model.agent import agent_argv
 from kvmkeep.model.backup import BackupEntry, Proof, Rung
 from kvmkeep.model.command import Action, Command, WriteFile
 from kvmkeep.model.names import PROOFS_DIR
@@ -309,11 +310,10 @@ def _inside(climb: Climb, domain: str) -> tuple[Command, ...]:
     login = _rung(climb, LOGIN, pattern, "wait for a login prompt", needs=START, patience=wait)
     if not agent:
         return (login,)
-    ask = ("virsh", "qemu-agent-command", "--timeout", "10", "--", domain)
-    ping = (*ask, '{"execute":"guest-ping"}')
+    ping = agent_argv(domain, '{"execute":"guest-ping"}', 10)
     # An agent whose state lies on the disk goes on as it was at the backup: frozen (qemu-ga(8)).
-    thaw = (*ask, '{"execute":"guest-fsfreeze-thaw"}')
-    mounts = (*ask, '{"execute":"guest-get-fsinfo"}')
+    thaw = agent_argv(domain, '{"execute":"guest-fsfreeze-thaw"}', 10)
+    mounts = agent_argv(domain, '{"execute":"guest-get-fsinfo"}', 10)
     run = (climb.program, "guest-run", f"--limit={_CHECKING}", domain, "--", *climb.check)
     check = _rung(climb, CHECK, run, "run your own check in it", needs=AGENT, limit=_CHECKING + 60)
     return (

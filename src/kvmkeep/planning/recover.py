@@ -20,7 +20,8 @@ from kvmkeep.model.snapshot import snapshot_sets
 from kvmkeep.model.spec import Guest, OnFail, Spec
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning import guards, programs
-from kvmkeep.planning.domains import has_state, is_guest, kept_domain
+from kvmkeep.planning.commands import has_state
+from kvmkeep.planning.domains import is_guest, kept_domain
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, active, make_scene
 from kvmkeep.planning.start import is_off, start_actions, unfit

@@ -38,7 +38,8 @@ from kvmkeep.model.trash import (
 )
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards, programs
-from kvmkeep.planning.domains import has_state, is_guest, no_domain, remove_seed
+from kvmkeep.planning.commands import has_state
+from kvmkeep.planning.domains import is_guest, no_domain, remove_seed
 from kvmkeep.planning.scene import Scene, active, aliases, make_scene
 from kvmkeep.planning.shutdown import asking
 from kvmkeep.planning.snapshot_mend import release_steps

@@ -31,7 +31,8 @@ from kvmkeep.model.spec import ROOT_DISK, Disk, FileDisk, Guest, Spec
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards, programs
-from kvmkeep.planning.domains import has_state, is_guest, kept_path
+from kvmkeep.planning.commands import has_state
+from kvmkeep.planning.domains import is_guest, kept_path
 from kvmkeep.planning.kept_xml import keep_definition
 from kvmkeep.planning.lvm import wears
 from kvmkeep.planning.scene import Scene, active, aliases, make_scene

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 
+from kvmkeep.model.agent import agent_argv
 from kvmkeep.model.command import Action, Command, Poll
 from kvmkeep.model.domain_facts import Domain, DomainState, Shape
 from kvmkeep.model.plan import Note, Noun, Risk, Step
@@ -180,13 +181,10 @@ def _use_cpus(guest: Guest, live: Shape) -> Command:
         "arguments": {"vcpus": [{"logical-id": one, "online": True} for one in new]},
     }
     return Command(
-        argv=(
-            "virsh", "qemu-agent-command", "--timeout", "5", "--", guest.name,
-            json.dumps(question, separators=(",", ":")),
-        ),
+        argv=agent_argv(guest.name, json.dumps(question, separators=(",", ":")), 5),
         why="have the guest use its new CPUs, if its agent can",
         ok=(0, 1),
-    )  # fmt: skip
+    )
 
 
 def _same(one: Size, other: Size) -> bool:

@@ -26,7 +26,7 @@ from kvmkeep.model.snapshot import Level, SnapshotSet, full_size, is_snapshot
 from kvmkeep.model.spec import Guest, LvDisk, Spec
 from kvmkeep.model.units import GuestName, Size, check_lv_name
 from kvmkeep.planning import guards, programs
-from kvmkeep.planning.domains import has_state
+from kvmkeep.planning.commands import has_state
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, active, aliases, make_scene
 from kvmkeep.planning.snapshot_mend import held, mend_steps, sets_of

@@ -17,7 +17,8 @@ from kvmkeep.model.snapshot import SnapshotSet, tag_value
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning import guards, programs
-from kvmkeep.planning.domains import has_state, is_guest
+from kvmkeep.planning.commands import has_state
+from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.lvm import selected, who_has
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, active, make_scene, owned

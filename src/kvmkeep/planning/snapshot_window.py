@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from kvmkeep.model.agent import agent_argv
 from kvmkeep.model.command import Action, Command
+from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.names import LIBVIRT_URI, TAG_HELD
 from kvmkeep.model.snapshot import Level
 from kvmkeep.model.spec import Guest
+from kvmkeep.planning.commands import has_state
 from kvmkeep.planning.scene import Scene
 
 _STATUS = '{"execute":"guest-fsfreeze-status"}'
@@ -39,11 +42,7 @@ def window(scene: Scene, guest: Guest, level: Level, disks: int) -> Window:
         why="stop the guest's CPUs: QEMU ends all writes that are under way",
         timeout=20.0,
     )
-    still = Command(
-        argv=("virsh", "domstate", "--", guest.name),
-        why="see that the guest stood still all the time",
-        expect="paused",
-    )
+    still = has_state(guest, str(DomainState.PAUSED), "see that the guest stood still all the time")
     return Window(
         before=(_hold(scene, guest, level), guard, *freeze, suspend),
         still=still,
@@ -53,7 +52,9 @@ def window(scene: Scene, guest: Guest, level: Level, disks: int) -> Window:
 
 def release(scene: Scene, guest: Guest, level: str) -> tuple[Command, ...]:
     """Return what lets a guest run again and ends the guard; without effect if it already runs."""
-    thaw = Command(argv=_agent(guest, _THAW, 5), why="thaw the guest's filesystems", timeout=20.0)
+    thaw = Command(
+        argv=agent_argv(guest.name, _THAW, 5), why="thaw the guest's filesystems", timeout=20.0
+    )
     return (
         # virsh(1) ends with 1 also where the guest is not suspended.
         Command(
@@ -62,11 +63,7 @@ def release(scene: Scene, guest: Guest, level: str) -> tuple[Command, ...]:
             ok=(0, 1),
             timeout=20.0,
         ),
-        Command(
-            argv=("virsh", "domstate", "--", guest.name),
-            why="see that the guest runs",
-            expect="running",
-        ),
+        has_state(guest, str(DomainState.RUNNING), "see that the guest runs"),
         *((thaw,) if level == Level.FROZEN else ()),
         *forget(scene, guest),
     )
@@ -94,7 +91,7 @@ def forget(scene: Scene, guest: Guest) -> tuple[Command, ...]:
 def freeze_command(guest: Guest) -> Command:
     """Return what freezes a guest's filesystems (qemu-ga-ref(7))."""
     return Command(
-        argv=_agent(guest, _FREEZE, 15), why="freeze the guest's filesystems", timeout=30.0
+        argv=agent_argv(guest.name, _FREEZE, 15), why="freeze the guest's filesystems", timeout=30.0
     )
 
 
@@ -106,7 +103,7 @@ def thaw_again(guest: Guest) -> Command:
     takes nearly no command any more.
     """
     return Command(
-        argv=_agent(guest, _THAW, 5),
+        argv=agent_argv(guest.name, _THAW, 5),
         why="an agent may believe that its filesystems are still frozen, as they were in the set",
         ok=(0, 1),
         timeout=20.0,
@@ -116,7 +113,7 @@ def thaw_again(guest: Guest) -> Command:
 def agent_answers(guest: Guest) -> Command:
     """Succeed only while the guest's agent answers, and nobody has frozen the filesystems."""
     return Command(
-        argv=_agent(guest, _STATUS, 5),
+        argv=agent_argv(guest.name, _STATUS, 5),
         why="see that the guest's agent answers and nothing is frozen",
         expect='{"return":"thawed"}',
         timeout=20.0,
@@ -138,8 +135,8 @@ def _guard(guest: Guest, level: Level, seconds: int) -> Command:
 
     It tries again for two minutes where the agent does not answer at once.
     """
-    look = ("virsh", "domstate", "--", guest.name)
-    last = _agent(guest, _THAW, 5) if level is Level.FROZEN else look
+    look = has_state(guest, str(DomainState.RUNNING)).argv
+    last = agent_argv(guest.name, _THAW, 5) if level is Level.FROZEN else look
     return Command(
         argv=(
             "systemd-run", "--quiet", "--collect", f"--unit={_unit(guest)}",
@@ -155,7 +152,3 @@ def _guard(guest: Guest, level: Level, seconds: int) -> Command:
 
 def _unit(guest: Guest) -> str:
     return f"kvmkeep-thaw-{guest.name}"
-
-
-def _agent(guest: Guest, text: str, seconds: int) -> tuple[str, ...]:
-    return ("virsh", "qemu-agent-command", "--timeout", str(seconds), "--", guest.name, text)

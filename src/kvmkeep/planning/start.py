@@ -15,9 +15,10 @@ from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, ReadyConsole, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards, programs
+from kvmkeep.planning.commands import has_state
 from kvmkeep.planning.disk_edited import edited
 from kvmkeep.planning.disk_files import mounted, unmounted
-from kvmkeep.planning.domains import has_state, kept_domain, kept_path, start_command
+from kvmkeep.planning.domains import kept_domain, kept_path, start_command
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, active, make_scene
 from kvmkeep.planning.stage import fresh

@@ -6,9 +6,12 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
+from kvmkeep.model.agent import agent_argv
 from kvmkeep.model.command import Action, Command, Poll
+from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.names import READY_KEY, READY_URI, console_log
 from kvmkeep.model.spec import Guest, ReadyAgent, ReadyConsole, ReadyDelay, ReadyTcp
+from kvmkeep.planning.commands import has_state
 from kvmkeep.planning.scene import Known
 from kvmkeep.planning.seed import done_line
 
@@ -71,7 +74,7 @@ def up(guest: Guest, question: Command) -> Poll:
 def agent_ping(guest: Guest, *, patience: int = 5) -> Command:
     """Ask the guest agent for a sign of life; `patience` is in seconds."""
     ping = '{"execute":"guest-ping"}'
-    argv = ("virsh", "qemu-agent-command", "--timeout", str(patience), "--", guest.name, ping)
+    argv = agent_argv(guest.name, ping, patience)
     return Command(argv=argv, why="ask the guest agent", timeout=25.0 + patience)
 
 
@@ -114,11 +117,7 @@ def off(guest: Known, limit: int, *, agent: bool) -> Poll:
         else "the guest has no agent connected, and ignores the ACPI power button or is slow"
     )
     return Poll(
-        command=Command(
-            argv=("virsh", "domstate", "--", guest.name),
-            why="see whether it is off",
-            expect="shut off",
-        ),
+        command=has_state(guest, str(DomainState.SHUTOFF), "see whether it is off"),
         limit=float(limit),
         message=f"guest {guest.name} to shut down",
         otherwise=(

@@ -21,13 +21,11 @@ from kvmkeep.apply.ui import Ui
 from kvmkeep.errors import Unready
 from kvmkeep.host.door import Door, Result
 from kvmkeep.host.stop import Stop
-from kvmkeep.model.command import Checkpoint, Command, Undo, WriteFile
+from kvmkeep.model.command import UNIT_NOT_LOADED, Checkpoint, Command, Undo, WriteFile
 from kvmkeep.model.plan import Failure, Left
 
 _OBJECT = re.compile(r'o "(/[A-Za-z0-9_/]+)"')
 _DEVICE_RESULT = re.compile(r'"(/[A-Za-z0-9_/]+)" (\d+)')
-_NO_UNIT = 5
-"""What systemctl ends with for a unit that is not there: the undo was done, or disarmed."""
 _MARGIN = 1.0
 _TRIES = 10
 _PAUSE = 1.5
@@ -135,7 +133,7 @@ def _disarm(hands: Hands, undo: Undo) -> Failure | None:
 def _not_kept(undo: Undo, code: int) -> _After:
     if code == 0:
         return _ROLLED_BACK
-    if code == _NO_UNIT:
+    if code == UNIT_NOT_LOADED:
         text = "The change was made and is kept; only what was to undo it is not all gone."
         return _After(left=Left.DONE, text=text)
     text = (
@@ -153,7 +151,7 @@ def _undo(hands: Hands, undo: Undo) -> int:
     end = hands.door.clock() + _UNDO_LIMIT
     result = attempt(hands, undo.run)
     for _ in range(_TRIES):
-        if result.ok or result.code == _NO_UNIT or hands.door.clock() >= end:
+        if result.ok or result.code == UNIT_NOT_LOADED or hands.door.clock() >= end:
             break
         hands.door.sleep(_PAUSE)
         result = attempt(hands, undo.run)

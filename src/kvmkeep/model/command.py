@@ -13,6 +13,10 @@ NOT_FOUND = 127
 """What a command ends with whose program is missing; a shell says it so."""
 NOT_STARTED = 126
 """The same where the program is there, or its output file should be, but can't be used."""
+UNIT_NOT_LOADED = 5
+"""What systemctl ends with for a unit that is not there: systemctl(1), "EXIT STATUS"."""
+NM_NOT_FOUND = 10
+"""nmcli(1), "EXIT STATUS": connection, device, or access point does not exist."""
 
 
 class Progress(StrEnum):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from kvmkeep.model.command import Checkpoint, Command
+from kvmkeep.model.command import NM_NOT_FOUND, Checkpoint, Command
 from kvmkeep.model.facts import Undoing
 from kvmkeep.model.names import NM_MARK
 from kvmkeep.model.plan import Note, Noun, Risk, Step
@@ -23,9 +23,6 @@ ROLLBACK_AFTER = 45
 
 _WITHOUT_EFFECT = frozenset({"connection.id", "connection.autoconnect"})
 """Settings that change nothing of an active interface: it need not be activated anew."""
-
-_NOT_FOUND = 10
-"""nmcli(1): connection, device, or access point does not exist."""
 
 
 def network_steps(scene: Scene, networks: tuple[Network, ...]) -> tuple[Step, ...]:
@@ -145,7 +142,7 @@ def _probe(bridge: WantedProfile) -> Command:
     argv = ("nmcli", "--get-values", "connection.stable-id", "connection", "show", "uuid")
     if bridge.profile is None:
         why = f"see that there is still no profile of {bridge.interface}"
-        return Command(argv=(*argv, bridge.uuid), why=why, ok=(_NOT_FOUND,))
+        return Command(argv=(*argv, bridge.uuid), why=why, ok=(NM_NOT_FOUND,))
     why = f"see that the profile of {bridge.interface} is still ours"
     return Command(argv=(*argv, bridge.uuid), why=why, expect=NM_MARK)
 

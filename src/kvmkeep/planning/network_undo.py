@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kvmkeep.model.command import Command, Undo, WriteFile
+from kvmkeep.model.command import NM_NOT_FOUND, UNIT_NOT_LOADED, Command, Undo, WriteFile
 from kvmkeep.model.facts import Profile, Undoing
 from kvmkeep.model.names import UNDO_BOOT, UNDO_DIR, UNDO_FILE, UNDO_LINK, UNDO_TIMER, UNDO_UNIT
 from kvmkeep.model.plan import Noun, Risk, Step
@@ -25,12 +25,8 @@ from kvmkeep.planning.unit_word import unit_word
 MARGIN = 15
 """Seconds by which NetworkManager's checkpoint comes first: where it works, it is enough."""
 
-_GONE = 10
-"""nmcli(1), EXIT STATUS: connection, device, or access point does not exist."""
 _THIS_BOOT = f"test -e {UNDO_BOOT}"
 _OTHER_BOOT = f"test ! -e {UNDO_BOOT}"
-_NOT_LOADED = 5
-"""What systemctl ends with for a unit that is not there: systemctl(1), "EXIT STATUS"."""
 
 _UNIT = f"""\
 # Written by kvmkeep before it changes the network, and removed once the change is kept or undone.
@@ -235,7 +231,7 @@ def _unless(condition: str, command: Command) -> Command:
 
 
 def _nmcli(*words: str, gone: bool = False) -> Command:
-    return _plain("nmcli", "--wait", "20", *words, ok=(0, _GONE) if gone else (0,))
+    return _plain("nmcli", "--wait", "20", *words, ok=(0, NM_NOT_FOUND) if gone else (0,))
 
 
 def _plain(*argv: str, ok: tuple[int, ...] = (0,)) -> Command:
@@ -246,7 +242,7 @@ def _stop_timer() -> Command:
     return Command(
         argv=("systemctl", "stop", UNDO_TIMER),
         why="stop the timer of the undo",
-        ok=(0, _NOT_LOADED),
+        ok=(0, UNIT_NOT_LOADED),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from kvmkeep.model.backup import Engine
-from kvmkeep.model.command import Action, Command, Poll
+from kvmkeep.model.command import UNIT_NOT_LOADED, Action, Command, Poll
 from kvmkeep.model.plan import Refusal
 from kvmkeep.planning.aside import SERVICE
 from kvmkeep.planning.commands import HOUR
@@ -93,7 +93,7 @@ def hide(shown: Shown) -> tuple[Command, ...]:
         Command(
             argv=("systemctl", "stop", "--", shown.unit),
             why="stop showing the repository as files",
-            ok=(0, 5),
+            ok=(0, UNIT_NOT_LOADED),
             timeout=120.0,
         ),
         Command(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from kvmkeep.model.agent import agent_argv
-from kvmkeep.model.command import Action, Command
+from kvmkeep.model.command import UNIT_NOT_LOADED, Action, Command
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.names import LIBVIRT_URI, TAG_HELD
 from kvmkeep.model.snapshot import Level
@@ -20,8 +20,6 @@ from kvmkeep.planning.scene import Scene
 _STATUS = '{"execute":"guest-fsfreeze-status"}'
 _FREEZE = '{"execute":"guest-fsfreeze-freeze"}'
 _THAW = '{"execute":"guest-fsfreeze-thaw"}'
-_NOT_LOADED = 5
-"""What systemctl ends with for a unit that is not there: systemctl(1), "EXIT STATUS"."""
 
 
 class Window(Struct, frozen=True, kw_only=True):
@@ -75,7 +73,7 @@ def forget(scene: Scene, guest: Guest) -> tuple[Command, ...]:
         Command(
             argv=("systemctl", "stop", f"{_unit(guest)}.timer", f"{_unit(guest)}.service"),
             why="stop the guard",
-            ok=(0, _NOT_LOADED),
+            ok=(0, UNIT_NOT_LOADED),
         ),
         Command(
             argv=(

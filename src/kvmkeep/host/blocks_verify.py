@@ -18,6 +18,7 @@ from kvmkeep.model.blocks import BLOCK, LONGEST, BlockList, parse_blocks
 _TELL_EVERY = 16
 """Blocks between two tellings."""
 _MOST_NAMED = 3
+_GIVEN_UP = "what lies behind it was not tried"
 
 
 class Differences(Struct, frozen=True, kw_only=True):
@@ -59,7 +60,9 @@ def read_list(path: str, sha256: str = "", size: int = 0) -> BlockList:
 def compare(path: str, blocks: BlockList, tell: Callable[[int], None]) -> Differences:
     """Read a disk to its end and compare it; `tell` hears of the bytes that were read.
 
-    A block that can't be read is another one. A block device is read past the host's memory: what
+    A block that can't be read is another one, and the last that is tried: an engine that shows its
+    repository as files (`restic mount`) looks for lost data for minutes before it gives a block up,
+    and of a large disk all blocks may be lost. A block device is read past the host's memory: what
     counts is what is on the disk. Raises Unready where it can't be opened, or is too small.
     """
     bad: list[str] = []
@@ -68,7 +71,12 @@ def compare(path: str, blocks: BlockList, tell: Callable[[int], None]) -> Differ
     try:
         with mmap.mmap(-1, BLOCK) as buffer:
             for number, wanted in enumerate(blocks.sums):
-                wrong = _wrong(descriptor, buffer, number, blocks.length(number), wanted)
+                try:
+                    wrong = _wrong(descriptor, buffer, number, blocks.length(number), wanted)
+                except OSError as error:
+                    count += 1
+                    bad.append(f"{_at(number)} can't be read: {error.strerror} ({_GIVEN_UP})")
+                    break
                 if wrong:
                     count += 1
                     bad += [wrong] if len(bad) < _MOST_NAMED else []
@@ -95,19 +103,20 @@ def _open(path: str, size: int) -> int:
 
 
 def _wrong(descriptor: int, buffer: mmap.mmap, number: int, length: int, wanted: str) -> str:
-    """Return what is wrong with a block; empty if nothing is."""
-    at = f"block {number} (at {number * (BLOCK >> 20)} MiB)"
+    """Return what is wrong with a block; empty if nothing is. Raises OSError."""
     view = memoryview(buffer)[:length]
     try:
         got = 0
         while got < length:
             more = os.preadv(descriptor, [view[got:]], number * BLOCK + got)
             if not more:
-                return f"{at} ends too early"
+                return f"{_at(number)} ends too early"
             got += more
         os.posix_fadvise(descriptor, number * BLOCK, length, os.POSIX_FADV_DONTNEED)
-        return "" if sum_of(view) == wanted else f"{at} is another one"
-    except OSError as error:
-        return f"{at} can't be read: {error.strerror}"
+        return "" if sum_of(view) == wanted else f"{_at(number)} is another one"
     finally:
         view.release()
+
+
+def _at(number: int) -> str:
+    return f"block {number} (at {number * (BLOCK >> 20)} MiB)"

@@ -131,6 +131,7 @@ class FakeHost:
                 else self.restic.run(argv)
             ),
             "busctl": lambda argv: self.nm.busctl(argv, self.now),
+            "timedatectl": lambda _: (0, "NTPSynchronized=yes\n"),
         }
         self._of_proof = self.proof.commands()
 

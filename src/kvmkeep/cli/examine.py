@@ -104,16 +104,17 @@ def _vitals(ctx: Context, spec: Spec, facts: Facts, *, answers: bool) -> Vitals:
     from kvmkeep.observe.notebook import Notebook
 
     vitals, notebook = ctx.vitals(), Notebook(ctx.door())
-    last = notebook.ask("the journal", _last_run, None)
+    last = notebook.ask("the journal", last_run, None)
     problems = (*vitals.problems, *notebook.problems)
     vitals = replace(vitals, last_run=last, problems=problems)
     return replace(vitals, inside=_inside(ctx, spec, facts)) if answers else vitals
 
 
-def _last_run(door: Door) -> LastRun | None:
-    from kvmkeep.apply.journal import last_run
+def last_run(door: Door) -> LastRun | None:
+    """Return the newest run, and whether it goes on; raises OSError."""
+    from kvmkeep.apply import journal
 
-    run = last_run(door)
+    run = journal.last_run(door)
     if run is None:
         return None
     # After a power cut, its number may be another program's; its lock is nobody's.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kvmkeep.apply.ui import SteadyUi
 from kvmkeep.cli.consent import add_dry_run
@@ -77,15 +78,22 @@ class Watching(SteadyUi):
 
 def run(args: Args, ctx: Context) -> int:
     """Bring them up, as nobody is there at night to be asked; tell how each of them stands."""
+    from kvmkeep.cli.examine import last_run
     from kvmkeep.cli.moment import utc_now
+    from kvmkeep.observe.notebook import Notebook
+    from kvmkeep.planning.preflight import preflight
     from kvmkeep.planning.recover import recovery
     from kvmkeep.planning.unit_files import PATIENCE
 
+    # Before this run is one itself.
+    before = Notebook(ctx.door()).ask("the journal", last_run, None)
     looks: list[Recovery] = []
     screens: list[Watching] = []
 
     def planner(spec: Spec, facts: Facts) -> Plan:
-        looks.append(recovery(spec, facts))
+        found = recovery(spec, facts)
+        notes = (*found.plan.notes, *preflight(facts, before))
+        looks.append(replace(found, plan=replace(found.plan, notes=notes)))
         return looks[-1].plan
 
     def watching(ui: Ui) -> Ui:
@@ -131,11 +139,16 @@ def tell(found: Recovery, watching: Watching, ctx: Context) -> None:
     from msgspec import to_builtins
 
     from kvmkeep.cli.table import table
+    from kvmkeep.host.upkeep import synchronized
+    from kvmkeep.observe.notebook import Notebook
+    from kvmkeep.planning.preflight import UNKEPT
     from kvmkeep.report.clean import one_line
 
     made = rows(found, watching)
     held = {one.subject for one in found.held}
     notes = [note for note in found.plan.notes if note.subject not in held]
+    if not Notebook(ctx.door()).ask("the clock", synchronized, default=True):
+        notes.append(UNKEPT)
     if ctx.json:
         ctx.print_json({
             "guests": to_builtins(made),

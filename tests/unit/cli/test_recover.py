@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kvmkeep.model.facts import Facts
+from kvmkeep.model.names import JOURNAL_DIR
 from tests.unit.cli.test_verbs import GUEST_YAML, HASH, Site
 
 
@@ -106,6 +107,30 @@ def test_a_guest_that_gets_ready_in_the_last_try_is_up(
     assert next(at for name, _, at in words if name == "mail").startswith("20")
     assert "not up: guest db" in told.err
     assert "guest mail:" not in told.err.rpartition("not up: guest db")[2]
+
+
+def test_the_last_run_that_was_killed_and_a_wrong_clock_are_told_and_hold_nobody(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "20991122T010203.000000Z-apply-77.jsonl"
+    begin = {"time": "", "kind": "begin", "verb": "apply", "argv": "kvmkeep apply", "pid": 77}
+    site.host.put(f"{JOURNAL_DIR}/{name}", json.dumps(begin).encode() + b"\n")
+    site.door.answers["timedatectl"] = b"NTPSynchronized=no\n"
+    capsys.readouterr()
+    assert site.line("recover", "--dry-run") == 0
+    assert "is of 2099-11-22T01:02:03Z: it is wrong" in " ".join(capsys.readouterr().out.split())
+    assert site.line("recover") == 0
+    assert set(states(site).values()) == {"running"}
+    told = capsys.readouterr().err
+    assert f"run {name.removesuffix('.jsonl')}: it was killed" in told
+    assert "clock: it says " in told
+    assert "clock: nobody keeps it right yet" in told
+    site.door.answers["timedatectl"] = b"NTPSynchronized=yes\n"
+    site.host.files.pop(f"{JOURNAL_DIR}/{name}")
+    assert site.line("recover") == 0
+    told = capsys.readouterr().err
+    assert "clock" not in told
+    assert "killed" not in told
 
 
 def test_without_such_guests_this_is_said(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from kvmkeep.health.disks import disk_findings
 from kvmkeep.health.groups import group_findings
 from kvmkeep.health.guests import guest_findings
 from kvmkeep.health.host import host_findings
+from kvmkeep.health.images import image_findings
 from kvmkeep.health.journal import journal_findings
 from kvmkeep.health.leftovers import leftover_findings
 from kvmkeep.health.memory import memory_findings
@@ -38,6 +39,7 @@ _JUDGES = (
     host_findings,
     journal_findings,
     leftover_findings,
+    image_findings,
     difference_findings,
 )
 _WITHOUT_SPEC = (

@@ -159,7 +159,8 @@ class Vitals(Struct, frozen=True, kw_only=True):
     packet filters that bridged frames are taken through. `disks` is None where there are some and
     no program that could ask them. `services` are those that guests can't do without.
     `journal` says why no run could be written down; empty if one can. `working` while a run holds
-    the host's lock: the marks that it sets on the way are no leftovers.
+    the host's lock: the marks that it sets on the way are no leftovers. `image_files` are the names
+    in the directory of the images.
     """
 
     mismatches: tuple[Mismatches, ...] = ()
@@ -172,6 +173,7 @@ class Vitals(Struct, frozen=True, kw_only=True):
     disks: tuple[Disk, ...] | None = ()
     services: tuple[Service, ...] = ()
     spec_files: tuple[SpecFile, ...] = ()
+    image_files: tuple[str, ...] = ()
     journal: str = ""
     last_run: LastRun | None = None
     working: bool = False

@@ -6,7 +6,7 @@ import posixpath
 
 from kvmkeep.host import journal_place, lvm, mdadm, smart, space, upkeep
 from kvmkeep.host.door import Door
-from kvmkeep.model.names import TRENDS
+from kvmkeep.model.names import IMAGE_DIR, TRENDS
 from kvmkeep.model.trend import decoded
 from kvmkeep.model.vitals import (
     UNITS_SEEN,
@@ -59,6 +59,7 @@ def observe_vitals(door: Door, spec: str) -> Vitals:
         ),
         disks=notebook.ask("disks", smart.disks, no_disks),
         spec_files=spec_files(notebook, spec),
+        image_files=notebook.names(IMAGE_DIR),
         journal=notebook.ask(journal_place.PLACE, journal_place.trouble, ""),
         problems=notebook.problems,
     )

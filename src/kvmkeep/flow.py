@@ -214,27 +214,37 @@ class _Run:
 
     def reach(self) -> Report:
         """Go round by round: observe, plan, refuse or agree, run the certain steps."""
+        look = self._look(1)
         for number in range(1, ROUNDS + 1):
-            look = self._look(number)
             plan = look.plan
             if plan.refusals:
                 raise self._refused(plan)
             if plan.empty:
-                self._record(look)
-                return self._done()
+                break
             if not plan.certain:
                 raise self._not_converged(plan)
             self._agree(plan)
             report = self._run(look)
-            if report.ok and len(plan.certain) == len(plan.steps):
-                return self._verified(number + 1)
             if not report.ok:
                 tries = self._count_tries(report)
                 if plan.once or tries >= TRIES or number == ROUNDS:
                     text = unfinished_text(report, self._again, tried_again=tries > 1)
                     raise StepFailed(text)
                 self._ctx.door.sleep(PAUSE * tries)
-        raise self._not_converged(self._look(ROUNDS + 1).plan)
+            look = self._look(number + 1)
+            whole = report.ok and len(plan.certain) == len(plan.steps)
+            if whole and not look.plan.empty and not self._arose(look.plan):
+                raise self._not_converged(look.plan)
+        if not look.plan.empty:
+            raise self._not_converged(look.plan)
+        self._record(look)
+        return self._done()
+
+    def _arose(self, plan: Plan) -> bool:
+        """Whether all that is left came up meanwhile, and nobody is there to type for it."""
+        done = {(report.step.subject, report.step.what) for report in self._report.steps}
+        left = {(step.subject, step.what) for step in plan.steps}
+        return self._ctx.unattended and not plan.refusals and not left & done
 
     @contextmanager
     def told(self) -> Iterator[None]:
@@ -267,12 +277,6 @@ class _Run:
         if self._ctx.stop.requested:
             raise self._stopped()
         return look
-
-    def _verified(self, number: int) -> Report:
-        rest = self._look(number).plan
-        if not rest.empty:
-            raise self._not_converged(rest)
-        return self._done()
 
     def _done(self) -> Report:
         self._report = replace(self._report, total=len(self._report.steps))

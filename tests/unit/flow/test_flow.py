@@ -166,6 +166,31 @@ def test_what_is_left_in_the_end_is_named(tmp_path: Path) -> None:
     assert site.acts == ["act 1"]
 
 
+def test_where_nobody_attends_what_came_up_meanwhile_is_done_as_well(tmp_path: Path) -> None:
+    site = Site(tmp_path, Plan(steps=(ONE,)), Plan(steps=(TWO,)), EMPTY)
+    site.context = replace(site.context, unattended=True)
+    report = site.reach()
+    assert site.acts == ["act 1", "act 2"]
+    assert report.total == 2
+    assert site.looked == 3
+
+
+@pytest.mark.parametrize("rest", [Plan(steps=(ONE, TWO)), Plan(steps=(TWO,), refusals=(NO,))])
+def test_but_nothing_is_done_twice_or_against_a_refusal(tmp_path: Path, rest: Plan) -> None:
+    site = Site(tmp_path, Plan(steps=(ONE,)), rest)
+    site.context = replace(site.context, unattended=True)
+    site.fails(NotConverged)
+    assert site.acts == ["act 1"]
+
+
+def test_and_what_comes_up_for_ever_is_left_to_the_next_run(tmp_path: Path) -> None:
+    plans = [Plan(steps=(step(f"{n}", command(f"act {n}")),)) for n in range(ROUNDS + 2)]
+    site = Site(tmp_path, *plans)
+    site.context = replace(site.context, unattended=True)
+    site.fails(NotConverged)
+    assert len(site.acts) == ROUNDS
+
+
 @pytest.mark.parametrize(
     ("verb", "typed", "shows"),
     [

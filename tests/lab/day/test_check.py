@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from findings import METRICS, Found, check
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 if TYPE_CHECKING:
     from labhost import Host
 
 BRIDGE = "virbr1.2368"
-METRICS = "/root/kvmkeep.prom"
 PATIENCE = 120
 """Seconds until all agents answer."""
 
@@ -55,15 +54,6 @@ BROKEN = {
     ("spec-differs", "network internal"),
     ("spec-differs", "network public"),
 }
-
-Found = dict[tuple[str, str], dict[str, Any]]
-
-
-def check(site: Host) -> tuple[int, Found]:
-    """Return the exit code of check, and its findings by name and subject."""
-    done = site.kvmkeep("check", "--json", "--prometheus", METRICS)
-    told = json.loads(done.stdout)["findings"]
-    return done.returncode, {(one["name"], one["subject"]): one for one in told}
 
 
 def well(site: Host) -> tuple[int, Found]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from deaf import HEAR_AGAIN, MAKE_DEAF
 from sites import GUESTS
 
 if TYPE_CHECKING:
@@ -16,16 +17,6 @@ if TYPE_CHECKING:
 
 ALPHA = "10.5.68.11"
 RED = ("--label", "red")
-MAKE_DEAF = """
-mv /sbin/shutdown /sbin/shutdown.kept; mv /sbin/tiny-acpid /sbin/tiny-acpid.kept
-printf '#!/bin/sh\\nexit 0\\n' > /sbin/shutdown
-printf '#!/bin/sh\\nexec sleep 9999\\n' > /sbin/tiny-acpid
-chmod 755 /sbin/shutdown /sbin/tiny-acpid; sync; killall acpid
-"""
-HEAR_AGAIN = """
-mv /sbin/shutdown.kept /sbin/shutdown; mv /sbin/tiny-acpid.kept /sbin/tiny-acpid; sync
-killall sleep
-"""
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from typing import TYPE_CHECKING
 
 import pytest
 import sites
+from recovery import answers, recovered, steps_of
 from sites import ALPHA, BETA, GUESTS
 
 if TYPE_CHECKING:
@@ -36,36 +36,6 @@ def site(the_lab: Lab) -> Iterator[Host]:
     assert done.returncode == 0, done.stderr
     yield host
     assert host.foreign_things() == before
-
-
-def answers(site: Host, *addresses: str) -> None:
-    for address in addresses:
-        site.must(f"ip netns exec campus ping -c 3 -i 0.5 -W 5 {address}")
-
-
-def recovered(site: Host) -> None:
-    """Wait until the recovery that the boot began is over; it must have ended well."""
-    over = (
-        "systemctl show kvmkeep-recover.service -p ActiveState,ExecMainStatus,Result,"
-        "ExecMainExitTimestampMonotonic > /run/over; cat /run/over;"
-        "journalctl -b -u kvmkeep-recover.service -o cat | tail -n 20; systemctl list-jobs;"
-        "grep -q Monotonic=[1-9] /run/over"
-    )
-    told = site.until(over, limit=480, what="recovery is over")
-    assert "Result=success" in told, told
-    assert "ExecMainStatus=0" in told, told
-
-
-def steps_of(site: Host, verb: str) -> list[str]:
-    """Return the steps of the newest run of a verb, as the journal tells them."""
-    runs = json.loads(site.kvmkeep("--json", "journal").stdout)["runs"]
-    name = next(one["name"] for one in runs if one["verb"] == verb)
-    entries = json.loads(site.kvmkeep("--json", "journal", name).stdout)["entries"]
-    return [
-        f"{one['subject'].removeprefix('guest ')}: {one['what']}"
-        for one in entries
-        if one["kind"] == "step"
-    ]
 
 
 def test_the_units_are_at_work_and_libvirt_starts_none_of_ours(site: Host) -> None:

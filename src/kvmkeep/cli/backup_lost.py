@@ -89,10 +89,11 @@ def _of_url(place: Place, ctx: Context, names: frozenset[str]) -> Found:
     """Return what a repository has, for a host that has no spec yet."""
     from kvmkeep.host.repositories import look
     from kvmkeep.model.backup import RepositoryState
+    from kvmkeep.model.host_units import PROGRAM
 
     repository = _repository(place)
     door = ctx.door()
-    seen = look(door, repository, door.which("kvmkeep"))
+    seen = look(door, repository, door.which(PROGRAM))
     if seen.state is not RepositoryState.READY:
         said = f": {seen.said}" if seen.said else ""
         raise Unready(

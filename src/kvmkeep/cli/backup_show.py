@@ -52,10 +52,11 @@ def read_manifest(ctx: Context, repository: Repository, entry: BackupEntry) -> M
     """Return the manifest of a backup; raises Unready."""
     from kvmkeep.host.repositories import manifest
     from kvmkeep.host.tools import Unanswered
+    from kvmkeep.model.host_units import PROGRAM
 
     door = ctx.door()
     try:
-        return manifest(door, repository, door.which("kvmkeep"), entry)
+        return manifest(door, repository, door.which(PROGRAM), entry)
     except Unanswered as error:
         raise unready(error.problem) from error
 

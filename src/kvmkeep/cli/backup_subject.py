@@ -42,9 +42,10 @@ def stored_file(repository: Repository, entry: BackupEntry, name: str, ctx: Cont
     """Return a file that is stored with a manifest; raises Unready."""
     from kvmkeep.host.repositories import read
     from kvmkeep.host.tools import Unanswered
+    from kvmkeep.model.host_units import PROGRAM
 
     door = ctx.door()
-    program = door.which("kvmkeep")
+    program = door.which(PROGRAM)
     try:
         return read(door, repository, program, one=entry.manifest, path=f"{entry.path}/{name}")
     except Unanswered as error:

@@ -284,9 +284,10 @@ class Context(Struct, frozen=True, kw_only=True):
         if self.stages.observe is not None:
             return self.stages.observe(spec).backups.repositories
         from kvmkeep.host.repositories import look
+        from kvmkeep.model.host_units import PROGRAM
 
         door, wanted = self.door(), frozenset(names)
-        program = door.which("kvmkeep")
+        program = door.which(PROGRAM)
         return tuple(look(door, one, program) for one in spec.repositories if one.name in wanted)
 
     def trash(self, spec: Spec) -> tuple[TrashEntry, ...]:

@@ -82,7 +82,7 @@ def _wrong(units: HostUnits, name: str, wanted: str) -> str:
     if file.stale:
         return "was changed since systemd read it"
     if _EXEC.findall(file.text) != _EXEC.findall(wanted):
-        return f"does not run {units.program or 'kvmkeep'} as it should"
+        return f"does not run {units.command} as it should"
     return ""
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+PROGRAM = "kvmkeep"
+"""Our own program, as it is typed and as it is looked for in the PATH of commands."""
 UNIT_DIR = "/etc/systemd/system"
 SYSTEMD = "systemd's units"
 """What is not seen where systemd does not answer."""
@@ -63,7 +65,7 @@ class UnitFile(Struct, frozen=True, kw_only=True):
 
 
 class HostUnits(Struct, frozen=True, kw_only=True):
-    """The units of our names that are there; `program` is kvmkeep's own path, or empty."""
+    """The units of our names that are there; `program` is our own path, or empty."""
 
     files: tuple[UnitFile, ...] = ()
     program: str = ""
@@ -71,6 +73,11 @@ class HostUnits(Struct, frozen=True, kw_only=True):
     def file(self, name: str) -> UnitFile | None:
         """Return the unit of that name."""
         return next((file for file in self.files if file.name == name), None)
+
+    @property
+    def command(self) -> str:
+        """How kvmkeep is called in a command line: by its path, or by its name without one."""
+        return self.program or PROGRAM
 
     @property
     def take_over(self) -> bool:

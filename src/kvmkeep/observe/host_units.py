@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvmkeep.host import units
-from kvmkeep.model.host_units import SYSTEMD, UNIT_DIR, UNITS, HostUnits, UnitFile
+from kvmkeep.model.host_units import PROGRAM, SYSTEMD, UNIT_DIR, UNITS, HostUnits, UnitFile
 from kvmkeep.observe.notebook import Notebook
 
 _LIMIT = 64 << 10
@@ -15,7 +15,7 @@ def observe_units(notebook: Notebook) -> HostUnits:
     """Return what there is under our names; systemd is asked only where there is something."""
     found = {name: notebook.look(f"{UNIT_DIR}/{name}") for name in UNITS}
     there = {name: file.kind == "file" for name, file in found.items() if file is not None}
-    program = notebook.door.which("kvmkeep")
+    program = notebook.door.which(PROGRAM)
     if not there:
         return HostUnits(program=program)
     unknown: dict[str, units.UnitState] = {}

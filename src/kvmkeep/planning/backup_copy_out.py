@@ -30,7 +30,7 @@ def plan_copy_out_of(spec: Spec, facts: Facts, subject: Subject, wish: CopyOut) 
     if not missing:
         left = (tidy_step(name, wish),) if WORK in wish.there else ()
         return Plan(steps=(*left, *stray_steps(facts)))
-    words = driver(subject.repository, facts.units.program or "kvmkeep")
+    words = driver(subject.repository, facts.units.command)
     shown = shown_for_copy(entry.guest)
     disks = tuple(words.mounted(shown.tree, one.object, one.path) for one in subject.manifest.disks)
     work = f"{wish.directory}/{WORK}"

@@ -41,7 +41,7 @@ def plan_to_file(spec: Spec, facts: Facts, wish: DiskToFile, *, there: bool) -> 
         return Plan(refusals=(Refusal(subject=subject, reason=reason, hint=f"it has {known}"),))
     part = part_path(wish.path)
     folder = fetch_dir(posixpath.basename(wish.path))
-    program = facts.units.program or "kvmkeep"
+    program = facts.units.command
     move = ("mv", "--no-target-directory", "--", part, wish.path)
     step = Step(
         noun=Noun.STORAGE,

@@ -164,7 +164,7 @@ def _steps(
 ) -> tuple[Step, ...]:
     if not doomed:
         return ()
-    words = driver(spec.repository(Label(seen.name)), facts.units.program)
+    words = driver(spec.repository(Label(seen.name)), facts.units.command)
     moments = ", ".join(one.moment for one in doomed)
     manifests = tuple(one.manifest for one in doomed)
     disks = tuple(disk.object for one in doomed for disk in one.disks)
@@ -195,7 +195,7 @@ def _left(
     )
     if not left:
         return ()
-    words = driver(spec.repository(Label(seen.name)), facts.units.program)
+    words = driver(spec.repository(Label(seen.name)), facts.units.command)
     return (
         Step(
             noun=Noun.STORAGE,

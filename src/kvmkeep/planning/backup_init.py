@@ -33,7 +33,7 @@ def plan_init(spec: Spec, facts: Facts, repository: Repository) -> Plan:
         subject=f"repository {repository.name}",
         what=f"make the repository at {repository.url}",
         why=f"there is none; its password is what {repository.password_file} holds",
-        actions=(driver(repository, facts.units.program).init(),),
+        actions=(driver(repository, facts.units.command).init(),),
     )
     refusals = repository_refusals(facts, repository, absent=True)
     return Plan(steps=(step,), refusals=(*programs.missing_tools(scene, (step,)), *refusals))

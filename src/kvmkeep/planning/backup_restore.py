@@ -84,7 +84,7 @@ class _Work(Struct, frozen=True, kw_only=True):
 
     @property
     def program(self) -> str:
-        return self.scene.facts.units.program or "kvmkeep"
+        return self.scene.facts.units.command
 
     @property
     def disks(self) -> tuple[LvDisk, ...]:

@@ -75,7 +75,7 @@ def _variables(scene: Scene, lost: Lost) -> tuple[Command, ...]:
     if not path or not subject.manifest.nvram:
         return ()
     entry, name = subject.entry, subject.manifest.nvram
-    words = driver(subject.repository, scene.facts.units.program or "kvmkeep")
+    words = driver(subject.repository, scene.facts.units.command)
     aside = ("mv", "--backup=numbered", "--no-target-directory", "--", path, f"{path}.old")
     return (
         # 1: there are none.

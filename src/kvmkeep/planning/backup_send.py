@@ -129,7 +129,7 @@ def plan_send(spec: Spec, facts: Facts, storing: Storing) -> Plan:
         seen=seen,
         one=one,
         staged=staged,
-        program=facts.units.program,
+        program=facts.units.command,
         spec_dir=storing.spec_dir,
     )
     left = [member for member in one.members if _sent(work, member) is None]

@@ -142,7 +142,7 @@ def _stored(spec: Spec, facts: Facts, guest: str, repository: str) -> frozenset[
 
 def _tools(facts: Facts, repository: Repository) -> tuple[Refusal, ...]:
     """Refuse where the engine is not installed; `prune` stands for all of its commands."""
-    words = driver(repository, facts.units.program).prune()
+    words = driver(repository, facts.units.command).prune()
     step = Step(noun=Noun.STORAGE, subject="", what="store what is read", why="", actions=(words,))
     return programs.tools_of({tool.name: tool for tool in facts.tools}, (step,))
 

@@ -160,7 +160,7 @@ def _of_each(
     trouble = passed_over(spec, facts, pruning=pruning)
     bad = {one.subject for one in trouble}
     sound = [one for one in asked if f"repository {one.name}" not in bad]
-    words = (driver(spec.repository(Label(one.name)), facts.units.program) for one in sound)
+    words = (driver(spec.repository(Label(one.name)), facts.units.command) for one in sound)
     made = (step(each, seen) for each, seen in zip(words, sound, strict=True))
     # What fails in one of several keeps no other waiting.
     several = len(sound) > 1

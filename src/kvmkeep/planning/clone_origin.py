@@ -85,7 +85,7 @@ def _from_backup(scene: Scene, copies: Copies, subject: Subject) -> Origin:
     found: list[str] = []
     fills: list[tuple[Size, tuple[Command, ...]]] = []
     folder = fetch_dir(copies.clone.name)
-    program = scene.facts.units.program or "kvmkeep"
+    program = scene.facts.units.command
     for disk, new in copies.pairs:
         record = records.get(disk.name)
         if record is None:

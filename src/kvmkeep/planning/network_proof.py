@@ -76,7 +76,7 @@ def _asks_gateway(
     if gateway.version == 4:
         asks = ("arping", "-D", "-q", "-c", "3", "-w", "2", "-I", network.bridge, str(gateway))
         return asks, (_DUPLICATE,)
-    program = scene.facts.units.program or "kvmkeep"
+    program = scene.facts.units.command
     return (program, "neighbour", network.bridge, str(gateway)), (0,)
 
 

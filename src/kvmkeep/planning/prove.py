@@ -136,7 +136,7 @@ def _climb(scene: Scene, proving: Proving) -> Climb:
     subject, spec = proving.subject, scene.spec
     guest = owner(spec, subject.entry)
     policy = guest.backup if guest is not None else None
-    program = scene.facts.units.program or "kvmkeep"
+    program = scene.facts.units.command
     return Climb(
         scene=scene,
         parts=Parts(

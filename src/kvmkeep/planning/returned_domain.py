@@ -84,7 +84,7 @@ def returned(scene: Scene, guest: Guest, subject: Subject) -> Returned:
 
 def _by_hand(scene: Scene, subject: Subject) -> str:
     """Return how to define it all the same: disks come back to a guest that is there."""
-    entry, program = subject.entry, scene.facts.units.program or "kvmkeep"
+    entry, program = subject.entry, scene.facts.units.command
     words = driver(subject.repository, program).get(entry.manifest, f"{entry.path}/{DOMAIN_XML}")
     return (
         f"fetch it: {shlex.join(words)} > {entry.guest}.xml; look through it, correct it and "

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from kvmkeep.cli.block_list import add_list
+
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
@@ -27,13 +29,7 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument(
         "device", metavar="DEVICE", help="the disk to write, or a file that does not exist yet"
     )
-    parser.add_argument("--blocks", metavar="FILE", required=True, help="its block list")
-    parser.add_argument(
-        "--sum", metavar="SUM", default="", help="what the block list's own SHA-256 has to be"
-    )
-    parser.add_argument(
-        "--size", metavar="BYTES", type=int, default=0, help="how large the disk has to be"
-    )
+    add_list(parser)
     parser.add_argument(
         "program", metavar="PROGRAM", nargs="+",
         help="what gives the data on its stdout, with its arguments, after --",

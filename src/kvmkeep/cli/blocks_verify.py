@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from kvmkeep.cli.block_list import add_list
 from kvmkeep.errors import NEEDS_ATTENTION
 
 if TYPE_CHECKING:
@@ -26,13 +27,7 @@ class Args(Struct, frozen=True, kw_only=True):
 def add(parser: ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("device", metavar="DEVICE", help="the disk, or a file with its data")
-    parser.add_argument("--blocks", metavar="FILE", required=True, help="its block list")
-    parser.add_argument(
-        "--sum", metavar="SUM", default="", help="what the block list's own SHA-256 has to be"
-    )
-    parser.add_argument(
-        "--size", metavar="BYTES", type=int, default=0, help="how large the disk has to be"
-    )
+    add_list(parser)
 
 
 def run(args: Args, ctx: Context) -> int:

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     RunGoal = Callable[[flow.Context, str, flow.Planner, flow.Confirm | None], Report]
 
-JSON_VERSION = 1
-
 
 def unready(problem: Problem) -> Unready:
     """Return the error of a verb that can't do without what was not seen."""
@@ -313,6 +311,8 @@ class Context(Struct, frozen=True, kw_only=True):
     def print_json(self, value: Mapping[str, object], *, foreign: bool = False) -> None:
         """Print a versioned JSON document; see `Streams` for what is `foreign`."""
         import json
+
+        from kvmkeep.report.json import JSON_VERSION
 
         document = {"version": JSON_VERSION, **value}
         self.streams.json(json.dumps(document, indent=2, ensure_ascii=False), foreign=foreign)

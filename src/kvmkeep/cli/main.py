@@ -82,8 +82,10 @@ def report(error: KvmkeepError, streams: Streams, *, as_json: bool = False) -> i
 def _as_json(error: KvmkeepError) -> str:
     import json
 
+    from kvmkeep.report.json import JSON_VERSION
+
     value = {
-        "version": 1,
+        "version": JSON_VERSION,
         "error": {
             "kind": type(error).__name__,
             "exit_code": error.exit_code,

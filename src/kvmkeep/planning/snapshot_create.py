@@ -191,13 +191,12 @@ def _create(scene: Scene, guest: Guest, disk: LvDisk, wish: Wish) -> Command:
         *((TAG_BACKUP + wish.repository,) if wish.repository else ()),
         STATE_PARTIAL,
     )
-    full = _full(scene, disk)
-    size = ("--extents", "100%ORIGIN")
-    if wish.size is not None and scene.rounded(wish.size) < full:
-        size = ("--size", f"{scene.rounded(wish.size).bytes}b")
+    size = _size(scene, disk, wish)
+    whole = size == _full(scene, disk)
+    sized = ("--extents", "100%ORIGIN") if whole else ("--size", f"{size.bytes}b")
     return Command(
         argv=(
-            "lvcreate", "--snapshot", "--permission", "r", "--chunksize", "256k", *size,
+            "lvcreate", "--snapshot", "--permission", "r", "--chunksize", "256k", *sized,
             "--name", f"{disk.lv}-{name}", *(word for tag in tags for word in ("--addtag", tag)),
             scene.full_name(disk.lv),
         ),

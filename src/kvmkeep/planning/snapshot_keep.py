@@ -15,8 +15,7 @@ from kvmkeep.model.snapshot import SnapshotSet
 from kvmkeep.model.spec import Guest
 from kvmkeep.planning.scene import Scene
 from kvmkeep.planning.snapshot_create import Wish, long_names, room, set_name, take_steps
-from kvmkeep.planning.snapshot_mend import sets_of
-from kvmkeep.planning.snapshot_remove import removal
+from kvmkeep.planning.snapshot_mend import sets_of, tidy_steps
 
 
 def kept(scene: Scene, guest: Guest, to: str) -> SnapshotSet | None:
@@ -28,10 +27,8 @@ def keep_steps(scene: Scene, guest: Guest, to: str, moment: str) -> tuple[Step, 
     """Return what keeps the state of a guest that is off by then; nothing if that was done."""
     if kept(scene, guest, to) is not None:
         return ()
-    why = "a run that was stopped left it"
-    partial = (one for one in sets_of(scene, guest) if one.partial)
     return (
-        *(step for one in partial for step in removal(one, why)),
+        *tidy_steps(scene, guest),
         *take_steps(_off(scene, guest), guest, _wish(guest, to, moment)),
     )
 

@@ -14,9 +14,14 @@ from kvmkeep.planning.snapshot_window import forget, release
 
 def mend_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
     """Return what lets a held guest go, and deletes its incomplete sets."""
+    return (*release_steps(scene, guest), *tidy_steps(scene, guest))
+
+
+def tidy_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
+    """Return what deletes a guest's incomplete sets."""
     why = "a run that was stopped left it"
     partial = (one for one in sets_of(scene, guest) if one.partial)
-    return (*release_steps(scene, guest), *(step for one in partial for step in removal(one, why)))
+    return tuple(step for one in partial for step in removal(one, why))
 
 
 def release_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:

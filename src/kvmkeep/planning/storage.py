@@ -208,15 +208,8 @@ def _fill_step(scene: Scene, guest: Guest, source: Source, drop_in: Command | No
         actions.append(drop_in)
     actions.append(synced(scene.path(disk)))
     actions.append(forget_console(guest))
-    actions.append(
-        Command(
-            argv=(
-                "lvchange", "--deltag", STATE_FILLING, "--addtag", STATE_FRESH,
-                scene.full_name(disk.lv),
-            ),
-            why="the LV is complete now, and its guest has not booted yet",
-        )
-    )  # fmt: skip
+    why = "the LV is complete now, and its guest has not booted yet"
+    actions.append(_filled(scene, disk, why, "--addtag", STATE_FRESH))
     extra = ", and put a file into it that tells cloud-init where its seed is" if drop_in else ""
     return Step(
         noun=Noun.STORAGE,
@@ -241,13 +234,15 @@ def _zero_step(scene: Scene, guest: Guest, disk: LvDisk, assumes: str) -> Step:
             *activated(scene, disk),
             zero(scene.path(disk), 0, size.bytes, "zero the whole disk"),
             synced(scene.path(disk)),
-            Command(
-                argv=("lvchange", "--deltag", STATE_FILLING, scene.full_name(disk.lv)),
-                why="the disk is in service now, and is never written again",
-            ),
+            _filled(scene, disk, "the disk is in service now, and is never written again"),
         ),
         assumes=assumes,
     )
+
+
+def _filled(scene: Scene, disk: LvDisk, why: str, *more: str) -> Command:
+    argv = ("lvchange", "--deltag", STATE_FILLING, *more, scene.full_name(disk.lv))
+    return Command(argv=argv, why=why)
 
 
 def _convert(scene: Scene, disk: LvDisk, source: Source) -> Command:

@@ -5,7 +5,7 @@ No run makes one by itself: where a mount is missing, its directory is there and
 
 from __future__ import annotations
 
-from kvmkeep.model.backup import Repository, RepositoryState
+from kvmkeep.model.backup import Repository, RepositoryFacts, RepositoryState
 from kvmkeep.model.borg import BORG_HINT
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Noun, Plan, Refusal, Step
@@ -44,12 +44,19 @@ def absent_hint(repository: str) -> str:
     return f"is something mounted there? To make it: kvmkeep backup init {repository}"
 
 
+def looked_at(facts: Facts, repository: Repository) -> RepositoryFacts:
+    """Return what was seen of a repository; who plans for it has it looked at."""
+    seen = facts.backups.repository(repository.name)
+    if seen is None:
+        raise AssertionError(f"repository {repository.name} was not looked at")
+    return seen
+
+
 def repository_refusals(
     facts: Facts, repository: Repository, *, absent: bool = False
 ) -> tuple[Refusal, ...]:
     """Return why a repository can't be used; `absent`: it need not be there yet."""
     subject = f"repository {repository.name}"
-    seen = facts.backups.repository(repository.name)
     if not facts.units.program:
         reason = "the program kvmkeep is not in the PATH of commands"
         hint = "install it in /usr/local/bin or /usr/bin, or link it there"
@@ -57,8 +64,7 @@ def repository_refusals(
     secrets = secret_refusals(facts, repository)
     if secrets:
         return secrets
-    if seen is None:
-        raise AssertionError(f"{subject} was not looked at")
+    seen = looked_at(facts, repository)
     match seen.state:
         case RepositoryState.READY:
             return ()

@@ -8,6 +8,11 @@ will be (lvmraid and lvconvert(8), "Merge snapshot").
 
 from __future__ import annotations
 
+from enum import Enum, auto
+from typing import assert_never
+
+from msgspec import Struct
+
 from kvmkeep.model.command import Command, Poll
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import Facts, Volume
@@ -59,37 +64,113 @@ def plan_revert(
     )
 
 
+class _Reached(Enum):
+    """How far a revert is, which only what lies on the disks tells."""
+
+    DONE = auto()
+    """There is no such set, and nothing is left to do: it was done already."""
+    TO_START = auto()
+    """All disks are back; the guest ran before, and has to run again."""
+    BEGUN = auto()
+    """Disks are marked: some may be back, and the others have to follow."""
+    NOT_BEGUN = auto()
+    """The set is there, and nothing was done yet."""
+
+
+class _Revert(Struct, frozen=True, kw_only=True):
+    """What a guest's plan is made of.
+
+    `to` is the set's name, `taken` the set, as far as there is any of it. `marked` are the names
+    of the disks that are being taken back; `runs_again` tells that a run shut the guest down.
+    `limit` and `keep` are those of `plan_revert`.
+    """
+
+    scene: Scene
+    guest: Guest
+    to: str
+    taken: SnapshotSet | None
+    marked: frozenset[str]
+    runs_again: bool
+    limit: int
+    keep: str
+
+    @property
+    def on(self) -> bool:
+        return active(self.scene.domains[self.guest.name])
+
+    @property
+    def members(self) -> tuple[Volume, ...]:
+        return () if self.taken is None else self.taken.members
+
+    @property
+    def origins(self) -> list[str]:
+        return sorted({member.origin for member in self.members} | self.marked)
+
+
+def _reached(revert: _Revert) -> _Reached:
+    """Return how far a revert is."""
+    if revert.marked:
+        return _Reached.BEGUN
+    if revert.taken is not None:
+        return _Reached.NOT_BEGUN
+    return _Reached.TO_START if revert.runs_again else _Reached.DONE
+
+
 def _plan(scene: Scene, guest: Guest, to: str, limit: int, keep: str) -> Plan:
     refusal = not_a_guest(scene, guest)
     if refusal is not None:
         return Plan(refusals=(refusal,))
-    one = next((s for s in sets_of(scene, guest) if s.name == to), None)
-    marked = [v for v in _volumes(scene, guest) if TAG_REVERT + to in v.tags]
-    wanted = _wanted_on(scene, guest)
-    if one is None and not marked and not wanted:
-        return Plan()
-    on = active(scene.domains[guest.name])
-    if one is None and not marked:
-        return _forget(scene, guest) if on else Plan(steps=(_start(scene, guest),))
-    refusals = _refusals(scene, guest, one, to, limit)
-    whole = one if one is not None and not one.trouble else None
-    refusals += keep_refusals(scene, guest, to, keep, whole) if keep else ()
+    revert = _Revert(
+        scene=scene,
+        guest=guest,
+        to=to,
+        taken=next((one for one in sets_of(scene, guest) if one.name == to), None),
+        marked=frozenset(v.name for v in _volumes(scene, guest) if TAG_REVERT + to in v.tags),
+        runs_again=_wanted_on(scene, guest),
+        limit=limit,
+        keep=keep,
+    )
+    reached = _reached(revert)
+    match reached:
+        case _Reached.DONE:
+            return Plan()
+        case _Reached.TO_START:
+            return _forget(scene, guest) if revert.on else Plan(steps=(_start(scene, guest),))
+        case _Reached.BEGUN | _Reached.NOT_BEGUN:
+            return _go_back(revert)
+        case _:  # pragma: no cover - the type checker proves it
+            assert_never(reached)
+
+
+def _go_back(revert: _Revert) -> Plan:
+    """Plan to take the guest back, from wherever a run that was stopped has come to."""
+    scene, guest, to, keep = revert.scene, revert.guest, revert.to, revert.keep
+    refusals = _refusals(revert) + (_keep_refusals(revert) if keep else ())
     if refusals:
         return Plan(refusals=refusals)
-    members = [] if one is None else [(one, member) for member in one.members]
-    origins = {member.origin for _, member in members} | {volume.name for volume in marked}
-    steps: list[Step] = list(release_steps(scene, guest))
-    if on:
-        steps.append(_shutdown(scene, guest, limit))
-    if origins - {volume.name for volume in marked}:
-        steps.append(_mark(scene, guest, to, sorted(origins)))
-    steps += keep_steps(scene, guest, to, keep) if keep else ()
-    steps += [_merge(guest, set_, member) for set_, member in members]
-    steps.append(_finish(scene, guest, to, sorted(origins)))
-    if on or wanted:
-        steps.append(_start(scene, guest))
-    notes = keep_notes(scene, guest, to, keep) if keep else ()
-    return Plan(steps=tuple(steps), notes=notes)
+    unmarked = set(revert.origins) - revert.marked
+    return Plan(
+        steps=(
+            *release_steps(scene, guest),
+            *((_shutdown(scene, guest, revert.limit),) if revert.on else ()),
+            *((_mark(scene, guest, to, revert.origins),) if unmarked else ()),
+            *(keep_steps(scene, guest, to, keep) if keep else ()),
+            *_merges(revert),
+            _finish(scene, guest, to, revert.origins),
+            *((_start(scene, guest),) if revert.on or revert.runs_again else ()),
+        ),
+        notes=keep_notes(scene, guest, to, keep) if keep else (),
+    )
+
+
+def _merges(revert: _Revert) -> tuple[Step, ...]:
+    one = revert.taken
+    return () if one is None else tuple(_merge(revert.guest, one, each) for each in one.members)
+
+
+def _keep_refusals(revert: _Revert) -> tuple[Refusal, ...]:
+    whole = revert.taken if revert.taken is not None and not revert.taken.trouble else None
+    return keep_refusals(revert.scene, revert.guest, revert.to, revert.keep, whole)
 
 
 def _volumes(scene: Scene, guest: Guest) -> list[Volume]:
@@ -102,22 +183,20 @@ def _wanted_on(scene: Scene, guest: Guest) -> bool:
     return volume is not None and _AFTER in volume.tags
 
 
-def _refusals(
-    scene: Scene, guest: Guest, one: SnapshotSet | None, to: str, limit: int
-) -> tuple[Refusal, ...]:
+def _refusals(revert: _Revert) -> tuple[Refusal, ...]:
+    scene, guest, to, taken = revert.scene, revert.guest, revert.to, revert.taken
     volumes = {volume.name: volume for volume in _volumes(scene, guest)}
-    begun = any(TAG_REVERT + to in volume.tags for volume in volumes.values())
-    on = active(scene.domains[guest.name])
+    begun = _reached(revert) is _Reached.BEGUN
     found = [
-        *_of_domain(scene, guest, limit, begun=begun),
+        *_of_domain(scene, guest, revert.limit, begun=begun),
         *(pair for volume in volumes.values() for pair in _of_volume(guest, volume, to)),
     ]
-    if one is not None and one.trouble and not begun:
-        found.append((f"the set {to} is no good: {one.trouble}", _LIST))
-    for member in one.members if one is not None else ():
-        found += _of_member(member, volumes.get(member.origin), begun=begun, on=on)
-    if one is not None and not begun:
-        found += [pair for member in one.members for pair in _overfilled(scene, guest, one, member)]
+    if taken is not None and taken.trouble and not begun:
+        found.append((f"the set {to} is no good: {taken.trouble}", _LIST))
+    for member in revert.members:
+        found += _of_member(member, volumes.get(member.origin), begun=begun, on=revert.on)
+    if taken is not None and not begun:
+        found += [pair for each in taken.members for pair in _overfilled(scene, guest, taken, each)]
     return refused(f"guest {guest.name}", found)
 
 

@@ -277,13 +277,14 @@ def _network_config(guest: Guest, networks: dict[Label, Network]) -> Json:
         if nic.addresses:
             entry["addresses"] = [str(address) for address in nic.addresses]
         routes = [{"to": str(route.to), "via": str(route.via)} for route in nic.routes]
-        if nic.gateway is not None and nic.gateway.version == 6 and nic.gateway.is_link_local:
-            # With ifupdown, a route is set by route(8), and without the interface that a link-local
-            # router is one of.
-            entry["gateway6"] = str(nic.gateway)
-        elif nic.gateway is not None:
-            anywhere = "0.0.0.0/0" if nic.gateway.version == 4 else "::/0"
-            routes.insert(0, {"to": anywhere, "via": str(nic.gateway)})
+        gateway = nic.gateway
+        if gateway is not None and any(one.version == gateway.version for one in nic.addresses):
+            # As a route, images with ifupdown would set it with route(8): without net-tools, the
+            # guest would silently have none, and a link-local router is one of no interface.
+            entry[f"gateway{gateway.version}"] = str(gateway)
+        elif gateway is not None:
+            anywhere = "0.0.0.0/0" if gateway.version == 4 else "::/0"
+            routes.insert(0, {"to": anywhere, "via": str(gateway)})
         if routes:
             entry["routes"] = routes
         if nic.dns or nic.search:

@@ -199,13 +199,18 @@ def test_network_config_of_nocloud() -> None:
     assert [e["set-name"] for e in (first, second, third)] == ["eth0", "eth1", "eth2"]
     assert first["addresses"] == ["10.5.68.237/24", "10.5.68.238/24"]
     assert first["routes"] == [{"to": "10.4.0.0/16", "via": "10.5.68.254"}]
-    assert second["routes"] == [{"to": "::/0", "via": "2001:db8::1"}]
+    assert second["gateway6"] == "2001:db8::1"
+    assert "routes" not in second
     assert third["dhcp4"] is True
     assert third["dhcp4-overrides"] == {"use-routes": False}
     assert "routes" not in third
     assert "nameservers" not in third
     plain = file(seed(guest(), "NoCloud"), "network-config")["ethernets"]["eth0"]
-    assert plain["routes"] == [{"to": "0.0.0.0/0", "via": "10.223.0.254"}]
+    assert plain["gateway4"] == "10.223.0.254"
+    assert "routes" not in plain, "images with ifupdown set a route with net-tools only"
+    only_dhcp = guest(nics=(nic("web", dhcp=True, addresses=()),))
+    entry = file(seed(only_dhcp, "NoCloud"), "network-config")["ethernets"]["eth0"]
+    assert entry["routes"] == [{"to": "0.0.0.0/0", "via": "10.223.0.254"}]
 
 
 def test_link_local_router_is_said_so_that_each_renderer_knows_its_interface() -> None:

@@ -117,8 +117,9 @@ def beyond_a_drive(guest: Guest) -> tuple[str, ...]:
 
 
 def _declines(guest: Guest, nic: Nic) -> bool:
-    """Whether a NIC takes no routes from DHCP: the default route is that of another one."""
-    return nic.dhcp and nic.gateway is None and any(one.gateway is not None for one in guest.nics)
+    """Whether a NIC takes no routes from DHCP, here IPv4's: another one has the default route."""
+    gateways = [one.gateway for one in guest.nics if one.gateway is not None]
+    return nic.dhcp and nic.gateway is None and any(one.version == 4 for one in gateways)
 
 
 def _switch_on(unit: str) -> list[str]:

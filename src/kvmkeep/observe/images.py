@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from urllib.parse import unquote, urlsplit
 
 from kvmkeep.host.image_header import HEAD_SIZE, read_header
@@ -16,6 +17,7 @@ from kvmkeep.model.store import (
     fetched_path,
     list_path,
     look_path,
+    part_path,
     unpacked_path,
     verified_memo,
     verified_path,
@@ -35,18 +37,45 @@ def observe_images(notebook: Notebook, images: tuple[Image, ...]) -> tuple[Image
     return tuple(_image(notebook, image) for image in images)
 
 
-def free_for(notebook: Notebook, images: tuple[ImageFacts, ...]) -> Size | None:
+def free_for(
+    notebook: Notebook, images: tuple[Image, ...], known: tuple[ImageFacts, ...]
+) -> Size | None:
     """Return what is free where images are brought; None where none is to be, or df is silent.
 
-    Then nothing is refused: a full filesystem stops the step as well, only later.
+    Then nothing is refused: a full filesystem stops the step as well, only later. What a killed
+    run left of these images counts as free: it is written again from the beginning.
     """
-    if all(image.usable is not None for image in images):
+    if all(image.usable is not None for image in known):
         return None
     place = next((one for one in _PLACES if notebook.look(one) is not None), "/")
     argv = ("df", "--block-size=1", "--output=avail", "--", place)
     answer = notebook.door.run(Command(argv=argv, why="see what is free", timeout=5.0))
     free = answer.text.split()[-1:]
-    return Size(int(free[0])) if answer.ok and free and _BYTES.fullmatch(free[0]) else None
+    if not (answer.ok and free and _BYTES.fullmatch(free[0])):
+        return None
+    parts = (part_path(path) for path in _to_come(images, known))
+    # What a program writes to its stdout gets the name of the part only when it is complete.
+    parts = (path for part in parts for path in (part, part_path(part)))
+    return Size(int(free[0]) + sum(_taken(notebook, part) for part in parts))
+
+
+def _to_come(images: tuple[Image, ...], known: tuple[ImageFacts, ...]) -> Iterator[str]:
+    """Give the files that are still to be brought or unpacked."""
+    for image, one in zip(images, known, strict=True):
+        if image.remote and one.original is None:
+            yield fetched_path(image)
+        elif one.original is not None and one.usable is None:
+            yield unpacked_path(image, one.original.fingerprint)
+
+
+def _taken(notebook: Notebook, path: str) -> int:
+    """Return what a file takes on the disk: with holes, less than its size."""
+    if notebook.look(path) is None:
+        return 0
+    argv = ("du", "--block-size=1", "--", path)
+    answer = notebook.door.run(Command(argv=argv, why="see what a killed run left", timeout=5.0))
+    taken = answer.text.split()[:1]
+    return int(taken[0]) if answer.ok and taken and _BYTES.fullmatch(taken[0]) else 0
 
 
 def _image(notebook: Notebook, image: Image) -> ImageFacts:

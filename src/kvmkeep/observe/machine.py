@@ -101,7 +101,7 @@ def observe(
         disk_files=files,
         units=units,
         backups=backups,
-        images_free=free_for(notebook, images),
+        images_free=free_for(notebook, () if spec is None else spec.images, images),
         qemu_group=domains.qemu_group,
     )
 

@@ -313,6 +313,8 @@ def _unpack_step(stand: _Stand, original: ImageFile | None, assumes: str) -> Ste
         part = part_path(target)
         actions = (
             image_dir(),
+            # Its room was counted as free, and what is unpacked to stdout is written beside it.
+            remove((part,), _NO_REST),
             unpack(
                 stand.image.packing, original.path, part, stand.limit if holes else stand.within
             ),

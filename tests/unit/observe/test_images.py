@@ -72,7 +72,7 @@ def free(answer: str | None, *, usable: bool = False, directory: str = "/var/lib
         door.answers["df",] = ended(stdout=answer.encode())
     notebook = Notebook(door)
     found = seen(IMAGE, {IMAGE.source: HEAD} if usable else {})
-    free = free_for(notebook, (found,))
+    free = free_for(notebook, (IMAGE,), (found,))
     assert notebook.problems == ()
     wanted = ("df", "--block-size=1", "--output=avail", "--", directory)
     assert door.ran == ([] if usable else [wanted])
@@ -88,6 +88,32 @@ def test_room_is_asked_for_only_where_an_image_is_not_there_yet() -> None:
 @pytest.mark.parametrize("answer", [None, "", "Avail\n -\n", "Avail\n" + "9" * 40])
 def test_room_that_nobody_tells_is_not_known(answer: str | None) -> None:
     assert free(answer) is None
+
+
+@pytest.mark.parametrize(("answer", "more"), [("96\t/x\n", 96), (None, 0), ("", 0), ("-\t/x\n", 0)])
+def test_what_a_killed_run_left_of_an_image_does_not_count_against_it(
+    answer: str | None, more: int
+) -> None:
+    fetched = fetched_path(REMOTE)
+    packed = replace(REMOTE, packing=Packing.XZ)
+    unpacked = unpacked_path(packed, FILE)
+    for image, files, part in (
+        (REMOTE, {}, fetched + ".part"),
+        (packed, {}, fetched + ".part"),
+        (packed, {fetched: b"packed"}, unpacked + ".part"),
+        (packed, {fetched: b"packed"}, unpacked + ".part.part"),
+    ):
+        door = Replay({}, {**files, part: b""})
+        door.answers["df",] = ended(stdout=b"Avail\n 4096\n")
+        if answer is not None:
+            door.answers["du",] = ended(stdout=answer.encode())
+        notebook = Notebook(door)
+        both = (IMAGE, image)
+        door.files[IMAGE.source] = HEAD
+        assert free_for(notebook, both, observe_images(notebook, both)) == Size(4096 + more)
+        assert door.ran[1:] == [("du", "--block-size=1", "--", part)]
+        del door.files[part]
+        assert free_for(notebook, both, observe_images(notebook, both)) == Size(4096)
 
 
 def test_keyring_is_looked_at_while_the_list_is_to_be_fetched() -> None:

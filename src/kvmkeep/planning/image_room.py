@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kvmkeep.model.command import Meaning
 from kvmkeep.model.facts import Facts, ImageFacts
 from kvmkeep.model.names import IMAGE_DIR
 from kvmkeep.model.plan import Refusal
@@ -18,13 +19,25 @@ def within(facts: Facts, limit: Size) -> Size:
     return limit if free is None else min(limit, free.minus(_SPARE))
 
 
+def cramped(facts: Facts, limit: Size) -> tuple[Meaning, ...]:
+    """Return what a stop may mean where the filesystem is what sets the limit."""
+    most = within(facts, limit)
+    if most >= limit:
+        return ()
+    sentence = (
+        f"No more than {most} of it may be written, or {IMAGE_DIR} would have less than {_SPARE}"
+        f" free. If it is larger, make room there: df -h {IMAGE_DIR}"
+    )
+    return (Meaning(words="", sentence=sentence),)
+
+
 def room_refusals(facts: Facts, image: Image, known: ImageFacts) -> tuple[Refusal, ...]:
     """Refuse an image that is to be brought here and can't fit, whatever it holds.
 
     How much it holds is not known before; what is packed holds hardly less than its own size.
     """
     free = facts.images_free
-    if free is None or not _comes(image, known):
+    if free is None or not comes(image, known):
         return ()
     least = known.original.fingerprint.size if known.original is not None else 0
     if free >= Size(least) + _SPARE:
@@ -38,6 +51,7 @@ def room_refusals(facts: Facts, image: Image, known: ImageFacts) -> tuple[Refusa
     return (Refusal(subject=f"image {image.name}", reason=reason, hint=hint),)
 
 
-def _comes(image: Image, known: ImageFacts) -> bool:
+def comes(image: Image, known: ImageFacts) -> bool:
+    """Whether a file of the image is still to be brought or unpacked."""
     fetched = image.remote and known.original is None
     return fetched or (image.packing is not Packing.NONE and known.usable is None)

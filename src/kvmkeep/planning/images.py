@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from kvmkeep.model.command import Action, Command, WriteFile
+from kvmkeep.model.command import Action, Command, Meaning, WriteFile
 from kvmkeep.model.facts import Contents, Fingerprint, ImageFacts, ImageFile
 from kvmkeep.model.look import look_argv, look_script
 from kvmkeep.model.names import IMAGE_DIR
@@ -33,7 +34,7 @@ from kvmkeep.planning.image_files import (
     unpack,
 )
 from kvmkeep.planning.image_list import list_refusals, list_step
-from kvmkeep.planning.image_room import room_refusals, within
+from kvmkeep.planning.image_room import comes, cramped, room_refusals, within
 from kvmkeep.planning.scene import Scene
 from kvmkeep.planning.stage import cloned_from, needs_image, needs_seed
 
@@ -72,7 +73,8 @@ class ImageWork(Struct, frozen=True, kw_only=True):
 class _Stand(Struct, frozen=True, kw_only=True):
     """An image of the spec beside what is known of it.
 
-    `limit` is what its file may be, `within` what may be written of it.
+    `limit` is what its file may be, `within` what may be written of it, and `cramped` what to say
+    where that is less.
     """
 
     image: Image
@@ -80,6 +82,7 @@ class _Stand(Struct, frozen=True, kw_only=True):
     digest: str
     limit: Size
     within: Size
+    cramped: tuple[Meaning, ...]
     look: bool
     openssl: bool
 
@@ -95,11 +98,18 @@ def image_works(scene: Scene) -> dict[Label, ImageWork]:
     seeded = [one for one in scene.guests if needs_seed(scene, one) and not cloned_from(scene, one)]
     needed = {guest.image for guest in (*users, *seeded)}
     looked = {guest.image for guest in (*users, *seeded) if guest.first_boot is not FirstBoot.NONE}
-    return {
-        name: _work(_stand(scene, image, look=name in looked))
-        for name, image in scene.images.items()
-        if name in needed
-    }
+    works: dict[Label, ImageWork] = {}
+    before = Size(0)
+    for name, image in scene.images.items():
+        if name not in needed:
+            continue
+        stand = _stand(scene, image, look=name in looked)
+        both = before + stand.limit
+        # Each alone may fit where both do not: only the next look tells what the first one left.
+        tight = before.bytes > 0 and within(scene.facts, both) < both
+        works[name] = _work(stand, "room is left for it" if tight else "")
+        before = both if comes(image, stand.known) else before
+    return works
 
 
 def image_refusals(scene: Scene, works: dict[Label, ImageWork]) -> tuple[Refusal, ...]:
@@ -168,6 +178,7 @@ def _stand(scene: Scene, image: Image, *, look: bool) -> _Stand:
         digest=digest or known.digest_wanted,
         limit=limit,
         within=within(scene.facts, limit),
+        cramped=cramped(scene.facts, limit),
         look=look,
         openssl=openssl is not None and bool(openssl.path),
     )
@@ -192,7 +203,8 @@ def _file_refusals(stand: _Stand) -> list[Refusal]:
     return []
 
 
-def _work(stand: _Stand) -> ImageWork:
+def _work(stand: _Stand, room: str) -> ImageWork:
+    """Return the work on an image; `room` is what its files are brought on the assumption of."""
     image, known = stand.image, stand.known
     steps: list[Step] = []
     assumes = ""
@@ -200,13 +212,13 @@ def _work(stand: _Stand) -> ImageWork:
         steps.append(list_step(image, image.check))
         assumes = f"the checksum list names image {image.name}"
     if image.remote and known.original is None:
-        steps.append(_fetch_step(stand, assumes))
-        assumes = assumes or f"the download of image {image.name} arrives"
+        steps.append(_fetch_step(stand, assumes or room))
+        assumes = assumes or room or f"the download of image {image.name} arrives"
     if known.original is not None and image.check is not None and not known.verified:
         steps.append(_verify_step(stand, known.original, assumes))
     if image.packing is not Packing.NONE and known.usable is None:
-        steps.append(_unpack_step(stand, known.original, assumes))
-        assumes = assumes or f"image {image.name} unpacks to {image.format}"
+        steps.append(_unpack_step(stand, known.original, assumes or room))
+        assumes = assumes or room or f"image {image.name} unpacks to {image.format}"
     contents = known.contents
     if contents is None and stand.look:
         steps.append(_look_step(stand, known.usable, assumes))
@@ -234,10 +246,9 @@ def _fetch_step(stand: _Stand, assumes: str) -> Step:
     image = stand.image
     target = fetched_path(image)
     part = part_path(target)
-    actions: list[Action] = [
-        image_dir(),
-        bring(image.source, part, f"the image, at most {stand.within}", stand.within.bytes),
-    ]
+    most = stand.within
+    fetch = bring(image.source, part, f"the image, at most {most}", most.bytes)
+    actions: list[Action] = [image_dir(), replace(fetch, meanings=stand.cramped)]
     if stand.digest:
         # Before it gets its name: a bad download is not there, and is fetched again.
         actions.extend(_checks(stand, part))
@@ -308,6 +319,7 @@ def _unpack_step(stand: _Stand, original: ImageFile | None, assumes: str) -> Ste
     if original is not None:
         # With holes, a file takes less than its size, and the kernel's limit is one of the size.
         holes = stand.image.packing is Packing.ZSTD and stand.image.format is Format.RAW
+        most = stand.limit if holes else stand.within
         probe = same_file(original.path, original.fingerprint)
         target = unpacked_path(stand.image, original.fingerprint)
         part = part_path(target)
@@ -315,8 +327,9 @@ def _unpack_step(stand: _Stand, original: ImageFile | None, assumes: str) -> Ste
             image_dir(),
             # Its room was counted as free, and what is unpacked to stdout is written beside it.
             remove((part,), _NO_REST),
-            unpack(
-                stand.image.packing, original.path, part, stand.limit if holes else stand.within
+            replace(
+                unpack(stand.image.packing, original.path, part, most),
+                meanings=() if holes else stand.cramped,
             ),
             same_file(original.path, original.fingerprint),
             *complete(part, target),

@@ -207,10 +207,36 @@ def test_no_more_is_written_of_an_image_than_leaves_room() -> None:
         host.images_free = Size(2 * GIB + half)
         unpack = program(host, replace(image, format=image_format), "prlimit")
         assert unpack.argv[1] == f"--fsize={limit}"
+        assert [one.sentence for one in unpack.meanings] == (
+            []
+            if limit == 5 * GIB
+            else [
+                "No more than 2 GiB of it may be written, or /var/lib/kvmkeep/images would have less"
+                " than 512 MiB free. If it is larger, make room there: df -h /var/lib/kvmkeep/images"
+            ]
+        )
     host.images_free = Size(GIB + half)
     curl = program(host, replace(IMAGE, source=URL), "prlimit")
     assert curl.argv[curl.argv.index("--max-filesize") + 1] == str(GIB)
     assert curl.why == "fetch the image, at most 1 GiB"
+    assert curl.meanings[0].sentence.startswith("No more than 1 GiB of it may be written")
+
+
+def test_images_that_may_not_fit_together_are_brought_one_after_the_other() -> None:
+    host, image = packed_host("xz")
+    host.put("/srv/other", host.files["/srv/packed"].content)
+    other = replace(image, name=Label("other"), source="/srv/other")
+    second = guest("db", image=other.name)
+    wanted = spec(guest(), second, images=(image, other))
+    for free, assumed in ((GIB << 6, set()), (8 * GIB, {"room is left for it"})):
+        host.images_free = Size(free)
+        unpacks = [
+            one for one in make_plan(wanted, host.facts(wanted)).steps if "unpack" in one.what
+        ]
+        assert [one.subject for one in unpacks] == ["image debian", "image other"]
+        assert unpacks[0].assumes == ""
+        assert {unpacks[1].assumes} - {""} == assumed
+    reach(host, wanted)
 
 
 def replace_size(file: FakeFile, size: int) -> FakeFile:

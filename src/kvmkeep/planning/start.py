@@ -15,6 +15,7 @@ from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, ReadyConsole, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards, programs
+from kvmkeep.planning.coming_back import coming_back
 from kvmkeep.planning.commands import has_state
 from kvmkeep.planning.disk_edited import edited
 from kvmkeep.planning.disk_files import mounted, unmounted
@@ -75,10 +76,7 @@ def not_a_guest(scene: Scene, guest: Guest) -> Refusal | None:
 
 def unfit(scene: Scene, guest: Guest) -> Refusal | None:
     """Return why a guest can't be started, if that is so."""
-    refusal = not_a_guest(scene, guest)
-    if refusal is not None:
-        return refusal
-    refusal = young(scene, guest)
+    refusal = not_a_guest(scene, guest) or _half_restored(scene, guest) or young(scene, guest)
     if refusal is not None:
         return refusal
     half = _half_reverted(scene, guest) or _lacks_mount(scene, guest) or _entered(scene, guest)
@@ -98,6 +96,12 @@ def young(scene: Scene, guest: Guest) -> Refusal | None:
         return None
     subject, hint = f"guest {guest.name}", "finish that: kvmkeep apply"
     return Refusal(subject=subject, reason="its first boot is not done yet", hint=hint)
+
+
+def _half_restored(scene: Scene, guest: Guest) -> Refusal | None:
+    """Refuse a guest with a disk, the root disk or another, whose restore did not end."""
+    found = (coming_back(scene, guest, disk) for disk in guest.volumes)
+    return next((one for one in found if one is not None), None) if is_off(scene, guest) else None
 
 
 def _half_reverted(scene: Scene, guest: Guest) -> Refusal | None:

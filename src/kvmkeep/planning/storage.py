@@ -15,7 +15,6 @@ from kvmkeep.model.names import (
     TAG_DISK,
     TAG_GUEST,
     TAG_OURS,
-    TAG_RESTORE,
     TAG_TRASH,
     console_log,
     lv_tags,
@@ -25,6 +24,7 @@ from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, LvDisk
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import Size
+from kvmkeep.planning.coming_back import coming_back
 from kvmkeep.planning.commands import long_enough, same_file, synced, zero
 from kvmkeep.planning.images import Source
 from kvmkeep.planning.lvm import absent, activate, create, selected, selection, who_has
@@ -101,7 +101,7 @@ def _disk_refusals(scene: Scene, guest: Guest, disk: LvDisk) -> list[Refusal]:
         return []
     if at is Stage.FOREIGN:
         return [_foreign(scene, guest, disk, volume)]
-    if at is Stage.FILLING and (going := _going_on(guest, volume)) is not None:
+    if at is Stage.FILLING and (going := _going_on(scene, guest, disk, volume)) is not None:
         return [going]
     if at is Stage.FILLING and volume.opened:
         reason = f"{lv} is to be written, but something holds it open"
@@ -133,20 +133,15 @@ def _lost(scene: Scene, guest: Guest, disk: LvDisk) -> Refusal:
     return Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint)
 
 
-def _going_on(guest: Guest, volume: Volume) -> Refusal | None:
+def _going_on(scene: Scene, guest: Guest, disk: LvDisk, volume: Volume) -> Refusal | None:
     """Refuse an LV whose content comes from elsewhere: it is not made from an image."""
     subject, lv = f"guest {guest.name}", volume.full_name
     clone = tag_value(volume, TAG_CLONE)
-    moment = tag_value(volume, TAG_RESTORE).partition("/")[0]
     if clone:
         reason = f"{lv} is to become a copy of {clone}'s disk, and is not complete"
         hint = f"finish that: kvmkeep clone {clone} {guest.name}"
         return Refusal(subject=subject, reason=reason, hint=hint)
-    if moment:
-        reason = f"{lv} is coming back from the backup {moment}, and is not complete"
-        hint = f"finish that: kvmkeep backup restore {guest.name}@{moment}"
-        return Refusal(subject=subject, reason=reason, hint=hint)
-    return None
+    return coming_back(scene, guest, disk)
 
 
 def _foreign(scene: Scene, guest: Guest, disk: LvDisk, volume: Volume) -> Refusal:

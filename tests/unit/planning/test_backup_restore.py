@@ -161,7 +161,8 @@ def test_a_killed_run_is_gone_on_with_by_another_one_and_apply_leaves_it_alone()
     assert [one.hint for one in refused.refusals] == [
         f"finish that: kvmkeep backup restore web@{MOMENT}"
     ] * 2
-    assert plan_start(site, host.facts(site), ("web",)).refusals
+    (unfit,) = plan_start(site, host.facts(site), ("web",)).refusals
+    assert unfit == refused.refusals[0]
     plan = plan_restore(site, host.facts(site), wish(site, subject, asked=LATER))
     assert [step.what for step in plan.steps] == [
         "write rl_build/vm-web again",
@@ -173,6 +174,21 @@ def test_a_killed_run_is_gone_on_with_by_another_one_and_apply_leaves_it_alone()
     restore(host, site, wish(site, subject, asked=LATER))
     assert len(host.lvm.volumes) == 4
     assert not [one for one in host.lvm.volumes.values() if "kvmkeep.state=filling" in one.tags]
+
+
+def test_a_guest_is_not_started_on_one_disk_that_is_not_complete() -> None:
+    host, site, subject = site_off()
+    first = plan_restore(site, host.facts(site), wish(site, subject, only="data"))
+    for step in first.steps[:-1]:
+        carry_out(host, step)
+    (unfit,) = plan_start(site, host.facts(site), ("web",)).refusals
+    assert unfit.reason == (
+        f"rl_build/vm-web-data is coming back from the backup {MOMENT}, and is not complete"
+    )
+    assert unfit.hint == f"finish that: kvmkeep backup restore web@{MOMENT} --disk data"
+    assert make_plan(site, host.facts(site)).refusals == (unfit,)
+    carry_out(host, first.steps[-1])
+    assert not plan_start(site, host.facts(site), ("web",)).refusals
 
 
 def test_a_run_killed_on_the_way_into_the_trash_keeps_its_stamp() -> None:

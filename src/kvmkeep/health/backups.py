@@ -17,7 +17,9 @@ from kvmkeep.model.host_units import (
     PROVE_TIMER,
     PRUNE,
     PRUNE_TIMER,
+    SYSTEMD,
     TIMERS,
+    UNIT_DIR,
 )
 from kvmkeep.model.names import stamped_time
 from kvmkeep.model.spec import Guest
@@ -50,15 +52,18 @@ def _units(patient: Patient) -> Iterator[Finding]:
     units = patient.facts.units
     texts = wanted_texts(patient.spec, patient.facts, patient.options)
     files = {name: units.file(name) for name in _UNITS}
+    unread, unanswered = patient.unseen_in(UNIT_DIR), patient.unseen(SYSTEMD)
     missing = [
         name
         for name, file in files.items()
-        if file is None or (name in TIMERS and not (file.enabled and file.active))
+        if (file is None and not unread)
+        or (file is not None and name in TIMERS and not (file.enabled or unread))
+        or (file is not None and name in TIMERS and not (file.active or unanswered))
     ]
     other = [
         name
         for name, file in files.items()
-        if file is not None and not serves(file.text, texts[name])
+        if file is not None and not unread and not serves(file.text, texts[name])
     ]
     if missing or other:
         yield Finding(
@@ -177,7 +182,7 @@ def _proof(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Fin
     proof = patient.facts.backups.proof_of(guest.identity, patient.now)
     if proof is None:
         timer = patient.facts.units.file(PROVE_TIMER)
-        soon = timer is not None and timer.active
+        soon = timer is not None and (timer.active or patient.unseen(SYSTEMD))
         yield Finding(
             name="backup-unproven",
             severity=Severity.OK if soon else Severity.WARNING,

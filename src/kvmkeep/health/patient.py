@@ -6,7 +6,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from kvmkeep.model.facts import Facts
+from kvmkeep.model.facts import Facts, Problem
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.vitals import Vitals
@@ -38,8 +38,15 @@ class Patient(Struct, frozen=True, kw_only=True):
 
     def unseen(self, what: str) -> bool:
         """Whether something could not be looked at: then its absence means nothing."""
-        problems = (*self.facts.problems, *self.vitals.problems)
-        return any(problem.what == what for problem in problems)
+        return any(problem.what == what for problem in self._problems)
+
+    def unseen_in(self, directory: str) -> bool:
+        """Whether something in a directory could not be looked at."""
+        return any(problem.what.startswith(f"{directory}/") for problem in self._problems)
+
+    @property
+    def _problems(self) -> tuple[Problem, ...]:
+        return (*self.facts.problems, *self.vitals.problems)
 
 
 def make_patient(

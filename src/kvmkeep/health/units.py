@@ -7,7 +7,16 @@ from collections.abc import Iterator
 
 from kvmkeep.health.patient import Patient
 from kvmkeep.model.health import Finding, Severity
-from kvmkeep.model.host_units import ALWAYS, ENABLED, GUESTS, RECOVER, TIMER, WATCH, HostUnits
+from kvmkeep.model.host_units import (
+    ALWAYS,
+    ENABLED,
+    GUESTS,
+    RECOVER,
+    SYSTEMD,
+    TIMER,
+    UNIT_DIR,
+    WATCH,
+)
 from kvmkeep.planning.units import wanted_texts
 
 _RUNNING = (GUESTS, TIMER)
@@ -39,12 +48,14 @@ def _own(patient: Patient) -> Iterator[Finding]:
     if not any(file.ours for file in units.files):
         return
     texts = wanted_texts(patient.spec, patient.facts, patient.options)
-    wrong = {name: what for name in ALWAYS if (what := _wrong(units, name, texts[name]))}
+    wrong = {name: what for name in ALWAYS if (what := _wrong(patient, name, texts[name]))}
     there = {name: file for name in ALWAYS if (file := units.file(name)) is not None}
     other = [
         name
         for name, file in there.items()
-        if name not in wrong and not serves(file.text, texts[name])
+        if name not in wrong
+        and not patient.unseen_in(UNIT_DIR)
+        and not serves(file.text, texts[name])
     ]
     if wrong or other:
         told = [f"{name} {what}" for name, what in wrong.items()]
@@ -70,18 +81,20 @@ def _own(patient: Patient) -> Iterator[Finding]:
             )
 
 
-def _wrong(units: HostUnits, name: str, wanted: str) -> str:
-    """Return why a unit does not do what it is for; nothing where it does."""
+def _wrong(patient: Patient, name: str, wanted: str) -> str:
+    """Return why a unit does not do what it is for; nothing where it does, or can't be seen."""
+    units = patient.facts.units
     file = units.file(name)
+    read = not patient.unseen_in(UNIT_DIR)
     if file is None:
-        return "is not there"
-    if name in ENABLED and not file.enabled:
+        return "is not there" if read else ""
+    if read and name in ENABLED and not file.enabled:
         return "does not begin with the host"
-    if name in _RUNNING and not file.active:
+    if name in _RUNNING and not file.active and not patient.unseen(SYSTEMD):
         return "is not at work"
     if file.stale:
         return "was changed since systemd read it"
-    if _EXEC.findall(file.text) != _EXEC.findall(wanted):
+    if read and _EXEC.findall(file.text) != _EXEC.findall(wanted):
         return f"does not run {units.command} as it should"
     return ""
 

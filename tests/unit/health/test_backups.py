@@ -13,6 +13,7 @@ from kvmkeep.health.backups import age, passed
 from kvmkeep.health.judge import judge
 from kvmkeep.health.measures import measures
 from kvmkeep.model.backup import BackupFacts, LastBackup, Proof, Rung
+from kvmkeep.model.facts import Problem
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.host_units import (
     BACKUP,
@@ -21,6 +22,8 @@ from kvmkeep.model.host_units import (
     PROVE_TIMER,
     PRUNE,
     PRUNE_TIMER,
+    SYSTEMD,
+    UNIT_DIR,
     HostUnits,
 )
 from kvmkeep.model.host_units import UnitFile as File
@@ -57,12 +60,16 @@ def units(name: str, **changes: object) -> HostUnits:
 
 
 def found(
-    last: LastBackup | None = LAST, proof: Proof | None = PROOF, units: HostUnits = UNITS
+    last: LastBackup | None = LAST,
+    proof: Proof | None = PROOF,
+    units: HostUnits = UNITS,
+    problems: tuple[Problem, ...] = (),
 ) -> list[Finding]:
     backups = BackupFacts(
         last=(last,) if last is not None else (), proofs=(proof,) if proof is not None else ()
     )
-    told = judge(WANTED, replace(FACTS, backups=backups, units=units), Plan(), VITALS)
+    facts = replace(FACTS, backups=backups, units=units, problems=problems)
+    told = judge(WANTED, facts, Plan(), VITALS)
     assert all("|" not in one.what + one.todo for one in told)
     return [one for one in told if one.name.startswith("backup")]
 
@@ -251,3 +258,14 @@ def test_each_timer_counts(name: str, changes: dict[str, object]) -> None:
     (one,) = found(units=units(name, **changes))
     assert (one.name, one.todo) == ("backups-not-scheduled", "kvmkeep install-units")
     assert f"({name} is not at work, or does not begin with the host)" in one.what
+
+
+def test_of_units_that_can_not_be_seen_nothing_follows() -> None:
+    silent = Problem(what=SYSTEMD, reason="no answer", hint="wait")
+    idle = replace(UNITS, files=tuple(replace(one, active=False) for one in UNITS.files))
+    assert found(units=idle, problems=(silent,)) == []
+    (one,) = found(proof=None, units=idle, problems=(silent,))
+    assert (one.name, one.severity) == ("backup-unproven", Severity.OK)
+    closed = Problem(what=f"{UNIT_DIR}/{BACKUP}", reason="Input/output error", hint="look at it")
+    files = tuple(replace(one, enabled=False, text="") for one in UNITS.files[1:])
+    assert found(units=replace(UNITS, files=files), problems=(closed,)) == []

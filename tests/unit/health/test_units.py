@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from kvmkeep.health.judge import judge
+from kvmkeep.model.facts import Problem
 from kvmkeep.model.health import Severity
 from kvmkeep.model.host_units import (
     ALWAYS,
@@ -15,7 +16,9 @@ from kvmkeep.model.host_units import (
     GUESTS,
     LISTENERS,
     RECOVER,
+    SYSTEMD,
     TIMER,
+    UNIT_DIR,
     WATCH,
     HostUnits,
     UnitFile,
@@ -68,6 +71,27 @@ def test_a_unit_that_is_gone() -> None:
     files = tuple(one for one in WELL if one.name != TIMER)
     found = only(CRITICAL, "units-off", units=HostUnits(files=files, program=PROGRAM))
     assert found.what == f"{TIMER} is not there"
+
+
+def test_of_a_systemd_that_does_not_answer_nothing_follows() -> None:
+    files = tuple(replace(one, active=False) for one in WELL)
+    silent = (Problem(what=SYSTEMD, reason="systemctl: no time was left to begin it", hint="wait"),)
+    told = findings(units=HostUnits(files=files, program=PROGRAM), problems=silent)
+    assert [one.name for one in told] == ["not-seen"]
+    seen = units(RECOVER, enabled=False, active=False)
+    told = findings(units=seen, problems=silent)
+    assert {one.name for one in told} == {"not-seen", "units-off"}, "a file tells without systemd"
+
+
+def test_of_files_that_can_not_be_read_nothing_follows() -> None:
+    files = tuple(
+        replace(one, enabled=False, text="" if one.name == WATCH else one.text)
+        for one in WELL
+        if one.name != TIMER
+    )
+    closed = Problem(what=f"{UNIT_DIR}/{WATCH}", reason="Input/output error", hint="look at it")
+    told = findings(units=HostUnits(files=files, program=PROGRAM), problems=(closed,))
+    assert [one.name for one in told] == ["not-seen"]
 
 
 def test_units_of_a_kvmkeep_that_moved() -> None:

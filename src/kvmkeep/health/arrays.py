@@ -16,8 +16,8 @@ _SCRUBBED_WITHIN = timedelta(days=45)
 
 _MIRRORS = frozenset({"raid1", "raid10"})
 _REDUNDANT = _MIRRORS | {"raid4", "raid5", "raid6"}
-_REBUILDS = frozenset({"recover", "resync"})
-"""What fills the place of a lost member; a check, a repair or a reshape does not (md(4))."""
+_REBUILD = "recover"
+"""What fills the place of a lost member; a resync makes those equal that are left (md(4))."""
 _TOLD = 4
 """Counts of a trend that are told."""
 
@@ -52,7 +52,7 @@ def _members(array: Array) -> Iterator[Finding]:
             why="nothing on it can be written; the loss of its journal's disk makes it so, too",
             todo=f"{look}; dmesg; then: mdadm --readwrite /dev/{array.name}",
         )
-    if array.missing and array.action in _REBUILDS:
+    if array.missing and array.action == _REBUILD:
         yield Finding(
             name="array-rebuilding",
             severity=Severity.WARNING,

@@ -46,7 +46,7 @@ REBUILT = replace(
         (REBUILT, WARNING, "array-rebuilding"),
         *(
             (replace(REBUILT, action=action), CRITICAL, "array-degraded")
-            for action in ("check", "repair", "reshape")
+            for action in ("check", "repair", "reshape", "resync")
         ),
         (replace(ARRAY, faulty=("sdc",)), WARNING, "array-spare-failed"),
         (replace(REBUILT, missing=0, action="resync"), WARNING, "array-resyncing"),

@@ -63,7 +63,7 @@ def _units(patient: Patient) -> Iterator[Finding]:
     other = [
         name
         for name, file in files.items()
-        if file is not None and not unread and not serves(file.text, texts[name])
+        if file is not None and (file.stale or (not unread and not serves(file.text, texts[name])))
     ]
     if missing or other:
         yield Finding(

@@ -166,6 +166,8 @@ def test_nobody_makes_them() -> None:
     weekly = UNITS.files[1].text.replace("daily", "weekly")
     (one,) = found(units=units(BACKUP_TIMER, text=weekly))
     assert "at other times than the spec says (kvmkeep-backup.timer)" in one.what
+    (one,) = found(units=units(BACKUP_TIMER, stale=True))
+    assert "(kvmkeep-backup.timer)" in one.what, "systemd goes by what it read before"
     (one,) = found(units=replace(UNITS, program="/usr/local/bin/kvmkeep"))
     assert f"({BACKUP}, {PROVE}, {PRUNE})" in one.what
 

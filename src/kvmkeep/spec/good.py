@@ -49,16 +49,18 @@ def keep_good(directory: str, files: Mapping[str, bytes], time: str, door: Door)
 
 
 def last_good(directory: str, door: Door) -> tuple[Spec, str] | None:
-    """Return the spec that was kept of this directory, and when, if there is one that loads."""
-    directory = posixpath.abspath(directory)
+    """Return the spec that was kept of this directory, and when, if there is one that loads.
+
+    Places in it name the directory as it was typed, as those of `load` do.
+    """
     try:
         kept = _kept(door)
     except OSError:
         return None
-    if kept is None or kept.directory != directory:
+    if kept is None or kept.directory != posixpath.abspath(directory):
         return None
     try:
-        return load_bytes(kept.files, directory), kept.time
+        return load_bytes(kept.files, kept.directory, shown=directory), kept.time
     except SpecError:  # another version of kvmkeep took it
         return None
 

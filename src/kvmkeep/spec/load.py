@@ -92,10 +92,13 @@ def load(
     )
 
 
-def load_bytes(files: Mapping[str, bytes], directory: str) -> Spec:
-    """Return the spec that these files hold, by their paths in a directory; raises SpecError."""
+def load_bytes(files: Mapping[str, bytes], directory: str, *, shown: str = "") -> Spec:
+    """Return the spec that these files hold, by their paths in a directory; raises SpecError.
+
+    `shown` is that directory as places in the spec name it.
+    """
     names = [name for name in files if posixpath.dirname(name) == GUEST_DIR]
-    return _load(names, files.get, Mistakes(), directory=directory, shown="")
+    return _load(names, files.get, Mistakes(), directory=directory, shown=shown)
 
 
 def _load(

@@ -45,6 +45,7 @@ def test_it_is_the_same_spec_from_the_files_as_they_were() -> None:
         (one.name, one.disks, one.run) for one in before.guests
     ]
     assert good[0].template == before.template
+    assert [one.place.file for one in good[0].guests] == [one.place.file for one in before.guests]
     assert site.files[GOOD_SPEC].mode == 0o600
 
 
@@ -65,7 +66,10 @@ def test_a_directory_is_the_same_however_it_is_typed(monkeypatch: pytest.MonkeyP
     monkeypatch.chdir("/")
     assert keep_good("etc/kvmkeep/", seen, THEN, site)
     assert not keep_good("/etc/../etc/kvmkeep", seen, LATER, site)
-    assert last_good("./etc/kvmkeep", site) == last_good(DIRECTORY, site) is not None
+    for typed in ("./etc/kvmkeep", DIRECTORY):
+        good = last_good(typed, site)
+        assert good is not None
+        assert good[0].guests[0].place.file == f"{typed}/guests/web.yaml"
     assert last_good("kvmkeep", site) is None
 
 

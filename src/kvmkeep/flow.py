@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 ROUNDS = 6
 """How often a run plans at most: anew after what was assumed is known, and after a failed try."""
 TRIES = 3
-"""How often a step that is `alone` is tried."""
+"""How often a step that is `alone` is tried; more often as long as another has tries left."""
 PAUSE = 5.0
 """Seconds before it is tried again; more after each try."""
 READING_PATIENCE = 1800.0
@@ -315,14 +315,17 @@ class _Run:
         return report
 
     def _count_tries(self, report: Report) -> int:
-        """Return how often a step was tried by now that failed in this round; the most of them."""
+        """Return how often each step was tried by now that failed in this round, at least.
+
+        One that stays dead takes no try from those that were reached after it.
+        """
         failed = [
             (one.step.subject, one.step.what)
             for one in report.steps
             if one.outcome not in {Outcome.DONE, Outcome.SKIPPED}
         ]
         self._tries.update(failed)
-        return max(self._tries[one] for one in failed)
+        return min(self._tries[one] for one in failed)
 
     def _record(self, look: Look) -> None:
         """Keep the notes of a plan that does nothing, where that is to be known later."""

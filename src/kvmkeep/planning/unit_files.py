@@ -23,7 +23,8 @@ PATIENCE = 180
 _MARGIN = 60
 _STARTING = 120
 """Seconds for the start of a guest's QEMU, besides its `start_timeout`."""
-_TRIES = 3
+_TRIES = 6
+"""How often a run looks and tries at most; a start that fails has three tries of its own."""
 _LEAST = 10
 _LISTENS = 3600
 """Seconds after which virsh is begun anew, should it have lost its libvirt without a word."""

@@ -436,6 +436,23 @@ def test_its_own_tries_are_counted_and_not_the_rounds_before_it(
     assert error.message.startswith(told)
 
 
+def test_one_that_stays_dead_ends_no_tries_of_those_just_reached(tmp_path: Path) -> None:
+    late = replace(step("web", command("act web")), subject="guest web", alone=True)
+    dead = replace(ALONE, subject="guest dead", what="dead", actions=(command("act dead"),))
+    late = replace(late, after=(ALONE.subject,))
+    answers = {
+        "act dead": lambda _: ended(1),
+        "act db": lambda number: ended(1 if number < TRIES else 0),
+        "act web": lambda number: ended(1 if number < 2 else 0),
+    }
+    looks = [Plan(steps=(dead, ALONE, late))] * TRIES + [Plan(steps=(dead, late))]
+    site = Site(tmp_path, *looks, answers=answers)
+    error = site.fails(StepFailed)
+    assert site.acts.count("act web") == 2
+    assert site.acts.count("act dead") == TRIES + 1
+    assert error.message.startswith("Not all went well, and trying again did not help:")
+
+
 def test_a_plan_for_once_is_not_tried_again(tmp_path: Path) -> None:
     plan = Plan(steps=(step("one", command("act fails"), alone=True),), once=True)
     site = Site(tmp_path, plan, answers={"act fails": lambda _: ended(1)})

@@ -199,7 +199,7 @@ def test_limits_are_summed_told_and_compared_with_what_is_installed() -> None:
     )
     few = spec(guest("web", stop_timeout=10, start_timeout=20))
     facts = replace(host.facts(few), domains=())
-    assert (stop_seconds(few, facts), start_seconds(few)) == (400, 660)
+    assert (stop_seconds(few, facts), start_seconds(few)) == (400, 1080)
     assert "forces a reboot" not in plan_install(few, facts).notes[0].text
 
 

@@ -8,11 +8,13 @@ those of the guests that it needs: so the spec is whole at any moment.
 from __future__ import annotations
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import Facts, Profile, Volume
 from kvmkeep.model.names import (
+    GOOD_SPEC,
     METADATA_URI,
     NM_MARK,
     TAG_GUEST,
@@ -224,7 +226,13 @@ def _release_host(work: _Work, letting: Letting) -> None:
         if profile.setting("connection.stable-id") == NM_MARK
     )
     if letting.host_file:
-        work.steps.append(_aside_step("spec", letting.host_file))
+        # Before the file: a run that was killed between the two does both again.
+        forget = Command(
+            argv=("rm", "--force", "--", GOOD_SPEC),
+            why="have nothing go by the last good spec any more",
+        )
+        aside = _aside_step("spec", letting.host_file)
+        work.steps.append(replace(aside, actions=(forget, *aside.actions)))
 
 
 def _profile_step(profile: Profile) -> Step:

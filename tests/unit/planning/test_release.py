@@ -10,6 +10,7 @@ from unit.planning.rounds import carry_out, reach
 
 from kvmkeep.model.facts import Problem
 from kvmkeep.model.host_units import GUESTS, UNIT_DIR
+from kvmkeep.model.names import GOOD_SPEC
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import GuestName
@@ -70,6 +71,18 @@ def test_guests_go_before_those_that_they_need_and_the_host_goes_last() -> None:
     assert [what.split()[1].rpartition("/")[2] for what in files] == [
         "web.yaml", "db.yaml", "host.yaml",
     ]  # fmt: skip
+
+
+def test_with_the_host_the_last_good_spec_goes() -> None:
+    host, wanted = site()
+    host.put(GOOD_SPEC, b"{}")
+    *guests, last = planned(host, wanted).steps
+    for step in guests:
+        carry_out(host, step)
+    assert GOOD_SPEC in host.files
+    carry_out(host, last)
+    assert GOOD_SPEC not in host.files
+    assert "/etc/kvmkeep/host.yaml.released" in host.files
 
 
 def test_what_is_needed_by_others_is_not_let_go() -> None:

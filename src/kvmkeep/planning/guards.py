@@ -26,7 +26,7 @@ from kvmkeep.planning.grow import room_needed
 from kvmkeep.planning.images import ImageWork
 from kvmkeep.planning.metadata import KEY
 from kvmkeep.planning.scene import Scene, active, users
-from kvmkeep.planning.seed import beyond_a_drive
+from kvmkeep.planning.seed import SeedKind, beyond_a_drive, declines_a_route, seed_kind
 from kvmkeep.planning.stage import Stage, cloned_from, needs_image, needs_seed, stage
 
 
@@ -262,10 +262,15 @@ def seed_notes(scene: Scene, works: dict[Label, ImageWork]) -> tuple[Note, ...]:
 
 
 def _not_by_seed(guest: Guest, contents: Contents) -> Iterator[str]:
-    only_drive = "NoCloud" not in (contents.datasources or ("NoCloud",))
-    for what in beyond_a_drive(guest):
-        if only_drive and guest.first_boot is not FirstBoot.NOCLOUD:
-            yield f"its image reads only a config drive, which has no place for {what}"
+    kind, _ = seed_kind(guest, contents)
+    if kind is SeedKind.CONFIG_DRIVE:
+        for what in beyond_a_drive(guest):
+            yield f"its seed is a config drive, which has no place for {what}"
+    elif declines_a_route(guest):
+        yield (
+            "only netplan and systemd-networkd leave DHCP's default route out: with another "
+            "network program, it has two"
+        )
     ways = any(nic.dns for nic in guest.nics) and any(nic.gateway for nic in guest.nics)
     ways = ways or any(nic.dhcp for nic in guest.nics)
     brings = contents.agent or not contents.cloud_init

@@ -63,7 +63,7 @@ class Seed(msgspec.Struct, frozen=True, kw_only=True):
 
 def make_seed(guest: Guest, contents: Contents, networks: dict[Label, Network]) -> Seed:
     """Return the seed that suits the guest and what its image holds."""
-    kind, drop_in = _choose(guest, contents)
+    kind, drop_in = seed_kind(guest, contents)
     user_data = "#cloud-config\n" + _yaml(_user_data(guest, contents))
     if kind is SeedKind.CONFIG_DRIVE:
         top = "openstack/latest"
@@ -95,7 +95,8 @@ def done_line(guest: Guest) -> str:
     return f"{FIRST_BOOT_DONE} {guest.uuid}"
 
 
-def _choose(guest: Guest, contents: Contents) -> tuple[SeedKind, bool]:
+def seed_kind(guest: Guest, contents: Contents) -> tuple[SeedKind, bool]:
+    """Return a guest's kind of seed, and whether its image would not look for that."""
     known = contents.datasources
     if guest.first_boot is FirstBoot.CONFIG_DRIVE:
         return SeedKind.CONFIG_DRIVE, bool(known) and "ConfigDrive" not in known
@@ -111,9 +112,13 @@ def _choose(guest: Guest, contents: Contents) -> tuple[SeedKind, bool]:
 
 def beyond_a_drive(guest: Guest) -> tuple[str, ...]:
     """Return what a guest is to get that a config drive has no place for."""
-    searches = any(nic.search for nic in guest.nics)
-    declines = any(_declines(guest, nic) for nic in guest.nics)
+    searches, declines = any(nic.search for nic in guest.nics), declines_a_route(guest)
     return (*["search domains"] * searches, *["DHCP without its default route"] * declines)
+
+
+def declines_a_route(guest: Guest) -> bool:
+    """Return whether DHCP is to bring a guest no default route over one of its NICs."""
+    return any(_declines(guest, nic) for nic in guest.nics)
 
 
 def _declines(guest: Guest, nic: Nic) -> bool:

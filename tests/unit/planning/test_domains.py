@@ -245,12 +245,28 @@ def test_what_a_config_drive_can_not_give_is_told(nics: tuple[Nic, ...], what: s
     host.add_image(IMAGE.source, FakeImage("raw", GIB, only))
     wanted = spec(guest(nics=nics))
     host.run(plan(host, wanted).steps[0].actions[1])
-    text = f"its image reads only a config drive, which has no place for {what}"
-    assert text in [note.text for note in plan(host, wanted).notes]
-    told = [
-        note.text for note in plan(host, spec(guest(nics=nics, first_boot=FirstBoot.NOCLOUD))).notes
-    ]
-    assert text not in told
+    text = f"its seed is a config drive, which has no place for {what}"
+    assert text in notes(host, wanted)
+    assert text not in notes(host, spec(guest(nics=nics, first_boot=FirstBoot.NOCLOUD)))
+    both = FakeHost()
+    both.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
+    assert text in notes(both, spec(guest(nics=nics, first_boot=FirstBoot.CONFIG_DRIVE)))
+
+
+def test_networks_that_take_a_route_of_dhcp_they_should_not_are_told_of() -> None:
+    host = FakeHost()
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
+    text = (
+        "only netplan and systemd-networkd leave DHCP's default route out: with another "
+        "network program, it has two"
+    )
+    lab = nic("web", 1, dhcp=True, addresses=(), gateway=None)
+    assert text in notes(host, spec(guest(nics=(nic("web"), lab))))
+    assert text not in notes(host, spec(guest(nics=(nic("web", search=("example.org",)),))))
+
+
+def notes(host: FakeHost, wanted: Spec) -> list[str]:
+    return [note.text for note in plan(host, wanted).notes]
 
 
 @pytest.mark.parametrize(

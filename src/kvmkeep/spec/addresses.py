@@ -80,8 +80,13 @@ def in_reach(router: Address, ranges: Iterable[Prefix]) -> bool:
 
     A link-local IPv6 address, as most routers announce it, is in reach of all that speak IPv6.
     """
-    everywhere = router.version == 6 and router.is_link_local
+    everywhere = of_one_link(router)
     return any(router in one or (everywhere and one.version == 6) for one in ranges)
+
+
+def of_one_link(router: Address) -> bool:
+    """Whether an IPv6 address means something only together with an interface."""
+    return router.version == 6 and router.is_link_local
 
 
 def parse_hostname(text: str) -> str:

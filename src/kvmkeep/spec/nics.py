@@ -11,7 +11,13 @@ from msgspec.structs import replace
 from kvmkeep.model.names import guest_mac
 from kvmkeep.model.spec import Address, Interface, Network, Nic, Prefix, Route
 from kvmkeep.model.units import GuestName, Mac, parse_label, parse_mac, printable
-from kvmkeep.spec.addresses import in_reach, parse_address, parse_interface_address, parse_prefix
+from kvmkeep.spec.addresses import (
+    in_reach,
+    of_one_link,
+    parse_address,
+    parse_interface_address,
+    parse_prefix,
+)
 from kvmkeep.spec.claims import Claims
 from kvmkeep.spec.guest_document import GuestFile, NicSection, RouteSection
 from kvmkeep.spec.networks import resolve_dns, resolve_search
@@ -50,7 +56,12 @@ class _Draft(Struct, frozen=True, kw_only=True):
         return () if self.network.prefix is None else (self.network.prefix,)
 
     def reaches(self, router: Address) -> bool:
-        """Whether a router is in reach; with DHCP and no known range, any may be."""
+        """Whether a router is in reach; with DHCP and no known range, any may be.
+
+        DHCP is IPv4's: a link-local router is set along with a static address of IPv6 only.
+        """
+        if self.nic.dhcp and of_one_link(router):
+            return False
         return not self.ranges or in_reach(router, self.ranges)
 
 
@@ -113,7 +124,10 @@ def _draft(
     )
     draft = _Draft(path=path, section=section, network=network, nic=nic)
     for where, route in routes:
-        if not draft.reaches(route.via):
+        if of_one_link(route.via):
+            wrong = "no seed can say over which NIC that is (write a global address of the router)"
+            source.wrong((*where, "via"), f"{route.via} is link-local, and {wrong}")
+        elif not draft.reaches(route.via):
             source.wrong((*where, "via"), f"{route.via} is not in a network of this NIC")
     return draft
 
@@ -263,6 +277,9 @@ def _asked(source: Source[GuestFile], draft: _Draft) -> Address | None:
             source.wrong(path, f"network {draft.network.name} has no gateway (write its address)")
     else:
         gateway = source.parse(path, parse_address, asked)
+    if gateway is not None and draft.nic.dhcp and of_one_link(gateway):
+        source.wrong(path, f"{gateway} needs a static IPv6 address on this NIC (DHCP is IPv4's)")
+        return None
     if gateway is not None and not draft.reaches(gateway):
         source.wrong(path, f"{gateway} is not in a network of this NIC")
         return None

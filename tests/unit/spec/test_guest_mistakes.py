@@ -194,6 +194,11 @@ def test_a_guest(old: str, new: str, lines: list[str]) -> None:
          ["6:54: to: this is the default route (use gateway for it)"]),
         ("{network: internal, address: dhcp, routes: [{to: '2001:db8::/32', via: 10.5.68.1}]}",
          ["6:76: via: a route and its router must both be IPv4 or both IPv6"]),
+        ("{network: internal, address: dhcp, gateway: 'fe80::1'}",
+         ["6:49: gateway: fe80::1 needs a static IPv6 address on this NIC (DHCP is IPv4's)"]),
+        ("{network: internal, address: dhcp, routes: [{to: '2001:db8::/32', via: 'fe80::1'}]}", [
+            "6:76: via: fe80::1 is link-local, and no seed can say over which NIC that is "
+            "(write a global address of the router)"]),
         ("{network: internal, address: dhcp, routes: [5, {to: 10.0.0.0/8}]}", [
             "6:49: routes: a number stands here, but keys with values is wanted",
             "6:52: via is missing (such as via: 10.5.68.254)"]),

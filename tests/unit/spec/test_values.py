@@ -373,7 +373,6 @@ SIX = "'2001:db8::7/64'"
         ("{vlan: 2368, gateway: 'fe80::1'}", SIX),
         ("{vlan: 2368, gateway: 'fe80::1'}", f"[10.5.68.7/24, {SIX}]"),
         ("{vlan: 2368, cidr: '2001:db8::/64'}", f"{SIX}, gateway: 'fe80::1'"),
-        ("{vlan: 2368, cidr: '2001:db8::/64'}", "dhcp, gateway: 'fe80::1'"),
     ],
 )
 def test_a_link_local_router_is_in_reach_of_all_that_speak_ipv6(network: str, nic: str) -> None:
@@ -382,10 +381,10 @@ def test_a_link_local_router_is_in_reach_of_all_that_speak_ipv6(network: str, ni
     assert guest.nics[0].gateway == ip_address("fe80::1")
 
 
-def test_a_route_goes_over_a_link_local_router_too() -> None:
-    route = "routes: [{to: '2001:db8:9::/48', via: 'fe80::1'}]"
-    nics = f"nics: [{{network: internal, address: {SIX}, {route}}}]\n"
-    assert web(changed(WEB, NICS, nics)).nics[0].routes[0].via == ip_address("fe80::1")
+def test_a_link_local_router_is_none_of_dhcps() -> None:
+    host = changed(HOST, "cidr: 10.5.68.0/24}", "gateway: 'fe80::1'}")
+    guest = web(changed(WEB, NICS, "nics: [{network: internal, address: dhcp}]\n"), host)
+    assert guest.nics[0].gateway is None
 
 
 def test_a_gateway_out_of_reach_may_be_declined() -> None:

@@ -44,6 +44,21 @@ def test_units_are_installed_for_this_spec_and_go_again(
     assert f"{UNIT_DIR}/{RECOVER}" not in site.host.files
 
 
+def test_a_mistake_in_the_spec_keeps_no_unit(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("install-units", "--yes") == 0
+    site.stages = replace(site.stages, observe=lambda _: site.host.facts(None))
+    Path(site.spec_dir, "guests/db.yaml").write_text("vcpus: many\n")
+    capsys.readouterr()
+    assert site.line("uninstall-units", "--dry-run") == 0
+    told = capsys.readouterr()
+    assert "spec: it has mistakes, so this goes by the guests' own marks" in told.out + told.err
+    assert site.line("uninstall-units", "--yes") == 0
+    assert {one.autostart for one in site.host.libvirt.domains.values()} == {True}
+    assert f"{UNIT_DIR}/{RECOVER}" not in site.host.files
+
+
 def test_all_guests_go_down_with_the_host_and_come_up_with_it(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kvmkeep.errors import Unready
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import JOURNAL_DIR
 from tests.unit.cli.test_verbs import GUEST_YAML, HASH, Site
@@ -131,6 +132,25 @@ def test_the_last_run_that_was_killed_and_a_wrong_clock_are_told_and_hold_nobody
     told = capsys.readouterr().err
     assert "clock" not in told
     assert "killed" not in told
+
+
+def test_what_came_up_is_told_although_the_last_look_failed(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    looks = iter(range(9))
+
+    def blind(facts: Facts) -> Facts:
+        if next(looks) > 0:
+            raise Unready("libvirt does not answer")
+        return facts
+
+    site.change = blind
+    capsys.readouterr()
+    assert site.line("recover") == 7
+    told = capsys.readouterr()
+    assert "the host can't be looked at again: libvirt does not answer" in told.err
+    words = [line.split()[:2] for line in told.out.splitlines()[1:]]
+    assert sorted(words) == [["db", "up"], ["mail", "up"], ["web", "up"]]
 
 
 def test_without_such_guests_this_is_said(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,18 +55,13 @@ UP, HELD, NOT_UP = "up", "held back", "not up"
 
 
 class Watching(SteadyUi):
-    """Notes how the last step of each guest ended, and when; `done` since the last look."""
+    """Notes how the last step of each guest ended, and when; `done` since the last plan."""
 
     def __init__(self, ui: Ui, now: Callable[[], datetime]) -> None:
         super().__init__(ui)
         self.last: dict[str, tuple[StepReport, datetime]] = {}
         self.done: set[Step] = set()
         self._now = now
-
-    def round_begins(self, number: int) -> None:
-        """Forget what was done before this look, which plans anew, and pass it on."""
-        self.done.clear()
-        super().round_begins(number)
 
     def step_ends(self, number: int, total: int, report: StepReport) -> None:
         """Note it, and pass it on."""
@@ -94,6 +89,8 @@ def run(args: Args, ctx: Context) -> int:
         found = recovery(spec, facts)
         notes = (*found.plan.notes, *preflight(facts, before))
         looks.append(replace(found, plan=replace(found.plan, notes=notes)))
+        for screen in screens:
+            screen.done.clear()
         return looks[-1].plan
 
     def watching(ui: Ui) -> Ui:

@@ -35,6 +35,8 @@ wait $!
 PAUSES = (0, 60, 300, 900)
 """Seconds between a restart and the next one."""
 SHARE = "/srv/share"
+DISK = "rl_build-vm--alpha--data"
+SWAP = f"dmsetup suspend --noflush {DISK}; dmsetup resume {DISK}"
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,42 @@ def needs(guest: str, words: str) -> str:
 
 def running(site: Host) -> set[str]:
     return set(site.must("virsh list --name").split())
+
+
+def test_a_guest_whose_disk_gave_an_error_goes_on_where_it_stopped(site: Host) -> None:
+    process = site.qemu_pid("alpha")
+    site.must(
+        f"dmsetup table {DISK} > /root/table;"
+        f"echo 0 $(blockdev --getsz /dev/mapper/{DISK}) error | dmsetup load {DISK}; {SWAP}"
+    )
+    write = "printf of-alpha | dd of=/dev/vdb bs=512 conv=sync,fsync; echo $? > /tmp/wrote"
+    site.ssh("root", ALPHA, f"({write}) < /dev/null > /dev/null 2>&1 &")
+    site.until(
+        "virsh domstate --reason alpha | grep 'paused (I/O error)'", limit=60, what="it stops"
+    )
+    told = "it stands still since one of its disks gave an error"
+    log = "journalctl -b -u kvmkeep-watch.service -o cat"
+    site.until(f"{log} | grep '{told}'", limit=180, what="a look tells of it")
+    _, found = check(site)
+    trouble = found["guest-io-error", "guest alpha"]
+    assert trouble["severity"] == "critical"
+    look = trouble["todo"].partition(";")[0]
+    assert look == "virsh domblkerror alpha"
+    assert "vdb" in site.must(look)
+    assert trouble["todo"].endswith("kvmkeep resume alpha")
+
+    again = site.kvmkeep("resume", "alpha")
+    assert again.returncode == 8, f"nothing was mended yet: {again.stdout}{again.stderr}"
+    assert "guest alpha: let it go on" in again.stderr
+    site.must(f"dmsetup load {DISK} /root/table; {SWAP}")
+    site.must("kvmkeep resume alpha")
+    answers(site, ALPHA)
+    site.ssh("root", ALPHA, "until test -e /tmp/wrote; do sleep 1; done; grep -x 0 /tmp/wrote")
+    assert site.must(f"dd if=/dev/mapper/{DISK} bs=4096 count=1 iflag=direct").startswith(
+        "of-alpha"
+    )
+    assert site.qemu_pid("alpha") == process
+    assert site.kvmkeep("plan", "--exit-code").returncode == 0
 
 
 def test_a_disk_fails_while_a_guest_is_made(site: Host) -> None:

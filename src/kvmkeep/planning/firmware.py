@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from kvmkeep.model.plan import Refusal
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.template import VM_NAME
@@ -37,7 +39,7 @@ def firmware_refusals(scene: Scene) -> tuple[Refusal, ...]:
             reason = f"the variables of its firmware would be those of the domain {other}, {path}"
             hint = (
                 f"choose another name; or, while {other} is off, rename that file, and write its "
-                f"new name into <nvram>: virsh edit {other}"
+                f"new name into <nvram>: virsh edit {shlex.quote(other)}"
             )
             found.append(Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint))
     return tuple(found)

@@ -20,14 +20,16 @@ FLASH = BASE.replace("<os>", "<os><loader type='pflash'>/usr/share/OVMF/OVMF_COD
 GIVEN = FLASH.replace("</loader>", "</loader><nvram>/srv/%CHANGEME-VM-NAME%.fd</nvram>")
 
 
-def site(*guests: object, nvram: str = FILE, template: str = UEFI, kept: str = "") -> Plan:
+def site(
+    *guests: object, nvram: str = FILE, template: str = UEFI, kept: str = "", owner: str = ""
+) -> Plan:
     """Plan on a host where www has the file `nvram`; it was called web before."""
     host = FakeHost()
     host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
     reach(host, spec(WWW))
     wanted: Spec = spec(*(guests or (NEW, WWW)), template=template)
     facts = host.facts(wanted)
-    domains = tuple(replace(one, nvram=nvram) for one in facts.domains)
+    domains = tuple(replace(one, nvram=nvram, name=owner or one.name) for one in facts.domains)
     saved = facts.saved
     if kept:
         del host.libvirt.domains["www"]
@@ -48,6 +50,11 @@ def test_a_new_guest_gets_no_variables_that_a_renamed_one_still_has(template: st
     assert found.subject == "guest web"
     assert found.reason == f"the variables of its firmware would be those of the domain www, {FILE}"
     assert "virsh edit www" in found.hint
+
+
+def test_a_name_of_libvirt_s_is_typed_as_one_word() -> None:
+    (found,) = (one for one in site(owner="my guest").refusals if "firmware" in one.reason)
+    assert found.hint.endswith("virsh edit 'my guest'")
 
 
 def test_a_template_may_say_where_they_lie() -> None:

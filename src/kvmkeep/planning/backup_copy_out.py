@@ -51,7 +51,7 @@ def plan_copy_out_of(spec: Spec, facts: Facts, subject: Subject, wish: CopyOut) 
     return Plan(
         steps=(step,),
         refusals=(
-            *guards.unseen(scene),
+            *guards.unseen_beside_files(scene),
             *programs.missing_tools(scene, (step,)),
             *engine_refusals(scene, subject.repository.engine),
             *secret_refusals(facts, subject.repository),

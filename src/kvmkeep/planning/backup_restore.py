@@ -128,7 +128,7 @@ def plan_restore(spec: Spec, facts: Facts, restoring: Restoring) -> Plan:
     return Plan(
         steps=steps,
         refusals=(
-            *guards.unseen(scene),
+            *guards.unseen_beside_files(scene, (restoring.guest,)),
             *programs.missing_tools(scene, steps),
             *guards.volume_group(scene, steps),
             *secret_refusals(facts, restoring.subject.repository),

@@ -168,7 +168,7 @@ def _of_each(
     return Plan(
         steps=steps,
         refusals=(
-            *guards.unseen(scene),
+            *guards.unseen_beside_files(scene),
             *programs.missing_tools(scene, steps),
             *(() if sound else trouble),
         ),

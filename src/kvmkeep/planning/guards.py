@@ -60,6 +60,14 @@ def blind_for(scene: Scene, guests: Iterable[Guest] = ()) -> tuple[Refusal, ...]
     )
 
 
+def unseen_beside_files(scene: Scene, guests: Iterable[Guest] = ()) -> tuple[Refusal, ...]:
+    """Refuse to plan on facts with holes, but for files of images and of all other guests."""
+    own = {disk.path for guest in guests for disk in guest.files}
+    files = {disk.path for guest in scene.spec.guests for disk in guest.files}
+    files.update(image.source for image in scene.spec.images)
+    return tuple(one for one in unseen(scene) if one.subject not in files - own)
+
+
 def half_blind(scene: Scene, *needed: str) -> tuple[Note, ...]:
     """Tell what else can't be seen."""
     return tuple(

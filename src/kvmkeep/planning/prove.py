@@ -66,7 +66,7 @@ def plan_prove(spec: Spec, facts: Facts, proving: Proving) -> Plan:
         return Plan(refusals=(Refusal(subject=_name(proving), reason=str(error), hint=hint),))
     steps = (*cleaning, *climb_steps(climb))
     refusals = (
-        *guards.unseen(scene),
+        *guards.unseen_beside_files(scene),
         *programs.missing_tools(scene, steps),
         *engine_refusals(scene, proving.subject.repository.engine),
         *secret_refusals(facts, proving.subject.repository),

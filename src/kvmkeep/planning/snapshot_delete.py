@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from kvmkeep.model.facts import Facts
-from kvmkeep.model.names import TAG_GUEST, TAG_REVERT
+from kvmkeep.model.names import BACKUP_LOCK, TAG_GUEST, TAG_REVERT
 from kvmkeep.model.plan import Plan, Refusal
 from kvmkeep.model.snapshot import SnapshotSet, expired, snapshot_sets
 from kvmkeep.model.spec import Spec
@@ -36,7 +36,8 @@ def _plan(spec: Spec, facts: Facts, chosen: list[SnapshotSet], why: str) -> Plan
     return Plan(
         steps=steps,
         refusals=(
-            *guards.unseen(scene),
+            *guards.blind_for(scene),
+            *guards.blind(scene, BACKUP_LOCK),
             *programs.missing_tools(scene, steps),
             *(
                 refusal

@@ -9,16 +9,22 @@ from msgspec.structs import replace
 from kvmkeep.model.facts import GROUPS, LIBVIRT, VOLUMES, Facts, Problem
 from kvmkeep.model.names import BACKUP_LOCK
 from kvmkeep.model.plan import Plan
+from kvmkeep.model.snapshot import snapshot_sets
 from kvmkeep.model.spec import FileDisk, Spec
 from kvmkeep.model.units import GuestName, Label, Size
 from kvmkeep.planning.backup_init import plan_init
+from kvmkeep.planning.backup_restore import Restoring, plan_restore
 from kvmkeep.planning.backup_take import Beginning, plan_drop, plan_take
+from kvmkeep.planning.backup_upkeep import plan_prune
 from kvmkeep.planning.look_after import plan_look_after
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.snapshot_create import plan_create
+from kvmkeep.planning.snapshot_delete import plan_delete
 from tests.unit.planning.build import GIB, IMAGE, POLICY, VAULT, guest, spec
+from tests.unit.planning.proven import prover, site_with_backup
 from tests.unit.planning.rounds import reach
 from tests.unit.planning.test_backup import store
+from tests.unit.planning.test_backup_copy_out import planner as copying
 from tests.unit.planning.test_snapshot_create import wish
 from tests.unit.planning.test_snapshot_watch import ROOT, with_sized
 
@@ -80,6 +86,41 @@ def test_a_set_needs_what_its_guest_rests_on(what: str) -> None:
     assert "it did not answer in time" in reasons(
         plan_create(SPEC, hung(host.facts(SPEC), what), make)
     )
+
+
+@pytest.mark.parametrize("what", [GROUPS, VOLUMES, LIBVIRT, "domain db", BACKUP_LOCK])
+def test_a_set_goes_unless_what_it_rests_on_is_not_seen(what: str) -> None:
+    host = site()
+    reach(host, SPEC, lambda s, f: plan_create(s, f, wish(guests=(str(NEAR.name),))))
+    (made,) = {one.name for one in snapshot_sets(host.facts(SPEC).volumes, SPEC.storage.vg)}
+    plan = plan_delete(SPEC, hung(host.facts(SPEC), what), NEAR.name, (made,))
+    assert reasons(plan) == ["it did not answer in time"]
+    plan = plan_delete(SPEC, hung(host.facts(SPEC)), NEAR.name, (made,))
+    assert (reasons(plan), len(plan.steps) > 0) == ([], True)
+
+
+def test_what_reads_a_backup_needs_no_file_of_another_guest() -> None:
+    host, site, subject = site_with_backup()
+    (web,) = site.guests
+    both = replace(site, guests=(web, AWAY))
+    host.libvirt.domains["web"].end("shutdown")
+    restoring = Restoring(subject=subject, guest=web, asked="2026-11-27T14:00:00Z")
+    for planner in (
+        prover(host, subject),
+        copying(host, subject),
+        lambda s, f: plan_restore(s, f, restoring),
+        lambda s, f: plan_prune(s, f, "2026-11-27T12:00:00+00:00"),
+    ):
+        facts = host.facts(both)
+        told = reasons(planner(both, facts))
+        assert told == reasons(planner(both, hung(facts)))
+        assert told == reasons(planner(both, hung(facts, IMAGE.source)))
+        for what in (GROUPS, LIBVIRT, BACKUP_LOCK):
+            assert "it did not answer in time" in reasons(planner(both, hung(facts, what)))
+    own = replace(web, disks=(*web.disks, FAR))
+    facts = hung(host.facts(both))
+    plan = plan_restore(replace(both, guests=(own,)), facts, replace(restoring, guest=own))
+    assert "it did not answer in time" in reasons(plan)
 
 
 @pytest.mark.parametrize(("what", "count"), [(FAR.path, 1), (GROUPS, 0)])

@@ -102,7 +102,7 @@ def _wrong(patient: Patient, name: str, wanted: str) -> str:
 def serves(text: str, wanted: str) -> bool:
     """Whether a unit is as it is wanted, or gives more time: a spec may need less by now."""
     given, needed = _GIVEN.findall(text), _GIVEN.findall(wanted)
-    return _GIVEN.sub(r"\1", text) == _GIVEN.sub(r"\1", wanted) and all(
+    return _GIVEN.sub(r"\1=0", text) == _GIVEN.sub(r"\1=0", wanted) and all(
         int(one) >= int(least) for (_, one), (_, least) in zip(given, needed, strict=True)
     )
 

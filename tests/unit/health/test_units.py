@@ -122,6 +122,12 @@ def test_units_may_give_more_time_than_the_spec_needs_by_now() -> None:
     only(Severity.WARNING, "units-off", units=units(GUESTS, text=less))
 
 
+@pytest.mark.parametrize("line", ["TimeoutStopSec", "TimeoutStopSec=", "TimeoutStopSec=1min"])
+def test_a_limit_that_is_no_number_is_another_one(line: str) -> None:
+    text = re.sub("TimeoutStopSec=.*", line, TEXTS[GUESTS])
+    only(Severity.WARNING, "units-off", units=units(GUESTS, text=text))
+
+
 @pytest.mark.parametrize("name", [WATCH, RECOVER])
 def test_a_look_or_a_recovery_that_failed(name: str) -> None:
     found = only(CRITICAL, "unit-failed", units=units(name, failed=True, active=False))

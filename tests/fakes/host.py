@@ -515,12 +515,14 @@ class FakeHost:
         )
         assert argv[-len(words.rest) :] == words.rest, "gpgv takes options before files only"
         mark, colon, said = (self.read(words.rest[0]) or b"").partition(b":")
-        status = {b"signed": "GOODSIG", b"expired": "EXPKEYSIG", b"revoked": "REVKEYSIG"}
-        if not colon or mark not in status:
+        known = {b"signed": "GOODSIG", b"expired": "EXPKEYSIG", b"revoked": "REVKEYSIG"}
+        marks = mark.split(b"+")
+        if not colon or not known.keys() >= set(marks):
             return 2, "gpgv: can't check signature"
         if words.values.get("--output"):
             self.put(words.one("--output"), said)
-        return 0, f"[GNUPG:] NEWSIG\n[GNUPG:] {status[mark]} E2F7C9700EB45BDD x <x@example.org>\n"
+        key = "E2F7C9700EB45BDD x <x@example.org>"
+        return 0, "".join(f"[GNUPG:] NEWSIG\n[GNUPG:] {known[one]} {key}\n" for one in marks)
 
     def _prlimit(self, argv: tuple[str, ...], stdin: bytes) -> tuple[int, str]:
         assert argv[0].startswith("--fsize=")

@@ -122,9 +122,16 @@ def test_list_signed_by_a_key_that_no_longer_counts_is_not_believed(
         host.web[f"{URL}.sig"] = mark
         check = ChecksumList(source=f"{URL}.sums", signature=f"{URL}.sig", keyring="/etc/k.gpg")
         wanted = spec(guest(), images=(replace(wanted.images[0], check=check),))
-    with pytest.raises(StepError, match="EXPKEYSIG"):
+    with pytest.raises(StepError, match="GOODSIG"):
         reach(host, wanted)
     assert not [path for path in host.files if path.endswith((".sums", ".fetched"))]
+
+
+def test_list_signed_by_an_old_and_a_new_key_is_believed() -> None:
+    host, wanted = a_remote_host()
+    host.web[f"{URL}.sums"] = b"expired+" + host.web[f"{URL}.sums"]
+    reach(host, wanted)
+    in_service(host)
 
 
 def test_local_file_with_wrong_checksum_is_not_used() -> None:

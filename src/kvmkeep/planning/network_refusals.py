@@ -92,12 +92,13 @@ def _uplink_refusals(scene: Scene, networks: tuple[Network, ...]) -> list[Refusa
         for network in networks
         if network.mtu > uplink.mtu
     ]
+    management = scene.facts.management
+    reached = set() if management is None else rests_on(scene.facts, management.interface)
     team = team_of(scene.facts, uplink)
-    if team:
+    if team and team not in reached:
         reason = f"it is a port of {team}, which may have it rest"
         refusals.append(Refusal(subject=subject, reason=reason, hint=f"write `uplink: {team}`"))
-    management = scene.facts.management
-    if management is not None and name in rests_on(scene.facts, management.interface):
+    if management is not None and name in reached:
         refusals.append(
             Refusal(
                 subject=subject,

@@ -249,6 +249,9 @@ def test_port_of_a_bond_is_no_uplink_but_the_bond_is(kind: str) -> None:
     assert refusal.hint == "write `uplink: bond0`"
     names = {"bridge": BRIDGE, "vlan_interface": "bond0.223"}
     assert plan(host, spec(uplink="bond0", networks=(network(**names),))).refusals == ()
+    host.management = ("bond0", "192.0.2.1", True)
+    (refusal,) = plan(host, wanted()).refusals
+    assert refusal.reason.startswith("this host is reached through it"), "bond0 would be, too"
 
 
 def test_port_of_a_bridge_that_the_host_is_not_reached_through_is_an_uplink() -> None:

@@ -154,15 +154,18 @@ class FakeSystemd:
         return {name: path for name, path in found.items() if "/" not in name}
 
     def _show(self, argv: tuple[str, ...]) -> str:
-        assert argv[0] == "--property=Id,ActiveState,NeedDaemonReload"
+        assert argv[0] == "--property=Id,ActiveState,NeedDaemonReload,DropInPaths"
         blocks = []
         for name in argv[1:]:
             file = self.files.get(f"{UNIT_DIR}/{name}")
             stale = name in self.loaded and file is not None and file.content != self.loaded[name]
             state = "active" if name in self.running else "inactive"
             state = "failed" if name in self.failed else state
+            changed = [path for path in self.files if path.startswith(f"{UNIT_DIR}/{name}.d/")]
+            changed.append("/usr/lib/systemd/system/service.d/10-timeout-abort.conf")
             blocks.append(
                 f"Id={name}\nActiveState={state}\nNeedDaemonReload={'yes' if stale else 'no'}\n"
+                f"DropInPaths={' '.join(changed)}\n"
             )
         return "\n".join(blocks)
 

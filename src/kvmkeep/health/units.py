@@ -68,6 +68,16 @@ def _own(patient: Patient) -> Iterator[Finding]:
             why="guests are not started in order, looked after, or shut down with the host",
             todo="kvmkeep install-units; or, if they are not to be: kvmkeep uninstall-units",
         )
+    for file in units.files:
+        if file.ours and file.drop_ins:
+            yield Finding(
+                name="unit-changed",
+                severity=Severity.OK,
+                subject=file.name,
+                what=f"somebody changed it by {', '.join(file.drop_ins)}",
+                why="it may do something else than install-units wrote, or not at all",
+                todo=f"nothing, if it is meant; else: systemctl revert {file.name}",
+            )
     for name, what in _ENDS.items():
         file = units.file(name)
         if file is not None and file.ours and file.failed:

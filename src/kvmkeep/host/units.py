@@ -10,18 +10,20 @@ from kvmkeep.host.door import Door
 from kvmkeep.host.tools import ask
 from kvmkeep.model.host_units import SYSTEMD
 
-SHOW = ("systemctl", "show", "--property=Id,ActiveState,NeedDaemonReload")
+SHOW = ("systemctl", "show", "--property=Id,ActiveState,NeedDaemonReload,DropInPaths")
 
 
 class UnitState(Struct, frozen=True, kw_only=True):
     """Whether a unit does its work now, and whether systemd read another file than there is.
 
-    `failed` when its last run did not end well.
+    `failed` when its last run did not end well. `drop_ins` are files that change this unit alone;
+    distributions have some for all.
     """
 
     active: bool
     failed: bool
     stale: bool
+    drop_ins: tuple[str, ...]
 
 
 def states(door: Door, names: Sequence[str]) -> dict[str, UnitState]:
@@ -33,6 +35,11 @@ def states(door: Door, names: Sequence[str]) -> dict[str, UnitState]:
             active=one.get("ActiveState") == "active",
             failed=one.get("ActiveState") == "failed",
             stale=one.get("NeedDaemonReload") == "yes",
+            drop_ins=tuple(
+                path
+                for path in one.get("DropInPaths", "").split()
+                if f"/{one.get('Id')}.d/" in path
+            ),
         )
         for one in units
     }

@@ -48,7 +48,7 @@ class UnitFile(Struct, frozen=True, kw_only=True):
 
     `text` is empty where it is no regular file. `enabled` when it begins with the host, `active`
     when it does its work now, `failed` when its last run did not end well, and `stale` when systemd
-    has read another text than this.
+    has read another text than this. `drop_ins` are files that change it (systemctl(1), "edit").
     """
 
     name: str
@@ -57,6 +57,7 @@ class UnitFile(Struct, frozen=True, kw_only=True):
     active: bool = False
     failed: bool = False
     stale: bool = False
+    drop_ins: tuple[str, ...] = ()
 
     @property
     def ours(self) -> bool:

@@ -30,6 +30,7 @@ def observe_units(notebook: Notebook) -> HostUnits:
                 active=name in states and states[name].active,
                 failed=name in states and states[name].failed,
                 stale=name in states and states[name].stale,
+                drop_ins=states[name].drop_ins if name in states else (),
             )
             for name, regular in there.items()
         ),

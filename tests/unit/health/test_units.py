@@ -128,6 +128,13 @@ def test_a_limit_that_is_no_number_is_another_one(line: str) -> None:
     only(Severity.WARNING, "units-off", units=units(GUESTS, text=text))
 
 
+def test_a_unit_that_somebody_changed_by_a_drop_in_is_told_without_alarm() -> None:
+    path = f"{UNIT_DIR}/{GUESTS}.d/override.conf"
+    found = only(Severity.OK, "unit-changed", units=units(GUESTS, drop_ins=(path,)))
+    assert (found.subject, found.what) == (GUESTS, f"somebody changed it by {path}")
+    assert found.todo.endswith(f"systemctl revert {GUESTS}")
+
+
 @pytest.mark.parametrize("name", [WATCH, RECOVER])
 def test_a_look_or_a_recovery_that_failed(name: str) -> None:
     found = only(CRITICAL, "unit-failed", units=units(name, failed=True, active=False))

@@ -34,6 +34,10 @@ def test_a_unit_is_ours_by_its_first_line_and_nothing_else() -> None:
         (GUESTS, True), (RECOVER, False), (TIMER, False),
     ]  # fmt: skip
     first = units.files[0]
+    assert first.drop_ins == (), "those for all units are the distribution's"
+    host.put(f"{UNIT_DIR}/{GUESTS}.d/override.conf", b"[Service]\nExecStop=\n")
+    changed = observe_units(Notebook(host)).files[0]
+    assert changed.drop_ins == (f"{UNIT_DIR}/{GUESTS}.d/override.conf",)
     assert (first.enabled, first.active, first.stale) == (True, True, True)
     assert not units.take_over, "the one that starts guests is not ours"
     host.put(f"{UNIT_DIR}/{RECOVER}", TEXT.encode())

@@ -8,13 +8,27 @@ from __future__ import annotations
 
 import sys
 
-from kvmkeep.cli.context import Stages
+from msgspec.structs import replace
+
 from kvmkeep.cli.main import main
+from kvmkeep.cli.stages import MachineStages
+from kvmkeep.host.door import Door
 from kvmkeep.host.environment import PATH, environment
 from kvmkeep.host.machine_door import MachineDoor
 from kvmkeep.host.run import Setting
 
+
+class SilentStages(MachineStages):
+    """This machine's, where the programs of a directory are found before its own."""
+
+    def __init__(self, directory: str) -> None:
+        self._environment = environment((directory, *PATH))
+
+    def door(self, setting: Setting | None = None) -> Door:
+        """Return the door to the machine."""
+        return MachineDoor(replace(setting or Setting(), environment=self._environment))
+
+
 if __name__ == "__main__":
     directory, *words = sys.argv[1:]
-    door = MachineDoor(Setting(environment=environment((directory, *PATH))))
-    sys.exit(main(words, Stages(door=door)))
+    sys.exit(main(words, SilentStages(directory)))

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fakes.borg import without_environment
+from fakes.stages import DoorStages
 from fakes.words import UnknownCommandError, take_apart
 
-from kvmkeep.cli.context import Stages
 from kvmkeep.cli.main import main
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def really(argv: tuple[str, ...], stdin: bytes, host: FakeHost) -> tuple[int, st
     before, sys.stdin = sys.stdin, io.TextIOWrapper(io.BytesIO(stdin), "utf-8")
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-            code = main(argv, Stages(door=host))
+            code = main(argv, DoorStages(host))
     finally:
         sys.stdin = before
     return code, out.getvalue()

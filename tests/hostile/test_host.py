@@ -64,7 +64,7 @@ def test_the_group_fills_up_behind_the_plan(site: Hostile) -> None:
                 fills(site, 20 * GIB)
             return site.door.run(command, watch)
 
-    site.stages = replace(site.stages, door=Late(site.door))  # type: ignore[arg-type]
+    site.stages.host = Late(site.door)
     said = site.says("apply", "--yes")
     assert said.code == 7
     assert "lvcreate" in said.err
@@ -72,7 +72,7 @@ def test_the_group_fills_up_behind_the_plan(site: Hostile) -> None:
     assert "Nothing was lost." in said.err
     assert site.says("plan").code == 4
     site.host.lvm.size = 1 << 40
-    site.stages = replace(site.stages, door=site.door)  # type: ignore[arg-type]
+    site.stages.host = site.door
     assert site.says("apply", "--yes").code == 0
 
 
@@ -349,13 +349,13 @@ def test_a_replaced_image_is_told(site: Hostile) -> None:
 
         run = staticmethod(replacing)
 
-    site.stages = replace(site.stages, door=Replacing())  # type: ignore[arg-type]
+    site.stages.host = Replacing()
     said = site.says("apply", "--yes")
     assert said.code == 7
     assert "still the one that was looked at" in said.err
     assert "Nothing was lost." in said.err
     assert "web" not in site.host.libvirt.domains
-    site.stages = replace(site.stages, door=site.door)  # type: ignore[arg-type]
+    site.stages.host = site.door
     again = site.says("apply", "--yes")
     assert again.code == 7
     assert "checksum" in again.err

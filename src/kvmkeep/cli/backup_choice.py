@@ -111,10 +111,9 @@ def look_into(ctx: Context, spec: Spec, names: Iterable[str] = ()) -> tuple[Repo
 
 def backup_lock(ctx: Context) -> Lock:
     """Return the lock that a run holds which changes what repositories hold."""
-    from kvmkeep.host.lock import Lock
     from kvmkeep.model.names import BACKUP_LOCK
 
-    return ctx.stages.backup_lock or Lock(BACKUP_LOCK)
+    return ctx.stages.lock(BACKUP_LOCK)
 
 
 def due(

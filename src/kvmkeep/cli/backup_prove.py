@@ -72,7 +72,6 @@ def _prove_alone(name: str, args: Args, ctx: Context) -> int:
 
 def _prove(backup: str, args: Args, ctx: Context) -> int:
     from kvmkeep.cli.moment import utc_now
-    from kvmkeep.host.lock import Lock
     from kvmkeep.model.names import PROOF_LOCK, second_stamp
     from kvmkeep.observe.proof import kept_proof, look_at_run
     from kvmkeep.planning.prove import Proving, plan_prove
@@ -99,7 +98,7 @@ def _prove(backup: str, args: Args, ctx: Context) -> int:
             ),
         )
 
-    lock = ctx.stages.proof_lock or Lock(PROOF_LOCK)
+    lock = ctx.stages.lock(PROOF_LOCK)
     goal = Goal(verb=VERB, planner=planner, lock=lock, reading=ctx.reading())
     if args.dry_run:
         return show(goal, ctx)

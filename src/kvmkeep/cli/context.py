@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from kvmkeep.errors import SpecError, Unready
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kvmkeep.apply.journal import Journals
     from kvmkeep.apply.ui import Ui
     from kvmkeep.cli.goal import Goal
+    from kvmkeep.cli.stages import Stages
     from kvmkeep.cli.streams import Streams
     from kvmkeep.flow import Confirm
     from kvmkeep.host.door import Door
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from kvmkeep.model.trash import TrashEntry
     from kvmkeep.model.vitals import Vitals
 
-    RunGoal = Callable[[flow.Context, str, flow.Planner, flow.Confirm | None], Report]
 
 
 def unready(problem: Problem) -> Unready:
@@ -39,30 +39,12 @@ def unready(problem: Problem) -> Unready:
     return Unready(f"{problem.what}: {problem.reason}", hint=problem.hint)
 
 
-class Stages(Struct, frozen=True, kw_only=True):
-    """What stands between a verb and the machine; a test puts its own things here.
-
-    `observe`, `vitals` and `run_goal` stand in for those of `observe.machine`, `observe.vitals`
-    and `flow`.
-    """
-
-    door: Door | None = None
-    libvirt: Libvirt | None = None
-    lock: Lock | None = None
-    backup_lock: Lock | None = None
-    proof_lock: Lock | None = None
-    reading_lock: str = ""
-    journals: Journals | None = None
-    observe: Callable[[Spec | None], Facts] | None = None
-    vitals: Callable[[], Vitals] | None = None
-    run_goal: RunGoal | None = None
-
-
 class Context(Struct, frozen=True, kw_only=True):
     """The options that every verb takes.
 
     `spec_dir` is the spec's directory, `connect` libvirt's URI. `json` asks for JSON, `verbose`
-    for each command. `argv` is the command line, for the journal.
+    for each command. `argv` is the command line, for the journal. `hasty_door` and `hasty_libvirt`
+    stand in the place of the stages' own where a look has to end: see `hurried`.
     """
 
     spec_dir: str
@@ -71,37 +53,29 @@ class Context(Struct, frozen=True, kw_only=True):
     verbose: bool
     debug: bool
     streams: Streams
+    stages: Stages
     argv: tuple[str, ...] = ()
-    stages: Stages = field(default_factory=Stages)
+    hasty_door: Door | None = None
+    hasty_libvirt: Libvirt | None = None
 
     def door(self) -> Door:
         """Return the door to the machine."""
-        if self.stages.door is not None:
-            return self.stages.door
-        from kvmkeep.host.machine_door import MachineDoor
-
-        return MachineDoor()
+        return self.hasty_door or self.stages.door()
 
     def hurried(self, limit: float) -> Context:
         """Return what looks at the same machine, and ends within `limit` seconds in all."""
         from msgspec.structs import replace
 
         from kvmkeep.host.hurried import HASTY, HurriedDoor
-        from kvmkeep.host.libvirt import Libvirt
-        from kvmkeep.host.machine_door import MachineDoor
 
         of_libvirt = limit / 4
-        door = HurriedDoor(self.stages.door or MachineDoor(HASTY), limit - of_libvirt)
-        libvirt = self.stages.libvirt or Libvirt(self.connect, limit=of_libvirt)
-        return replace(self, stages=replace(self.stages, door=door, libvirt=libvirt))
+        door = HurriedDoor(self.stages.door(HASTY), limit - of_libvirt)
+        libvirt = self.stages.libvirt(self.connect, limit=of_libvirt)
+        return replace(self, hasty_door=door, hasty_libvirt=libvirt)
 
     def libvirt(self) -> Libvirt:
         """Return the connection to libvirt; it is made when it is first used."""
-        if self.stages.libvirt is not None:
-            return self.stages.libvirt
-        from kvmkeep.host.libvirt import Libvirt
-
-        return Libvirt(self.connect)
+        return self.hasty_libvirt or self.stages.libvirt(self.connect)
 
     def run_goal(
         self,
@@ -120,9 +94,6 @@ class Context(Struct, frozen=True, kw_only=True):
         """
         from msgspec.structs import replace
 
-        from kvmkeep.flow import run_goal
-
-        run = self.stages.run_goal or run_goal
         context = replace(
             self._flow(ui, goal.lock),
             reading=goal.reading,
@@ -132,7 +103,7 @@ class Context(Struct, frozen=True, kw_only=True):
             unattended=unattended,
             spare=spare,
         )
-        return run(context, goal.verb, goal.planner, confirm)
+        return self.stages.run_goal(context, goal.verb, goal.planner, confirm)
 
     def reach(
         self, ui: Ui, verb: str, look: Callable[[Door], flow.Look], confirm: Confirm
@@ -149,29 +120,26 @@ class Context(Struct, frozen=True, kw_only=True):
         Engines that read take no lock of their own: a repository may be read-only. What a prune
         deletes meanwhile they would miss.
         """
-        from kvmkeep.host.lock import Lock
         from kvmkeep.model.names import READING_LOCK
 
-        return Lock(self.stages.reading_lock or READING_LOCK, shared=not alone)
+        return self.stages.lock(READING_LOCK, shared=not alone)
 
     def _flow(self, ui: Ui, lock: Lock | None = None) -> flow.Context:
         """Return what a run works with: one request to stop, shared by run and door."""
         from kvmkeep import flow
-        from kvmkeep.apply.journal import Journals
-        from kvmkeep.host.lock import Lock
-        from kvmkeep.host.machine_door import MachineDoor
         from kvmkeep.host.run import Setting
         from kvmkeep.host.stop import Stop
+        from kvmkeep.model.names import LOCK_FILE
 
         stop = Stop()
         return flow.Context(
             spec_dir=self.spec_dir,
-            door=self.stages.door or MachineDoor(Setting(stop=stop)),
+            door=self.hasty_door or self.stages.door(Setting(stop=stop)),
             libvirt=self.libvirt(),
             ui=ui,
             stop=stop,
-            lock=lock or self.stages.lock or Lock(),
-            journals=self.stages.journals or Journals(),
+            lock=lock or self.stages.lock(LOCK_FILE),
+            journals=self.journals(),
             argv=("kvmkeep", *self.argv),
         )
 
@@ -244,11 +212,7 @@ class Context(Struct, frozen=True, kw_only=True):
         `agents` names the guests whose agents are asked. `others_files`: files that are disks of
         guests beside the spec are looked at as well. `repositories` names those that are listed.
         """
-        if self.stages.observe is not None:
-            return self.stages.observe(spec)
-        from kvmkeep.observe.machine import observe
-
-        return observe(
+        return self.stages.observe(
             door or self.door(),
             self.libvirt(),
             spec,
@@ -259,34 +223,20 @@ class Context(Struct, frozen=True, kw_only=True):
 
     def vitals(self) -> Vitals:
         """Return the signs of the host's health, without its runs and its guests' answers."""
-        if self.stages.vitals is not None:
-            return self.stages.vitals()
-        from kvmkeep.observe.vitals import observe_vitals
-
-        return observe_vitals(self.door(), self.spec_dir)
+        return self.stages.vitals(self.door(), self.spec_dir)
 
     def volumes(self) -> tuple[Volume, ...]:
         """Return the logical volumes, and look at nothing else; raises Unready."""
-        if self.stages.observe is not None:
-            return self.stages.observe(None).volumes
-        from kvmkeep.host.lvm import volumes
         from kvmkeep.host.tools import Unanswered
 
         try:
-            return volumes(self.door())
+            return self.stages.volumes(self.door())
         except Unanswered as error:
             raise unready(error.problem) from error
 
     def repositories(self, spec: Spec, names: Iterable[str]) -> tuple[RepositoryFacts, ...]:
         """Return what those repositories hold, and look at nothing else."""
-        if self.stages.observe is not None:
-            return self.stages.observe(spec).backups.repositories
-        from kvmkeep.host.repositories import look
-        from kvmkeep.model.host_units import PROGRAM
-
-        door, wanted = self.door(), frozenset(names)
-        program = door.which(PROGRAM)
-        return tuple(look(door, one, program) for one in spec.repositories if one.name in wanted)
+        return self.stages.repositories(self.door(), spec, names)
 
     def trash(self, spec: Spec) -> tuple[TrashEntry, ...]:
         """Return what lies in the trash; raises Unready."""
@@ -302,11 +252,7 @@ class Context(Struct, frozen=True, kw_only=True):
 
     def journals(self) -> Journals:
         """Return the journals of earlier runs."""
-        if self.stages.journals is not None:
-            return self.stages.journals
-        from kvmkeep.apply.journal import Journals
-
-        return Journals()
+        return self.stages.journals()
 
     def print_json(self, value: Mapping[str, object], *, foreign: bool = False) -> None:
         """Print a versioned JSON document; see `Streams` for what is `foreign`."""

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from kvmkeep.cli.context import Context, Stages
+    from kvmkeep.cli.context import Context
+    from kvmkeep.cli.stages import Stages
 
 BROKEN_PIPE = 141
 """What a shell reports for a program that SIGPIPE ended (128 + 13)."""
@@ -103,7 +104,8 @@ def _context(
     streams: Streams,
     stages: Stages | None,
 ) -> Context:
-    from kvmkeep.cli.context import Context, Stages
+    from kvmkeep.cli.context import Context
+    from kvmkeep.cli.stages import MachineStages
 
     streams.spec_dir = namespace.spec_dir
     return Context(
@@ -114,5 +116,5 @@ def _context(
         debug=namespace.debug,
         streams=streams,
         argv=tuple(arguments),
-        stages=stages or Stages(),
+        stages=stages or MachineStages(),
     )

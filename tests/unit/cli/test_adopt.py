@@ -7,15 +7,12 @@ from pathlib import Path
 
 import pytest
 from fakes.host import FakeHost
+from fakes.stages import HostStages
 from faults.plans import SPEC_DIR, by_hand
 from unit.cli.test_verbs import Site as SiteOfFiles
 from unit.planning.rounds import reach
 
-from kvmkeep.apply.journal import Journals
-from kvmkeep.cli.context import Stages
 from kvmkeep.cli.main import main
-from kvmkeep.host.append import AppendFolder
-from kvmkeep.host.lock import Lock
 from kvmkeep.model.host_units import UNIT_DIR
 from kvmkeep.planning.units import plan_install
 from kvmkeep.spec.load import load
@@ -26,13 +23,7 @@ class Site:
 
     def __init__(self, directory: Path) -> None:
         self.host: FakeHost = by_hand()
-        self.stages = Stages(
-            door=self.host,
-            libvirt=object(),  # type: ignore[arg-type]
-            lock=Lock(str(directory / "lock")),
-            journals=Journals(AppendFolder(str(directory / "journal"))),
-            observe=self.host.facts,
-        )
+        self.stages = HostStages(self.host, directory, self.host.facts)
 
     def line(self, *words: str) -> int:
         return main([*words, "--spec", SPEC_DIR], self.stages)

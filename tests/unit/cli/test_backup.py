@@ -25,7 +25,6 @@ class BackupSite(Site):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        self.stages = replace(self.stages, backup_lock=Lock(str(directory / "backup.lock")))
         self.host.lvm.size <<= 2
         self.add("host.yaml", KEYS)
         self.add("guests/web.yaml", "backup: {repository: vault}\n")

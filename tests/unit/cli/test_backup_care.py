@@ -16,6 +16,7 @@ from kvmkeep.errors import Interrupted
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.lock import Lock, locked
 from kvmkeep.model.command import Command
+from kvmkeep.model.names import LOCK_FILE, READING_LOCK
 
 
 @pytest.fixture
@@ -176,7 +177,7 @@ def test_the_age_of_backup_and_proof_is_told_where_guests_are(
 ) -> None:
     assert site.line("status") in {0, 9}
     assert "web: running, no backup" in capsys.readouterr().out
-    site.stages = replace(site.stages, libvirt=Libvirt(site))  # type: ignore[arg-type]
+    site.stages.asked_libvirt = Libvirt(site)
     assert site.line("list", "-l", "--json") == 0
     (one,) = json.loads(capsys.readouterr().out)["guests"]
     assert (one["inside"]["backup"], one["inside"]["proof"]) == ("none", "")
@@ -209,7 +210,7 @@ def test_the_age_of_backup_and_proof_is_told_where_guests_are(
 def test_a_prune_waits_for_who_reads_a_repository(
     site: BackupSite, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    reading = Lock(site.stages.reading_lock, shared=True).hold("backup restore")
+    reading = site.stages.lock(READING_LOCK, shared=True).hold("backup restore")
     reading.__enter__()
     threading.Timer(0.5, lambda: reading.__exit__(None, None, None)).start()
     assert site.line("backup", "prune") == 0
@@ -221,8 +222,7 @@ def test_one_that_finds_the_host_busy_lets_go_of_the_repositories(
     site: BackupSite, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert site.line("backup", "run", "web") == 0
-    assert site.stages.lock is not None
-    with site.stages.lock.hold("apply"):
+    with site.stages.lock(LOCK_FILE).hold("apply"):
         assert site.line("backup", "copy-out", "web", "/etc/hosts", site.spec_dir) == 6
     assert "apply, pid" in capsys.readouterr().err
-    assert not locked(site.stages.reading_lock)
+    assert not locked(str(site.stages.directory / Path(READING_LOCK).name))

@@ -6,17 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 from unit.cli.test_backup import BackupSite
 from unit.planning.proven import leftovers
-
-from kvmkeep.host.lock import Lock
 
 
 @pytest.fixture
 def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> BackupSite:
     made = BackupSite(tmp_path)
-    made.stages = replace(made.stages, proof_lock=Lock(str(tmp_path / "proof.lock")))
     made.with_vault()
     assert made.line("backup", "run", "web") == 0
     capsys.readouterr()

@@ -6,18 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 from unit.cli.test_backup import BackupSite
 from unit.cli.test_backup_rebuild import see_the_spec
-
-from kvmkeep.host.lock import Lock
 
 
 @pytest.fixture
 def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> BackupSite:
     """Return a host with a guest shop, which was backed up as web, and is off."""
     made = BackupSite(tmp_path)
-    made.stages = replace(made.stages, proof_lock=Lock(str(tmp_path / "proof.lock")))
     made.with_vault()
     see_the_spec(made)
     assert made.line("backup", "run", "web") == 0

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 from unit.cli.test_backup import BackupSite
 
 from kvmkeep.errors import Unready
-from kvmkeep.host.lock import Lock
 from kvmkeep.model.secret_file import SecretFile
 
 OPEN = SecretFile(path="/root/pw", kind="file", mode=0o644)
@@ -18,7 +16,6 @@ OPEN = SecretFile(path="/root/pw", kind="file", mode=0o644)
 @pytest.fixture
 def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> BackupSite:
     made = BackupSite(tmp_path)
-    made.stages = replace(made.stages, proof_lock=Lock(str(tmp_path / "proof.lock")))
     made.with_vault()
     assert made.line("backup", "run", "web") == 0
     made.host.secrets["/root/pw"] = OPEN

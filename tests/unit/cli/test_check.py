@@ -173,9 +173,7 @@ def test_guests_are_asked(site: Site, capsys: pytest.CaptureFixture[str]) -> Non
 
 def journal(site: Site, *, lines: int | None = None) -> None:
     """Have the host keep the last run's journal, as far as it was written."""
-    kept = site.stages.journals
-    assert kept is not None
-    name = kept.names()[-1]
+    name = site.stages.journals().names()[-1]
     content = (Path(site.spec_dir).parent / "journal" / name).read_bytes()
     site.host.put(f"{JOURNAL_DIR}/{name}", b"".join(content.splitlines(keepends=True)[:lines]))
 
@@ -329,7 +327,7 @@ def test_a_file_that_nobody_gets_is_unknown(site: Site, capsys: pytest.CaptureFi
     def observe(_: object) -> Facts:
         raise TimeoutError(110, "it did not answer in time", "/root/kvm/web.xml")
 
-    site.stages = replace(site.stages, observe=observe)
+    site.stages.look = observe
     assert site.line("check") == 3
     assert "/root/kvm/web.xml: it did not answer in time" in capsys.readouterr().out
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
+from fakes.stages import LibvirtStages
 
 from kvmkeep.cli.console import Args, clean, demand_running, run
-from kvmkeep.cli.context import Context, Stages
+from kvmkeep.cli.context import Context
 from kvmkeep.cli.streams import Streams
 from kvmkeep.errors import KvmkeepError, Unready, UsageError
 from kvmkeep.host.console import become, console_command
@@ -58,7 +59,7 @@ class Console:
     def context(self, err: io.StringIO | None = None, out: io.StringIO | None = None) -> Context:
         return Context(
             spec_dir="/spec", connect="qemu:///system", json=False, verbose=False, debug=False,
-            streams=Streams(out, err), stages=Stages(door=self, libvirt=self),  # type: ignore[arg-type]
+            streams=Streams(out, err), stages=LibvirtStages(self, self),
         )  # fmt: skip
 
 

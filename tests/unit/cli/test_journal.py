@@ -4,11 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from fakes.stages import JournalStages
 
-from kvmkeep.apply.journal import Journals
-from kvmkeep.cli.context import Stages
 from kvmkeep.cli.main import main
-from kvmkeep.host.append import AppendFolder
+from kvmkeep.cli.stages import Stages
 
 RUN = [
     {"time": "2026-11-24T10:00:00.000+00:00", "kind": "begin", "v": 1, "verb": "apply",
@@ -31,7 +30,7 @@ def stages(tmp_path: Path) -> Stages:
     for name in ("20261124T090000Z-start-1", "20261124T100000Z-apply-7"):
         lines = "\n".join(json.dumps(line) for line in RUN)
         (tmp_path / f"{name}.jsonl").write_text(lines + "\ntorn")
-    return Stages(journals=Journals(AppendFolder(str(tmp_path))))
+    return JournalStages(tmp_path)
 
 
 def test_runs_are_listed_the_newest_first(
@@ -71,7 +70,7 @@ def test_json(stages: Stages, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    stages = Stages(journals=Journals(AppendFolder(str(tmp_path / "none"))))
+    stages = JournalStages(tmp_path / "none")
     assert main(["journal"], stages) == 0
     assert "No runs yet." in capsys.readouterr().err
     assert main(["journal", "last"], stages) == 2

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from fakes.stages import LibvirtStages
 
-from kvmkeep.cli.context import Stages
 from kvmkeep.cli.guests import named_in
 from kvmkeep.cli.main import main
 from kvmkeep.model.domain_facts import DomainState
@@ -43,8 +43,8 @@ def spec(tmp_path: Path) -> str:
     return str(tmp_path)
 
 
-STAGES = Stages(
-    libvirt=Libvirt(  # type: ignore[arg-type]
+STAGES = LibvirtStages(
+    Libvirt(
         State(name="web"),
         State(name="foreign\x1b[2J", state=DomainState.SHUTOFF, autostart=False),
         State(name="kvmkeep-proof-web"),
@@ -98,7 +98,7 @@ def test_filters(spec: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_without_a_spec_and_without_guests(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stages = Stages(libvirt=Libvirt())  # type: ignore[arg-type]
+    stages = LibvirtStages(Libvirt())
     assert main(["list", "--spec", str(tmp_path / "none")], stages) == 0
     said = capsys.readouterr()
     assert said.out == ""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from fakes.stages import DoorStages
 
-from kvmkeep.cli.context import Stages
 from kvmkeep.cli.main import main
 from kvmkeep.host.machine_door import MachineDoor
 from kvmkeep.model.backup import Rung
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.machine
 
 
 def rung(into: Path, *words: str) -> Rung:
-    assert main(["rung", *words[:1], f"--into={into}", *words[1:]], Stages(door=MachineDoor())) == 0
+    assert main(["rung", *words[:1], f"--into={into}", *words[1:]], DoorStages(MachineDoor())) == 0
     return msgspec.json.decode((into / f"{words[0]}.json").read_bytes(), type=Rung)
 
 
@@ -85,7 +85,7 @@ def test_where_nothing_can_be_kept_it_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
-    stages = Stages(door=MachineDoor())
+    stages = DoorStages(MachineDoor())
     assert main(["rung", "good", f"--into={tmp_path}/file", "--", "true"], stages) == 7
     assert "good.out can't be written" in capsys.readouterr().err
 
@@ -116,7 +116,7 @@ class Agent(MachineDoor):
 
 def guest_run(*answers: object, words: Sequence[str] = ("check", "--all")) -> tuple[int, Agent]:
     door = Agent(*answers)
-    return main(["guest-run", "--limit=9", "proof", "--", *words], Stages(door=door)), door
+    return main(["guest-run", "--limit=9", "proof", "--", *words], DoorStages(door)), door
 
 
 def ended(code: object, **data: str) -> dict[str, object]:

@@ -9,6 +9,7 @@ from ipaddress import ip_interface
 from pathlib import Path
 
 import pytest
+from fakes.stages import HostStages
 from msgspec.structs import replace
 from unit.cli.test_verbs import Site
 from unit.planning.build import guest, nic
@@ -22,9 +23,12 @@ from kvmkeep.cli.signs import (
     question,
     readiness,
 )
+from kvmkeep.cli.stages import MachineStages
+from kvmkeep.host.door import Door
 from kvmkeep.host.libvirt import State
 from kvmkeep.model.agent import AgentFacts, AgentFilesystem, AgentNic
 from kvmkeep.model.domain_facts import DomainState
+from kvmkeep.model.facts import Volume
 from kvmkeep.model.names import console_log
 from kvmkeep.model.spec import ReadyAgent, ReadyConsole, ReadyDelay, ReadyTcp
 from kvmkeep.model.units import Size
@@ -62,7 +66,7 @@ def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Site:
     """Return a host with a running guest whose agent answers."""
     made = Site(tmp_path)
     assert made.line("apply", "--yes") == 0
-    made.stages = replace(made.stages, libvirt=Libvirt(made))  # type: ignore[arg-type]
+    made.stages.asked_libvirt = Libvirt(made)
     domain = made.host.libvirt.domains["web"]
     mac = domain.xml.find("devices/interface/mac")
     assert mac is not None
@@ -119,9 +123,15 @@ def test_a_guest_that_is_off_is_not_asked(site: Site, capsys: pytest.CaptureFixt
     assert "No guests." in capsys.readouterr().err
 
 
+class ThroughTheDoor(HostStages):
+    """Volumes are asked for, as the machine's are."""
+
+    def volumes(self, door: Door) -> tuple[Volume, ...]:
+        return MachineStages().volumes(door)
+
+
 def test_without_lvm_the_rest_is_told(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    # Read through the door, as without a test's facts.
-    site.stages = replace(site.stages, observe=None)
+    site.stages = ThroughTheDoor(**vars(site.stages))
     site.host.tools["lvs"] = ""
     assert site.line("list", "-l", "--json") == 0
     said = capsys.readouterr()

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from fakes.lvm import FakeVolume
-from msgspec.structs import replace
 from unit.cli.test_verbs import Site
 
 from kvmkeep.cli.moment import span, utc_now
@@ -221,8 +220,8 @@ def test_passes_go_on_until_interrupted_and_say_a_thing_once(
         assert "lvextend" in capsys.readouterr().err
         site.door.failing = ""
 
-    door = Passes(site.stages.door, fill, rest, mend, lose, lambda: None)
-    site.stages = replace(site.stages, door=door)  # type: ignore[arg-type]
+    door = Passes(site.door, fill, rest, mend, lose, lambda: None)
+    site.stages.host = door
     assert site.line("snapshot", "watch", "--every", "5") == 130
     said = capsys.readouterr()
     assert door.slept == [5.0] * 6

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
 from kvmkeep import flow
 from kvmkeep.model.host_units import GUESTS, RECOVER, UNIT_DIR
@@ -48,7 +47,7 @@ def test_a_mistake_in_the_spec_keeps_no_unit(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert site.line("install-units", "--yes") == 0
-    site.stages = replace(site.stages, observe=lambda _: site.host.facts(None))
+    site.stages.look = lambda _: site.host.facts(None)
     Path(site.spec_dir, "guests/db.yaml").write_text("vcpus: many\n")
     capsys.readouterr()
     assert site.line("uninstall-units", "--dry-run") == 0
@@ -109,7 +108,7 @@ def test_a_look_starts_the_dead_and_tells_what_it_leaves(
 
 def broken(site: Site) -> None:
     """Keep the spec as a run would, and then make a mistake in it."""
-    context = flow.Context(
+    context = flow.RunSettings(
         spec_dir=site.spec_dir,
         door=site.door,  # type: ignore[arg-type]
         libvirt=object(),  # type: ignore[arg-type]
@@ -127,22 +126,11 @@ def test_where_the_spec_has_a_mistake_the_last_good_one_counts(
     good = load(site.spec_dir, site.door)  # type: ignore[arg-type]
     assert site.line("recover") == 0
     broken(site)
-    site.stages = replace(site.stages, observe=lambda _: site.host.facts(good))
+    site.stages.look = lambda spec: site.host.facts(spec or good)
     if line[0] != "shutdown":
         for domain in site.host.libvirt.domains.values():
             domain.end()
     capsys.readouterr()
-
-    def run_goal(
-        ctx: flow.Context, verb: str, planner: flow.Planner, confirm: flow.Confirm | None
-    ) -> flow.Report:
-        def look() -> flow.Look:
-            spec = flow.load_spec(ctx)
-            return flow.Look(spec=b"", facts=b"", plan=planner(spec, site.host.facts(spec)))
-
-        return flow.reach(ctx, verb, look, confirm)
-
-    site.stages = replace(site.stages, run_goal=run_goal)
     before = states(site)
     assert site.line(*line, "--dry-run") == 0
     assert states(site) == before

@@ -11,19 +11,15 @@ from pathlib import Path
 
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
+from fakes.stages import HostStages
 from msgspec.structs import replace
 
-from kvmkeep import flow
-from kvmkeep.apply.journal import Journals
-from kvmkeep.cli.context import Stages
 from kvmkeep.cli.main import main
-from kvmkeep.host.append import AppendFolder
 from kvmkeep.host.door import Result
-from kvmkeep.host.lock import Lock
 from kvmkeep.host.machine_door import MachineDoor
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Facts, Problem
-from kvmkeep.model.plan import Report
+from kvmkeep.model.names import LOCK_FILE
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
 from kvmkeep.model.vitals import MetadataBackup, Schedule, Space, Vitals
@@ -120,29 +116,11 @@ class Site:
         self.door = Door(self.host, str(directory))
         self.vitals = WELL
         self.change: Callable[[Facts], Facts] = lambda facts: facts
-        self.stages = Stages(
-            door=self.door,  # type: ignore[arg-type]
-            libvirt=object(),  # type: ignore[arg-type]
-            lock=Lock(str(directory / "lock")),
-            reading_lock=str(directory / "reading.lock"),
-            journals=Journals(AppendFolder(str(directory / "journal"))),
-            observe=self.observe,
-            vitals=lambda: self.vitals,
-            run_goal=self.run_goal,
-        )
+        self.stages = HostStages(self.door, directory, self.observe, lambda: self.vitals)
 
     def observe(self, spec: Spec | None) -> Facts:
         wanted = spec or load(self.spec_dir, MachineDoor())
         return self.change(self.host.facts(wanted))
-
-    def run_goal(
-        self, ctx: flow.Context, verb: str, planner: flow.Planner, confirm: flow.Confirm | None
-    ) -> Report:
-        def look() -> flow.Look:
-            spec = flow.load_spec(ctx)
-            return flow.Look(spec=b"", facts=b"", plan=planner(spec, self.observe(spec)))
-
-        return flow.reach(ctx, verb, look, confirm)
 
     def line(self, *words: str) -> int:
         return main([*words, "--spec", self.spec_dir], self.stages)
@@ -279,7 +257,7 @@ def test_plan_from_facts_looks_at_no_host(
     def never(_: object) -> Facts:
         raise AssertionError("the host was looked at")
 
-    site.stages = replace(site.stages, observe=never)
+    site.stages.look = never
     assert site.line("plan", "--facts", str(file)) == 0
     said = capsys.readouterr().out
     assert "vm-web" in said
@@ -380,7 +358,8 @@ def test_init_writes_a_spec_that_loads(
 ) -> None:
     new = tmp_path / "new"
     found = site.observe(None)
-    site.stages = replace(site.stages, observe=lambda _: found, door=MachineDoor())
+    site.stages.look = lambda _: found
+    site.stages.host = MachineDoor()
     assert main(["init", "--show", "--spec", str(new)], site.stages) == 0
     assert "host:" in capsys.readouterr().out
     assert not new.exists()
@@ -403,8 +382,7 @@ def test_the_schema_is_json(site: Site, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_two_runs_at_once(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    assert site.stages.lock is not None
-    with site.stages.lock.hold("shutdown"):
+    with site.stages.lock(LOCK_FILE).hold("shutdown"):
         assert site.line("apply", "--yes") == 6
     assert "shutdown, pid" in capsys.readouterr().err
 
@@ -413,7 +391,7 @@ def test_a_bug_is_exit_code_1(site: Site, capsys: pytest.CaptureFixture[str]) ->
     def broken(_: object) -> Facts:
         raise ZeroDivisionError("odd")
 
-    site.stages = replace(site.stages, observe=broken)
+    site.stages.look = broken
     assert site.line("observe", "--debug") == 1
     assert "ZeroDivisionError" in capsys.readouterr().err
 
@@ -422,7 +400,7 @@ def test_ctrl_c_is_one_line(site: Site, capsys: pytest.CaptureFixture[str]) -> N
     def pressed(_: object) -> Facts:
         raise KeyboardInterrupt
 
-    site.stages = replace(site.stages, observe=pressed)
+    site.stages.look = pressed
     assert site.line("observe") == 130
     assert capsys.readouterr().err == "kvmkeep: interrupted\n"
 
@@ -457,7 +435,7 @@ def test_labels_and_addresses_come_from_the_spec(
         def states(self) -> tuple[object, ...]:
             return ()
 
-    site.stages = replace(site.stages, libvirt=Libvirt())  # type: ignore[arg-type]
+    site.stages.asked_libvirt = Libvirt()
     file = Path(site.spec_dir, "guests/web.yaml")
     file.write_text(file.read_text() + "labels: [prod]\n")
     assert site.line("list", "-l") == 0

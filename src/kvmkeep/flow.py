@@ -65,7 +65,7 @@ Confirm = Callable[[Plan], bool]
 """Asks whether this plan may run; asked again when a later round plans something else."""
 
 
-class Context(Struct, frozen=True, kw_only=True):
+class RunSettings(Struct, frozen=True, kw_only=True):
     """What a run works with. `argv` is the command line as the administrator typed it.
 
     `agents` names the guests whose agents are asked with each look, `repositories` those whose
@@ -95,7 +95,7 @@ class Context(Struct, frozen=True, kw_only=True):
     spare: Spec | None = None
 
 
-def load_spec(ctx: Context, seen: dict[str, bytes] | None = None) -> Spec:
+def load_spec(ctx: RunSettings, seen: dict[str, bytes] | None = None) -> Spec:
     """Return what the administrator wants; raises SpecError with all mistakes.
 
     `seen` takes the content of its files, as long as it is without mistakes.
@@ -119,7 +119,7 @@ def load_spec(ctx: Context, seen: dict[str, bytes] | None = None) -> Spec:
     return spec
 
 
-def _stand_in(ctx: Context) -> tuple[Spec | None, str]:
+def _stand_in(ctx: RunSettings) -> tuple[Spec | None, str]:
     """Return what there is to go by where the spec has mistakes, and how that is told."""
     good = last_good(ctx.spec_dir, ctx.door) if ctx.unattended else None
     if good is not None:
@@ -128,12 +128,14 @@ def _stand_in(ctx: Context) -> tuple[Spec | None, str]:
     return ctx.spare, "and no good one is kept, so this goes by the guests' own marks alone"
 
 
-def observe_host(ctx: Context, spec: Spec) -> Facts:
+def observe_host(ctx: RunSettings, spec: Spec) -> Facts:
     """Return what is, without changing anything; `spec` names the images to look at."""
     return observe(ctx.door, ctx.libvirt, spec, agents=ctx.agents, repositories=ctx.repositories)
 
 
-def run_goal(ctx: Context, verb: str, planner: Planner, confirm: Confirm | None = None) -> Report:
+def run_goal(
+    ctx: RunSettings, verb: str, planner: Planner, confirm: Confirm | None = None
+) -> Report:
     """Reach a goal under the lock, and prove it: afterwards the planner finds nothing to do.
 
     Raises Busy, Unready, Refused and Declined when nothing was touched; StepFailed, Interrupted
@@ -153,7 +155,7 @@ def run_goal(ctx: Context, verb: str, planner: Planner, confirm: Confirm | None 
     return report
 
 
-def keep_spec(ctx: Context, files: dict[str, bytes]) -> None:
+def keep_spec(ctx: RunSettings, files: dict[str, bytes]) -> None:
     """Keep the files of the spec that a run was made by, for a time when they have a mistake."""
     if not files:
         return
@@ -171,7 +173,7 @@ class Look(Struct, frozen=True, kw_only=True):
     plan: Plan
 
 
-def reach(ctx: Context, verb: str, look: Callable[[], Look], confirm: Confirm | None) -> Report:
+def reach(ctx: RunSettings, verb: str, look: Callable[[], Look], confirm: Confirm | None) -> Report:
     """Look and act, under the lock, until a look finds nothing to do; see `run_goal`."""
     run = _Run(ctx, verb, look, confirm)
     reading = (
@@ -191,7 +193,7 @@ class _Run:
 
     def __init__(
         self,
-        ctx: Context,
+        ctx: RunSettings,
         verb: str,
         look: Callable[[], Look],
         confirm: Confirm | None,

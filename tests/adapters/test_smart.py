@@ -10,7 +10,7 @@ from kvmkeep.host import smart
 from kvmkeep.host.door import Result
 from kvmkeep.host.run import not_run
 from kvmkeep.model.command import NOT_STARTED
-from kvmkeep.model.vitals import Disk
+from kvmkeep.model.vitals import PhysicalDisk
 from kvmkeep.observe.vitals import observe_vitals
 
 HUNG = replace(ended(-9), timed_out=True)
@@ -25,7 +25,7 @@ def host(**answers: str | Result) -> Replay:
     return door
 
 
-def disk(kind: str) -> Disk:
+def disk(kind: str) -> PhysicalDisk:
     found = smart.disks(host(sda=captured("smartctl", kind)))
     assert found is not None
     return found[0]
@@ -46,37 +46,37 @@ def test_a_disk_whose_turn_did_not_come_hangs_not() -> None:
     [
         (
             "ata-well",
-            Disk(
+            PhysicalDisk(
                 name="sda", model="HGST HUS726020ALE614", passed=True, reallocated=0, pending=0,
                 uncorrectable=0, celsius=27,
             ),
         ),
         (
             "ata-failing",
-            Disk(
+            PhysicalDisk(
                 name="sda", model="Hitachi HDS721050DLE630", passed=False, reallocated=1975,
                 pending=8, uncorrectable=0, celsius=25,
             ),
         ),
         (
             "nvme",
-            Disk(
+            PhysicalDisk(
                 name="sda", model="Samsung SSD 970 EVO 500GB", passed=True, uncorrectable=7,
                 worn_percent=3, celsius=35,
             ),
         ),
         (
             "scsi",
-            Disk(
+            PhysicalDisk(
                 name="sda", model="SEAGATE ST4000NM0043", passed=True, reallocated=56,
                 uncorrectable=0, celsius=34,
             ),
         ),
-        ("raid", Disk(name="sda", model="Intel Raid 1 Volume", silent="it has no SMART")),
-        ("none", Disk(name="sda", silent="/dev/vda: Unable to detect device type")),
+        ("raid", PhysicalDisk(name="sda", model="Intel Raid 1 Volume", silent="it has no SMART")),
+        ("none", PhysicalDisk(name="sda", silent="/dev/vda: Unable to detect device type")),
     ],
 )  # fmt: skip
-def test_what_disks_tell(kind: str, found: Disk) -> None:
+def test_what_disks_tell(kind: str, found: PhysicalDisk) -> None:
     assert disk(kind) == found
 
 

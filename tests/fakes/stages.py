@@ -117,7 +117,7 @@ class HostStages:
         return tuple(one for one in seen if one.name in listed)
 
     def run_goal(
-        self, ctx: flow.Context, verb: str, planner: flow.Planner, confirm: flow.Confirm | None
+        self, ctx: flow.RunSettings, verb: str, planner: flow.Planner, confirm: flow.Confirm | None
     ) -> Report:
         def look() -> flow.Look:
             spec = flow.load_spec(ctx)

@@ -51,12 +51,12 @@ from kvmkeep.model.spec import (
 )
 from kvmkeep.model.tweak import Tweak
 from kvmkeep.model.units import GuestName, Label, Mac, Size
-from kvmkeep.planning.adopt_choice import Wish as Taking
+from kvmkeep.planning.adopt_choice import AdoptRequest
 from kvmkeep.planning.autostart import plan_autostart
 from kvmkeep.planning.backup_copy_out import plan_copy_out_of
 from kvmkeep.planning.backup_file import DiskToFile, plan_to_file
 from kvmkeep.planning.backup_forget import Forgetting, plan_forget
-from kvmkeep.planning.backup_restore import Restoring as BringingBack
+from kvmkeep.planning.backup_restore import BackupRestoreRequest
 from kvmkeep.planning.backup_restore import plan_restore as plan_bring_back
 from kvmkeep.planning.backup_send import Storing, plan_send
 from kvmkeep.planning.backup_take import Beginning, plan_drop, plan_take
@@ -76,16 +76,16 @@ from kvmkeep.planning.release import Letting, plan_release
 from kvmkeep.planning.remove import Removing, plan_remove
 from kvmkeep.planning.remove_disk import RemovingDisk, plan_remove_disk
 from kvmkeep.planning.rename import Renaming, plan_rename
-from kvmkeep.planning.rewriting import Change
+from kvmkeep.planning.rewriting import OfflineChange
 from kvmkeep.planning.scene import active
 from kvmkeep.planning.shutdown import plan_shutdown
-from kvmkeep.planning.snapshot_create import Wish, plan_create
+from kvmkeep.planning.snapshot_create import SnapshotRequest, plan_create
 from kvmkeep.planning.snapshot_delete import plan_delete, plan_delete_expired
 from kvmkeep.planning.snapshot_revert import plan_revert
 from kvmkeep.planning.snapshot_watch import Watch, plan_watch
 from kvmkeep.planning.start import plan_start
 from kvmkeep.planning.trash_empty import plan_empty
-from kvmkeep.planning.trash_restore import Restoring, plan_restore
+from kvmkeep.planning.trash_restore import TrashRestoreRequest, plan_restore
 from kvmkeep.planning.tweak import plan_tweak
 from kvmkeep.planning.units import plan_install, plan_uninstall
 from kvmkeep.spec.load import load
@@ -469,7 +469,7 @@ def running_with_two_disks() -> tuple[FakeHost, Spec]:
 
 def snapshot_of_frozen_guest() -> Case:
     host, wanted = running_with_two_disks()
-    wish = Wish(guests=("web",), moment=MOMENT)
+    wish = SnapshotRequest(guests=("web",), moment=MOMENT)
     return Case(
         host=host, spec=wanted, planner=lambda s, f: plan_create(s, f, wish),
         sets=("20261123T0710Z",),
@@ -478,7 +478,7 @@ def snapshot_of_frozen_guest() -> Case:
 
 def snapshot_of_suspended_guest() -> Case:
     host, wanted = running_with_two_disks()
-    wish = Wish(guests=("web",), moment=MOMENT, level=Level.CRASH, size=Size(100 << 20))
+    wish = SnapshotRequest(guests=("web",), moment=MOMENT, level=Level.CRASH, size=Size(100 << 20))
     return Case(
         host=host, spec=wanted, planner=lambda s, f: plan_create(s, f, wish),
         sets=("20261123T0710Z",),
@@ -628,7 +628,7 @@ def pruning_a_repository() -> Case:
 def snapshot_of_guest_that_is_off() -> Case:
     host, wanted = running_with_two_disks()
     host.libvirt.domains["web"].live = None
-    wish = Wish(guests=("web",), moment=MOMENT)
+    wish = SnapshotRequest(guests=("web",), moment=MOMENT)
     return Case(
         host=host, spec=wanted, planner=lambda s, f: plan_create(s, f, wish),
         off=("web",), sets=("20261123T0710Z",),
@@ -638,7 +638,7 @@ def snapshot_of_guest_that_is_off() -> Case:
 def deleting_a_set() -> Case:
     host, wanted = running_with_two_disks()
     for moment in (MOMENT, "2026-11-23T08:10:34+00:00"):
-        wish = Wish(guests=("web",), moment=moment)
+        wish = SnapshotRequest(guests=("web",), moment=moment)
         reach(host, wanted, lambda s, f, wish=wish: plan_create(s, f, wish))
     name = "20261123T0710Z"
     return Case(
@@ -649,7 +649,7 @@ def deleting_a_set() -> Case:
 
 def reverting_a_running_guest() -> Case:
     host, wanted = running_with_two_disks()
-    wish = Wish(guests=("web",), moment=MOMENT)
+    wish = SnapshotRequest(guests=("web",), moment=MOMENT)
     reach(host, wanted, lambda s, f: plan_create(s, f, wish))
     to = "20261123T0710Z"
     return Case(host=host, spec=wanted, planner=lambda s, f: plan_revert(s, f, "web", to, 60))
@@ -657,7 +657,7 @@ def reverting_a_running_guest() -> Case:
 
 def reverting_and_keeping_what_was() -> Case:
     host, wanted = running_with_two_disks()
-    wish = Wish(guests=("web",), moment=MOMENT)
+    wish = SnapshotRequest(guests=("web",), moment=MOMENT)
     reach(host, wanted, lambda s, f: plan_create(s, f, wish))
     to, later = "20261123T0710Z", "2026-11-23T08:10:34+00:00"
     return Case(
@@ -668,7 +668,7 @@ def reverting_and_keeping_what_was() -> Case:
 
 def extending_snapshots_that_fill() -> Case:
     host, wanted = running_with_two_disks()
-    wish = Wish(guests=("web",), moment=MOMENT, size=Size(100 << 20))
+    wish = SnapshotRequest(guests=("web",), moment=MOMENT, size=Size(100 << 20))
     reach(host, wanted, lambda s, f: plan_create(s, f, wish))
     for volume in host.lvm.volumes.values():
         volume.filled = 85.0 if volume.origin else 0.0
@@ -681,7 +681,7 @@ def extending_snapshots_that_fill() -> Case:
 def deleting_expired_sets() -> Case:
     host, wanted = running_with_two_disks()
     for moment, expires in ((MOMENT, "2026-11-24"), ("2026-11-23T08:10:34+00:00", "2026-11-26")):
-        wish = Wish(guests=("web",), moment=moment, expires=f"{expires}T00:00:00+00:00")
+        wish = SnapshotRequest(guests=("web",), moment=moment, expires=f"{expires}T00:00:00+00:00")
         reach(host, wanted, lambda s, f, wish=wish: plan_create(s, f, wish))
     now = datetime(2026, 11, 25, tzinfo=UTC)
     return Case(
@@ -740,7 +740,7 @@ def restoring_a_backup() -> Case:
         path = f"/web/{disk.name}.raw"
         host.proof.repository.objects[f"0{number}" * 32][path] = host.lvm.volumes[disk.lv].holds
     host.proof.repository.instances["/web/root.raw"] = one.uuid
-    wish = BringingBack(subject=subject, guest=one, asked="2026-11-27T14:00:00Z")
+    wish = BackupRestoreRequest(subject=subject, guest=one, asked="2026-11-27T14:00:00Z")
     return Case(
         host=host, spec=site, off=("web",), restored=True,
         planner=lambda wanted, facts: plan_bring_back(wanted, facts, wish),
@@ -807,7 +807,9 @@ def tweaking(*, image: bool) -> Case:
     name = "debian" if image else "web"
     if not image:
         host.libvirt.domains["web"].live = None
-    change = Change(name=name, asked="20261123T071034Z", output="/srv/new.raw" if image else "")
+    change = OfflineChange(
+        name=name, asked="20261123T071034Z", output="/srv/new.raw" if image else ""
+    )
 
     def planner(spec: Spec, facts: Facts) -> Plan:
         answer = host.read(change.answer, 1 << 20)
@@ -832,7 +834,7 @@ def tweaking_addresses() -> Case:
     (web,) = before.guests
     moved = nic("web", addresses=(ip_interface("10.223.0.99/24"),))
     wanted = spec(replace(web, nics=(moved,)))
-    change, wish = Change(name="web", asked="20261123T071034Z"), Tweak(nics=(moved,))
+    change, wish = OfflineChange(name="web", asked="20261123T071034Z"), Tweak(nics=(moved,))
 
     def planner(spec: Spec, facts: Facts) -> Plan:
         answer = host.read(change.answer, 1 << 20)
@@ -847,7 +849,7 @@ def copying_in() -> Case:
     host.libvirt.domains["web"].live = None
     for path in ("/srv/x/hosts", "/srv/y/new"):
         host.put(path, path.encode())
-    change = Change(name="web", asked="20261123T071034Z")
+    change = OfflineChange(name="web", asked="20261123T071034Z")
     files = tuple(file for path in ("/srv/x/hosts", "/srv/y/new") if (file := host.look(path)))
     wish = CopyIn(files=files, directory="/etc", mode="0640", replace=True)
 
@@ -964,7 +966,11 @@ def cloning(*, running: bool, from_set: str = "") -> Case:
     host, before = running_with_two_disks()
     (web,) = before.guests
     if from_set:
-        reach(host, before, lambda s, f: plan_create(s, f, Wish(guests=("web",), moment=MOMENT)))
+        reach(
+            host,
+            before,
+            lambda s, f: plan_create(s, f, SnapshotRequest(guests=("web",), moment=MOMENT)),
+        )
     if not running:
         host.libvirt.domains["web"].live = None
         host.lvm.volumes["vm-web-data"].active = False
@@ -1010,7 +1016,7 @@ def with_snapshots() -> tuple[FakeHost, Spec, Spec, Planner]:
     host = a_host()
     both = spec(guest(data=GIB), guest("dns"))
     reach(host, both)
-    wish = Wish(guests=("web",), moment=MOMENT)
+    wish = SnapshotRequest(guests=("web",), moment=MOMENT)
     reach(host, both, lambda s, f: plan_create(s, f, wish))
     host.put(f"{FOLDER}/web.yaml", b"image: debian\n")
     host.put(console_log("web"), b"hello")
@@ -1032,7 +1038,7 @@ def removing() -> Case:
 def restoring() -> Case:
     host, both, without, planner = with_snapshots()
     reach(host, without, planner)
-    wish = Restoring(name=f"web-{STAMP}", folder=FOLDER, guest=both.guests[0])
+    wish = TrashRestoreRequest(name=f"web-{STAMP}", folder=FOLDER, guest=both.guests[0])
 
     def restores(_: Spec, facts: Facts) -> Plan:
         known = f"{FOLDER}/web.yaml" in host.files
@@ -1166,7 +1172,7 @@ def by_hand() -> FakeHost:
 def taking_over() -> Case:
     """Without a spec: one is written. The foreign domain stays foreign."""
     host = by_hand()
-    wish = Taking(guests=("old",))
+    wish = AdoptRequest(guests=("old",))
     after = look_at(SPEC_DIR, host, host.facts, wish).spec
     planner = lambda s, f: look_at(SPEC_DIR, host, host.facts, wish).plan  # noqa: ARG005, E731
     return Case(host=host, spec=after, planner=planner)
@@ -1175,7 +1181,7 @@ def taking_over() -> Case:
 def letting_go() -> Case:
     """All of it: the marks, the networks, the files of the spec."""
     host = by_hand()
-    wish = Taking(guests=("old",))
+    wish = AdoptRequest(guests=("old",))
     after = look_at(SPEC_DIR, host, host.facts, wish).spec
     reach(host, after, lambda s, f: look_at(SPEC_DIR, host, host.facts, wish).plan)  # noqa: ARG005
     file = f"{SPEC_DIR}/host.yaml"

@@ -39,7 +39,7 @@ from unit.apply.scripted import MemoryFolder, MemoryLines, noon
 from kvmkeep.apply.journal import Journals
 from kvmkeep.apply.ui import Ui
 from kvmkeep.errors import Declined, Interrupted, KvmkeepError, StepFailed
-from kvmkeep.flow import Context, Look, reach
+from kvmkeep.flow import Look, RunSettings, reach
 from kvmkeep.host.lock import Lock
 from kvmkeep.host.stop import Stop
 from kvmkeep.model.command import Checkpoint, Command, Poll, WriteFile
@@ -156,7 +156,7 @@ def run(case: Case, lock: Lock, at: int = -1, *mode: Way | Effect) -> Run:
         this.plans.append(case.planner(case.spec, case.host.facts(case.spec)))
         return Look(spec=b"", facts=b"", plan=this.plans[-1])
 
-    context = Context(
+    context = RunSettings(
         spec_dir="/spec", door=door, libvirt=None, ui=this.ui, stop=stop, lock=lock,  # type: ignore[arg-type]
         journals=Journals(this.folder, noon), argv=("kvmkeep", "apply"),
     )  # fmt: skip

@@ -61,10 +61,10 @@ def _show(plan: Plan, ctx: Context) -> int:
 def run(args: Args, ctx: Context) -> int:
     """Show what was found and what the spec will say, ask, and mark it."""
     from kvmkeep.cli.takeover import looker
-    from kvmkeep.planning.adopt_choice import Wish
+    from kvmkeep.planning.adopt_choice import AdoptRequest
 
     names = tuple(checked(name) for name in args.guests)
-    look = readable(looker(Wish(guests=names, networks=args.network), ctx))
+    look = readable(looker(AdoptRequest(guests=names, networks=args.network), ctx))
     if args.show:
         return _show(look(ctx.door()).plan, ctx)
     return reach_by("adopt", look, ctx, yes=args.yes, dry_run=args.dry_run)

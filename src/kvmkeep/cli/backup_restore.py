@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.plan import Plan
     from kvmkeep.model.spec import Guest, Spec
     from kvmkeep.planning.backup_fetch import Subject
-    from kvmkeep.planning.backup_restore import Restoring
+    from kvmkeep.planning.backup_restore import BackupRestoreRequest
 
 VERB = "backup restore"
 
@@ -125,21 +125,21 @@ def _to_file(args: Args, ctx: Context, subject: Subject) -> int:
 
 def restoring_of(
     subject: Subject, ctx: Context, spec: Spec, asked: str, only: str = ""
-) -> Restoring:
+) -> BackupRestoreRequest:
     """Return what is asked for: of a guest of the spec, or of one with its file in the backup."""
     import posixpath
 
     from kvmkeep.planning.backup_owner import owner
-    from kvmkeep.planning.backup_restore import Restoring
+    from kvmkeep.planning.backup_restore import BackupRestoreRequest
 
     name, guest = subject.entry.guest, owner(spec, subject.entry)
     if guest is not None:
-        return Restoring(subject=subject, guest=guest, asked=asked, only=only)
+        return BackupRestoreRequest(subject=subject, guest=guest, asked=asked, only=only)
     if only:
         raise UsageError(f"the spec has no guest {name}", hint="restore it whole, or use --to")
     content = stored_file(subject.repository, subject.entry, subject.manifest.guest_spec, ctx)
     file = f"guests/{name}.yaml"
-    return Restoring(
+    return BackupRestoreRequest(
         subject=subject,
         guest=_as_it_will_be(ctx, file, content, name),
         asked=asked,

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from kvmkeep.model.vitals import Vitals
 
 
-
 def unready(problem: Problem) -> Unready:
     """Return the error of a verb that can't do without what was not seen."""
     return Unready(f"{problem.what}: {problem.reason}", hint=problem.hint)
@@ -90,7 +89,7 @@ class Context(Struct, frozen=True, kw_only=True):
         """Reach a goal; see `flow.run_goal`.
 
         `patience`, `unattended` and `spare` are for runs that nobody attends to: see
-        `flow.Context`.
+        `flow.RunSettings`.
         """
         from msgspec.structs import replace
 
@@ -124,7 +123,7 @@ class Context(Struct, frozen=True, kw_only=True):
 
         return self.stages.lock(READING_LOCK, shared=not alone)
 
-    def _flow(self, ui: Ui, lock: Lock | None = None) -> flow.Context:
+    def _flow(self, ui: Ui, lock: Lock | None = None) -> flow.RunSettings:
         """Return what a run works with: one request to stop, shared by run and door."""
         from kvmkeep import flow
         from kvmkeep.host.run import Setting
@@ -132,7 +131,7 @@ class Context(Struct, frozen=True, kw_only=True):
         from kvmkeep.model.names import LOCK_FILE
 
         stop = Stop()
-        return flow.Context(
+        return flow.RunSettings(
             spec_dir=self.spec_dir,
             door=self.hasty_door or self.stages.door(Setting(stop=stop)),
             libvirt=self.libvirt(),
@@ -156,7 +155,7 @@ class Context(Struct, frozen=True, kw_only=True):
             ) from error
 
     def unattended_spec(self, ui: Ui, spare: Spec | None) -> Spec:
-        """Return the spec that a run goes by which nobody attends to; see `flow.Context`."""
+        """Return the spec that a run goes by which nobody attends to; see `flow.RunSettings`."""
         from msgspec.structs import replace
 
         from kvmkeep.flow import load_spec

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kvmkeep.cli.context import Context
     from kvmkeep.model.fittings import Fittings
     from kvmkeep.model.spec import Guest
-    from kvmkeep.planning.rewriting import Change
+    from kvmkeep.planning.rewriting import OfflineChange
 
 LIMIT = 16 << 20
 """Bytes of an answer that are read; what is asked for stays below."""
@@ -51,11 +51,11 @@ def guest_of(name: str, ctx: Context) -> Guest | None:
     return guest
 
 
-def change_of(guest: Guest | None, name: str, output: str, ctx: Context) -> Change:
+def change_of(guest: Guest | None, name: str, output: str, ctx: Context) -> OfflineChange:
     """Return which disk is changed in this run; an image is copied to `output` first."""
     from kvmkeep.cli.moment import utc_now
     from kvmkeep.model.names import second_stamp
-    from kvmkeep.planning.rewriting import Change
+    from kvmkeep.planning.rewriting import OfflineChange
 
     if guest is not None and output:
         raise UsageError("a guest's own disk is changed: leave --output out")
@@ -68,20 +68,20 @@ def change_of(guest: Guest | None, name: str, output: str, ctx: Context) -> Chan
         raise UsageError(f"{printable(path)} can't be a file's name")
     # Another run of the same second is another run.
     run = f"{second_stamp(utc_now().isoformat())}-{secrets.token_hex(2)}"
-    change = Change(name=name, asked=run, output=path)
+    change = OfflineChange(name=name, asked=run, output=path)
     if output and posixpath.basename(path) in now(change, ctx).there:
         raise Refused(f"{path} is there already", hint="move it away, or name another file")
     return change
 
 
-def now(change: Change, ctx: Context) -> Change:
+def now(change: OfflineChange, ctx: Context) -> OfflineChange:
     """Return the change with the names that are in the directory of its output by now."""
     if not change.output:
         return change
     return replace(change, there=there(posixpath.dirname(change.output), ctx))
 
 
-def fittings(change: Change, ctx: Context) -> Fittings | None:
+def fittings(change: OfflineChange, ctx: Context) -> Fittings | None:
     """Return what was seen in the disk, if a whole answer lies there."""
     from kvmkeep.model.fittings import parse_fittings
 

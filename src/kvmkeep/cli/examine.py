@@ -137,7 +137,7 @@ def _held(door: Door, path: str) -> bool:
 
 def _inside(ctx: Context, spec: Spec, facts: Facts) -> tuple[GuestAnswer, ...]:
     from kvmkeep.cli.moment import utc_now
-    from kvmkeep.cli.signs import Ready, look_inside, readiness, up_for
+    from kvmkeep.cli.signs import Readiness, look_inside, readiness, up_for
 
     guests: dict[str, Guest] = {guest.name: guest for guest in spec.guests}
     running = {
@@ -148,7 +148,7 @@ def _inside(ctx: Context, spec: Spec, facts: Facts) -> tuple[GuestAnswer, ...]:
     running = {name: uuid for name, uuid in running.items() if name in guests}
     now = utc_now()
     signs = look_inside(ctx.door(), ctx.connect, running, guests, now) if running else {}
-    told = {Ready.YES: True, Ready.NO: False, Ready.UNKNOWN: None}
+    told = {Readiness.YES: True, Readiness.NO: False, Readiness.UNKNOWN: None}
     return tuple(
         GuestAnswer(
             guest=name,

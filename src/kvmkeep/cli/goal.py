@@ -49,7 +49,7 @@ class Goal(Struct, frozen=True, kw_only=True):
 def show(goal: Goal, ctx: Context, *, unattended: bool = False, spare: Spec | None = None) -> int:
     """Show what would be done; take no lock and touch nothing.
 
-    `unattended` and `spare` are those of the run: see `flow.Context`.
+    `unattended` and `spare` are those of the run: see `flow.RunSettings`.
     """
     if unattended:
         with closing(make_ui(ctx.streams)) as ui:
@@ -118,8 +118,8 @@ def reach_unattended(
     """Reach the goal as nobody is there to be asked, or only show it (`dry_run`).
 
     In the end, also of a run that fails, `tells` tells what there is to tell, and returns whether
-    something needs attention. `patience` and `spare` are those of `flow.Context`; `seen` returns a
-    screen before the usual one.
+    something needs attention. `patience` and `spare` are those of `flow.RunSettings`; `seen`
+    returns a screen before the usual one.
     """
     if dry_run:
         return show(goal, ctx, unattended=True, spare=spare)

@@ -22,7 +22,7 @@ _PID_FILE = "/run/libvirt/qemu/{}.pid"
 """Written by libvirt when it starts a guest, and only then."""
 
 
-class Ready(StrEnum):
+class Readiness(StrEnum):
     """Whether a guest does what it is there for, as its spec defines that."""
 
     YES = "ready"
@@ -88,10 +88,10 @@ def up_for(door: Door, guest: str, now: datetime) -> float | None:
     return None if file is None else now.timestamp() - file.fingerprint.mtime_ns / 10**9
 
 
-def readiness(guest: Guest | None, signs: Signs | None) -> Ready:
+def readiness(guest: Guest | None, signs: Signs | None) -> Readiness:
     """Return whether a running guest is ready; without a spec, whether its agent answers."""
     if signs is None:
-        return Ready.UNKNOWN
+        return Readiness.UNKNOWN
     wanted = ReadyAgent() if guest is None else guest.run.ready
     good: bool | None
     match wanted:
@@ -103,7 +103,7 @@ def readiness(guest: Guest | None, signs: Signs | None) -> Ready:
             good = None if signs.up is None else signs.up >= wanted.seconds
         case _:  # pragma: no cover - the type checker proves it
             assert_never(wanted)
-    return Ready.UNKNOWN if good is None else Ready.YES if good else Ready.NO
+    return Readiness.UNKNOWN if good is None else Readiness.YES if good else Readiness.NO
 
 
 def addresses(guest: Guest | None, agent: AgentFacts | None) -> tuple[str, ...]:

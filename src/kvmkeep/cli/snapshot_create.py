@@ -50,7 +50,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Take the sets; where an agent does not freeze, say so and take them without."""
-    from kvmkeep.planning.snapshot_create import Wish, plan_create
+    from kvmkeep.planning.snapshot_create import SnapshotRequest, plan_create
 
     now = utc_now()
     moment = now.isoformat()
@@ -59,7 +59,9 @@ def run(args: Args, ctx: Context) -> int:
     level = chosen_level(args.consistency)
 
     def planner(level: Level | None) -> Planner:
-        wish = Wish(guests=args.guests, moment=moment, level=level, size=size, expires=expires)
+        wish = SnapshotRequest(
+            guests=args.guests, moment=moment, level=level, size=size, expires=expires
+        )
         return lambda spec, facts: plan_create(spec, facts, wish)
 
     def run_at(planner: Planner) -> int:

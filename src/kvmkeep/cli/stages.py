@@ -71,7 +71,7 @@ class Stages(Protocol):
         ...
 
     def run_goal(
-        self, ctx: flow.Context, verb: str, planner: flow.Planner, confirm: flow.Confirm | None
+        self, ctx: flow.RunSettings, verb: str, planner: flow.Planner, confirm: flow.Confirm | None
     ) -> Report:
         """Reach a goal; see `flow.run_goal`."""
         ...
@@ -149,7 +149,7 @@ class MachineStages:
         return tuple(look(door, one, program) for one in spec.repositories if one.name in wanted)
 
     def run_goal(
-        self, ctx: flow.Context, verb: str, planner: flow.Planner, confirm: flow.Confirm | None
+        self, ctx: flow.RunSettings, verb: str, planner: flow.Planner, confirm: flow.Confirm | None
     ) -> Report:
         """Reach a goal."""
         from kvmkeep.flow import run_goal

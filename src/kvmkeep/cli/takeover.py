@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from kvmkeep.errors import SpecError
 from kvmkeep.flow import Look
-from kvmkeep.model.found import SpecFile
+from kvmkeep.model.found import SpecEdit
 from kvmkeep.model.plan import Refusal
 from kvmkeep.planning.adopt import plan_adopt
 from kvmkeep.planning.adopt_choice import left_out, taking
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from kvmkeep.cli.context import Context
     from kvmkeep.host.door import Door
     from kvmkeep.model.facts import Facts
-    from kvmkeep.model.found import Change, Found
+    from kvmkeep.model.found import Found, SpecChange
     from kvmkeep.model.plan import Plan
     from kvmkeep.model.spec import Spec
-    from kvmkeep.planning.adopt_choice import Wish
+    from kvmkeep.planning.adopt_choice import AdoptRequest
 
 
 class Takeover(Struct, frozen=True, kw_only=True):
@@ -39,7 +39,7 @@ class Takeover(Struct, frozen=True, kw_only=True):
     plan: Plan
 
 
-def looker(wish: Wish, ctx: Context) -> Callable[[Door], Look]:
+def looker(wish: AdoptRequest, ctx: Context) -> Callable[[Door], Look]:
     """Return the look of a run."""
 
     def look(door: Door) -> Look:
@@ -55,7 +55,7 @@ def looker(wish: Wish, ctx: Context) -> Callable[[Door], Look]:
 
 
 def look_at(
-    directory: str, door: Door, observe: Callable[[Spec | None], Facts], wish: Wish
+    directory: str, door: Door, observe: Callable[[Spec | None], Facts], wish: AdoptRequest
 ) -> Takeover:
     """Look and plan; where there is no spec yet, one is made up from what is found."""
     texts: dict[str, bytes] = {}
@@ -75,10 +75,10 @@ def look_at(
 
 def spec_files(
     spec: Spec, found: Found, door: Door, directory: str, texts: dict[str, bytes]
-) -> tuple[tuple[SpecFile, ...], tuple[Refusal, ...]]:
+) -> tuple[tuple[SpecEdit, ...], tuple[Refusal, ...]]:
     """Return the files of the spec that are to be written, and which can't be."""
     host = f"{directory}/{HOST_FILE}"
-    made: list[SpecFile | Refusal] = []
+    made: list[SpecEdit | Refusal] = []
     if HOST_FILE in texts:
         made.append(_written(host, "spec", texts[HOST_FILE].decode()))
     settings = tuple(one for changes in found.settings.values() for one in changes)
@@ -95,18 +95,18 @@ def spec_files(
             reason = f"{path} is there already, and is about another guest"
             made.append(Refusal(subject=subject, reason=reason, hint="move it away"))
     return (
-        tuple(one for one in made if isinstance(one, SpecFile)),
+        tuple(one for one in made if isinstance(one, SpecEdit)),
         tuple(one for one in made if isinstance(one, Refusal)),
     )
 
 
-def _written(path: str, subject: str, text: str) -> SpecFile:
-    return SpecFile(path=path, subject=subject, text=text, before="", what=f"write {path}")
+def _written(path: str, subject: str, text: str) -> SpecEdit:
+    return SpecEdit(path=path, subject=subject, text=text, before="", what=f"write {path}")
 
 
 def _changed(
-    door: Door, path: str, subject: str, changes: tuple[Change, ...]
-) -> SpecFile | Refusal:
+    door: Door, path: str, subject: str, changes: tuple[SpecChange, ...]
+) -> SpecEdit | Refusal:
     before = (door.read(path, 1 << 20) or b"").decode("utf-8", "replace")
     text = edited(before, changes)
     told = ", ".join(one.what for one in changes)
@@ -114,11 +114,11 @@ def _changed(
         reason = f"{path} can't be changed in its place: {told}"
         return Refusal(subject=subject, reason=reason, hint="write it into the file by hand")
     what = f"change {path}: {told}"
-    return SpecFile(path=path, subject=subject, text=text, before=before, what=what)
+    return SpecEdit(path=path, subject=subject, text=text, before=before, what=what)
 
 
 def _after(
-    before: Spec, files: tuple[SpecFile, ...], door: Door, directory: str
+    before: Spec, files: tuple[SpecEdit, ...], door: Door, directory: str
 ) -> tuple[Spec, tuple[Refusal, ...]]:
     """Return the spec with the files written, or the one before and what is wrong with them."""
     texts = {posixpath.relpath(file.path, directory): file.text.encode() for file in files}

@@ -37,11 +37,11 @@ def run(args: Args, ctx: Context) -> int:
     """Take it back; nothing that has one of its names now is touched."""
     import posixpath
 
-    from kvmkeep.planning.trash_restore import Restoring, plan_restore
+    from kvmkeep.planning.trash_restore import TrashRestoreRequest, plan_restore
 
     spec = ctx.spec()
     (entry,) = demand_entries(ctx.trash(spec), (args.name,))
-    restoring = Restoring(
+    restoring = TrashRestoreRequest(
         name=args.name,
         folder=posixpath.abspath(f"{ctx.spec_dir}/guests"),
         guest=_guest(entry, spec, ctx),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from kvmkeep.health.patient import Patient
 from kvmkeep.model.facts import Array
 from kvmkeep.model.health import Finding, Severity
-from kvmkeep.model.vitals import Disk
+from kvmkeep.model.vitals import PhysicalDisk
 
 _WORN = 90
 """Percent of a flash disk's life: time to order another one."""
@@ -42,7 +42,7 @@ def disk_findings(patient: Patient) -> Iterator[Finding]:
             yield from _disk(patient, disk)
 
 
-def _disk(patient: Patient, disk: Disk) -> Iterator[Finding]:
+def _disk(patient: Patient, disk: PhysicalDisk) -> Iterator[Finding]:
     subject = f"disk {disk.name}"
     look = f"smartctl --xall /dev/{disk.name}"
     model = f" ({disk.model})" if disk.model else ""
@@ -91,7 +91,7 @@ def _disk(patient: Patient, disk: Disk) -> Iterator[Finding]:
     yield from _counts(disk, look)
 
 
-def _counts(disk: Disk, look: str) -> Iterator[Finding]:
+def _counts(disk: PhysicalDisk, look: str) -> Iterator[Finding]:
     """Tell of counts that never go back: that they are there is no alarm, that they grow is."""
     counts = (
         (disk.reallocated, "sectors were replaced by spare ones"),

@@ -11,7 +11,7 @@ from kvmkeep.model.names import stamped_time
 from kvmkeep.model.snapshot import snapshot_sets
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.trash import is_trash
-from kvmkeep.model.vitals import Disk, Vitals
+from kvmkeep.model.vitals import PhysicalDisk, Vitals
 from kvmkeep.planning.guards import promised
 from kvmkeep.planning.scene import active
 
@@ -127,9 +127,9 @@ def _backups(spec: Spec, facts: Facts) -> tuple[Measure, ...]:
     )
 
 
-def _disks(disks: tuple[Disk, ...]) -> tuple[Measure, ...]:
+def _disks(disks: tuple[PhysicalDisk, ...]) -> tuple[Measure, ...]:
     """Return what disks tell of themselves; one that does not count a thing has no figure."""
-    figures: tuple[tuple[str, str, Callable[[Disk], float | None]], ...] = (
+    figures: tuple[tuple[str, str, Callable[[PhysicalDisk], float | None]], ...] = (
         ("disk_healthy", "Whether a disk says of itself that it is well", lambda d: d.passed),
         ("disk_pending_sectors", "Sectors that can't be read", lambda d: d.pending),
         (

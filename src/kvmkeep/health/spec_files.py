@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from kvmkeep.health.patient import Patient
 from kvmkeep.model.health import Finding, Severity
-from kvmkeep.model.vitals import SpecFile
+from kvmkeep.model.vitals import SpecFileStat
 
 _OTHERS_WRITE = 0o002
 _OTHERS_READ = 0o004
@@ -67,11 +67,11 @@ def _readable(patient: Patient) -> Iterator[Finding]:
             )
 
 
-def _let_through(folder: SpecFile) -> bool:
+def _let_through(folder: SpecFileStat) -> bool:
     return bool(folder.mode & _OTHERS_THROUGH)
 
 
-def _is_stray(one: SpecFile) -> bool:
+def _is_stray(one: SpecFileStat) -> bool:
     """Whether something lies where the guests' files are, and is none; what is hidden is meant."""
     folder, name = posixpath.split(one.path)
     if posixpath.basename(folder) != _GUESTS or name.startswith("."):
@@ -79,7 +79,7 @@ def _is_stray(one: SpecFile) -> bool:
     return one.kind == "directory" or not name.endswith(_MEANT)
 
 
-def _stray(one: SpecFile) -> Finding:
+def _stray(one: SpecFileStat) -> Finding:
     path, folder = shlex.quote(one.path), posixpath.dirname(one.path)
     return Finding(
         name="spec-file-not-read",

@@ -14,7 +14,7 @@ import msgspec
 from kvmkeep.host.door import Door, Result
 from kvmkeep.host.tools import Unanswered, clean, decode
 from kvmkeep.model.command import NOT_FOUND, NOT_STARTED, Command
-from kvmkeep.model.vitals import Disk
+from kvmkeep.model.vitals import PhysicalDisk
 
 SMARTCTL = ("smartctl", "--json", "--info", "--health", "--attributes", "--nocheck=standby")
 """A disk that sleeps is not woken."""
@@ -86,7 +86,7 @@ class _Answer(msgspec.Struct):
     temperature: _Temperature | None = None
 
 
-def disks(door: Door) -> tuple[Disk, ...] | None:
+def disks(door: Door) -> tuple[PhysicalDisk, ...] | None:
     """Return what each disk tells, or None where there are disks and no smartctl.
 
     Raises OSError. A disk that does not answer is among them, with the reason, and so is one whose
@@ -106,18 +106,18 @@ def disks(door: Door) -> tuple[Disk, ...] | None:
     return tuple(_disk(name, result) for name, result in zip(names, results, strict=True))
 
 
-def _disk(name: str, result: Result) -> Disk:
+def _disk(name: str, result: Result) -> PhysicalDisk:
     if result.timed_out and result.code == NOT_STARTED:
-        return Disk(name=name, asked=False)
+        return PhysicalDisk(name=name, asked=False)
     if result.timed_out:
-        return Disk(name=name, hangs=True, silent=f"did not answer within {LIMIT:.0f} s")
+        return PhysicalDisk(name=name, hangs=True, silent=f"did not answer within {LIMIT:.0f} s")
     try:
         told = decode(result.text, _Answer, name, "smartctl")
     except Unanswered as error:
-        return Disk(name=name, silent=error.problem.reason)
+        return PhysicalDisk(name=name, silent=error.problem.reason)
     status, worn, counts = told.smart_status, told.nvme_smart_health_information_log, _counts(told)
     known = status is not None or bool(counts)
-    return Disk(
+    return PhysicalDisk(
         name=name,
         model=clean(told.model_name or told.scsi_model_name)[:100],
         passed=status.passed if status is not None else None,

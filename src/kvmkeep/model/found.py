@@ -40,7 +40,7 @@ class FoundGuest(Struct, frozen=True, kw_only=True):
     vcpus_max: int | None = None
 
 
-class Change(Struct, frozen=True, kw_only=True):
+class SpecChange(Struct, frozen=True, kw_only=True):
     """A part of a file of the spec that is to say something else; `what` tells it to a person.
 
     A value of None takes the part out.
@@ -61,13 +61,13 @@ class Found(Struct, frozen=True, kw_only=True):
     guests: tuple[GuestName, ...] = ()
     networks: tuple[Label, ...] = ()
     new: tuple[FoundGuest, ...] = ()
-    changed: dict[GuestName, tuple[Change, ...]] = field(default_factory=dict)
-    settings: dict[Label, tuple[Change, ...]] = field(default_factory=dict)
+    changed: dict[GuestName, tuple[SpecChange, ...]] = field(default_factory=dict)
+    settings: dict[Label, tuple[SpecChange, ...]] = field(default_factory=dict)
     refusals: tuple[Refusal, ...] = ()
     notes: tuple[Note, ...] = ()
 
 
-class SpecFile(Struct, frozen=True, kw_only=True):
+class SpecEdit(Struct, frozen=True, kw_only=True):
     """A file of the spec that is written. `before` is what it held; empty where it is new."""
 
     path: str

@@ -65,7 +65,7 @@ class Service(Struct, frozen=True, kw_only=True):
     state: str
 
 
-class SpecFile(Struct, frozen=True, kw_only=True):
+class SpecFileStat(Struct, frozen=True, kw_only=True):
     """A file or directory of the spec: `owner` is a user's number, `mode` its permissions.
 
     `kind` is a word: `file`, `directory` and so on.
@@ -105,7 +105,7 @@ class MetadataBackup(Struct, frozen=True, kw_only=True):
     saved: int
 
 
-class Disk(Struct, frozen=True, kw_only=True):
+class PhysicalDisk(Struct, frozen=True, kw_only=True):
     """A disk as the kernel names it (`sda`), and what it tells of itself (SMART).
 
     `passed` is its own word on whether it is well; None where it has none. `reallocated` sectors
@@ -170,9 +170,9 @@ class Vitals(Struct, frozen=True, kw_only=True):
     synchronized: bool | None = None
     backups: tuple[MetadataBackup, ...] = ()
     bridge_filters: tuple[str, ...] = ()
-    disks: tuple[Disk, ...] | None = ()
+    disks: tuple[PhysicalDisk, ...] | None = ()
     services: tuple[Service, ...] = ()
-    spec_files: tuple[SpecFile, ...] = ()
+    spec_files: tuple[SpecFileStat, ...] = ()
     image_files: tuple[str, ...] = ()
     journal: str = ""
     last_run: LastRun | None = None

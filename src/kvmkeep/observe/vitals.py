@@ -10,11 +10,11 @@ from kvmkeep.model.names import IMAGE_DIR, TRENDS
 from kvmkeep.model.trend import decoded
 from kvmkeep.model.vitals import (
     UNITS_SEEN,
-    Disk,
     Mismatches,
+    PhysicalDisk,
     Schedule,
     Service,
-    SpecFile,
+    SpecFileStat,
     Trend,
     Vitals,
 )
@@ -39,7 +39,7 @@ def observe_vitals(door: Door, spec: str) -> Vitals:
     """
     notebook = Notebook(door)
     unseen: bool | None = None
-    no_disks: tuple[Disk, ...] | None = ()
+    no_disks: tuple[PhysicalDisk, ...] | None = ()
     unknown: tuple[tuple[Trend, ...], tuple[Mismatches, ...]] = ((), ())
     trends, mismatches = notebook.ask("mismatches of MD arrays", observe_trends, unknown)
     nothing: tuple[tuple[Schedule, ...], tuple[Service, ...]] = ((), ())
@@ -65,7 +65,7 @@ def observe_vitals(door: Door, spec: str) -> Vitals:
     )
 
 
-def spec_files(notebook: Notebook, directory: str) -> tuple[SpecFile, ...]:
+def spec_files(notebook: Notebook, directory: str) -> tuple[SpecFileStat, ...]:
     """Return the directories and files of the spec that are there."""
     folders = (directory, posixpath.join(directory, _GUESTS))
     paths = [
@@ -74,7 +74,7 @@ def spec_files(notebook: Notebook, directory: str) -> tuple[SpecFile, ...]:
     ]
     found = (notebook.door.secret(path) for path in dict.fromkeys(paths))
     return tuple(
-        SpecFile(path=one.path, owner=one.owner, mode=one.mode, kind=one.kind)
+        SpecFileStat(path=one.path, owner=one.owner, mode=one.mode, kind=one.kind)
         for one in found
         if one.kind
     )

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from kvmkeep.model.command import Action, Command, WriteFile
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import Facts, Profile, Volume
-from kvmkeep.model.found import Found, SpecFile
+from kvmkeep.model.found import Found, SpecEdit
 from kvmkeep.model.names import NM_MARK, lv_tags
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.spec import Guest, LvDisk, Spec
@@ -34,7 +34,7 @@ def plan_adopt(
     spec: Spec,
     facts: Facts,
     found: Found,
-    files: tuple[SpecFile, ...],
+    files: tuple[SpecEdit, ...],
     wrong: tuple[Refusal, ...] = (),
 ) -> Plan:
     """Plan to take guests and networks over.
@@ -81,7 +81,7 @@ def plan_adopt(
     )
 
 
-def _file_step(file: SpecFile) -> Step:
+def _file_step(file: SpecEdit) -> Step:
     unchanged = Command(
         argv=("sha256sum", "--check", "--strict", "--quiet"),
         why="see that nobody else has changed it by now",

@@ -8,7 +8,7 @@ from msgspec import Struct, field
 
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import Facts, Profile
-from kvmkeep.model.found import Change, Found, FoundGuest
+from kvmkeep.model.found import Found, FoundGuest, SpecChange
 from kvmkeep.model.plan import Note, Reason, Refusal, refused
 from kvmkeep.model.spec import Network, Spec
 from kvmkeep.model.units import GuestName, Label
@@ -24,7 +24,7 @@ _HARMLESS = {
 """With these, `connection.stable-id` has no effect: nm-settings-nmcli(5)."""
 
 
-class Wish(Struct, frozen=True, kw_only=True):
+class AdoptRequest(Struct, frozen=True, kw_only=True):
     """Which guests and networks, by name. Without any, all that are not in the spec yet."""
 
     guests: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class Wish(Struct, frozen=True, kw_only=True):
         return not self.guests and not self.networks
 
 
-def taking(spec: Spec, facts: Facts, wish: Wish) -> Found:
+def taking(spec: Spec, facts: Facts, wish: AdoptRequest) -> Found:
     """Return what is to be taken over.
 
     What was named and can't be is refused; of the rest it is only told why it is left alone.
@@ -85,7 +85,7 @@ class _Telling(Struct):
             )
 
 
-def _guests(scene: Scene, wish: Wish, telling: _Telling) -> dict[GuestName, FoundGuest]:
+def _guests(scene: Scene, wish: AdoptRequest, telling: _Telling) -> dict[GuestName, FoundGuest]:
     found: dict[GuestName, FoundGuest] = {}
     for name in dict.fromkeys(wish.guests):
         if name not in scene.domains:
@@ -104,7 +104,7 @@ def _guests(scene: Scene, wish: Wish, telling: _Telling) -> dict[GuestName, Foun
     return found
 
 
-def _named_networks(scene: Scene, wish: Wish, telling: _Telling) -> list[Network]:
+def _named_networks(scene: Scene, wish: AdoptRequest, telling: _Telling) -> list[Network]:
     named = dict.fromkeys(Label(name) for name in wish.networks)
     for name in named:
         if name not in scene.networks:
@@ -113,7 +113,7 @@ def _named_networks(scene: Scene, wish: Wish, telling: _Telling) -> list[Network
     return [scene.networks[name] for name in named if name in scene.networks]
 
 
-def _settings(scene: Scene, network: Network) -> tuple[Change, ...]:
+def _settings(scene: Scene, network: Network) -> tuple[SpecChange, ...]:
     profiles = _profiles(scene, "bridge", network.bridge)
     return settings(network, profiles[0]) if len(profiles) == 1 else ()
 
@@ -141,7 +141,7 @@ def unmarked(scene: Scene, network: Network) -> tuple[Profile, ...]:
     )
 
 
-def _domains(scene: Scene, wish: Wish) -> list[Domain]:
+def _domains(scene: Scene, wish: AdoptRequest) -> list[Domain]:
     if wish.guests:
         names = dict.fromkeys(wish.guests)
         return [scene.domains[name] for name in names if name in scene.domains]

@@ -47,7 +47,7 @@ _ORDINARY = frozenset(
 """What nearly each domain has: not worth a remark."""
 
 
-class Finding(Struct):
+class AdoptResult(Struct):
     """A domain beside the spec. `wrong` is why it can't be taken over, each with what to do."""
 
     guest: FoundGuest | None = None
@@ -55,9 +55,9 @@ class Finding(Struct):
     remarks: list[str] = field(default_factory=list)
 
 
-def find(scene: Scene, domain: Domain) -> Finding:
+def find(scene: Scene, domain: Domain) -> AdoptResult:
     """Return a domain as a guest of the spec, or why it can't be one."""
-    finding = Finding()
+    finding = AdoptResult()
     try:
         name = parse_guest_name(domain.name)
     except ValueError as error:
@@ -90,7 +90,7 @@ def find(scene: Scene, domain: Domain) -> Finding:
     return finding
 
 
-def _check_shape(finding: Finding, domain: Domain, memory: Size, vcpus: int) -> None:
+def _check_shape(finding: AdoptResult, domain: Domain, memory: Size, vcpus: int) -> None:
     name = shlex.quote(domain.name)
     if not domain.persistent:
         file = shlex.quote(f"/root/{domain.name}.xml")
@@ -104,7 +104,7 @@ def _check_shape(finding: Finding, domain: Domain, memory: Size, vcpus: int) -> 
 
 
 def _disks(
-    scene: Scene, name: GuestName, domain: Domain, root: ET.Element, finding: Finding
+    scene: Scene, name: GuestName, domain: Domain, root: ET.Element, finding: AdoptResult
 ) -> list[Disk]:
     """Return the disks that a spec can say; the first one must be among them."""
     found: list[Disk] = []
@@ -193,7 +193,7 @@ def _lv_disk(
     return LvDisk(name=label, lv=volume.name, size=volume.size, given=given)
 
 
-def _nics(scene: Scene, domain: Domain, finding: Finding) -> list[FoundNic]:
+def _nics(scene: Scene, domain: Domain, finding: AdoptResult) -> list[FoundNic]:
     found: list[FoundNic] = []
     networks = {network.bridge: network.name for network in scene.spec.networks}
     for nic in domain.nics:

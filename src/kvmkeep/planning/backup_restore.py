@@ -42,7 +42,7 @@ from kvmkeep.planning.storage import BEHIND, activated, create_step, has_tags
 from kvmkeep.planning.trash_moves import guests_volumes, mark_step, rename_step, trouble
 
 
-class Restoring(Struct, frozen=True, kw_only=True):
+class BackupRestoreRequest(Struct, frozen=True, kw_only=True):
     """What comes back: a backup of `guest`, as the spec has it or will have it.
 
     `asked` is when it was asked for (ISO 8601). `only` names one disk; empty for all. `file` and
@@ -69,7 +69,7 @@ class _Work(Struct, frozen=True, kw_only=True):
     """
 
     scene: Scene
-    restoring: Restoring
+    restoring: BackupRestoreRequest
     pairs: tuple[tuple[DiskRecord, LvDisk], ...]
     definition: Returned
 
@@ -105,7 +105,7 @@ class _Work(Struct, frozen=True, kw_only=True):
         )
 
 
-def plan_restore(spec: Spec, facts: Facts, restoring: Restoring) -> Plan:
+def plan_restore(spec: Spec, facts: Facts, restoring: BackupRestoreRequest) -> Plan:
     """Plan to bring disks back from a backup, and the guest's definition where there is none."""
     scene = make_scene(spec, facts, (restoring.guest,))
     work = _Work(
@@ -139,7 +139,7 @@ def plan_restore(spec: Spec, facts: Facts, restoring: Restoring) -> Plan:
     )
 
 
-def _pairs(restoring: Restoring) -> tuple[tuple[DiskRecord, LvDisk], ...]:
+def _pairs(restoring: BackupRestoreRequest) -> tuple[tuple[DiskRecord, LvDisk], ...]:
     records = {one.disk: one for one in restoring.subject.manifest.disks}
     return tuple(
         (records[disk.name], disk)
@@ -148,7 +148,7 @@ def _pairs(restoring: Restoring) -> tuple[tuple[DiskRecord, LvDisk], ...]:
     )
 
 
-def _definition(scene: Scene, restoring: Restoring) -> Returned:
+def _definition(scene: Scene, restoring: BackupRestoreRequest) -> Returned:
     """Return what the guest is defined from; nothing where it is there, or not asked for."""
     if restoring.only or restoring.guest.name in scene.domains:
         return Returned()

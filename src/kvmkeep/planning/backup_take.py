@@ -22,7 +22,7 @@ from kvmkeep.planning.backup_owner import is_meant
 from kvmkeep.planning.commands import remove_tree
 from kvmkeep.planning.engine import driver
 from kvmkeep.planning.scene import make_scene
-from kvmkeep.planning.snapshot_create import Wish, plan_create
+from kvmkeep.planning.snapshot_create import SnapshotRequest, plan_create
 from kvmkeep.planning.snapshot_remove import removal
 
 _LEAST_PART = 20
@@ -57,7 +57,7 @@ def plan_take(spec: Spec, facts: Facts, beginning: Beginning) -> Plan:
         return Plan(refusals=(Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint),))
     dropping = _dropping(spec, facts, ours)
     later = _without(spec, facts, ours)
-    wish = Wish(
+    wish = SnapshotRequest(
         guests=(guest.name,),
         moment=beginning.moment,
         level=beginning.level,

@@ -17,7 +17,7 @@ from kvmkeep.planning.commands import has_state
 from kvmkeep.planning.lvm import activate, removal, who_has
 from kvmkeep.planning.scene import Scene, active
 from kvmkeep.planning.secret_files import secret_refusals
-from kvmkeep.planning.snapshot_create import Wish, plan_create, set_name
+from kvmkeep.planning.snapshot_create import SnapshotRequest, plan_create, set_name
 from kvmkeep.planning.snapshot_mend import mend_steps, sets_of
 from kvmkeep.planning.storage import activation
 
@@ -162,7 +162,7 @@ def _from_set(scene: Scene, copies: Copies, name: str) -> Origin:
 
 def _from_new_set(scene: Scene, facts: Facts, copies: Copies, wanted: Wanted) -> Origin:
     source, clone = copies.source, copies.clone
-    wish = Wish(
+    wish = SnapshotRequest(
         guests=(source.name,),
         moment=wanted.moment,
         level=wanted.level,

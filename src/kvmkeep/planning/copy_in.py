@@ -16,7 +16,7 @@ from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Label
 from kvmkeep.planning.commands import HOUR
 from kvmkeep.planning.editing import Editing
-from kvmkeep.planning.rewriting import Change, Work, plan_for_guest, plan_for_image
+from kvmkeep.planning.rewriting import OfflineChange, Work, plan_for_guest, plan_for_image
 from kvmkeep.planning.scene import make_scene
 
 COPY_DIR = f"{STATE_DIR}/copy-in"
@@ -36,7 +36,7 @@ class CopyIn(Struct, frozen=True, kw_only=True):
 
 
 def plan_copy_in(
-    spec: Spec, facts: Facts, change: Change, wish: CopyIn, known: Fittings | None
+    spec: Spec, facts: Facts, change: OfflineChange, wish: CopyIn, known: Fittings | None
 ) -> Plan:
     """Plan to copy what is not there yet; `known` is the answer that lies there."""
     fresh = known if known is not None and known.asked == change.asked else None

@@ -17,7 +17,7 @@ from kvmkeep.planning.before_boot import tell_of_seed
 from kvmkeep.planning.commands import has_state, remove_tree
 from kvmkeep.planning.disk_files import mounted
 from kvmkeep.planning.domain_xml import CDROM, domain_xml, sha256
-from kvmkeep.planning.images import ASSUMED, Source
+from kvmkeep.planning.images import ASSUMED, ImageSource
 from kvmkeep.planning.run_mark import starting_with_host
 from kvmkeep.planning.scene import Known, Scene, active
 from kvmkeep.planning.seed import Seed, as_clone, make_seed
@@ -30,7 +30,7 @@ class GuestWork(Struct, frozen=True, kw_only=True):
     """A guest with what it is made from: its image and seed, where they still matter."""
 
     guest: Guest
-    source: Source | None
+    source: ImageSource | None
     seed: Seed | None
 
     @property
@@ -39,7 +39,7 @@ class GuestWork(Struct, frozen=True, kw_only=True):
         return self.source.assumes if self.source is not None else ""
 
 
-def guest_work(scene: Scene, guest: Guest, source: Source | None) -> GuestWork:
+def guest_work(scene: Scene, guest: Guest, source: ImageSource | None) -> GuestWork:
     """Return a guest beside its image, if it still matters, and the seed made for it."""
     seeded = needs_seed(scene, guest)
     if seeded and cloned_from(scene, guest):

@@ -49,7 +49,7 @@ ASSUMED = Contents(
 """What an image is taken to hold until it has been looked into."""
 
 
-class Source(Struct, frozen=True, kw_only=True):
+class ImageSource(Struct, frozen=True, kw_only=True):
     """The file that guests are made from, as far as it is known.
 
     `assumes` is empty when all of it is known.
@@ -67,7 +67,7 @@ class ImageWork(Struct, frozen=True, kw_only=True):
     """What is to be done about an image, and what then can be used."""
 
     steps: tuple[Step, ...]
-    source: Source
+    source: ImageSource
 
 
 class _Stand(Struct, frozen=True, kw_only=True):
@@ -224,7 +224,7 @@ def _work(stand: _Stand, room: str) -> ImageWork:
         steps.append(_look_step(stand, known.usable, assumes))
         assumes = f"image {image.name} has cloud-init with its usual data sources"
     usable = known.usable
-    source = Source(
+    source = ImageSource(
         image=image,
         path=usable.path if usable is not None else _later_path(stand),
         fingerprint=usable.fingerprint if usable is not None else None,

@@ -29,8 +29,8 @@ _LEAST = Size(256 << 20)
 """The snapshot's size: a tenth of the disk, but not less than this. It lives for minutes."""
 
 
-class Source(Struct, frozen=True, kw_only=True):
-    """What may be read, what comes before, and what after it in any case."""
+class DiskReader(Struct, frozen=True, kw_only=True):
+    """Where a disk may be read, what comes before that, and what after it in any case."""
 
     path: str
     before: tuple[Command, ...]
@@ -39,14 +39,14 @@ class Source(Struct, frozen=True, kw_only=True):
     through: str
 
 
-def reading(scene: Scene, guest: Guest, tag: str = "") -> Source:
+def reading(scene: Scene, guest: Guest, tag: str = "") -> DiskReader:
     """Return how a guest's root disk is read; a guest that runs goes on running.
 
     The snapshot gets a further `tag`.
     """
     domain = scene.own_domain(guest)
     if domain is None or not active(domain):
-        return Source(
+        return DiskReader(
             path=scene.path(guest.root),
             before=activation(scene, guest),
             after=(),
@@ -54,7 +54,7 @@ def reading(scene: Scene, guest: Guest, tag: str = "") -> Source:
             through="",
         )
     name = _snapshot(guest)
-    return Source(
+    return DiskReader(
         path=lv_path(scene.spec.storage.vg, name),
         before=(_create(scene, guest, tag),),
         after=_removal(scene, guest),

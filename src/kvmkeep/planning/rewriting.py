@@ -29,7 +29,7 @@ from kvmkeep.planning.scene import Scene
 from kvmkeep.planning.storage import activation
 
 
-class Change(Struct, frozen=True, kw_only=True):
+class OfflineChange(Struct, frozen=True, kw_only=True):
     """A change of the disk of `name`: a guest, or an image that is copied to `output` first.
 
     `asked` names the run: it begins with its time (`second_stamp`). `there` are the
@@ -62,7 +62,7 @@ class Work(Struct, frozen=True, kw_only=True):
     then: tuple[Step, ...] = ()
 
 
-def plan_for_guest(scene: Scene, guest: Guest, change: Change, work: Work) -> Plan:
+def plan_for_guest(scene: Scene, guest: Guest, change: OfflineChange, work: Work) -> Plan:
     """Plan to change the root disk of a guest that is off."""
     volume = scene.volume(guest.root)
     subject = f"guest {guest.name}"
@@ -107,7 +107,7 @@ def plan_for_guest(scene: Scene, guest: Guest, change: Change, work: Work) -> Pl
     return _plan(scene, subject, work, (look, edit, *then), settled=then)
 
 
-def plan_for_image(scene: Scene, image: Image, change: Change, work: Work) -> Plan:
+def plan_for_image(scene: Scene, image: Image, change: OfflineChange, work: Work) -> Plan:
     """Plan to write a changed copy of an image."""
     part = part_path(change.output)
     subject = f"image {image.name}"
@@ -187,7 +187,7 @@ def _assumes(work: Work, what: str) -> str:
     return f"{what} is fitted for that" if work.editing.draft else ""
 
 
-def _ask(path: str, form: Format, change: Change, editing: Editing) -> Command:
+def _ask(path: str, form: Format, change: OfflineChange, editing: Editing) -> Command:
     known = editing.known
     paths = tuple(one.path for one in known.seen) if known is not None else ()
     lists = tuple(path for path, _ in known.listings) if known is not None else ()
@@ -211,7 +211,7 @@ def _edit(path: str, work: Work) -> Command:
     )
 
 
-def _forget(change: Change) -> Command:
+def _forget(change: OfflineChange) -> Command:
     return Command(
         argv=("rm", "--force", "--", change.answer),
         why="from now on what was seen in it may be otherwise",
@@ -222,7 +222,7 @@ def _remove(path: str) -> Command:
     return Command(argv=("rm", "--force", "--", path), why="leave nothing half done behind")
 
 
-def _leftover(subject: str, part: str, change: Change) -> tuple[Step, ...]:
+def _leftover(subject: str, part: str, change: OfflineChange) -> tuple[Step, ...]:
     if posixpath.basename(part) not in change.there:
         return ()
     return (

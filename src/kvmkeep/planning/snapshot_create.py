@@ -43,7 +43,7 @@ _MANY = 2
 """More snapshots than this of one LV slow its writes down a lot."""
 
 
-class Wish(Struct, frozen=True, kw_only=True):
+class SnapshotRequest(Struct, frozen=True, kw_only=True):
     """What is asked for.
 
     `moment` is a time of ISO 8601: it gives the set its name. `level` is None where the agent
@@ -65,7 +65,7 @@ class Wish(Struct, frozen=True, kw_only=True):
     stored: frozenset[str] = frozenset()
 
 
-def plan_create(spec: Spec, facts: Facts, wish: Wish) -> Plan:
+def plan_create(spec: Spec, facts: Facts, wish: SnapshotRequest) -> Plan:
     """Plan a set for each guest; one that was taken at this very moment is already there."""
     order = in_order(spec, (GuestName(name) for name in wish.guests))
     scene = make_scene(spec, facts, order.guests)
@@ -89,7 +89,7 @@ def plan_create(spec: Spec, facts: Facts, wish: Wish) -> Plan:
     )
 
 
-def level_of(scene: Scene, guest: Guest, wish: Wish) -> Level:
+def level_of(scene: Scene, guest: Guest, wish: SnapshotRequest) -> Level:
     """Return how consistent the set of a guest will be."""
     domain = scene.domains[guest.name]
     if not active(domain):
@@ -99,14 +99,14 @@ def level_of(scene: Scene, guest: Guest, wish: Wish) -> Level:
     return wish.level or (Level.FROZEN if domain.agent else Level.CRASH)
 
 
-def _taken(scene: Scene, guest: Guest, wish: Wish) -> SnapshotSet | None:
+def _taken(scene: Scene, guest: Guest, wish: SnapshotRequest) -> SnapshotSet | None:
     taken = second_stamp(wish.moment)
     return next(
         (one for one in sets_of(scene, guest) if one.taken == taken and not one.trouble), None
     )
 
 
-def set_name(scene: Scene, guest: Guest, wish: Wish) -> str:
+def set_name(scene: Scene, guest: Guest, wish: SnapshotRequest) -> str:
     """Return the set's name: the minute, or the second where the minute's name is taken."""
     minute = utc_stamp(wish.moment)
     others = wish.stored | {one.name for one in sets_of(scene, guest) if not one.partial}
@@ -127,11 +127,11 @@ def _disks(scene: Scene, guest: Guest) -> list[tuple[LvDisk, Volume]]:
     return [(disk, volume) for disk, volume in found if volume is not None]
 
 
-def _steps(scene: Scene, guest: Guest, wish: Wish) -> tuple[Step, ...]:
+def _steps(scene: Scene, guest: Guest, wish: SnapshotRequest) -> tuple[Step, ...]:
     return (*mend_steps(scene, guest), *take_steps(scene, guest, wish))
 
 
-def take_steps(scene: Scene, guest: Guest, wish: Wish) -> tuple[Step, ...]:
+def take_steps(scene: Scene, guest: Guest, wish: SnapshotRequest) -> tuple[Step, ...]:
     """Return what takes a set of one guest, and then says that it is complete."""
     level, name = level_of(scene, guest, wish), set_name(scene, guest, wish)
     disks = _disks(scene, guest)
@@ -177,7 +177,7 @@ def take_steps(scene: Scene, guest: Guest, wish: Wish) -> tuple[Step, ...]:
     return (take, complete)
 
 
-def _create(scene: Scene, guest: Guest, disk: LvDisk, wish: Wish) -> Command:
+def _create(scene: Scene, guest: Guest, disk: LvDisk, wish: SnapshotRequest) -> Command:
     name, level = set_name(scene, guest, wish), level_of(scene, guest, wish)
     tags = (
         *lv_tags(guest.name, disk.name),
@@ -209,12 +209,12 @@ def _full(scene: Scene, disk: LvDisk) -> Size:
     return full_size(scene.lv_size(disk), extent)
 
 
-def _size(scene: Scene, disk: LvDisk, wish: Wish) -> Size:
+def _size(scene: Scene, disk: LvDisk, wish: SnapshotRequest) -> Size:
     full = _full(scene, disk)
     return full if wish.size is None else min(full, scene.rounded(wish.size))
 
 
-def room(scene: Scene, guests: list[Guest], wish: Wish) -> tuple[Refusal, ...]:
+def room(scene: Scene, guests: list[Guest], wish: SnapshotRequest) -> tuple[Refusal, ...]:
     """Refuse more than the volume group has free, without the host's reserve."""
     group = scene.group
     if group is None:
@@ -240,7 +240,7 @@ def room(scene: Scene, guests: list[Guest], wish: Wish) -> tuple[Refusal, ...]:
     return (Refusal(subject=f"volume group {group.name}", reason=reason, hint=hint),)
 
 
-def _refusals(scene: Scene, guest: Guest, wish: Wish) -> list[Refusal]:
+def _refusals(scene: Scene, guest: Guest, wish: SnapshotRequest) -> list[Refusal]:
     subject = f"guest {guest.name}"
     refusal = not_a_guest(scene, guest)
     if refusal is not None:
@@ -266,7 +266,7 @@ def _refusals(scene: Scene, guest: Guest, wish: Wish) -> list[Refusal]:
     return found + long_names(scene, guest, wish)
 
 
-def long_names(scene: Scene, guest: Guest, wish: Wish) -> list[Refusal]:
+def long_names(scene: Scene, guest: Guest, wish: SnapshotRequest) -> list[Refusal]:
     """Refuse names of snapshots that LVM would refuse."""
     found: list[Refusal] = []
     for disk, _ in _disks(scene, guest):
@@ -278,7 +278,7 @@ def long_names(scene: Scene, guest: Guest, wish: Wish) -> list[Refusal]:
     return found
 
 
-def _notes(scene: Scene, guest: Guest, wish: Wish) -> tuple[Note, ...]:
+def _notes(scene: Scene, guest: Guest, wish: SnapshotRequest) -> tuple[Note, ...]:
     subject = f"guest {guest.name}"
     domain = scene.own_domain(guest)
     if domain is None:

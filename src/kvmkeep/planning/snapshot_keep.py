@@ -14,7 +14,7 @@ from kvmkeep.model.plan import Note, Refusal, Step
 from kvmkeep.model.snapshot import SnapshotSet
 from kvmkeep.model.spec import Guest
 from kvmkeep.planning.scene import Scene
-from kvmkeep.planning.snapshot_create import Wish, long_names, room, set_name, take_steps
+from kvmkeep.planning.snapshot_create import SnapshotRequest, long_names, room, set_name, take_steps
 from kvmkeep.planning.snapshot_mend import sets_of, tidy_steps
 
 
@@ -60,8 +60,8 @@ def _keeps(one: SnapshotSet, to: str) -> bool:
     return not one.trouble and all(TAG_KEPT + to in member.tags for member in one.members)
 
 
-def _wish(guest: Guest, to: str, moment: str) -> Wish:
-    return Wish(guests=(guest.name,), moment=moment, kept_before=to)
+def _wish(guest: Guest, to: str, moment: str) -> SnapshotRequest:
+    return SnapshotRequest(guests=(guest.name,), moment=moment, kept_before=to)
 
 
 def _off(scene: Scene, guest: Guest) -> Scene:

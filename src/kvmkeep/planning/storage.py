@@ -26,7 +26,7 @@ from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import Size
 from kvmkeep.planning.coming_back import coming_back
 from kvmkeep.planning.commands import long_enough, same_file, synced, zero
-from kvmkeep.planning.images import Source
+from kvmkeep.planning.images import ImageSource
 from kvmkeep.planning.lvm import absent, activate, create, selected, selection, who_has
 from kvmkeep.planning.scene import Scene, owned, users
 from kvmkeep.planning.stage import Stage, stage
@@ -37,7 +37,7 @@ _IN_MEMORY = ("/dev/shm/", "/run/", "/tmp/")  # noqa: S108 - compared, not writt
 
 
 def root_steps(
-    scene: Scene, guest: Guest, source: Source, drop_in: Command | None
+    scene: Scene, guest: Guest, source: ImageSource, drop_in: Command | None
 ) -> tuple[Step, ...]:
     """Return what makes a guest's root LV and writes its image to it.
 
@@ -186,7 +186,7 @@ def create_step(scene: Scene, guest: Guest, disk: LvDisk, assumes: str, *marks: 
     )
 
 
-def _fill_step(scene: Scene, guest: Guest, source: Source, drop_in: Command | None) -> Step:
+def _fill_step(scene: Scene, guest: Guest, source: ImageSource, drop_in: Command | None) -> Step:
     disk = guest.root
     size = scene.lv_size(disk)
     actions: list[Action] = list(activated(scene, disk))
@@ -240,7 +240,7 @@ def _filled(scene: Scene, disk: LvDisk, why: str, *more: str) -> Command:
     return Command(argv=argv, why=why)
 
 
-def _convert(scene: Scene, disk: LvDisk, source: Source) -> Command:
+def _convert(scene: Scene, disk: LvDisk, source: ImageSource) -> Command:
     # Reading past the page cache needs O_DIRECT, which older kernels' tmpfs doesn't have.
     cache = "writeback" if source.path.startswith(_IN_MEMORY) else "none"
     image = source.image

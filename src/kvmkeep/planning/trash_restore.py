@@ -37,7 +37,7 @@ from kvmkeep.planning.scene import Scene, aliases, make_scene, users_of
 from kvmkeep.planning.trash_moves import out_of_trash, unmark
 
 
-class Restoring(Struct, frozen=True, kw_only=True):
+class TrashRestoreRequest(Struct, frozen=True, kw_only=True):
     """Which entry of the trash is taken back. `folder` is where the spec's guests lie.
 
     `guest` is what the spec will say of it, where its file is in the trash as well.
@@ -48,7 +48,7 @@ class Restoring(Struct, frozen=True, kw_only=True):
     guest: Guest | None = None
 
 
-def plan_restore(spec: Spec, facts: Facts, restoring: Restoring) -> Plan:
+def plan_restore(spec: Spec, facts: Facts, restoring: TrashRestoreRequest) -> Plan:
     """Plan to take a guest or a disk back; an entry that is not there is back already."""
     scene = make_scene(spec, facts, ())
     entries = trash_entries(facts.volumes, spec.storage.vg, facts.trash)
@@ -77,7 +77,7 @@ def _kept(entry: TrashEntry) -> KeptDomain | None:
     return entry.folder.domain if entry.folder is not None else None
 
 
-def _reasons(scene: Scene, entry: TrashEntry, restoring: Restoring) -> list[Reason]:
+def _reasons(scene: Scene, entry: TrashEntry, restoring: TrashRestoreRequest) -> list[Reason]:
     found: list[Reason] = []
     if entry.emptying:
         hint = f"finish that: kvmkeep trash empty {entry.name}"
@@ -159,7 +159,7 @@ def _of_files(scene: Scene, entry: TrashEntry) -> list[Reason]:
     return found
 
 
-def _steps(scene: Scene, entry: TrashEntry, restoring: Restoring) -> tuple[Step, ...]:
+def _steps(scene: Scene, entry: TrashEntry, restoring: TrashRestoreRequest) -> tuple[Step, ...]:
     subject = f"guest {entry.guest}"
     steps = [
         Step(
@@ -224,7 +224,7 @@ def _define(entry: TrashEntry) -> Step:
     )
 
 
-def _files(scene: Scene, entry: TrashEntry, restoring: Restoring) -> tuple[Action, ...]:
+def _files(scene: Scene, entry: TrashEntry, restoring: TrashRestoreRequest) -> tuple[Action, ...]:
     if entry.folder is None:
         return ()
     folder = f"{TRASH_DIR}/{entry.name}"

@@ -20,12 +20,12 @@ from kvmkeep.planning.edit_system import (
 from kvmkeep.planning.editing import Editing
 from kvmkeep.planning.kept_xml import kept_step
 from kvmkeep.planning.record import given_steps
-from kvmkeep.planning.rewriting import Change, Work, plan_for_guest, plan_for_image
+from kvmkeep.planning.rewriting import OfflineChange, Work, plan_for_guest, plan_for_image
 from kvmkeep.planning.scene import Scene, make_scene
 
 
 def plan_tweak(
-    spec: Spec, facts: Facts, change: Change, tweak: Tweak, known: Fittings | None
+    spec: Spec, facts: Facts, change: OfflineChange, tweak: Tweak, known: Fittings | None
 ) -> Plan:
     """Plan the changes; `known` is the answer that lies there, perhaps to an older question."""
     fresh = known if known is not None and known.asked == change.asked else None

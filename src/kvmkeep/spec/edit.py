@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from itertools import chain
 
-from kvmkeep.model.found import Change, Key
+from kvmkeep.model.found import Key, SpecChange
 from kvmkeep.spec.mistakes import Mistakes
 from kvmkeep.spec.nodes import Mapping, Mark, Node, Scalar, Sequence, read_tree
 from kvmkeep.spec.writing import value_text
@@ -18,7 +18,7 @@ from kvmkeep.spec.writing import value_text
 Plain = str | list["Plain"] | dict[str, "Plain"]
 
 
-def edited(text: str, changes: tuple[Change, ...]) -> str | None:
+def edited(text: str, changes: tuple[SpecChange, ...]) -> str | None:
     """Return the text with these changes made, or None where one of them can't be made."""
     for change in changes:
         before = _tree(text)

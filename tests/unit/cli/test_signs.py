@@ -15,7 +15,7 @@ from unit.cli.test_verbs import Site
 from unit.planning.build import guest, nic
 
 from kvmkeep.cli.signs import (
-    Ready,
+    Readiness,
     Signs,
     addresses,
     fullest,
@@ -176,17 +176,21 @@ def test_what_waits_and_what_is_reverted_is_shown(
 def test_readiness_is_what_the_spec_says() -> None:
     one = guest()
     assert one.run.ready == ReadyAgent()
-    assert readiness(one, Signs(agent=GOOD)) is Ready.YES
-    assert readiness(one, Signs(agent=SILENT)) is Ready.NO
-    assert readiness(one, Signs()) is Ready.UNKNOWN
-    assert readiness(one, None) is Ready.UNKNOWN
-    assert readiness(None, Signs(agent=GOOD)) is Ready.YES
+    assert readiness(one, Signs(agent=GOOD)) is Readiness.YES
+    assert readiness(one, Signs(agent=SILENT)) is Readiness.NO
+    assert readiness(one, Signs()) is Readiness.UNKNOWN
+    assert readiness(one, None) is Readiness.UNKNOWN
+    assert readiness(None, Signs(agent=GOOD)) is Readiness.YES
     for wanted in (ReadyTcp(port=22), ReadyConsole(pattern="x")):
         asked = guest(ready=wanted)
-        for tried, word in ((True, Ready.YES), (False, Ready.NO), (None, Ready.UNKNOWN)):
+        for tried, word in (
+            (True, Readiness.YES),
+            (False, Readiness.NO),
+            (None, Readiness.UNKNOWN),
+        ):
             assert readiness(asked, Signs(agent=SILENT, tried=tried)) is word
     slow = guest(ready=ReadyDelay(seconds=60))
-    for up, word in ((61.0, Ready.YES), (59.0, Ready.NO), (None, Ready.UNKNOWN)):
+    for up, word in ((61.0, Readiness.YES), (59.0, Readiness.NO), (None, Readiness.UNKNOWN)):
         assert readiness(slow, Signs(agent=GOOD, up=up)) is word
 
 

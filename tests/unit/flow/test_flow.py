@@ -24,7 +24,7 @@ from kvmkeep.errors import (
     StepFailed,
     Unready,
 )
-from kvmkeep.flow import PAUSE, ROUNDS, TRIES, Confirm, Context, Look, keep_spec, reach
+from kvmkeep.flow import PAUSE, ROUNDS, TRIES, Confirm, Look, RunSettings, keep_spec, reach
 from kvmkeep.host.lock import Lock
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.names import GOOD_SPEC
@@ -49,7 +49,7 @@ class Site:
         self.folder = MemoryFolder()
         self.ui = RecordingUi()
         self.before_look: Callable[[], None] = lambda: None
-        self.context = Context(
+        self.context = RunSettings(
             spec_dir="/spec",
             door=self.door,
             libvirt=None,  # type: ignore[arg-type]

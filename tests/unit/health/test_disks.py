@@ -5,10 +5,12 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from kvmkeep.model.health import Severity
-from kvmkeep.model.vitals import Disk
+from kvmkeep.model.vitals import PhysicalDisk
 from tests.unit.health.build import ARRAY, findings, only
 
-WELL = Disk(name="sda", model="Disk 1", passed=True, reallocated=0, pending=0, uncorrectable=0)
+WELL = PhysicalDisk(
+    name="sda", model="Disk 1", passed=True, reallocated=0, pending=0, uncorrectable=0
+)
 
 
 def test_disks_that_are_well_are_not_told() -> None:
@@ -30,7 +32,7 @@ def test_a_disk_that_is_failing_is_replaced_without_losing_the_other_copy() -> N
     dead = replace(array, faulty=("sda2",))
     found = findings(disks=failing, arrays=(dead,))[0]
     assert "mdadm /dev/md0 --remove /dev/sda2; mdadm /dev/md0 --add /dev/DISK" in found.todo
-    nvme = (Disk(name="nvme0n1", passed=False),)
+    nvme = (PhysicalDisk(name="nvme0n1", passed=False),)
     array = replace(ARRAY, members=("nvme0n1p3", "nvme0n10p3"))
     found = only(Severity.CRITICAL, "disk-failing", disks=nvme, arrays=(array,))
     assert "--replace /dev/nvme0n1p3" in found.todo
@@ -63,15 +65,15 @@ def test_counts_that_never_go_back_are_no_alarm() -> None:
 
 
 def test_disks_that_were_never_asked_are_unknown() -> None:
-    late = tuple(Disk(name=name, asked=False) for name in ("sdq", "sdr"))
+    late = tuple(PhysicalDisk(name=name, asked=False) for name in ("sdq", "sdr"))
     found = only(Severity.UNKNOWN, "not-seen", disks=late)
     assert found.subject == "disk sdq, sdr"
     assert "smartctl --xall /dev/sdq" in found.todo
 
 
 def test_a_disk_that_tells_nothing_is_known_one_that_hangs_is_not_well() -> None:
-    silent = Disk(name="sda", silent="it has no SMART")
+    silent = PhysicalDisk(name="sda", silent="it has no SMART")
     assert "RAID controller" in only(Severity.OK, "disk-tells-nothing", disks=(silent,)).todo
-    hangs = Disk(name="sda", silent="did not answer within 5 s", hangs=True)
+    hangs = PhysicalDisk(name="sda", silent="did not answer within 5 s", hangs=True)
     found = only(Severity.WARNING, "disk-hangs", disks=(hangs,))
     assert found.what == "it did not answer within 5 s"

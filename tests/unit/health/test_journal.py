@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from kvmkeep.model.health import Severity
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
-from kvmkeep.model.vitals import SpecFile
+from kvmkeep.model.vitals import SpecFileStat
 from kvmkeep.spec.login import NO_LOGIN
 from tests.unit.health.build import ROOT, SPEC, WEB, findings, only
 
@@ -42,8 +42,8 @@ def test_a_filesystem_without_inodes_is_not_full() -> None:
     assert findings(spaces=()) == ()
 
 
-def spec_file(name: str, kind: str = "file", mode: int = 0o644) -> SpecFile:
-    return SpecFile(path=f"/etc/kvmkeep/{name}", owner=0, mode=mode, kind=kind)
+def spec_file(name: str, kind: str = "file", mode: int = 0o644) -> SpecFileStat:
+    return SpecFileStat(path=f"/etc/kvmkeep/{name}", owner=0, mode=mode, kind=kind)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from unit.cli.test_signs import ANSWERS
 from unit.cli.test_verbs import Site
 
 from kvmkeep.model.facts import ArrayState, Facts
-from kvmkeep.model.vitals import Disk, MetadataBackup, Service, SpecFile
+from kvmkeep.model.vitals import MetadataBackup, PhysicalDisk, Service, SpecFileStat
 
 GIB = 1 << 30
 BRIDGE, VLAN = "virbr1.223", "uplink0.223"
@@ -400,7 +400,7 @@ CASES = (
     Case(typed="rm /etc/lvm/backup/rl_build",
          change=signs(backups=(MetadataBackup(vg="rl_build", seqno=4, saved=-1),)),
          found="group-state-not-saved", subject="group rl_build", ends=TOLD, todo="vgcfgbackup"),
-    Case(typed="a disk says that it fails", change=signs(disks=(Disk(name="sda", passed=False),)),
+    Case(typed="a disk says that it fails", change=signs(disks=(PhysicalDisk(name="sda", passed=False),)),
          found="disk-failing", subject="disk sda", ends=TOLD, todo="smartctl"),
     # systemctl, sysctl, modprobe
     Case(typed="systemctl stop chronyd", change=signs(synchronized=False),
@@ -428,7 +428,7 @@ CASES = (
     Case(typed="a seed is put back", change=seed, found="seed-left",
          subject="seed /var/lib/kvmkeep/seed/web.iso", ends=HEALED),
     Case(typed="chmod o+w host.yaml",
-         change=signs(spec_files=(SpecFile(path="/etc/kvmkeep/host.yaml", owner=0, mode=0o646),)),
+         change=signs(spec_files=(SpecFileStat(path="/etc/kvmkeep/host.yaml", owner=0, mode=0o646),)),
          found="spec-writable", subject="file /etc/kvmkeep/host.yaml", ends=TOLD,
          todo="look at what it says"),
     Case(typed="edit guests/web.yaml", change=spec_edited, found="spec-differs", subject=G,

@@ -24,7 +24,7 @@ from kvmkeep.model.host_units import (
     UnitFile,
 )
 from kvmkeep.model.plan import Plan
-from kvmkeep.model.vitals import Service, SpecFile
+from kvmkeep.model.vitals import Service, SpecFileStat
 from kvmkeep.planning.units import wanted_texts
 from tests.unit.health.build import FACTS, SPEC, VITALS, findings, only
 
@@ -183,7 +183,7 @@ def test_without_guests_libvirt_need_not_begin_with_the_host() -> None:
     ],
 )
 def test_a_spec_that_others_may_write(owner: int, mode: int, words: str, todo: str) -> None:
-    files = (SpecFile(path="/etc/kvmkeep/host.yaml", owner=owner, mode=mode),)
+    files = (SpecFileStat(path="/etc/kvmkeep/host.yaml", owner=owner, mode=mode),)
     found = only(CRITICAL, "spec-writable", spec_files=files)
     assert found.what.startswith(words)
     assert found.todo.endswith(todo)
@@ -191,7 +191,7 @@ def test_a_spec_that_others_may_write(owner: int, mode: int, words: str, todo: s
 
 def test_a_spec_that_root_alone_or_a_group_may_write() -> None:
     files = (
-        SpecFile(path="/etc/kvmkeep", owner=0, mode=0o755),
-        SpecFile(path="/etc/kvmkeep/host.yaml", owner=0, mode=0o664),
+        SpecFileStat(path="/etc/kvmkeep", owner=0, mode=0o755),
+        SpecFileStat(path="/etc/kvmkeep/host.yaml", owner=0, mode=0o664),
     )
     assert findings(spec_files=files) == ()

@@ -21,12 +21,12 @@ from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import LvDisk, Spec
 from kvmkeep.model.units import Size
-from kvmkeep.planning.adopt_choice import Wish
+from kvmkeep.planning.adopt_choice import AdoptRequest
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.spec.load import load
 
 GIB = 1 << 30
-OLD = Wish(guests=("old",))
+OLD = AdoptRequest(guests=("old",))
 FILE = f"{SPEC_DIR}/guests/old.yaml"
 HOST_FILE = f"{SPEC_DIR}/host.yaml"
 
@@ -41,21 +41,21 @@ def by_hand() -> FakeHost:
     return host
 
 
-def planned(host: FakeHost, wish: Wish = OLD, **changes: object) -> Plan:
+def planned(host: FakeHost, wish: AdoptRequest = OLD, **changes: object) -> Plan:
     def observe(spec: Spec | None) -> Facts:
         return replace(host.facts(spec), **changes)
 
     return look_at(SPEC_DIR, host, observe, wish).plan
 
 
-def taken(wish: Wish = OLD) -> FakeHost:
+def taken(wish: AdoptRequest = OLD) -> FakeHost:
     """Return a host whose guest was taken over."""
     host = by_hand()
     adopt(host, wish)
     return host
 
 
-def adopt(host: FakeHost, wish: Wish = OLD) -> list[str]:
+def adopt(host: FakeHost, wish: AdoptRequest = OLD) -> list[str]:
     plan = planned(host, wish)
     assert plan.refusals == (), plan.refusals
     for step in plan.steps:
@@ -127,7 +127,7 @@ def test_afterwards_there_is_nothing_to_do() -> None:
     host = taken()
     assert left(host).empty
     assert planned(host).empty
-    assert {step.subject for step in planned(host, Wish()).steps} == {"guest legacy"}
+    assert {step.subject for step in planned(host, AdoptRequest()).steps} == {"guest legacy"}
 
 
 def test_what_a_spec_can_not_say_is_told_and_stays() -> None:
@@ -145,7 +145,7 @@ def test_without_names_all_that_can_be_is_taken_over() -> None:
     host = by_hand()
     add_domain(host, "Upper_Case")
     add_domain(host, "transient")
-    plan = planned(host, Wish())
+    plan = planned(host, AdoptRequest())
     told = texts(plan)
     assert "guest Upper_Case: left alone: 'Upper_Case' can't be a guest's name" in told
     assert "virsh domrename Upper_Case NAME" in told
@@ -154,7 +154,7 @@ def test_without_names_all_that_can_be_is_taken_over() -> None:
     assert any("the logical volume web-root is that of" in reason for reason in reasons(plan))
     for name in ("Upper_Case", "transient"):
         del host.libvirt.domains[name]
-    adopt(host, Wish())
+    adopt(host, AdoptRequest())
     assert [guest.name for guest in load(SPEC_DIR, host).guests] == ["legacy", "old"]
     assert left(host).empty
 
@@ -197,7 +197,7 @@ def test_what_to_type_for_a_foreign_name_runs_nothing_else() -> None:
     edited(host, "/dev/mapper/rl_build-web--root", "/dev/sdb", name)
     facts = host.facts(None).domains
     domains = tuple(replace(one, persistent=one.name != name) for one in facts)
-    told = texts(planned(host, Wish(), domains=domains))
+    told = texts(planned(host, AdoptRequest(), domains=domains))
     for line in (
         "virsh domrename 'my vm; reboot' NAME",
         "virsh dumpxml 'my vm; reboot' > '/root/my vm; reboot.xml' && "
@@ -361,7 +361,7 @@ def test_a_description_is_kept() -> None:
 
 
 def test_names_that_are_not_there() -> None:
-    plan = planned(by_hand(), Wish(guests=("nobody",), networks=("dmz",)))
+    plan = planned(by_hand(), AdoptRequest(guests=("nobody",), networks=("dmz",)))
     assert reasons(plan) == ["libvirt has no domain of that name", "the spec has no such network"]
 
 
@@ -381,10 +381,10 @@ def test_a_guest_that_was_renamed_by_hand_is_named() -> None:
     host = taken()
     host.libvirt.domains["new"] = host.libvirt.domains.pop("old")
     edited(host, "<name>old<", "<name>new<", "new")
-    assert "the spec knows it as old" in reasons(planned(host, Wish(guests=("new",))))[0]
+    assert "the spec knows it as old" in reasons(planned(host, AdoptRequest(guests=("new",))))[0]
     host.libvirt.domains["no; w"] = host.libvirt.domains.pop("new")
     edited(host, "<name>new<", "<name>no; w<", "no; w")
-    assert "name it back: virsh domrename 'no; w' old" in texts(planned(host, Wish()))
+    assert "name it back: virsh domrename 'no; w' old" in texts(planned(host, AdoptRequest()))
 
 
 def test_what_is_marked_and_not_in_the_spec_is_written_down_again() -> None:
@@ -482,7 +482,7 @@ def test_the_settings_of_a_network_are_taken_into_the_spec() -> None:
     host = taken()
     settings = host.nm.profiles["b0"].settings
     settings |= {"bridge.ageing-time": "300", "bridge.stp": "yes", "bridge.forward-delay": "4"}
-    wish = Wish(networks=("vlan7",))
+    wish = AdoptRequest(networks=("vlan7",))
     (what,) = adopt(host, wish)
     assert what == (
         f"change {HOST_FILE}: ageing_time from 0 to 300, stp from false to true, "

@@ -21,7 +21,7 @@ from kvmkeep.planning.backup_take import Beginning, plan_drop, plan_take
 from kvmkeep.planning.look_after import plan_look_after
 from kvmkeep.planning.remove import Removing, plan_remove
 from kvmkeep.planning.rename import Renaming, plan_rename
-from kvmkeep.planning.snapshot_create import Wish, plan_create
+from kvmkeep.planning.snapshot_create import SnapshotRequest, plan_create
 from kvmkeep.planning.start import plan_start
 from tests.unit.planning.build import GIB, IMAGE, POLICY, VAULT, guest, spec
 from tests.unit.planning.rounds import reach
@@ -289,7 +289,9 @@ def test_a_run_that_was_killed_once_the_manifest_was_stored_is_gone_on_with() ->
 
 def test_a_set_of_somebody_else_is_none_of_ours() -> None:
     host = site()
-    reach(host, SPEC, lambda s, f: plan_create(s, f, Wish(guests=("web",), moment=MOMENT)))
+    reach(
+        host, SPEC, lambda s, f: plan_create(s, f, SnapshotRequest(guests=("web",), moment=MOMENT))
+    )
     reach(host, SPEC, take(moment="2026-11-23T07:11:34+00:00"))
     reach(host, SPEC, plan_drop)
     assert sorted(snapshots(host)) == [f"vm-web-{SET}", f"vm-web-data-{SET}"]

@@ -16,7 +16,7 @@ from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Label, Size
 from kvmkeep.planning.backup_fetch import Subject
-from kvmkeep.planning.backup_restore import Restoring, plan_restore
+from kvmkeep.planning.backup_restore import BackupRestoreRequest, plan_restore
 from kvmkeep.planning.clone import Cloning, plan_clone
 from kvmkeep.planning.clone_origin import Wanted
 from kvmkeep.planning.plan import make_plan
@@ -39,17 +39,17 @@ def site_off() -> tuple[FakeHost, Spec, Subject]:
     return host, site, subject
 
 
-def wish(site: Spec, subject: Subject, **changes: object) -> Restoring:
+def wish(site: Spec, subject: Subject, **changes: object) -> BackupRestoreRequest:
     (guest,) = site.guests
-    made = Restoring(subject=subject, guest=guest, asked=ASKED)
+    made = BackupRestoreRequest(subject=subject, guest=guest, asked=ASKED)
     return replace(made, **changes)
 
 
-def restore(host: FakeHost, site: Spec, restoring: Restoring) -> None:
+def restore(host: FakeHost, site: Spec, restoring: BackupRestoreRequest) -> None:
     reach(host, site, lambda one, facts: plan_restore(one, facts, restoring))
 
 
-def reasons(host: FakeHost, site: Spec, restoring: Restoring) -> list[str]:
+def reasons(host: FakeHost, site: Spec, restoring: BackupRestoreRequest) -> list[str]:
     plan: Plan = plan_restore(site, host.facts(site), restoring)
     assert plan.steps == () or not plan.refusals
     return [one.reason for one in plan.refusals]

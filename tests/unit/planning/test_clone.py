@@ -18,7 +18,7 @@ from kvmkeep.planning.clone import Cloning, plan_clone, uncloneable
 from kvmkeep.planning.clone_origin import Wanted
 from kvmkeep.planning.network_files import network_files
 from kvmkeep.planning.plan import make_plan
-from kvmkeep.planning.snapshot_create import Wish, plan_create
+from kvmkeep.planning.snapshot_create import SnapshotRequest, plan_create
 from tests.unit.planning.build import GIB, IMAGE, guest, nic, spec
 from tests.unit.planning.rounds import carry_out, reach
 
@@ -110,7 +110,11 @@ def test_a_guest_that_is_off_is_copied_as_it_is() -> None:
 
 def test_a_set_is_copied_and_stays() -> None:
     host = site()
-    reach(host, spec(WEB), lambda s, f: plan_create(s, f, Wish(guests=("web",), moment=MOMENT)))
+    reach(
+        host,
+        spec(WEB),
+        lambda s, f: plan_create(s, f, SnapshotRequest(guests=("web",), moment=MOMENT)),
+    )
     host.lvm.volumes["vm-web"].holds = b"newer"
     host.lvm.volumes[f"vm-web-{SET}"].active = False
     reach(host, BOTH, planner(host, from_set=SET))
@@ -178,7 +182,7 @@ def test_addresses_that_are_left_in_a_clone_are_told() -> None:
 
 def test_sets_that_are_no_good() -> None:
     host = site()
-    wish = Wish(guests=("web",), moment=MOMENT)
+    wish = SnapshotRequest(guests=("web",), moment=MOMENT)
     reach(host, spec(WEB), lambda s, f: plan_create(s, f, wish))
 
     def told(name: str) -> list[str]:
@@ -284,9 +288,9 @@ def test_copies_that_will_not_do() -> None:
 
 def test_sets_that_killed_runs_have_left_are_deleted() -> None:
     host = site()
-    wish = Wish(guests=("web",), moment="2026-11-22T07:10:34+00:00", new_guest="copy")
+    wish = SnapshotRequest(guests=("web",), moment="2026-11-22T07:10:34+00:00", new_guest="copy")
     reach(host, spec(WEB), lambda s, f: plan_create(s, f, wish))
-    kept = Wish(guests=("web",), moment="2026-11-21T07:10:34+00:00", new_guest="other")
+    kept = SnapshotRequest(guests=("web",), moment="2026-11-21T07:10:34+00:00", new_guest="other")
     reach(host, spec(WEB), lambda s, f: plan_create(s, f, kept))
     reach(host, BOTH, planner(host))
     left = {volume.name for volume in host.lvm.volumes.values() if volume.origin}

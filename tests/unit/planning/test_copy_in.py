@@ -9,12 +9,12 @@ from kvmkeep.model.fittings import parse_fittings
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
 from kvmkeep.planning.copy_in import CopyIn, plan_copy_in
-from kvmkeep.planning.rewriting import Change
+from kvmkeep.planning.rewriting import OfflineChange
 from tests.unit.planning.rounds import reach
 from tests.unit.planning.test_inspect import site
 
 STAMP = "20261123T071034Z"
-CHANGE = Change(name="web", asked=STAMP)
+CHANGE = OfflineChange(name="web", asked=STAMP)
 PATHS = ("/srv/x/hosts", "/srv/y/-new one")
 
 
@@ -27,14 +27,14 @@ def off(directory: str = "/etc", **changes: object) -> tuple[FakeHost, Spec, Cop
     return host, wanted, replace(CopyIn(files=files, directory=directory), **changes)
 
 
-def plan(host: FakeHost, wanted: Spec, wish: CopyIn, change: Change = CHANGE) -> Plan:
+def plan(host: FakeHost, wanted: Spec, wish: CopyIn, change: OfflineChange = CHANGE) -> Plan:
     answer = host.read(change.answer)
     known = parse_fittings(answer.decode()) if answer is not None else None
     change = replace(change, there=host.names("/srv/out"))
     return plan_copy_in(wanted, host.facts(wanted), change, wish, known)
 
 
-def copy(host: FakeHost, wanted: Spec, wish: CopyIn, change: Change = CHANGE) -> list[str]:
+def copy(host: FakeHost, wanted: Spec, wish: CopyIn, change: OfflineChange = CHANGE) -> list[str]:
     steps = reach(host, wanted, lambda s, _: plan(host, s, wish, change))
     return [step.what for step in steps]
 
@@ -86,7 +86,7 @@ def test_nothing_is_replaced_unless_that_is_wanted() -> None:
     assert "--replace" in refusal.hint
 
 
-def reach_look(host: FakeHost, wanted: Spec, wish: CopyIn, change: Change = CHANGE) -> None:
+def reach_look(host: FakeHost, wanted: Spec, wish: CopyIn, change: OfflineChange = CHANGE) -> None:
     look = plan(host, wanted, wish, change).steps[0]
     for action in look.actions:
         assert host.run(action).ok  # type: ignore[arg-type]
@@ -177,6 +177,6 @@ def test_a_directory_that_is_not_there_is_refused(directory: str) -> None:
 
 def test_an_image_gets_them_in_a_copy() -> None:
     host, wanted, wish = off("/")
-    change = Change(name="debian", asked=STAMP, output="/srv/out/new.raw")
+    change = OfflineChange(name="debian", asked=STAMP, output="/srv/out/new.raw")
     copy(host, wanted, wish, change)
     assert host.trees["/srv/out/new.raw"].text("/hosts") == "/srv/x/hosts"

@@ -13,7 +13,7 @@ from kvmkeep.model.snapshot import snapshot_sets
 from kvmkeep.model.spec import FileDisk, Spec
 from kvmkeep.model.units import GuestName, Label, Size
 from kvmkeep.planning.backup_init import plan_init
-from kvmkeep.planning.backup_restore import Restoring, plan_restore
+from kvmkeep.planning.backup_restore import BackupRestoreRequest, plan_restore
 from kvmkeep.planning.backup_take import Beginning, plan_drop, plan_take
 from kvmkeep.planning.backup_upkeep import plan_prune
 from kvmkeep.planning.look_after import plan_look_after
@@ -104,7 +104,7 @@ def test_what_reads_a_backup_needs_no_file_of_another_guest() -> None:
     (web,) = site.guests
     both = replace(site, guests=(web, AWAY))
     host.libvirt.domains["web"].end("shutdown")
-    restoring = Restoring(subject=subject, guest=web, asked="2026-11-27T14:00:00Z")
+    restoring = BackupRestoreRequest(subject=subject, guest=web, asked="2026-11-27T14:00:00Z")
     for planner in (
         prover(host, subject),
         copying(host, subject),

@@ -17,12 +17,12 @@ from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.remove import Removing, plan_remove
 from kvmkeep.planning.remove_disk import RemovingDisk, plan_remove_disk
 from kvmkeep.planning.rename import Renaming, plan_rename
-from kvmkeep.planning.snapshot_create import Wish, plan_create
+from kvmkeep.planning.snapshot_create import SnapshotRequest, plan_create
 from kvmkeep.planning.snapshot_delete import plan_delete
 from kvmkeep.planning.snapshot_revert import plan_revert
 from kvmkeep.planning.start import plan_start
 from kvmkeep.planning.trash_empty import plan_empty
-from kvmkeep.planning.trash_restore import Restoring, plan_restore
+from kvmkeep.planning.trash_restore import TrashRestoreRequest, plan_restore
 from tests.unit.planning.build import GIB
 from tests.unit.planning.test_remove import FILE, MOMENT, STAMP, site
 
@@ -86,9 +86,9 @@ def plans(spec: Spec, facts: Facts) -> list[Plan]:
         make_plan(spec, facts),
         plan_remove(spec, facts, Removing(guest="web", moment=MOMENT, file=FILE, limit=9)),
         plan_remove_disk(spec, facts, RemovingDisk(guest="web", disk="data", moment=MOMENT)),
-        plan_restore(spec, facts, Restoring(name=name, folder="/etc/kvmkeep/guests")),
+        plan_restore(spec, facts, TrashRestoreRequest(name=name, folder="/etc/kvmkeep/guests")),
         plan_empty(spec, facts, (name,)),
-        plan_create(spec, facts, Wish(guests=("web",), moment=MOMENT)),
+        plan_create(spec, facts, SnapshotRequest(guests=("web",), moment=MOMENT)),
         plan_delete(spec, facts, "web", (STAMP,)),
         plan_revert(spec, facts, "web", STAMP, 9),
         plan_start(spec, facts, ("web",)),

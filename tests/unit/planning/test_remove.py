@@ -13,7 +13,7 @@ from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.remove import Removing, plan_remove
 from kvmkeep.planning.remove_disk import RemovingDisk, plan_remove_disk
 from kvmkeep.planning.rename import Renaming, plan_rename
-from kvmkeep.planning.snapshot_create import Wish, plan_create
+from kvmkeep.planning.snapshot_create import SnapshotRequest, plan_create
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
 from tests.unit.planning.rounds import carry_out, reach
 
@@ -62,7 +62,11 @@ def changed_domain(facts: Facts, **changes: object) -> Facts:
 
 def test_everything_of_the_guest_is_kept_under_names_that_tell_of_it() -> None:
     host, wanted = site()
-    reach(host, wanted, lambda s, f: plan_create(s, f, Wish(guests=("web",), moment=MOMENT)))
+    reach(
+        host,
+        wanted,
+        lambda s, f: plan_create(s, f, SnapshotRequest(guests=("web",), moment=MOMENT)),
+    )
     host.put("/var/log/libvirt/qemu/web-console.log", b"hello")
     host.put("/var/lib/kvmkeep/seed/web.iso", b"secret")
     contents = {one.name: one.holds for one in host.lvm.volumes.values()}
@@ -170,7 +174,11 @@ def test_a_disk_that_somebody_else_uses_is_not_renamed() -> None:
 
 def test_a_running_guest_whose_snapshot_is_being_read_is_not_even_shut_down() -> None:
     host, wanted = site(running=True)
-    reach(host, wanted, lambda s, f: plan_create(s, f, Wish(guests=("web",), moment=MOMENT)))
+    reach(
+        host,
+        wanted,
+        lambda s, f: plan_create(s, f, SnapshotRequest(guests=("web",), moment=MOMENT)),
+    )
     facts = host.facts(wanted)
     (read, *_) = (one for one in facts.volumes if one.origin == "vm-web")
     volumes = tuple(replace(one, opened=one == read or not one.origin) for one in facts.volumes)
@@ -256,7 +264,11 @@ def test_the_state_of_a_tpm_is_kept() -> None:
 
 def test_the_name_can_be_used_again_while_the_old_guest_lies_in_the_trash() -> None:
     host, wanted = site()
-    reach(host, wanted, lambda s, f: plan_create(s, f, Wish(guests=("web",), moment=MOMENT)))
+    reach(
+        host,
+        wanted,
+        lambda s, f: plan_create(s, f, SnapshotRequest(guests=("web",), moment=MOMENT)),
+    )
     removed(host, wanted)
     old = {name for name in host.lvm.volumes if name.startswith("trash")}
     assert len(old) == 4
@@ -310,7 +322,11 @@ def without_disk(facts: Facts) -> Facts:
 
 def test_a_disk_that_the_guest_still_has_is_refused_in_all_words() -> None:
     host, wanted = site()
-    reach(host, wanted, lambda s, f: plan_create(s, f, Wish(guests=("web",), moment=MOMENT)))
+    reach(
+        host,
+        wanted,
+        lambda s, f: plan_create(s, f, SnapshotRequest(guests=("web",), moment=MOMENT)),
+    )
     protected = replace(wanted, guests=(replace(WEB, protect=True),))
     reasons = [text.partition(" (")[0] for text in told(disk_plan(protected, host.facts(wanted)))]
     assert reasons == [

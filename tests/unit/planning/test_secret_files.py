@@ -12,7 +12,7 @@ from kvmkeep.model.units import Size
 from kvmkeep.planning.backup_copy_out import plan_copy_out_of
 from kvmkeep.planning.backup_fetch import Subject
 from kvmkeep.planning.backup_file import DiskToFile, plan_to_file
-from kvmkeep.planning.backup_restore import Restoring, plan_restore
+from kvmkeep.planning.backup_restore import BackupRestoreRequest, plan_restore
 from kvmkeep.planning.copy_out import CopyOut
 from tests.unit.planning.build import GIB
 from tests.unit.planning.proven import ASKED, prover, site_with_backup
@@ -23,7 +23,7 @@ OPEN = SecretFile(path=PATH, kind="file", mode=0o640)
 
 
 def restored(host: FakeHost, site: Spec, subject: Subject) -> Plan:
-    wish = Restoring(subject=subject, guest=site.guests[0], asked=ASKED)
+    wish = BackupRestoreRequest(subject=subject, guest=site.guests[0], asked=ASKED)
     return plan_restore(site, host.facts(site), wish)
 
 

@@ -13,7 +13,7 @@ from kvmkeep.model.plan import Plan
 from kvmkeep.model.snapshot import Level, disk_of, snapshot_sets
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import GuestName, Size
-from kvmkeep.planning.snapshot_create import Wish, plan_create
+from kvmkeep.planning.snapshot_create import SnapshotRequest, plan_create
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
 from tests.unit.planning.rounds import StepError, reach
 
@@ -33,8 +33,8 @@ def site(*, agent: bool = True) -> tuple[FakeHost, Spec]:
     return host, wanted
 
 
-def wish(**changes: object) -> Wish:
-    return replace(Wish(guests=("web",), moment=MOMENT), **changes)
+def wish(**changes: object) -> SnapshotRequest:
+    return replace(SnapshotRequest(guests=("web",), moment=MOMENT), **changes)
 
 
 def plan(host: FakeHost, wanted: Spec, **changes: object) -> Plan:

@@ -15,9 +15,9 @@ from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.remove import Removing, plan_remove
 from kvmkeep.planning.remove_disk import RemovingDisk, plan_remove_disk
 from kvmkeep.planning.shell import plan_close
-from kvmkeep.planning.snapshot_create import Wish, plan_create
+from kvmkeep.planning.snapshot_create import SnapshotRequest, plan_create
 from kvmkeep.planning.trash_empty import plan_empty
-from kvmkeep.planning.trash_restore import Restoring, plan_restore
+from kvmkeep.planning.trash_restore import TrashRestoreRequest, plan_restore
 from tests.unit.planning.build import GIB, guest, spec
 from tests.unit.planning.rounds import StepError, carry_out, reach
 from tests.unit.planning.test_remove import (
@@ -40,14 +40,14 @@ def trashed(*, snapshots: bool = False) -> tuple[FakeHost, Spec, Spec]:
     """Return a host with web in the trash, and the specs without it and with it."""
     host, wanted = site()
     if snapshots:
-        wish = Wish(guests=("web",), moment=MOMENT)
+        wish = SnapshotRequest(guests=("web",), moment=MOMENT)
         reach(host, wanted, lambda s, f: plan_create(s, f, wish))
     return host, removed(host, wanted), wanted
 
 
 def restores(host: FakeHost, wanted: Spec, **changes: object) -> Plan:
     facts = replace(host.facts(wanted), **changes)
-    return plan_restore(wanted, facts, Restoring(name=NAME, folder=GUESTS, guest=WEB))
+    return plan_restore(wanted, facts, TrashRestoreRequest(name=NAME, folder=GUESTS, guest=WEB))
 
 
 def test_a_name_in_the_trash_tells_of_the_old_one_where_there_is_room() -> None:
@@ -195,7 +195,11 @@ def test_a_disk_alone_comes_back_alone() -> None:
     wish = RemovingDisk(guest="web", disk="data", moment=MOMENT)
     for step in plan_remove_disk(dropped, without_disk(host.facts(dropped)), wish).steps:
         carry_out(host, step)
-    reach(host, dropped, lambda s, f: plan_restore(s, f, Restoring(name=NAME, folder=GUESTS)))
+    reach(
+        host,
+        dropped,
+        lambda s, f: plan_restore(s, f, TrashRestoreRequest(name=NAME, folder=GUESTS)),
+    )
     tags = {"kvmkeep", "kvmkeep.guest=web", "kvmkeep.disk=data"}
     assert host.lvm.volumes["vm-web-data"].tags == tags
 
@@ -205,7 +209,7 @@ def test_a_disk_alone_comes_back_alone() -> None:
     [
         lambda s, f: plan_remove(s, f, Removing(guest="ghost", moment=MOMENT)),
         lambda s, f: plan_remove_disk(s, f, RemovingDisk(guest="web", disk="x", moment=MOMENT)),
-        lambda s, f: plan_restore(s, f, Restoring(name=NAME, folder=GUESTS)),
+        lambda s, f: plan_restore(s, f, TrashRestoreRequest(name=NAME, folder=GUESTS)),
         lambda s, f: plan_close(s, f, "web", "20261123T071000Z-abcd"),
     ],
 )

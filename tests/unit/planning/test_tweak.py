@@ -18,15 +18,15 @@ from kvmkeep.model.tweak import NewFile, Password, SshKeys, Tweak
 from kvmkeep.model.units import Mac
 from kvmkeep.planning.metadata import mark_commands, settings_of
 from kvmkeep.planning.plan import make_plan
-from kvmkeep.planning.rewriting import Change
+from kvmkeep.planning.rewriting import OfflineChange
 from kvmkeep.planning.tweak import plan_tweak, sentences
 from tests.unit.planning.build import IMAGE, nic, spec
 from tests.unit.planning.rounds import carry_out, reach
 from tests.unit.planning.test_inspect import site
 
 STAMP = "20261123T071034Z"
-CHANGE = Change(name="web", asked=STAMP)
-COPY = Change(name="debian", asked=STAMP, output="/srv/out/new.raw")
+CHANGE = OfflineChange(name="web", asked=STAMP)
+COPY = OfflineChange(name="debian", asked=STAMP, output="/srv/out/new.raw")
 HASH = "$6$salt$" + "x" * 86
 KEY = "ssh-ed25519 AAAAC3Nz me@desk"
 OLD = f"/var/lib/kvmkeep-old/{STAMP}"
@@ -55,19 +55,19 @@ class Off:
     def tree(self) -> FakeTree:
         return self.host.lvm.volumes["vm-web"].tree
 
-    def known(self, change: Change) -> Fittings | None:
+    def known(self, change: OfflineChange) -> Fittings | None:
         answer = self.host.read(change.answer)
         return parse_fittings(answer.decode()) if answer is not None else None
 
-    def plan(self, tweak: Tweak, change: Change = CHANGE) -> Plan:
+    def plan(self, tweak: Tweak, change: OfflineChange = CHANGE) -> Plan:
         return planned(self, self.wanted, self.host.facts(self.wanted), tweak, change)
 
-    def tweak(self, tweak: Tweak, change: Change = CHANGE) -> list[str]:
+    def tweak(self, tweak: Tweak, change: OfflineChange = CHANGE) -> list[str]:
         """Change it; return what was done."""
         steps = reach(self.host, self.wanted, lambda s, f: planned(self, s, f, tweak, change))
         return [step.what for step in steps]
 
-    def refusals(self, tweak: Tweak, change: Change = CHANGE) -> list[str]:
+    def refusals(self, tweak: Tweak, change: OfflineChange = CHANGE) -> list[str]:
         """Look until it is clear that it is refused, and why."""
         for _ in range(5):
             plan = self.plan(tweak, change)
@@ -79,7 +79,7 @@ class Off:
         raise AssertionError
 
 
-def planned(off: Off, spec: Spec, facts: Facts, tweak: Tweak, change: Change) -> Plan:
+def planned(off: Off, spec: Spec, facts: Facts, tweak: Tweak, change: OfflineChange) -> Plan:
     there = off.host.names("/srv/out")
     return plan_tweak(spec, facts, replace(change, there=there), tweak, off.known(change))
 

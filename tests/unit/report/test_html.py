@@ -21,7 +21,7 @@ from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import FileDisk
 from kvmkeep.model.units import Label, Size
-from kvmkeep.model.vitals import Disk, GuestAnswer, Vitals
+from kvmkeep.model.vitals import GuestAnswer, PhysicalDisk, Vitals
 from kvmkeep.report.html import Page, html
 from kvmkeep.report.topology import HOST, Column, Topology, topology
 from tests.unit.health.build import (
@@ -88,8 +88,8 @@ SICK = replace(
 SICK_VITALS = replace(
     VITALS,
     disks=(
-        Disk(name="sda", model="HGST HUS726020ALE614", passed=True, pending=8),
-        Disk(name="sdb", model="HGST HUS726020ALE614", passed=False),
+        PhysicalDisk(name="sda", model="HGST HUS726020ALE614", passed=True, pending=8),
+        PhysicalDisk(name="sdb", model="HGST HUS726020ALE614", passed=False),
     ),
     synchronized=False,
     inside=(
@@ -203,7 +203,9 @@ def test_a_group_on_a_plain_disk_and_a_guest_with_a_file() -> None:
     web = replace(SPEC.guests[0], disks=(*SPEC.guests[0].disks, disk))
     wanted = spec(web)
     facts = replace(FACTS, arrays=(), groups=(replace(GROUP, pvs=("/dev/nvme0n1p2", "/dev/vdb")),))
-    vitals = Vitals(disks=(Disk(name="nvme0n1", model="Fast"), Disk(name="nvme0n10")))
+    vitals = Vitals(
+        disks=(PhysicalDisk(name="nvme0n1", model="Fast"), PhysicalDisk(name="nvme0n10"))
+    )
     shown = topology(wanted, facts, vitals, ())
     assert [node.title for node in shown.of(Column.DISK)] == ["nvme0n1", "vdb"]
     pairs = {(edge.left, edge.right) for edge in shown.edges}
@@ -252,7 +254,7 @@ def check_hostile(name: str) -> None:
             arrays=(replace(ARRAY, detail=text, members=("sda",)),),
             groups=(GROUP, replace(GROUP, name=f"q{text}", pvs=())),
         )
-        vitals = Vitals(disks=(Disk(name="sda", model=text),))
+        vitals = Vitals(disks=(PhysicalDisk(name="sda", model=text),))
         return Page(spec=SPEC, facts=facts, vitals=vitals, findings=(bad,))
 
     read = Reader(html(made(name)))

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from kvmkeep.health.measures import measures
 from kvmkeep.model.health import Finding, Measure, Sample, Severity
-from kvmkeep.model.vitals import Disk, GuestAnswer, Mismatches
+from kvmkeep.model.vitals import GuestAnswer, Mismatches, PhysicalDisk
 from kvmkeep.report.metrics import metrics_text
 from tests.unit.health.build import DISK, FACTS, SPEC, VITALS, volume
 
@@ -75,9 +75,9 @@ def test_the_figures_of_a_host() -> None:
         VITALS, inside=(GuestAnswer(guest="web", ready=False, silent="x", up=None),),
         mismatches=(Mismatches(array="md0", sectors=128, action="check"),),
         disks=(
-            Disk(name="sda", passed=True, reallocated=3, pending=0, uncorrectable=0, celsius=31),
-            Disk(name="nvme0n1", passed=False, worn_percent=104, uncorrectable=7),
-            Disk(name="sdb", silent="it has no SMART"),
+            PhysicalDisk(name="sda", passed=True, reallocated=3, pending=0, uncorrectable=0, celsius=31),
+            PhysicalDisk(name="nvme0n1", passed=False, worn_percent=104, uncorrectable=7),
+            PhysicalDisk(name="sdb", silent="it has no SMART"),
         ),
     )  # fmt: skip
     series = read(metrics_text((), measures(SPEC, facts, vitals), NOW).decode())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kvmkeep.model.found import Change, FoundNic, Key
+from kvmkeep.model.found import FoundNic, Key, SpecChange
 from kvmkeep.model.spec import FileDisk, LvDisk
 from kvmkeep.model.units import Label, Mac, Size
 from kvmkeep.spec.edit import edited
@@ -32,8 +32,8 @@ labels: []
 """
 
 
-def change(value: object, *key: str | int) -> Change:
-    return Change(key=key, value=value, what="")  # type: ignore[arg-type]
+def change(value: object, *key: str | int) -> SpecChange:
+    return SpecChange(key=key, value=value, what="")  # type: ignore[arg-type]
 
 
 def one(text: str, value: object, *key: str | int) -> str | None:

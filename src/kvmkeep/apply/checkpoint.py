@@ -73,12 +73,12 @@ def change_network(hands: Hands, checkpoint: Checkpoint) -> Failure | None:
         if failure is None:
             _, failure = carry_out(hands, checkpoint.watch(path))
     except StopAsked as stopped:
-        raise StopAsked(_not_begun(hands, checkpoint, path).of(stopped.failure)) from None
+        raise StopAsked(_abandon(hands, checkpoint, path).of(stopped.failure)) from None
     except BaseException:
-        _not_begun(hands, checkpoint, path)
+        _abandon(hands, checkpoint, path)
         raise
     if failure is not None:
-        return _not_begun(hands, checkpoint, path).of(failure)
+        return _abandon(hands, checkpoint, path).of(failure)
     hands.journal.checkpoint("made", checkpoint, path)
     deadline = began + checkpoint.timeout
     try:
@@ -220,7 +220,7 @@ def _bad_devices(result: Result) -> list[str]:
     return [path for path, code in pairs if code != "0"]
 
 
-def _not_begun(hands: Hands, checkpoint: Checkpoint, path: str) -> _After:
+def _abandon(hands: Hands, checkpoint: Checkpoint, path: str) -> _After:
     with hands.stop.shield():
         if path:
             attempt(hands, checkpoint.destroy(path))

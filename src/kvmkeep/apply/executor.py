@@ -87,11 +87,11 @@ def _probe_and_act(hands: Hands, step: Step) -> tuple[Outcome, Failure | None]:
     try:
         failure = _act_all(hands, step)
     except StopAsked as stopped:
-        raise StopAsked(_ended(hands, step, stopped.failure) or stopped.failure) from None
+        raise StopAsked(_run_finally(hands, step, stopped.failure) or stopped.failure) from None
     except BaseException:
-        _ended(hands, step, None)
+        _run_finally(hands, step, None)
         raise
-    failure = _ended(hands, step, failure)
+    failure = _run_finally(hands, step, failure)
     return (Outcome.DONE if failure is None else Outcome.FAILED), failure
 
 
@@ -113,7 +113,7 @@ def _act_all(hands: Hands, step: Step) -> Failure | None:
     return None
 
 
-def _ended(hands: Hands, step: Step, failure: Failure | None) -> Failure | None:
+def _run_finally(hands: Hands, step: Step, failure: Failure | None) -> Failure | None:
     """Do what always ends the step; return what is to be told of the whole."""
     with hands.stop.shield():
         for command in step.finally_:

@@ -121,11 +121,11 @@ def due(
 ) -> tuple[GuestName, ...]:
     """Return the guests whose time has come, as one of the rules of `backup_due` tells."""
     from kvmkeep.cli.moment import utc_now
-    from kvmkeep.observe.backup_care import remembered
+    from kvmkeep.observe.backup_care import observe_memos
 
     # The spec's times are local ones.
     now = utc_now().astimezone()
-    return whose(ctx.spec(), remembered(ctx.door(), now), now)
+    return whose(ctx.spec(), observe_memos(ctx.door(), now), now)
 
 
 def chosen_repositories(names: Iterable[str], spec: Spec) -> tuple[str, ...]:

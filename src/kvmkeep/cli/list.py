@@ -168,13 +168,13 @@ def _looked_into(rows: list[Row], spec: Spec, states: dict[str, State], ctx: Con
     from kvmkeep.cli.moment import utc_now
     from kvmkeep.cli.signs import addresses, fullest, look_inside, readiness
     from kvmkeep.model.domain_facts import DomainState
-    from kvmkeep.observe.backup_care import remembered
+    from kvmkeep.observe.backup_care import observe_memos
 
     running = {row.name: states[row.name].uuid for row in rows if row.state == DomainState.RUNNING}
     guests: dict[str, Guest] = {guest.name: guest for guest in spec.guests}
     now = utc_now()
     signs = look_inside(ctx.door(), ctx.connect, running, guests, now)
-    known = remembered(ctx.door(), now)
+    known = observe_memos(ctx.door(), now)
     counts = _snapshots(spec, ctx)
     found: list[Row] = []
     for row in rows:

@@ -17,7 +17,7 @@ from kvmkeep.planning import programs
 from kvmkeep.planning.disk_files import unmounted
 from kvmkeep.planning.recover import wait_step
 from kvmkeep.planning.scene import active
-from kvmkeep.planning.standstill import released
+from kvmkeep.planning.standstill import how_to_continue
 
 _UNSAFE = "unsafe"
 
@@ -107,7 +107,7 @@ def _state(patient: Patient, domain: Domain) -> Iterator[Finding]:
             what="it crashed, and stands still",
             why="it does nothing until it is started anew",
             todo=f"less {shlex.quote(f'/var/log/libvirt/qemu/{domain.name}.log')}; "
-            f"{released(domain, ours=by == 'kvmkeep')}",
+            f"{how_to_continue(domain, ours=by == 'kvmkeep')}",
         )
 
 

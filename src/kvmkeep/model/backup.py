@@ -389,6 +389,6 @@ def done_name(disk: str) -> str:
     return f"{disk}.blocks.done"
 
 
-def disk_path(guest: str, disk: str) -> str:
+def object_path(guest: str, disk: str) -> str:
     """Return the path of a disk's data in its object."""
     return f"/{guest}/{disk}.raw"

@@ -19,7 +19,7 @@ from kvmkeep.model.backup import (
     DiskRecord,
     Manifest,
     blocks_name,
-    disk_path,
+    object_path,
 )
 from kvmkeep.model.borg import archive_tags
 from kvmkeep.model.units import parse_label
@@ -61,7 +61,7 @@ def _of_disk(guest: str, disk: DiskRecord) -> Iterator[str]:
         yield f"{disk.disk!a:.80} is no name of a disk"
     for told, name in (
         (disk.blocks, blocks_name(disk.disk)),
-        (disk.path, disk_path(guest, disk.disk)),
+        (disk.path, object_path(guest, disk.disk)),
     ):
         if told != name:
             yield f"it names {told!a:.80} where {name} is expected"

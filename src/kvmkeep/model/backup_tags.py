@@ -13,7 +13,7 @@ from kvmkeep.model.backup import (
     Fragment,
     Manifest,
     StoredDisk,
-    disk_path,
+    object_path,
     parse_moment,
 )
 from kvmkeep.model.units import Size, accepted, parse_guest_name, parse_label
@@ -67,7 +67,7 @@ def manifest_tags(manifest: Manifest) -> tuple[str, ...]:
 def disk_named(tags: tuple[str, ...]) -> str:
     """Return the path of the data of a disk's object; empty where the tags are of no disk."""
     found = tag_values(tags)
-    return disk_path(found["guest"], found["disk"]) if {"guest", "disk"} <= found.keys() else ""
+    return object_path(found["guest"], found["disk"]) if {"guest", "disk"} <= found.keys() else ""
 
 
 def tag_values(tags: tuple[str, ...]) -> dict[str, str]:

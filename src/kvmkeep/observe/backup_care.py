@@ -27,7 +27,7 @@ _LIMIT = 256 << 10
 _JSON = ".json"
 
 
-def remembered(door: Door, now: datetime) -> BackupFacts:
+def observe_memos(door: Door, now: datetime) -> BackupFacts:
     """Return what is remembered, and nothing else; what can't be read is not told."""
     notebook = Notebook(door)
     return BackupFacts(last=tuple(last_backups(notebook)), proofs=tuple(proofs(notebook, now)))

@@ -21,7 +21,7 @@ def remember(last: LastBackup) -> WriteFile:
     )
 
 
-def remembered(facts: Facts, name: str, last: LastBackup) -> tuple[Step, ...]:
+def missing_memo_steps(facts: Facts, name: str, last: LastBackup) -> tuple[Step, ...]:
     """Return the step that a killed run has left undone, if it has, for the guest of that name."""
     if facts.backups.last_of(last.identity) == last:
         return ()

@@ -28,7 +28,7 @@ from kvmkeep.model.backup import (
     StagedSet,
     Versions,
     blocks_name,
-    disk_path,
+    object_path,
 )
 from kvmkeep.model.backup_tags import disk_tags, manifest_tags
 from kvmkeep.model.command import Action, Command, Progress, WriteFile
@@ -41,7 +41,7 @@ from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.aside import aside
 from kvmkeep.planning.backup_init import looked_at
-from kvmkeep.planning.backup_memo import remember, remembered
+from kvmkeep.planning.backup_memo import missing_memo_steps, remember
 from kvmkeep.planning.backup_take import backup_refusals, set_for_backup
 from kvmkeep.planning.backup_work import (
     BackupWork,
@@ -103,7 +103,7 @@ def _plan_from(work: BackupWork) -> Plan:
         case Reached.FOREIGN:
             return Plan(refusals=(_not_ours(work),))
         case Reached.COMMITTED:
-            return Plan(steps=remembered(work.scene.facts, work.guest.name, _last(work)))
+            return Plan(steps=missing_memo_steps(work.scene.facts, work.guest.name, _last(work)))
         case Reached.SENDING:
             sends = (_send(work, member) for member in to_send(work))
             return _guarded(work, (*_prepare(work), *sends, _commit(work, assumes=_UNTOLD)))
@@ -222,7 +222,7 @@ def _send(work: BackupWork, member: Volume) -> Step:
             f"--blocks={work.folder}/{blocks_name(disk)}", f"--size={size.bytes}",
             *((f"--rate={rate}",) if rate else ()),
             *(() if words.ends_by == "INT" else (f"--ends-by={words.ends_by}",)), "--",
-            *words.put(disk_path(work.guest.name, disk), work.host, tags),
+            *words.put(object_path(work.guest.name, disk), work.host, tags),
         )),
         why="read the snapshot, and have the engine store it",
         timeout=words.waits + long_enough(size, slowest),
@@ -329,7 +329,7 @@ def _record(work: BackupWork, member: Volume) -> DiskRecord:
         source=_source(work, member),
         size=told.size,
         object=object_of(work, disk, told),
-        path=disk_path(work.guest.name, disk),
+        path=object_path(work.guest.name, disk),
         blocks=blocks_name(disk),
         blocks_sha256=told.sha256,
         read=told.read,

@@ -18,7 +18,7 @@ def change_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
 
     Its NICs are remembered after they were changed: until then the domain knows the old ones.
     """
-    domain = in_service(scene, guest)
+    domain = domain_in_service(scene, guest)
     if domain is None:
         return ()
     return (
@@ -30,7 +30,7 @@ def change_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
 
 def change_notes(scene: Scene, guest: Guest) -> tuple[Note, ...]:
     """Return what is left as it is, or comes about at the guest's next start."""
-    domain = in_service(scene, guest)
+    domain = domain_in_service(scene, guest)
     if domain is None:
         return ()
     return (
@@ -40,7 +40,7 @@ def change_notes(scene: Scene, guest: Guest) -> tuple[Note, ...]:
     )
 
 
-def in_service(scene: Scene, guest: Guest) -> Domain | None:
+def domain_in_service(scene: Scene, guest: Guest) -> Domain | None:
     """Return the guest's domain, or the one that it is about to be defined from again."""
     if fresh(scene, guest):
         return None

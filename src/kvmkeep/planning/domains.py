@@ -22,7 +22,7 @@ from kvmkeep.planning.run_mark import starting_with_host
 from kvmkeep.planning.scene import Known, Scene, active
 from kvmkeep.planning.seed import Seed, as_clone, make_seed
 from kvmkeep.planning.stage import Stage, cloned_from, fresh, needs_seed, stage
-from kvmkeep.planning.storage import activation, in_service
+from kvmkeep.planning.storage import activation, put_in_service
 from kvmkeep.planning.waiting import first_boot_done, ready
 
 
@@ -245,7 +245,7 @@ def _finish_step(scene: Scene, work: GuestWork) -> Step:
         actions.append(_eject(guest, live=True))
     if guest.first_boot is not FirstBoot.NONE:
         actions.append(remove_seed(guest.name))
-    actions.append(in_service(scene, guest))
+    actions.append(put_in_service(scene, guest))
     return Step(
         noun=Noun.DOMAINS,
         subject=f"guest {guest.name}",

@@ -30,7 +30,7 @@ from kvmkeep.planning.grow_spare import ready, removal_step, set_free, spare_ste
 from kvmkeep.planning.lvm import selected, selection
 from kvmkeep.planning.scene import Scene, active, disk_in, owned
 from kvmkeep.planning.stage import Stage, fresh, stage
-from kvmkeep.planning.standstill import released
+from kvmkeep.planning.standstill import how_to_continue
 
 _UNKNOWN = "LVM had chosen the new extents"
 
@@ -209,7 +209,7 @@ def _still(scene: Scene, guest: Guest) -> list[Reason]:
     if not names:
         return []
     would = f"it is {domain.state}, and would not see that {', '.join(names)} grows"
-    return [(would, released(domain))]
+    return [(would, how_to_continue(domain))]
 
 
 def _marks(scene: Scene, guest: Guest) -> set[str]:

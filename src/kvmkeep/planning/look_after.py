@@ -29,7 +29,7 @@ from kvmkeep.planning.prove import killed_proofs
 from kvmkeep.planning.recover import held_back, rising, wait_step, willing
 from kvmkeep.planning.scene import Scene, active, make_scene
 from kvmkeep.planning.snapshot_watch import Watch, plan_watch
-from kvmkeep.planning.standstill import paused_text, released
+from kvmkeep.planning.standstill import how_to_continue, paused_text
 from kvmkeep.planning.waiting import was_ready
 from kvmkeep.planning.word import marking
 
@@ -123,7 +123,7 @@ def _stands_still(care: _Care, guest: Guest, domain: Domain) -> None:
         text = "it stands still since one of its disks gave an error: see kvmkeep check"
         care.tell(guest, text)
     if domain.state is DomainState.CRASHED:
-        care.tell(guest, f"{paused_text(domain)} ({released(domain)})")
+        care.tell(guest, f"{paused_text(domain)} ({how_to_continue(domain)})")
     answer = care.scene.facts.agent(guest.name)
     told = isinstance(guest.run.ready, ReadyAgent) and domain.was_ready
     if told and answer is not None and answer.problem:

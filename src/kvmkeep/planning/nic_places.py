@@ -10,7 +10,7 @@ from kvmkeep.model.domain_facts import Domain, DomainNic
 from kvmkeep.model.names import guest_mac
 from kvmkeep.model.plan import Refusal
 from kvmkeep.model.spec import Guest, Nic
-from kvmkeep.planning.domain_change import in_service
+from kvmkeep.planning.domain_change import domain_in_service
 from kvmkeep.planning.metadata import settings_of
 from kvmkeep.planning.nics import is_ours, nics_by_mac
 from kvmkeep.planning.scene import Scene
@@ -20,7 +20,7 @@ def place_refusals(scene: Scene) -> tuple[Refusal, ...]:
     """Return which NICs would take another one's place, and how to say what is meant."""
     refusals: list[Refusal] = []
     for guest in scene.guests:
-        domain = in_service(scene, guest)
+        domain = domain_in_service(scene, guest)
         if domain is None:
             continue
         for position, nic in enumerate(guest.nics):

@@ -15,7 +15,7 @@ from kvmkeep.planning.commands import has_state
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, make_scene
 from kvmkeep.planning.shutdown import left_alone
-from kvmkeep.planning.standstill import released
+from kvmkeep.planning.standstill import how_to_continue
 from kvmkeep.planning.start import not_a_guest
 
 _ON = frozenset({DomainState.RUNNING, DomainState.BLOCKED})
@@ -84,7 +84,7 @@ def _not_to_resume(scene: Scene, guest: Guest) -> Refusal | None:
         return refusal
     domain = scene.domains[guest.name]
     crashed = domain.state is DomainState.CRASHED
-    hint = released(domain) if crashed else f"start it: kvmkeep start {guest.name}"
+    hint = how_to_continue(domain) if crashed else f"start it: kvmkeep start {guest.name}"
     return Refusal(subject=f"guest {guest.name}", reason=f"it is {state}", hint=hint)
 
 

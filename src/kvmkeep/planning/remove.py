@@ -42,8 +42,8 @@ from kvmkeep.planning.commands import has_state
 from kvmkeep.planning.domains import is_guest, no_domain, remove_seed
 from kvmkeep.planning.scene import Scene, active, aliases, make_scene
 from kvmkeep.planning.shutdown import asking
-from kvmkeep.planning.snapshot_mend import release_steps
-from kvmkeep.planning.standstill import STILL, paused_text, released
+from kvmkeep.planning.snapshot_mend import thaw_steps
+from kvmkeep.planning.standstill import STILL, how_to_continue, paused_text
 from kvmkeep.planning.trash_moves import (
     going,
     guests_volumes,
@@ -165,7 +165,7 @@ def _of_domain(work: _Work, domain: Domain) -> list[Reason]:
     if not active(domain):
         return []
     if domain.state in STILL:
-        return [(f"{paused_text(domain)}, so it can't shut down", released(domain))]
+        return [(f"{paused_text(domain)}, so it can't shut down", how_to_continue(domain))]
     if not work.removing.limit:
         return [("it runs", "have it shut down gracefully first: --shutdown")]
     return []
@@ -190,7 +190,7 @@ def _notes(work: _Work) -> tuple[Note, ...]:
 def _steps(work: _Work) -> tuple[Step, ...]:
     steps: list[Step] = []
     if work.guest is not None:
-        steps += release_steps(work.scene, work.guest)
+        steps += thaw_steps(work.scene, work.guest)
     if work.domain is not None and active(work.domain):
         steps.append(_shutdown(work, work.domain))
     if any(not is_trash(one) for one in work.volumes):

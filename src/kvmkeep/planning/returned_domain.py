@@ -66,7 +66,7 @@ def returned(scene: Scene, guest: Guest, subject: Subject) -> Returned:
     except DomainTreeError as error:
         return Returned(reasons=((f"its {error}", _by_hand(scene, subject)),))
     # What is put right comes before what is looked at: the notes are made of what there was.
-    notes = (*_empty_drives(root), *_nvram_notes(guest, subject, root), *_tpm_notes(guest, root))
+    notes = (*_remove_media(root), *_nvram_notes(guest, subject, root), *_tpm_notes(guest, root))
     _let_libvirt_choose(root)
     found = [
         *_not_its_own(root, guest),
@@ -140,7 +140,7 @@ def _let_libvirt_choose(root: ET.Element) -> None:
             del profile.attrib[key]
 
 
-def _empty_drives(root: ET.Element) -> list[str]:
+def _remove_media(root: ET.Element) -> list[str]:
     """Take out what is in its drives, which is no part of a backup; return what is told of it."""
     told: list[str] = []
     for drive in root.iterfind("devices/disk"):

@@ -32,7 +32,7 @@ from kvmkeep.planning.scene import Scene, active, aliases, make_scene
 from kvmkeep.planning.snapshot_mend import held, mend_steps, sets_of
 from kvmkeep.planning.snapshot_window import agent_answers, window
 from kvmkeep.planning.stage import fresh
-from kvmkeep.planning.standstill import paused_text, released
+from kvmkeep.planning.standstill import how_to_continue, paused_text
 from kvmkeep.planning.start import not_a_guest
 from kvmkeep.planning.storage import storage_refusals
 
@@ -256,7 +256,7 @@ def _refusals(scene: Scene, guest: Guest, wish: SnapshotRequest) -> list[Refusal
         found.append(Refusal(subject=subject, reason=reason, hint=hint))
     elif wish.level is Level.FROZEN and level_of(scene, guest, wish) is Level.CRASH:
         reason = f"{paused_text(domain)}, so its agent can't freeze anything"
-        hint = f"{released(domain)}; or leave --consistency out"
+        hint = f"{how_to_continue(domain)}; or leave --consistency out"
         found.append(Refusal(subject=subject, reason=reason, hint=hint))
     for disk, volume in _disks(scene, guest):
         if volume.merging:

@@ -9,12 +9,12 @@ from kvmkeep.model.spec import Guest
 from kvmkeep.planning.domains import is_guest
 from kvmkeep.planning.scene import Scene, active
 from kvmkeep.planning.snapshot_remove import removal
-from kvmkeep.planning.snapshot_window import forget, release
+from kvmkeep.planning.snapshot_window import forget, thaw_commands
 
 
 def mend_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
     """Return what lets a held guest go, and deletes its incomplete sets."""
-    return (*release_steps(scene, guest), *tidy_steps(scene, guest))
+    return (*thaw_steps(scene, guest), *tidy_steps(scene, guest))
 
 
 def tidy_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
@@ -24,7 +24,7 @@ def tidy_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
     return tuple(step for one in partial for step in removal(one, why))
 
 
-def release_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
+def thaw_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
     """Return what lets a guest go that a killed run left frozen or suspended."""
     level = held(scene, guest)
     domain = scene.own_domain(guest)
@@ -38,7 +38,7 @@ def release_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
             what="let the guest go on" if on else "forget that the guest was held: it is off",
             why="a run that was stopped may have left it suspended or frozen",
             probe=is_guest(guest),
-            actions=release(scene, guest, level) if on else forget(scene, guest),
+            actions=thaw_commands(scene, guest, level) if on else forget(scene, guest),
             risk=Risk.GUEST,
         ),
     )

@@ -29,7 +29,7 @@ from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, active, make_scene, owned
 from kvmkeep.planning.shutdown import shutdown_actions
 from kvmkeep.planning.snapshot_keep import keep_notes, keep_refusals, keep_steps
-from kvmkeep.planning.snapshot_mend import held, release_steps, sets_of
+from kvmkeep.planning.snapshot_mend import held, sets_of, thaw_steps
 from kvmkeep.planning.snapshot_remove import still_ours
 from kvmkeep.planning.snapshot_window import thaw_again
 from kvmkeep.planning.start import not_a_guest, start_step
@@ -151,7 +151,7 @@ def _go_back(revert: _Revert) -> Plan:
     unmarked = set(revert.origins) - revert.marked
     return Plan(
         steps=(
-            *release_steps(scene, guest),
+            *thaw_steps(scene, guest),
             *((_shutdown(scene, guest, revert.limit),) if revert.on else ()),
             *((_mark(scene, guest, to, revert.origins),) if unmarked else ()),
             *(keep_steps(scene, guest, to, keep) if keep else ()),

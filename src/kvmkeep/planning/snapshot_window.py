@@ -44,11 +44,11 @@ def window(scene: Scene, guest: Guest, level: Level, disks: int) -> Window:
     return Window(
         before=(_hold(scene, guest, level), guard, *freeze, suspend),
         still=still,
-        after=release(scene, guest, level),
+        after=thaw_commands(scene, guest, level),
     )
 
 
-def release(scene: Scene, guest: Guest, level: str) -> tuple[Command, ...]:
+def thaw_commands(scene: Scene, guest: Guest, level: str) -> tuple[Command, ...]:
     """Return what lets a guest run again and ends the guard; without effect if it already runs."""
     thaw = Command(
         argv=agent_argv(guest.name, _THAW, 5), why="thaw the guest's filesystems", timeout=20.0

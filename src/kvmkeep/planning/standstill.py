@@ -23,7 +23,7 @@ def paused_text(domain: Domain) -> str:
     return f"it is paused ({domain.why})" if domain.why else "it is paused"
 
 
-def released(domain: Domain, *, ours: bool = True) -> str:
+def how_to_continue(domain: Domain, *, ours: bool = True) -> str:
     """Return what to type for a guest that stands still; `ours` where kvmkeep's verbs know it."""
     by, name = ("kvmkeep" if ours else "virsh"), shlex.quote(domain.name)
     if domain.state is DomainState.CRASHED:
@@ -38,5 +38,5 @@ def standing(domain: Domain, *, ours: bool = True) -> Refusal | None:
     return Refusal(
         subject=f"guest {domain.name}",
         reason=f"{paused_text(domain)}, so it can't hear anything",
-        hint=released(domain, ours=ours),
+        hint=how_to_continue(domain, ours=ours),
     )

@@ -23,7 +23,7 @@ from kvmkeep.planning.domains import kept_domain, kept_path, start_command
 from kvmkeep.planning.order import in_order
 from kvmkeep.planning.scene import Scene, active, make_scene
 from kvmkeep.planning.stage import fresh
-from kvmkeep.planning.standstill import STILL, paused_text, released
+from kvmkeep.planning.standstill import STILL, how_to_continue, paused_text
 from kvmkeep.planning.storage import activation
 from kvmkeep.planning.waiting import ready, set_aside
 from kvmkeep.planning.word import word, word_step
@@ -85,7 +85,7 @@ def unfit(scene: Scene, guest: Guest) -> Refusal | None:
         return half
     domain = scene.domains[guest.name]
     if domain.state in STILL:
-        hint = released(domain)
+        hint = how_to_continue(domain)
         return Refusal(subject=f"guest {guest.name}", reason=paused_text(domain), hint=hint)
     return None
 

@@ -74,7 +74,7 @@ def activation(scene: Scene, guest: Guest) -> tuple[Command, ...]:
     )
 
 
-def in_service(scene: Scene, guest: Guest) -> Command:
+def put_in_service(scene: Scene, guest: Guest) -> Command:
     """Return what ends the first boot's state of a guest's root LV."""
     return Command(
         argv=("lvchange", "--deltag", STATE_FRESH, scene.full_name(guest.root.lv)),

@@ -32,7 +32,7 @@ def plan_tweak(
     work = Work(
         says="; ".join(sentences(tweak)),
         why="you asked for it",
-        editing=edited(tweak, fresh, change.asked),
+        editing=editing_of(tweak, fresh, change.asked),
         secret=tweak.secret,
     )
     guest = spec.guest(change.name)
@@ -54,7 +54,7 @@ def _remembered(scene: Scene, guest: Guest, tweak: Tweak) -> tuple[Step, ...]:
     return steps if kept is None else (*steps, kept)
 
 
-def edited(tweak: Tweak, known: Fittings | None, stamp: str) -> Editing:
+def editing_of(tweak: Tweak, known: Fittings | None, stamp: str) -> Editing:
     """Return all changes as lines, or what must be known first."""
     editing = Editing(known=known, stamp=stamp)
     set_passwords(editing, tweak.passwords)

@@ -20,8 +20,8 @@ from kvmkeep.model.backup import (
     StoredDisk,
     Versions,
     blocks_name,
-    disk_path,
     done_name,
+    object_path,
     parse_moment,
     recency,
 )
@@ -63,7 +63,7 @@ def stored(one: str, path: str, *tags: str) -> StoredObject:
     return StoredObject(id=one, time="2026-11-27T12:41:02Z", host="h", path=path, tags=tags)
 
 
-DISK = stored("d1", disk_path("web", "root"), *disk_tags("web", MOMENT, "root", Size(4096)))
+DISK = stored("d1", object_path("web", "root"), *disk_tags("web", MOMENT, "root", Size(4096)))
 COMMIT = stored("m1", "/var/lib/kvmkeep/backup/web/" + MOMENT, *manifest_tags(MANIFEST))
 
 

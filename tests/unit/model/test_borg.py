@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kvmkeep.model.backup import disk_path
+from kvmkeep.model.backup import object_path
 from kvmkeep.model.backup_tags import disk_named, disk_tags
 from kvmkeep.model.borg import archive_name, archive_tags, finished_name, version_trouble
 from kvmkeep.model.units import Size
@@ -18,7 +18,7 @@ def test_a_name_tells_what_tags_would() -> None:
         "kvmkeep+guest=web+set=20261127T1240Z+disk=root+size=4096+host=host.example.org"
     )
     assert archive_tags(name) == ("host.example.org", TAGS)
-    assert disk_named(TAGS) == disk_path("web", "root")
+    assert disk_named(TAGS) == object_path("web", "root")
     assert disk_named(("kvmkeep", "manifest", "guest=web")) == ""
 
 

@@ -9,7 +9,7 @@ from fakes.host import FakeHost
 from unit.planning.build import VAULT
 
 from kvmkeep.model.backup import LastBackup, Part, Upkeep
-from kvmkeep.observe.backup_care import last_backups, proofs, remembered, upkeep
+from kvmkeep.observe.backup_care import last_backups, observe_memos, proofs, upkeep
 from kvmkeep.observe.notebook import Notebook
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
@@ -32,7 +32,7 @@ def test_the_last_backup_of_each_guest() -> None:
     put(host, "backups/odd.json", MADE | {"identity": "odd", "moment": "yesterday"})
     host.put("/var/lib/kvmkeep/backups/text.json", b"\xff")
     assert tuple(last_backups(Notebook(host))) == (LastBackup(**MADE),)
-    assert remembered(host, NOW).last == (LastBackup(**MADE),)
+    assert observe_memos(host, NOW).last == (LastBackup(**MADE),)
 
 
 def test_the_last_proof_or_all_of_them() -> None:
@@ -47,7 +47,7 @@ def test_the_last_proof_or_all_of_them() -> None:
     (one,) = proofs(Notebook(host), NOW)
     assert one.moment == "20261126T0000Z"
     assert len(tuple(proofs(Notebook(host)))) == 2
-    assert remembered(host, NOW).proof_of("web", NOW) == one
+    assert observe_memos(host, NOW).proof_of("web", NOW) == one
     future = {"moment": "20360101T0000Z"}
     put(host, "proofs/web/20360101T0000Z.json", PROVEN | future)  # a clock was wrong
     assert tuple(proofs(Notebook(host), NOW)) == (one,)

@@ -16,7 +16,7 @@ from kvmkeep.model.backup import (
     Proof,
     Repository,
     Versions,
-    disk_path,
+    object_path,
 )
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import second_stamp
@@ -55,7 +55,7 @@ def a_backup(host: FakeHost, site: Spec) -> Subject:
     disks = tuple(
         DiskRecord(
             disk=disk.name, source=f"/dev/rl_build/{disk.lv}", size=disk.size,
-            object=f"0{number}" * 32, path=disk_path("web", disk.name),
+            object=f"0{number}" * 32, path=object_path("web", disk.name),
             blocks=f"{disk.name}.blocks", blocks_sha256="ab" * 32, read=disk.size, added=disk.size,
         )
         for number, disk in enumerate(one.volumes)

@@ -30,7 +30,7 @@ from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import GuestName, Label, Size
 from kvmkeep.planning.backup_due import due_backups, due_proofs
 from kvmkeep.planning.backup_forget import Forgetting, plan_forget
-from kvmkeep.planning.backup_memo import remembered
+from kvmkeep.planning.backup_memo import missing_memo_steps
 from kvmkeep.planning.backup_upkeep import passed_over, plan_prune, plan_verify
 from kvmkeep.planning.rebuild import last_backups
 from tests.unit.planning.build import HOST, POLICY, VAULT, guest, spec
@@ -309,9 +309,9 @@ def test_an_engine_that_reads_no_parts_is_said_to_read_all() -> None:
 
 def test_the_last_backup_is_remembered_if_it_is_not_yet() -> None:
     last = LastBackup(identity="www", repository="vault", moment=LAST, level="frozen")
-    (step,) = remembered(facts(), "web", last)
+    (step,) = missing_memo_steps(facts(), "web", last)
     assert (step.subject, step.what) == ("guest web", f"remember that {LAST} is its last backup")
-    assert remembered(facts(last=(last,)), "web", last) == ()
+    assert missing_memo_steps(facts(last=(last,)), "web", last) == ()
 
 
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)  # a Friday

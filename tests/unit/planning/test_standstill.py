@@ -12,7 +12,7 @@ from kvmkeep.planning.look_after import plan_look_after
 from kvmkeep.planning.pausing import plan_resume
 from kvmkeep.planning.poweroff import plan_poweroff
 from kvmkeep.planning.snapshot_create import Level, plan_create
-from kvmkeep.planning.standstill import released
+from kvmkeep.planning.standstill import how_to_continue
 from kvmkeep.planning.start import plan_start
 from tests.unit.planning.test_look_after import Watched
 from tests.unit.planning.test_snapshot_create import wish
@@ -66,9 +66,9 @@ def test_one_that_is_not_ours_is_told_in_the_words_of_virsh(crashed: tuple[Watch
     _, facts = crashed
     domain = facts.domain("web")
     assert domain is not None
-    text = released(domain, ours=False)
+    text = how_to_continue(domain, ours=False)
     assert text == "start it anew: virsh destroy web; virsh start web"
-    text = released(replace(domain, name="my vm; reboot"), ours=False)
+    text = how_to_continue(replace(domain, name="my vm; reboot"), ours=False)
     assert text == "start it anew: virsh destroy 'my vm; reboot'; virsh start 'my vm; reboot'"
     paused = replace(domain, name="my vm; reboot", state=DomainState.PAUSED)
-    assert released(paused, ours=False) == "let it go on: virsh resume 'my vm; reboot'"
+    assert how_to_continue(paused, ours=False) == "let it go on: virsh resume 'my vm; reboot'"

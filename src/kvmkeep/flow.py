@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 ROUNDS = 6
 """How often a run plans at most: anew after what was assumed is known, and after a failed try."""
 TRIES = 3
-"""How often a step that is `alone` is tried; more often as long as another has tries left."""
+"""How often a step that is `isolated` is tried; more often as long as another has tries left."""
 PAUSE = 5.0
 """Seconds before it is tried again; more after each try."""
 READING_PATIENCE = 1800.0
@@ -74,9 +74,9 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     to end.
 
     Where the host starts or goes down, nobody is there to mend what is in the way (`unattended`):
-    then a run goes by the last good spec where the present one has mistakes, and by the `spare` one
-    where none was kept either; it goes on where its journal can't be kept, and waits for nobody
-    else's change of the network.
+    then a run goes by the last good spec where the present one has mistakes, and by the
+    `fallback_spec` where none was kept either; it goes on where its journal can't be kept, and
+    waits for nobody else's change of the network.
     """
 
     spec_dir: str
@@ -92,7 +92,7 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     repositories: tuple[str, ...] = ()
     patience: float = 0.0
     unattended: bool = False
-    spare: Spec | None = None
+    fallback_spec: Spec | None = None
 
 
 def load_spec(ctx: RunSettings, seen: dict[str, bytes] | None = None) -> Spec:
@@ -125,7 +125,7 @@ def _stand_in(ctx: RunSettings) -> tuple[Spec | None, str]:
     if good is not None:
         spec, time = good
         return spec, f"so this goes by the last good one, of {time}"
-    return ctx.spare, "and no good one is kept, so this goes by the guests' own marks alone"
+    return ctx.fallback_spec, "and no good one is kept, so this goes by the guests' own marks alone"
 
 
 def observe_host(ctx: RunSettings, spec: Spec) -> Facts:

@@ -312,7 +312,7 @@ def lost_domain_that_is_to_be_another_one() -> Case:
     reach(host, spec(guest(), networks=networks))
     del host.libvirt.domains["web"]
     wanted = guest(
-        nics=(nic("web", on="internal"), nic("web", 1, given=True)), memory=Size(3 * GIB), vcpus=1,
+        nics=(nic("web", on="internal"), nic("web", 1, named=True)), memory=Size(3 * GIB), vcpus=1,
         labels=("new",),
     )  # fmt: skip
     return Case(host=host, spec=spec(wanted, networks=networks), off=("web",))
@@ -899,7 +899,7 @@ def adding_disks(*, running: bool) -> Case:
     reach(host, spec(before))
     if not running:
         host.libvirt.domains["web"].end()
-    logs = LvDisk(name=Label("logs"), lv="web-logs", size=Size(GIB), given=True)
+    logs = LvDisk(name=Label("logs"), lv="web-logs", size=Size(GIB), named=True)
     wanted = spec(replace(before, disks=(*before.disks, logs, FAR)))
     return Case(host=host, spec=wanted, off=() if running else ("web",))
 

@@ -125,7 +125,7 @@ class Run:
         struck = self.door.struck
         if not isinstance(struck, Command):
             return False
-        alone = [step for plan in self.plans for step in plan.steps if step.alone]
+        alone = [step for plan in self.plans for step in plan.steps if step.isolated]
         # Such a step is tried again by the run itself, after it has looked anew.
         if any(struck == one for step in alone for one in (step.probe, *step.actions)):
             return True

@@ -233,7 +233,7 @@ def test_what_is_written_of_a_domain_is_what_is_read(tmp_path: Path) -> None:
 
     def kept() -> RunMark:
         (found,) = [one for one in _look(opened, library).domains if one.state.name == "guest1"]
-        return parse_domain(found, Replay({})).kept
+        return parse_domain(found, Replay({})).run_mark
 
     much = RunMark(
         starts=True, wanted=False, restarts=3, last="20260101T000000Z", tries=2, held=True
@@ -259,7 +259,7 @@ def test_a_mark_that_others_wrote_is_not_believed(restarts: str) -> None:
     )  # fmt: skip
     xml = DOMAIN.format(name="a", uuid=uuid.UUID(int=1), metadata=text, state="")
     described = Described(state=state, xml=xml, live="")
-    assert parse_domain(described, Replay({})).kept == NO_RUN_MARK
+    assert parse_domain(described, Replay({})).run_mark == NO_RUN_MARK
 
 
 class Known:

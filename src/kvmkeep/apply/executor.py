@@ -23,7 +23,7 @@ def apply_plan(
 ) -> Report:
     """Carry out `plan.certain`; stops at the first step that does not end well.
 
-    After one that is `alone`, only those are left out that come after it.
+    After one that is `isolated`, only those are left out that come after it.
 
     `done` is the number of steps that earlier rounds did: steps are numbered on from there. The
     report's `total` counts the certain steps of this plan.

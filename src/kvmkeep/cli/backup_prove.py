@@ -120,7 +120,7 @@ def text(proof: Proof) -> str:
 
     wide = max((len(rung.name) for rung in proof.rungs), default=0)
     lines = [
-        f"  {rung.name.ljust(wide)}  {'held' if rung.held else 'FELL'}  {rung.seconds:8.1f} s"
+        f"  {rung.name.ljust(wide)}  {'held' if rung.passed else 'FELL'}  {rung.seconds:8.1f} s"
         + (f"  {one_line(rung.detail)}" if rung.detail else "")
         for rung in proof.rungs
     ]

@@ -66,6 +66,6 @@ def _prune(repositories: tuple[str, ...], ctx: Context, *, dry_run: bool) -> int
         planner=lambda spec, facts: plan_prune(spec, facts, asked),
         repositories=repositories,
         lock=backup_lock(ctx),
-        reading=ctx.reading(alone=True),
+        reading=ctx.reading(exclusive=True),
     )
     return keep_up(goal, ctx, pruning=True, dry_run=dry_run)

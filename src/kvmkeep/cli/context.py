@@ -84,11 +84,11 @@ class Context(Struct, frozen=True, kw_only=True):
         *,
         patience: float = 0.0,
         unattended: bool = False,
-        spare: Spec | None = None,
+        fallback_spec: Spec | None = None,
     ) -> Report:
         """Reach a goal; see `flow.run_goal`.
 
-        `patience`, `unattended` and `spare` are for runs that nobody attends to: see
+        `patience`, `unattended` and `fallback_spec` are for runs that nobody attends to: see
         `flow.RunSettings`.
         """
         from msgspec.structs import replace
@@ -100,7 +100,7 @@ class Context(Struct, frozen=True, kw_only=True):
             repositories=goal.repositories,
             patience=patience,
             unattended=unattended,
-            spare=spare,
+            fallback_spec=fallback_spec,
         )
         return self.stages.run_goal(context, goal.verb, goal.planner, confirm)
 
@@ -113,15 +113,15 @@ class Context(Struct, frozen=True, kw_only=True):
         run = self._flow(ui)
         return reach(run, verb, lambda: look(run.door), confirm)
 
-    def reading(self, *, alone: bool = False) -> Lock:
-        """Return the lock of those who read data out of a repository; `alone` is for a prune.
+    def reading(self, *, exclusive: bool = False) -> Lock:
+        """Return the lock of those who read data out of a repository; `exclusive` is for a prune.
 
         Engines that read take no lock of their own: a repository may be read-only. What a prune
         deletes meanwhile they would miss.
         """
         from kvmkeep.model.names import READING_LOCK
 
-        return self.stages.lock(READING_LOCK, shared=not alone)
+        return self.stages.lock(READING_LOCK, shared=not exclusive)
 
     def _flow(self, ui: Ui, lock: Lock | None = None) -> flow.RunSettings:
         """Return what a run works with: one request to stop, shared by run and door."""
@@ -154,13 +154,13 @@ class Context(Struct, frozen=True, kw_only=True):
                 hint="run it as root, or name another directory with --spec",
             ) from error
 
-    def unattended_spec(self, ui: Ui, spare: Spec | None) -> Spec:
+    def unattended_spec(self, ui: Ui, fallback_spec: Spec | None) -> Spec:
         """Return the spec that a run goes by which nobody attends to; see `flow.RunSettings`."""
         from msgspec.structs import replace
 
         from kvmkeep.flow import load_spec
 
-        return load_spec(replace(self._flow(ui), unattended=True, spare=spare))
+        return load_spec(replace(self._flow(ui), unattended=True, fallback_spec=fallback_spec))
 
     def spec_with(self, file: str, content: bytes, hint: str) -> Spec:
         """Return the spec as it will be with a guest's file back; raises SpecError with `hint`."""

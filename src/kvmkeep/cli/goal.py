@@ -46,14 +46,16 @@ class Goal(Struct, frozen=True, kw_only=True):
     reading: Lock | None = None
 
 
-def show(goal: Goal, ctx: Context, *, unattended: bool = False, spare: Spec | None = None) -> int:
+def show(
+    goal: Goal, ctx: Context, *, unattended: bool = False, fallback_spec: Spec | None = None
+) -> int:
     """Show what would be done; take no lock and touch nothing.
 
-    `unattended` and `spare` are those of the run: see `flow.RunSettings`.
+    `unattended` and `fallback_spec` are those of the run: see `flow.RunSettings`.
     """
     if unattended:
         with closing(make_ui(ctx.streams)) as ui:
-            spec = ctx.unattended_spec(ui, spare)
+            spec = ctx.unattended_spec(ui, fallback_spec)
     else:
         spec = ctx.spec()
     demand_guests(spec, goal.guests)
@@ -112,22 +114,24 @@ def reach_unattended(
     dry_run: bool,
     tells: Callable[[], bool],
     patience: float = 0.0,
-    spare: Spec | None = None,
+    fallback_spec: Spec | None = None,
     seen: Callable[[Ui], Ui] | None = None,
 ) -> int:
     """Reach the goal as nobody is there to be asked, or only show it (`dry_run`).
 
     In the end, also of a run that fails, `tells` tells what there is to tell, and returns whether
-    something needs attention. `patience` and `spare` are those of `flow.RunSettings`; `seen`
-    returns a screen before the usual one.
+    something needs attention. `patience` and `fallback_spec` are those of `flow.RunSettings`;
+    `seen` returns a screen before the usual one.
     """
     if dry_run:
-        return show(goal, ctx, unattended=True, spare=spare)
+        return show(goal, ctx, unattended=True, fallback_spec=fallback_spec)
     demand_own_libvirt(goal.verb, ctx)
     ui = make_ui(ctx.streams)
     before = ui if seen is None else seen(ui)
     try:
-        ctx.run_goal(goal, before, _agree, patience=patience, unattended=True, spare=spare)
+        ctx.run_goal(
+            goal, before, _agree, patience=patience, unattended=True, fallback_spec=fallback_spec
+        )
     finally:
         ui.close()
         attention = tells()

@@ -83,7 +83,7 @@ def run(args: Args, ctx: Context) -> int:
             door.write(file)
         except OSError as error:
             raise StepFailed(f"{path} can't be written: {error.strerror or error}") from error
-    ctx.streams.result(f"{args.name}: {'held' if rung.held else f'did not hold: {rung.detail}'}")
+    ctx.streams.result(f"{args.name}: {'held' if rung.passed else f'did not hold: {rung.detail}'}")
     return 0
 
 
@@ -91,13 +91,13 @@ def _held(door: Door, place: str) -> bool:
     from kvmkeep.model.proof import parse_rung
 
     rung = parse_rung(door.read(f"{place}.json") or b"")
-    return rung is not None and rung.held
+    return rung is not None and rung.passed
 
 
 def _not_tried(name: str, missing: str) -> Rung:
     from kvmkeep.model.backup import Rung
 
-    return Rung(name=name, held=False, seconds=0.0, detail=f"not tried: {missing} did not hold")
+    return Rung(name=name, passed=False, seconds=0.0, detail=f"not tried: {missing} did not hold")
 
 
 def _tried(args: Args, door: Door, command: Command) -> tuple[Rung, bytes]:
@@ -112,7 +112,7 @@ def _tried(args: Args, door: Door, command: Command) -> tuple[Rung, bytes]:
         door.sleep(1.0)
     detail = "" if result.ok else _why_not(result)
     return (
-        Rung(name=args.name, held=result.ok, seconds=round(passed, 1), detail=detail),
+        Rung(name=args.name, passed=result.ok, seconds=round(passed, 1), detail=detail),
         result.stdout[:_MOST_KEPT],
     )
 

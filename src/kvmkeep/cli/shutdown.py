@@ -90,5 +90,5 @@ def _with_host(args: Args, ctx: Context) -> int:
         dry_run=args.dry_run,
         tells=lambda: tell_notes(notes, ctx),
         patience=PATIENCE,
-        spare=NO_SPEC,
+        fallback_spec=NO_SPEC,
     )

@@ -193,7 +193,7 @@ def _proof(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Fin
         )
         return
     if not proof.proven:
-        fell = next((one for one in proof.rungs if not one.held), None)
+        fell = next((one for one in proof.rungs if not one.passed), None)
         yield Finding(
             name="backup-proof-failed",
             severity=Severity.CRITICAL,

@@ -142,7 +142,7 @@ def _caches(guest: Guest, domain: Domain) -> Iterator[Finding]:
 
 
 def _off(guest: Guest, domain: Domain) -> Iterator[Finding]:
-    kept = domain.kept
+    kept = domain.run_mark
     if active(domain):
         return
     if kept.held:

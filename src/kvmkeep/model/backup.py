@@ -182,11 +182,14 @@ class StagedSet(Struct, frozen=True, kw_only=True):
     sent: tuple[SentDisk, ...]
 
 
-class Rung(Struct, frozen=True, kw_only=True):
-    """A rung of the ladder of a proof: whether it held, after how many seconds, and why not."""
+class Rung(Struct, frozen=True, kw_only=True, rename={"passed": "held"}):
+    """A rung of the ladder of a proof: whether it passed, after how many seconds, and why not.
+
+    Files of proofs and what is printed of them call that `held`.
+    """
 
     name: str
-    held: bool
+    passed: bool
     seconds: float
     detail: str = ""
 

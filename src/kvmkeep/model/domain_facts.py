@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from kvmkeep.model.run_mark import NO_RUN_MARK, RunMark
 from kvmkeep.model.units import Size
@@ -90,7 +90,7 @@ class DomainState(StrEnum):
 class Domain(Struct, frozen=True, kw_only=True):
     """A domain of libvirt; `ours` when it carries our metadata. `xml` is the inactive XML.
 
-    `autostart` is libvirt's flag. `kept` is what its definition keeps of how it is to run.
+    `autostart` is libvirt's flag. `run_mark` is what its definition keeps of how it is to run.
 
     `agent` tells whether the guest agent's channel is connected. `why` is the reason of a pause,
     or of its being off, in the words of virsh(1), "domstate". `run` is libvirt's number of the
@@ -136,15 +136,15 @@ class Domain(Struct, frozen=True, kw_only=True):
     files: tuple[str, ...] = ()
     live_files: tuple[str, ...] = ()
     was_ready: bool = False
-    kept: RunMark = NO_RUN_MARK
+    run_mark: RunMark = field(default=NO_RUN_MARK, name="kept")
     nvram: str = ""
 
     @property
     def starts(self) -> bool:
         """Whether it starts with the host, by libvirt or by kvmkeep's unit."""
-        return self.autostart or self.kept.starts
+        return self.autostart or self.run_mark.starts
 
     @property
     def wanted(self) -> bool:
         """Whether it is to run: by the last word about it, or else if it starts with the host."""
-        return self.starts if self.kept.wanted is None else self.kept.wanted
+        return self.starts if self.run_mark.wanted is None else self.run_mark.wanted

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from kvmkeep.model.command import Action, Command
 
@@ -46,7 +46,7 @@ class Step(Struct, frozen=True, kw_only=True):
     result in its place: where one before these fails, and `finally_` ends well, nothing is left
     of the step. 0 where something may be left.
 
-    A step that ends badly ends the run, unless it is `alone`: then only the steps of the same
+    A step that ends badly ends the run, unless it is `isolated`: then only the steps of the same
     subject and those `after` that subject are left out, and the run looks again and tries again.
     """
 
@@ -61,7 +61,7 @@ class Step(Struct, frozen=True, kw_only=True):
     risk: Risk = Risk.NONE
     assumes: str = ""
     looks: bool = False
-    alone: bool = False
+    isolated: bool = field(default=False, name="alone")
     after: tuple[str, ...] = ()
 
 
@@ -200,7 +200,7 @@ def strands(report: StepReport) -> bool:
     """Whether a step's end leaves the steps behind it undone, whatever they are about."""
     if report.outcome in {Outcome.DONE, Outcome.SKIPPED}:
         return False
-    return report.outcome is Outcome.INTERRUPTED or not report.step.alone
+    return report.outcome is Outcome.INTERRUPTED or not report.step.isolated
 
 
 class Report(Struct, frozen=True, kw_only=True):

@@ -104,10 +104,10 @@ class Ladder(Struct, frozen=True, kw_only=True):
         """Return a rung that was tried."""
         return next((one for one in self.rungs if one.name == name), None)
 
-    def held(self, name: str) -> bool:
-        """Whether a rung was tried and held."""
+    def passed(self, name: str) -> bool:
+        """Whether a rung was tried and passed."""
         rung = self.rung(name)
-        return rung is not None and rung.held
+        return rung is not None and rung.passed
 
 
 def parse_rung(content: bytes) -> Rung | None:

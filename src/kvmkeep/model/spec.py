@@ -12,7 +12,7 @@ from ipaddress import (
     IPv6Network,
 )
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from kvmkeep.model.backup import BackupPolicy, Repository
 from kvmkeep.model.units import GuestName, Label, Mac, Size
@@ -140,13 +140,13 @@ class Image(Struct, frozen=True, kw_only=True):
 class LvDisk(Struct, frozen=True, kw_only=True):
     """A disk of a guest that is a logical volume of the storage's volume group.
 
-    `given` when the spec names the LV itself; else the name is derived from guest and disk.
+    `named` when the spec names the LV itself; else the name is derived from guest and disk.
     """
 
     name: Label
     lv: str
     size: Size
-    given: bool = False
+    named: bool = field(default=False, name="given")
 
 
 class FileDisk(Struct, frozen=True, kw_only=True):
@@ -177,7 +177,7 @@ class Nic(Struct, frozen=True, kw_only=True):
 
     `addresses` empty means DHCP, if `dhcp` says so; else they are not known. `gateway` is the
     default route over this NIC, if it has one: the first NIC whose network has a gateway gets it,
-    unless the spec says otherwise. `given` when the spec names the MAC itself; else it is derived
+    unless the spec says otherwise. `named` when the spec names the MAC itself; else it is derived
     from the NIC's place in the list.
     """
 
@@ -189,7 +189,7 @@ class Nic(Struct, frozen=True, kw_only=True):
     routes: tuple[Route, ...]
     dns: tuple[Address, ...]
     search: tuple[str, ...]
-    given: bool = False
+    named: bool = field(default=False, name="given")
 
 
 class Login(Struct, frozen=True, kw_only=True):

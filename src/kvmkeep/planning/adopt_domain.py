@@ -189,8 +189,8 @@ def _lv_disk(
         disk.target,
     )
     label = free_label(names, before)
-    given = volume.name != lv_name(scene.spec.storage.lv_prefix, name, label)
-    return LvDisk(name=label, lv=volume.name, size=volume.size, given=given)
+    named = volume.name != lv_name(scene.spec.storage.lv_prefix, name, label)
+    return LvDisk(name=label, lv=volume.name, size=volume.size, named=named)
 
 
 def _nics(scene: Scene, domain: Domain, finding: AdoptResult) -> list[FoundNic]:

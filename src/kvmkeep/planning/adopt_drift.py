@@ -67,7 +67,7 @@ def _disk_changes(
             what = f"disk {disk.name} ({place}) is new"
             changes.append(SpecChange(key=("disks", disk.name), value=disk, what=what))
         elif disk.size != (rounded(old.size) if isinstance(old, LvDisk) else old.size):
-            long = isinstance(old, FileDisk) or old.given
+            long = isinstance(old, FileDisk) or old.named
             key: Key = ("disks", old.name, *(("size",) if long else ()))
             what = f"disk {old.name} from {old.size} to {disk.size}"
             changes.append(SpecChange(key=key, value=disk.size, what=what))

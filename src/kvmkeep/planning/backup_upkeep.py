@@ -164,7 +164,7 @@ def _of_each(
     made = (step(each, seen) for each, seen in zip(words, sound, strict=True))
     # What fails in one of several keeps no other waiting.
     several = len(sound) > 1
-    steps = tuple(replace(one, alone=several) for one in made if one is not None)
+    steps = tuple(replace(one, isolated=several) for one in made if one is not None)
     return Plan(
         steps=steps,
         refusals=(

@@ -113,5 +113,5 @@ def _step(guest: Known, what: str, action: Command | Poll) -> Step:
         probe=is_guest(guest),
         actions=(action,),
         risk=Risk.GUEST,
-        alone=True,
+        isolated=True,
     )

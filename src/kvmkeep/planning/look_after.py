@@ -144,7 +144,7 @@ def _seen_ready(scene: Scene) -> tuple[Step, ...]:
             why="its agent answers",
             probe=is_guest(guest),
             actions=(was_ready(guest),),
-            alone=True,
+            isolated=True,
         )
         for guest in scene.guests
         if isinstance(guest.run.ready, ReadyAgent)
@@ -226,7 +226,7 @@ def _lacks(care: _Care, need: Guest, again: list[Guest]) -> str:
 
 def _may_again(care: _Care, guest: Guest, domain: Domain) -> bool:
     """Whether a guest that died is started again now; if so, this is counted before."""
-    kept = domain.kept
+    kept = domain.run_mark
     since = _seconds_since(care.now, kept.last)
     lately = since is not None and since < WELL
     failed = domain.why == _FAILED
@@ -245,7 +245,7 @@ def _may_again(care: _Care, guest: Guest, domain: Domain) -> bool:
                 why=f"{why}; to let it go: kvmkeep start {guest.name}",
                 probe=is_guest(guest),
                 actions=marking(care.scene, guest, domain, mark, "have nobody start it again"),
-                alone=True,
+                isolated=True,
             )
         )
         care.tell(guest, _held_text(guest, count))

@@ -25,7 +25,7 @@ def place_refusals(scene: Scene) -> tuple[Refusal, ...]:
             continue
         for position, nic in enumerate(guest.nics):
             derived = guest_mac(scene.spec.host.name, guest.identity, position)
-            if nic.given or nic.mac != derived:
+            if nic.named or nic.mac != derived:
                 continue
             rival = _rival(scene, guest, domain, nic)
             if rival is not None:

@@ -225,15 +225,15 @@ def verdict(climb: Climb) -> Proof:
     disks = tuple(BLOCKS + one.disk for one in climb.parts.content.disks)
     names = (_RUNGS[0], *disks, *_RUNGS[1:])
     found = [rung for name in names if (rung := ladder.rung(name)) is not None]
-    if ladder.held(AGENT):
-        found = [rung for rung in found if rung.held or rung.name != LOGIN]
+    if ladder.passed(AGENT):
+        found = [rung for rung in found if rung.passed or rung.name != LOGIN]
     rungs = tuple(_judged(climb, rung) for rung in found)
     return Proof(
         repository=climb.entry.repository,
         guest=climb.guest,
         moment=climb.entry.moment,
         time=climb.asked,
-        proven=bool(rungs) and all(rung.held for rung in rungs),
+        proven=bool(rungs) and all(rung.passed for rung in rungs),
         rungs=rungs,
         screen=f"{_evidence(climb)}.screen",
         identity=climb.entry.identity,
@@ -248,11 +248,11 @@ def _evidence(climb: Climb) -> str:
 def _judged(climb: Climb, rung: Rung) -> Rung:
     """Return a rung with what its output means."""
     said = climb.ladder.said
-    if rung.name == PARTITIONS and rung.held and not filesystems(said.get(PARTITIONS, "")):
-        return replace(rung, held=False, detail="no filesystem was found on its disks")
-    if rung.name == MOUNTS and rung.held:
+    if rung.name == PARTITIONS and rung.passed and not filesystems(said.get(PARTITIONS, "")):
+        return replace(rung, passed=False, detail="no filesystem was found on its disks")
+    if rung.name == MOUNTS and rung.passed:
         detail = missing_mounts(said.get(FILESYSTEMS, ""), said.get(MOUNTS, ""))
-        return replace(rung, held=not detail, detail=detail)
+        return replace(rung, passed=not detail, detail=detail)
     return rung
 
 

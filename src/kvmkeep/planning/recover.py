@@ -37,7 +37,7 @@ class Recovery(Struct, frozen=True, kw_only=True):
     """What is wanted on this host, in order, what of it is held back and why, and the plan."""
 
     guests: tuple[Guest, ...]
-    held: tuple[Refusal, ...]
+    blocked: tuple[Refusal, ...]
     plan: Plan
 
 
@@ -73,7 +73,7 @@ def recovery(spec: Spec, facts: Facts) -> Recovery:
         ),
         recorded=True,
     )
-    return Recovery(guests=scene.guests, held=held, plan=plan)
+    return Recovery(guests=scene.guests, blocked=held, plan=plan)
 
 
 def willing(spec: Spec, facts: Facts) -> tuple[GuestName, ...]:
@@ -91,7 +91,9 @@ def _willing(scene: Scene, guest: Guest) -> bool:
         return domain.wanted and domain.ours
     kept = kept_domain(scene, guest)
     # Libvirt's own flag was lost with the definition.
-    return kept is not None and (kept.wanted or (kept.kept.wanted is None and guest.run.autostart))
+    return kept is not None and (
+        kept.wanted or (kept.run_mark.wanted is None and guest.run.autostart)
+    )
 
 
 def _subject(guest: Guest) -> str:
@@ -163,7 +165,7 @@ def _strays(scene: Scene) -> tuple[Note, ...]:
     return tuple(
         Note(subject=f"guest {one.name}", text=text)
         for one in others(scene.facts.domains, scene.every_guest)
-        if one.kept.starts and one.wanted and not active(one)
+        if one.run_mark.starts and one.wanted and not active(one)
     )
 
 
@@ -235,7 +237,7 @@ def _start(scene: Scene, guest: Guest, before: tuple[Command, ...]) -> Step:
         probe=has_state(guest, str(scene.domains[guest.name].state)),
         actions=(*before, *start_actions(scene, guest)),
         risk=Risk.GUEST,
-        alone=True,
+        isolated=True,
         after=_after(scene, guest),
     )
 
@@ -249,7 +251,7 @@ def wait_step(scene: Scene, guest: Guest, *, limit: float = math.inf) -> Step:
         why="only then it counts as up",
         probe=is_guest(guest),
         actions=tuple(_within(limit, action) for action in ready(guest)),
-        alone=True,
+        isolated=True,
         after=_after(scene, guest),
     )
 

@@ -159,7 +159,7 @@ def _domain_step(domain: Domain) -> Step:
     on = domain.starts
     given_back = starting_with_host(domain, domain, on=on, by_units=False)
     no_word = keep_mark(domain, NO_RUN_MARK, "take what kvmkeep remembers of it out as well")
-    kept = () if domain.kept == NO_RUN_MARK else (*given_back, no_word)
+    kept = () if domain.run_mark == NO_RUN_MARK else (*given_back, no_word)
     return Step(
         noun=Noun.DOMAINS,
         subject=f"guest {domain.name}",

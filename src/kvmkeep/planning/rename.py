@@ -193,14 +193,14 @@ def _new_lv(scene: Scene, renaming: Renaming, lv: str) -> str:
     prefix = scene.spec.storage.lv_prefix
     volume = scene.volumes.get(lv)
     of = lv if volume is None or not volume.origin else volume.origin
-    if any(disk.given and disk.lv == of for guest in scene.guests for disk in guest.volumes):
+    if any(disk.named and disk.lv == of for guest in scene.guests for disk in guest.volumes):
         return lv
     old, new = (lv_name(prefix, name, ROOT_DISK) for name in (renaming.old, renaming.new))
     return new + lv.removeprefix(old) if lv == old or lv.startswith(f"{old}-") else lv
 
 
 def _renamed(scene: Scene, renaming: Renaming, disk: Disk) -> Disk:
-    if isinstance(disk, FileDisk) or disk.given:
+    if isinstance(disk, FileDisk) or disk.named:
         return disk
     return replace(disk, lv=_new_lv(scene, renaming, disk.lv))
 

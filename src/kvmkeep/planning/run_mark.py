@@ -27,7 +27,7 @@ def with_word(domain: Domain, *, on: bool) -> RunMark:
 
     A word that says what holds anyhow is not kept. Either one forgets how often it died.
     """
-    return RunMark(starts=domain.kept.starts, wanted=None if on == domain.starts else on)
+    return RunMark(starts=domain.run_mark.starts, wanted=None if on == domain.starts else on)
 
 
 def starting_with_host(
@@ -39,7 +39,7 @@ def starting_with_host(
     is only to be defined has nothing of it yet.
     """
     flagged = domain is not None and domain.autostart
-    kept = NO_RUN_MARK if domain is None else domain.kept
+    kept = NO_RUN_MARK if domain is None else domain.run_mark
     flag, starts = on and not by_units, on and by_units
     mark = replace(kept, starts=starts, wanted=None if kept.wanted == on else kept.wanted)
     commands: list[Command] = []

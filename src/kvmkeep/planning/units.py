@@ -198,7 +198,7 @@ def _take(scene: Scene, guest: Guest) -> tuple[Step, ...]:
 
 def _give_back(scene: Scene | None, domain: Domain) -> tuple[Step, ...]:
     step = None
-    if domain.kept.starts:
+    if domain.run_mark.starts:
         commands = starting_with_host(domain, domain, on=True, by_units=False)
         step = autostart_step(domain, commands, on=True, why="kvmkeep's units go")
         step = replace(step, what="have it start with the host by libvirt again")

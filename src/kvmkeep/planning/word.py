@@ -30,7 +30,7 @@ def marking(
     scene: Scene, guest: Guest, domain: Domain, mark: RunMark, why: str
 ) -> tuple[Command, ...]:
     """Return what keeps a mark in the definition, and in its kept file, where it differs."""
-    if mark != domain.kept:
+    if mark != domain.run_mark:
         return keep_mark(guest, mark, why), keep_definition(scene.spec, guest)
     # A run that was killed between both has left an old file.
     stale = guest.name in scene.saved and not is_kept(scene, guest)

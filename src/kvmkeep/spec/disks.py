@@ -90,7 +90,7 @@ def _disk(
         return None
     owner.claims.volume(lv, source.key(*path), owner.name(path))
     return (
-        None if size is None else LvDisk(name=label, lv=lv, size=size, given=section.lv is not None)
+        None if size is None else LvDisk(name=label, lv=lv, size=size, named=section.lv is not None)
     )
 
 

@@ -120,7 +120,7 @@ def _draft(
         routes=tuple(route for _, route in routes),
         dns=network.dns if dns is None else dns,
         search=network.search if search is None else search,
-        given=section.mac is not None,
+        named=section.mac is not None,
     )
     draft = _Draft(path=path, section=section, network=network, nic=nic)
     for where, route in routes:

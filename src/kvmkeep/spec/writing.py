@@ -56,7 +56,7 @@ def value_text(value: str | int | Size | Disk | FoundNic) -> str:
             text = f"{{file: {path}, size: {value.size.written}, mount: {mount}}}"
         case LvDisk():
             size = value.size.written
-            text = f"{{size: {size}, lv: {quoted(value.lv)}}}" if value.given else size
+            text = f"{{size: {size}, lv: {quoted(value.lv)}}}" if value.named else size
         case _:
             text = f'{{network: {quoted(value.network)}, mac: "{value.mac}"}}'
     return text

@@ -488,8 +488,8 @@ def test_what_always_ends_a_step_is_run_when_ctrl_c_comes_through() -> None:
 
 def test_a_step_alone_leaves_out_only_what_comes_after_it() -> None:
     door = ScriptedDoor({"act db": lambda _: ended(1, stderr="no")})
-    one = replace(step("start db", command("act db")), subject="guest db", alone=True)
-    wait = replace(step("wait db", command("act wait")), subject="guest db", alone=True)
+    one = replace(step("start db", command("act db")), subject="guest db", isolated=True)
+    wait = replace(step("wait db", command("act wait")), subject="guest db", isolated=True)
     web = replace(step("start web", command("act web")), subject="guest web", after=("guest db",))
     mail = replace(step("start mail", command("act mail")), subject="guest mail")
     report = apply_plan(Plan(steps=(one, wait, web, mail)), door, new_journal(), RecordingUi())
@@ -502,7 +502,7 @@ def test_a_step_alone_leaves_out_only_what_comes_after_it() -> None:
 def test_what_comes_after_something_left_out_is_left_out_too() -> None:
     door = ScriptedDoor({"act a": lambda _: ended(1)})
     steps = (
-        replace(step("a", command("act a")), subject="a", alone=True),
+        replace(step("a", command("act a")), subject="a", isolated=True),
         replace(step("b", command("act b")), subject="b", after=("a",)),
         replace(step("c", command("act c")), subject="c", after=("b",)),
     )

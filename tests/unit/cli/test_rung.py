@@ -28,7 +28,7 @@ def test_what_ends_well_holds_and_what_it_said_is_kept(
 ) -> None:
     into = tmp_path / "run"
     found = rung(into, "blocks-root", "--", "echo", "--", "all well")
-    assert (found.name, found.held, found.detail) == ("blocks-root", True, "")
+    assert (found.name, found.passed, found.detail) == ("blocks-root", True, "")
     assert (into / "blocks-root.out").read_text() == "-- all well\n"
     assert (into.stat().st_mode & 0o777, (into / "blocks-root.json").stat().st_mode & 0o777) == (
         0o700, 0o600,
@@ -38,7 +38,7 @@ def test_what_ends_well_holds_and_what_it_said_is_kept(
 
 def test_what_ends_badly_does_not_hold_and_says_why(tmp_path: Path) -> None:
     found = rung(tmp_path, "a", "--", "ls", "/nowhere\x1b[2J")
-    assert not found.held
+    assert not found.passed
     assert "No such file or directory" in found.detail
     assert "\x1b" not in found.detail
     assert rung(tmp_path, "b", "--", "false").detail == "it ended with 1"
@@ -51,20 +51,20 @@ def test_what_ends_badly_does_not_hold_and_says_why(tmp_path: Path) -> None:
 def test_one_that_needs_another_is_not_tried_in_vain(tmp_path: Path) -> None:
     rung(tmp_path, "start", "--", "false")
     found = rung(tmp_path, "agent", "--needs=start", "--", "touch", str(tmp_path / "tried"))
-    assert (found.held, found.detail) == (False, "not tried: start did not hold")
+    assert (found.passed, found.detail) == (False, "not tried: start did not hold")
     assert not (tmp_path / "tried").exists()
-    assert not rung(tmp_path, "more", "--needs=never-tried", "--", "true").held
+    assert not rung(tmp_path, "more", "--needs=never-tried", "--", "true").passed
     rung(tmp_path, "start", "--", "true")
-    assert rung(tmp_path, "agent", "--needs=start", "--", "true").held
+    assert rung(tmp_path, "agent", "--needs=start", "--", "true").passed
 
 
 def test_it_is_tried_again_for_a_while(tmp_path: Path) -> None:
     place = tmp_path / "there"
     script = f"test -e {place} || {{ touch {place}; exit 1; }}"
-    assert not rung(tmp_path, "once", "--", "sh", "-c", script).held
+    assert not rung(tmp_path, "once", "--", "sh", "-c", script).passed
     place.unlink()
     found = rung(tmp_path, "again", "--patience=20", "--", "sh", "-c", script)
-    assert found.held
+    assert found.passed
     assert found.seconds >= 1
 
 

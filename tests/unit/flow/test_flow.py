@@ -391,7 +391,7 @@ def test_a_bug_is_told_to_the_journal(tmp_path: Path) -> None:
     assert site.outcome == "ended by an unexpected error"
 
 
-ALONE = replace(step("db", command("act db")), subject="guest db", alone=True)
+ALONE = replace(step("db", command("act db")), subject="guest db", isolated=True)
 BESIDE = replace(step("web", command("act web")), subject="guest web")
 
 
@@ -437,7 +437,7 @@ def test_its_own_tries_are_counted_and_not_the_rounds_before_it(
 
 
 def test_one_that_stays_dead_ends_no_tries_of_those_just_reached(tmp_path: Path) -> None:
-    late = replace(step("web", command("act web")), subject="guest web", alone=True)
+    late = replace(step("web", command("act web")), subject="guest web", isolated=True)
     dead = replace(ALONE, subject="guest dead", what="dead", actions=(command("act dead"),))
     late = replace(late, after=(ALONE.subject,))
     answers = {
@@ -454,7 +454,7 @@ def test_one_that_stays_dead_ends_no_tries_of_those_just_reached(tmp_path: Path)
 
 
 def test_a_plan_for_once_is_not_tried_again(tmp_path: Path) -> None:
-    plan = Plan(steps=(step("one", command("act fails"), alone=True),), once=True)
+    plan = Plan(steps=(step("one", command("act fails"), isolated=True),), once=True)
     site = Site(tmp_path, plan, answers={"act fails": lambda _: ended(1)})
     error = site.fails(StepFailed)
     assert site.acts == ["act fails"]

@@ -149,8 +149,8 @@ def test_proofs() -> None:
     bad = replace(PROOF, proven=False)
     assert only(proof=bad) == ("backup-proof-failed", Severity.CRITICAL)
     rungs = (
-        Rung(name="start", held=True, seconds=1.0),
-        Rung(name="login", held=False, seconds=9.0),
+        Rung(name="start", passed=True, seconds=1.0),
+        Rung(name="login", passed=False, seconds=9.0),
     )
     (one,) = found(proof=replace(bad, rungs=rungs, screen=""))
     assert one.what.endswith("(login)")

@@ -83,8 +83,8 @@ def test_guests_that_the_last_word_says_something_of() -> None:
         (RunMark(restarts=4, held=True), CRITICAL, "guest-crash-loop"),
         (RunMark(wanted=False), Severity.OK, "guest-kept-off"),
     ):
-        only(severity, name, domains=(replace(OFF, kept=mark),))
-    started = replace(OFF, kept=RunMark(wanted=True))
+        only(severity, name, domains=(replace(OFF, run_mark=mark),))
+    started = replace(OFF, run_mark=RunMark(wanted=True))
     found = only(CRITICAL, "guest-off", wanted=asleep, domains=(started,))
     assert found.what == "it is off, though it was started and never shut down"
 

@@ -88,14 +88,14 @@ def test_each_filesystem_is_checked_or_mounted_and_swap_is_neither() -> None:
 
 def test_a_rung_that_is_not_whole_is_none() -> None:
     assert parse_rung(b'{"name":"a","held":true,"seconds":1.5}') == Rung(
-        name="a", held=True, seconds=1.5
+        name="a", passed=True, seconds=1.5
     )
     for content in (b"", b"{", b'{"name":"a"}', b"[]"):
         assert parse_rung(content) is None
-    ladder = Ladder(rungs=(Rung(name="a", held=False, seconds=0.0),), said={})
+    ladder = Ladder(rungs=(Rung(name="a", passed=False, seconds=0.0),), said={})
     assert ladder.rung("b") is None
-    assert not ladder.held("a")
-    assert not ladder.held("b")
+    assert not ladder.passed("a")
+    assert not ladder.passed("b")
 
 
 def test_the_last_screen_is_text_whatever_the_guest_wrote() -> None:

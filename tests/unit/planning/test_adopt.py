@@ -98,8 +98,8 @@ def test_what_is_there_is_written_down_as_it_is() -> None:
     (guest,) = load(SPEC_DIR, host).guests
     assert (guest.adopted, guest.vcpus, guest.memory) == (True, 2, Size(2 * GIB))
     assert guest.disks == (
-        LvDisk(name="root", lv="web-root", size=Size(4 * GIB), given=True),
-        LvDisk(name="data", lv="web-root-data", size=Size(GIB), given=True),
+        LvDisk(name="root", lv="web-root", size=Size(4 * GIB), named=True),
+        LvDisk(name="data", lv="web-root-data", size=Size(GIB), named=True),
     )
     (nic,) = guest.nics
     assert (nic.network, nic.mac) == ("vlan7", "52:54:00:00:00:0a")

@@ -229,10 +229,10 @@ def test_one_that_can_not_be_used_keeps_no_other_waiting() -> None:
     emptied = replace(known, backups=replace(known.backups, repositories=seen))
     plan = prune(both, emptied)
     assert plan.refusals == ()
-    assert [(step.subject, step.alone) for step in plan.steps] == [("repository attic", False)]
+    assert [(step.subject, step.isolated) for step in plan.steps] == [("repository attic", False)]
     assert [note.subject for note in plan.notes] == ["repository vault"]
     assert [one.note for one in passed_over(both, emptied, pruning=True)] == [*plan.notes]
-    assert [step.alone for step in plan_verify(both, emptied, "now", 0).steps] == [True, True]
+    assert [step.isolated for step in plan_verify(both, emptied, "now", 0).steps] == [True, True]
     lost = replace(known.backups.repositories[0], state=RepositoryState.UNSEEN, said="no route")
     away = replace(known, backups=replace(known.backups, repositories=(lost, fine)))
     for plan in (prune(both, away), plan_verify(both, away, "now", 0)):

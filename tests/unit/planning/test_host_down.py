@@ -27,7 +27,7 @@ def test_who_is_needed_is_asked_when_nobody_needs_it_any_more() -> None:
         "ask web", "ask lone", "wait web", "ask db", "wait db", "ask dns", "wait lone", "wait dns",
     ]  # fmt: skip
     assert plan.once
-    assert all(step.alone and not step.after for step in plan.steps)
+    assert all(step.isolated and not step.after for step in plan.steps)
     reach(host, wanted, plan_host_down)
     assert {one.state for one in host.libvirt.domains.values()} == {"shut off"}
     assert [one.name for one in recovery(wanted, host.facts(wanted)).guests] == [
@@ -55,7 +55,8 @@ def test_guests_that_the_spec_names_no_more_are_shut_down_too_and_told_after_the
     cut(host)
     assert plan_recover(fewer, host.facts(fewer)).notes == ()
     domains = tuple(
-        replace(one, kept=replace(one.kept, starts=True)) for one in host.facts(fewer).domains
+        replace(one, run_mark=replace(one.run_mark, starts=True))
+        for one in host.facts(fewer).domains
     )
     (note,) = plan_recover(fewer, replace(host.facts(fewer), domains=domains)).notes
     assert (note.subject, "the spec does not name it" in note.text) == ("guest lone", True)

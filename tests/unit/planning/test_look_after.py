@@ -70,7 +70,7 @@ def test_the_dead_are_started_again_in_the_order_of_their_needs(watched: Watched
     assert steps == ["start db", "wait db", "start web", "wait web"]
     watched.look()
     assert watched.plan().empty
-    assert watched.facts().domain("web").kept.restarts == 1  # type: ignore[union-attr]
+    assert watched.facts().domain("web").run_mark.restarts == 1  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("why", ["shutdown", "destroyed"])
@@ -234,7 +234,7 @@ def test_who_ran_well_for_long_begins_anew(watched: Watched) -> None:
         watched.look()
         assert watched.state("web") == "running"
         watched.later(WELL)
-    assert watched.facts().domain("web").kept.restarts == 1  # type: ignore[union-attr]
+    assert watched.facts().domain("web").run_mark.restarts == 1  # type: ignore[union-attr]
 
 
 def test_a_clock_that_went_back_holds_nobody(watched: Watched) -> None:

@@ -54,7 +54,7 @@ def test_one_taken_out_of_the_middle_does_not_give_its_place_to_the_next() -> No
 def test_what_is_written_is_done(kept: bool) -> None:  # noqa: FBT001 - a parameter
     host, web = with_three()
     second = LAST if kept else at(1, LAST)
-    reach(host, site(replace(web, nics=(PUBLIC, replace(second, given=True)))))
+    reach(host, site(replace(web, nics=(PUBLIC, replace(second, named=True)))))
     assert macs(host) == {PUBLIC.mac, second.mac}
 
 
@@ -97,7 +97,7 @@ def test_on_one_network_the_addresses_tell_which_one_goes() -> None:
 
 
 def test_one_whose_own_address_is_left_out_is_not_replaced_by_a_new_one() -> None:
-    own = replace(INNER, mac=OTHER, given=True)
+    own = replace(INNER, mac=OTHER, named=True)
     host, web = serving(nics=(PUBLIC, own))
     reason, hint = told(host, web, PUBLIC, INNER)
     assert "which is new, in place of" in reason

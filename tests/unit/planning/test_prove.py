@@ -27,7 +27,7 @@ LATER = "2026-11-28T12:40:00Z"
 
 
 def rungs(found: tuple[Rung, ...]) -> dict[str, bool]:
-    return {one.name: one.held for one in found}
+    return {one.name: one.passed for one in found}
 
 
 def test_a_good_backup_is_proven_and_only_the_verdict_is_left() -> None:
@@ -114,7 +114,7 @@ def test_what_does_not_hold_is_named_and_nothing_is_left(spoil: object, falls: l
     if "partitions" in falls:
         host.proof.guestfish = lambda _argv, _script: (0, host.proof.lists)  # type: ignore[method-assign]
     proof = prove(host, site, subject)
-    fallen = [one for one in proof.rungs if not one.held]
+    fallen = [one for one in proof.rungs if not one.passed]
     said = (
         {one.name for one in fallen} - {"check"} if "agent" in falls else {o.name for o in fallen}
     )
@@ -134,7 +134,7 @@ def test_a_guest_without_an_agent_is_up_once_its_console_asks_for_a_login() -> N
     host.proof.says = "Kernel panic - not syncing"
     proof = prove(host, site, bare, LATER)
     assert not proof.proven
-    assert [one.name for one in proof.rungs if not one.held] == ["login"]
+    assert [one.name for one in proof.rungs if not one.passed] == ["login"]
     assert host.files[proof.screen].content == b"Kernel panic - not syncing\n"
 
 
@@ -151,7 +151,7 @@ def test_a_guest_that_does_not_start_is_not_waited_for() -> None:
     host.libvirt.boots = lambda _: "no such machine type"
     began = host.now
     proof = prove(host, site, subject)
-    assert {one.name: one.detail for one in proof.rungs if not one.held} == {
+    assert {one.name: one.detail for one in proof.rungs if not one.passed} == {
         "start": "error: no such machine type",
         "agent": "not tried: start did not hold",
         "login": "not tried: start did not hold",

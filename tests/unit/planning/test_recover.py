@@ -43,7 +43,7 @@ def order(host: FakeHost, wanted: Spec) -> list[str]:
 
 
 def held(wanted: Spec, facts: Facts) -> dict[str, str]:
-    found = recovery(wanted, facts).held
+    found = recovery(wanted, facts).blocked
     return {one.subject.removeprefix("guest "): one.reason for one in found}
 
 
@@ -115,7 +115,7 @@ def test_a_guest_whose_definition_is_lost_is_not_passed_over() -> None:
     host, wanted = site()
     del host.libvirt.domains["db"]
     found = recovery(wanted, host.facts(wanted))
-    reasons = {one.subject: (one.reason, one.hint) for one in found.held}
+    reasons = {one.subject: (one.reason, one.hint) for one in found.blocked}
     hint = "have it back from /root/kvm/db.xml: kvmkeep apply db"
     assert reasons["guest db"] == ("libvirt has lost its definition", hint)
     assert reasons["guest web"][0] == "it needs db, which is held back"

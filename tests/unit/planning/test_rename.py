@@ -93,7 +93,7 @@ def test_an_lv_with_a_name_of_its_own_keeps_it() -> None:
 def test_disks_that_the_spec_names_itself_keep_their_names() -> None:
     host, _ = site()
     root, data = WEB.volumes
-    old = replace(data, name=Label("old"), lv="vm-web-old", given=True)
+    old = replace(data, name=Label("old"), lv="vm-web-old", named=True)
     file = FileDisk(name=Label("far"), path="/data/web.img", mount="/data", size=Size(GIB))
     marks = ("kvmkeep", "kvmkeep.guest=web", "kvmkeep.disk=old")
     host.lvm.add("vm-web-old", GIB, *marks)

@@ -49,7 +49,7 @@ def test_guests_are_taken_over_after_the_units_are_there_and_given_back_before_t
     assert last == "host"
     reach(host, wanted, plan_uninstall)
     facts = host.facts(wanted)
-    assert {(one.autostart, one.kept.starts) for one in facts.domains} == {(True, False)}
+    assert {(one.autostart, one.run_mark.starts) for one in facts.domains} == {(True, False)}
     assert facts.units.files == ()
     assert make_plan(wanted, facts).empty
 
@@ -170,7 +170,7 @@ def test_units_go_without_a_spec_and_whatever_else_cannot_be_seen() -> None:
     for step in plan.steps:
         carry_out(host, step)
     facts = host.facts(wanted)
-    assert {(one.autostart, one.kept.starts) for one in facts.domains} == {(True, False)}
+    assert {(one.autostart, one.run_mark.starts) for one in facts.domains} == {(True, False)}
     assert plan_uninstall(None, facts).empty
     assert facts.units.files == ()
 

@@ -31,7 +31,7 @@ def acts(plan: Plan) -> list[str]:
 def kept(host: FakeHost, wanted: Spec, name: str) -> RunMark:
     domain = host.facts(wanted).domain(name)
     assert domain is not None
-    return domain.kept
+    return domain.run_mark
 
 
 def after_a_cut(host: FakeHost, wanted: Spec) -> set[str]:
@@ -136,7 +136,7 @@ def test_a_word_and_the_count_of_restarts_go_with_the_next_word() -> None:
     host, wanted = site()
     domain = host.facts(wanted).domain("web")
     assert domain is not None
-    counted = replace(domain, kept=RunMark(starts=True, restarts=3, last="x", held=True))
+    counted = replace(domain, run_mark=RunMark(starts=True, restarts=3, last="x", held=True))
     facts = replace(host.facts(wanted), domains=(counted,))
     order = [step for step in plan_start(wanted, facts, ("web",)).steps if "web" in step.subject]
     first = order[0].actions[0]

@@ -30,7 +30,7 @@ def told_of(disks: str, **others: str) -> list[str]:
 def test_a_disk_is_a_size_or_an_lv_or_a_file_in_the_order_of_the_spec() -> None:
     guest = guest_with(LV_AND_FILE)
     root = LvDisk(name=Label("root"), lv="vm-web", size=Size(4 * GIB))
-    old = LvDisk(name=Label("old"), lv="web_old", size=Size(GIB), given=True)
+    old = LvDisk(name=Label("old"), lv="web_old", size=Size(GIB), named=True)
     file = FileDisk(name=Label("a"), path="/data/a/x.img", mount="/data", size=Size(2 * GIB))
     assert guest.disks == (root, old, file)
     assert guest.root == root

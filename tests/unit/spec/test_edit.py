@@ -11,7 +11,7 @@ from kvmkeep.spec.edit import edited
 
 GIB = 1 << 30
 NIC = FoundNic(network=Label("dmz"), mac=Mac("52:54:00:00:00:02"))
-DATA = LvDisk(name=Label("data"), lv="web-data", size=Size(GIB), given=True)
+DATA = LvDisk(name=Label("data"), lv="web-data", size=Size(GIB), named=True)
 BLOCK = """\
 # Of the shop.
 image: rocky9   # the old one

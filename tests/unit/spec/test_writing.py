@@ -16,7 +16,7 @@ BARE = FoundGuest(
     memory=Size(1000001 << 10),
     disks=(
         LvDisk(name=Label("root"), lv="vm-7", size=Size(GIB)),
-        LvDisk(name=Label("0x1"), lv="1e3", size=Size(3 << 20), given=True),
+        LvDisk(name=Label("0x1"), lv="1e3", size=Size(3 << 20), named=True),
         FileDisk(name=Label("data"), path="/data/a: b", mount="/data", size=Size(GIB)),
     ),
     nics=(), autostart=False, ready="agent", remarks=(),

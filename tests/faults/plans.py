@@ -20,11 +20,6 @@ from fakes.nm import FakeLink, FakeProfile
 from fakes.tree import tree_text
 from fakes.virsh import FakeDomain, xml_text
 from msgspec.structs import replace
-from unit.planning.build import GIB, HOST, IMAGE, POLICY, VAULT, guest, network, nic, spec
-from unit.planning.proven import leftovers as of_proofs
-from unit.planning.proven import prover, site_with_backup
-from unit.planning.rounds import carry_out, reach
-from unit.planning.test_tweak import ALL
 
 from kvmkeep.cli.takeover import look_at
 from kvmkeep.model.agent import AgentFacts
@@ -89,7 +84,11 @@ from kvmkeep.planning.trash_restore import TrashRestoreRequest, plan_restore
 from kvmkeep.planning.tweak import plan_tweak
 from kvmkeep.planning.units import plan_install, plan_uninstall
 from kvmkeep.spec.load import load
-from tests.unit.planning.rounds import plan_recover
+from tests.unit.planning.build import GIB, HOST, IMAGE, POLICY, VAULT, guest, network, nic, spec
+from tests.unit.planning.proven import leftovers as of_proofs
+from tests.unit.planning.proven import prover, site_with_backup
+from tests.unit.planning.rounds import carry_out, plan_recover, reach
+from tests.unit.planning.test_tweak import ALL
 
 Planner = Callable[[Spec, Facts], Plan]
 OPENSTACK = replace(CLOUD, datasources=("OpenStack",))

@@ -34,7 +34,6 @@ from faults.plans import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.apply.scripted import MemoryFolder, MemoryLines, noon
 
 from kvmkeep.apply.journal import Journals
 from kvmkeep.apply.ui import Ui
@@ -45,6 +44,7 @@ from kvmkeep.host.stop import Stop
 from kvmkeep.model.command import Checkpoint, Command, Poll, WriteFile
 from kvmkeep.model.plan import Plan, Report, Step
 from kvmkeep.report.outcome import failure_text
+from tests.unit.apply.scripted import MemoryFolder, MemoryLines, noon
 
 Make = Callable[[], Case]
 

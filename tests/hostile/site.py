@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from faults.door import digest
-from unit.cli.test_verbs import Site
+
+from tests.unit.cli.test_verbs import Site
 
 Change = Callable[[Site], None]
 

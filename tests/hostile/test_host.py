@@ -16,9 +16,6 @@ from faults.door import FaultyDoor
 from faults.plans import a_host, with_foreign_things
 from hostile.site import Hostile
 from msgspec.structs import replace
-from unit.cli.test_verbs import GIB
-from unit.planning.build import IMAGE, guest, spec
-from unit.planning.rounds import StepError, reach
 
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.machine_door import MachineDoor
@@ -28,6 +25,9 @@ from kvmkeep.model.spec import Algorithm, Checksum, Spec
 from kvmkeep.observe.images import observe_images
 from kvmkeep.observe.notebook import Notebook
 from kvmkeep.spec.load import load
+from tests.unit.cli.test_verbs import GIB
+from tests.unit.planning.build import IMAGE, guest, spec
+from tests.unit.planning.rounds import StepError, reach
 
 EXTENT = 4 << 20
 

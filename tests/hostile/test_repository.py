@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from faults.door import digest
-from unit.cli.test_backup import BackupSite
+
+from tests.unit.cli.test_backup import BackupSite
 
 WORDS = (
     "show web", "restore web --yes", "restore web --disk root --to /srv/x", "prove web",

@@ -10,7 +10,8 @@ import re
 
 import pytest
 from hostile.site import Hostile
-from unit.cli.test_verbs import GUEST_YAML, HASH
+
+from tests.unit.cli.test_verbs import GUEST_YAML, HASH
 
 PLACE = r"(?m)^\S*{file}:\d+:\d+: .*{word}.*\(.+\)$"
 GUEST = GUEST_YAML.replace("HASH", HASH)

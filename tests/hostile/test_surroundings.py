@@ -19,9 +19,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from unit.cli.test_verbs import Site
 
 from kvmkeep.report.json import facts_json
+from tests.unit.cli.test_verbs import Site
 
 ROOT = Path(__file__).parents[2]
 NARROW = 40

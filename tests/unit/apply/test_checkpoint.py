@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
-from unit.apply.scripted import UNDO, RecordingUi, ScriptedDoor, command, ended, new_journal
 
 from kvmkeep.apply.checkpoint import change_network, wait_for_others
 from kvmkeep.apply.hands import Hands
@@ -12,6 +11,7 @@ from kvmkeep.errors import Unready
 from kvmkeep.host.stop import Stop
 from kvmkeep.model.command import Checkpoint, Poll
 from kvmkeep.model.plan import Failure, Left
+from tests.unit.apply.scripted import UNDO, RecordingUi, ScriptedDoor, command, ended, new_journal
 
 CALL = (
     "busctl call org.freedesktop.NetworkManager /org/freedesktop/NetworkManager "

@@ -6,7 +6,13 @@ import json
 
 import pytest
 from msgspec.structs import replace
-from unit.apply.scripted import (
+
+from kvmkeep.apply.executor import apply_plan
+from kvmkeep.errors import Refused
+from kvmkeep.host.door import Result
+from kvmkeep.model.command import Checkpoint, Meaning, Poll, Progress, WriteFile
+from kvmkeep.model.plan import Left, Outcome, Plan, Refusal, Report
+from tests.unit.apply.scripted import (
     UNDO,
     MemoryFolder,
     Mode,
@@ -17,12 +23,6 @@ from unit.apply.scripted import (
     new_journal,
     step,
 )
-
-from kvmkeep.apply.executor import apply_plan
-from kvmkeep.errors import Refused
-from kvmkeep.host.door import Result
-from kvmkeep.model.command import Checkpoint, Meaning, Poll, Progress, WriteFile
-from kvmkeep.model.plan import Left, Outcome, Plan, Refusal, Report
 
 CHECKPOINT = "busctl call org.freedesktop.NetworkManager /org/freedesktop/NetworkManager"
 MADE = {

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.apply.scripted import (
+
+from kvmkeep.apply.executor import apply_plan
+from kvmkeep.apply.journal import KEPT_RUNS, Journals, digest, read_run, utc_now
+from kvmkeep.apply.ui import SteadyUi, Ui
+from kvmkeep.errors import Unready
+from kvmkeep.host.append import AppendFolder
+from kvmkeep.model.command import Checkpoint
+from kvmkeep.model.plan import Outcome, Plan, Report, StepReport
+from tests.unit.apply.scripted import (
     UNDO,
     MemoryFolder,
     RecordingUi,
@@ -18,14 +26,6 @@ from unit.apply.scripted import (
     noon,
     step,
 )
-
-from kvmkeep.apply.executor import apply_plan
-from kvmkeep.apply.journal import KEPT_RUNS, Journals, digest, read_run, utc_now
-from kvmkeep.apply.ui import SteadyUi, Ui
-from kvmkeep.errors import Unready
-from kvmkeep.host.append import AppendFolder
-from kvmkeep.model.command import Checkpoint
-from kvmkeep.model.plan import Outcome, Plan, Report, StepReport
 
 BEGIN = b'{"time": "2026-01-02T12:00:00+00:00", "kind": "begin", "v": 1, "verb": "apply", "pid": 7}'
 

@@ -9,13 +9,13 @@ import pytest
 from fakes.host import FakeHost
 from fakes.stages import HostStages
 from faults.plans import SPEC_DIR, by_hand
-from unit.cli.test_verbs import Site as SiteOfFiles
-from unit.planning.rounds import reach
 
 from kvmkeep.cli.main import main
 from kvmkeep.model.host_units import UNIT_DIR
 from kvmkeep.planning.units import plan_install
 from kvmkeep.spec.load import load
+from tests.unit.cli.test_verbs import Site as SiteOfFiles
+from tests.unit.planning.rounds import reach
 
 
 class Site:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from unit.cli.test_verbs import Site
 
 from kvmkeep.errors import Declined, UsageError
 from kvmkeep.host.lock import Lock
 from kvmkeep.model.facts import Facts
+from tests.unit.cli.test_verbs import Site
 
 KEYS = """\
 repositories: {vault: {url: /srv/vault, password_file: /root/pw}}

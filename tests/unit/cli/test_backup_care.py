@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from unit.cli.test_backup import BackupSite, listed
-from unit.cli.test_signs import Libvirt
 
 from kvmkeep.cli.moment import utc_now
 from kvmkeep.errors import Interrupted
@@ -17,6 +15,8 @@ from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.lock import Lock, locked
 from kvmkeep.model.command import Command
 from kvmkeep.model.names import LOCK_FILE, READING_LOCK
+from tests.unit.cli.test_backup import BackupSite, listed
+from tests.unit.cli.test_signs import Libvirt
 
 
 @pytest.fixture

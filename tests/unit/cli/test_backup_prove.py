@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from unit.cli.test_backup import BackupSite
-from unit.planning.proven import leftovers
+
+from tests.unit.cli.test_backup import BackupSite
+from tests.unit.planning.proven import leftovers
 
 
 @pytest.fixture

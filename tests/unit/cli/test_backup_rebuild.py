@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from unit.cli.test_backup import BackupSite
 
 from kvmkeep.model.backup import BackupFacts, RepositoryFacts, RepositoryState
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.secret_file import SecretFile
 from kvmkeep.model.units import Size
+from tests.unit.cli.test_backup import BackupSite
 
 URL = ("--url", "/srv/vault", "--password-file", "/root/backup.password")
 

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from unit.cli.test_backup import BackupSite
-from unit.cli.test_backup_rebuild import see_the_spec
+
+from tests.unit.cli.test_backup import BackupSite
+from tests.unit.cli.test_backup_rebuild import see_the_spec
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from unit.cli.test_backup import BackupSite
 
 from kvmkeep.model.command import WriteFile
+from tests.unit.cli.test_backup import BackupSite
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from unit.cli.test_backup import BackupSite
 
 from kvmkeep.errors import Unready
 from kvmkeep.model.secret_file import SecretFile
+from tests.unit.cli.test_backup import BackupSite
 
 OPEN = SecretFile(path="/root/pw", kind="file", mode=0o644)
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from unit.cli.test_backup import KEYS, BackupSite, listed
+
+from tests.unit.cli.test_backup import KEYS, BackupSite, listed
 
 URL = "/srv/vault"
 

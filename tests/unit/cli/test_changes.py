@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from unit.cli.conftest import Terminal
-from unit.cli.test_verbs import HASH, Site
+
+from tests.unit.cli.conftest import Terminal
+from tests.unit.cli.test_verbs import HASH, Site
 
 KEY = "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0\x02xx").decode()
 

@@ -10,8 +10,6 @@ import pytest
 from fakes.host import FakeFile
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
-from unit.cli.test_signs import ANSWERS
-from unit.cli.test_verbs import Site
 
 from kvmkeep.host.machine_door import MachineDoor
 from kvmkeep.model.domain_facts import DomainState
@@ -21,6 +19,8 @@ from kvmkeep.model.names import JOURNAL_DIR, TRENDS
 from kvmkeep.model.trend import decoded
 from kvmkeep.spec.good import keep_good
 from kvmkeep.spec.load import load
+from tests.unit.cli.test_signs import ANSWERS
+from tests.unit.cli.test_verbs import Site
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from fakes.host import FakeHost
-from unit.cli.test_verbs import HASH, Site
 
 from kvmkeep.model.command import WriteFile
+from tests.unit.cli.test_verbs import HASH, Site
 
 Capture = pytest.CaptureFixture[str]
 ADDRESS = ("--address", "public=132.230.223.38/24")

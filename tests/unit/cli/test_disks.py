@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from unit.cli.test_verbs import Site
+
+from tests.unit.cli.test_verbs import Site
 
 
 @pytest.fixture

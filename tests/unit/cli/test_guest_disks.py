@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from unit.cli.test_verbs import Site
+
+from tests.unit.cli.test_verbs import Site
 
 GIB = 1 << 30
 FAR = "far: {file: /data/far.img, mount: /data, size: 1GiB}"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from fakes.host import FakeFile
-from unit.cli.test_check import degraded, site
-from unit.cli.test_verbs import Site
 
 from kvmkeep.model.facts import Facts
+from tests.unit.cli.test_check import degraded, site
+from tests.unit.cli.test_verbs import Site
 
 __all__ = ["site"]
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from fakes.host import FakeHost
 from msgspec.structs import replace
-from unit.cli.test_verbs import Site
 
 from kvmkeep.errors import Unready
 from kvmkeep.host.console import attend
@@ -18,6 +17,7 @@ from kvmkeep.model.spec import Spec
 from kvmkeep.planning.inspect import plan_inspect
 from kvmkeep.planning.shell import open_disk, plan_close, plan_open, shell_argv
 from kvmkeep.planning.start import plan_start
+from tests.unit.cli.test_verbs import Site
 from tests.unit.planning.rounds import reach
 from tests.unit.planning.test_inspect import ASKED
 from tests.unit.planning.test_inspect import site as inspected

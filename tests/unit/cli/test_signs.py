@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 from fakes.stages import HostStages
 from msgspec.structs import replace
-from unit.cli.test_verbs import Site
-from unit.planning.build import guest, nic
 
 from kvmkeep.cli.signs import (
     Readiness,
@@ -32,6 +30,8 @@ from kvmkeep.model.facts import Volume
 from kvmkeep.model.names import console_log
 from kvmkeep.model.spec import ReadyAgent, ReadyConsole, ReadyDelay, ReadyTcp
 from kvmkeep.model.units import Size
+from tests.unit.cli.test_verbs import Site
+from tests.unit.planning.build import guest, nic
 
 GOOD = AgentFacts(guest="web")
 SILENT = AgentFacts(guest="web", problem="did not answer within 2 s")

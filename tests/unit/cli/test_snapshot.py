@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from fakes.lvm import FakeVolume
-from unit.cli.test_verbs import Site
 
 from kvmkeep.cli.moment import span, utc_now
 from kvmkeep.errors import UsageError
 from kvmkeep.model.names import second_stamp
+from tests.unit.cli.test_verbs import Site
 
 
 @pytest.fixture

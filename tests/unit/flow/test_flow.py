@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from unit.apply.scripted import MemoryFolder, RecordingUi, ScriptedDoor, command, ended, noon, step
 
 from kvmkeep.apply.journal import Journals
 from kvmkeep.errors import (
@@ -29,6 +28,15 @@ from kvmkeep.host.lock import Lock
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.names import GOOD_SPEC
 from kvmkeep.model.plan import Note, Plan, Refusal, Report
+from tests.unit.apply.scripted import (
+    MemoryFolder,
+    RecordingUi,
+    ScriptedDoor,
+    command,
+    ended,
+    noon,
+    step,
+)
 
 ONE = step("one", command("act 1"))
 TWO = step("two", command("act 2"))

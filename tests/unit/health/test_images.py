@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from msgspec.structs import replace
-from unit.planning.build import IMAGE
 
 from kvmkeep.model.facts import Fingerprint, ImageFacts, ImageFile
 from kvmkeep.model.health import Severity
@@ -11,6 +10,7 @@ from kvmkeep.model.names import IMAGE_DIR
 from kvmkeep.model.spec import Algorithm, Checksum, ChecksumList, Image, Packing
 from kvmkeep.model.store import fetched_path, list_path, unpacked_path
 from tests.unit.health.build import SPEC, findings, only
+from tests.unit.planning.build import IMAGE
 
 FILE = Fingerprint(device=1, inode=2, size=3, mtime_ns=4, ctime_ns=5)
 URL = "https://images.example.org/debian.raw.xz"

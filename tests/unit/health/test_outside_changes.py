@@ -18,11 +18,11 @@ from fakes.nm import FakeLink, FakeProfile
 from fakes.virsh import FakeDomain, xml_text
 from msgspec import Struct
 from msgspec.structs import replace
-from unit.cli.test_signs import ANSWERS
-from unit.cli.test_verbs import Site
 
 from kvmkeep.model.facts import ArrayState, Facts
 from kvmkeep.model.vitals import MetadataBackup, PhysicalDisk, Service, SpecFileStat
+from tests.unit.cli.test_signs import ANSWERS
+from tests.unit.cli.test_verbs import Site
 
 GIB = 1 << 30
 BRIDGE, VLAN = "virbr1.223", "uplink0.223"

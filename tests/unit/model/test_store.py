@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from msgspec.structs import replace
-from unit.planning.build import IMAGE, spec
 
 from kvmkeep.model.facts import Fingerprint
 from kvmkeep.model.spec import Algorithm, Checksum, ChecksumList, Packing
@@ -16,6 +15,7 @@ from kvmkeep.model.store import (
     verified_memo,
     verified_path,
 )
+from tests.unit.planning.build import IMAGE, spec
 
 FILE = Fingerprint(device=1, inode=2, size=3, mtime_ns=4, ctime_ns=5)
 LIST = ChecksumList(source="https://a/SHA256SUMS", signature="inline", keyring="/k.gpg")

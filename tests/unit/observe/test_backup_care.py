@@ -6,11 +6,11 @@ import json
 from datetime import UTC, datetime
 
 from fakes.host import FakeHost
-from unit.planning.build import VAULT
 
 from kvmkeep.model.backup import LastBackup, Part, Upkeep
 from kvmkeep.observe.backup_care import last_backups, observe_memos, proofs, upkeep
 from kvmkeep.observe.notebook import Notebook
+from tests.unit.planning.build import VAULT
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
 MADE = {"identity": "web", "repository": "vault", "moment": "20261127T0000Z", "level": "frozen"}

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 
 import pytest
 from fakes.host import FakeHost
-from unit.planning.build import VAULT, spec
 
 from kvmkeep.model.backup import RepositoryState, SentDisk, StagedSet
 from kvmkeep.model.units import Size
 from kvmkeep.observe.backups import observe_backups
 from kvmkeep.observe.notebook import Notebook
+from tests.unit.planning.build import VAULT, spec
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
 FOLDER = "/var/lib/kvmkeep/backup/web/20261123T0710Z"

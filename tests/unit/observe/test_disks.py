@@ -7,8 +7,6 @@ import json
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
 from msgspec.structs import replace
-from unit.planning.build import GIB, IMAGE, guest, spec
-from unit.planning.rounds import reach
 
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.libvirt import Described, State
@@ -27,6 +25,8 @@ from kvmkeep.observe.disks import (
 )
 from kvmkeep.observe.domains import parse_domain
 from kvmkeep.observe.notebook import Notebook
+from tests.unit.planning.build import GIB, IMAGE, guest, spec
+from tests.unit.planning.rounds import reach
 
 FAR = FileDisk(name=Label("far"), path="/data and/web.img", mount="/data and", size=Size(GIB))
 WEB = replace(guest(data=GIB), disks=(*guest(data=GIB).disks, FAR))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from adapters.replay import FILE, Replay, ended
 from msgspec.structs import replace
-from unit.planning.build import IMAGE
 
 from kvmkeep.model.facts import ImageFacts
 from kvmkeep.model.spec import Algorithm, Checksum, ChecksumList, Image, Packing
@@ -21,6 +20,7 @@ from kvmkeep.model.units import Size
 from kvmkeep.observe.images import free_for, observe_images
 from kvmkeep.observe.notebook import Notebook
 from kvmkeep.observe.sums import Found, find_sum
+from tests.unit.planning.build import IMAGE
 
 HEAD = bytes(510) + b"\x55\xaa"
 SHA256, SHA512 = "ab" * 32, "cd" * 64

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from adapters.replay import Replay, captured, ended, lab_host
 from msgspec.structs import replace
-from unit.planning.build import IMAGE, spec
 
 from kvmkeep.errors import Unready
 from kvmkeep.host.libvirt import Described, Hypervisor, State
@@ -18,6 +17,7 @@ from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
 from kvmkeep.observe.machine import observe
 from kvmkeep.report.json import decode_facts, facts_json
+from tests.unit.planning.build import IMAGE, spec
 
 GIB = 1 << 30
 NOW = datetime(2026, 3, 1, 1, 30, tzinfo=timezone(timedelta(hours=2)))

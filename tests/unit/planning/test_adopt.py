@@ -13,7 +13,6 @@ from fakes.virsh import FakeDomain
 from faults.plans import BY_HAND, SPEC_DIR
 from faults.plans import by_hand as built_by_hand
 from msgspec.structs import replace
-from unit.planning.rounds import carry_out
 
 from kvmkeep.cli.takeover import look_at
 from kvmkeep.model.command import WriteFile
@@ -24,6 +23,7 @@ from kvmkeep.model.units import Size
 from kvmkeep.planning.adopt_choice import AdoptRequest
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.spec.load import load
+from tests.unit.planning.rounds import carry_out
 
 GIB = 1 << 30
 OLD = AdoptRequest(guests=("old",))

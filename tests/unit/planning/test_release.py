@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
 from msgspec.structs import replace
-from unit.planning.build import GIB, IMAGE, guest, spec
-from unit.planning.rounds import carry_out, reach
 
 from kvmkeep.model.facts import Problem
 from kvmkeep.model.host_units import GUESTS, UNIT_DIR
@@ -16,6 +14,8 @@ from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning.release import Letting, plan_release
 from kvmkeep.planning.units import plan_install, plan_uninstall
+from tests.unit.planning.build import GIB, IMAGE, guest, spec
+from tests.unit.planning.rounds import carry_out, reach
 
 WEB = guest(data=GIB, needs=(GuestName("db"),))
 DB = guest("db")

@@ -7,12 +7,12 @@ from xml.etree import ElementTree as ET
 import pytest
 from fakes.host import FakeHost
 from fakes.nm import FakeLink
+from faults.plans import a_host
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.plan import Step
 from kvmkeep.model.spec import Spec
 from kvmkeep.planning.plan import make_plan
-from tests.faults.plans import a_host
 from tests.unit.planning.build import guest, spec
 from tests.unit.planning.rounds import reach
 

@@ -6,7 +6,6 @@ import json
 from ipaddress import IPv4Address
 
 import pytest
-from unit.apply.scripted import UNDO, command, step
 
 from kvmkeep.model.command import Checkpoint, Command, Poll, WriteFile
 from kvmkeep.model.facts import (
@@ -25,6 +24,7 @@ from kvmkeep.model.facts import (
 from kvmkeep.model.plan import Failure, Note, Outcome, Plan, Refusal, Report, StepReport
 from kvmkeep.model.units import Size
 from kvmkeep.report.json import decode_facts, encoded, facts_json, plan_json, report_json
+from tests.unit.apply.scripted import UNDO, command, step
 
 FILE = ImageFile(
     path="/i",

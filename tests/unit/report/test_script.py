@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from unit.apply.scripted import MemoryFolder, RecordingUi, command, new_journal, step
 
 from kvmkeep.apply.executor import apply_plan
 from kvmkeep.host.environment import PATH, environment
@@ -23,6 +22,7 @@ from kvmkeep.model.command import Checkpoint, Command, Poll, Undo, WriteFile
 from kvmkeep.model.plan import Plan, Refusal
 from kvmkeep.report.clean import shell_line
 from kvmkeep.report.script import holds_secrets, plan_script
+from tests.unit.apply.scripted import MemoryFolder, RecordingUi, command, new_journal, step
 
 pytestmark = pytest.mark.machine
 

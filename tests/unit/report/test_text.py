@@ -7,7 +7,6 @@ import shlex
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.apply.scripted import UNDO, command, step
 
 from kvmkeep.model.command import Checkpoint, Command, Poll, WriteFile
 from kvmkeep.model.plan import (
@@ -25,6 +24,7 @@ from kvmkeep.model.plan import (
 from kvmkeep.report.clean import lines_of, one_line
 from kvmkeep.report.outcome import failure_text, leftover_text, refusal_text
 from kvmkeep.report.text import plan_text as text_of
+from tests.unit.apply.scripted import UNDO, command, step
 
 
 def plan_text(plan: Plan, *, explain: bool = False, width: int = 80) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from fakes.spec import load_text
-from unit.spec.texts import BARE, HOST, KEY, mistakes
 
 from kvmkeep.model.spec import FirstBoot
 from kvmkeep.model.units import Size
+from tests.unit.spec.texts import BARE, HOST, KEY, mistakes
 
 UUID = "2f5b0b0e-6a0e-4a52-9a39-0d6a3f0c9a01"
 OLD = f"""\

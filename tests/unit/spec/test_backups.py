@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from fakes.spec import load_text
-from unit.spec.texts import BARE, HOST, mistakes
 
 from kvmkeep.model.backup import BackupPolicy, Engine, Keep, Repository
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Label
+from tests.unit.spec.texts import BARE, HOST, mistakes
 
 VAULT = "repositories: {vault: {url: /srv/backup, password_file: /root/pw}}\n"
 USUAL = Keep(last=3, daily=7, weekly=5, monthly=12)

@@ -6,13 +6,13 @@ import pytest
 from fakes.spec import load_text
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.spec.texts import HOST, WEB
 
 from kvmkeep.errors import SpecError
 from kvmkeep.spec.copied import Differences, copied_file
 from kvmkeep.spec.emit import emit
 from kvmkeep.spec.mistakes import Mistakes
 from kvmkeep.spec.nodes import Kind, Mapping, Mark, Node, Scalar, Sequence, read_tree
+from tests.unit.spec.texts import HOST, WEB
 
 INTERNAL = {"internal": ("10.5.68.14/24",)}
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from fakes.spec import load_text
-from unit.spec.texts import BARE, HOST, changed, mistakes
 
 from kvmkeep.model.spec import FileDisk, Guest, LvDisk
 from kvmkeep.model.units import Label, Size
+from tests.unit.spec.texts import BARE, HOST, changed, mistakes
 
 GIB = 1 << 30
 LV_AND_FILE = "{root: 4GiB, old: {size: 1GiB, lv: web_old}, a: {file: /data/a/x.img, size: 2GiB, mount: /data/}}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from unit.spec.texts import BARE, HASH, HOST, WEB, changed, mistakes
 
 from kvmkeep.errors import SpecError
 from kvmkeep.model.spec import Place
@@ -12,6 +11,7 @@ from kvmkeep.spec.document import Section
 from kvmkeep.spec.guest_document import GuestFile
 from kvmkeep.spec.mistakes import Mistakes
 from kvmkeep.spec.nodes import Kind, decode, plain_kind, read_tree
+from tests.unit.spec.texts import BARE, HASH, HOST, WEB, changed, mistakes
 
 GUEST_KEYS = (
     "image, vcpus, memory, vcpus_max, memory_max, disks, name, identity, adopted, uuid, hostname, "

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 
 import pytest
-from unit.spec.texts import BARE, HASH, HOST, KEY, WEB, changed, mistakes
+
+from tests.unit.spec.texts import BARE, HASH, HOST, KEY, WEB, changed, mistakes
 
 NIC = "{network: internal, address: 10.5.68.237/24}"
 KEYS = f'ssh_keys: ["{KEY}"]'

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from unit.spec.texts import BARE, HOST, changed, mistakes
+
+from tests.unit.spec.texts import BARE, HOST, changed, mistakes
 
 INTERNAL = "internal: {vlan: 2368, cidr: 10.5.68.0/24}"
 IMAGE = "{file: /srv/images/rocky9.raw.zst}"

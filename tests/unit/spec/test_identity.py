@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from fakes.spec import load_text
-from unit.spec.texts import HOST, WEB, changed, mistakes
 
 from kvmkeep.model.names import guest_mac, guest_uuid
 from kvmkeep.model.units import GuestName
 from kvmkeep.spec.identity import takes_identity
+from tests.unit.spec.texts import HOST, WEB, changed, mistakes
 
 OLD = GuestName("web")
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from fakes.spec import load_text
-from unit.spec.texts import BARE, HOST, WEB, changed
 
 from kvmkeep.errors import SpecError, Unready
 from kvmkeep.host.door import ProgressWatcher, Result
@@ -16,6 +15,7 @@ from kvmkeep.host.files import list_names, look_at, read_file
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.facts import ImageFile
 from kvmkeep.spec.load import load
+from tests.unit.spec.texts import BARE, HOST, WEB, changed
 
 TEMPLATE = "<domain type='kvm'><name>%CHANGEME-VM-NAME%</name></domain>\n"
 

@@ -9,11 +9,11 @@ import pytest
 import yaml  # noqa: TID251 - its parser in Python, as a second opinion
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.spec.texts import BARE, HOST, WEB
 
 from kvmkeep.errors import Unready
 from kvmkeep.spec.mistakes import Mistakes
 from kvmkeep.spec.nodes import Kind, Mapping, Mark, Node, Scalar, Sequence, read_tree
+from tests.unit.spec.texts import BARE, HOST, WEB
 
 PLAIN = {
     "rocky9": Kind.TEXT, "a b": Kind.TEXT, "é😀": Kind.TEXT, "a'b\"c": Kind.TEXT, "-a": Kind.TEXT,

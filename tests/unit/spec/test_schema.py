@@ -10,12 +10,12 @@ from pathlib import Path
 import jsonschema
 import pytest
 from fakes.spec import load_text
-from unit.spec.texts import BARE, HOST, WEB, changed
 
 from kvmkeep.spec.mistakes import Mistakes
 from kvmkeep.spec.nodes import Kind, Mapping, Node, Scalar, Sequence, read_tree
 from kvmkeep.spec.reference import reference_text
 from kvmkeep.spec.schema import schema, schema_text
+from tests.unit.spec.texts import BARE, HOST, WEB, changed
 
 DOCS = Path(__file__).parents[3] / "docs"
 

@@ -7,7 +7,6 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 from fakes.spec import load_text
-from unit.spec.texts import BARE, HASH, HOST, KEY, WEB, changed
 
 from kvmkeep.model.names import guest_mac, guest_uuid
 from kvmkeep.model.spec import (
@@ -34,6 +33,7 @@ from kvmkeep.model.spec import (
     Storage,
 )
 from kvmkeep.model.units import GuestName, Label, Size
+from tests.unit.spec.texts import BARE, HASH, HOST, KEY, WEB, changed
 
 GIB = 1 << 30
 NETWORKS = "networks:\n  public: {vlan: 223, cidr: 132.230.223.0/24, gateway: 132.230.223.254, dns: [132.230.200.200]}\n  internal: {vlan: 2368, cidr: 10.5.68.0/24}\n"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from fakes.spec import load_text
-from unit.spec.texts import HOST
 
 from kvmkeep.model.found import FoundGuest
 from kvmkeep.model.spec import FileDisk, LvDisk
 from kvmkeep.model.units import GuestName, Label, Size
 from kvmkeep.spec.writing import guest_text, quoted
+from tests.unit.spec.texts import HOST
 
 GIB = 1 << 30
 BARE = FoundGuest(

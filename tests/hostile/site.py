@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from faults.door import digest
 
-from tests.unit.cli.test_verbs import Site
+from tests.unit.cli.site import Site
 
 Change = Callable[[Site], None]
 

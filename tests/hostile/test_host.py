@@ -25,7 +25,7 @@ from kvmkeep.model.spec import Algorithm, Checksum, Spec
 from kvmkeep.observe.images import observe_images
 from kvmkeep.observe.notebook import Notebook
 from kvmkeep.spec.load import load
-from tests.unit.cli.test_verbs import GIB
+from tests.unit.cli.site import GIB
 from tests.unit.planning.build import IMAGE, guest, spec
 from tests.unit.planning.rounds import StepError, reach
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from faults.door import digest
 
-from tests.unit.cli.test_backup import BackupSite
+from tests.unit.cli.backup_site import BackupSite
 
 WORDS = (
     "show web", "restore web --yes", "restore web --disk root --to /srv/x", "prove web",

@@ -11,7 +11,7 @@ import re
 import pytest
 from hostile.site import Hostile
 
-from tests.unit.cli.test_verbs import GUEST_YAML, HASH
+from tests.unit.cli.site import GUEST_YAML, HASH
 
 PLACE = r"(?m)^\S*{file}:\d+:\d+: .*{word}.*\(.+\)$"
 GUEST = GUEST_YAML.replace("HASH", HASH)

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from kvmkeep.report.json import facts_json
-from tests.unit.cli.test_verbs import Site
+from tests.unit.cli.site import Site
 
 ROOT = Path(__file__).parents[2]
 NARROW = 40

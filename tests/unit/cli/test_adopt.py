@@ -14,7 +14,7 @@ from kvmkeep.cli.main import main
 from kvmkeep.model.host_units import UNIT_DIR
 from kvmkeep.planning.units import plan_install
 from kvmkeep.spec.load import load
-from tests.unit.cli.test_verbs import Site as SiteOfFiles
+from tests.unit.cli.site import Site as SiteOfFiles
 from tests.unit.planning.rounds import reach
 
 

@@ -13,33 +13,8 @@ from msgspec.structs import replace
 from kvmkeep.errors import Declined, UsageError
 from kvmkeep.host.lock import Lock
 from kvmkeep.model.facts import Facts
-from tests.unit.cli.test_verbs import Site
-
-KEYS = """\
-repositories: {vault: {url: /srv/vault, password_file: /root/pw}}
-"""
-
-
-class BackupSite(Site):
-    """A host with a running guest that is to be backed up."""
-
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
-        self.host.lvm.size <<= 2
-        self.add("host.yaml", KEYS)
-        self.add("guests/web.yaml", "backup: {repository: vault}\n")
-        for name in ("host.yaml", "guests/web.yaml"):
-            self.host.put(f"{self.spec_dir}/{name}", b"x: y\n")
-
-    def with_vault(self) -> None:
-        """Have the guest run, with an agent, and the repository made."""
-        assert self.line("apply", "--yes") == 0
-        self.host.libvirt.domains["web"].agent = True
-        assert self.line("backup", "init", "vault") == 0
-
-    def add(self, name: str, text: str) -> None:
-        with (Path(self.spec_dir) / name).open("a") as file:
-            file.write(text)
+from tests.unit.cli.backup_site import BackupSite, listed
+from tests.unit.cli.site import Site
 
 
 @pytest.fixture
@@ -52,12 +27,6 @@ def site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> BackupSite:
 
 def snapshots(site: Site) -> list[str]:
     return [one.name for one in site.host.lvm.volumes.values() if one.origin]
-
-
-def listed(site: Site, capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
-    capsys.readouterr()
-    assert site.line("backup", "list", "--json") == 0
-    return json.loads(capsys.readouterr().out)["backups"]
 
 
 def test_a_guest_is_backed_up_listed_and_shown(

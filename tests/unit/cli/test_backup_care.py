@@ -15,8 +15,8 @@ from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.lock import Lock, locked
 from kvmkeep.model.command import Command
 from kvmkeep.model.names import LOCK_FILE, READING_LOCK
-from tests.unit.cli.test_backup import BackupSite, listed
-from tests.unit.cli.test_signs import Libvirt
+from tests.unit.cli.backup_site import BackupSite, listed
+from tests.unit.cli.running import Libvirt
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.test_backup import BackupSite
+from tests.unit.cli.backup_site import BackupSite
 from tests.unit.planning.proven import leftovers
 
 

@@ -14,7 +14,7 @@ from kvmkeep.model.backup import BackupFacts, RepositoryFacts, RepositoryState
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.secret_file import SecretFile
 from kvmkeep.model.units import Size
-from tests.unit.cli.test_backup import BackupSite
+from tests.unit.cli.backup_site import BackupSite
 
 URL = ("--url", "/srv/vault", "--password-file", "/root/backup.password")
 

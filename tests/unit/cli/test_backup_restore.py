@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kvmkeep.model.command import WriteFile
-from tests.unit.cli.test_backup import BackupSite
+from tests.unit.cli.backup_site import BackupSite
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from kvmkeep.errors import Unready
 from kvmkeep.model.secret_file import SecretFile
-from tests.unit.cli.test_backup import BackupSite
+from tests.unit.cli.backup_site import BackupSite
 
 OPEN = SecretFile(path="/root/pw", kind="file", mode=0o644)
 

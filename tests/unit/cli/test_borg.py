@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.test_backup import KEYS, BackupSite, listed
+from tests.unit.cli.backup_site import KEYS, BackupSite, listed
 
 URL = "/srv/vault"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.conftest import Terminal
-from tests.unit.cli.test_verbs import HASH, Site
+from tests.unit.cli.site import HASH, Site
 
 KEY = "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0\x02xx").decode()
 

@@ -19,8 +19,8 @@ from kvmkeep.model.names import JOURNAL_DIR, TRENDS
 from kvmkeep.model.trend import decoded
 from kvmkeep.spec.good import keep_good
 from kvmkeep.spec.load import load
-from tests.unit.cli.test_signs import ANSWERS
-from tests.unit.cli.test_verbs import Site
+from tests.unit.cli.running import ANSWERS
+from tests.unit.cli.site import Site
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from fakes.host import FakeHost
 
 from kvmkeep.model.command import WriteFile
-from tests.unit.cli.test_verbs import HASH, Site
+from tests.unit.cli.site import HASH, Site
 
 Capture = pytest.CaptureFixture[str]
 ADDRESS = ("--address", "public=132.230.223.38/24")

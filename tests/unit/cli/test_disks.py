@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.test_verbs import Site
+from tests.unit.cli.site import Site
 
 
 @pytest.fixture

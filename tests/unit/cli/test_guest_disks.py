@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.test_verbs import Site
+from tests.unit.cli.site import Site
 
 GIB = 1 << 30
 FAR = "far: {file: /data/far.img, mount: /data, size: 1GiB}"

@@ -10,7 +10,7 @@ import pytest
 
 from kvmkeep.cli.progress import waiting_text
 from tests.unit.cli.conftest import Terminal
-from tests.unit.cli.test_verbs import GUEST_YAML, HASH, Site
+from tests.unit.cli.site import GUEST_YAML, HASH, Site
 
 
 @pytest.fixture

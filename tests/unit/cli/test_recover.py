@@ -10,7 +10,7 @@ import pytest
 from kvmkeep.errors import Unready
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import JOURNAL_DIR
-from tests.unit.cli.test_verbs import GUEST_YAML, HASH, Site
+from tests.unit.cli.site import GUEST_YAML, HASH, Site
 
 
 @pytest.fixture

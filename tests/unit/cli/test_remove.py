@@ -19,7 +19,7 @@ from kvmkeep.model.facts import TrashFolder, Volume
 from kvmkeep.model.trash import TrashEntry
 from kvmkeep.model.units import Size
 from tests.unit.cli.conftest import Terminal
-from tests.unit.cli.test_verbs import GUEST_YAML, HASH, Door, Site
+from tests.unit.cli.site import GUEST_YAML, HASH, Door, Site
 
 
 class MovingDoor(Door):

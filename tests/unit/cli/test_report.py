@@ -9,8 +9,8 @@ import pytest
 from fakes.host import FakeFile
 
 from kvmkeep.model.facts import Facts
+from tests.unit.cli.site import Site
 from tests.unit.cli.test_check import degraded, site
-from tests.unit.cli.test_verbs import Site
 
 __all__ = ["site"]
 

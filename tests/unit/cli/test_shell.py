@@ -17,10 +17,10 @@ from kvmkeep.model.spec import Spec
 from kvmkeep.planning.inspect import plan_inspect
 from kvmkeep.planning.shell import open_disk, plan_close, plan_open, shell_argv
 from kvmkeep.planning.start import plan_start
-from tests.unit.cli.test_verbs import Site
+from tests.unit.cli.site import Site
+from tests.unit.planning.looked_into import ASKED
+from tests.unit.planning.looked_into import site as inspected
 from tests.unit.planning.rounds import reach
-from tests.unit.planning.test_inspect import ASKED
-from tests.unit.planning.test_inspect import site as inspected
 
 RUN = "20261123T071034Z-ab12"
 TAG = f"kvmkeep.shell={RUN}"

@@ -13,7 +13,7 @@ from fakes.lvm import FakeVolume
 from kvmkeep.cli.moment import span, utc_now
 from kvmkeep.errors import UsageError
 from kvmkeep.model.names import second_stamp
-from tests.unit.cli.test_verbs import Site
+from tests.unit.cli.site import Site
 
 
 @pytest.fixture

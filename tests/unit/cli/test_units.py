@@ -11,8 +11,8 @@ from kvmkeep import flow
 from kvmkeep.model.host_units import GUESTS, RECOVER, UNIT_DIR
 from kvmkeep.model.names import GOOD_SPEC
 from kvmkeep.spec.load import load
+from tests.unit.cli.site import Site
 from tests.unit.cli.test_recover import site, states
-from tests.unit.cli.test_verbs import Site
 
 __all__ = ["site"]
 

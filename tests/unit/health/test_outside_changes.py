@@ -21,8 +21,8 @@ from msgspec.structs import replace
 
 from kvmkeep.model.facts import ArrayState, Facts
 from kvmkeep.model.vitals import MetadataBackup, PhysicalDisk, Service, SpecFileStat
-from tests.unit.cli.test_signs import ANSWERS
-from tests.unit.cli.test_verbs import Site
+from tests.unit.cli.running import ANSWERS
+from tests.unit.cli.site import Site
 
 GIB = 1 << 30
 BRIDGE, VLAN = "virbr1.223", "uplink0.223"

@@ -10,8 +10,8 @@ from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
 from kvmkeep.planning.copy_in import CopyIn, plan_copy_in
 from kvmkeep.planning.rewriting import OfflineChange
+from tests.unit.planning.looked_into import site
 from tests.unit.planning.rounds import reach
-from tests.unit.planning.test_inspect import site
 
 STAMP = "20261123T071034Z"
 CHANGE = OfflineChange(name="web", asked=STAMP)

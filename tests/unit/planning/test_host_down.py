@@ -14,8 +14,8 @@ from kvmkeep.planning.host_down import NO_SPEC, plan_host_down
 from kvmkeep.planning.look_after import plan_look_after
 from kvmkeep.planning.recover import recovery
 from kvmkeep.planning.units import plan_install
+from tests.unit.planning.cut_off import cut, site
 from tests.unit.planning.rounds import plan_recover, reach
-from tests.unit.planning.test_recover import cut, site
 
 
 def test_who_is_needed_is_asked_when_nobody_needs_it_any_more() -> None:

@@ -23,9 +23,9 @@ from kvmkeep.planning.snapshot_delete import plan_delete
 from tests.unit.planning.build import GIB, IMAGE, POLICY, VAULT, guest, spec
 from tests.unit.planning.proven import prover, site_with_backup
 from tests.unit.planning.rounds import reach
+from tests.unit.planning.sets import wish
 from tests.unit.planning.test_backup import store
 from tests.unit.planning.test_backup_copy_out import planner as copying
-from tests.unit.planning.test_snapshot_create import wish
 from tests.unit.planning.test_snapshot_watch import ROOT, with_sized
 
 MOMENT = "2026-11-23T07:10:34+00:00"

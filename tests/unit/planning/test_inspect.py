@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from fakes.host import CLOUD, FakeHost, FakeImage
+from fakes.host import FakeHost
 from msgspec.structs import replace
 
 from kvmkeep.model.facts import Facts
@@ -11,20 +11,9 @@ from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
 from kvmkeep.planning.copy_out import WORK, CopyOut, plan_copy_out
 from kvmkeep.planning.inspect import Question, plan_inspect
-from tests.unit.planning.build import GIB, IMAGE, guest, spec
+from tests.unit.planning.build import GIB
+from tests.unit.planning.looked_into import ASKED, site
 from tests.unit.planning.rounds import carry_out, reach
-
-ASKED = Question(name="web", asked="20261123T071034Z")
-
-
-def site(*, running: bool = True) -> tuple[FakeHost, Spec]:
-    host = FakeHost()
-    host.add_image(IMAGE.source, FakeImage("raw", 2 * GIB, CLOUD))
-    wanted = spec(guest())
-    reach(host, wanted)
-    if not running:
-        host.libvirt.domains["web"].live = None
-    return host, wanted
 
 
 def inspect(host: FakeHost, wanted: Spec, question: Question = ASKED) -> Plan:

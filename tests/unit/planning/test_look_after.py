@@ -17,9 +17,9 @@ from kvmkeep.planning.look_after import PAUSES, WELL, plan_look_after
 from kvmkeep.planning.shutdown import plan_shutdown
 from kvmkeep.planning.snapshot_create import plan_create
 from kvmkeep.planning.start import plan_start
+from tests.unit.planning.cut_off import site
 from tests.unit.planning.rounds import StepError, carry_out, plan_recover, reach
-from tests.unit.planning.test_recover import site
-from tests.unit.planning.test_snapshot_create import wish
+from tests.unit.planning.sets import wish
 
 
 class Watched:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from kvmkeep.model.spec import Spec
 from kvmkeep.planning.offline import unused, writing_refusals
 from kvmkeep.planning.scene import make_scene
-from tests.unit.planning.test_inspect import site
+from tests.unit.planning.looked_into import site
 
 
 def reasons(host: FakeHost, wanted: Spec, *, opened: bool = False) -> list[str]:

@@ -12,29 +12,8 @@ from kvmkeep.model.units import GuestName
 from kvmkeep.planning.recover import recovery
 from kvmkeep.planning.shutdown import plan_shutdown
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
+from tests.unit.planning.cut_off import DB, cut, site
 from tests.unit.planning.rounds import StepError, plan_recover, reach
-
-DB = (GuestName("db"),)
-DNS = (GuestName("dns"),)
-
-
-def site(**of_db: object) -> tuple[FakeHost, Spec]:
-    """Three guests after a power cut: web needs db, db needs dns; lone needs nobody."""
-    host = FakeHost()
-    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
-    wanted = spec(
-        guest("lone"), guest("web", needs=DB), guest("db", needs=DNS, **of_db), guest("dns")
-    )
-    host.mounts.update(mount for one in wanted.guests for mount in one.run.mounts)
-    reach(host, wanted)
-    cut(host)
-    return host, wanted
-
-
-def cut(host: FakeHost) -> None:
-    for domain in host.libvirt.domains.values():
-        domain.end()
-    host.calls.clear()
 
 
 def order(host: FakeHost, wanted: Spec) -> list[str]:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from fakes.host import CLOUD, FakeHost, FakeImage
+from fakes.host import FakeHost
 from msgspec.structs import replace
 
 from kvmkeep.host.door import ProgressWatcher, Result
@@ -13,45 +13,18 @@ from kvmkeep.model.plan import Plan
 from kvmkeep.model.snapshot import Level, disk_of, snapshot_sets
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import GuestName, Size
-from kvmkeep.planning.snapshot_create import SnapshotRequest, plan_create
-from tests.unit.planning.build import GIB, IMAGE, guest, spec
+from kvmkeep.planning.snapshot_create import plan_create
+from tests.unit.planning.build import GIB, guest, spec
 from tests.unit.planning.rounds import StepError, reach
-
-MOMENT = "2026-11-23T07:10:34+00:00"
-LATER = "2026-11-23T07:10:50+00:00"
-SET = "20261123T0710Z"
-
-
-def site(*, agent: bool = True) -> tuple[FakeHost, Spec]:
-    """One running guest with two disks."""
-    host = FakeHost()
-    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
-    wanted = spec(guest("web", data=GIB))
-    reach(host, wanted)
-    host.libvirt.domains["web"].agent = agent
-    host.calls.clear()
-    return host, wanted
-
-
-def wish(**changes: object) -> SnapshotRequest:
-    return replace(SnapshotRequest(guests=("web",), moment=MOMENT), **changes)
+from tests.unit.planning.sets import LATER, MOMENT, SET, sets, site, take, wish
 
 
 def plan(host: FakeHost, wanted: Spec, **changes: object) -> Plan:
     return plan_create(wanted, host.facts(wanted), wish(**changes))
 
 
-def take(host: FakeHost, wanted: Spec, **changes: object) -> None:
-    reach(host, wanted, lambda s, f: plan_create(s, f, wish(**changes)))
-
-
 def reasons(found: Plan) -> str:
     return "\n".join(f"{one.reason} ({one.hint})" for one in found.refusals)
-
-
-def sets(host: FakeHost, wanted: Spec) -> list[tuple[str, str, str]]:
-    found = snapshot_sets(host.facts(wanted).volumes, "rl_build")
-    return [(one.name, one.level, one.trouble) for one in found]
 
 
 class Watching:

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from kvmkeep.planning.snapshot_delete import plan_delete, plan_delete_expired
 from tests.unit.planning.rounds import carry_out, reach
-from tests.unit.planning.test_snapshot_create import LATER, SET, sets, site, take
+from tests.unit.planning.sets import LATER, SET, sets, site, take
 
 
 def test_only_the_set_goes_and_what_is_left_of_it_never_looks_good() -> None:

@@ -15,7 +15,7 @@ from kvmkeep.planning.snapshot_revert import plan_revert
 from kvmkeep.planning.start import plan_start
 from tests.unit.planning.build import GIB
 from tests.unit.planning.rounds import StepError, carry_out, reach
-from tests.unit.planning.test_snapshot_create import LATER, SET, sets, site, take
+from tests.unit.planning.sets import LATER, SET, sets, site, take
 
 SNAP = f"vm-web-{SET}"
 EARLIER = "2026-11-23T07:09:00+00:00"

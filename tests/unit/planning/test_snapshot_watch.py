@@ -12,7 +12,7 @@ from kvmkeep.model.units import Size
 from kvmkeep.planning.snapshot_watch import Watch, plan_watch
 from tests.unit.planning.build import GIB
 from tests.unit.planning.rounds import reach
-from tests.unit.planning.test_snapshot_create import SET, site, take
+from tests.unit.planning.sets import SET, site, take
 
 MIB = 1 << 20
 ROOT, DATA = f"vm-web-{SET}", f"vm-web-data-{SET}"

@@ -14,8 +14,8 @@ from kvmkeep.planning.poweroff import plan_poweroff
 from kvmkeep.planning.snapshot_create import Level, plan_create
 from kvmkeep.planning.standstill import how_to_continue
 from kvmkeep.planning.start import plan_start
+from tests.unit.planning.sets import wish
 from tests.unit.planning.test_look_after import Watched
-from tests.unit.planning.test_snapshot_create import wish
 
 ANEW = "start it anew: kvmkeep poweroff web; kvmkeep start web"
 

@@ -21,8 +21,8 @@ from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.rewriting import OfflineChange
 from kvmkeep.planning.tweak import plan_tweak, sentences
 from tests.unit.planning.build import IMAGE, nic, spec
+from tests.unit.planning.looked_into import site
 from tests.unit.planning.rounds import carry_out, reach
-from tests.unit.planning.test_inspect import site
 
 STAMP = "20261123T071034Z"
 CHANGE = OfflineChange(name="web", asked=STAMP)

@@ -19,8 +19,8 @@ from kvmkeep.planning.recover import recovery
 from kvmkeep.planning.shutdown import plan_shutdown
 from kvmkeep.planning.start import plan_start
 from kvmkeep.planning.units import plan_install
+from tests.unit.planning.cut_off import cut, site
 from tests.unit.planning.rounds import reach
-from tests.unit.planning.test_recover import cut, site
 
 
 def acts(plan: Plan) -> list[str]:

@@ -9,7 +9,7 @@ from kvmkeep.errors import SpecError
 from kvmkeep.model.names import GOOD_SPEC
 from kvmkeep.spec.good import keep_good, last_good
 from kvmkeep.spec.load import load
-from tests.unit.cli.test_verbs import GUEST_YAML, HASH, HOST_YAML
+from tests.unit.cli.site import GUEST_YAML, HASH, HOST_YAML
 
 DIRECTORY = "/etc/kvmkeep"
 THEN, LATER = "2026-01-01T00:00:00+00:00", "2026-01-02T00:00:00+00:00"

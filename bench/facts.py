@@ -28,8 +28,8 @@ from kvmkeep.model.facts import (
 )
 from kvmkeep.model.names import NM_MARK, console_log, lv_path, lv_tags, profile_uuid
 from kvmkeep.model.units import Size
-from kvmkeep.planning.domain_xml import sha256
-from kvmkeep.planning.metadata import given_now, record
+from kvmkeep.planning.domains.metadata import given_now, record
+from kvmkeep.planning.domains.xml import sha256
 from kvmkeep.planning.plan import make_plan
 
 if TYPE_CHECKING:

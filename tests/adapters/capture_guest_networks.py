@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 from kvmkeep.model.inside import Renderer
-from kvmkeep.planning.network_files import network_files
+from kvmkeep.planning.first_boot.network_files import network_files
 from tests.unit.planning.test_network_files import BOTH
 
 CAPTURED = Path(__file__).parent / "captured"

@@ -6,7 +6,7 @@ from difflib import ndiff
 
 from adapters.replay import captured_files
 
-from kvmkeep.planning.kernel_console import CONSOLES, boots_linux, grub_cfg, grub_default
+from kvmkeep.planning.offline.kernel_console import CONSOLES, boots_linux, grub_cfg, grub_default
 
 WORDS = " ".join(CONSOLES)
 

@@ -9,7 +9,7 @@ import pytest
 from adapters.replay import captured_files
 
 from kvmkeep.model.inside import Renderer
-from kvmkeep.planning.network_files import directories, in_the_way, network_files
+from kvmkeep.planning.first_boot.network_files import directories, in_the_way, network_files
 from tests.unit.planning.test_network_files import BOTH, FIRST, SECOND
 
 ADDRESSES = [str(one) for one in FIRST.addresses]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from kvmkeep.model.host_units import UNITS
-from kvmkeep.planning.backup_units import backup_texts
-from kvmkeep.planning.unit_files import Program, unit_texts
+from kvmkeep.planning.units.backup_units import backup_texts
+from kvmkeep.planning.units.files import Program, unit_texts
 from tests.unit.planning.build import POLICY, guest, spec
 
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.stop import Stop
 from kvmkeep.model.command import Command, WriteFile
-from kvmkeep.planning.proof_lock import WORDS
+from kvmkeep.planning.proofs.lock import WORDS
 
 WRITERS = {"qemu-img", "blkdiscard", "guestfish"}
 MAKERS = {"create", "resize"}

@@ -46,43 +46,43 @@ from kvmkeep.model.spec import (
 )
 from kvmkeep.model.tweak import Tweak
 from kvmkeep.model.units import GuestName, Label, Mac, Size
-from kvmkeep.planning.adopt_choice import AdoptRequest
-from kvmkeep.planning.autostart import plan_autostart
-from kvmkeep.planning.backup_copy_out import plan_copy_out_of
-from kvmkeep.planning.backup_file import DiskToFile, plan_to_file
-from kvmkeep.planning.backup_forget import Forgetting, plan_forget
-from kvmkeep.planning.backup_restore import BackupRestoreRequest
-from kvmkeep.planning.backup_restore import plan_restore as plan_bring_back
-from kvmkeep.planning.backup_send import Storing, plan_send
-from kvmkeep.planning.backup_take import Beginning, plan_drop, plan_take
-from kvmkeep.planning.backup_upkeep import plan_prune
-from kvmkeep.planning.clone import Cloning, plan_clone
-from kvmkeep.planning.clone_origin import Wanted
-from kvmkeep.planning.copy_in import CopyIn, plan_copy_in
-from kvmkeep.planning.copy_out import CopyOut, plan_copy_out
-from kvmkeep.planning.host_down import NO_SPEC, plan_host_down
-from kvmkeep.planning.inspect import Question, plan_inspect
-from kvmkeep.planning.look_after import plan_look_after
-from kvmkeep.planning.pausing import plan_resume, plan_suspend
+from kvmkeep.planning.adoption.choice import AdoptRequest
+from kvmkeep.planning.adoption.release import Letting, plan_release
+from kvmkeep.planning.backups.copy_out import plan_copy_out_of
+from kvmkeep.planning.backups.forget import Forgetting, plan_forget
+from kvmkeep.planning.backups.restore import BackupRestoreRequest
+from kvmkeep.planning.backups.restore import plan_restore as plan_bring_back
+from kvmkeep.planning.backups.send import Storing, plan_send
+from kvmkeep.planning.backups.take import Beginning, plan_drop, plan_take
+from kvmkeep.planning.backups.to_file import DiskToFile, plan_to_file
+from kvmkeep.planning.backups.upkeep import plan_prune
+from kvmkeep.planning.clones.clone import Cloning, plan_clone
+from kvmkeep.planning.clones.origin import Wanted
+from kvmkeep.planning.domains.rename import Renaming, plan_rename
+from kvmkeep.planning.offline.copy_in import CopyIn, plan_copy_in
+from kvmkeep.planning.offline.copy_out import CopyOut, plan_copy_out
+from kvmkeep.planning.offline.inspect import Question, plan_inspect
+from kvmkeep.planning.offline.rewriting import OfflineChange
+from kvmkeep.planning.offline.tweak import plan_tweak
 from kvmkeep.planning.plan import make_plan
-from kvmkeep.planning.poweroff import plan_poweroff
-from kvmkeep.planning.reboot import plan_cold_reboot, plan_reboot
-from kvmkeep.planning.release import Letting, plan_release
-from kvmkeep.planning.remove import Removing, plan_remove
-from kvmkeep.planning.remove_disk import RemovingDisk, plan_remove_disk
-from kvmkeep.planning.rename import Renaming, plan_rename
-from kvmkeep.planning.rewriting import OfflineChange
+from kvmkeep.planning.running.autostart import plan_autostart
+from kvmkeep.planning.running.host_down import NO_SPEC, plan_host_down
+from kvmkeep.planning.running.poweroff import plan_poweroff
+from kvmkeep.planning.running.reboot import plan_cold_reboot, plan_reboot
+from kvmkeep.planning.running.shutdown import plan_shutdown
+from kvmkeep.planning.running.start import plan_start
+from kvmkeep.planning.running.suspend_resume import plan_resume, plan_suspend
+from kvmkeep.planning.running.watch import plan_look_after
 from kvmkeep.planning.scene import active
-from kvmkeep.planning.shutdown import plan_shutdown
-from kvmkeep.planning.snapshot_create import SnapshotRequest, plan_create
-from kvmkeep.planning.snapshot_delete import plan_delete, plan_delete_expired
-from kvmkeep.planning.snapshot_revert import plan_revert
-from kvmkeep.planning.snapshot_watch import Watch, plan_watch
-from kvmkeep.planning.start import plan_start
-from kvmkeep.planning.trash_empty import plan_empty
-from kvmkeep.planning.trash_restore import TrashRestoreRequest, plan_restore
-from kvmkeep.planning.tweak import plan_tweak
-from kvmkeep.planning.units import plan_install, plan_uninstall
+from kvmkeep.planning.snapshots.create import SnapshotRequest, plan_create
+from kvmkeep.planning.snapshots.delete import plan_delete, plan_delete_expired
+from kvmkeep.planning.snapshots.revert import plan_revert
+from kvmkeep.planning.snapshots.watch import Watch, plan_watch
+from kvmkeep.planning.trash.empty import plan_empty
+from kvmkeep.planning.trash.remove import Removing, plan_remove
+from kvmkeep.planning.trash.remove_disk import RemovingDisk, plan_remove_disk
+from kvmkeep.planning.trash.restore import TrashRestoreRequest, plan_restore
+from kvmkeep.planning.units.install import plan_install, plan_uninstall
 from kvmkeep.spec.load import load
 from tests.unit.planning.build import GIB, HOST, IMAGE, POLICY, VAULT, guest, network, nic, spec
 from tests.unit.planning.proven import leftovers as of_proofs

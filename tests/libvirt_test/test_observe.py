@@ -21,7 +21,7 @@ from kvmkeep.model.run_mark import NO_RUN_MARK, RunMark
 from kvmkeep.model.units import Size
 from kvmkeep.observe.domains import observe_domains, parse_domain
 from kvmkeep.observe.notebook import Notebook
-from kvmkeep.planning.run_mark import keep_mark
+from kvmkeep.planning.domains.run_mark import keep_mark
 
 MIB = 1 << 20
 DOMAIN = """\

@@ -61,7 +61,7 @@ def _show(plan: Plan, ctx: Context) -> int:
 def run(args: Args, ctx: Context) -> int:
     """Show what was found and what the spec will say, ask, and mark it."""
     from kvmkeep.cli.takeover import looker
-    from kvmkeep.planning.adopt_choice import AdoptRequest
+    from kvmkeep.planning.adoption.choice import AdoptRequest
 
     names = tuple(checked(name) for name in args.guests)
     look = readable(looker(AdoptRequest(guests=names, networks=args.network), ctx))

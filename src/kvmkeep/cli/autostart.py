@@ -34,7 +34,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Switch it; where the spec says otherwise, say so and where."""
-    from kvmkeep.planning.autostart import plan_autostart
+    from kvmkeep.planning.running.autostart import plan_autostart
 
     names = chosen(args.guests, args.label, ctx)
     goal = Goal(

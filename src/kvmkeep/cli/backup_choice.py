@@ -50,7 +50,7 @@ def choose(ctx: Context, spec: Spec, text: str, names: Iterable[str] = ()) -> Ba
     """
     from kvmkeep.cli.moment import utc_now
     from kvmkeep.model.backup import recency
-    from kvmkeep.planning.backup_owner import is_meant
+    from kvmkeep.planning.backups.owner import is_meant
 
     guest, moment = parse_choice(text)
     seen = look_into(ctx, spec, names)
@@ -71,7 +71,7 @@ def choose(ctx: Context, spec: Spec, text: str, names: Iterable[str] = ()) -> Ba
 
 def _of_another(spec: Spec, what: str, entry: BackupEntry) -> UsageError:
     """Return why a guest does not get the backups of one that had its name before."""
-    from kvmkeep.planning.backup_owner import owner
+    from kvmkeep.planning.backups.owner import owner
 
     guest = owner(spec, entry)
     what = f"{what}; those that are stored under that name are of"
@@ -95,7 +95,7 @@ def look_into(ctx: Context, spec: Spec, names: Iterable[str] = ()) -> tuple[Repo
     """Return what repositories hold: those of that name, or all; says which can't be seen."""
     from kvmkeep.model.backup import RepositoryState
     from kvmkeep.model.units import Label
-    from kvmkeep.planning.backup_init import absent_hint
+    from kvmkeep.planning.backups.init import absent_hint
 
     found = ctx.repositories(spec, chosen_repositories(names, spec))
     for one in found:

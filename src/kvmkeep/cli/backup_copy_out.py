@@ -43,8 +43,8 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Copy them; what is there already is never overwritten."""
-    from kvmkeep.planning.backup_copy_out import plan_copy_out_of
-    from kvmkeep.planning.copy_out import CopyOut
+    from kvmkeep.planning.backups.copy_out import plan_copy_out_of
+    from kvmkeep.planning.offline.copy_out import CopyOut
 
     directory = posixpath.abspath(args.directory)
     paths, largest = demanded(args.paths, args.largest, directory, ctx)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.planning.backup_forget import Forgetting
+    from kvmkeep.planning.backups.forget import Forgetting
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -51,7 +51,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Forget them; what was forgotten keeps its room until `backup prune`."""
-    from kvmkeep.planning.backup_forget import plan_forget
+    from kvmkeep.planning.backups.forget import plan_forget
 
     wish = _wish(args, ctx)
     repositories = chosen_repositories(args.repository, ctx.spec())
@@ -71,7 +71,7 @@ def run(args: Args, ctx: Context) -> int:
 
 def _wish(args: Args, ctx: Context) -> Forgetting:
     from kvmkeep.model.units import GuestName
-    from kvmkeep.planning.backup_forget import Forgetting
+    from kvmkeep.planning.backups.forget import Forgetting
 
     if args.all == bool(args.backups):
         raise UsageError("name guests, or use --all")
@@ -91,7 +91,7 @@ def _wish(args: Args, ctx: Context) -> Forgetting:
 
 def _demand(wish: Forgetting, repositories: tuple[str, ...], ctx: Context) -> None:
     """Refuse a backup that there is not: to a planner, it would be forgotten already."""
-    from kvmkeep.planning.backup_owner import is_meant
+    from kvmkeep.planning.backups.owner import is_meant
 
     spec, (guest,) = ctx.spec(), wish.guests
     found = look_into(ctx, spec, repositories)

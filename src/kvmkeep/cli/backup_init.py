@@ -33,7 +33,7 @@ def add(parser: ArgumentParser) -> None:
 def run(args: Args, ctx: Context) -> int:
     """Make it, unless it is there."""
     from kvmkeep.model.units import Label
-    from kvmkeep.planning.backup_init import plan_init
+    from kvmkeep.planning.backups.init import plan_init
 
     names = [one.name for one in ctx.spec().repositories]
     if args.repository not in names:

@@ -47,7 +47,7 @@ def run(args: Args, ctx: Context) -> int:
     from kvmkeep.model.backup import RepositoryState, moment_order
     from kvmkeep.observe.backup_care import proofs
     from kvmkeep.observe.notebook import Notebook
-    from kvmkeep.planning.backup_owner import is_meant, name_to_type
+    from kvmkeep.planning.backups.owner import is_meant, name_to_type
 
     wanted = frozenset(checked(name) for name in args.guests)
     spec = ctx.spec()

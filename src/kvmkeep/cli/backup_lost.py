@@ -139,7 +139,7 @@ def demand_repositories(found: Found, ctx: Context) -> None:
 
 def demand_networks(spec: Spec, facts: Facts) -> None:
     """Refuse before anything is written where no network could be made; raises Refused, Unready."""
-    from kvmkeep.planning.rebuild import plan_networks
+    from kvmkeep.planning.backups.rebuild import plan_networks
     from kvmkeep.report.outcome import refusal_text
 
     plan = plan_networks(spec, facts)
@@ -185,7 +185,7 @@ def _wanted(
     entries: Iterable[BackupEntry], host: str, names: frozenset[str], now: datetime
 ) -> dict[str, BackupEntry]:
     """Return the last backup of each guest that is meant; raises UsageError where there is none."""
-    from kvmkeep.planning.rebuild import last_backups
+    from kvmkeep.planning.backups.rebuild import last_backups
 
     mine = [one for one in entries if one.host == host]
     guests = {one.guest for one in mine}
@@ -217,7 +217,7 @@ def _in_order(ctx: Context, wanted: dict[str, BackupEntry], files: dict[str, byt
     The whole spec is read as it will be, so that a mistake is told before anything is done.
     """
     from kvmkeep.model.units import GuestName
-    from kvmkeep.planning.order import in_order
+    from kvmkeep.planning.running.order import in_order
     from kvmkeep.spec.load import load
 
     if not wanted:

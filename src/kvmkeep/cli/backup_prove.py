@@ -50,7 +50,7 @@ def run(args: Args, ctx: Context) -> int:
         raise UsageError("name a backup, or use --due")
     if not args.due:
         return _prove(args.backup, args, ctx)
-    from kvmkeep.planning.backup_due import due_proofs
+    from kvmkeep.planning.backups.due import due_proofs
 
     names = due(ctx, due_proofs)
     if not names:
@@ -74,7 +74,7 @@ def _prove(backup: str, args: Args, ctx: Context) -> int:
     from kvmkeep.cli.moment import utc_now
     from kvmkeep.model.names import PROOF_LOCK, second_stamp
     from kvmkeep.observe.proof import kept_proof, look_at_run
-    from kvmkeep.planning.prove import Proving, plan_prove
+    from kvmkeep.planning.proofs.prove import Proving, plan_prove
 
     subject = subject_of(backup, args.repository, ctx, ctx.spec())
     asked = utc_now().strftime("%Y-%m-%dT%H:%M:%SZ")

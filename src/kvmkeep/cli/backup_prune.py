@@ -58,7 +58,7 @@ def run(args: Args, ctx: Context) -> int:
 
 
 def _prune(repositories: tuple[str, ...], ctx: Context, *, dry_run: bool) -> int:
-    from kvmkeep.planning.backup_upkeep import plan_prune
+    from kvmkeep.planning.backups.upkeep import plan_prune
 
     asked = utc_now().isoformat()
     goal = Goal(

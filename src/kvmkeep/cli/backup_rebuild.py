@@ -151,7 +151,7 @@ def _show(found: Found, facts: Facts, ctx: Context, *, dry_run: bool) -> None:
     """Print what comes back: the result of a dry run, and else what is asked about."""
     from kvmkeep.cli.backup_list import Row, text, value
     from kvmkeep.cli.moment import utc_now
-    from kvmkeep.planning.rebuild import bound_for_trash
+    from kvmkeep.planning.backups.rebuild import bound_for_trash
 
     leaving = bound_for_trash(found.spec, facts, found.entries)
     if ctx.json and dry_run:
@@ -192,7 +192,7 @@ def _place(one: Repository, named: Repository | None) -> str:
 def _write_host_file(content: bytes, ctx: Context) -> None:
     from kvmkeep.cli.progress import make_ui
     from kvmkeep.flow import Look
-    from kvmkeep.planning.rebuild import plan_host_file
+    from kvmkeep.planning.backups.rebuild import plan_host_file
 
     path = posixpath.abspath(f"{ctx.spec_dir}/{HOST_SPEC}")
 
@@ -208,7 +208,7 @@ def _write_host_file(content: bytes, ctx: Context) -> None:
 
 
 def _make_networks(ctx: Context) -> None:
-    from kvmkeep.planning.rebuild import plan_networks
+    from kvmkeep.planning.backups.rebuild import plan_networks
 
     reach_without_asking(Goal(verb=VERB, planner=plan_networks), ctx)
 
@@ -230,7 +230,7 @@ def _one(entry: BackupEntry, ctx: Context) -> Ended:
 
 def _restore(entry: BackupEntry, ctx: Context) -> None:
     from kvmkeep.cli.moment import utc_now
-    from kvmkeep.planning.backup_restore import plan_restore
+    from kvmkeep.planning.backups.restore import plan_restore
 
     spec = ctx.spec()
     subject = subject_of(f"{entry.guest}@{entry.moment}", (), ctx, spec)
@@ -245,7 +245,7 @@ def _restore(entry: BackupEntry, ctx: Context) -> None:
 
 def _start(back: set[str], ctx: Context) -> None:
     """Start those that start with the host, in the order of their needs."""
-    from kvmkeep.planning.start import plan_start
+    from kvmkeep.planning.running.start import plan_start
 
     guests = ctx.spec().guests if back else ()
     names = tuple(one.name for one in guests if one.name in back and one.run.autostart)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from kvmkeep.model.facts import Facts
     from kvmkeep.model.plan import Plan
     from kvmkeep.model.spec import Guest, Spec
-    from kvmkeep.planning.backup_fetch import Subject
-    from kvmkeep.planning.backup_restore import BackupRestoreRequest
+    from kvmkeep.planning.backups.fetch import Subject
+    from kvmkeep.planning.backups.restore import BackupRestoreRequest
 
 VERB = "backup restore"
 
@@ -64,7 +64,7 @@ def add(parser: ArgumentParser) -> None:
 def run(args: Args, ctx: Context) -> int:
     """Show the plan, ask, and bring them back; the guest stays off."""
     from kvmkeep.cli.moment import utc_now
-    from kvmkeep.planning.backup_restore import plan_restore
+    from kvmkeep.planning.backups.restore import plan_restore
 
     if args.to and not args.disk:
         raise UsageError("--to takes one disk", hint="name it: --disk root --to FILE")
@@ -89,7 +89,7 @@ def run(args: Args, ctx: Context) -> int:
 
 def _as_new(args: Args, ctx: Context, subject: Subject) -> int:
     from kvmkeep.cli import clone
-    from kvmkeep.planning.backup_owner import name_to_type
+    from kvmkeep.planning.backups.owner import name_to_type
 
     cloning = clone.Args(
         guest=name_to_type(ctx.spec(), subject.entry),
@@ -108,7 +108,7 @@ def _as_new(args: Args, ctx: Context, subject: Subject) -> int:
 def _to_file(args: Args, ctx: Context, subject: Subject) -> int:
     import posixpath
 
-    from kvmkeep.planning.backup_file import DiskToFile, plan_to_file
+    from kvmkeep.planning.backups.to_file import DiskToFile, plan_to_file
 
     path = posixpath.abspath(args.to)
     if ctx.door().look(path) is not None:
@@ -129,8 +129,8 @@ def restoring_of(
     """Return what is asked for: of a guest of the spec, or of one with its file in the backup."""
     import posixpath
 
-    from kvmkeep.planning.backup_owner import owner
-    from kvmkeep.planning.backup_restore import BackupRestoreRequest
+    from kvmkeep.planning.backups.owner import owner
+    from kvmkeep.planning.backups.restore import BackupRestoreRequest
 
     name, guest = subject.entry.guest, owner(spec, subject.entry)
     if guest is not None:

@@ -93,7 +93,7 @@ def guests_of(args: Args, ctx: Context) -> tuple[str, ...]:
     if args.guests or args.label or (args.all and args.due):
         raise UsageError("names, --label, --all and --due are four ways to choose: use one of them")
     if args.due:
-        from kvmkeep.planning.backup_due import due_backups
+        from kvmkeep.planning.backups.due import due_backups
 
         return due(ctx, due_backups)
     names = tuple(one.name for one in ctx.spec().guests if one.backup is not None)
@@ -158,7 +158,7 @@ def _take(name: str, moment: str, ctx: Context, job: Job) -> None:
 
 def _drop(ctx: Context) -> KvmkeepError | None:
     """Delete what was taken; where that fails, the next run does it."""
-    from kvmkeep.planning.backup_take import plan_drop
+    from kvmkeep.planning.backups.take import plan_drop
 
     try:
         reach_without_asking(Goal(verb=VERB, planner=plan_drop), ctx)
@@ -172,7 +172,7 @@ def _drop(ctx: Context) -> KvmkeepError | None:
 def taking(name: str, moment: str, size: Size | None) -> Callable[[Level | None], Planner]:
     """Return the goal of a set to read from, by its level."""
     from kvmkeep.model.units import GuestName
-    from kvmkeep.planning.backup_take import Beginning, plan_take
+    from kvmkeep.planning.backups.take import Beginning, plan_take
 
     def planner(level: Level | None) -> Planner:
         wish = Beginning(guest=GuestName(name), moment=moment, level=level, size=size)
@@ -186,7 +186,7 @@ def storing(name: str, moment: str, ctx: Context) -> Planner:
     import posixpath
 
     from kvmkeep.model.units import GuestName
-    from kvmkeep.planning.backup_send import Storing, plan_send
+    from kvmkeep.planning.backups.send import Storing, plan_send
 
     spec_dir = posixpath.abspath(ctx.spec_dir)
     wish = Storing(guest=GuestName(name), moment=moment, spec_dir=spec_dir)

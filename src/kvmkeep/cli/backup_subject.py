@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kvmkeep.cli.context import Context
     from kvmkeep.model.backup import BackupEntry, Repository
     from kvmkeep.model.spec import Spec
-    from kvmkeep.planning.backup_fetch import Subject
+    from kvmkeep.planning.backups.fetch import Subject
 
 
 def add_backup(parser: ArgumentParser, *, some: bool = True) -> None:
@@ -29,7 +29,7 @@ def add_backup(parser: ArgumentParser, *, some: bool = True) -> None:
 def subject_of(backup: str, repositories: tuple[str, ...], ctx: Context, spec: Spec) -> Subject:
     """Return the backup that is meant, with what stands in it; raises UsageError and Unready."""
     from kvmkeep.model.units import Label
-    from kvmkeep.planning.backup_fetch import Subject
+    from kvmkeep.planning.backups.fetch import Subject
 
     entry = choose(ctx, spec, backup, repositories)
     repository = spec.repository(Label(entry.repository))

@@ -20,7 +20,7 @@ _ALL = 100
 
 def keep_up(goal: Goal, ctx: Context, *, pruning: bool, dry_run: bool) -> int:
     """Reach the goal in the repositories that can be used; 9 where one can't."""
-    from kvmkeep.planning.backup_upkeep import passed_over
+    from kvmkeep.planning.backups.upkeep import passed_over
 
     left: list[Refusal] = []
 

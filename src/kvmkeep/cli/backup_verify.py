@@ -47,7 +47,7 @@ def run(args: Args, ctx: Context) -> int:
 
 def verify(repositories: tuple[str, ...], percent: int, ctx: Context, *, dry_run: bool) -> int:
     """Have the engine check repositories, and read so much of their data."""
-    from kvmkeep.planning.backup_upkeep import plan_verify
+    from kvmkeep.planning.backups.upkeep import plan_verify
 
     asked = utc_now().isoformat()
     goal = Goal(

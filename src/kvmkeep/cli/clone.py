@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.snapshot import Level
     from kvmkeep.model.spec import Guest, Spec
     from kvmkeep.model.units import GuestName
-    from kvmkeep.planning.backup_fetch import Subject
+    from kvmkeep.planning.backups.fetch import Subject
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -74,8 +74,8 @@ def run(args: Args, ctx: Context) -> int:
 def make(args: Args, ctx: Context, verb: str, backup: Subject | None = None) -> int:
     """Make a clone, of the disks as they are or as they were at a backup."""
     from kvmkeep.model.units import GuestName, parse_guest_name
-    from kvmkeep.planning.clone import Cloning, plan_clone, uncloneable
-    from kvmkeep.planning.clone_origin import Wanted
+    from kvmkeep.planning.clones.clone import Cloning, plan_clone, uncloneable
+    from kvmkeep.planning.clones.origin import Wanted
 
     try:
         name = parse_guest_name(args.name)

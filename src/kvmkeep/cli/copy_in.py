@@ -51,7 +51,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Look what is there, then copy them at once."""
-    from kvmkeep.planning.copy_in import CopyIn, plan_copy_in
+    from kvmkeep.planning.offline.copy_in import CopyIn, plan_copy_in
     from kvmkeep.spec.tweak import parse_mode
 
     guest = guest_of(args.name, ctx)

@@ -53,7 +53,7 @@ def add_largest(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Copy them; what is there already is never overwritten."""
-    from kvmkeep.planning.copy_out import CopyOut, plan_copy_out
+    from kvmkeep.planning.offline.copy_out import CopyOut, plan_copy_out
 
     guest = checked(args.guest)
     directory = posixpath.abspath(args.directory)

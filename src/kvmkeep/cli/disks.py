@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kvmkeep.cli.context import Context
     from kvmkeep.model.fittings import Fittings
     from kvmkeep.model.spec import Guest
-    from kvmkeep.planning.rewriting import OfflineChange
+    from kvmkeep.planning.offline.rewriting import OfflineChange
 
 LIMIT = 16 << 20
 """Bytes of an answer that are read; what is asked for stays below."""
@@ -55,7 +55,7 @@ def change_of(guest: Guest | None, name: str, output: str, ctx: Context) -> Offl
     """Return which disk is changed in this run; an image is copied to `output` first."""
     from kvmkeep.cli.moment import utc_now
     from kvmkeep.model.names import second_stamp
-    from kvmkeep.planning.rewriting import OfflineChange
+    from kvmkeep.planning.offline.rewriting import OfflineChange
 
     if guest is not None and output:
         raise UsageError("a guest's own disk is changed: leave --output out")

@@ -45,8 +45,8 @@ def examined(ctx: Context, *, answers: bool, limit: float, stand_in: bool = Fals
     """
     from kvmkeep.cli.hints import spec_options
     from kvmkeep.health.judge import judge
-    from kvmkeep.planning.host_down import NO_SPEC
     from kvmkeep.planning.plan import make_plan
+    from kvmkeep.planning.running.host_down import NO_SPEC
 
     ctx = ctx.hurried(limit)
     spec, mistakes = _stand_in(ctx) if stand_in else (ctx.spec(), ())
@@ -63,7 +63,7 @@ def examined(ctx: Context, *, answers: bool, limit: float, stand_in: bool = Fals
 
 def _stand_in(ctx: Context) -> tuple[Spec, tuple[Finding, ...]]:
     """Return the spec, or what there is in its place, and a finding that tells of that."""
-    from kvmkeep.planning.host_down import NO_SPEC
+    from kvmkeep.planning.running.host_down import NO_SPEC
     from kvmkeep.spec.good import last_good
 
     try:

@@ -101,7 +101,7 @@ def reach_without_asking(goal: Goal, ctx: Context) -> None:
 
     It waits for another run to end.
     """
-    from kvmkeep.planning.unit_files import PATIENCE
+    from kvmkeep.planning.units.files import PATIENCE
 
     with closing(make_ui(ctx.streams)) as ui:
         ctx.run_goal(goal, ui, _agree, patience=PATIENCE)

@@ -35,7 +35,7 @@ def add(parser: ArgumentParser) -> None:
 def run(args: Args, ctx: Context) -> int:
     """Look, and print what was found; a running guest is looked at through a snapshot."""
     from kvmkeep.model.names import second_stamp
-    from kvmkeep.planning.inspect import Question, plan_inspect
+    from kvmkeep.planning.offline.inspect import Question, plan_inspect
 
     name = checked(args.name)
     spec = ctx.spec()

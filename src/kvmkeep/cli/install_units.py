@@ -30,7 +30,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Show the plan, ask, and install them."""
-    from kvmkeep.planning.units import plan_install
+    from kvmkeep.planning.units.install import plan_install
 
     options = spec_options(ctx.spec_dir)
     goal = Goal(

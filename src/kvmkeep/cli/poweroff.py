@@ -37,7 +37,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Cut their power; the guests' names must be typed, unless `--yes`."""
-    from kvmkeep.planning.poweroff import plan_poweroff
+    from kvmkeep.planning.running.poweroff import plan_poweroff
 
     names = chosen(args.guests, args.label, ctx)
     goal = Goal(

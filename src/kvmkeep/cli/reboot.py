@@ -48,7 +48,7 @@ def run(args: Args, ctx: Context) -> int:
     looks: list[Facts] = []
 
     def planner(spec: Spec, facts: Facts) -> Plan:
-        from kvmkeep.planning.reboot import plan_cold_reboot, plan_reboot
+        from kvmkeep.planning.running.reboot import plan_cold_reboot, plan_reboot
 
         looks.append(facts)
         plan = plan_cold_reboot if args.cold else plan_reboot

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.facts import Facts
     from kvmkeep.model.plan import Plan, Step, StepReport
     from kvmkeep.model.spec import Spec
-    from kvmkeep.planning.recover import Recovery
+    from kvmkeep.planning.running.recover import Recovery
 
 VERB = "recover"
 
@@ -76,9 +76,9 @@ def run(args: Args, ctx: Context) -> int:
     from kvmkeep.cli.examine import last_run
     from kvmkeep.cli.moment import utc_now
     from kvmkeep.observe.notebook import Notebook
-    from kvmkeep.planning.preflight import preflight
-    from kvmkeep.planning.recover import recovery
-    from kvmkeep.planning.unit_files import PATIENCE
+    from kvmkeep.planning.running.preflight import preflight
+    from kvmkeep.planning.running.recover import recovery
+    from kvmkeep.planning.units.files import PATIENCE
 
     # Before this run is one itself.
     before = Notebook(ctx.door()).ask("the journal", last_run, None)
@@ -138,7 +138,7 @@ def tell(found: Recovery, watching: Watching, ctx: Context) -> None:
     from kvmkeep.cli.table import table
     from kvmkeep.host.upkeep import synchronized
     from kvmkeep.observe.notebook import Notebook
-    from kvmkeep.planning.preflight import UNKEPT
+    from kvmkeep.planning.running.preflight import UNKEPT
     from kvmkeep.report.clean import one_line
 
     made = rows(found, watching)

@@ -50,7 +50,7 @@ def run(args: Args, ctx: Context) -> int:
 
     def look(door: Door) -> Look:
         from kvmkeep.flow import Look
-        from kvmkeep.planning.release import Letting, plan_release
+        from kvmkeep.planning.adoption.release import Letting, plan_release
         from kvmkeep.report.json import encoded
         from kvmkeep.spec.load import HOST_FILE, load_if_any
 

@@ -73,7 +73,7 @@ def run(args: Args, ctx: Context) -> int:
 def _guest_planner(name: str, args: Args, ctx: Context) -> Planner:
     import posixpath
 
-    from kvmkeep.planning.remove import Removing, plan_remove
+    from kvmkeep.planning.trash.remove import Removing, plan_remove
 
     guest = ctx.spec().guest(name)
     removing = Removing(
@@ -86,7 +86,7 @@ def _guest_planner(name: str, args: Args, ctx: Context) -> Planner:
 
 
 def _disk_planner(name: str, disk: str) -> Planner:
-    from kvmkeep.planning.remove_disk import RemovingDisk, plan_remove_disk
+    from kvmkeep.planning.trash.remove_disk import RemovingDisk, plan_remove_disk
 
     removing = RemovingDisk(guest=name, disk=disk, moment=utc_now().isoformat())
     return lambda spec, facts: plan_remove_disk(spec, facts, removing)

@@ -38,7 +38,7 @@ def run(args: Args, ctx: Context) -> int:
 
     from kvmkeep.errors import UsageError
     from kvmkeep.model.units import GuestName, parse_guest_name
-    from kvmkeep.planning.rename import Renaming, plan_rename
+    from kvmkeep.planning.domains.rename import Renaming, plan_rename
     from kvmkeep.spec.identity import takes_identity
 
     try:

@@ -40,7 +40,7 @@ def run(args: Args, ctx: Context) -> int:
     """Have the disk stand ready, give the terminal to the shell, and put the disk away again."""
     from kvmkeep.host.console import attend
     from kvmkeep.model.names import second_stamp
-    from kvmkeep.planning.shell import (
+    from kvmkeep.planning.offline.shell import (
         open_disk,
         plan_close,
         plan_open,

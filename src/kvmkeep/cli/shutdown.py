@@ -62,7 +62,7 @@ def checked_limit(seconds: int | None) -> int:
 
 def run(args: Args, ctx: Context) -> int:
     """Shut them down, as typed; a guest that goes on running after the limit is a failed step."""
-    from kvmkeep.planning.shutdown import plan_shutdown
+    from kvmkeep.planning.running.shutdown import plan_shutdown
 
     limit = checked_limit(args.limit)
     if args.host:
@@ -78,8 +78,8 @@ def run(args: Args, ctx: Context) -> int:
 
 def _with_host(args: Args, ctx: Context) -> int:
     """Shut all down, as systemd asks for it while the host goes down: nobody is there."""
-    from kvmkeep.planning.host_down import NO_SPEC, plan_host_down
-    from kvmkeep.planning.unit_files import PATIENCE
+    from kvmkeep.planning.running.host_down import NO_SPEC, plan_host_down
+    from kvmkeep.planning.units.files import PATIENCE
 
     if args.guests or args.label or args.limit is not None:
         raise UsageError("--host is about all guests, each with its own stop_timeout")

@@ -65,7 +65,7 @@ def look_inside(
 
 def question(guest: Guest) -> Command | None:
     """Return what tells by its end whether a guest is ready, if its spec asks for such a thing."""
-    from kvmkeep.planning.waiting import console_try, tcp_try
+    from kvmkeep.planning.running.waiting import console_try, tcp_try
 
     match guest.run.ready:
         case ReadyTcp() as wanted:

@@ -50,7 +50,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Take the sets; where an agent does not freeze, say so and take them without."""
-    from kvmkeep.planning.snapshot_create import SnapshotRequest, plan_create
+    from kvmkeep.planning.snapshots.create import SnapshotRequest, plan_create
 
     now = utc_now()
     moment = now.isoformat()

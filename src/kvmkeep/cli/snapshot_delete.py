@@ -45,7 +45,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Delete them, one snapshot after the other."""
-    from kvmkeep.planning.snapshot_delete import plan_delete, plan_delete_expired
+    from kvmkeep.planning.snapshots.delete import plan_delete, plan_delete_expired
 
     if args.sets and args.expired:
         raise UsageError(

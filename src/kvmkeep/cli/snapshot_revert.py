@@ -54,7 +54,7 @@ def add(parser: ArgumentParser) -> None:
 def run(args: Args, ctx: Context) -> int:
     """Take it back; a revert that was stopped in the middle is finished."""
     from kvmkeep.model.names import TAG_GUEST, TAG_REVERT, TAG_START
-    from kvmkeep.planning.snapshot_revert import plan_revert
+    from kvmkeep.planning.snapshots.revert import plan_revert
 
     if args.limit < 1:
         raise UsageError("--limit takes a number of seconds, at least 1")

@@ -66,7 +66,7 @@ def run(args: Args, ctx: Context) -> int:
     notes: list[Note] = []
 
     def planner(spec: Spec, facts: Facts) -> Plan:
-        from kvmkeep.planning.snapshot_watch import Watch, plan_watch
+        from kvmkeep.planning.snapshots.watch import Watch, plan_watch
 
         return plan_watch(spec, facts, Watch(at=args.at, by=args.by, guests=names))
 

@@ -15,7 +15,7 @@ __all__ = ["Args", "add", "run"]
 
 
 def _plan(spec: Spec, facts: Facts, names: tuple[str, ...]) -> Plan:
-    from kvmkeep.planning.start import plan_start
+    from kvmkeep.planning.running.start import plan_start
 
     return plan_start(spec, facts, names)
 

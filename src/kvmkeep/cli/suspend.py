@@ -15,7 +15,7 @@ __all__ = ["Args", "add", "run"]
 
 
 def _plan(spec: Spec, facts: Facts, names: tuple[str, ...]) -> Plan:
-    from kvmkeep.planning.pausing import plan_suspend
+    from kvmkeep.planning.running.suspend_resume import plan_suspend
 
     return plan_suspend(spec, facts, names)
 

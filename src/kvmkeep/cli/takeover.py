@@ -11,8 +11,8 @@ from kvmkeep.errors import SpecError
 from kvmkeep.flow import Look
 from kvmkeep.model.found import SpecEdit
 from kvmkeep.model.plan import Refusal
-from kvmkeep.planning.adopt import plan_adopt
-from kvmkeep.planning.adopt_choice import left_out, taking
+from kvmkeep.planning.adoption.adopt import plan_adopt
+from kvmkeep.planning.adoption.choice import left_out, taking
 from kvmkeep.report.json import encoded
 from kvmkeep.spec.edit import edited
 from kvmkeep.spec.load import HOST_FILE, load
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.found import Found, SpecChange
     from kvmkeep.model.plan import Plan
     from kvmkeep.model.spec import Spec
-    from kvmkeep.planning.adopt_choice import AdoptRequest
+    from kvmkeep.planning.adoption.choice import AdoptRequest
 
 
 class Takeover(Struct, frozen=True, kw_only=True):

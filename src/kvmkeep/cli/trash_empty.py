@@ -45,7 +45,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Destroy them, one LV after the other."""
-    from kvmkeep.planning.trash_empty import plan_empty
+    from kvmkeep.planning.trash.empty import plan_empty
 
     if not args.names and not args.older:
         raise UsageError(

@@ -37,7 +37,7 @@ def run(args: Args, ctx: Context) -> int:
     """Take it back; nothing that has one of its names now is touched."""
     import posixpath
 
-    from kvmkeep.planning.trash_restore import TrashRestoreRequest, plan_restore
+    from kvmkeep.planning.trash.restore import TrashRestoreRequest, plan_restore
 
     spec = ctx.spec()
     (entry,) = demand_entries(ctx.trash(spec), (args.name,))

@@ -83,7 +83,7 @@ def add(parser: ArgumentParser) -> None:
 def run(args: Args, ctx: Context) -> int:
     """Look into the disk, show what is to be changed, and change it at once."""
     from kvmkeep.model.tweak import Tweak
-    from kvmkeep.planning.tweak import plan_tweak
+    from kvmkeep.planning.offline.tweak import plan_tweak
 
     guest = guest_of(args.name, ctx)
     change = change_of(guest, args.name, args.output, ctx)

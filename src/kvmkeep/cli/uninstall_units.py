@@ -38,7 +38,7 @@ def run(args: Args, ctx: Context) -> int:
 
     def look(door: Door) -> Look:
         from kvmkeep.flow import Look
-        from kvmkeep.planning.units import plan_uninstall
+        from kvmkeep.planning.units.install import plan_uninstall
         from kvmkeep.report.json import encoded
 
         spec, notes = _spec(ctx, door)

@@ -32,7 +32,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Look once; start what died, and tell what can't be helped."""
-    from kvmkeep.planning.look_after import plan_look_after
+    from kvmkeep.planning.running.watch import plan_look_after
 
     notes: list[Note] = []
     goal = Goal(verb=VERB, planner=plan_look_after, agents=ctx.guest_names())

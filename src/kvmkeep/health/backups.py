@@ -23,8 +23,8 @@ from kvmkeep.model.host_units import (
 )
 from kvmkeep.model.names import stamped_time
 from kvmkeep.model.spec import Guest
-from kvmkeep.planning.backup_take import backup_sets
-from kvmkeep.planning.units import wanted_texts
+from kvmkeep.planning.backups.take import backup_sets
+from kvmkeep.planning.units.install import wanted_texts
 
 _LATE, _VERY_LATE = 2, 4
 """So many of the times that the spec gives have to pass: a single one may just be at work."""

@@ -14,10 +14,10 @@ from kvmkeep.model.spec import Guest, ReadyAgent
 from kvmkeep.model.units import GuestName
 from kvmkeep.model.vitals import GuestAnswer
 from kvmkeep.planning import programs
-from kvmkeep.planning.disk_files import unmounted
-from kvmkeep.planning.recover import wait_step
+from kvmkeep.planning.disks.files import unmounted
+from kvmkeep.planning.running.paused import how_to_continue
+from kvmkeep.planning.running.recover import wait_step
 from kvmkeep.planning.scene import active
-from kvmkeep.planning.standstill import how_to_continue
 
 _UNSAFE = "unsafe"
 

@@ -23,7 +23,7 @@ from kvmkeep.model.health import Finding, worst_first
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.vitals import Vitals
-from kvmkeep.planning.host_down import NO_SPEC
+from kvmkeep.planning.running.host_down import NO_SPEC
 
 _JUDGES = (
     array_findings,

@@ -9,7 +9,7 @@ from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import LINKS, NETWORK_MANAGER, Link
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.spec import Network
-from kvmkeep.planning.taps import loose_nics, put_back
+from kvmkeep.planning.networks.taps import loose_nics, put_back
 
 _REPAIR = "kvmkeep plan; kvmkeep apply"
 

@@ -17,7 +17,7 @@ from kvmkeep.model.host_units import (
     UNIT_DIR,
     WATCH,
 )
-from kvmkeep.planning.units import wanted_texts
+from kvmkeep.planning.units.install import wanted_texts
 
 _RUNNING = (GUESTS, TIMER)
 """Those that are active all the time; listeners pause between two events."""

@@ -21,13 +21,13 @@ from kvmkeep.model.plan import Note, Noun, Refusal, Step
 from kvmkeep.model.spec import Disk, FirstBoot, Guest, ReadyAgent
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import Label, Size
-from kvmkeep.planning.domains import kept_domain
-from kvmkeep.planning.grow import room_needed
-from kvmkeep.planning.images import ImageWork
-from kvmkeep.planning.metadata import KEY
+from kvmkeep.planning.disks.grow import room_needed
+from kvmkeep.planning.disks.stage import Stage, cloned_from, needs_image, needs_seed, stage
+from kvmkeep.planning.domains.guest import kept_domain
+from kvmkeep.planning.domains.metadata import KEY
+from kvmkeep.planning.first_boot.seed import SeedKind, beyond_a_drive, declines_a_route, seed_kind
+from kvmkeep.planning.images.image import ImageWork
 from kvmkeep.planning.scene import Scene, active, users
-from kvmkeep.planning.seed import SeedKind, beyond_a_drive, declines_a_route, seed_kind
-from kvmkeep.planning.stage import Stage, cloned_from, needs_image, needs_seed, stage
 
 
 def unseen(scene: Scene) -> tuple[Refusal, ...]:

@@ -11,32 +11,32 @@ from kvmkeep.model.plan import Plan, Refusal, Step
 from kvmkeep.model.spec import Guest, Network, Spec
 from kvmkeep.model.units import GuestName, Label
 from kvmkeep.planning import guards, programs
-from kvmkeep.planning.disk_change import attach_steps, disk_notes
-from kvmkeep.planning.disk_edited import edited_refusals
-from kvmkeep.planning.disk_files import file_refusals, file_steps
-from kvmkeep.planning.disk_leaving import undefine_disk_steps, unplug_disk_steps
-from kvmkeep.planning.domain_change import change_notes, change_steps
-from kvmkeep.planning.domain_xml import TemplateError
-from kvmkeep.planning.domains import (
+from kvmkeep.planning.disks.change import attach_steps, disk_notes
+from kvmkeep.planning.disks.edited import edited_refusals
+from kvmkeep.planning.disks.files import file_refusals, file_steps
+from kvmkeep.planning.disks.grow import grow_notes, grow_refusals, grow_steps, later_grow_steps
+from kvmkeep.planning.disks.leaving import undefine_disk_steps, unplug_disk_steps
+from kvmkeep.planning.disks.stage import fresh
+from kvmkeep.planning.disks.storage import data_steps, root_steps, storage_refusals
+from kvmkeep.planning.domains.change import change_notes, change_steps
+from kvmkeep.planning.domains.firmware import firmware_refusals
+from kvmkeep.planning.domains.guest import (
     begin_steps,
     drop_in,
     finish_steps,
     guest_work,
 )
-from kvmkeep.planning.firmware import firmware_refusals
-from kvmkeep.planning.grow import grow_notes, grow_refusals, grow_steps, later_grow_steps
-from kvmkeep.planning.images import ImageWork, image_notes, image_refusals, image_works
-from kvmkeep.planning.kept_xml import kept_step
-from kvmkeep.planning.network import network_notes, network_steps
-from kvmkeep.planning.network_refusals import network_refusals
-from kvmkeep.planning.nic_places import place_refusals
-from kvmkeep.planning.order import in_order, unwilling_needs
+from kvmkeep.planning.domains.kept_xml import kept_step
+from kvmkeep.planning.domains.nic_places import place_refusals
+from kvmkeep.planning.domains.undefined import define_again_step, is_undefined, later_look_steps
+from kvmkeep.planning.domains.xml import TemplateError
+from kvmkeep.planning.images.image import ImageWork, image_notes, image_refusals, image_works
+from kvmkeep.planning.networks.bridges import network_notes, network_steps
+from kvmkeep.planning.networks.refusals import network_refusals
+from kvmkeep.planning.networks.taps import tap_steps
+from kvmkeep.planning.running.order import in_order, unwilling_needs
 from kvmkeep.planning.scene import Scene, make_scene
-from kvmkeep.planning.stage import fresh
-from kvmkeep.planning.storage import data_steps, root_steps, storage_refusals
-from kvmkeep.planning.taps import tap_steps
-from kvmkeep.planning.undefined import define_again_step, is_undefined, later_look_steps
-from kvmkeep.planning.units import unit_notes
+from kvmkeep.planning.units.install import unit_notes
 from kvmkeep.planning.unnamed import unnamed_notes
 
 

@@ -8,8 +8,8 @@ from typing import assert_never
 from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile, innermost
 from kvmkeep.model.facts import Tool
 from kvmkeep.model.plan import Note, Refusal, Step
-from kvmkeep.planning import proof_lock
 from kvmkeep.planning.aside import ASIDE
+from kvmkeep.planning.proofs import lock as proof_lock
 from kvmkeep.planning.scene import Scene
 
 _STARTING = frozenset({"program virsh", "program lvs", "program lvchange"})

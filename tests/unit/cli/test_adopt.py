@@ -12,7 +12,7 @@ from faults.plans import SPEC_DIR, by_hand
 
 from kvmkeep.cli.main import main
 from kvmkeep.model.host_units import UNIT_DIR
-from kvmkeep.planning.units import plan_install
+from kvmkeep.planning.units.install import plan_install
 from kvmkeep.spec.load import load
 from tests.unit.cli.site import Site as SiteOfFiles
 from tests.unit.planning.rounds import reach

@@ -14,9 +14,9 @@ from kvmkeep.host.console import attend
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
-from kvmkeep.planning.inspect import plan_inspect
-from kvmkeep.planning.shell import open_disk, plan_close, plan_open, shell_argv
-from kvmkeep.planning.start import plan_start
+from kvmkeep.planning.offline.inspect import plan_inspect
+from kvmkeep.planning.offline.shell import open_disk, plan_close, plan_open, shell_argv
+from kvmkeep.planning.running.start import plan_start
 from tests.unit.cli.site import Site
 from tests.unit.planning.looked_into import ASKED
 from tests.unit.planning.looked_into import site as inspected

@@ -31,8 +31,8 @@ from kvmkeep.model.names import lv_tags
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.secret_file import SecretFile
 from kvmkeep.model.units import GuestName, Label
-from kvmkeep.planning.backup_units import backup_texts
-from kvmkeep.planning.unit_files import Program
+from kvmkeep.planning.units.backup_units import backup_texts
+from kvmkeep.planning.units.files import Program
 from kvmkeep.report.metrics import metrics_text
 from tests.unit.health.build import FACTS, SPEC, VITALS, volume
 from tests.unit.planning.build import POLICY, VAULT

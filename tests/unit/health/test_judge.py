@@ -8,7 +8,7 @@ from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import ArrayState, Problem
 from kvmkeep.model.health import Finding, Severity, worst, worst_first
 from kvmkeep.model.plan import Noun, Plan, Refusal, Step
-from kvmkeep.planning.host_down import NO_SPEC
+from kvmkeep.planning.running.host_down import NO_SPEC
 from tests.unit.health.build import ARRAY, domain, findings, only
 
 SEVERITIES = st.lists(st.sampled_from(list(Severity)))

@@ -25,7 +25,7 @@ from kvmkeep.model.host_units import (
 )
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.vitals import Service, SpecFileStat
-from kvmkeep.planning.units import wanted_texts
+from kvmkeep.planning.units.install import wanted_texts
 from tests.unit.health.build import FACTS, SPEC, VITALS, findings, only
 
 CRITICAL = Severity.CRITICAL

@@ -18,7 +18,7 @@ from kvmkeep.host.stop import Stop
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.secret_file import SecretFile
 from kvmkeep.model.units import Size
-from kvmkeep.planning.copy_out import WORK, CopyOut, copies
+from kvmkeep.planning.offline.copy_out import WORK, CopyOut, copies
 
 pytestmark = pytest.mark.machine
 

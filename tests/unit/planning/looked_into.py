@@ -5,7 +5,7 @@ from __future__ import annotations
 from fakes.host import CLOUD, FakeHost, FakeImage
 
 from kvmkeep.model.spec import Spec
-from kvmkeep.planning.inspect import Question
+from kvmkeep.planning.offline.inspect import Question
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
 from tests.unit.planning.rounds import reach
 

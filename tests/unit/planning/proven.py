@@ -24,8 +24,8 @@ from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Label
 from kvmkeep.observe.proof import kept_proof, look_at_run
-from kvmkeep.planning.backup_fetch import Subject
-from kvmkeep.planning.prove import Proving, plan_prove
+from kvmkeep.planning.backups.fetch import Subject
+from kvmkeep.planning.proofs.prove import Proving, plan_prove
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
 from tests.unit.planning.rounds import reach
 

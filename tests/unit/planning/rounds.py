@@ -12,7 +12,7 @@ from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan, Step
 from kvmkeep.model.spec import Spec
 from kvmkeep.planning.plan import make_plan
-from kvmkeep.planning.recover import recovery
+from kvmkeep.planning.running.recover import recovery
 
 
 def plan_recover(spec: Spec, facts: Facts) -> Plan:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from kvmkeep.model.snapshot import snapshot_sets
 from kvmkeep.model.spec import Spec
-from kvmkeep.planning.snapshot_create import SnapshotRequest, plan_create
+from kvmkeep.planning.snapshots.create import SnapshotRequest, plan_create
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
 from tests.unit.planning.rounds import reach
 

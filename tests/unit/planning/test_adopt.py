@@ -20,7 +20,7 @@ from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import LvDisk, Spec
 from kvmkeep.model.units import Size
-from kvmkeep.planning.adopt_choice import AdoptRequest
+from kvmkeep.planning.adoption.choice import AdoptRequest
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.spec.load import load
 from tests.unit.planning.rounds import carry_out

@@ -15,14 +15,14 @@ from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import FileDisk, Spec
 from kvmkeep.model.units import GuestName, Label, Size
-from kvmkeep.planning.backup_init import plan_init
-from kvmkeep.planning.backup_send import Storing, plan_send
-from kvmkeep.planning.backup_take import Beginning, plan_drop, plan_take
-from kvmkeep.planning.look_after import plan_look_after
-from kvmkeep.planning.remove import Removing, plan_remove
-from kvmkeep.planning.rename import Renaming, plan_rename
-from kvmkeep.planning.snapshot_create import SnapshotRequest, plan_create
-from kvmkeep.planning.start import plan_start
+from kvmkeep.planning.backups.init import plan_init
+from kvmkeep.planning.backups.send import Storing, plan_send
+from kvmkeep.planning.backups.take import Beginning, plan_drop, plan_take
+from kvmkeep.planning.domains.rename import Renaming, plan_rename
+from kvmkeep.planning.running.start import plan_start
+from kvmkeep.planning.running.watch import plan_look_after
+from kvmkeep.planning.snapshots.create import SnapshotRequest, plan_create
+from kvmkeep.planning.trash.remove import Removing, plan_remove
 from tests.unit.planning.build import GIB, IMAGE, POLICY, VAULT, guest, spec
 from tests.unit.planning.rounds import reach
 

@@ -28,11 +28,11 @@ from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import GuestName, Label, Size
-from kvmkeep.planning.backup_due import due_backups, due_proofs
-from kvmkeep.planning.backup_forget import Forgetting, plan_forget
-from kvmkeep.planning.backup_memo import missing_memo_steps
-from kvmkeep.planning.backup_upkeep import passed_over, plan_prune, plan_verify
-from kvmkeep.planning.rebuild import last_backups
+from kvmkeep.planning.backups.due import due_backups, due_proofs
+from kvmkeep.planning.backups.forget import Forgetting, plan_forget
+from kvmkeep.planning.backups.memo import missing_memo_steps
+from kvmkeep.planning.backups.rebuild import last_backups
+from kvmkeep.planning.backups.upkeep import passed_over, plan_prune, plan_verify
 from tests.unit.planning.build import HOST, POLICY, VAULT, guest, spec
 
 ONE = replace(POLICY, keep=Keep(last=1, daily=0, weekly=0, monthly=0))

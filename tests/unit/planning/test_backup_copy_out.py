@@ -8,10 +8,10 @@ from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
-from kvmkeep.planning.backup_copy_out import plan_copy_out_of
-from kvmkeep.planning.backup_fetch import Subject
-from kvmkeep.planning.copy_out import CopyOut
-from kvmkeep.planning.look_after import plan_look_after
+from kvmkeep.planning.backups.copy_out import plan_copy_out_of
+from kvmkeep.planning.backups.fetch import Subject
+from kvmkeep.planning.offline.copy_out import CopyOut
+from kvmkeep.planning.running.watch import plan_look_after
 from tests.unit.planning.build import GIB
 from tests.unit.planning.proven import site_with_backup
 from tests.unit.planning.rounds import StepError, carry_out, reach

@@ -15,12 +15,12 @@ from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Label, Size
-from kvmkeep.planning.backup_fetch import Subject
-from kvmkeep.planning.backup_restore import BackupRestoreRequest, plan_restore
-from kvmkeep.planning.clone import Cloning, plan_clone
-from kvmkeep.planning.clone_origin import Wanted
+from kvmkeep.planning.backups.fetch import Subject
+from kvmkeep.planning.backups.restore import BackupRestoreRequest, plan_restore
+from kvmkeep.planning.clones.clone import Cloning, plan_clone
+from kvmkeep.planning.clones.origin import Wanted
 from kvmkeep.planning.plan import make_plan
-from kvmkeep.planning.start import plan_start
+from kvmkeep.planning.running.start import plan_start
 from tests.unit.planning.build import GIB, guest, nic
 from tests.unit.planning.proven import MOMENT, site_with_backup
 from tests.unit.planning.rounds import carry_out, reach

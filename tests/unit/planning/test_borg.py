@@ -20,9 +20,9 @@ from kvmkeep.model.backup import (
 from kvmkeep.model.command import Command
 from kvmkeep.model.plan import Noun, Step
 from kvmkeep.model.units import Label
-from kvmkeep.planning.backup_init import repository_refusals
-from kvmkeep.planning.engine import driver
+from kvmkeep.planning.backups.init import repository_refusals
 from kvmkeep.planning.programs import tools_of
+from kvmkeep.planning.repositories.engine import driver
 from tests.unit.planning.build import VAULT as RESTICS
 from tests.unit.planning.build import guest, spec
 

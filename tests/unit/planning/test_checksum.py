@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kvmkeep.host.run import Setting, run
-from kvmkeep.planning.image_files import check
+from kvmkeep.planning.images.files import check
 
 
 @pytest.mark.parametrize("fast", [False, True])

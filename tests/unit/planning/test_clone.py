@@ -14,11 +14,11 @@ from kvmkeep.model.inside import Renderer
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import FileDisk, FirstBoot, Guest, Spec
 from kvmkeep.model.units import GuestName, Label, Size
-from kvmkeep.planning.clone import Cloning, plan_clone, uncloneable
-from kvmkeep.planning.clone_origin import Wanted
-from kvmkeep.planning.network_files import network_files
+from kvmkeep.planning.clones.clone import Cloning, plan_clone, uncloneable
+from kvmkeep.planning.clones.origin import Wanted
+from kvmkeep.planning.first_boot.network_files import network_files
 from kvmkeep.planning.plan import make_plan
-from kvmkeep.planning.snapshot_create import SnapshotRequest, plan_create
+from kvmkeep.planning.snapshots.create import SnapshotRequest, plan_create
 from tests.unit.planning.build import GIB, IMAGE, guest, nic, spec
 from tests.unit.planning.rounds import carry_out, reach
 

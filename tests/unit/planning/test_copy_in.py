@@ -8,8 +8,8 @@ from kvmkeep.model.command import Command
 from kvmkeep.model.fittings import parse_fittings
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
-from kvmkeep.planning.copy_in import CopyIn, plan_copy_in
-from kvmkeep.planning.rewriting import OfflineChange
+from kvmkeep.planning.offline.copy_in import CopyIn, plan_copy_in
+from kvmkeep.planning.offline.rewriting import OfflineChange
 from tests.unit.planning.looked_into import site
 from tests.unit.planning.rounds import reach
 

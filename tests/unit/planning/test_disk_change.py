@@ -14,8 +14,8 @@ from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Disk, FileDisk, Guest, LvDisk, Spec
 from kvmkeep.model.units import Label, Size
 from kvmkeep.planning.plan import make_plan
-from kvmkeep.planning.reboot import plan_cold_reboot
-from kvmkeep.planning.start import plan_start
+from kvmkeep.planning.running.reboot import plan_cold_reboot
+from kvmkeep.planning.running.start import plan_start
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
 from tests.unit.planning.rounds import StepError, carry_out, reach
 

@@ -7,7 +7,7 @@ from fakes.host import FakeHost
 
 from kvmkeep.model.plan import Plan
 from kvmkeep.planning.plan import make_plan
-from kvmkeep.planning.start import plan_start
+from kvmkeep.planning.running.start import plan_start
 from tests.unit.planning.build import GIB, guest, spec
 from tests.unit.planning.rounds import plan_recover
 from tests.unit.planning.test_disk_change import site

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from kvmkeep.model.spec import FileDisk, Guest
 from kvmkeep.model.units import Label, Size
-from kvmkeep.planning.domain_xml import TemplateError, domain_xml, serial_of
+from kvmkeep.planning.domains.xml import TemplateError, domain_xml, serial_of
 from kvmkeep.planning.plan import make_plan
 from tests.unit.planning.build import GIB, guest, network, nic, spec
 

@@ -13,7 +13,7 @@ from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import FirstBoot, Nic, ReadyTcp, Spec
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning.plan import make_plan
-from kvmkeep.planning.waiting import first_boot_done, ready
+from kvmkeep.planning.running.waiting import first_boot_done, ready
 from tests.unit.planning.build import GIB, IMAGE, guest, nic, spec
 from tests.unit.planning.rounds import StepError, reach
 

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
-from kvmkeep.planning.domain_xml import BASE
+from kvmkeep.planning.domains.xml import BASE
 from kvmkeep.planning.plan import make_plan
 from tests.unit.planning.build import GIB, IMAGE, guest, nic, spec
 from tests.unit.planning.rounds import reach

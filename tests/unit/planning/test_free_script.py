@@ -9,7 +9,7 @@ import pytest
 
 from kvmkeep.host.machine_door import MachineDoor
 from kvmkeep.model.command import Command
-from kvmkeep.planning.free_script import FREE_SCRIPT
+from kvmkeep.planning.disks.free_script import FREE_SCRIPT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import FileDisk, Guest, Spec
 from kvmkeep.model.units import Label, Size
-from kvmkeep.planning.grow_script import GROW_SCRIPT
+from kvmkeep.planning.disks.grow_script import GROW_SCRIPT
 from kvmkeep.planning.plan import make_plan
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
 from tests.unit.planning.rounds import StepError, carry_out, reach

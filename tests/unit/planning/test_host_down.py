@@ -10,10 +10,10 @@ from kvmkeep.model.command import Poll
 from kvmkeep.model.facts import Problem
 from kvmkeep.model.host_units import GUESTS, UNIT_DIR
 from kvmkeep.model.plan import Plan
-from kvmkeep.planning.host_down import NO_SPEC, plan_host_down
-from kvmkeep.planning.look_after import plan_look_after
-from kvmkeep.planning.recover import recovery
-from kvmkeep.planning.units import plan_install
+from kvmkeep.planning.running.host_down import NO_SPEC, plan_host_down
+from kvmkeep.planning.running.recover import recovery
+from kvmkeep.planning.running.watch import plan_look_after
+from kvmkeep.planning.units.install import plan_install
 from tests.unit.planning.cut_off import cut, site
 from tests.unit.planning.rounds import plan_recover, reach
 

@@ -12,14 +12,14 @@ from kvmkeep.model.plan import Plan
 from kvmkeep.model.snapshot import snapshot_sets
 from kvmkeep.model.spec import FileDisk, Spec
 from kvmkeep.model.units import GuestName, Label, Size
-from kvmkeep.planning.backup_init import plan_init
-from kvmkeep.planning.backup_restore import BackupRestoreRequest, plan_restore
-from kvmkeep.planning.backup_take import Beginning, plan_drop, plan_take
-from kvmkeep.planning.backup_upkeep import plan_prune
-from kvmkeep.planning.look_after import plan_look_after
+from kvmkeep.planning.backups.init import plan_init
+from kvmkeep.planning.backups.restore import BackupRestoreRequest, plan_restore
+from kvmkeep.planning.backups.take import Beginning, plan_drop, plan_take
+from kvmkeep.planning.backups.upkeep import plan_prune
 from kvmkeep.planning.plan import make_plan
-from kvmkeep.planning.snapshot_create import plan_create
-from kvmkeep.planning.snapshot_delete import plan_delete
+from kvmkeep.planning.running.watch import plan_look_after
+from kvmkeep.planning.snapshots.create import plan_create
+from kvmkeep.planning.snapshots.delete import plan_delete
 from tests.unit.planning.build import GIB, IMAGE, POLICY, VAULT, guest, spec
 from tests.unit.planning.proven import prover, site_with_backup
 from tests.unit.planning.rounds import reach

@@ -12,7 +12,7 @@ from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Algorithm, Checksum, ChecksumList, FirstBoot, Format, Image, Packing
 from kvmkeep.model.store import fetched_path, list_path, unpacked_path
 from kvmkeep.model.units import Label, Size
-from kvmkeep.planning.image_files import check_or_drop
+from kvmkeep.planning.images.files import check_or_drop
 from kvmkeep.planning.plan import make_plan
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
 from tests.unit.planning.rounds import StepError, carry_out, reach

@@ -9,8 +9,8 @@ from kvmkeep.model.inside import parse_inside
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
-from kvmkeep.planning.copy_out import WORK, CopyOut, plan_copy_out
-from kvmkeep.planning.inspect import Question, plan_inspect
+from kvmkeep.planning.offline.copy_out import WORK, CopyOut, plan_copy_out
+from kvmkeep.planning.offline.inspect import Question, plan_inspect
 from tests.unit.planning.build import GIB
 from tests.unit.planning.looked_into import ASKED, site
 from tests.unit.planning.rounds import carry_out, reach

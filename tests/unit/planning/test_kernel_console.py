@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from kvmkeep.planning.kernel_console import bls_entry, boots_linux, grub_cfg, grub_default
+from kvmkeep.planning.offline.kernel_console import bls_entry, boots_linux, grub_cfg, grub_default
 
 CONSOLES = "console=tty0 console=ttyS0,115200n8"
 

@@ -10,12 +10,12 @@ from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import console_log
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Place, ReadyConsole, ReadyDelay, ReadyTcp, Spec
-from kvmkeep.planning.autostart import plan_autostart
-from kvmkeep.planning.pausing import plan_resume, plan_suspend
-from kvmkeep.planning.poweroff import plan_poweroff
-from kvmkeep.planning.reboot import plan_cold_reboot, plan_reboot
-from kvmkeep.planning.shutdown import plan_shutdown
-from kvmkeep.planning.start import plan_start
+from kvmkeep.planning.running.autostart import plan_autostart
+from kvmkeep.planning.running.poweroff import plan_poweroff
+from kvmkeep.planning.running.reboot import plan_cold_reboot, plan_reboot
+from kvmkeep.planning.running.shutdown import plan_shutdown
+from kvmkeep.planning.running.start import plan_start
+from kvmkeep.planning.running.suspend_resume import plan_resume, plan_suspend
 from tests.unit.planning.build import guest, spec
 from tests.unit.planning.rounds import StepError, reach
 from tests.unit.planning.test_start import off, site

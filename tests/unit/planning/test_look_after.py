@@ -13,10 +13,10 @@ from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Ready, ReadyDelay, ReadyTcp
 from kvmkeep.model.units import GuestName, Size
-from kvmkeep.planning.look_after import PAUSES, WELL, plan_look_after
-from kvmkeep.planning.shutdown import plan_shutdown
-from kvmkeep.planning.snapshot_create import plan_create
-from kvmkeep.planning.start import plan_start
+from kvmkeep.planning.running.shutdown import plan_shutdown
+from kvmkeep.planning.running.start import plan_start
+from kvmkeep.planning.running.watch import PAUSES, WELL, plan_look_after
+from kvmkeep.planning.snapshots.create import plan_create
 from tests.unit.planning.cut_off import site
 from tests.unit.planning.rounds import StepError, carry_out, plan_recover, reach
 from tests.unit.planning.sets import wish

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from kvmkeep.model.inside import Renderer
 from kvmkeep.model.spec import Route
 from kvmkeep.model.units import Mac
-from kvmkeep.planning.network_files import directories, in_the_way, network_files
+from kvmkeep.planning.first_boot.network_files import directories, in_the_way, network_files
 from kvmkeep.spec.mistakes import Mistakes
 from kvmkeep.spec.nodes import read_tree
 from tests.unit.planning.build import nic

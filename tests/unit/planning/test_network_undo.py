@@ -12,7 +12,7 @@ from kvmkeep.model.facts import Undoing
 from kvmkeep.model.names import UNDO_BOOT, UNDO_DIR, UNDO_FILE, UNDO_LINK, UNDO_UNIT
 from kvmkeep.model.spec import Spec
 from kvmkeep.planning.plan import make_plan
-from kvmkeep.planning.unit_word import unit_word
+from kvmkeep.planning.units.quoting import unit_word
 from tests.unit.planning.build import network, spec
 from tests.unit.planning.rounds import reach
 

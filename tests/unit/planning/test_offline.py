@@ -5,7 +5,7 @@ from fakes.host import FakeHost
 from msgspec.structs import replace
 
 from kvmkeep.model.spec import Spec
-from kvmkeep.planning.offline import unused, writing_refusals
+from kvmkeep.planning.offline.disk import unused, writing_refusals
 from kvmkeep.planning.scene import make_scene
 from tests.unit.planning.looked_into import site
 

@@ -11,18 +11,18 @@ from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import GuestName, Size
-from kvmkeep.planning.copy_out import CopyOut, plan_copy_out
-from kvmkeep.planning.inspect import Question, plan_inspect
+from kvmkeep.planning.domains.rename import Renaming, plan_rename
+from kvmkeep.planning.offline.copy_out import CopyOut, plan_copy_out
+from kvmkeep.planning.offline.inspect import Question, plan_inspect
 from kvmkeep.planning.plan import make_plan
-from kvmkeep.planning.remove import Removing, plan_remove
-from kvmkeep.planning.remove_disk import RemovingDisk, plan_remove_disk
-from kvmkeep.planning.rename import Renaming, plan_rename
-from kvmkeep.planning.snapshot_create import SnapshotRequest, plan_create
-from kvmkeep.planning.snapshot_delete import plan_delete
-from kvmkeep.planning.snapshot_revert import plan_revert
-from kvmkeep.planning.start import plan_start
-from kvmkeep.planning.trash_empty import plan_empty
-from kvmkeep.planning.trash_restore import TrashRestoreRequest, plan_restore
+from kvmkeep.planning.running.start import plan_start
+from kvmkeep.planning.snapshots.create import SnapshotRequest, plan_create
+from kvmkeep.planning.snapshots.delete import plan_delete
+from kvmkeep.planning.snapshots.revert import plan_revert
+from kvmkeep.planning.trash.empty import plan_empty
+from kvmkeep.planning.trash.remove import Removing, plan_remove
+from kvmkeep.planning.trash.remove_disk import RemovingDisk, plan_remove_disk
+from kvmkeep.planning.trash.restore import TrashRestoreRequest, plan_restore
 from tests.unit.planning.build import GIB
 from tests.unit.planning.test_remove import FILE, MOMENT, STAMP, site
 

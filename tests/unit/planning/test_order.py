@@ -6,8 +6,8 @@ from msgspec.structs import replace
 
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.units import GuestName
-from kvmkeep.planning.order import in_order, unwilling_needs
 from kvmkeep.planning.plan import make_plan
+from kvmkeep.planning.running.order import in_order, unwilling_needs
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
 
 

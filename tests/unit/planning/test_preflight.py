@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from kvmkeep.model.backup import BackupFacts, LastBackup
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.vitals import LastRun
-from kvmkeep.planning.preflight import preflight
+from kvmkeep.planning.running.preflight import preflight
 
 RUN = LastRun(
     name="20260101T000000.500000Z-apply-77", command_line="kvmkeep apply", outcome="", alive=False

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from kvmkeep.model.names import METADATA_URI
 from kvmkeep.model.proof import PROOF_URI, is_proof_domain, proof_bridge, proof_lv, proof_uuid
 from kvmkeep.model.units import Size
-from kvmkeep.planning.proof_domain import (
+from kvmkeep.planning.proofs.domain import (
     CannotProveError,
     Likeness,
     ProofDisk,

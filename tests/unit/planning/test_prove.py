@@ -9,8 +9,8 @@ from kvmkeep.model.names import TAG_OURS
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.proof import proof_domain
 from kvmkeep.model.units import Size
-from kvmkeep.planning.look_after import plan_look_after
-from kvmkeep.planning.prove import plan_prove
+from kvmkeep.planning.proofs.prove import plan_prove
+from kvmkeep.planning.running.watch import plan_look_after
 from tests.unit.planning.build import GIB
 from tests.unit.planning.proven import (
     ASKED,

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from kvmkeep.model.domain_facts import GivenNic
 from kvmkeep.model.spec import FirstBoot, Route
 from kvmkeep.model.units import Mac
-from kvmkeep.planning.metadata import settings_of
+from kvmkeep.planning.domains.metadata import settings_of
 from tests.unit.planning.build import nic
 from tests.unit.planning.rounds import reach
 from tests.unit.planning.served import commands, notes, planned, serving, site

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from kvmkeep.model.facts import Array, ArrayState, Facts, SeedFile
 from kvmkeep.model.spec import OnFail, ReadyTcp, Spec
 from kvmkeep.model.units import GuestName
-from kvmkeep.planning.recover import recovery
-from kvmkeep.planning.shutdown import plan_shutdown
+from kvmkeep.planning.running.recover import recovery
+from kvmkeep.planning.running.shutdown import plan_shutdown
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
 from tests.unit.planning.cut_off import DB, cut, site
 from tests.unit.planning.rounds import StepError, plan_recover, reach

@@ -12,8 +12,8 @@ from kvmkeep.model.names import GOOD_SPEC
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import GuestName
-from kvmkeep.planning.release import Letting, plan_release
-from kvmkeep.planning.units import plan_install, plan_uninstall
+from kvmkeep.planning.adoption.release import Letting, plan_release
+from kvmkeep.planning.units.install import plan_install, plan_uninstall
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
 from tests.unit.planning.rounds import carry_out, reach
 

@@ -9,11 +9,11 @@ from kvmkeep.model.facts import Facts, Problem, TrashFolder
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
+from kvmkeep.planning.domains.rename import Renaming, plan_rename
 from kvmkeep.planning.plan import make_plan
-from kvmkeep.planning.remove import Removing, plan_remove
-from kvmkeep.planning.remove_disk import RemovingDisk, plan_remove_disk
-from kvmkeep.planning.rename import Renaming, plan_rename
-from kvmkeep.planning.snapshot_create import SnapshotRequest, plan_create
+from kvmkeep.planning.snapshots.create import SnapshotRequest, plan_create
+from kvmkeep.planning.trash.remove import Removing, plan_remove
+from kvmkeep.planning.trash.remove_disk import RemovingDisk, plan_remove_disk
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
 from tests.unit.planning.rounds import carry_out, reach
 

@@ -11,7 +11,7 @@ from kvmkeep.model.facts import Facts, Problem
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import FileDisk, Guest, Place, Spec
 from kvmkeep.model.units import GuestName, Label, Size
-from kvmkeep.planning.rename import Renaming, plan_rename
+from kvmkeep.planning.domains.rename import Renaming, plan_rename
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
 from tests.unit.planning.rounds import carry_out, reach
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from kvmkeep.model.backup import Engine, Part, Repository
 from kvmkeep.model.units import Label
-from kvmkeep.planning.engine import driver
+from kvmkeep.planning.repositories.engine import driver
 
 VAULT = Repository(
     name=Label("vault"),

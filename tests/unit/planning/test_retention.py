@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kvmkeep.model.backup import BackupEntry, Keep
 from kvmkeep.model.units import Size
-from kvmkeep.planning.retention import Retention, retention
+from kvmkeep.planning.backups.retention import Retention, retention
 
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
 NONE = Keep(last=0, daily=0, weekly=0, monthly=0)

@@ -9,11 +9,11 @@ from kvmkeep.model.plan import Plan
 from kvmkeep.model.secret_file import SecretFile
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
-from kvmkeep.planning.backup_copy_out import plan_copy_out_of
-from kvmkeep.planning.backup_fetch import Subject
-from kvmkeep.planning.backup_file import DiskToFile, plan_to_file
-from kvmkeep.planning.backup_restore import BackupRestoreRequest, plan_restore
-from kvmkeep.planning.copy_out import CopyOut
+from kvmkeep.planning.backups.copy_out import plan_copy_out_of
+from kvmkeep.planning.backups.fetch import Subject
+from kvmkeep.planning.backups.restore import BackupRestoreRequest, plan_restore
+from kvmkeep.planning.backups.to_file import DiskToFile, plan_to_file
+from kvmkeep.planning.offline.copy_out import CopyOut
 from tests.unit.planning.build import GIB
 from tests.unit.planning.proven import ASKED, prover, site_with_backup
 from tests.unit.planning.test_backup_restore import as_new

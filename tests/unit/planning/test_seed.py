@@ -11,7 +11,7 @@ from fakes.host import CLOUD
 from msgspec.structs import replace
 
 from kvmkeep.model.spec import FirstBoot, Guest, Login, Route
-from kvmkeep.planning.seed import Seed, SeedKind, make_seed
+from kvmkeep.planning.first_boot.seed import Seed, SeedKind, make_seed
 from tests.unit.planning.build import guest, network, nic
 
 NETWORKS = {n.name: n for n in (network(), network("internal", 2368, mtu=9000))}

@@ -13,7 +13,7 @@ from kvmkeep.model.plan import Plan
 from kvmkeep.model.snapshot import Level, disk_of, snapshot_sets
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import GuestName, Size
-from kvmkeep.planning.snapshot_create import plan_create
+from kvmkeep.planning.snapshots.create import plan_create
 from tests.unit.planning.build import GIB, guest, spec
 from tests.unit.planning.rounds import StepError, reach
 from tests.unit.planning.sets import LATER, MOMENT, SET, sets, site, take, wish

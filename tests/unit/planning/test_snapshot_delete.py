@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
-from kvmkeep.planning.snapshot_delete import plan_delete, plan_delete_expired
+from kvmkeep.planning.snapshots.delete import plan_delete, plan_delete_expired
 from tests.unit.planning.rounds import carry_out, reach
 from tests.unit.planning.sets import LATER, SET, sets, site, take
 

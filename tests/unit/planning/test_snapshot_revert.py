@@ -11,8 +11,8 @@ from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
-from kvmkeep.planning.snapshot_revert import plan_revert
-from kvmkeep.planning.start import plan_start
+from kvmkeep.planning.running.start import plan_start
+from kvmkeep.planning.snapshots.revert import plan_revert
 from tests.unit.planning.build import GIB
 from tests.unit.planning.rounds import StepError, carry_out, reach
 from tests.unit.planning.sets import LATER, SET, sets, site, take

@@ -9,7 +9,7 @@ from kvmkeep.model.plan import Plan
 from kvmkeep.model.snapshot import full_size
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
-from kvmkeep.planning.snapshot_watch import Watch, plan_watch
+from kvmkeep.planning.snapshots.watch import Watch, plan_watch
 from tests.unit.planning.build import GIB
 from tests.unit.planning.rounds import reach
 from tests.unit.planning.sets import SET, site, take

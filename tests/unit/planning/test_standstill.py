@@ -7,13 +7,13 @@ from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import Facts
-from kvmkeep.planning.host_down import plan_host_down
-from kvmkeep.planning.look_after import plan_look_after
-from kvmkeep.planning.pausing import plan_resume
-from kvmkeep.planning.poweroff import plan_poweroff
-from kvmkeep.planning.snapshot_create import Level, plan_create
-from kvmkeep.planning.standstill import how_to_continue
-from kvmkeep.planning.start import plan_start
+from kvmkeep.planning.running.host_down import plan_host_down
+from kvmkeep.planning.running.paused import how_to_continue
+from kvmkeep.planning.running.poweroff import plan_poweroff
+from kvmkeep.planning.running.start import plan_start
+from kvmkeep.planning.running.suspend_resume import plan_resume
+from kvmkeep.planning.running.watch import plan_look_after
+from kvmkeep.planning.snapshots.create import Level, plan_create
 from tests.unit.planning.sets import wish
 from tests.unit.planning.test_look_after import Watched
 

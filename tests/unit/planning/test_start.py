@@ -13,12 +13,12 @@ from kvmkeep.model.names import console_log
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import ReadyConsole, ReadyTcp, Spec
 from kvmkeep.model.units import GuestName
-from kvmkeep.planning.pausing import plan_resume, plan_suspend
 from kvmkeep.planning.plan import make_plan
-from kvmkeep.planning.poweroff import plan_poweroff
-from kvmkeep.planning.shutdown import plan_shutdown
-from kvmkeep.planning.start import plan_start
-from kvmkeep.planning.waiting import ready
+from kvmkeep.planning.running.poweroff import plan_poweroff
+from kvmkeep.planning.running.shutdown import plan_shutdown
+from kvmkeep.planning.running.start import plan_start
+from kvmkeep.planning.running.suspend_resume import plan_resume, plan_suspend
+from kvmkeep.planning.running.waiting import ready
 from tests.unit.planning.build import GIB, IMAGE, guest, nic, spec
 from tests.unit.planning.rounds import StepError, reach
 

@@ -11,13 +11,13 @@ from kvmkeep.model.names import LONGEST_MAPPED_NAME, mapped_name, trash_name
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Place, Spec
 from kvmkeep.model.trash import split_name, trash_entries
+from kvmkeep.planning.offline.shell import plan_close
 from kvmkeep.planning.plan import make_plan
-from kvmkeep.planning.remove import Removing, plan_remove
-from kvmkeep.planning.remove_disk import RemovingDisk, plan_remove_disk
-from kvmkeep.planning.shell import plan_close
-from kvmkeep.planning.snapshot_create import SnapshotRequest, plan_create
-from kvmkeep.planning.trash_empty import plan_empty
-from kvmkeep.planning.trash_restore import TrashRestoreRequest, plan_restore
+from kvmkeep.planning.snapshots.create import SnapshotRequest, plan_create
+from kvmkeep.planning.trash.empty import plan_empty
+from kvmkeep.planning.trash.remove import Removing, plan_remove
+from kvmkeep.planning.trash.remove_disk import RemovingDisk, plan_remove_disk
+from kvmkeep.planning.trash.restore import TrashRestoreRequest, plan_restore
 from tests.unit.planning.build import GIB, guest, spec
 from tests.unit.planning.rounds import StepError, carry_out, reach
 from tests.unit.planning.test_remove import (

@@ -16,10 +16,10 @@ from kvmkeep.model.plan import Noun, Plan, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.tweak import NewFile, Password, SshKeys, Tweak
 from kvmkeep.model.units import Mac
-from kvmkeep.planning.metadata import mark_commands, settings_of
+from kvmkeep.planning.domains.metadata import mark_commands, settings_of
+from kvmkeep.planning.offline.rewriting import OfflineChange
+from kvmkeep.planning.offline.tweak import plan_tweak, sentences
 from kvmkeep.planning.plan import make_plan
-from kvmkeep.planning.rewriting import OfflineChange
-from kvmkeep.planning.tweak import plan_tweak, sentences
 from tests.unit.planning.build import IMAGE, nic, spec
 from tests.unit.planning.looked_into import site
 from tests.unit.planning.rounds import carry_out, reach

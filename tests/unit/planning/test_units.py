@@ -23,8 +23,8 @@ from kvmkeep.model.host_units import (
 )
 from kvmkeep.model.spec import Spec
 from kvmkeep.planning.plan import make_plan
-from kvmkeep.planning.unit_files import Program, start_seconds, stop_seconds, unit_texts
-from kvmkeep.planning.units import plan_install, plan_uninstall
+from kvmkeep.planning.units.files import Program, start_seconds, stop_seconds, unit_texts
+from kvmkeep.planning.units.install import plan_install, plan_uninstall
 from tests.unit.planning.build import POLICY, VAULT, guest, spec
 from tests.unit.planning.cut_off import site
 from tests.unit.planning.rounds import carry_out, reach

@@ -10,11 +10,11 @@ from kvmkeep.model.facts import GROUPS, LIBVIRT, VOLUMES, Facts, Problem
 from kvmkeep.model.plan import Plan, Refusal
 from kvmkeep.model.spec import FileDisk, Spec
 from kvmkeep.model.units import GuestName, Label, Size
-from kvmkeep.planning.inspect import Question, plan_inspect
+from kvmkeep.planning.adoption.release import Letting, plan_release
+from kvmkeep.planning.domains.rename import Renaming, plan_rename
+from kvmkeep.planning.offline.inspect import Question, plan_inspect
 from kvmkeep.planning.plan import make_plan
-from kvmkeep.planning.release import Letting, plan_release
-from kvmkeep.planning.rename import Renaming, plan_rename
-from kvmkeep.planning.start import plan_start
+from kvmkeep.planning.running.start import plan_start
 from kvmkeep.report.script import plan_script
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
 from tests.unit.planning.rounds import reach

@@ -12,13 +12,13 @@ from kvmkeep.model.names import RUN_URI, STATE_FRESH
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.run_mark import NO_RUN_MARK, RunMark
 from kvmkeep.model.spec import Spec
-from kvmkeep.planning.autostart import plan_autostart
-from kvmkeep.planning.poweroff import plan_poweroff
-from kvmkeep.planning.reboot import plan_cold_reboot
-from kvmkeep.planning.recover import recovery
-from kvmkeep.planning.shutdown import plan_shutdown
-from kvmkeep.planning.start import plan_start
-from kvmkeep.planning.units import plan_install
+from kvmkeep.planning.running.autostart import plan_autostart
+from kvmkeep.planning.running.poweroff import plan_poweroff
+from kvmkeep.planning.running.reboot import plan_cold_reboot
+from kvmkeep.planning.running.recover import recovery
+from kvmkeep.planning.running.shutdown import plan_shutdown
+from kvmkeep.planning.running.start import plan_start
+from kvmkeep.planning.units.install import plan_install
 from tests.unit.planning.cut_off import cut, site
 from tests.unit.planning.rounds import reach
 

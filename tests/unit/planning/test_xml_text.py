@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvmkeep.planning.xml_text import xml_text
+from kvmkeep.planning.domains.xml_text import xml_text
 
 CHARACTERS = st.characters(codec="utf-8", exclude_categories=["Cs"])
 TEXT = st.text(st.one_of(st.sampled_from(" \t\r\n<>&\"'ab"), CHARACTERS), max_size=8)

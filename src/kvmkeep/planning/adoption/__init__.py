@@ -1,0 +1,1 @@
+"""What others made becomes ours, and what is ours is let go."""

@@ -1,0 +1,1 @@
+"""Backups: made, kept, forgotten, and brought back."""

@@ -1,0 +1,207 @@
+"""The plan of `backup forget`: backups that the spec does not keep, or one that was named.
+
+Only backups of guests of the spec are looked at, and only those that were made on this host: a
+guest that the spec does not name any more keeps all of its backups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import partial
+
+from msgspec import Struct
+
+from kvmkeep.model.backup import BackupEntry, Repository, RepositoryFacts, recency
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
+from kvmkeep.model.spec import Guest, Spec
+from kvmkeep.model.units import GuestName, Label
+from kvmkeep.planning import guards, programs
+from kvmkeep.planning.backups.init import CLOSED, OPENED, repository_refusals
+from kvmkeep.planning.backups.owner import is_meant, owner
+from kvmkeep.planning.backups.retention import Retention, retention
+from kvmkeep.planning.repositories.engine import driver
+from kvmkeep.planning.scene import make_scene
+
+
+class Forgetting(Struct, frozen=True, kw_only=True):
+    """Whose backups are meant: of those guests what the spec does not keep.
+
+    With a `moment`, just that backup of the one guest, which the spec need not name. `now` is a
+    time of ISO 8601 in UTC.
+    """
+
+    guests: tuple[GuestName, ...]
+    now: str
+    moment: str = ""
+
+
+def plan_forget(spec: Spec, facts: Facts, wish: Forgetting) -> Plan:
+    """Plan to forget in the repositories of the facts; the room is freed by `backup prune`.
+
+    A backup without its manifest is none: that goes first, so what a killed run leaves is never
+    taken for a backup, and the next run takes it away.
+    """
+    scene = make_scene(spec, facts, ())
+    steps: list[Step] = []
+    refusals: list[Refusal] = []
+    notes: list[Note] = []
+    for seen in facts.backups.repositories:
+        repository = spec.repository(Label(seen.name))
+        trouble = repository_refusals(facts, repository)
+        refusals += trouble
+        if trouble:
+            continue
+        if repository.append_only:
+            refusals += _closed(repository, _named(spec, seen, wish)) if wish.moment else ()
+            notes += [] if wish.moment else _kept_longer(spec, facts, seen, wish)
+            continue
+        if wish.moment:
+            named = _named(spec, seen, wish)
+            refusals += _precious(spec, facts, seen, named, wish.now)
+            steps += _steps(spec, facts, seen, wish.guests[0], named)
+            steps += _left(spec, facts, seen, wish.guests[0], wish.moment)
+            continue
+        for guest in (one for one in spec.guests if one.name in wish.guests):
+            found = retained(spec, facts, seen, guest, wish.now)
+            if found is not None:
+                steps += _steps(spec, facts, seen, guest.name, found.forgotten)
+                steps += _left(spec, facts, seen, guest.name)
+    trouble = (*guards.unseen(scene), *programs.missing_tools(scene, steps), *refusals)
+    return Plan(steps=tuple(steps), refusals=trouble, notes=tuple(notes))
+
+
+def _closed(repository: Repository, named: tuple[BackupEntry, ...]) -> tuple[Refusal, ...]:
+    return tuple(
+        Refusal(
+            subject=f"backup {one.guest}@{one.moment}",
+            reason=f"repository {repository.name} is append-only",
+            hint=OPENED,
+        )
+        for one in named
+    )
+
+
+def _kept_longer(
+    spec: Spec, facts: Facts, seen: RepositoryFacts, wish: Forgetting
+) -> tuple[Note, ...]:
+    """Tell how much a repository keeps that the spec does not ask for."""
+    asked = (one for one in spec.guests if one.name in wish.guests)
+    found = [kept for one in asked if (kept := retained(spec, facts, seen, one, wish.now))]
+    more = sum(len(one.forgotten) for one in found)
+    if not more:
+        return ()
+    text = f"{CLOSED}: {more} of its backups stay longer than the spec keeps them; {OPENED}"
+    return (Note(subject=f"repository {seen.name}", text=text),)
+
+
+def retained(
+    spec: Spec, facts: Facts, seen: RepositoryFacts, guest: Guest, now: str
+) -> Retention | None:
+    """Return what the spec keeps of a guest's backups; None where another repository is meant."""
+    if guest.backup is None or guest.backup.repository != seen.name:
+        return None
+    entries = _entries(spec, seen, guest)
+    return retention(
+        entries,
+        guest.backup.keep,
+        proven=_proven(facts, entries),
+        now=datetime.fromisoformat(now),
+    )
+
+
+def _named(spec: Spec, seen: RepositoryFacts, wish: Forgetting) -> tuple[BackupEntry, ...]:
+    (guest,) = wish.guests
+    return tuple(
+        one
+        for one in seen.entries
+        if (one.moment, one.host) == (wish.moment, spec.host.name) and is_meant(spec, one, guest)
+    )
+
+
+def _entries(spec: Spec, seen: RepositoryFacts, guest: Guest) -> tuple[BackupEntry, ...]:
+    """Return a guest's backups that were made on this host, under whatever name it had."""
+    return tuple(
+        one for one in seen.entries if one.identity == guest.identity and one.host == spec.host.name
+    )
+
+
+def _proven(facts: Facts, entries: Iterable[BackupEntry]) -> frozenset[str]:
+    good = {(one.repository, one.guest, one.moment) for one in facts.backups.proofs if one.proven}
+    return frozenset(
+        one.moment for one in entries if (one.repository, one.guest, one.moment) in good
+    )
+
+
+def _precious(
+    spec: Spec, facts: Facts, seen: RepositoryFacts, doomed: tuple[BackupEntry, ...], now: str
+) -> tuple[Refusal, ...]:
+    """Refuse to forget what nothing else can stand for, as long as the spec names the guest."""
+    found: list[Refusal] = []
+    order = partial(recency, now=datetime.fromisoformat(now))
+    for one in doomed:
+        guest = owner(spec, one)
+        whose = (one.identity, one.host)
+        mine = [each for each in seen.entries if (each.identity, each.host) == whose]
+        reason = hint = ""
+        if guest is None:
+            continue
+        if one == max(mine, key=lambda each: order(each.moment)):
+            reason = f"it is the last one that repository {seen.name} has of the guest"
+            hint = f"make a newer one first: kvmkeep backup run {guest.name}"
+        elif one.moment == max(_proven(facts, mine), key=order, default=""):
+            reason = "it is the last one that is known to start"
+            hint = f"prove a newer one first: kvmkeep backup prove {guest.name}"
+        if reason:
+            subject = f"backup {one.guest}@{one.moment}"
+            found.append(Refusal(subject=subject, reason=reason, hint=hint))
+    return tuple(found)
+
+
+def _steps(
+    spec: Spec, facts: Facts, seen: RepositoryFacts, name: str, doomed: tuple[BackupEntry, ...]
+) -> tuple[Step, ...]:
+    if not doomed:
+        return ()
+    words = driver(spec.repository(Label(seen.name)), facts.units.command)
+    moments = ", ".join(one.moment for one in doomed)
+    manifests = tuple(one.manifest for one in doomed)
+    disks = tuple(disk.object for one in doomed for disk in one.disks)
+    actions = [
+        *words.unlock(),
+        words.forget(manifests, "the manifests first: without one there is no backup"),
+    ]
+    actions += [words.forget(disks, "then their disks")] if disks else []
+    return (
+        Step(
+            noun=Noun.STORAGE,
+            subject=f"guest {name}",
+            what=f"forget {len(doomed)} of its backups in repository {seen.name}: {moments}",
+            why="nothing asks for them any longer; the engine has their data until it is pruned",
+            actions=tuple(actions),
+        ),
+    )
+
+
+def _left(
+    spec: Spec, facts: Facts, seen: RepositoryFacts, name: str, moment: str = ""
+) -> tuple[Step, ...]:
+    """Return what takes away disks that have no manifest, or none any more."""
+    mine = (name, spec.host.name)
+    fragments = (one for one in seen.fragments if (one.guest, one.host) == mine)
+    left = tuple(
+        disk.object for one in fragments if moment in {"", one.moment} for disk in one.disks
+    )
+    if not left:
+        return ()
+    words = driver(spec.repository(Label(seen.name)), facts.units.command)
+    return (
+        Step(
+            noun=Noun.STORAGE,
+            subject=f"guest {name}",
+            what=f"forget what dead runs left in repository {seen.name}",
+            why="it never became a backup, or is none any more",
+            actions=(*words.unlock(), words.forget(left, "disks without a manifest")),
+        ),
+    )

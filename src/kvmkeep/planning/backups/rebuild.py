@@ -1,0 +1,70 @@
+"""What `backup rebuild` brings back: guests of a host that its spec does not have any more.
+
+A guest's file comes back last of all of it, so one that the spec has is back already: a run that
+was stopped is gone on with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from kvmkeep.model.backup import BackupEntry, recency
+from kvmkeep.model.command import WriteFile
+from kvmkeep.model.facts import Facts, Volume
+from kvmkeep.model.plan import Noun, Plan, Step
+from kvmkeep.model.spec import Spec
+from kvmkeep.planning.backups.restore import leaving
+from kvmkeep.planning.plan import make_plan
+from kvmkeep.planning.scene import make_scene
+
+
+def last_backups(
+    entries: Iterable[BackupEntry], host: str, now: datetime
+) -> dict[str, BackupEntry]:
+    """Return the last backup of each guest of a host, by the name that the guest had then.
+
+    A guest is known by its identity, which it keeps when it is renamed.
+    """
+    ours = sorted(
+        (one for one in entries if one.host == host), key=lambda one: recency(one.moment, now)
+    )
+    last = {one.identity: one for one in ours}
+    return {one.guest: one for one in ours if last[one.identity] == one}
+
+
+def bound_for_trash(spec: Spec, facts: Facts, entries: Iterable[BackupEntry]) -> tuple[Volume, ...]:
+    """Return the LVs that are there and make room for those of the backups; `spec` as it will be.
+
+    They may be newer than any backup: a host whose spec alone was lost still has them.
+    """
+    scene = make_scene(spec, facts, ())
+    guests = {str(guest.name): guest for guest in spec.guests}
+    found: list[Volume] = []
+    for entry in entries:
+        names = {one.disk for one in entry.disks}
+        disks = tuple(one for one in guests[entry.guest].volumes if one.name in names)
+        found += leaving(scene, guests[entry.guest], disks)
+    return tuple(found)
+
+
+def plan_host_file(path: str, content: bytes, *, there: bool) -> Plan:
+    """Plan to write the host file as it was at a backup; one that is there stays."""
+    if there:
+        return Plan()
+    file = WriteFile(path=path, content=content, why="the host has no spec")
+    step = Step(
+        noun=Noun.DOMAINS,
+        subject="spec",
+        what=f"write {path} as it was at the last backup",
+        why="networks, storage and repositories are known by it",
+        actions=(file,),
+    )
+    return Plan(steps=(step,))
+
+
+def plan_networks(spec: Spec, facts: Facts) -> Plan:
+    """Plan the networks alone: a guest without disks would be made from its image."""
+    return make_plan(replace(spec, guests=()), facts)

@@ -1,0 +1,1 @@
+"""Clones: new guests with copies of another one's disks."""

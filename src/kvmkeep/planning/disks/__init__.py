@@ -1,0 +1,1 @@
+"""Disks of guests: made, filled, attached, grown, taken from them."""

@@ -1,0 +1,117 @@
+"""Disks of a guest in service that the spec has and the guest has not.
+
+A disk is known by what is behind it, never by its target: what comes or goes renames no other.
+"""
+
+from __future__ import annotations
+
+from kvmkeep.model.command import Action, Command, WriteFile
+from kvmkeep.model.domain_facts import Domain, DomainState
+from kvmkeep.model.names import RUN_DIR
+from kvmkeep.model.plan import Note, Noun, Risk, Step
+from kvmkeep.model.spec import Disk, FileDisk, Guest
+from kvmkeep.planning.commands import has_state
+from kvmkeep.planning.disks.files import on_mount
+from kvmkeep.planning.disks.leaving import leaving_notes
+from kvmkeep.planning.disks.stage import fresh
+from kvmkeep.planning.domains.xml import disk_xml, free_target
+from kvmkeep.planning.lvm import activate
+from kvmkeep.planning.scene import Scene, active, disks_in, free_ports
+
+
+def attach_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
+    """Return what gives a guest the disks that it lacks, running and at its next start.
+
+    They are made by steps before.
+    """
+    domain = scene.own_domain(guest)
+    if domain is None or fresh(scene, guest):
+        return ()
+    taken = {disk.target for disk in domain.disks}
+    steps: list[Step] = []
+    room = free_ports(domain)
+    for disk in guest.disks:
+        found = disks_in(scene, domain, disk)
+        live = active(domain) and not any(one.attached for one in found)
+        kept = not any(one.defined for one in found)
+        if not live and not kept:
+            continue
+        target = found[0].target if found else free_target(taken)
+        taken.add(target)
+        live = live and room > 0
+        room -= live
+        if live or kept:
+            steps.append(_attach_step(scene, guest, disk, target, live=live, kept=kept))
+    return tuple(steps)
+
+
+def disk_notes(scene: Scene) -> tuple[Note, ...]:
+    """Return what becomes of disks that the spec no longer has, and what waits for a start."""
+    notes: list[Note] = []
+    for guest in scene.guests:
+        domain = scene.own_domain(guest)
+        if domain is None:
+            continue
+        notes += leaving_notes(scene, guest, domain)
+        notes += [
+            Note(subject=f"guest {guest.name}", text=text, pending=True)
+            for text in _late(scene, guest, domain)
+        ]
+    return tuple(notes)
+
+
+def _late(scene: Scene, guest: Guest, domain: Domain) -> list[str]:
+    """Return which disks come with the guest's next start only."""
+    if not active(domain) or fresh(scene, guest) or domain.state is not DomainState.RUNNING:
+        return []
+    found = ((disk, disks_in(scene, domain, disk)) for disk in guest.disks)
+    lacking = [disk.name for disk, there in found if not any(one.attached for one in there)]
+    late = lacking[free_ports(domain) :]
+    if not late:
+        return []
+    text = (
+        f"its machine has no free port (pcie-root-port) for {', '.join(late)}; the guest gets it "
+        "when it is shut down and started again"
+    )
+    return [text]
+
+
+def _attach_step(
+    scene: Scene, guest: Guest, disk: Disk, target: str, *, live: bool, kept: bool
+) -> Step:
+    domain = scene.domains[guest.name]
+    path = f"{RUN_DIR}/{guest.name}-{disk.name}.xml"
+    where = (*(("--live",) if live else ()), *(("--config",) if kept else ()))
+    actions: list[Action] = []
+    if isinstance(disk, FileDisk):
+        actions.append(on_mount(disk))
+    else:
+        volume = scene.volume(disk)
+        if volume is not None and not volume.active:
+            actions.append(activate(scene.full_name(disk.lv)))
+    actions += [
+        WriteFile(
+            path=path,
+            content=disk_xml(scene.spec, guest, disk, target, scene.networks).encode(),
+            why="the disk as libvirt is told of it",
+            dir_mode=0o700,
+        ),
+        Command(
+            argv=("virsh", "attach-device", "--domain", guest.name, "--file", path, *where),
+            why="give it to the guest",
+            timeout=120.0,
+        ),
+        Command(argv=("rm", "--force", "--", path), why="leave no copy"),
+    ]
+    when = (
+        "from its next start on" if not live else "at once" if not kept else "at once and for good"
+    )
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=f"guest {guest.name}",
+        what=f"give it {scene.path(disk)} as disk {target}, {when}",
+        why=f"the spec has the disk {disk.name}",
+        probe=has_state(guest, str(domain.state)),
+        actions=tuple(actions),
+        risk=Risk.GUEST,
+    )

@@ -1,0 +1,1 @@
+"""Domains of libvirt: defined from the spec, and held to it."""

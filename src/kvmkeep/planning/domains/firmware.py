@@ -1,0 +1,58 @@
+"""The variables of a guest's UEFI firmware: a file that no two domains may have."""
+
+from __future__ import annotations
+
+import shlex
+
+from kvmkeep.model.plan import Refusal
+from kvmkeep.model.spec import Guest
+from kvmkeep.model.template import VM_NAME
+from kvmkeep.planning.domains.guest import kept_domain
+from kvmkeep.planning.domains.tree import DomainTreeError, domain_tree
+from kvmkeep.planning.scene import Scene
+
+_DIR = "/var/lib/libvirt/qemu/nvram"
+"""Where libvirt keeps variables by itself, each guest's in a file of its name."""
+
+
+def variables_path(guest: Guest) -> str:
+    """Return where libvirt puts a guest's variables by itself."""
+    return f"{_DIR}/{guest.name}_VARS.fd"
+
+
+def firmware_refusals(scene: Scene) -> tuple[Refusal, ...]:
+    """Refuse to define a guest whose variables are another domain's.
+
+    A domain keeps its file when it is renamed, and libvirt takes one that is there.
+    """
+    owners = {domain.nvram: domain.name for domain in scene.facts.domains if domain.nvram}
+    if not owners:
+        return ()
+    found: list[Refusal] = []
+    for guest in scene.guests:
+        if scene.domain(guest) is not None:
+            continue
+        kept = kept_domain(scene, guest)
+        path = _of_template(scene, guest) if kept is None else kept.nvram
+        if path in owners:
+            other = owners[path]
+            reason = f"the variables of its firmware would be those of the domain {other}, {path}"
+            hint = (
+                f"choose another name; or, while {other} is off, rename that file, and write its "
+                f"new name into <nvram>: virsh edit {shlex.quote(other)}"
+            )
+            found.append(Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint))
+    return tuple(found)
+
+
+def _of_template(scene: Scene, guest: Guest) -> str:
+    """Return where the variables of a guest of the base template lie; empty without UEFI."""
+    try:
+        system = domain_tree(scene.spec.template).find("os")
+    except DomainTreeError:  # none, or refused elsewhere
+        return ""
+    if system is None:
+        return ""
+    given = system.findtext("nvram", "").strip().replace(VM_NAME, guest.name)
+    flash = any(loader.get("type") == "pflash" for loader in system.findall("loader"))
+    return given or (variables_path(guest) if flash or system.get("firmware") == "efi" else "")

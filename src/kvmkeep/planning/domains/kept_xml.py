@@ -1,0 +1,73 @@
+"""The kept XML of a guest in service: what libvirt has, so that it can be defined from it again.
+
+It is libvirt's own text, with all that somebody else put into the domain. The seed is in the drive
+only until the first boot is done, and before that nothing is kept from libvirt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kvmkeep.model.command import Action, Command
+from kvmkeep.model.domain_facts import Domain
+from kvmkeep.model.facts import SavedXml
+from kvmkeep.model.plan import Noun, Step
+from kvmkeep.model.spec import Guest, Spec
+from kvmkeep.planning.disks.stage import fresh
+from kvmkeep.planning.domains.guest import is_guest, kept_path
+from kvmkeep.planning.domains.xml import sha256
+from kvmkeep.planning.scene import Scene
+
+
+def keep_definition(spec: Spec, guest: Guest) -> Command:
+    """Return what writes a guest's definition to its kept file."""
+    return Command(
+        argv=("virsh", "dumpxml", "--inactive", "--", guest.name),
+        why="keep the guest's XML at hand",
+        stdout_to=kept_path(spec, guest),
+    )
+
+
+def holds(saved: SavedXml, domain: Domain) -> bool:
+    """Whether a kept file holds the definition that libvirt has."""
+    # virsh(1) ends what it prints with a further newline, unless it is told to be quiet.
+    return saved.sha256 in {sha256(domain.xml), sha256(f"{domain.xml}\n")}
+
+
+def is_kept(scene: Scene, guest: Guest) -> bool:
+    """Whether a guest's kept file holds what libvirt has, and is whole."""
+    saved, domain = scene.saved.get(guest.name), scene.own_domain(guest)
+    return saved is not None and domain is not None and not saved.torn and holds(saved, domain)
+
+
+def kept_step(scene: Scene, guest: Guest, before: Iterable[Step], assumes: str) -> Step | None:
+    """Return what keeps the definition that a guest has after the steps `before`, if need be."""
+    saved, domain = scene.saved.get(guest.name), scene.own_domain(guest)
+    as_kept = is_kept(scene, guest)
+    changed = any(_defines(action) for step in before for action in step.actions)
+    if not changed and (as_kept or domain is None):
+        return None
+    follows = changed or saved is None or fresh(scene, guest)
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=f"guest {guest.name}",
+        what=f"keep its definition in {kept_path(scene.spec, guest)}",
+        why="it is to be what libvirt has" if follows else "libvirt has something else",
+        probe=is_guest(guest),
+        actions=(keep_definition(scene.spec, guest),),
+        assumes=assumes,
+    )
+
+
+def with_kept(scene: Scene, guest: Guest, step: Step | None) -> tuple[Step, ...]:
+    """Return a step with what keeps the definition after it, where the guest is in service."""
+    steps = () if step is None else (step,)
+    kept = None if fresh(scene, guest) else kept_step(scene, guest, steps, "")
+    return steps if kept is None else (*steps, kept)
+
+
+def _defines(action: Action) -> bool:
+    """Whether an action changes what libvirt has as a domain's definition."""
+    if not isinstance(action, Command) or action.argv[0] != "virsh":
+        return False
+    return action.argv[1] == "define" or "--config" in action.argv

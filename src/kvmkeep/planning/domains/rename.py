@@ -1,0 +1,318 @@
+"""The plan of `rename`: one guest gets another name, and stays the machine it is.
+
+Its UUID and MAC addresses were derived from its old name, so the spec keeps that one as the
+guest's `identity`. The spec's file is renamed last: until then the guest is known by its old name,
+and a run that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kvmkeep.model.command import Action, Command, WriteFile
+from kvmkeep.model.domain_facts import Domain
+from kvmkeep.model.facts import Facts, Volume
+from kvmkeep.model.names import (
+    RUN_DIR,
+    TAG_DISK,
+    TAG_GUEST,
+    TAG_OURS,
+    console_log,
+    lv_name,
+    lv_path,
+)
+from kvmkeep.model.plan import Noun, Plan, Reason, Refusal, Risk, Step, refused
+from kvmkeep.model.spec import ROOT_DISK, Disk, FileDisk, Guest, Spec
+from kvmkeep.model.trash import is_trash
+from kvmkeep.model.units import GuestName
+from kvmkeep.planning import guards, programs
+from kvmkeep.planning.commands import has_state
+from kvmkeep.planning.disks.stage import fresh
+from kvmkeep.planning.domains.guest import is_guest, kept_path
+from kvmkeep.planning.domains.kept_xml import keep_definition
+from kvmkeep.planning.lvm import wears
+from kvmkeep.planning.scene import Scene, active, aliases, make_scene
+
+
+class Renaming(Struct, frozen=True, kw_only=True):
+    """Who is to be called what. `file` is the absolute path of the guest's file of the spec.
+
+    `takes_identity` tells whether a line at its end can give it an identity.
+    """
+
+    old: GuestName
+    new: GuestName
+    file: str
+    takes_identity: bool
+
+    @property
+    def new_file(self) -> str:
+        """The path that the guest's file gets."""
+        return posixpath.join(posixpath.dirname(self.file), f"{self.new}.yaml")
+
+
+class _Work(Struct, frozen=True, kw_only=True):
+    """The guest under both names, and the domain that is one of them."""
+
+    scene: Scene
+    renaming: Renaming
+    before: Guest
+    after: Guest
+    domain: Domain
+
+
+def plan_rename(spec: Spec, facts: Facts, renaming: Renaming) -> Plan:
+    """Plan to rename a guest that is off: domain, LVs and their snapshots, XML file, spec."""
+    by_name = {guest.name: guest for guest in spec.guests}
+    before = by_name.get(renaming.old)
+    if before is None:
+        return _done(by_name.get(renaming.new), renaming)
+    scene = make_scene(spec, facts, (before,))
+    domain = scene.domains_by_uuid.get(before.uuid)
+    refusals = (*guards.unseen(scene), *_unfit(scene, before, domain, renaming))
+    if domain is None or refusals:
+        return Plan(refusals=refusals)
+    disks = tuple(_renamed(scene, renaming, disk) for disk in before.disks)
+    work = _Work(
+        scene=scene,
+        renaming=renaming,
+        before=before,
+        after=replace(before, name=renaming.new, disks=disks),
+        domain=domain,
+    )
+    steps = (*_domain_steps(work), *_volume_steps(work), *_xml_steps(work), _spec_step(work))
+    refusals = (*programs.missing_tools(scene, steps), *_volume_refusals(work))
+    return Plan(steps=steps, refusals=refusals)
+
+
+def _done(after: Guest | None, renaming: Renaming) -> Plan:
+    """Return the empty plan if there is a guest of the new name: the spec is renamed last."""
+    if after is not None:
+        return Plan()
+    reason = "there is no guest of that name in the spec"
+    hint = "`kvmkeep list` shows the names"
+    return Plan(refusals=(Refusal(subject=f"guest {renaming.old}", reason=reason, hint=hint),))
+
+
+def _unfit(
+    scene: Scene, guest: Guest, domain: Domain | None, renaming: Renaming
+) -> tuple[Refusal, ...]:
+    """Return why the guest can't be renamed, or not to that name."""
+    found = (*_wrong_names(scene, guest, renaming), *_wrong_state(scene, guest, domain, renaming))
+    return refused(f"guest {guest.name}", found)
+
+
+def _wrong_names(scene: Scene, guest: Guest, renaming: Renaming) -> list[Reason]:
+    found: list[Reason] = []
+    old, new = renaming.old, renaming.new
+    if old == new:
+        found.append(("that is its name already", "give it another one"))
+    elif new in scene.every_guest:
+        found.append((f"there is a guest {new} in the spec", "choose another name"))
+    theirs = (one for one in scene.every_guest.values() if one.name not in {old, new})
+    taken = next((one for one in theirs if _is_called(one, f"{new}.yaml")), None)
+    if taken is not None:
+        found.append((f"{new}.yaml is the file of guest {taken.name}", "choose another name"))
+    other = scene.domains.get(new)
+    if other is not None and other.uuid != guest.uuid:
+        found.append((f"there is a domain {new}", "choose another name"))
+    if posixpath.basename(renaming.file) != f"{old}.yaml":
+        hint = f"call the file {old}.yaml and take `name` out of it, or change `name` by hand"
+        found.append((f"its name stands in {renaming.file}, and is not that of the file", hint))
+    elif not renaming.takes_identity:
+        hint = f"write `identity: {guest.identity}` into it, as a line of its own at its end"
+        found.append((f"{renaming.file} can't be given a further line", hint))
+    needing = [one.name for one in scene.spec.guests if old in one.run.needs]
+    if needing:
+        hint = f"take {old} out of their `needs`, rename it, then put {new} in"
+        found.append((f"it is needed by {', '.join(needing)}", hint))
+    return found
+
+
+def _is_called(guest: Guest, name: str) -> bool:
+    return posixpath.basename(guest.place.file) == name
+
+
+def _wrong_state(
+    scene: Scene, guest: Guest, domain: Domain | None, renaming: Renaming
+) -> list[Reason]:
+    found: list[Reason] = []
+    if domain is None:
+        found.append(("libvirt does not know it yet", "make it first: kvmkeep apply"))
+    elif not domain.ours or domain.name not in {renaming.old, renaming.new}:
+        hint = f"look at: virsh dumpxml {shlex.quote(domain.name)}"
+        found.append((f"its UUID is that of the domain {domain.name}, which is not ours", hint))
+    elif active(domain):
+        hint = f"shut it down first: kvmkeep shutdown {domain.name}"
+        found.append(("it runs, and libvirt renames only guests that are off", hint))
+    elif domain.name == renaming.old and fresh(scene, guest):
+        found.append(("its first boot is not done yet", "finish that: kvmkeep apply"))
+    return found
+
+
+def _volume_refusals(work: _Work) -> tuple[Refusal, ...]:
+    """Return why the LVs can't be renamed: lost, being reverted, or the new name is taken."""
+    found: list[Reason] = []
+    vg = work.scene.spec.storage.vg
+    for before, after in zip(work.before.volumes, work.after.volumes, strict=True):
+        tags = {TAG_OURS, TAG_DISK + before.name}
+        there = (work.scene.volumes.get(name) for name in (before.lv, after.lv))
+        if not any(volume is not None and tags <= {*volume.tags} for volume in there):
+            hint = f"look at: lvs -o +lv_tags {vg}"
+            found.append((f"its LV {vg}/{before.lv} is gone, or is not ours", hint))
+    for volume in _volumes(work.scene, work.renaming.old):
+        wanted = _new_lv(work.scene, work.renaming, volume.name)
+        if volume.merging:
+            hint = "wait until that is done: lvs -a -o +lv_merging"
+            found.append((f"{vg}/{volume.name} is being reverted to a snapshot", hint))
+        if wanted != volume.name and wanted in work.scene.volumes:
+            found.append((f"there is an LV {vg}/{wanted}", "choose another name"))
+    return refused(f"guest {work.renaming.old}", found)
+
+
+def _volumes(scene: Scene, guest: GuestName) -> tuple[Volume, ...]:
+    """Return all LVs that wear our mark for a guest: disks and snapshots."""
+    marks = {TAG_OURS, TAG_GUEST + guest}
+    return tuple(
+        volume
+        for volume in scene.volumes.values()
+        if marks <= {*volume.tags} and not is_trash(volume)
+    )
+
+
+def _new_lv(scene: Scene, renaming: Renaming, lv: str) -> str:
+    """Return the name that an LV gets; one that is not named after the guest keeps its own.
+
+    So does one that the spec names, and its snapshots.
+    """
+    prefix = scene.spec.storage.lv_prefix
+    volume = scene.volumes.get(lv)
+    of = lv if volume is None or not volume.origin else volume.origin
+    if any(disk.named and disk.lv == of for guest in scene.guests for disk in guest.volumes):
+        return lv
+    old, new = (lv_name(prefix, name, ROOT_DISK) for name in (renaming.old, renaming.new))
+    return new + lv.removeprefix(old) if lv == old or lv.startswith(f"{old}-") else lv
+
+
+def _renamed(scene: Scene, renaming: Renaming, disk: Disk) -> Disk:
+    if isinstance(disk, FileDisk) or disk.named:
+        return disk
+    return replace(disk, lv=_new_lv(scene, renaming, disk.lv))
+
+
+def _domain_steps(work: _Work) -> tuple[Step, ...]:
+    old, new = work.renaming.old, work.renaming.new
+    if work.domain.name == new:
+        return ()
+    # The link that starts it with the host is renamed by libvirt as well.
+    rename = Command(argv=("virsh", "domrename", old, new), why="give the domain its new name")
+    return (
+        Step(
+            noun=Noun.DOMAINS,
+            subject=f"guest {old}",
+            what=f"rename the domain to {new}",
+            why="you asked for it",
+            probe=has_state(work.before, "shut off"),
+            actions=(rename,),
+            risk=Risk.GUEST,
+        ),
+    )
+
+
+def _volume_steps(work: _Work) -> tuple[Step, ...]:
+    return tuple(_volume_step(work, volume) for volume in _volumes(work.scene, work.renaming.old))
+
+
+def _volume_step(work: _Work, volume: Volume) -> Step:
+    old, new = work.renaming.old, work.renaming.new
+    vg, name = work.scene.spec.storage.vg, _new_lv(work.scene, work.renaming, volume.name)
+    actions: list[Action] = []
+    if name != volume.name:
+        rename = ("lvrename", f"{vg}/{volume.name}", f"{vg}/{name}")
+        actions.append(Command(argv=rename, why="give the LV its new name"))
+    retag = (
+        "lvchange", "--deltag", TAG_GUEST + old, "--addtag", TAG_GUEST + new, f"{vg}/{name}",
+    )  # fmt: skip
+    actions.append(Command(argv=retag, why="the LV is the guest's under its new name"))
+    return Step(
+        noun=Noun.STORAGE,
+        subject=f"guest {old}",
+        what=f"rename LV {vg}/{volume.name} to {name}",
+        why="LVs are named after their guest",
+        probe=wears(volume, (TAG_OURS, TAG_GUEST + old), "see that the LV is still this guest's"),
+        actions=tuple(actions),
+    )  # fmt: skip
+
+
+def _xml_steps(work: _Work) -> tuple[Step, ...]:
+    """Return what tells libvirt of the LVs' new names; all else in the XML stays, to the byte."""
+    old, new = work.renaming.old, work.renaming.new
+    text = work.domain.xml.replace(f"<name>{old}</name>", f"<name>{new}</name>", 1)
+    vg = work.scene.spec.storage.vg
+    for before, after in zip(work.before.volumes, work.after.volumes, strict=True):
+        if before.lv != after.lv:
+            for path in aliases(vg, before.lv, ""):
+                text = _with_value(text, "dev", path, lv_path(vg, after.lv))
+    text = _with_value(text, "file", console_log(old), console_log(new))
+    if text == work.domain.xml:
+        return ()
+    path = f"{RUN_DIR}/{new}.xml"
+    log = ("mv", "--no-target-directory", "--", console_log(old), console_log(new))
+    actions: tuple[Action, ...] = (
+        # 1 also where there is none, or where an interrupted run has moved it.
+        Command(argv=log, why="keep the console's log", ok=(0, 1)),
+        WriteFile(path=path, content=text.encode(), why="its definition, with the new names"),
+        Command(
+            argv=("virsh", "define", "--validate", "--", path),
+            why="have libvirt use the LVs under their new names",
+        ),
+        Command(argv=("rm", "--force", "--", path), why="leave no copy"),
+    )
+    return (
+        Step(
+            noun=Noun.DOMAINS,
+            subject=f"guest {old}",
+            what="define it with the new names of its disks and console log",
+            why="its definition names them",
+            probe=has_state(work.after, "shut off"),
+            actions=actions,
+            risk=Risk.GUEST,
+        ),
+    )
+
+
+def _with_value(xml: str, attribute: str, before: str, after: str) -> str:
+    """Replace an attribute's value where it is just that one."""
+    wanted = rf"""(?<=\s){attribute}=(["']){re.escape(before)}\1"""
+    return re.sub(wanted, lambda found: f"{attribute}={found[1]}{after}{found[1]}", xml)
+
+
+def _spec_step(work: _Work) -> Step:
+    scene, renaming = work.scene, work.renaming
+    old_xml = kept_path(scene.spec, work.before)
+    # Appends a line, and drops the one that an interrupted run, or an earlier renaming, wrote.
+    keep = ("-e", rf"$a\identity: {work.before.identity}", "-e", "/^identity:/d")
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=f"guest {renaming.old}",
+        what=f"rename {renaming.file} to {posixpath.basename(renaming.new_file)}",
+        why="the guest is called as its file is; with `identity` it stays the same machine",
+        probe=is_guest(work.after),
+        actions=(
+            keep_definition(scene.spec, work.after),
+            Command(argv=("rm", "--force", "--", old_xml), why="that guest is no more"),
+            Command(
+                argv=("sed", "--in-place", *keep, "--", renaming.file),
+                why="keep what its UUID and MAC addresses are derived from",
+            ),
+            Command(
+                argv=("mv", "--no-target-directory", "--", renaming.file, renaming.new_file),
+                why="from now on it is the guest's new name",
+            ),
+        ),
+    )

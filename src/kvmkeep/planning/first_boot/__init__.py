@@ -1,0 +1,1 @@
+"""What a guest finds at its first boot."""

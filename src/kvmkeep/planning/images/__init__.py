@@ -1,0 +1,1 @@
+"""Images that guests are made from."""

@@ -1,0 +1,109 @@
+"""Why networks can't be made: what is in the way and not ours, and an uplink that can't be one."""
+
+from __future__ import annotations
+
+from kvmkeep.model.facts import Profile
+from kvmkeep.model.links import rests_on, team_of
+from kvmkeep.model.names import NM_MARK
+from kvmkeep.model.plan import Refusal
+from kvmkeep.model.spec import Network
+from kvmkeep.planning.networks.profiles import WantedProfile, judged, wanted_profiles
+from kvmkeep.planning.scene import Scene
+
+
+def network_refusals(scene: Scene, networks: tuple[Network, ...]) -> tuple[Refusal, ...]:
+    """Return why networks can't be made: what is in the way and not ours."""
+    refusals: list[Refusal] = []
+    if networks and not scene.facts.nm.running:
+        refusals.append(
+            Refusal(
+                subject="NetworkManager",
+                reason="it is not running",
+                hint="start it: systemctl start NetworkManager",
+                unready=True,
+            )
+        )
+    vlans = {
+        link.vlan_id: link.name
+        for link in scene.facts.links
+        if link.kind == "vlan" and link.parent == scene.spec.uplink
+    }
+    named: dict[str, list[Profile]] = {}
+    for profile in scene.facts.nm.profiles:
+        for name in {profile.name, profile.interface}:
+            named.setdefault(name, []).append(profile)
+    known = judged(scene, networks)
+    for network in networks:
+        pair = wanted_profiles(scene, network) if network in known else ()
+        for wanted in pair:
+            refusals.extend(_foreign(network, wanted, named.get(wanted.interface, [])))
+        other = vlans.get(network.vlan, network.vlan_interface)
+        if other != network.vlan_interface:
+            refusals.append(
+                Refusal(
+                    subject=f"network {network.name}",
+                    reason=f"VLAN {network.vlan} of {scene.spec.uplink} is in use by {other}",
+                    hint=f"say `vlan_interface: {other}` if it is one of ours, or remove {other}",
+                )
+            )
+    if networks:
+        refusals.extend(_uplink_refusals(scene, networks))
+    return tuple(refusals)
+
+
+def _foreign(network: Network, wanted: WantedProfile, namesakes: list[Profile]) -> list[Refusal]:
+    """Refuse profiles and interfaces that have our names and not our mark."""
+    found: list[Refusal] = []
+    name = wanted.interface
+    for profile in namesakes:
+        if profile.uuid != wanted.uuid:
+            reason = f"the NetworkManager profile {profile.name} ({profile.uuid}) uses {name}"
+            found.append(_not_ours(network, reason, f"nmcli connection show {profile.uuid}"))
+    if wanted.profile is not None and wanted.profile.setting("connection.stable-id") != NM_MARK:
+        reason = f"the profile {wanted.profile.name} no longer has `connection.stable-id {NM_MARK}`"
+        found.append(_not_ours(network, reason, f"nmcli connection show {wanted.uuid}"))
+    if wanted.profile is None and wanted.link is not None and not found:
+        reason = f"there is an interface {name} that no profile of ours made"
+        found.append(_not_ours(network, reason, f"ip -d link show {name}"))
+    return found
+
+
+def _not_ours(network: Network, reason: str, look: str) -> Refusal:
+    return Refusal(
+        subject=f"network {network.name}",
+        reason=f"{reason}, so it is not ours",
+        hint=f"look at `{look}`; take it over (kvmkeep adopt), remove it, or choose another name",
+    )
+
+
+def _uplink_refusals(scene: Scene, networks: tuple[Network, ...]) -> list[Refusal]:
+    name = scene.spec.uplink
+    subject = f"uplink {name}"
+    uplink = scene.links.get(name)
+    if uplink is None:
+        hint = "correct `uplink`; `ip link` shows all interfaces"
+        return [Refusal(subject=subject, reason="there is no such interface", hint=hint)]
+    refusals = [
+        Refusal(
+            subject=f"network {network.name}",
+            reason=f"its MTU of {network.mtu} is larger than the uplink's {uplink.mtu}",
+            hint=f"lower `mtu`, or raise the MTU of {name} first",
+        )
+        for network in networks
+        if network.mtu > uplink.mtu
+    ]
+    management = scene.facts.management
+    reached = set() if management is None else rests_on(scene.facts, management.interface)
+    team = team_of(scene.facts, uplink)
+    if team and team not in reached:
+        reason = f"it is a port of {team}, which may have it rest"
+        refusals.append(Refusal(subject=subject, reason=reason, hint=f"write `uplink: {team}`"))
+    if management is not None and name in reached:
+        refusals.append(
+            Refusal(
+                subject=subject,
+                reason=f"this host is reached through it (default route on {management.interface})",
+                hint="choose another interface as the uplink; this one is never touched",
+            )
+        )
+    return refusals

@@ -1,0 +1,1 @@
+"""Disks that nobody uses: looked into, changed, copied from and to."""

@@ -1,0 +1,1 @@
+"""Repositories of backups: their engines, their secrets, and their objects as files."""

@@ -1,0 +1,1 @@
+"""Guests that run or should: started, stopped, waited for, looked after."""

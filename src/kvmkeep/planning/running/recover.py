@@ -1,0 +1,260 @@
+"""The plan of `recover`: all that runs with the host comes up, in order; what can't is held back.
+
+A guest counts as up once it was seen to be ready; its QEMU process keeps that as a mark. So a run
+that was killed, or a second power cut, is only another beginning.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kvmkeep.model.command import Action, Command, Poll
+from kvmkeep.model.facts import LIBVIRT, VOLUMES, ArrayState, Facts
+from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
+from kvmkeep.model.snapshot import snapshot_sets
+from kvmkeep.model.spec import Guest, OnFail, Spec
+from kvmkeep.model.units import GuestName, Size
+from kvmkeep.planning import guards, programs
+from kvmkeep.planning.commands import has_state
+from kvmkeep.planning.disks.storage import storage_refusals
+from kvmkeep.planning.domains.guest import is_guest, kept_domain
+from kvmkeep.planning.running.order import in_order
+from kvmkeep.planning.running.start import is_off, start_actions, unfit
+from kvmkeep.planning.running.waiting import ready
+from kvmkeep.planning.scene import Scene, active, make_scene
+from kvmkeep.planning.units.files import others
+
+_PARTIAL = 8
+"""Position in `lv_attr` of the letter that tells of lost physical volumes: lvs(8)."""
+
+
+class Recovery(Struct, frozen=True, kw_only=True):
+    """What is wanted on this host, in order, what of it is held back and why, and the plan."""
+
+    guests: tuple[Guest, ...]
+    blocked: tuple[Refusal, ...]
+    plan: Plan
+
+
+def recovery(spec: Spec, facts: Facts) -> Recovery:
+    """Find out which guests are to run with the host, which of them can, and how they get up.
+
+    What they need is started too, whether it starts with the host by itself or not. One guest
+    that can't be started refuses nothing: it is held back, with those that need it.
+    """
+    order = in_order(spec, willing(spec, facts), with_needs=True)
+    scene = make_scene(spec, facts, order.guests)
+    held = held_back(scene)
+    names = {refusal.subject for refusal in held}
+    able = [guest for guest in scene.guests if _subject(guest) not in names]
+    down = [guest for guest in able if not _up(scene, guest)]
+    steps = () if order.refusals else rising(scene, down)
+    plan = Plan(
+        steps=steps,
+        refusals=(
+            *order.refusals,
+            *guards.blind(scene, LIBVIRT, VOLUMES),
+            *programs.unstartable(scene, steps),
+        ),
+        notes=(
+            *(
+                Note(subject=one.subject, text=f"held back: {one.reason} ({one.hint})")
+                for one in held
+            ),
+            *guards.half_blind(scene, LIBVIRT, VOLUMES),
+            *programs.incapable(scene, steps),
+            *_strays(scene),
+            *_storage_notes(scene),
+        ),
+        recorded=True,
+    )
+    return Recovery(guests=scene.guests, blocked=held, plan=plan)
+
+
+def willing(spec: Spec, facts: Facts) -> tuple[GuestName, ...]:
+    """Return the guests that are to run by the last word about them.
+
+    Of one whose definition libvirt has lost (a file of it that a cut has torn), what is kept tells.
+    """
+    scene = make_scene(spec, facts, spec.guests)
+    return tuple(guest.name for guest in spec.guests if _willing(scene, guest))
+
+
+def _willing(scene: Scene, guest: Guest) -> bool:
+    domain = scene.domain(guest)
+    if domain is not None:
+        return domain.wanted and domain.ours
+    kept = kept_domain(scene, guest)
+    # Libvirt's own flag was lost with the definition.
+    return kept is not None and (
+        kept.wanted or (kept.run_mark.wanted is None and guest.run.autostart)
+    )
+
+
+def _subject(guest: Guest) -> str:
+    return f"guest {guest.name}"
+
+
+def _up(scene: Scene, guest: Guest) -> bool:
+    domain = scene.own_domain(guest)
+    return domain is not None and domain.was_ready
+
+
+def held_back(scene: Scene) -> tuple[Refusal, ...]:
+    """Return why guests are held back, each once, in the order of the guests."""
+    others = (*guards.shared_disks(scene), *storage_refusals(scene))
+    known = {refusal.subject: refusal for refusal in others}
+    going: list[Guest] = []
+    found: dict[GuestName, Refusal] = {}
+    for guest in scene.guests:
+        refusal = unfit(scene, guest)
+        if refusal is None and is_off(scene, guest):
+            refusal = (
+                _needs_held(scene, guest, found)
+                or known.get(_subject(guest))
+                or _torn(scene, guest)
+                or _no_memory(scene, going, guest)
+            )
+            if refusal is None:
+                going.append(guest)
+        if refusal is not None:
+            found[guest.name] = refusal
+    return tuple(found.values())
+
+
+def _needs_held(scene: Scene, guest: Guest, held: dict[GuestName, Refusal]) -> Refusal | None:
+    for need in guest.run.needs:
+        if need in held and scene.every_guest[need].run.on_fail is OnFail.HOLD:
+            hint = f"see what guest {need} lacks"
+            reason = f"it needs {need}, which is held back"
+            return Refusal(subject=_subject(guest), reason=reason, hint=hint)
+    return None
+
+
+def _torn(scene: Scene, guest: Guest) -> Refusal | None:
+    """Refuse a guest whose LV lies on a physical volume that is lost."""
+    for disk in guest.volumes:
+        volume = scene.volume(disk)
+        if volume is not None and volume.attributes[_PARTIAL : _PARTIAL + 1] == "p":
+            reason = f"a part of its LV {volume.full_name} is on a disk that is missing"
+            hint = "bring that disk back: `pvs`, `lvs -o +devices`, `cat /proc/mdstat`"
+            return Refusal(subject=_subject(guest), reason=reason, hint=hint)
+    return None
+
+
+def _no_memory(scene: Scene, going: list[Guest], guest: Guest) -> Refusal | None:
+    """Refuse a guest for which the host has no memory left besides those that come before it."""
+    running = sum(one.memory.bytes for one in scene.facts.domains if active(one))
+    promised = Size(running + sum(one.memory_max.bytes for one in (*going, guest)))
+    limit = scene.facts.memory.minus(scene.spec.host.memory_reserve)
+    if promised.bytes <= limit.bytes:
+        return None
+    reason = f"with it, {promised} of memory would be given to guests, and {limit} may be"
+    hint = "shut another one down, or give guests less memory"
+    return Refusal(subject=_subject(guest), reason=reason, hint=hint)
+
+
+def _strays(scene: Scene) -> tuple[Note, ...]:
+    """Tell of guests of ours that are to run, and that the spec does not name any more."""
+    text = "it is to run, but the spec does not name it, so kvmkeep does not start it (virsh start)"
+    return tuple(
+        Note(subject=f"guest {one.name}", text=text)
+        for one in others(scene.facts.domains, scene.every_guest)
+        if one.run_mark.starts and one.wanted and not active(one)
+    )
+
+
+def _storage_notes(scene: Scene) -> tuple[Note, ...]:
+    """Tell what is not well below the guests: nothing of it keeps a guest off by itself."""
+    notes = [
+        Note(subject=f"array {one.name}", text=f"it is {one.state} ({one.detail})")
+        for one in scene.facts.arrays
+        if one.state is not ArrayState.CLEAN
+    ]
+    if scene.group is not None and scene.group.missing_pvs:
+        count = scene.group.missing_pvs
+        text = f"{count} of its physical volumes {'is' if count == 1 else 'are'} missing"
+        notes.append(Note(subject=f"volume group {scene.group.name}", text=text))
+    notes += [
+        Note(subject=f"guest {one.guest}", text=f"its snapshot set {one.name} is lost: it was full")
+        for one in snapshot_sets(scene.facts.volumes, scene.spec.storage.vg)
+        if any(member.invalid for member in one.members)
+    ]
+    notes += [
+        Note(
+            subject=f"guest {seed.guest}",
+            text="its seed lies on the host: a first boot is not finished (kvmkeep apply)",
+        )
+        for seed in scene.facts.seeds
+    ]
+    return tuple(notes)
+
+
+def rising(
+    scene: Scene,
+    pending: list[Guest],
+    before: Mapping[GuestName, tuple[Command, ...]] = MappingProxyType({}),
+) -> tuple[Step, ...]:
+    """Start what can be started, each after its `before`, and wait first for what others need.
+
+    As many boot at once as the host has CPUs, and at least two. The needs make no circle.
+    """
+    steps: list[Step] = []
+    todo, booting = list(pending), list[Guest]()
+    while todo or booting:
+        unsettled = {guest.name for guest in (*todo, *booting)}
+        free = next((one for one in todo if not unsettled & {*one.run.needs}), None)
+        if free is not None and len(booting) < max(2, scene.facts.cpus):
+            todo.remove(free)
+            booting.append(free)
+            if is_off(scene, free):
+                steps.append(_start(scene, free, before.get(free.name, ())))
+        else:
+            needed = {need for one in todo for need in one.run.needs}
+            first = next((one for one in booting if one.name in needed), booting[0])
+            booting.remove(first)
+            steps.append(wait_step(scene, first))
+    return tuple(steps)
+
+
+def _after(scene: Scene, guest: Guest) -> tuple[str, ...]:
+    needs: Iterable[Guest] = (scene.every_guest[need] for need in guest.run.needs)
+    return tuple(_subject(one) for one in needs if one.run.on_fail is OnFail.HOLD)
+
+
+def _start(scene: Scene, guest: Guest, before: tuple[Command, ...]) -> Step:
+    needs = (*guest.run.needs, *guest.run.mounts)
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=_subject(guest),
+        what="start it",
+        why=f"what it needs is there: {', '.join(needs)}" if needs else "it runs with the host",
+        probe=has_state(guest, str(scene.domains[guest.name].state)),
+        actions=(*before, *start_actions(scene, guest)),
+        risk=Risk.GUEST,
+        isolated=True,
+        after=_after(scene, guest),
+    )
+
+
+def wait_step(scene: Scene, guest: Guest, *, limit: float = math.inf) -> Step:
+    """Return what waits until a guest is ready, at most `limit` seconds, and marks it as such."""
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=_subject(guest),
+        what="wait until it is ready",
+        why="only then it counts as up",
+        probe=is_guest(guest),
+        actions=tuple(_within(limit, action) for action in ready(guest)),
+        isolated=True,
+        after=_after(scene, guest),
+    )
+
+
+def _within(limit: float, action: Action) -> Action:
+    return replace(action, limit=min(action.limit, limit)) if isinstance(action, Poll) else action

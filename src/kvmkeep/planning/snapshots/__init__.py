@@ -1,0 +1,1 @@
+"""Sets of snapshots: taken, kept, deleted, reverted to."""

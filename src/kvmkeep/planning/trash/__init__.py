@@ -1,0 +1,1 @@
+"""The trash: what is removed lies there until it is emptied."""

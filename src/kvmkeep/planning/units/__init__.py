@@ -1,0 +1,1 @@
+"""Units of systemd that have guests run with the host."""

@@ -1,0 +1,97 @@
+"""The text of the units that make backups, forget them, and prove them (systemd.timer(5))."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kvmkeep.model.host_units import (
+    BACKUP,
+    BACKUP_TIMER,
+    GUESTS,
+    PROVE,
+    PROVE_TIMER,
+    PRUNE,
+    PRUNE_TIMER,
+    RECOVER,
+    SIGNATURE,
+)
+from kvmkeep.model.spec import Spec
+from kvmkeep.planning.units.files import LIBVIRT, Program
+
+_QUIET = "Sun 12:00"
+"""When most sites make no backups: a repository that is pruned takes none meanwhile."""
+_PERCENT = 5
+"""How much of the data the engine reads each week, in turn: all of it within half a year."""
+
+
+_BACK_UP = "back up those whose time has come, and forget what is not kept any longer"
+
+
+def backup_texts(program: Program, spec: Spec) -> dict[str, str]:
+    """Return the text of each unit by its name; none where the spec backs up no guest."""
+    policies = [guest.backup for guest in spec.guests if guest.backup is not None]
+    if not policies:
+        return {}
+    return {
+        BACKUP: _service(
+            _BACK_UP,
+            program.line("backup", "run", "--due"),
+            # Only if all went well: who has no new backup keeps the old ones.
+            program.line("backup", "forget", "--all", "--yes"),
+        ),
+        BACKUP_TIMER: _timer(
+            "backups at the times of the spec", (policy.schedule for policy in policies)
+        ),
+        PROVE: _service(
+            "prove backups by starting them, those whose time has come",
+            program.line("backup", "prove", "--due"),
+        ),
+        PROVE_TIMER: _timer(
+            "proofs of backups at the times of the spec", (policy.prove for policy in policies)
+        ),
+        PRUNE: _service(
+            "free the room of forgotten backups, and check a part of the others",
+            # In one line: of several, systemd runs none after one that failed.
+            program.line("backup", "prune", f"--verify={_PERCENT}"),
+        ),
+        PRUNE_TIMER: _timer("room of forgotten backups, each week", (_QUIET,)),
+    }
+
+
+def _service(what: str, *lines: str) -> str:
+    starts = "".join(f"ExecStart={line}\n" for line in lines)
+    # They use the same repositories: the others wait for a run of backups to end.
+    after = "" if what == _BACK_UP else f" {BACKUP}"
+    # A guest is never left frozen: only kvmkeep itself is asked to end, and tidies up. It is ended
+    # before the guests are shut down.
+    return f"""\
+{SIGNATURE}
+[Unit]
+Description=KVM guests: {what}
+Documentation=man:kvmkeep(1)
+Wants=network-online.target
+After=network-online.target {LIBVIRT} {GUESTS} {RECOVER}{after}
+
+[Service]
+Type=oneshot
+{starts}TimeoutStartSec=infinity
+KillMode=mixed
+TimeoutStopSec=300
+"""
+
+
+def _timer(what: str, times: Iterable[str]) -> str:
+    when = "".join(f"OnCalendar={time}\n" for time in sorted({*times}))
+    # What was missed while the host was off is made up for.
+    return f"""\
+{SIGNATURE}
+[Unit]
+Description=KVM guests: {what}
+Documentation=man:kvmkeep(1)
+
+[Timer]
+{when}Persistent=true
+
+[Install]
+WantedBy=timers.target
+"""

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.plan import Plan
-from kvmkeep.model.spec import Spec
+from kvmkeep.model.spec import LvDisk, Spec
 from kvmkeep.model.units import Label, Size
 from kvmkeep.planning.backups.fetch import Subject
 from kvmkeep.planning.backups.restore import BackupRestoreRequest, plan_restore
@@ -22,7 +22,7 @@ from kvmkeep.planning.clones.origin import Wanted
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.running.start import plan_start
 from tests.unit.planning.build import GIB, guest, nic
-from tests.unit.planning.proven import MOMENT, site_with_backup
+from tests.unit.planning.proven import MOMENT, a_backup, site_with_backup
 from tests.unit.planning.rounds import carry_out, reach
 
 ASKED = "2026-11-27T14:00:00Z"
@@ -188,6 +188,26 @@ def test_a_guest_is_not_started_on_one_disk_that_is_not_complete() -> None:
     assert unfit.hint == f"finish that: kvmkeep backup restore web@{MOMENT} --disk data"
     assert make_plan(site, host.facts(site)).refusals == (unfit,)
     carry_out(host, first.steps[-1])
+    assert not plan_start(site, host.facts(site), ("web",)).refusals
+
+
+def test_two_disks_that_are_not_complete_are_finished_one_by_one() -> None:
+    host, site, _ = site_with_backup()
+    (web,) = site.guests
+    third = LvDisk(name=Label("db"), lv="vm-web-db", size=Size(GIB))
+    site = replace(site, guests=(replace(web, disks=(*web.disks, third)),))
+    reach(host, site, make_plan)
+    subject = a_backup(host, site)
+    host.libvirt.domains["web"].end("shutdown")
+    asked = {"data": ASKED, "db": LATER}
+    for disk, time in asked.items():
+        plan = plan_restore(site, host.facts(site), wish(site, subject, only=disk, asked=time))
+        for step in plan.steps[:-1]:
+            carry_out(host, step)
+    for disk in asked:
+        (unfit,) = plan_start(site, host.facts(site), ("web",)).refusals
+        assert unfit.hint == f"finish that: kvmkeep backup restore web@{MOMENT} --disk {disk}"
+        restore(host, site, wish(site, subject, only=disk))
     assert not plan_start(site, host.facts(site), ("web",)).refusals
 
 

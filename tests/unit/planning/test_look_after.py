@@ -224,8 +224,22 @@ def test_whose_wait_fails_each_time_has_its_snapshots_grow_all_the_same() -> Non
     watched.host.libvirt.domains["db"].was_ready = False
     watched.dies("web")
     wait, start, up, grow = watched.plan().steps
-    assert grow.what.startswith("guest db: extend snapshot")
+    assert grow.what.startswith("extend snapshot")
+    assert (grow.subject, grow.isolated) == ("snapshots of guest db", True)
     assert not {wait.subject, start.subject, up.subject} & {grow.subject, *grow.after}
+
+
+def test_a_snapshot_that_can_not_grow_keeps_no_others_from_it(watched: Watched) -> None:
+    reach(
+        watched.host,
+        watched.spec,
+        lambda s, f: plan_create(s, f, wish(guests=("db", "web"), size=Size(400 << 20))),
+    )
+    for volume in watched.host.lvm.volumes.values():
+        volume.filled = 75.0
+    grow = [step for step in watched.plan().steps if step.what.startswith("extend snapshot")]
+    assert {step.subject for step in grow} == {"snapshots of guest db", "snapshots of guest web"}
+    assert all(step.isolated for step in grow)
 
 
 def test_who_ran_well_for_long_begins_anew(watched: Watched) -> None:

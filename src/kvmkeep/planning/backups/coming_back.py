@@ -29,9 +29,21 @@ def _on_its_way(volume: Volume) -> bool:
 
 
 def _alone(scene: Scene, guest: Guest, disk: LvDisk) -> bool:
-    """Whether only this disk was asked for: the others are there, and complete.
+    """Whether only this disk was asked for.
 
-    Of a guest that comes back whole, all disks are made first, and the root disk is completed last.
+    A guest that comes back whole has its root disk completed last, and its definition after that:
+    a further disk that is not complete beside a root disk that is was asked for alone.
     """
-    others = [scene.volume(one) for one in guest.volumes if one != disk]
-    return bool(others) and all(one is not None and STATE_FILLING not in one.tags for one in others)
+    if disk != guest.root:
+        return _complete(scene, guest.root)
+    others = [one for one in guest.volumes if one != disk]
+    return (
+        bool(others)
+        and all(_complete(scene, one) for one in others)
+        and scene.own_domain(guest) is not None
+    )
+
+
+def _complete(scene: Scene, disk: LvDisk) -> bool:
+    volume = scene.volume(disk)
+    return volume is not None and STATE_FILLING not in volume.tags

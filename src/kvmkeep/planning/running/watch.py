@@ -75,7 +75,7 @@ def plan_look_after(spec: Spec, facts: Facts) -> Plan:
     grown = () if snapshots.refusals else snapshots.steps
     # What may fail each time comes last. Nor is it left out where its guest's start or wait fails
     # each time: its snapshots would be lost, and a dead run's set would fill.
-    tidying = (*_about("snapshots", grown), *_about("backups", _of_the_killed(scene)))
+    tidying = (*_apart("snapshots", grown), *_apart("leftovers", _of_the_killed(scene)))
     able = (step for step in (*seen, *tidying) if not programs.incapable(scene, (step,)))
     starting = (*care.steps, *rising(scene, again, care.before))
     return Plan(
@@ -96,13 +96,13 @@ def plan_look_after(spec: Spec, facts: Facts) -> Plan:
     )
 
 
-def _about(subject: str, steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """Return the steps with another subject than the guest: what they change is not the guest."""
+def _apart(thing: str, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Return the steps under subjects of their own: what they change is not the guest.
+
+    One that fails each time, as where LVM finds no room, leaves out only those about the same.
+    """
     return tuple(
-        replace(step, subject=subject, what=f"{step.subject}: {step.what}")
-        if step.subject != subject
-        else step
-        for step in steps
+        replace(step, subject=f"{thing} of {step.subject}", isolated=True) for step in steps
     )
 
 

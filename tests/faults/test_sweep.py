@@ -42,7 +42,8 @@ from kvmkeep.flow import Look, RunSettings, reach
 from kvmkeep.host.lock import Lock
 from kvmkeep.host.stop import Stop
 from kvmkeep.model.command import Checkpoint, Command, Poll, WriteFile
-from kvmkeep.model.plan import Plan, Report, Step
+from kvmkeep.model.plan import Outcome, Plan, Report, Step
+from kvmkeep.report.clean import lines_of
 from kvmkeep.report.outcome import failure_text
 from tests.unit.apply.scripted import MemoryFolder, MemoryLines, noon
 
@@ -213,7 +214,10 @@ def names_the_place(this: Run) -> None:
     if f"Stopped before step {count + 1} of" in told:
         return
     if "Not all went well" in told:
-        assert any(one.step.what in told and one.detail in told for one in report.steps)
+        failed = [one for one in report.steps if one.outcome is not Outcome.DONE]
+        assert failed
+        assert all(one.step.what in told for one in failed)
+        assert all(line in told for one in failed for line in lines_of(one.detail)[-1:])
         return
     assert f"step {count} of {report.total}" in told
     assert told.startswith(failure_text(report, "apply"))

@@ -55,9 +55,6 @@ PAUSE = 5.0
 READING_PATIENCE = 1800.0
 """Seconds that a prune waits for who reads a repository, and they for a prune."""
 
-_UNSHOWN = frozenset({"shell"})
-"""Verbs without --dry-run."""
-
 Planner = Callable[["Spec", "Facts"], Plan]
 """From what is wanted and what is to the steps: a goal, such as apply, start or shutdown."""
 
@@ -71,7 +68,7 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     `agents` names the guests whose agents are asked with each look, `repositories` those whose
     backups are listed. `reading` is a lock that is held besides, and taken first. `door` must
     share `stop`: `MachineDoor(Setting(stop=stop))`. A run waits `patience` seconds for another one
-    to end.
+    to end. `dry_run` tells whether the verb takes --dry-run, to see what is left.
 
     Where the host starts or goes down, nobody is there to mend what is in the way (`unattended`):
     then a run goes by the last good spec where the present one has mistakes, and by the
@@ -91,6 +88,7 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     agents: tuple[str, ...] = ()
     repositories: tuple[str, ...] = ()
     patience: float = 0.0
+    dry_run: bool = True
     unattended: bool = False
     fallback_spec: Spec | None = None
 
@@ -358,7 +356,7 @@ class _Run:
     @property
     def _shows(self) -> str:
         """What tells which command shows what is left, and does none of it, if there is one."""
-        if self._verb in _UNSHOWN:
+        if not self._ctx.dry_run:
             return ""
         typed, verb = f"kvmkeep {self._again} ", f" {self._verb} "
         shows = typed.replace(verb, f"{verb}--dry-run ", 1).strip()

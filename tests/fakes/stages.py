@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from kvmkeep import flow
 from kvmkeep.apply.journal import Journals
-from kvmkeep.cli.stages import MachineStages
+from kvmkeep.cli.stages import Stages
 from kvmkeep.host.append import AppendFolder
 from kvmkeep.host.door import Door
 from kvmkeep.host.libvirt import Libvirt
@@ -24,7 +24,7 @@ from kvmkeep.model.vitals import Vitals
 from kvmkeep.observe.disks import with_disks_to_go
 
 
-class DoorStages(MachineStages):
+class DoorStages(Stages):
     """The machine's stages, with this door to it."""
 
     def __init__(self, door: object) -> None:
@@ -38,14 +38,14 @@ class LibvirtStages(DoorStages):
     """The machine's stages, with this door to it and this libvirt."""
 
     def __init__(self, libvirt: object, door: object = None) -> None:
-        super().__init__(door or MachineStages().door())
+        super().__init__(door or Stages().door())
         self._libvirt: Libvirt = libvirt  # type: ignore[assignment]
 
     def libvirt(self, uri: str, *, limit: float = 30.0) -> Libvirt:  # noqa: ARG002
         return self._libvirt
 
 
-class JournalStages(MachineStages):
+class JournalStages(Stages):
     """The machine's stages, with the journals of that directory."""
 
     def __init__(self, directory: Path) -> None:
@@ -56,8 +56,8 @@ class JournalStages(MachineStages):
 
 
 @dataclass
-class HostStages:
-    """Implements `Stages`: what `look` finds, as far as it was asked for.
+class HostStages(Stages):
+    """What `look` finds, as far as it was asked for.
 
     Locks and journals lie in `directory`.
     """

@@ -96,6 +96,7 @@ class Context(Struct, frozen=True, kw_only=True):
         context = replace(
             self._flow(ui, goal.lock),
             reading=goal.reading,
+            dry_run=goal.dry_run,
             agents=goal.agents,
             repositories=goal.repositories,
             patience=patience,

@@ -34,7 +34,7 @@ class Goal(Struct, frozen=True, kw_only=True):
     `guests` are those that were named: the spec must have them. With each look, the agents of
     `agents` are asked and `repositories` are listed. `lock` is held in place of that of the host,
     for what may be done beside other runs. `reading` is held first where it is given: see
-    `Context.reading`.
+    `Context.reading`. `dry_run` tells whether the verb can show what it would do.
     """
 
     verb: str
@@ -44,6 +44,7 @@ class Goal(Struct, frozen=True, kw_only=True):
     repositories: tuple[str, ...] = ()
     lock: Lock | None = None
     reading: Lock | None = None
+    dry_run: bool = True
 
 
 def show(

@@ -105,7 +105,7 @@ def _context(
     stages: Stages | None,
 ) -> Context:
     from kvmkeep.cli.context import Context
-    from kvmkeep.cli.stages import MachineStages
+    from kvmkeep.cli.stages import Stages
 
     streams.spec_dir = namespace.spec_dir
     return Context(
@@ -116,5 +116,5 @@ def _context(
         debug=namespace.debug,
         streams=streams,
         argv=tuple(arguments),
-        stages=stages or MachineStages(),
+        stages=stages or Stages(),
     )

@@ -56,9 +56,14 @@ def run(args: Args, ctx: Context) -> int:
     read_only = args.read_only
     opened = Goal(
         verb="shell",
+        dry_run=False,
         planner=lambda spec, facts: plan_open(spec, facts, guest, named, read_only=read_only),
     )
-    closed = Goal(verb="shell", planner=lambda spec, facts: plan_close(spec, facts, guest, named))
+    closed = Goal(
+        verb="shell",
+        dry_run=False,
+        planner=lambda spec, facts: plan_close(spec, facts, guest, named),
+    )
     try:
         reach_quietly(opened, ctx)
         path = open_disk(spec, ctx.observe(spec), guest, named)

@@ -6,7 +6,7 @@ than most verbs take.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,61 +24,8 @@ if TYPE_CHECKING:
     from kvmkeep.model.vitals import Vitals
 
 
-class Stages(Protocol):
-    """The ways from a verb to the machine."""
-
-    def door(self, setting: Setting | None = None) -> Door:
-        """Return the door to the machine."""
-        ...
-
-    def libvirt(self, uri: str, *, limit: float = 30.0) -> Libvirt:
-        """Return the connection to libvirt, whose answers are waited for `limit` seconds."""
-        ...
-
-    def lock(self, path: str, *, shared: bool = False) -> Lock:
-        """Return the lock of that file."""
-        ...
-
-    def journals(self) -> Journals:
-        """Return the journals of earlier runs."""
-        ...
-
-    def observe(
-        self,
-        door: Door,
-        libvirt: Libvirt,
-        spec: Spec | None,
-        *,
-        agents: Iterable[str] = (),
-        others_files: bool = False,
-        repositories: Iterable[str] = (),
-    ) -> Facts:
-        """Return the host as it is; see `observe.machine`."""
-        ...
-
-    def vitals(self, door: Door, spec_dir: str) -> Vitals:
-        """Return the signs of the host's health; see `observe.vitals`."""
-        ...
-
-    def volumes(self, door: Door) -> tuple[Volume, ...]:
-        """Return the logical volumes, and look at nothing else; raises Unanswered."""
-        ...
-
-    def repositories(
-        self, door: Door, spec: Spec, names: Iterable[str]
-    ) -> tuple[RepositoryFacts, ...]:
-        """Return what those repositories hold, and look at nothing else."""
-        ...
-
-    def run_goal(
-        self, ctx: flow.RunSettings, verb: str, planner: flow.Planner, confirm: flow.Confirm | None
-    ) -> Report:
-        """Reach a goal; see `flow.run_goal`."""
-        ...
-
-
-class MachineStages:
-    """Implements `Stages` for this machine."""
+class Stages:
+    """The ways from a verb to the machine; tests put other stages in their place."""
 
     def door(self, setting: Setting | None = None) -> Door:
         """Return the door to the machine."""
@@ -87,7 +34,10 @@ class MachineStages:
         return MachineDoor(setting)
 
     def libvirt(self, uri: str, *, limit: float = 30.0) -> Libvirt:
-        """Return the connection to libvirt; it is made when it is first used."""
+        """Return the connection to libvirt, whose answers are waited for `limit` seconds.
+
+        It is made when it is first used.
+        """
         from kvmkeep.host.libvirt import Libvirt
 
         return Libvirt(uri, limit=limit)
@@ -114,7 +64,7 @@ class MachineStages:
         others_files: bool = False,
         repositories: Iterable[str] = (),
     ) -> Facts:
-        """Return the host as it is."""
+        """Return the host as it is; see `observe.machine`."""
         from kvmkeep.observe.machine import observe
 
         return observe(
@@ -127,13 +77,13 @@ class MachineStages:
         )
 
     def vitals(self, door: Door, spec_dir: str) -> Vitals:
-        """Return the signs of the host's health."""
+        """Return the signs of the host's health; see `observe.vitals`."""
         from kvmkeep.observe.vitals import observe_vitals
 
         return observe_vitals(door, spec_dir)
 
     def volumes(self, door: Door) -> tuple[Volume, ...]:
-        """Return the logical volumes; raises Unanswered."""
+        """Return the logical volumes, and look at nothing else; raises Unanswered."""
         from kvmkeep.host.lvm import volumes
 
         return volumes(door)
@@ -141,7 +91,7 @@ class MachineStages:
     def repositories(
         self, door: Door, spec: Spec, names: Iterable[str]
     ) -> tuple[RepositoryFacts, ...]:
-        """Return what those repositories hold."""
+        """Return what those repositories hold, and look at nothing else."""
         from kvmkeep.host.repositories import look
         from kvmkeep.model.host_units import PROGRAM
 
@@ -151,7 +101,7 @@ class MachineStages:
     def run_goal(
         self, ctx: flow.RunSettings, verb: str, planner: flow.Planner, confirm: flow.Confirm | None
     ) -> Report:
-        """Reach a goal."""
+        """Reach a goal; see `flow.run_goal`."""
         from kvmkeep.flow import run_goal
 
         return run_goal(ctx, verb, planner, confirm)

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 from fakes.host import FakeHost
+from fakes.stages import HostStages
 from msgspec.structs import replace
 
 from kvmkeep.errors import Unready
+from kvmkeep.flow import Confirm, Planner, RunSettings
 from kvmkeep.host.console import attend
 from kvmkeep.model.facts import Facts
-from kvmkeep.model.plan import Plan
+from kvmkeep.model.plan import Plan, Report
 from kvmkeep.model.spec import Spec
 from kvmkeep.planning.offline.inspect import plan_inspect
 from kvmkeep.planning.offline.shell import open_disk, plan_close, plan_open, shell_argv
@@ -124,6 +126,28 @@ def test_the_terminal_goes_to_the_shell_and_then_all_is_put_away(
     assert site.line("shell", "web") == 7
     assert "virt-rescue ended with 3" in capsys.readouterr().err
     assert not [tag for tag in site.host.lvm.volumes["vm-web"].tags if "shell" in tag]
+
+
+def test_what_it_leaves_is_shown_by_no_dry_run_since_it_has_none(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Recorded(HostStages):
+        def run_goal(
+            self,
+            ctx: RunSettings,
+            verb: str,
+            planner: Planner,
+            confirm: Confirm | None,
+        ) -> Report:
+            told.append(ctx.dry_run)
+            return super().run_goal(ctx, verb, planner, confirm)
+
+    told: list[bool] = []
+    site.stages = Recorded(site.door, site.stages.directory, site.observe)
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert site.line("shell", "web", "--read-only") == 0
+    assert told == [False, False]
 
 
 def test_a_missing_program_is_told() -> None:

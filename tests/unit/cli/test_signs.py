@@ -21,7 +21,7 @@ from kvmkeep.cli.signs import (
     question,
     readiness,
 )
-from kvmkeep.cli.stages import MachineStages
+from kvmkeep.cli.stages import Stages
 from kvmkeep.host.door import Door
 from kvmkeep.model.agent import AgentFacts, AgentFilesystem, AgentNic
 from kvmkeep.model.facts import Volume
@@ -102,7 +102,7 @@ class ThroughTheDoor(HostStages):
     """Volumes are asked for, as the machine's are."""
 
     def volumes(self, door: Door) -> tuple[Volume, ...]:
-        return MachineStages().volumes(door)
+        return Stages().volumes(door)
 
 
 def test_without_lvm_the_rest_is_told(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

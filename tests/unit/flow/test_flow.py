@@ -218,9 +218,9 @@ def test_what_is_left_is_shown_by_the_same_verb(
     assert site.fails(NotConverged).hint == f"`{shows}` shows what is left and why"
 
 
-def test_a_shell_shows_no_plan(tmp_path: Path) -> None:
+def test_a_verb_without_a_dry_run_names_none(tmp_path: Path) -> None:
     site = Site(tmp_path, Plan(steps=(ONE,)))
-    site.verb = "shell"
+    site.context = replace(site.context, dry_run=False)
     assert site.fails(NotConverged).hint == ""
 
 

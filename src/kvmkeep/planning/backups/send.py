@@ -91,7 +91,6 @@ def plan_send(spec: Spec, facts: Facts, storing: Storing) -> Plan:
         seen=looked_at(facts, repository),
         taken=taken,
         staged=_staged(facts, guest, taken),
-        program=facts.units.command,
         spec_dir=storing.spec_dir,
     )
     return _plan_from(work)

@@ -25,7 +25,7 @@ from kvmkeep.planning.scene import Scene
 
 
 class BackupWork(Struct, frozen=True, kw_only=True):
-    """What the steps are made of; `program` is kvmkeep's path."""
+    """What the steps are made of."""
 
     scene: Scene
     guest: Guest
@@ -34,8 +34,12 @@ class BackupWork(Struct, frozen=True, kw_only=True):
     seen: RepositoryFacts
     taken: SnapshotSet
     staged: StagedSet
-    program: str
     spec_dir: str
+
+    @property
+    def program(self) -> str:
+        """What kvmkeep itself is called by."""
+        return self.scene.facts.units.command
 
     @property
     def words(self) -> Driver:

@@ -154,7 +154,7 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument(
         "--forgetful",
         action="store_true",
-        help="with disks that lose at a power cut what was not flushed",
+        help="with disks that lose at a power cut some of what was not flushed",
     )
     for starting in (up, verb("reset", verb_reset)):
         starting.add_argument("--ssh-port", type=int, default=0, help="default: any free port")

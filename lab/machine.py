@@ -55,7 +55,7 @@ class Lab:
     ) -> None:
         """Name a lab; nothing happens yet.
 
-        The disks of a `forgetful` one lose at a power cut what was written and not flushed.
+        The disks of a `forgetful` one lose at a power cut some of what was not flushed.
         """
         check_name(name)
         self.name = name
@@ -137,7 +137,8 @@ class Lab:
         """Cut the power: kill the machine. The disks stay."""
         with self._locked():
             state = self._known()
-            qemu.power_off(state)
+            for word in qemu.power_off(state):
+                say(word)
             ssh.close_master(state)
             state.save()
 

@@ -20,6 +20,10 @@ NEEDS = (
     Need("qemu-system-x86_64", "qemu-system-x86"),
     Need("qemu-img", "qemu-utils"),
     Need("nbdkit", "nbdkit"),
+    Need(
+        "/usr/lib/x86_64-linux-gnu/nbdkit/plugins/nbdkit-python-plugin.so", "nbdkit-plugin-python"
+    ),
+    Need("/usr/lib/python3/dist-packages/nbd.py", "python3-libnbd"),
     Need("mmdebstrap", "mmdebstrap"),
     Need("mke2fs", "e2fsprogs"),
     Need("sfdisk", "fdisk"),

@@ -264,8 +264,11 @@ def save_machine(state: State, target: Path, *, limit: float = 300) -> None:
         qmp.call("quit")
 
 
-def power_off(state: State, *, limit: float = 30) -> None:
-    """Kill QEMU, as a power cut does, and wait until it is gone."""
+def power_off(state: State, *, limit: float = 30) -> list[str]:
+    """Kill QEMU, as a power cut does, and wait until it is gone.
+
+    Return a word about each disk that had something to lose.
+    """
     if state.forgetful:
         for disk in DISKS:
             write_cache.hold(state, disk)
@@ -281,11 +284,12 @@ def power_off(state: State, *, limit: float = 30) -> None:
                 os.close(handle)
     reap(state.pid)
     state.pid = 0
-    if state.forgetful:
-        for disk in DISKS:
-            write_cache.drop(state, disk)
     for name in ("qmp.sock", "console.sock"):
         (state.place / name).unlink(missing_ok=True)
+    if not state.forgetful:
+        return []
+    words = ((disk, write_cache.drop(state, disk)) for disk in DISKS)
+    return [f"{disk}: {word}" for disk, word in words if word]
 
 
 def wait_for_end(handle: int, *, limit: float) -> None:

@@ -46,7 +46,7 @@ class State:
     accelerator: str = ""
     images: str = ""
     forgetful: bool = False
-    """Whether its disks lose at a power cut what was not flushed."""
+    """Whether its disks lose at a power cut some of what was not flushed."""
 
     @property
     def place(self) -> Path:

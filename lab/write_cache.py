@@ -1,10 +1,9 @@
 """Disks with a write cache that is lost when the power goes, as a real disk's is.
 
-Between QEMU and each disk stand two servers of the Network Block Device protocol: nbdkit's cache
-filter keeps what is written until the lab flushes (nbdkit-cache-filter(1), cache=writeback), and
-qemu-nbd writes what comes through into the disk's image. At a power cut the first one is killed,
-with all that nobody has flushed; the second one ends well, for the image's own tables are not what
-is being tried.
+Between QEMU and each disk stand two servers of the Network Block Device protocol: nbdkit with our
+plugin (torn_disk.py) keeps what is written until the lab flushes, and qemu-nbd writes what comes
+through into the disk's image. At a power cut the first one ends, and writes some of what nobody has
+flushed; the second one ends well, for the image's own tables are not what is being tried.
 """
 
 from __future__ import annotations
@@ -21,8 +20,7 @@ from lab.tools import output_of, wait_for
 if TYPE_CHECKING:
     from lab.state import State
 
-BLOCK = "4096"
-"""What is lost or kept as one, in bytes: at 64 KiB, nbdkit's default, neighbours go together."""
+PLUGIN = Path(__file__).with_name("torn_disk.py")
 
 
 def drive_file(state: State, disk: str) -> str:
@@ -30,8 +28,12 @@ def drive_file(state: State, disk: str) -> str:
     return f"nbd+unix:///?socket={_socket(state, disk, 'cache')}"
 
 
-def start(state: State, disk: str, image: Path) -> None:
-    """Serve a disk's image through a cache that is empty."""
+def start(state: State, disk: str, image: Path, *, seed: str = "") -> None:
+    """Serve a disk's image through a cache that is empty.
+
+    With the same seed, a cut loses the same of the same writes.
+    """
+    _word_file(state, disk).unlink(missing_ok=True)
     below, above = (_socket(state, disk, part) for part in ("image", "cache"))
     output_of(
         [
@@ -51,11 +53,11 @@ def start(state: State, disk: str, image: Path) -> None:
             "nbdkit",
             f"--unix={above}",
             f"--pidfile={_pid_file(state, disk, 'cache')}",
-            "--filter=cache",
-            "nbd",
+            "python",
+            str(PLUGIN),
             f"socket={below}",
-            "cache=writeback",
-            f"cache-min-block-size={BLOCK}",
+            f"word={_word_file(state, disk)}",
+            f"seed={seed}",
         ]
     )
 
@@ -65,11 +67,11 @@ def hold(state: State, disk: str) -> None:
     _signal(state, disk, "cache", signal.SIGSTOP)
 
 
-def drop(state: State, disk: str) -> None:
-    """Lose what is only in the cache. QEMU has ended."""
-    _signal(state, disk, "cache", signal.SIGKILL)
-    _signal(state, disk, "image", signal.SIGTERM)
+def drop(state: State, disk: str) -> str:
+    """Lose what is only in the cache, or some of it; return a word about it. QEMU has ended."""
     for part in ("cache", "image"):
+        _signal(state, disk, part, signal.SIGTERM)
+        _signal(state, disk, part, signal.SIGCONT)
         wait_for(
             f"the server of {disk}'s {part} to end",
             functools.partial(_ended, state, disk, part),
@@ -77,6 +79,12 @@ def drop(state: State, disk: str) -> None:
         )
         _socket(state, disk, part).unlink(missing_ok=True)
         _pid_file(state, disk, part).unlink(missing_ok=True)
+    word = _word_file(state, disk)
+    return word.read_text().strip() if word.exists() else ""
+
+
+def _word_file(state: State, disk: str) -> Path:
+    return state.place / f"{disk}.cut"
 
 
 def _socket(state: State, disk: str, part: str) -> Path:

@@ -90,10 +90,11 @@ class Disk:
         return block
 
     def _store(self, numbers: list[int]) -> None:
+        wanted = set(numbers)
         run: list[bytes] = []
-        for number, after in zip(sorted(numbers), [*sorted(numbers)[1:], -1], strict=True):
+        for number in sorted(numbers):
             run.append(self._cached.pop(number))
-            if after != number + 1 or len(run) * BLOCK >= RUN:
+            if number + 1 not in wanted or len(run) * BLOCK >= RUN:
                 self.below.pwrite(b"".join(run), (number + 1 - len(run)) * BLOCK)
                 run = []
 

@@ -275,7 +275,14 @@ def test_a_forgetful_disk_keeps_what_was_flushed_and_some_of_the_rest(tmp_path: 
         flushed, alone, lost = "write -P 2 0 2M", "write -f -P 3 2M 1M", "write -P 4 3M 1M"
         # The smallest that can be read back, and is more than one block.
         found = after_a_cut(
-            flushed, "write -P 5 512 512", "flush", alone, lost, "read -P 4 3M 1M", seed="half"
+            flushed,
+            "write -P 5 512 512",
+            "flush",
+            "flush",
+            alone,
+            lost,
+            "read -P 4 3M 1M",
+            seed="half",
         )
         blocks = [found[start : start + 4096] for start in range(0, len(found), 4096)]
         assert found[:1536] == b"\2" * 512 + b"\5" * 512 + b"\2" * 512

@@ -1,4 +1,4 @@
-"""The journal: a run that can't begin one is refused."""
+"""The journal: a run that can't begin one is refused, but where nobody is there to mend that."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def _finding(what: str, todo: str) -> Finding:
         severity=Severity.CRITICAL,
         subject="journal",
         what=what,
-        why="no run changes anything without its journal: no guest that dies is started again",
+        why="what you type changes nothing without its journal, and no backup is made; watch, "
+        "recover and shutdown --host go on, and nobody can read later what they did",
         todo=todo,
     )
 

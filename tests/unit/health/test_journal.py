@@ -1,4 +1,4 @@
-"""The journal: where no run can be written down, none begins."""
+"""The journal: where no run can be written down, none that somebody types begins."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ def test_a_journal_that_can_not_be_written() -> None:
     found = only(CRITICAL, "journal-unwritable", journal="root can't write into it")
     assert (found.subject, found.what) == ("journal", "root can't write into it")
     assert "lsattr -d /var/lib/kvmkeep/journal" in found.todo
+    # These go on without a journal: nobody is there to mend what is in the way.
+    assert "watch, recover and shutdown --host go on" in found.why
 
 
 @pytest.mark.parametrize("full", [{"free": Size(0)}, {"inodes_free": 0}])

@@ -36,6 +36,14 @@ def test_the_rules_ask_for_metrics_that_are_there() -> None:
         assert used <= {"instance", "subject", "finding", "array", "disk", "set", "guest"}
 
 
+def test_what_is_remembered_of_backups_alerts_only_where_they_are_wanted() -> None:
+    (group,) = yaml.safe_load((DOCS / "kvmkeep-alerts.yaml").read_text())["groups"]
+    about = [rule for rule in group["rules"] if f"{PREFIX}backup_" in rule["expr"]]
+    assert len(about) == 2
+    for rule in about:
+        assert rule["expr"].endswith(f" and on (instance, guest) {PREFIX}backup_wanted == 1")
+
+
 def test_each_metric_is_told_in_the_docs_and_no_other() -> None:
     told = re.findall(rf"`({PREFIX}\w+)`", (DOCS / "how-to" / "monitoring.md").read_text())
     assert sorted(told) == sorted(written())

@@ -49,12 +49,13 @@ def measures(spec: Spec, facts: Facts, vitals: Vitals) -> tuple[Measure, ...]:
         ),
         Measure(
             name="snapshot_filled_ratio",
-            help="How full the fullest snapshot of a set is",
+            help="How full the fullest snapshot of a set is, where one can get full",
             samples=tuple(
                 Sample(
                     value=one.filled_percent / 100, labels=(("guest", one.guest), ("set", one.name))
                 )
                 for one in sets
+                if one.can_overflow
             ),
         ),
         _each(

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from kvmkeep.health.measures import measures
 from kvmkeep.model.health import Finding, Measure, Sample, Severity
+from kvmkeep.model.units import Size
 from kvmkeep.model.vitals import GuestAnswer, Mismatches, PhysicalDisk
 from kvmkeep.report.metrics import metrics_text
 from tests.unit.health.build import DISK, FACTS, SPEC, VITALS, volume
@@ -67,7 +68,7 @@ def test_whatever_is_found_the_file_is_clean(found: list[Finding], label: str) -
 
 def test_the_figures_of_a_host() -> None:
     snapshot = volume(
-        "vm-web-s", origin="vm-web", filled_percent=12.5,
+        "vm-web-s", origin="vm-web", size=Size(1 << 30), filled_percent=12.5,
         tags=(*DISK.tags, "kvmkeep.set=20261123T0710Z", "kvmkeep.members=1"),
     )  # fmt: skip
     facts = replace(FACTS, volumes=(*FACTS.volumes, snapshot))
@@ -107,6 +108,16 @@ def test_the_figures_of_a_host() -> None:
     }
     assert wanted.items() <= series.items()
     assert ("kvmkeep_disk_healthy", (("disk", "sdb"),)) not in series
+
+
+def test_a_snapshot_that_cant_get_full_has_no_figure_to_alert_on() -> None:
+    whole = volume(
+        "vm-web-s", origin="vm-web", filled_percent=95.0,
+        tags=(*DISK.tags, "kvmkeep.set=20261123T0710Z", "kvmkeep.members=1"),
+    )  # fmt: skip
+    facts = replace(FACTS, volumes=(*FACTS.volumes, whole))
+    series = read(metrics_text((), measures(SPEC, facts, VITALS), NOW).decode())
+    assert "kvmkeep_snapshot_filled_ratio" not in {name for name, _ in series}
 
 
 def test_what_was_not_seen_has_no_figure() -> None:

@@ -24,7 +24,7 @@ _ABOUT = "Keeps one plain Linux server as a KVM server that critical guests can 
 _END = (
     "Exit codes: 0 done or nothing to do; 1 a bug; 2 usage; 3 mistakes in the spec; 4 refused; "
     "5 host not ready; 6 busy; 7 stopped at a step; 8 not converged; 9 differences; "
-    "130 interrupted. Codes 2 to 6: nothing was touched. See kvmkeep(1)."
+    "130 interrupted or answered no. Codes 2 to 6: nothing was touched. See kvmkeep(1)."
 )
 
 

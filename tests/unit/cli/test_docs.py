@@ -62,6 +62,16 @@ def test_each_exit_code_has_its_paragraph_of_trouble() -> None:
     assert told == _codes(MAN) - {0}
 
 
+@pytest.mark.parametrize(
+    "file", ["docs/man/kvmkeep.1.md", "README.md", "docs/how-to/troubleshooting.md"]
+)
+def test_the_code_of_a_stop_stands_for_a_no_as_well(file: str) -> None:
+    text = (ROOT / file).read_text("utf-8")
+    (told,) = re.findall(r"^(?:\| 130 \||## 130: )(.*(?:\n\n.*)?)", text, re.MULTILINE)
+    assert "answered no" in told
+    assert "run it again" in told.lower()
+
+
 def test_the_man_page_was_rendered_from_its_source() -> None:
     argv = [sys.executable, str(ROOT / "docs/man/render.py")]
     done = subprocess.run(argv, capture_output=True, check=True, timeout=60)

@@ -47,3 +47,18 @@ def test_what_is_remembered_of_backups_alerts_only_where_they_are_wanted() -> No
 def test_each_metric_is_told_in_the_docs_and_no_other() -> None:
     told = re.findall(rf"`({PREFIX}\w+)`", (DOCS / "how-to" / "monitoring.md").read_text())
     assert sorted(told) == sorted(written())
+
+
+def test_a_host_whose_metrics_are_gone_is_told() -> None:
+    # A comparison with nothing is nothing: it can't tell of a file that was deleted.
+    (group,) = yaml.safe_load((DOCS / "kvmkeep-alerts.yaml").read_text())["groups"]
+    stamp = f"{PREFIX}check_timestamp_seconds"
+    ends = f"unless on (instance) {stamp}"
+    assert [rule["alert"] for rule in group["rules"] if rule["expr"].endswith(ends)]
+
+
+def test_the_guide_starts_each_timer_that_it_writes() -> None:
+    text = (DOCS / "how-to" / "monitoring.md").read_text()
+    written_there = set(re.findall(r"^# /etc/systemd/system/(\S+\.timer)$", text, re.MULTILINE))
+    started = set(re.findall(r"^ {4}systemctl enable --now (\S+)$", text, re.MULTILINE))
+    assert written_there == started != set()

@@ -29,5 +29,8 @@ class Says:
             raise PermissionError(13, "Permission denied")
         return self.there.get(directory, ())
 
+    def which(self, program: str) -> str:
+        return f"/usr/bin/{program}"
+
     def secret(self, path: str) -> SecretFile:
         return SecretFile(path=path, kind="file", mode=0o600)

@@ -143,6 +143,7 @@ def test_a_borg_whose_archives_can_be_forged_is_not_asked() -> None:
     door = says(listing(), ended(stdout=b"borg 1.2.4\n"))
     found = repositories.look(door, VAULT, "/usr/bin/kvmkeep")  # type: ignore[arg-type]
     assert found.state is RepositoryState.UNFIT
+    assert found.said.startswith("/usr/bin/borg: borg 1.2.4 is too old")
     assert "CVE-2023-36811" in found.said
     assert door.asked == [("borg", "--version")]
 

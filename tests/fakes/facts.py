@@ -176,7 +176,7 @@ class _Looking:
     def __init__(self, host: FakeHost) -> None:
         self.run = host.quietly
         self.names, self.read, self.locked = host.names, host.read, host.locked
-        self.secret = host.secret
+        self.secret, self.which = host.secret, host.which
 
 
 def _backups(host: FakeHost, spec: Spec | None) -> BackupFacts:

@@ -79,7 +79,8 @@ def look(door: Door, repository: Repository, program: str) -> RepositoryFacts:
         said = last_words("borg", asked, asked.tail)
         return RepositoryFacts(name=name, state=RepositoryState.UNSEEN, said=said)
     if trouble := version_trouble(version):
-        return RepositoryFacts(name=name, state=RepositoryState.UNFIT, said=trouble)
+        said = f"{door.which('borg')}: {trouble}"
+        return RepositoryFacts(name=name, state=RepositoryState.UNFIT, said=said)
     words = ("list", borg_waits(_WAIT), "--json", "--consider-checkpoints")
     marks = f"--glob-archives={BORG_MARKS}"
     argv = borg_argv(repository, program, "--log-json", *words, marks, "--", repository.url)

@@ -14,7 +14,10 @@ from kvmkeep.model.names import CACHE_DIR, STATE_DIR
 
 BORG_MARKS = f"{TAG}+*"
 """What the names of our archives are like, for `--glob-archives`; others are never touched."""
-BORG_HINT = "Debian 12: take it from bookworm-backports, or borg's own binary from its releases"
+BORG_HINT = (
+    "Debian 12: take borgbackup from bookworm-backports; or `apt remove borgbackup`, and put "
+    "borg's own binary from its releases into /usr/local/bin, which comes last in the PATH"
+)
 _OLDEST, _NEXT = (1, 2, 5), (2,)
 _HOST = "host="
 _VERSION = re.compile(r"borg ([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})(?:[^0-9].*)?")

@@ -108,7 +108,7 @@ def test_an_old_borg_is_refused_before_anything_is_done(
     volumes = set(site.host.lvm.volumes)
     assert site.line("backup", "run", "web") == 5
     told = capsys.readouterr().err
-    assert "borg 1.2.4 is too old" in told
+    assert "/usr/bin/borg: borg 1.2.4 is too old" in told
     assert "bookworm-backports" in told
     assert set(site.host.lvm.volumes) == volumes
     assert site.line("backup", "list") == 9

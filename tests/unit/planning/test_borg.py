@@ -125,3 +125,5 @@ def test_an_engine_that_is_none_to_be_used_is_told_with_what_to_do() -> None:
     (refusal,) = repository_refusals(facts, VAULT)
     assert (refusal.reason, refusal.unready) == (seen.said, True)
     assert "bookworm-backports" in refusal.hint
+    # A package's borg lies in /usr/bin, which comes before /usr/local/bin in the PATH of commands.
+    assert "apt remove borgbackup" in refusal.hint

@@ -15,6 +15,7 @@ from kvmkeep.cli.catalog import options, own_options, parsers
 from kvmkeep.cli.parser import build
 from kvmkeep.cli.verbs import SUBVERBS
 from kvmkeep.host.machine_door import MachineDoor
+from kvmkeep.model import names
 from kvmkeep.spec.load import load
 
 ROOT = Path(__file__).parents[3]
@@ -116,6 +117,21 @@ def test_the_smallest_spec_of_the_readme_loads(tmp_path: Path) -> None:
     (nic,) = spec.guests[0].nics
     assert nic.gateway
     assert nic.dns
+
+
+def test_the_way_out_is_told_in_an_order_in_which_nothing_is_refused() -> None:
+    (block,) = (block for block in _blocks("leaving.md") if "release" in block)
+    verbs = [line.partition("#")[0].strip() for line in block.splitlines()]
+    assert verbs == [
+        "kvmkeep plan", "kvmkeep trash list", "kvmkeep uninstall-units", "kvmkeep release --all",
+    ]  # fmt: skip
+    text = (ROOT / "docs/how-to/leaving.md").read_text("utf-8")
+    assert f"rm --recursive {names.STATE_DIR} {names.CACHE_DIR}\n" in text
+    # Without that, libvirt starts none of the guests that the units have started.
+    for document in (README, (ROOT / "docs/design.md").read_text("utf-8")):
+        (promise,) = re.findall(r"^.*\bremoved?\b.*notic.*$", document, re.MULTILINE)
+        assert "`kvmkeep uninstall-units`" in promise
+        assert "how-to/leaving.md" in document
 
 
 def _blocks(document: str) -> list[str]:

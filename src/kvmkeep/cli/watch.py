@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_dry_run
-from kvmkeep.cli.goal import Goal, demand_own_libvirt, noting, reach_unattended, tell_notes
+from kvmkeep.cli.goal import Goal, noting, reach_unattended, tell_notes
 from kvmkeep.cli.remember import remember
 
 if TYPE_CHECKING:
@@ -36,12 +36,10 @@ def run(args: Args, ctx: Context) -> int:
 
     notes: list[Note] = []
     goal = Goal(verb=VERB, planner=plan_look_after, agents=ctx.guest_names())
-    if not args.dry_run:
-        demand_own_libvirt(VERB, ctx)
+
+    def tells() -> bool:
+        attention = tell_notes(notes, ctx)
         remember(ctx)
-    return reach_unattended(
-        noting(goal, notes, kept=True),
-        ctx,
-        dry_run=args.dry_run,
-        tells=lambda: tell_notes(notes, ctx),
-    )
+        return attention
+
+    return reach_unattended(noting(goal, notes, kept=True), ctx, dry_run=args.dry_run, tells=tells)

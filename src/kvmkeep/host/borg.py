@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import datetime
 from typing import Annotated
 
@@ -23,6 +22,7 @@ from kvmkeep.model.borg import (
     version_trouble,
 )
 from kvmkeep.model.command import Command
+from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.names import staging_dir
 from kvmkeep.model.units import Size
 
@@ -105,10 +105,11 @@ def look(door: Door, repository: Repository, program: str) -> RepositoryFacts:
 
 def stored(said: bytes) -> Stored | None:
     """Return what `borg create --json` told of the archive that it made."""
-    with suppress(msgspec.DecodeError):
-        made = msgspec.json.decode(said, type=_Summary).archive
-        return Stored(object=clean(made.name), added=Size(made.stats.deduplicated_size))
-    return None
+    summary = decoded_or_none(said, _Summary)
+    if summary is None:
+        return None
+    made = summary.archive
+    return Stored(object=clean(made.name), added=Size(made.stats.deduplicated_size))
 
 
 def _objects(found: _Listing) -> Iterator[StoredObject]:
@@ -146,7 +147,5 @@ def _trouble(repository: Repository, result: Result) -> tuple[RepositoryState, s
 def _lines(said: bytes) -> Iterator[_Line]:
     """Return what borg said, each line as JSON; lines of others (ssh, cat) as they are."""
     for line in said.splitlines():
-        try:
-            yield msgspec.json.decode(line, type=_Line)
-        except msgspec.DecodeError:
-            yield _Line(message=line.decode("utf-8", "replace"))
+        text = line.decode("utf-8", "replace")
+        yield decoded_or_none(text, _Line) or _Line(message=text)

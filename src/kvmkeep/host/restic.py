@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from kvmkeep.host.tools import Unanswered, clean, decode
 from kvmkeep.model.backup import Repository, RepositoryFacts, RepositoryState, Stored
 from kvmkeep.model.backup_tags import StoredObject, listed
 from kvmkeep.model.command import Command
+from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.names import CACHE_DIR
 from kvmkeep.model.restic import restic_argv
 from kvmkeep.model.units import Size
@@ -88,8 +88,8 @@ def _version(door: Door) -> str:
 def stored(said: bytes) -> Stored | None:
     """Return what `restic backup --json` told of the object that it stored, in its last line."""
     for line in reversed(said.splitlines()):
-        with suppress(msgspec.DecodeError):
-            found = msgspec.json.decode(line, type=_Summary)
+        found = decoded_or_none(line, _Summary)
+        if found is not None:
             return Stored(object=clean(found.snapshot_id), added=Size(found.data_added))
     return None
 

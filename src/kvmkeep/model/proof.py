@@ -11,10 +11,10 @@ import re
 import uuid
 from collections.abc import Iterable
 
-import msgspec
 from msgspec import Struct
 
 from kvmkeep.model.backup import Rung
+from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.names import CONSOLE_DIR, RUN_DIR
 
 PROOF_URI = "urn:kvmkeep:proof:1"
@@ -112,10 +112,7 @@ class Ladder(Struct, frozen=True, kw_only=True):
 
 def parse_rung(content: bytes) -> Rung | None:
     """Return what was kept of a rung, or None where it is not whole."""
-    try:
-        return msgspec.json.decode(content, type=Rung)
-    except msgspec.DecodeError:
-        return None
+    return decoded_or_none(content, Rung)
 
 
 def filesystems(text: str) -> tuple[tuple[str, str], ...]:
@@ -176,10 +173,10 @@ def missing_mounts(fstab: str, answer: str) -> str:
 
     `answer` is that of its agent to guest-get-fsinfo (qemu-ga-ref(7)).
     """
-    try:
-        there = {one.mountpoint for one in msgspec.json.decode(answer, type=_Answer).mounted}
-    except msgspec.DecodeError:
+    said = decoded_or_none(answer, _Answer)
+    if said is None:
         return "its agent does not tell what is mounted"
+    there = {one.mountpoint for one in said.mounted}
     if not there:
         return "its agent says that nothing is mounted"
     missing = [place for place in wanted_mounts(fstab) if place not in there]

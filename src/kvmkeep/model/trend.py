@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.vitals import Count, Mismatches, Trend
 
 CHECKS = frozenset({"check", "repair"})
@@ -44,8 +45,5 @@ def encoded(trends: Iterable[Trend]) -> bytes:
 
 def decoded(content: bytes | None) -> tuple[Trend, ...]:
     """Return the trends that were kept; none where the file is not whole, or not of this form."""
-    try:
-        kept = msgspec.json.decode(content or b"[]", type=tuple[Trend, ...])
-    except msgspec.DecodeError:
-        return ()
+    kept = decoded_or_none(content or b"[]", tuple[Trend, ...]) or ()
     return tuple(trend for trend in kept if trend.counts or trend.pieces)[:_MOST]

@@ -20,6 +20,7 @@ from kvmkeep.host.door import Door, Result
 from kvmkeep.host.tools import clean
 from kvmkeep.model.agent import AgentDisk, AgentFacts, AgentFilesystem, AgentNic
 from kvmkeep.model.command import Command
+from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.names import LIBVIRT_URI
 from kvmkeep.model.units import Size
 
@@ -164,27 +165,20 @@ class _Disk(msgspec.Struct, rename="kebab"):
 
 
 def _hostname(line: str) -> str | None:
-    answer = _decoded(line.encode("utf-8", "replace"), _HostnameAnswer)
+    answer = decoded_or_none(line.encode("utf-8", "replace"), _HostnameAnswer)
     return None if answer is None else answer.returned.name
 
 
 def _list(line: str) -> list[msgspec.Raw] | None:
-    answer = _decoded(line.encode("utf-8", "replace"), _ListAnswer)
+    answer = decoded_or_none(line.encode("utf-8", "replace"), _ListAnswer)
     return None if answer is None else answer.returned
-
-
-def _decoded(content: bytes | msgspec.Raw, form: type[T]) -> T | None:
-    try:
-        return msgspec.json.decode(content, type=form)
-    except (msgspec.MsgspecError, RecursionError):
-        return None
 
 
 def _all(raw: Iterable[msgspec.Raw], form: type[T], what: str) -> list[T]:
     """Return the first so many entries that have the form."""
     found: list[T] = []
     for one in raw:
-        value = _decoded(one, form)
+        value = decoded_or_none(one, form)
         if value is not None:
             found.append(value)
         if len(found) == _MOST[what]:

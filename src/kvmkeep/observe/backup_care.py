@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 
-import msgspec
-
 from kvmkeep.host.door import Door
 from kvmkeep.model.backup import (
     BackupFacts,
@@ -20,6 +18,7 @@ from kvmkeep.model.backup import (
     parse_part,
     recency,
 )
+from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.names import BACKUPS_DIR, PROOFS_DIR
 from kvmkeep.observe.notebook import Notebook
 
@@ -37,13 +36,12 @@ def last_backups(notebook: Notebook) -> Iterator[LastBackup]:
     """Return what is remembered of each guest's last backup; what can't be read is none."""
     for name in notebook.names(BACKUPS_DIR):
         if name.endswith(_JSON):
-            try:
-                content = notebook.read(f"{BACKUPS_DIR}/{name}", _LIMIT) or b""
-                one = msgspec.json.decode(content, type=LastBackup)
-                parse_moment(one.moment)
-            except ValueError:  # of msgspec as well
+            content = notebook.read(f"{BACKUPS_DIR}/{name}", _LIMIT) or b""
+            one = decoded_or_none(content, LastBackup)
+            if one is None or f"{one.identity}{_JSON}" != name:
                 continue
-            if f"{one.identity}{_JSON}" == name:
+            with suppress(ValueError):
+                parse_moment(one.moment)
                 yield one
 
 
@@ -55,13 +53,12 @@ def proofs(notebook: Notebook, now: datetime | None = None) -> Iterator[Proof]:
         if now is not None:
             names = sorted(names, key=lambda name: recency(name.removesuffix(_JSON), now))[-1:]
         for name in names:
-            try:
-                content = notebook.read(f"{folder}/{name}", _LIMIT) or b""
-                one = msgspec.json.decode(content, type=Proof)
-                datetime.fromisoformat(one.time)
-            except ValueError:
+            content = notebook.read(f"{folder}/{name}", _LIMIT) or b""
+            one = decoded_or_none(content, Proof)
+            if one is None or (one.whose, f"{one.moment}{_JSON}") != (whose, name):
                 continue
-            if (one.whose, f"{one.moment}{_JSON}") == (whose, name):
+            with suppress(ValueError):
+                datetime.fromisoformat(one.time)
                 yield one
 
 

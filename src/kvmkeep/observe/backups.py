@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-import msgspec
-
 from kvmkeep.host.repositories import look
 from kvmkeep.model.backup import BackupFacts, SentDisk, StagedSet, done_name, parse_moment
+from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.names import (
     BACKUP_DIR,
     BACKUP_LOCK,
@@ -66,9 +65,6 @@ def _staged(notebook: Notebook) -> Iterator[StagedSet]:
 
 def _sent(notebook: Notebook, path: str) -> SentDisk | None:
     """Return what the sending of a disk left; None counts as not sent, and it is sent again."""
-    content = notebook.read(path, _LIMIT)
-    try:
-        one = msgspec.json.decode(content or b"", type=SentDisk)
-    except (msgspec.DecodeError, ValueError):
-        return None
-    return one if path.endswith(f"/{done_name(one.disk)}") else None
+    one = decoded_or_none(notebook.read(path, _LIMIT) or b"", SentDisk)
+    ours = one is not None and path.endswith(f"/{done_name(one.disk)}")
+    return one if ours else None

@@ -11,6 +11,7 @@ from kvmkeep.host import lvm
 from kvmkeep.host.mountinfo import LIMIT, PLACE, mount_of, mount_points
 from kvmkeep.model.agent import agent_argv
 from kvmkeep.model.command import Command
+from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.facts import ImageFile, Volume
 from kvmkeep.model.names import STATE_SPARE, TAG_GROW, TAG_GUEST
@@ -157,10 +158,7 @@ def _executes(notebook: Notebook, guest: str) -> bool:
     result = notebook.door.run(command)
     if not result.ok or len(result.stdout) > _LARGEST_ANSWER:
         return False
-    try:
-        answer = msgspec.json.decode(result.stdout, type=_Answer)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return False
-    return any(
+    answer = decoded_or_none(result.stdout, _Answer)
+    return answer is not None and any(
         one.name == "guest-exec" and one.enabled for one in answer.returned.supported_commands
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
 from msgspec import Struct
 
 from kvmkeep.host.door import Door
 from kvmkeep.model.backup import Proof
+from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.names import PROOF_DIR, PROOFS_DIR
 from kvmkeep.model.proof import FILESYSTEMS, MOUNTS, PARTITIONS, SCREEN, Ladder, parse_rung
 from kvmkeep.model.units import GuestName, parse_guest_name
@@ -61,6 +61,6 @@ def kept_proof(door: Door, identity: str, moment: str) -> Proof | None:
     """Return the verdict on a guest's backup, or None where there is none that can be read."""
     try:
         content = door.read(f"{PROOFS_DIR}/{identity}/{moment}.json", _LIMIT) or b""
-        return msgspec.json.decode(content, type=Proof)
-    except (OSError, msgspec.DecodeError):
+    except OSError:
         return None
+    return decoded_or_none(content, Proof)

@@ -14,6 +14,7 @@ import msgspec
 from kvmkeep.errors import SpecError
 from kvmkeep.host.door import Door
 from kvmkeep.model.command import WriteFile
+from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.names import GOOD_SPEC
 from kvmkeep.model.spec import Spec
 from kvmkeep.spec.load import load_bytes
@@ -67,9 +68,4 @@ def last_good(directory: str, door: Door) -> tuple[Spec, str] | None:
 
 def _kept(door: Door) -> GoodSpec | None:
     content = door.read(GOOD_SPEC, _LARGEST)
-    if content is None:
-        return None
-    try:
-        return msgspec.json.decode(content, type=GoodSpec)
-    except msgspec.DecodeError:
-        return None
+    return None if content is None else decoded_or_none(content, GoodSpec)

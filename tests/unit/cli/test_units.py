@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from kvmkeep import flow
+from kvmkeep.model.command import WriteFile
 from kvmkeep.model.host_units import GUESTS, RECOVER, UNIT_DIR
-from kvmkeep.model.names import GOOD_SPEC
+from kvmkeep.model.names import GOOD_SPEC, TRENDS
 from kvmkeep.spec.load import load
 from tests.unit.cli.site import Site
 from tests.unit.cli.test_recover import site, states
@@ -104,6 +105,36 @@ def test_a_look_starts_the_dead_and_tells_what_it_leaves(
     site.host.libvirt.domains["web"].end("destroyed")
     assert site.line("watch") == 9
     assert "guest web: it is to run, and is off (destroyed)" in capsys.readouterr().err
+
+
+def test_what_is_kept_of_arrays_never_keeps_a_guest_off(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("recover") == 0
+    capsys.readouterr()
+    site.host.put(TRENDS, b'[{"array":"m\xe40","counts":[]}]\n')
+    site.host.libvirt.domains["web"].end()
+    assert site.line("watch") == 0
+    assert states(site)["web"] == "running"
+
+
+def test_guests_are_looked_after_before_what_is_kept_of_arrays(site: Site) -> None:
+    assert site.line("recover") == 0
+    site.host.put("/sys/block/md0/md/mismatch_cnt", b"0\n")
+    site.host.put("/sys/block/md0/md/last_sync_action", b"check\n")
+    site.host.libvirt.domains["web"].end()
+    off: list[str] = []
+    write = site.host.write
+
+    def told(file: WriteFile) -> None:
+        if file.path == TRENDS:
+            off.extend(name for name, state in states(site).items() if state != "running")
+        write(file)
+
+    site.host.write = told  # type: ignore[method-assign]
+    assert site.line("watch") == 0
+    assert TRENDS in site.host.files
+    assert off == []
 
 
 def broken(site: Site) -> None:

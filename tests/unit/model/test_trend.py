@@ -72,7 +72,16 @@ def test_it_comes_back_from_its_file_and_what_is_torn_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[", b"{}", b'[{"array":1}]', b'[{"array":"md0","counts":[]}]']
+    "content",
+    [
+        b"",
+        b"[",
+        b"{}",
+        b'[{"array":1}]',
+        b'[{"array":"md0","counts":[]}]',
+        b'[{"array":"m\xe40","counts":[]}]',
+        b'[{"other":' + b"[" * 100_000,
+    ],
 )
 def test_a_file_of_another_form_is_none(content: bytes) -> None:
     assert decoded(content) == ()

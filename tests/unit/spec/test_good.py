@@ -49,7 +49,18 @@ def test_it_is_the_same_spec_from_the_files_as_they_were() -> None:
     assert site.files[GOOD_SPEC].mode == 0o600
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"directory":1}', b"[]"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b'{"directory":1}',
+        b"[]",
+        b'{"directory":"/e\xf4c/kvmkeep"}',
+        b'{"other":' * 100_000,
+    ],
+    ids=["empty", "torn", "form", "list", "bit", "deep"],
+)
 def test_what_is_torn_or_foreign_is_none(content: bytes) -> None:
     site = host()
     site.put(GOOD_SPEC, content)

@@ -11,11 +11,15 @@ from pathlib import Path
 import pytest
 
 from kvmkeep import errors
+from kvmkeep.apply.journal import KEPT_RUNS
 from kvmkeep.cli.catalog import options, own_options, parsers
 from kvmkeep.cli.parser import build
 from kvmkeep.cli.verbs import SUBVERBS
 from kvmkeep.host.machine_door import MachineDoor
 from kvmkeep.model import names
+from kvmkeep.model.host_units import UNIT_DIR, UNITS
+from kvmkeep.model.tweak import OLD_DIR
+from kvmkeep.planning.offline.copy_in import COPY_DIR
 from kvmkeep.spec.load import load
 
 ROOT = Path(__file__).parents[3]
@@ -38,6 +42,36 @@ def test_the_man_page_tells_of_each_verb_and_its_options(verb: str) -> None:
 
 def test_the_man_page_tells_of_no_verb_that_is_not() -> None:
     assert set(SECTIONS) == set(LEAVES)
+
+
+def _files() -> set[str]:
+    """Return the paths that the man page lists; a mere name lies beside the first of its line."""
+    terms = re.findall(r"^- (`/.*?`): ", MAN.partition("## FILES")[2], re.MULTILINE)
+    lines = [re.findall(r"`([^`]+)`", term) for term in terms]
+    return {str(Path(line[0]).parent / name) for line in lines for name in line}
+
+
+OWN = {
+    *(value for word, value in vars(names).items() if word.isupper() and str(value)[0] == "/"),
+    *(f"{UNIT_DIR}/{unit}" for unit in UNITS), OLD_DIR, COPY_DIR,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", sorted(OWN - {names.STATE_DIR, names.CONSOLE_DIR}))
+def test_the_man_page_tells_where_a_file_of_ours_lies(path: str) -> None:
+    assert [one for one in _files() if f"{path}/".startswith(f"{one}/")]
+
+
+def test_the_man_page_tells_of_no_file_that_is_not() -> None:
+    places = (names.STATE_DIR, names.RUN_DIR, names.CACHE_DIR, f"{UNIT_DIR}/")
+    ours = {path for path in _files() if path.startswith(places)}
+    # borg's own directories, and what carries a name that is not fixed.
+    free = {f"{names.STATE_DIR}/borg", f"{names.JOURNAL_DIR}/bug-TIME.txt"}
+    assert ours - free - OWN == set()
+
+
+def test_the_man_page_tells_how_many_runs_are_kept() -> None:
+    assert f"the last {KEPT_RUNS} runs" in MAN.partition("## FILES")[2]
 
 
 def test_the_man_page_tells_of_the_global_options() -> None:

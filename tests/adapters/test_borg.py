@@ -174,6 +174,21 @@ def test_anything_is_a_listing_or_none(told: bytes) -> None:
     assert found.said.isprintable()
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b'{"message":"B\xfcro","msgid":"LockTimeout"}', "B\ufffdro; somebody uses it"),
+        (b'{"message":' + b"[" * 200_000, '{"message":[[['),
+    ],
+    ids=["Latin-1", "deep"],
+)
+def test_words_that_are_no_json(line: bytes, said: str) -> None:
+    found = look(ended(2, stderr=line))
+    assert found.state is RepositoryState.UNSEEN
+    assert said in found.said
+    assert len(found.said) < 1000
+
+
 def test_what_was_stored() -> None:
     said = captured("borg-create", "here").encode()
     name = f"{SET}+disk=data+size={SIZE}{HOST}"

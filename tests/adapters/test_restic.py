@@ -198,6 +198,13 @@ def test_a_listing_without_end_or_ground_is_none() -> None:
         assert len(found.said) < 500
 
 
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])
+def test_a_time_beyond_all_times_hides_this_repository_alone(time: str) -> None:
+    found = look(ended(stdout=json.dumps([{"id": "a", "time": time, "paths": []}]).encode()))
+    assert found.state is RepositoryState.UNSEEN
+    assert found.said.startswith("restic told what can't be true: ")
+
+
 @given(st.binary(max_size=300))
 def test_anything_is_a_listing_or_none(told: bytes) -> None:
     assert look(ended(stdout=told)).state in RepositoryState

@@ -32,7 +32,12 @@ def look(door: Door, repository: Repository, program: str) -> RepositoryFacts:
     said = "; ".join(f"{reason} ({hint})" for reason, hint in troubles)
     if said:
         return RepositoryFacts(name=repository.name, state=RepositoryState.UNASKED, said=said)
-    found = _LOOKS[repository.engine](door, repository, program)
+    try:
+        found = _LOOKS[repository.engine](door, repository, program)
+    except _WRONG as error:
+        # Others may write to a repository: what one holds must not hide all others.
+        said = f"{repository.engine} told what can't be true: {clean(str(error))}"
+        return RepositoryFacts(name=repository.name, state=RepositoryState.UNSEEN, said=said)
     here = repository.url.startswith("/")
     return _without_remains(door, repository, found) if here else found
 
@@ -87,6 +92,8 @@ def stored(said: bytes) -> Stored | None:
     return next((found for read in _STORED if (found := read(said)) is not None), None)
 
 
+_WRONG = (ValueError, ArithmeticError, LookupError, RecursionError)
+"""What Python raises of values that are none: of a time in no year, for one (datetime)."""
 _BEGINS = {Engine.RESTIC: "/keys", Engine.BORG: ""}
 """What has something in it as soon as a repository is begun."""
 _LOOKS = {Engine.RESTIC: restic.look, Engine.BORG: borg.look}

@@ -89,7 +89,7 @@ class FakeHost:
         self.working = False
         self.secrets: dict[str, SecretFile] = {}
         """Files of secrets that are not as they should be, by their paths."""
-        self.directories: dict[str, int] = {}
+        self.directories: dict[str, int] = {"/etc/systemd/system": 0o755}
         self.images: dict[bytes, FakeImage] = {}
         self.trees: dict[str, FakeTree] = {}
         """What lies in images and packs, by their paths."""

@@ -162,7 +162,7 @@ class Undoing(StrEnum):
     ARMED = "armed"
     """The change was neither kept nor undone."""
     LEFT = "left"
-    """It was either, and files are left that have no effect any more."""
+    """It was either, and files are left that have no effect any more, or nothing to put back."""
 
 
 class Nm(Struct, frozen=True, kw_only=True):

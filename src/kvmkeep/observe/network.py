@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -10,6 +12,9 @@ from kvmkeep.host.door import Door
 from kvmkeep.model.facts import LINKS, NETWORK_MANAGER, NO_NM, Link, Management, Nm, Undoing
 from kvmkeep.model.names import UNDO_BOOT, UNDO_DIR, UNDO_FILE, UNDO_LINK
 from kvmkeep.observe.notebook import Notebook
+
+_COPY = re.compile(rf"{re.escape(UNDO_DIR)}/(\S+)")
+"""A profile as it was before, in the unit that puts it back; it is named by its UUID."""
 
 
 class Network(Struct, frozen=True, kw_only=True):
@@ -33,11 +38,16 @@ def observe_network(notebook: Notebook) -> Network:
 
 
 def undoing(door: Door) -> Undoing:
-    """Return what an unfinished change of the network has left."""
-    if door.look(UNDO_FILE) is not None:
+    """Return what an unfinished change of the network has left.
+
+    A unit that has lost what it is to put back undoes nothing, and never ends well.
+    """
+    unit = door.read(UNDO_FILE)
+    copies = door.names(UNDO_DIR)
+    if unit is not None and set(_COPY.findall(unit.decode("utf-8", "replace"))) <= set(copies):
         return Undoing.ARMED
-    left = any(door.look(path) is not None for path in (UNDO_LINK, UNDO_BOOT))
-    return Undoing.LEFT if left or door.names(UNDO_DIR) else Undoing.NOTHING
+    left = any(door.look(path) is not None for path in (UNDO_FILE, UNDO_LINK, UNDO_BOOT))
+    return Undoing.LEFT if left or copies else Undoing.NOTHING
 
 
 def _management(door: Door) -> Management | None:

@@ -62,9 +62,12 @@ def test_new_profiles_are_deleted_and_their_devices_must_be_gone() -> None:
     assert delete_bridge.startswith("-nmcli --wait 20 connection delete uuid ")
     assert no_bridge == f'test "!" -e /sys/class/net/{BRIDGE}'.replace('"!"', "!")
     assert no_port == f"test ! -e /sys/class/net/{PORT}"
-    assert rest[0] == "-systemctl stop kvmkeep-network-undo.timer"
-    assert rest[1].startswith("rm --recursive --force -- " + UNDO_FILE)
-    assert rest[2:] == []
+    assert rest == [
+        "-systemctl stop kvmkeep-network-undo.timer",
+        f"rm --force -- {UNDO_FILE} {UNDO_FILE}.part {UNDO_LINK}",
+        "sync -- /etc/systemd/system",
+        f"rm --recursive --force -- {UNDO_DIR} {UNDO_BOOT}",
+    ], "the copies go once the mark is gone for good: they may be on another filesystem"
 
 
 def test_a_changed_profile_is_kept_before_and_put_back_to_the_byte() -> None:
@@ -80,10 +83,11 @@ def test_a_changed_profile_is_kept_before_and_put_back_to_the_byte() -> None:
     ]
     kinds = [type(action) for action in undo.arm]
     assert kinds[3] is WriteFile, "the unit is the mark: it comes after what it needs"
-    assert undone_by(undo)[:3] == [
+    assert undone_by(undo)[:4] == [
         f"cp --archive -- {UNDO_DIR}/{uuid} {file}",
         f"nmcli --wait 20 connection load {file}",
         unless_gone(BRIDGE, f"nmcli --wait 20 device reapply {BRIDGE}"),
+        f"sync -- {file}",
     ]
     assert str(undo.run) == f"systemctl start {UNDO_UNIT}"
 
@@ -215,6 +219,26 @@ def test_what_is_left_of_an_undo_is_removed() -> None:
         assert step.what == "remove what is left of an undo"
         reach(host, one)
         assert path not in host.files
+
+
+def test_an_undo_that_has_lost_what_it_puts_back_is_removed_and_not_run() -> None:
+    """Its mark came back with the power, the copies did not: on another filesystem, or by hand."""
+    host, _ = made()
+    wanted = spec(networks=(network(ageing_time=300),))
+    change = change_of(host, wanted)
+    for action in (*change.undo.arm, *change.body):
+        if isinstance(action, WriteFile):
+            host.write(action)
+        else:
+            assert host.run(action).ok
+    host.run(Command(argv=("rm", "--recursive", "--force", "--", UNDO_DIR), why=""))
+    assert host.facts(wanted).nm.undoing is Undoing.LEFT
+    (step,) = make_plan(wanted, host.facts(wanted)).steps
+    assert step.what == "remove what is left of an undo"
+    reach(host, wanted)
+    assert host.nm.links[BRIDGE].ageing_time == 300, "the change was kept"
+    assert host.facts(wanted).nm.undoing is Undoing.NOTHING
+    assert UNDO_FILE not in host.files
 
 
 def test_words_of_a_unit() -> None:

@@ -16,9 +16,11 @@ from msgspec.structs import replace
 
 from kvmkeep.model.command import NM_NOT_FOUND, UNIT_NOT_LOADED, Command, Undo, WriteFile
 from kvmkeep.model.facts import Profile, Undoing
+from kvmkeep.model.host_units import UNIT_DIR
 from kvmkeep.model.names import UNDO_BOOT, UNDO_DIR, UNDO_FILE, UNDO_LINK, UNDO_TIMER, UNDO_UNIT
 from kvmkeep.model.plan import Noun, Risk, Step
 from kvmkeep.model.store import part_path
+from kvmkeep.planning.commands import synced
 from kvmkeep.planning.scene import Scene
 from kvmkeep.planning.units.quoting import unit_word
 
@@ -117,7 +119,9 @@ def undo_steps(scene: Scene) -> tuple[Step, ...]:
             noun=Noun.NETWORK,
             subject="networks",
             what="undo the unfinished change" if armed else "remove what is left of an undo",
-            why=f"a run was stopped in it: {UNDO_FILE if armed else UNDO_DIR} is still there",
+            why=f"a run was stopped in it: {UNDO_FILE} is still there"
+            if armed
+            else "a change was kept or undone before, and nothing is there to be put back",
             actions=(_reload(), *((_run(),) if armed else ()), *_forget(), _reload()),
             risk=Risk.NETWORK,
         ),
@@ -195,6 +199,9 @@ def _undone(touched: tuple[Touched, ...]) -> Iterator[Command]:
     for one in touched:
         if one.profile is None or (one.activated and not one.there):
             yield _no_device(one)
+    files = [one.profile.filename for one in touched if one.changed and one.profile is not None]
+    if files:
+        yield _plain("sync", "--", *files)
 
 
 def _as_it_says(one: Touched) -> Command:
@@ -247,15 +254,23 @@ def _stop_timer() -> Command:
 
 
 def _forget() -> tuple[Command, ...]:
-    """Return what keeps the state that there is: rm(1) removes in the order that it is told."""
+    """Return what keeps the state that there is: first the mark goes, then what it needs.
+
+    They may be on filesystems of their own, and nothing orders what two of them write. A mark that
+    came back after a power cut, without the copies, would undo a half of what was kept.
+    """
     return (
         _stop_timer(),
         Command(
-            argv=("rm", "--recursive", "--force", "--", UNDO_FILE, part_path(UNDO_FILE), UNDO_LINK,
-                  UNDO_DIR, UNDO_BOOT),
+            argv=("rm", "--force", "--", UNDO_FILE, part_path(UNDO_FILE), UNDO_LINK),
             why="remove the undo: the network stays as it is now",
         ),
-    )  # fmt: skip
+        synced(UNIT_DIR, "have it gone for good"),
+        Command(
+            argv=("rm", "--recursive", "--force", "--", UNDO_DIR, UNDO_BOOT),
+            why="remove what it would have put back",
+        ),
+    )
 
 
 def _line(command: Command) -> str:

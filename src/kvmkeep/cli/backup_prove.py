@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, to_builtins
@@ -9,9 +10,9 @@ from msgspec import Struct, to_builtins
 from kvmkeep.cli.backup_choice import due
 from kvmkeep.cli.backup_subject import add_backup, subject_of
 from kvmkeep.cli.consent import add_dry_run
-from kvmkeep.cli.explain import explain
+from kvmkeep.cli.ended import one_by_one
 from kvmkeep.cli.goal import Goal, demand_own_libvirt, reach_without_asking, show
-from kvmkeep.errors import NEEDS_ATTENTION, Interrupted, KvmkeepError, Unready, UsageError
+from kvmkeep.errors import NEEDS_ATTENTION, Unready, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -55,19 +56,10 @@ def run(args: Args, ctx: Context) -> int:
     names = due(ctx, due_proofs)
     if not names:
         ctx.streams.talk("No proof is due.")
-    codes = [_prove_alone(name, args, ctx) for name in names]
-    return max(codes, default=0)
-
-
-def _prove_alone(name: str, args: Args, ctx: Context) -> int:
-    """Prove one of several: one that fails keeps no other from being proven."""
-    try:
-        return _prove(name, args, ctx)
-    except Interrupted:
-        raise
-    except KvmkeepError as error:
-        explain(error, ctx.streams, begin=f"kvmkeep: the backup of {name} was not proven: ")
-        return error.exit_code
+    words = "the backup of {} was not proven"
+    return one_by_one(
+        [(words.format(name), partial(_prove, name, args, ctx)) for name in names], ctx
+    )
 
 
 def _prove(backup: str, args: Args, ctx: Context) -> int:

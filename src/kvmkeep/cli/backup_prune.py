@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -10,10 +11,9 @@ from kvmkeep.cli.backup_choice import backup_lock, chosen_repositories
 from kvmkeep.cli.backup_upkeep import demand_percent, keep_up
 from kvmkeep.cli.backup_verify import verify
 from kvmkeep.cli.consent import add_dry_run
-from kvmkeep.cli.explain import explain
+from kvmkeep.cli.ended import one_by_one
 from kvmkeep.cli.goal import Goal
 from kvmkeep.cli.moment import utc_now
-from kvmkeep.errors import Interrupted, KvmkeepError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -47,14 +47,10 @@ def run(args: Args, ctx: Context) -> int:
     if args.verify is None:
         return _prune(repositories, ctx, dry_run=args.dry_run)
     demand_percent("--verify", args.verify)
-    try:
-        code = _prune(repositories, ctx, dry_run=args.dry_run)
-    except Interrupted:
-        raise
-    except KvmkeepError as error:
-        explain(error, ctx.streams, begin="kvmkeep: no room was freed, or not everywhere: ")
-        code = error.exit_code
-    return verify(repositories, args.verify, ctx, dry_run=args.dry_run) or code
+    prune = partial(_prune, repositories, ctx, dry_run=args.dry_run)
+    check = partial(verify, repositories, args.verify, ctx, dry_run=args.dry_run)
+    runs = (("no room was freed, or not everywhere", prune), ("not checked, or not all", check))
+    return one_by_one(runs, ctx)
 
 
 def _prune(repositories: tuple[str, ...], ctx: Context, *, dry_run: bool) -> int:

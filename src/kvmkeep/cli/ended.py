@@ -1,4 +1,4 @@
-"""How it went with each of several guests, of which one that fails keeps no other waiting."""
+"""How it went with each of several, of which one that fails keeps no other waiting."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.errors import KvmkeepError, StepFailed
+from kvmkeep.cli.explain import explain
+from kvmkeep.errors import NEEDS_ATTENTION, Declined, Interrupted, KvmkeepError, StepFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
     from kvmkeep.cli.context import Context
 
 
@@ -25,7 +28,6 @@ def tell(ended: list[Ended], ctx: Context, what: str) -> int:
     from kvmkeep.cli.progress import duration
     from kvmkeep.cli.table import table
 
-    failed = [one.error for one in ended if one.error is not None]
     if ctx.json:
         ctx.print_json({"guests": [_value(one) for one in ended]})
     else:
@@ -35,10 +37,33 @@ def tell(ended: list[Ended], ctx: Context, what: str) -> int:
             for one in ended
         ]
         ctx.streams.result(table(head, rows, ctx.streams.width))
-    codes = {one.exit_code for one in failed}
-    if not codes:
-        return 0
-    return codes.pop() if len(codes) == 1 and len(failed) == len(ended) else StepFailed.exit_code
+    return together([0 if one.error is None else one.error.exit_code for one in ended])
+
+
+def together(codes: Sequence[int]) -> int:
+    """Return the exit code of several runs; 2 to 6 would promise that none has touched anything."""
+    if all(code in {0, NEEDS_ATTENTION} for code in codes):
+        return max(codes, default=0)
+    return codes[0] if len(set(codes)) == 1 else StepFailed.exit_code
+
+
+def one_by_one(runs: Iterable[tuple[str, Callable[[], int]]], ctx: Context) -> int:
+    """Run each, and return the exit code of all; the words tell of one that it has failed."""
+    codes: list[int] = []
+    for words, run in runs:
+        try:
+            codes.append(run())
+        except Declined as stopped:
+            if not codes:
+                raise
+            # Nothing was touched by this one, but by others before.
+            raise Interrupted(stopped.message, hint=stopped.hint) from stopped
+        except Interrupted:
+            raise
+        except KvmkeepError as error:
+            explain(error, ctx.streams, begin=f"kvmkeep: {words}: ")
+            codes.append(error.exit_code)
+    return together(codes)
 
 
 def _value(one: Ended) -> dict[str, object]:

@@ -14,6 +14,7 @@ from kvmkeep.errors import Interrupted
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.lock import Lock, locked
 from kvmkeep.model.command import Command
+from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import LOCK_FILE, READING_LOCK
 from tests.unit.cli.backup_site import BackupSite, listed
 from tests.unit.cli.running import Libvirt
@@ -140,6 +141,23 @@ def test_a_prune_that_fails_keeps_no_other_and_no_check_from_being_tried(
     assert site.line("backup", "prune", "--verify", "101") == 2
     site.door.failing = ""
     assert site.line("backup", "prune", "--verify", "0") == 0
+
+
+def test_a_check_that_is_refused_after_a_prune_has_not_left_all_untouched(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repository = site.host.restic.repositories["/srv/vault"]
+
+    def away(facts: Facts) -> Facts:
+        if repository.pruned:
+            repository.trouble = "Fatal: no route"
+        return facts
+
+    assert site.line("backup", "run", "web") == 0
+    site.change = away
+    assert site.line("backup", "prune", "--verify", "0") == 7
+    assert "kvmkeep: not checked, or not all: " in capsys.readouterr().err
+    assert site.line("backup", "prune", "--verify", "0") == 5, "neither could begin"
 
 
 def test_a_killed_prune_is_followed_by_no_check(site: BackupSite) -> None:

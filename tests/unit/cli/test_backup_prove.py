@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from kvmkeep.errors import Declined
+from kvmkeep.model.facts import Facts
 from tests.unit.cli.backup_site import BackupSite
 from tests.unit.planning.proven import leftovers
 
@@ -67,3 +69,44 @@ def test_the_proofs_that_are_due(site: BackupSite, capsys: pytest.CaptureFixture
     assert "is proven." in capsys.readouterr().out
     assert site.line("backup", "prove", "--due") == 0
     assert "No proof is due." in capsys.readouterr().err
+
+
+def with_another(site: BackupSite) -> None:
+    """Have a second guest of the host backed up as well."""
+    web = (Path(site.spec_dir) / "guests/web.yaml").read_text()
+    other = web.replace("132.230.223.37", "132.230.223.40")
+    (Path(site.spec_dir) / "guests/zdb.yaml").write_text(other)
+    site.host.put(f"{site.spec_dir}/guests/zdb.yaml", b"x: y\n")
+    assert site.line("apply", "--yes") == 0
+    assert site.line("backup", "run", "zdb") == 0
+
+
+def test_one_that_can_not_be_proven_keeps_no_other_from_it(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_another(site)
+    stored = site.host.restic.listed("/srv/vault")
+    stored[:] = [one for one in stored if "guest=web" not in one.tags]
+    capsys.readouterr()
+    assert site.line("backup", "prove", "--due") == 7, "something was touched"
+    told = capsys.readouterr()
+    assert "the backup of web was not proven: guest web has no backup" in told.err
+    assert "Backup zdb@" in told.out
+    assert site.line("backup", "prove", "--due") == 2, "nothing was"
+
+
+def test_who_stops_at_the_second_proof_is_not_told_that_nothing_was_touched(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_another(site)
+
+    def stop(facts: Facts) -> Facts:
+        if "is proven." in capsys.readouterr().out:
+            raise Declined("stopped on request")
+        return facts
+
+    site.change = stop
+    assert site.line("backup", "prove", "--due") == 130
+    told = capsys.readouterr().err
+    assert "stopped on request" in told
+    assert "Nothing was touched." not in told

@@ -136,6 +136,7 @@ def test_done_line_is_the_last_command_whatever_the_site_adds() -> None:
     data = user_data(one, agent=False)
     assert "echo mine" in data["runcmd"]
     assert data["runcmd"][-1][2].endswith(f"'kvmkeep: first boot done {one.uuid}' >/dev/ttyS0")
+    assert data["runcmd"][-1][2].startswith("sync; "), "the seed is deleted once this is said"
     assert data["packages"] == ["qemu-guest-agent", "vim"]
     odd = user_data(guest(user_data=json.dumps({"runcmd": None, "write_files": "x"})))
     assert "first boot done" in odd["runcmd"][-1][2]

@@ -176,8 +176,9 @@ def _user_data(guest: Guest, contents: Contents) -> Json:
         ours["package_update"] = True
         ours["packages"] = ["qemu-guest-agent"]
     merged = _merged(ours, json.loads(guest.user_data) if guest.user_data else {})
-    # Last of all, so that it tells the truth.
-    last = ["sh", "-c", f"printf '\\n%s\\n' '{done_line(guest)}' >/dev/ttyS0"]
+    # Last of all, so that it tells the truth. The seed is deleted then: after a power cut, nothing
+    # would give again what was not on the disk yet.
+    last = ["sh", "-c", f"sync; printf '\\n%s\\n' '{done_line(guest)}' >/dev/ttyS0"]
     merged["runcmd"] = [*merged["runcmd"], last]
     return merged
 

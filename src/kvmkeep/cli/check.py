@@ -70,6 +70,7 @@ def _looked(ctx: Context, limit: float) -> tuple[str, tuple[Finding, ...], tuple
 
     A plugin that can't look says unknown (3), which no other exit code of ours would tell.
     """
+    from kvmkeep.cli.bug import report_bug
     from kvmkeep.cli.examine import examined, unread
     from kvmkeep.health.measures import measures
 
@@ -81,6 +82,10 @@ def _looked(ctx: Context, limit: float) -> tuple[str, tuple[Finding, ...], tuple
         return "this host", (_unknown("check", error.message, error.hint),), ()
     except OSError as error:
         return "this host", (_unknown("check", unread(error), ""),), ()
+    except Exception as bug:  # noqa: BLE001 - 1, the exit code of a bug, would be a warning
+        report_bug(bug, ctx.streams, debug=ctx.debug)
+        said = f"a bug in kvmkeep: {type(bug).__name__}: {bug}"
+        return "this host", (_unknown("check", said, ""),), ()
 
 
 def _write(

@@ -332,6 +332,24 @@ def test_a_file_that_nobody_gets_is_unknown(site: Site, capsys: pytest.CaptureFi
     assert "/root/kvm/web.xml: it did not answer in time" in capsys.readouterr().out
 
 
+def test_a_bug_is_unknown_and_metrics_tell_of_it(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its exit code of other verbs, 1, would be told as a warning."""
+
+    def observe(_: object) -> Facts:
+        raise RuntimeError("odd")
+
+    site.stages.look = observe
+    site.host.files["/"] = FakeFile(content=b"", inode=1, stamp=1, kind="directory")
+    assert site.line("check", "--debug", "--prometheus", "/x.prom") == 3
+    told = capsys.readouterr()
+    assert told.out.startswith("UNKNOWN: check: a bug in kvmkeep: RuntimeError: odd ")
+    assert "Traceback" in told.err
+    text = site.host.files["/x.prom"].content.decode()
+    assert "kvmkeep_check_status 3\n" in text
+
+
 def counts(site: Site, sectors: int) -> None:
     """Have the kernel tell of a check that is over."""
     place = "/sys/block/md0/md"

@@ -13,9 +13,11 @@ from kvmkeep.spec.document import (
     LabelText,
     MacText,
     NeedText,
+    Seconds,
     Section,
     SizeText,
     Texts,
+    TimeText,
     UuidText,
 )
 
@@ -146,15 +148,14 @@ class RunSection(Section, frozen=True, kw_only=True):
         ),
     ] = "agent"
     start_timeout: Annotated[
-        int | str | None,
+        Seconds | TimeText | None,
         Meta(
-            description="How long to wait until it is ready: seconds, or text such as 10min. "
-            "Default: 10min.",
+            description="How long to wait until it is ready. Default: 10min.",
             examples=["10min"],
         ),
     ] = None
     stop_timeout: Annotated[
-        int | str | None,
+        Seconds | TimeText | None,
         Meta(
             description="How long it may take to shut down; its power is not cut then. "
             "Default: 5min.",

@@ -25,8 +25,14 @@ Its usual place is `/etc/kvmkeep`. Other files in it are ignored; one in `guests
 in `.yml` or `.json` is a mistake.
 
 The files are YAML 1.2, in UTF-8, without anchors, aliases, merge keys and tags. `yes` and `on`
-are text; write `true`. Sizes have a unit: `MiB`, `GiB` and `TiB` count in steps of 1024. Times
-are seconds, or text such as `10min`. A key that is not listed here is a mistake.
+are text; write `true`. A key that is not listed here is a mistake.
+
+A size is a number above 0 with a unit: `KiB`, `MiB`, `GiB` and `TiB` count in steps of 1024, `KB`,
+`MB`, `GB` and `TB` in steps of 1000. All but limits for each second are whole MiB (`memory` of an
+adopted guest: whole KiB), which few numbers of `GB` are.
+
+A time is a whole number of seconds, or one number with `s`, `min` or `h`; from 1 s to a day. So
+`90min` is one, `1h30min`, `10m` and `2d` are none.
 
 What is not in the spec is not managed; taking something out of it removes nothing.
 

@@ -15,14 +15,13 @@ from kvmkeep.model.spec import (
     Run,
 )
 from kvmkeep.model.units import GuestName, parse_guest_name, printable
+from kvmkeep.spec.document import LONGEST
 from kvmkeep.spec.guest_document import GuestFile, RunSection
 from kvmkeep.spec.pattern import flaw
 from kvmkeep.spec.source import Source
 from kvmkeep.spec.sources import parse_directory
 
 DEFAULT_TIMEOUT = 600
-LONGEST = 86400
-"""Seconds of a day: nobody waits longer for a guest."""
 
 _DURATION = re.compile(r"(?P<number>[0-9]{1,9})\s*(?P<unit>s|min|h)?")
 _SECONDS = {None: 1, "s": 1, "min": 60, "h": 3600}

@@ -11,10 +11,12 @@ import jsonschema
 import pytest
 from fakes.spec import load_text
 
+from kvmkeep.errors import SpecError
 from kvmkeep.spec.mistakes import Mistakes
 from kvmkeep.spec.nodes import Kind, Mapping, Node, Scalar, Sequence, read_tree
 from kvmkeep.spec.reference import reference_text
 from kvmkeep.spec.schema import schema, schema_text
+from kvmkeep.spec.sources import parse_rate
 from tests.unit.spec.texts import BARE, HOST, WEB, changed
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -45,6 +47,14 @@ def document(text: str) -> object:
 
 def fits(text: str) -> bool:
     return jsonschema.Draft202012Validator(schema()).is_valid(document(text))
+
+
+def loads(text: str) -> bool:
+    try:
+        load_text({"host.yaml": HOST, "guests/web.yaml": text})
+    except SpecError:
+        return False
+    return True
 
 
 def test_the_schema_is_a_schema() -> None:
@@ -82,6 +92,35 @@ def test_right_files_fit_the_schema() -> None:
 )
 def test_what_the_schema_refuses_the_loader_refuses_too(text: str, old: str, new: str) -> None:
     assert not fits(changed(text, old, new))
+
+
+TIMES = ["1", "600", "86400", "'600'", "1s", "90s", "10min", "10 min", "007min", "24h", "' 1h '"]
+NO_TIMES = ["0", "86401", "-5", "'0'", "0min", "10m", "1h30min", "2d", "45sec", "1.5h", "never"]
+SIZES = ["1024KiB", "2048GB", "0.5GiB", "01GiB", "128 MiB", "' 1GiB '"]
+NO_SIZES = ["0GiB", "0.0MiB", "1G", "GiB", "-1GiB", "'1,5GiB'"]
+
+
+@pytest.mark.parametrize("text", [*TIMES, *NO_TIMES])
+def test_the_schema_takes_the_times_that_the_loader_takes(text: str) -> None:
+    wrong = text in NO_TIMES
+    for key in ("start_timeout", "stop_timeout"):
+        file = changed(WEB, "vcpus: 4\n", f"vcpus: 4\nrun: {{{key}: {text}}}\n")
+        assert fits(file) is not wrong
+        assert loads(file) is not wrong
+
+
+@pytest.mark.parametrize("text", [*SIZES, *NO_SIZES])
+def test_the_schema_takes_the_sizes_that_the_loader_takes(text: str) -> None:
+    wrong = text in NO_SIZES
+    file = changed(WEB, "data: 100GiB", f"data: {text}")
+    assert fits(file) is not wrong
+    assert loads(file) is not wrong
+
+
+@pytest.mark.parametrize("text", ["50MiB", "50MiB/s", "50 MiB /s", "1.5GB", "1B/s"])
+def test_the_schema_takes_the_rates_that_the_loader_takes(text: str) -> None:
+    assert parse_rate(text)
+    assert re.search(schema()["$defs"]["ImageSection"]["properties"]["write_rate"]["pattern"], text)
 
 
 def test_no_value_may_be_null() -> None:

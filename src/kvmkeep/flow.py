@@ -35,7 +35,7 @@ from kvmkeep.model.plan import Outcome, Plan, Report, strands
 from kvmkeep.observe.machine import observe
 from kvmkeep.report.json import encoded
 from kvmkeep.report.outcome import failure_text, leftover_text, refusal_text, unfinished_text
-from kvmkeep.spec.good import keep_good, last_good
+from kvmkeep.spec.good import keep_good, last_good, loses_guests
 from kvmkeep.spec.load import load
 
 if TYPE_CHECKING:
@@ -158,6 +158,13 @@ def keep_spec(ctx: RunSettings, files: dict[str, bytes]) -> None:
     if not files:
         return
     try:
+        # An empty mount point looks like a spec whose guests were all removed.
+        if ctx.unattended and loses_guests(files, ctx.door):
+            ctx.ui.warn(
+                "the spec has no guests any more: the last good one stays as it was, with some; "
+                f"look whether {ctx.spec_dir}/guests is mounted"
+            )
+            return
         keep_good(ctx.spec_dir, files, utc_now().isoformat(timespec="seconds"), ctx.door)
     except OSError as error:
         ctx.ui.warn(f"the spec could not be kept in {GOOD_SPEC}: {error.strerror}")

@@ -17,7 +17,7 @@ from kvmkeep.model.command import WriteFile
 from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.names import GOOD_SPEC
 from kvmkeep.model.spec import Spec
-from kvmkeep.spec.load import load_bytes
+from kvmkeep.spec.load import GUEST_DIR, load_bytes
 
 _LARGEST = 256 << 20
 
@@ -49,6 +49,14 @@ def keep_good(directory: str, files: Mapping[str, bytes], time: str, door: Door)
     return True
 
 
+def loses_guests(files: Mapping[str, bytes], door: Door) -> bool:
+    """Whether the spec that is kept has guests, and these files have none; raises OSError."""
+    if _has_guests(files):
+        return False
+    kept = _kept(door)
+    return kept is not None and _has_guests(kept.files)
+
+
 def last_good(directory: str, door: Door) -> tuple[Spec, str] | None:
     """Return the spec that was kept of this directory, and when, if there is one that loads.
 
@@ -64,6 +72,10 @@ def last_good(directory: str, door: Door) -> tuple[Spec, str] | None:
         return load_bytes(kept.files, kept.directory, shown=directory), kept.time
     except SpecError:  # another version of kvmkeep took it
         return None
+
+
+def _has_guests(files: Mapping[str, bytes]) -> bool:
+    return any(posixpath.dirname(path) == GUEST_DIR for path in files)
 
 
 def _kept(door: Door) -> GoodSpec | None:

@@ -149,10 +149,19 @@ def _read(path: str, shown: str, read: Reader, mistakes: Mistakes) -> bytes | No
 
 
 def _demand_directory(path: str, door: Door, mistakes: Mistakes) -> None:
-    """Note what is there and holds no names, since it is no directory."""
+    """Note what is there and holds no names, since it is no directory, or a link to none."""
     found = door.look(path)
-    if found is not None and found.kind not in {"directory", "symlink"}:
-        mistakes.add(Place(file=_printable(path), line=1, column=1), "this is not a directory")
+    where = Place(file=_printable(path), line=1, column=1)
+    if found is None or found.kind == "directory":
+        return
+    if found.kind != "symlink":
+        mistakes.add(where, "this is not a directory")
+    elif door.look(posixpath.join(path, ".")) is None:  # through the link: path_resolution(7)
+        mistakes.add(
+            where,
+            "this link leads to no directory (mount the filesystem that it leads to, or correct "
+            "the link)",
+        )
 
 
 def _forbidden(path: str) -> Unready:

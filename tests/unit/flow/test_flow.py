@@ -498,6 +498,24 @@ def test_a_spec_is_kept_once_and_a_full_disk_only_told(tmp_path: Path, full: boo
     assert len(warnings) == (3 if full else 0)
 
 
+def test_a_run_of_nobody_keeps_no_spec_without_guests_in_place_of_one_with_some(
+    tmp_path: Path,
+) -> None:
+    site = Site(tmp_path)
+    door = Kept(full=False)
+    alone = replace(site.context, door=door, unattended=True)  # type: ignore[arg-type]
+    bare, whole = {"host.yaml": b"a"}, {"host.yaml": b"a", "guests/web.yaml": b"b"}
+    for files in (bare, whole, bare):
+        keep_spec(alone, files)
+    assert len(door.written) == 2
+    assert site.ui.told[-1] == (
+        "warn the spec has no guests any more: the last good one stays as it was, with some; look "
+        f"whether {site.context.spec_dir}/guests is mounted"
+    )
+    keep_spec(replace(alone, unattended=False), bare)
+    assert len(door.written) == 3, "somebody saw it"
+
+
 def test_notes_that_are_to_be_known_later_are_kept_without_a_step(tmp_path: Path) -> None:
     note = Note(subject="guest a", text="held back: its LV is gone")
     site = Site(tmp_path, Plan(notes=(note,), recorded=True))

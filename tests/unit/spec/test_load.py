@@ -133,6 +133,23 @@ def test_things_that_are_no_directories(spec_dir: Path) -> None:
     assert load(str(spec_dir), ReadOnlyDoor()).guests == ()
 
 
+@pytest.mark.parametrize("target", ["/nowhere/guests", "host.yaml"])
+def test_a_link_to_guests_that_leads_to_no_directory(spec_dir: Path, target: str) -> None:
+    (spec_dir / "guests/web.yaml").unlink()
+    (spec_dir / "guests").rmdir()
+    (spec_dir / "guests").symlink_to(target)
+    wrong = (
+        "this link leads to no directory (mount the filesystem that it leads to, or correct "
+        "the link)"
+    )
+    assert told(spec_dir) == f"DIR/guests:1:1: {wrong}"
+    (spec_dir / "other").symlink_to("/nowhere/kvmkeep")
+    assert told(spec_dir / "other") == f"DIR:1:1: {wrong}"
+    (spec_dir / "guests").unlink()
+    (spec_dir / "guests").symlink_to("guests")
+    assert "DIR/guests:1:1: the directory can't be read: Too many levels" in told(spec_dir)
+
+
 def test_a_host_file_that_is_none(spec_dir: Path) -> None:
     (spec_dir / "host.yaml").unlink()
     (spec_dir / "host.yaml").mkdir()

@@ -67,6 +67,14 @@ def test_all_that_bears_the_name_is_renamed_and_the_machine_stays_the_same() -> 
     assert b"<name>shop</name>" in host.files["/root/kvm/shop.xml"].content
 
 
+def test_the_file_is_on_the_disk_before_it_is_renamed() -> None:
+    host, wanted = site()
+    *_, last = planned(host, wanted, renaming()).steps
+    ran = [str(action) for action in last.actions]
+    at = ran.index(f"sync -- {FILE}")
+    assert [line.partition(" ")[0] for line in ran[at - 1 :]] == ["sed", "sync", "mv"]
+
+
 def test_elements_that_nobody_here_knows_stay_to_the_byte() -> None:
     host, wanted = site()
     extra = "<x:info xmlns:x='urn:x' of='/dev/rl_build/vm-web'><!-- web --></x:info>"

@@ -31,7 +31,7 @@ from kvmkeep.model.spec import ROOT_DISK, Disk, FileDisk, Guest, Spec
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards, programs
-from kvmkeep.planning.commands import has_state
+from kvmkeep.planning.commands import has_state, synced
 from kvmkeep.planning.disks.stage import fresh
 from kvmkeep.planning.domains.guest import is_guest, kept_path
 from kvmkeep.planning.domains.kept_xml import keep_definition
@@ -310,6 +310,7 @@ def _spec_step(work: _Work) -> Step:
                 argv=("sed", "--in-place", *keep, "--", renaming.file),
                 why="keep what its UUID and MAC addresses are derived from",
             ),
+            synced(renaming.file),
             Command(
                 argv=("mv", "--no-target-directory", "--", renaming.file, renaming.new_file),
                 why="from now on it is the guest's new name",

@@ -91,15 +91,13 @@ def _wish(args: Args, ctx: Context) -> Forgetting:
 
 def _demand(wish: Forgetting, repositories: tuple[str, ...], ctx: Context) -> None:
     """Refuse a backup that there is not: to a planner, it would be forgotten already."""
-    from kvmkeep.planning.backups.owner import is_meant
+    from kvmkeep.planning.backups.owner import is_meant, stored_in
 
     spec, (guest,) = ctx.spec(), wish.guests
     found = look_into(ctx, spec, repositories)
-    known = {(e.moment, e.host) for one in found for e in one.entries if is_meant(spec, e, guest)}
     # A run of this line that was killed has left its disks.
-    known |= {
-        (each.moment, each.host) for one in found for each in one.fragments if each.guest == guest
-    }
+    stored = (each for one in found for each in stored_in(one))
+    known = {(each.moment, each.host) for each in stored if is_meant(spec, each, guest)}
     if (wish.moment, spec.host.name) not in known:
         raise UsageError(
             f"there is no backup {guest}@{wish.moment} that was made on this host",

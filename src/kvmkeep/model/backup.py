@@ -114,7 +114,7 @@ class BackupEntry(Struct, frozen=True, kw_only=True):
 class Fragment(Struct, frozen=True, kw_only=True):
     """What a run that did not end well left in a repository: objects of a set without manifest.
 
-    Or what a run of `host` is storing just now.
+    Or what a run of `host` is storing just now. Older ones tell no `identity`.
     """
 
     repository: str
@@ -122,6 +122,7 @@ class Fragment(Struct, frozen=True, kw_only=True):
     guest: str
     moment: str
     disks: tuple[StoredDisk, ...]
+    identity: str = ""
 
 
 class RepositoryState(StrEnum):

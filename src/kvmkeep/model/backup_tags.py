@@ -43,9 +43,10 @@ class StoredObject(Struct, frozen=True, kw_only=True):
     whole: bool = True
 
 
-def disk_tags(guest: str, moment: str, disk: str, size: Size) -> tuple[str, ...]:
-    """Return what a disk's object wears."""
-    return (TAG, _GUEST + guest, _SET + moment, _DISK + disk, f"{_SIZE}{size.bytes}")
+def disk_tags(guest: str, moment: str, disk: str, size: Size, *, identity: str) -> tuple[str, ...]:
+    """Return what a disk's object wears; its identity tells whose it is after a rename."""
+    whose = (_GUEST + guest, _IDENTITY + identity)
+    return (TAG, *whose, _SET + moment, _DISK + disk, f"{_SIZE}{size.bytes}")
 
 
 def manifest_tags(manifest: Manifest) -> tuple[str, ...]:
@@ -84,6 +85,7 @@ def listed(
     of its set. What does not wear our tags, or not rightly, is left out.
     """
     disks: dict[_Set, list[StoredDisk]] = {}
+    told: dict[_Set, str] = {}
     commits: dict[_Set, StoredObject] = {}
     for one in objects:
         key = _set_of(one)
@@ -93,6 +95,7 @@ def listed(
             commits[key] = one
         elif (disk := _disk_of(one)) is not None:
             disks.setdefault(key, []).append(disk)
+            told[key] = told.get(key) or _value(one, _IDENTITY)
     entries = tuple(
         BackupEntry(
             repository=repository,
@@ -111,7 +114,14 @@ def listed(
         for (guest, moment, host), one in sorted(commits.items())
     )
     fragments = tuple(
-        Fragment(repository=repository, host=host, guest=guest, moment=moment, disks=tuple(found))
+        Fragment(
+            repository=repository,
+            host=host,
+            guest=guest,
+            moment=moment,
+            disks=tuple(found),
+            identity=told[guest, moment, host],
+        )
         for (guest, moment, host), found in sorted(disks.items())
         if (guest, moment, host) not in commits
     )
@@ -129,7 +139,7 @@ def _set_of(one: StoredObject) -> _Set | None:
 
 
 def _identity(one: StoredObject) -> str:
-    """Return which guest an object is of, whatever that was called; disks wear its name alone."""
+    """Return which guest an object is of, whatever that was called; older disks wear its name."""
     return _value(one, _IDENTITY) or _value(one, _GUEST)
 
 

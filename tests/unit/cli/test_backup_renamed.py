@@ -111,6 +111,41 @@ def test_one_is_forgotten_by_its_name_of_now(
     assert "stored as" not in shown
 
 
+def without_manifest(site: BackupSite, tag: str) -> None:
+    """Leave what a `forget` leaves that is killed once the manifests of such a guest are gone."""
+    objects = site.host.restic.listed("/srv/vault")
+    objects[:] = [one for one in objects if not {"manifest", tag} <= {*one.tags}]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_killed_forget_is_ended_by_the_next_one(
+    site: BackupSite, capsys: pytest.CaptureFixture[str], *, named: bool
+) -> None:
+    old = moment(site, capsys)
+    assert site.line("start", "shop") == 0
+    assert site.line("backup", "run", "shop") == 0
+    without_manifest(site, "guest=web")
+    words = (f"shop@{old}",) if named else ("--all",)
+    assert site.line("backup", "forget", *words, "--yes") == 0
+    objects = site.host.restic.listed("/srv/vault")
+    assert ["guest=shop" in one.tags for one in objects] == [True, True]
+
+
+def test_a_backup_takes_what_is_left_under_the_old_name(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without_manifest(site, "identity=web")
+    another_web(site, capsys)
+    assert site.line("backup", "run", "web") == 0
+    objects = site.host.restic.listed("/srv/vault")
+    assert [one for one in objects if {"guest=web", "identity=web"} <= {*one.tags}], "of shop"
+    assert site.line("start", "shop") == 0
+    assert site.line("backup", "run", "shop") == 0
+    objects = site.host.restic.listed("/srv/vault")
+    assert not [one for one in objects if {"guest=web", "identity=web"} <= {*one.tags}]
+    assert len(objects) == 4
+
+
 def test_a_new_guest_of_the_old_name_never_gets_them(
     site: BackupSite, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -63,7 +63,9 @@ def stored(one: str, path: str, *tags: str) -> StoredObject:
     return StoredObject(id=one, time="2026-11-27T12:41:02Z", host="h", path=path, tags=tags)
 
 
-DISK = stored("d1", object_path("web", "root"), *disk_tags("web", MOMENT, "root", Size(4096)))
+ROOT = object_path("web", "root")
+DISK = stored("d1", ROOT, *disk_tags("web", MOMENT, "root", Size(4096), identity="www"))
+OLDER = replace(DISK, tags=tuple(tag for tag in DISK.tags if tag != "identity=www"))
 COMMIT = stored("m1", "/var/lib/kvmkeep/backup/web/" + MOMENT, *manifest_tags(MANIFEST))
 
 
@@ -95,9 +97,20 @@ def test_a_set_without_a_manifest_is_none() -> None:
     entries, fragments = listed("vault", (DISK,))
     assert entries == ()
     disk = StoredDisk(disk="root", object="d1", path="/web/root.raw", size=Size(4096))
-    assert fragments == (
-        Fragment(repository="vault", host="h", guest="web", moment=MOMENT, disks=(disk,)),
+    fragment = Fragment(
+        repository="vault", host="h", guest="web", moment=MOMENT, disks=(disk,), identity="www"
     )
+    assert fragments == (fragment,)
+    assert listed("vault", (OLDER,)) == ((), (replace(fragment, identity=""),))
+
+
+def test_a_set_tells_whose_it_is_by_whatever_part_of_it_does() -> None:
+    for objects in ((DISK, replace(OLDER, id="d2")), (replace(OLDER, id="d2"), DISK)):
+        (fragment,) = listed("vault", objects)[1]
+        assert fragment.identity == "www"
+    (entry,), fragments = listed("vault", (COMMIT, OLDER))
+    assert (entry.identity, [one.object for one in entry.disks]) == ("www", ["d1"])
+    assert fragments == ()
 
 
 def test_hosts_that_share_a_repository_do_not_take_each_others_disks() -> None:
@@ -124,20 +137,22 @@ def test_what_does_not_wear_our_tags_is_left_out(tags: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("guest", ["../x", "w\x1b[2J", "W", "a" * 64, "-", "a/b"])
 def test_what_is_no_name_of_a_guest_is_left_out(guest: str) -> None:
-    disk = stored("d1", "/x", *disk_tags(guest, MOMENT, "root", Size(4096)))
+    disk = stored("d1", "/x", *disk_tags(guest, MOMENT, "root", Size(4096), identity="web"))
     assert listed("vault", (disk,)) == ((), ())
 
 
 @pytest.mark.parametrize("identity", ["../../../../etc/x", "..", "a/b", "w\x1b[2J", "W"])
-def test_a_manifest_with_what_is_no_identity_of_a_guest_is_left_out(identity: str) -> None:
+def test_what_has_no_identity_of_a_guest_is_left_out(identity: str) -> None:
     odd = replace(COMMIT, tags=(*COMMIT.tags[:3], f"identity={identity}", *COMMIT.tags[4:]))
     assert listed("vault", (odd,)) == ((), ())
+    disk = stored("d1", "/x", *disk_tags("web", MOMENT, "root", Size(4096), identity=identity))
+    assert listed("vault", (disk,)) == ((), ())
     assert listed("vault", (odd, COMMIT))[0] == listed("vault", (COMMIT,))[0]
 
 
 @pytest.mark.parametrize("disk", ["../x", "..", "a/b", "\n", ""])
 def test_what_is_no_name_of_a_disk_is_left_out(disk: str) -> None:
-    odd = stored("d1", "/x", *disk_tags("web", MOMENT, disk, Size(4096)))
+    odd = stored("d1", "/x", *disk_tags("web", MOMENT, disk, Size(4096), identity="web"))
     assert listed("vault", (odd,)) == ((), ())
 
 

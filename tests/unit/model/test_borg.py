@@ -9,13 +9,14 @@ from kvmkeep.model.backup_tags import disk_named, disk_tags
 from kvmkeep.model.borg import archive_name, archive_tags, finished_name, version_trouble
 from kvmkeep.model.units import Size
 
-TAGS = disk_tags("web", "20261127T1240Z", "root", Size(4096))
+TAGS = disk_tags("web", "20261127T1240Z", "root", Size(4096), identity="www")
 
 
 def test_a_name_tells_what_tags_would() -> None:
     name = archive_name("host.example.org", TAGS)
     assert name == (
-        "kvmkeep+guest=web+set=20261127T1240Z+disk=root+size=4096+host=host.example.org"
+        "kvmkeep+guest=web+identity=www+set=20261127T1240Z+disk=root+size=4096"
+        "+host=host.example.org"
     )
     assert archive_tags(name) == ("host.example.org", TAGS)
     assert disk_named(TAGS) == object_path("web", "root")

@@ -203,6 +203,48 @@ def test_what_a_dead_run_has_left_goes_first() -> None:
     assert vault.fragments == ()
 
 
+def rename_to_shop(host: FakeHost) -> Spec:
+    """Have the guest, which is off, be called shop; return the spec then."""
+    host.put("/etc/kvmkeep/guests/web.yaml", b"image: debian\n")
+    names = Renaming(
+        old=GuestName("web"),
+        new=GuestName("shop"),
+        file="/etc/kvmkeep/guests/web.yaml",
+        takes_identity=True,
+    )
+    disks = tuple(replace(one, lv=one.lv.replace("vm-web", "vm-shop")) for one in WEB.volumes)
+    after = replace(SPEC, guests=(replace(WEB, name=GuestName("shop"), disks=disks),))
+
+    def planner(_: Spec, facts: Facts) -> Plan:
+        renamed = "/etc/kvmkeep/guests/shop.yaml" in host.files
+        return plan_rename(after if renamed else SPEC, facts, names)
+
+    reach(host, SPEC, planner)
+    return after
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_what_a_dead_run_has_left_is_the_guests_though_it_was_renamed(*, older: bool) -> None:
+    host = site()
+    power_off(host)
+    reach(host, SPEC, take())
+    reach(host, SPEC, store)
+    host.restic.listed(VAULT.url).pop()
+    for one in host.restic.listed(VAULT.url):
+        assert "identity=web" in one.tags
+        one.tags = tuple(tag for tag in one.tags if not (older and tag.startswith("identity=")))
+    reach(host, SPEC, plan_drop)
+    after = rename_to_shop(host)
+    later = "2026-11-23T07:10:50+00:00"
+    reach(host, after, take(guest=GuestName("shop"), moment=later))
+    assert {name.rpartition("-")[2] for name in snapshots(host)} == {"20261123T071050Z"}
+    storing = replace(STORING, guest=GuestName("shop"), moment=later)
+    reach(host, after, lambda s, f: plan_send(s, f, storing))
+    (vault,) = host.facts(after).backups.repositories
+    assert [(one.guest, one.identity) for one in vault.entries] == [("shop", "web")]
+    assert vault.fragments == ()
+
+
 def test_where_nothing_may_be_deleted_a_dead_run_keeps_no_backup_from_being_made() -> None:
     host = begun()
     reach(host, SPEC, store)
@@ -472,21 +514,7 @@ def test_a_guest_that_is_renamed_meanwhile_fails_and_nothing_stays() -> None:
     host = site()
     power_off(host)
     reach(host, SPEC, take())
-    host.put("/etc/kvmkeep/guests/web.yaml", b"image: debian\n")
-    names = Renaming(
-        old=GuestName("web"),
-        new=GuestName("shop"),
-        file="/etc/kvmkeep/guests/web.yaml",
-        takes_identity=True,
-    )
-    disks = tuple(replace(one, lv=one.lv.replace("vm-web", "vm-shop")) for one in WEB.volumes)
-    after = replace(SPEC, guests=(replace(WEB, name=GuestName("shop"), disks=disks),))
-
-    def planner(_: Spec, facts: Facts) -> Plan:
-        renamed = "/etc/kvmkeep/guests/shop.yaml" in host.files
-        return plan_rename(after if renamed else SPEC, facts, names)
-
-    reach(host, SPEC, planner)
+    after = rename_to_shop(host)
     assert reasons(store(after, host.facts(after))) == ["the spec has no such guest"]
     assert len(snapshots(host)) == 2
     reach(host, after, plan_drop)

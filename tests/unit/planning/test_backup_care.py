@@ -145,6 +145,61 @@ def test_what_a_killed_run_left_goes_as_well() -> None:
     assert plan_forget(SPEC, facts(entry(LAST), fragments=(torn,)), other).empty
 
 
+def torn(guest_name: str, identity: str, **changes: object) -> Fragment:
+    disk = StoredDisk(disk="root", object=f"{guest_name}-{identity}", path="/x", size=Size(1))
+    made = Fragment(
+        repository="vault", host=HOST, guest=guest_name, moment=OLD, disks=(disk,),
+        identity=identity,
+    )  # fmt: skip
+    return replace(made, **changes)
+
+
+SHOP = guest("shop", identity=GuestName("web"), backup=ONE)
+RENAMED = spec(SHOP, guest("db"), repositories=(VAULT,))
+
+
+@pytest.mark.parametrize("moment", ["", OLD])
+@pytest.mark.parametrize(
+    ("fragment", "goes"),
+    [
+        (torn("web", "web"), True),
+        (torn("shop", "web"), True),
+        (torn("between", "web"), True),
+        (torn("shop", "shop"), False),  # another guest once had the name
+        (torn("gone", "gone"), False),
+        (torn("db", "db"), False),
+        (torn("web", "web", host="other.example.org"), False),
+        # Older disks tell no identity.
+        (torn("web", ""), True),
+        (torn("shop", ""), True),
+        (torn("between", ""), False),
+        (torn("db", ""), False),
+    ],
+)
+def test_what_a_killed_run_left_is_known_by_the_identity_of_its_guest(
+    moment: str, fragment: Fragment, *, goes: bool
+) -> None:
+    wish = replace(WISH, guests=(GuestName("shop"),), moment=moment)
+    plan = plan_forget(RENAMED, facts(entry(LAST), fragments=(fragment,)), wish)
+    (disk,) = fragment.disks
+    assert commands(plan) == (["unlock", f"forget -- {disk.object}"] if goes else [])
+
+
+def test_of_two_guests_an_older_disk_is_of_the_one_that_has_its_name_now() -> None:
+    both = spec(SHOP, guest(identity=GuestName("web-2"), backup=ONE), repositories=(VAULT,))
+    known = facts(entry(LAST), fragments=(torn("web", ""), torn("web", "web", moment=MIDDLE)))
+    assert commands(plan_forget(both, known, WISH)) == ["unlock", "forget -- web-"]
+    shop = replace(WISH, guests=(GuestName("shop"),))
+    assert commands(plan_forget(both, known, shop)) == ["unlock", "forget -- web-web"]
+
+
+def test_what_a_killed_run_left_of_a_guest_that_is_no_more_goes_by_its_name_alone() -> None:
+    known = facts(entry(LAST), fragments=(torn("gone", "was"),))
+    wish = replace(WISH, guests=(GuestName("gone"),), moment=OLD)
+    assert commands(plan_forget(RENAMED, known, wish)) == ["unlock", "forget -- gone-was"]
+    assert plan_forget(RENAMED, known, replace(wish, guests=(GuestName("was"),))).empty
+
+
 def test_one_that_is_named() -> None:
     named = replace(WISH, moment=OLD)
     known = facts(*THREE, entry(OLD, guest="db", identity="db"))

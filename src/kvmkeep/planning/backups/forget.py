@@ -188,11 +188,9 @@ def _left(
     spec: Spec, facts: Facts, seen: RepositoryFacts, name: str, moment: str = ""
 ) -> tuple[Step, ...]:
     """Return what takes away disks that have no manifest, or none any more."""
-    mine = (name, spec.host.name)
-    fragments = (one for one in seen.fragments if (one.guest, one.host) == mine)
-    left = tuple(
-        disk.object for one in fragments if moment in {"", one.moment} for disk in one.disks
-    )
+    own = (one for one in seen.fragments if one.host == spec.host.name)
+    mine = (one for one in own if is_meant(spec, one, name))
+    left = tuple(disk.object for one in mine if moment in {"", one.moment} for disk in one.disks)
     if not left:
         return ()
     words = driver(spec.repository(Label(seen.name)), facts.units.command)

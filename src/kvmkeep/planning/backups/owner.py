@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvmkeep.model.backup import BackupEntry
+from kvmkeep.model.backup import BackupEntry, Fragment, RepositoryFacts
 from kvmkeep.model.spec import Guest, Spec
 
 
@@ -11,14 +11,27 @@ def owner(spec: Spec, entry: BackupEntry) -> Guest | None:
     return next((one for one in spec.guests if one.identity == entry.identity), None)
 
 
-def is_meant(spec: Spec, entry: BackupEntry, name: str) -> bool:
-    """Whether a guest's name means a backup.
+def stored_in(seen: RepositoryFacts) -> tuple[BackupEntry | Fragment, ...]:
+    """Return all that a repository has of backups, whole or not."""
+    return (*seen.entries, *seen.fragments)
+
+
+def is_meant(spec: Spec, stored: BackupEntry | Fragment, name: str) -> bool:
+    """Whether a guest's name means a backup, or what is left of one.
 
     That of a guest of the spec means its own, under whatever name they are stored, and never those
     of another guest that was called so. Another name means those that are stored under it.
     """
     guest = spec.guest(name)
-    return entry.guest == name if guest is None else entry.identity == guest.identity
+    return stored.guest == name if guest is None else _identity(spec, stored) == guest.identity
+
+
+def _identity(spec: Spec, stored: BackupEntry | Fragment) -> str:
+    """Return whose it is; what does not tell is of who has its name now, or was born with it."""
+    if stored.identity:
+        return stored.identity
+    now = spec.guest(stored.guest)
+    return stored.guest if now is None else now.identity
 
 
 def name_to_type(spec: Spec, entry: BackupEntry) -> str:

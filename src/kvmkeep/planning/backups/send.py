@@ -42,6 +42,7 @@ from kvmkeep.planning import guards, programs
 from kvmkeep.planning.aside import aside
 from kvmkeep.planning.backups.init import looked_at
 from kvmkeep.planning.backups.memo import missing_memo_steps, remember
+from kvmkeep.planning.backups.owner import is_meant
 from kvmkeep.planning.backups.take import backup_refusals, set_for_backup
 from kvmkeep.planning.backups.work import (
     BackupWork,
@@ -170,9 +171,9 @@ def _prepare(work: BackupWork) -> tuple[Step, ...]:
     names = {DOMAIN_XML, GUEST_SPEC, HOST_SPEC} | ({NVRAM} if work.nvram else set())
     if names <= set(work.staged.names):
         return ()
-    mine = (work.guest.name, work.host)
-    old = [one for one in work.seen.fragments if (one.guest, one.host) == mine]
-    left = () if work.repository.append_only else old
+    old = (one for one in work.seen.fragments if one.host == work.host)
+    mine = [one for one in old if is_meant(work.scene.spec, one, work.guest.name)]
+    left = () if work.repository.append_only else mine
     objects = tuple(disk.object for one in left for disk in one.disks)
     why = "a run that did not end well left it: it never became a backup"
     file = posixpath.basename(work.guest.place.file)
@@ -212,7 +213,8 @@ def _prepare(work: BackupWork) -> tuple[Step, ...]:
 def _send(work: BackupWork, member: Volume) -> Step:
     disk = disk_of(member)
     size = work.scene.volumes[member.origin].size
-    tags = disk_tags(work.guest.name, work.taken.name, disk, size)
+    name, identity = work.guest.name, work.guest.identity
+    tags = disk_tags(name, work.taken.name, disk, size, identity=identity)
     rate, words = work.repository.rate, work.words
     slowest = min(_SLOWEST, rate // 2) if rate else _SLOWEST
     send = Command(
@@ -221,7 +223,7 @@ def _send(work: BackupWork, member: Volume) -> Step:
             f"--blocks={work.folder}/{blocks_name(disk)}", f"--size={size.bytes}",
             *((f"--rate={rate}",) if rate else ()),
             *(() if words.ends_by == "INT" else (f"--ends-by={words.ends_by}",)), "--",
-            *words.put(object_path(work.guest.name, disk), work.host, tags),
+            *words.put(object_path(name, disk), work.host, tags),
         )),
         why="read the snapshot, and have the engine store it",
         timeout=words.waits + long_enough(size, slowest),

@@ -18,7 +18,7 @@ from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backups.init import repository_refusals
-from kvmkeep.planning.backups.owner import is_meant
+from kvmkeep.planning.backups.owner import is_meant, stored_in
 from kvmkeep.planning.commands import remove_tree
 from kvmkeep.planning.repositories.engine import driver
 from kvmkeep.planning.scene import make_scene
@@ -128,16 +128,13 @@ def _stored(spec: Spec, facts: Facts, guest: str, repository: str) -> frozenset[
     A set of the same name would be taken for what lies there, or mixed up with it. What it has
     under another name that the guest had is called by that moment too.
     """
-    mine = (guest, spec.host.name)
-    seen = [one for one in facts.backups.repositories if one.name == repository]
-    whole = {
+    return frozenset(
         e.moment
-        for one in seen
-        for e in one.entries
+        for one in facts.backups.repositories
+        if one.name == repository
+        for e in stored_in(one)
         if e.host == spec.host.name and (e.guest == guest or is_meant(spec, e, guest))
-    }
-    torn = {e.moment for one in seen for e in one.fragments if (e.guest, e.host) == mine}
-    return frozenset(whole | torn)
+    )
 
 
 def _tools(facts: Facts, repository: Repository) -> tuple[Refusal, ...]:

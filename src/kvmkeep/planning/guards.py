@@ -48,6 +48,11 @@ def blind(scene: Scene, *needed: str) -> tuple[Refusal, ...]:
     return tuple(refusal for refusal in unseen(scene) if refusal.subject in needed)
 
 
+def blind_below(scene: Scene, directory: str) -> tuple[Refusal, ...]:
+    """Refuse only where a directory, or something in it, can't be seen."""
+    return tuple(one for one in unseen(scene) if f"{one.subject}/".startswith(f"{directory}/"))
+
+
 def blind_for(scene: Scene, guests: Iterable[Guest] = ()) -> tuple[Refusal, ...]:
     """Refuse only where LVs, domains or these guests' own files can't be seen.
 

@@ -7,11 +7,12 @@ from fakes.host import CLOUD, FakeHost, FakeImage
 from msgspec.structs import replace
 
 from kvmkeep.model.facts import GROUPS, LIBVIRT, VOLUMES, Facts, Problem
-from kvmkeep.model.names import BACKUP_LOCK
+from kvmkeep.model.names import BACKUP_LOCK, PROOFS_DIR
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.snapshot import snapshot_sets
 from kvmkeep.model.spec import FileDisk, Spec
 from kvmkeep.model.units import GuestName, Label, Size
+from kvmkeep.planning.backups.forget import Forgetting, plan_forget
 from kvmkeep.planning.backups.init import plan_init
 from kvmkeep.planning.backups.restore import BackupRestoreRequest, plan_restore
 from kvmkeep.planning.backups.take import Beginning, plan_drop, plan_take
@@ -121,6 +122,27 @@ def test_what_reads_a_backup_needs_no_file_of_another_guest() -> None:
     facts = hung(host.facts(both))
     plan = plan_restore(replace(both, guests=(own,)), facts, replace(restoring, guest=own))
     assert "it did not answer in time" in reasons(plan)
+
+
+@pytest.mark.parametrize(
+    ("what", "needed"),
+    [
+        (FAR.path, False), (GROUPS, False), (VOLUMES, False), (LIBVIRT, False),
+        ("domain web", False), (BACKUP_LOCK, False), (f"{PROOFS_DIR}.old", False),
+        (PROOFS_DIR, True), (f"{PROOFS_DIR}/web", True),
+        (f"{PROOFS_DIR}/web/20261127T1240Z.json", True),
+    ],
+)  # fmt: skip
+def test_to_forget_backups_only_their_proofs_are_needed(what: str, *, needed: bool) -> None:
+    host = site()
+    begun = Beginning(guest=NEAR.name, moment=MOMENT)
+    reach(host, SPEC, lambda s, f: plan_take(s, f, begun))
+    reach(host, SPEC, store)
+    host.restic.listed(VAULT.url).pop()  # a set without its manifest is to be forgotten
+    forgetting = Forgetting(guests=(NEAR.name,), now="2026-11-27T14:00:00+00:00")
+    plan = plan_forget(SPEC, hung(host.facts(SPEC), what), forgetting)
+    assert reasons(plan) == (["it did not answer in time"] if needed else [])
+    assert len(plan.steps) == 1
 
 
 @pytest.mark.parametrize(("what", "count"), [(FAR.path, 1), (GROUPS, 0)])

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from kvmkeep.model.backup import BackupEntry, Repository, RepositoryFacts, recency
 from kvmkeep.model.facts import Facts
+from kvmkeep.model.names import PROOFS_DIR
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName, Label
@@ -68,7 +69,9 @@ def plan_forget(spec: Spec, facts: Facts, wish: Forgetting) -> Plan:
             if found is not None:
                 steps += _steps(spec, facts, seen, guest.name, found.forgotten)
                 steps += _left(spec, facts, seen, guest.name)
-    trouble = (*guards.unseen(scene), *programs.missing_tools(scene, steps), *refusals)
+    # What is not seen to be proven would be forgotten; of the host, nothing else is needed.
+    unseen = guards.blind_below(scene, PROOFS_DIR)
+    trouble = (*unseen, *programs.missing_tools(scene, steps), *refusals)
     return Plan(steps=tuple(steps), refusals=trouble, notes=tuple(notes))
 
 

@@ -197,7 +197,14 @@ def test_the_first_guest_of_the_how_to_loads(tmp_path: Path) -> None:
     assert [disk.lv for disk in guest_made.volumes] == ["vm-web", "vm-web-data"]
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", *sorted((ROOT / "docs/how-to").glob("*.md"))])
+WITH_COMMANDS = [
+    ROOT / "README.md",
+    ROOT / "docs/reference-findings.md",
+    *sorted((ROOT / "docs/how-to").glob("*.md")),
+]
+
+
+@pytest.mark.parametrize("path", WITH_COMMANDS)
 def test_each_command_of_ours_in_a_document_parses(path: Path) -> None:
     pattern = r"`(kvmkeep [^`\n]+)`|^ {4,6}(kvmkeep [^\n]+)$|ExecStart=(kvmkeep[^\n]*)"
     found = re.findall(pattern, path.read_text("utf-8"), re.MULTILINE)

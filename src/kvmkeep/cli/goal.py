@@ -114,6 +114,7 @@ def reach_unattended(
     *,
     dry_run: bool,
     tells: Callable[[], bool],
+    notes: Collection[Note] | None = None,
     patience: float = 0.0,
     fallback_spec: Spec | None = None,
     seen: Callable[[Ui], Ui] | None = None,
@@ -121,7 +122,8 @@ def reach_unattended(
     """Reach the goal as nobody is there to be asked, or only show it (`dry_run`).
 
     In the end, also of a run that fails, `tells` tells what there is to tell, and returns whether
-    something needs attention. `patience` and `fallback_spec` are those of `flow.RunSettings`;
+    something needs attention. `notes` are printed with the report where that is to be JSON; a verb
+    without them prints its own. `patience` and `fallback_spec` are those of `flow.RunSettings`;
     `seen` returns a screen before the usual one.
     """
     if dry_run:
@@ -130,12 +132,16 @@ def reach_unattended(
     ui = make_ui(ctx.streams)
     before = ui if seen is None else seen(ui)
     try:
-        ctx.run_goal(
+        report = ctx.run_goal(
             goal, before, _agree, patience=patience, unattended=True, fallback_spec=fallback_spec
         )
     finally:
         ui.close()
         attention = tells()
+    if ctx.json and notes is not None:
+        from kvmkeep.report.json import report_json
+
+        ctx.streams.json(report_json(report, notes))
     return NEEDS_ATTENTION if attention else 0
 
 

@@ -89,6 +89,7 @@ def _with_host(args: Args, ctx: Context) -> int:
         ctx,
         dry_run=args.dry_run,
         tells=lambda: tell_notes(notes, ctx),
+        notes=notes,
         patience=PATIENCE,
         fallback_spec=NO_SPEC,
     )

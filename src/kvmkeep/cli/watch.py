@@ -42,4 +42,5 @@ def run(args: Args, ctx: Context) -> int:
         remember(ctx)
         return attention
 
-    return reach_unattended(noting(goal, notes, kept=True), ctx, dry_run=args.dry_run, tells=tells)
+    goal = noting(goal, notes, kept=True)
+    return reach_unattended(goal, ctx, dry_run=args.dry_run, tells=tells, notes=notes)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Collection
 
 import msgspec
 
 from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile
 from kvmkeep.model.facts import FACTS_VERSION, Facts
-from kvmkeep.model.plan import Failure, Plan, Report, Step, StepReport
+from kvmkeep.model.plan import Failure, Note, Plan, Report, Step, StepReport
 
 JSON_VERSION = 1
 
@@ -46,15 +47,16 @@ def plan_json(plan: Plan) -> str:
     return _document({"plan": plan_value(plan)})
 
 
-def report_json(report: Report) -> str:
-    """Return what a run did; secrets are left out."""
+def report_json(report: Report, notes: Collection[Note] | None = None) -> str:
+    """Return what a run did, with the notes of one that tells such; secrets are left out."""
     value = {
         "ok": report.ok,
         "total": report.total,
         "journal": report.journal,
         "steps": [_step_report_value(step) for step in report.steps],
     }
-    return _document({"report": value})
+    told = {} if notes is None else {"notes": [_note_value(note) for note in notes]}
+    return _document({"report": value, **told})
 
 
 def plan_value(plan: Plan) -> Json:
@@ -67,10 +69,7 @@ def plan_value(plan: Plan) -> Json:
             {"subject": one.subject, "reason": one.reason, "hint": one.hint}
             for one in plan.refusals
         ],
-        "notes": [
-            {"subject": note.subject, "text": note.text, "pending": note.pending}
-            for note in plan.notes
-        ],
+        "notes": [_note_value(note) for note in plan.notes],
     }
 
 
@@ -90,6 +89,10 @@ def _step_value(step: Step) -> Json:
         "actions": [_action_value(action) for action in step.actions],
         "finally": [_action_value(command) for command in step.finally_],
     }
+
+
+def _note_value(note: Note) -> Json:
+    return {"subject": note.subject, "text": note.text, "pending": note.pending}
 
 
 def _action_value(action: Action) -> Json:

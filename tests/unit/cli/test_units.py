@@ -107,6 +107,25 @@ def test_a_look_starts_the_dead_and_tells_what_it_leaves(
     assert "guest web: it is to run, and is off (destroyed)" in capsys.readouterr().err
 
 
+def test_what_nobody_attends_to_is_told_as_one_document(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(*line: str) -> tuple[set[str], set[str]]:
+        capsys.readouterr()
+        assert site.line(*line, "--json") == 9
+        found = json.loads(capsys.readouterr().out)
+        assert (found["version"], found["report"]["ok"]) == (1, True)
+        steps, notes = found["report"]["steps"], found["notes"]
+        return {one["subject"] for one in steps}, {one["subject"] for one in notes}
+
+    assert site.line("recover") == 0
+    site.host.libvirt.domains["db"].end()
+    site.host.libvirt.domains["web"].end("destroyed")
+    assert told("watch") == ({"guest db"}, {"guest web"})
+    site.host.libvirt.domains["mail"].paused = True
+    assert told("shutdown", "--host") == ({"guest db"}, {"guest mail"})
+
+
 def test_what_is_kept_of_arrays_never_keeps_a_guest_off(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -107,7 +107,7 @@ def clean(content: bytes) -> str:
     """Return a log without what a terminal would act upon: the guest chose every byte of it."""
     import re
 
-    text = re.sub("\r+\n", "\n", content.decode("utf-8", "replace")).replace("\r", "\n")
+    text = re.sub("(?<!\r)\r+\n", "\n", content.decode("utf-8", "replace")).replace("\r", "\n")
     # ECMA-48: control sequences, operating system commands, and two-character escapes.
     text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-_]", "", text)
     return re.sub(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]", "", text)

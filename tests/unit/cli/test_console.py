@@ -108,6 +108,7 @@ def test_a_log_goes_on_where_virtlogd_began_a_new_file() -> None:
 
 
 def test_progress_on_one_line_becomes_lines() -> None:
+    assert log_of(new=b"one\r\r\r\ntwo\r\r") == "one\ntwo\n\n"
     assert log_of(new=b"10 %\r20 %\r\r\nend\n") == "10 %\n20 %\nend\n"
 
 
@@ -116,6 +117,7 @@ def test_progress_on_one_line_becomes_lines() -> None:
     [
         b"\x1b]" * 500_000, b"\x1b[" + b"1;" * 2_000_000, b"\x1b]0;" + b"x" * 3_000_000,
         bytes(range(256)) * 8000, b"x" * 20_000_000, b"\n" * 3_000_000, b"\xf0\x9f" * 1_000_000,
+        b"\r" * 2_000_000,
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("lines", [0, 3])

@@ -215,7 +215,7 @@ def _contents(system: Filesystem) -> Contents:
 
 # A key of the top level that holds something: `disk_setup:` with a block or a value below it.
 _BAKED = re.compile(
-    r"^(?:disk_setup|fs_setup)[ \t]*:[ \t]*(?!(?:null|~|\{\}|\[\])?[ \t]*(?:#.*)?$)\S"
+    r"^(?:disk_setup|fs_setup)[ \t]*:[ \t]*+(?!(?:null|~|\{\}|\[\])?[ \t]*(?:#.*)?$)\S"
     r"|^(?:disk_setup|fs_setup)[ \t]*:[ \t]*(?:#.*)?\n(?:[ \t]*(?:#.*)?\n)*"
     r"(?:[ \t]+[^\s#]|-(?:[ \t]|$))",
     re.MULTILINE,

@@ -159,6 +159,13 @@ def test_an_image_that_formats_other_disks(config: str, *, bakes: bool) -> None:
     assert answer(config=config).bakes_disks is bakes
 
 
+@pytest.mark.parametrize("key", ["disk_setup:", "disk_setup", "fs_setup: null"])
+def test_a_configuration_of_blanks_is_read_as_fast_as_any(key: str) -> None:
+    """Each look at the host reads it again: a slow pattern would hold all verbs up."""
+    for blanks in (" " * 131_000, "\n" * 131_000, " \n" * 65_000, " #\n" * 43_000):
+        assert not answer(config=f"{key}{blanks}").bakes_disks
+
+
 @pytest.mark.parametrize(
     ("os", "name"),
     [

@@ -72,7 +72,7 @@ class FakeHost:
 
     def __init__(self, vg: str = "rl_build", size: int = 1 << 40) -> None:
         self.lvm = FakeLvm(vg, size)
-        self.lvm.is_open = lambda name: bool(self._open(name))
+        self.lvm.is_open = lambda name: name in self.opened
         self.files: dict[str, FakeFile] = {}
         self._count = 0
         files = FakeFiles(self.read, self.put, lambda path: self.files.pop(path, None), self.names)
@@ -103,6 +103,8 @@ class FakeHost:
         self.peers: dict[str, bool] = {}
         """Who is logged in by SSH, and whether that machine answers."""
         self.mounts: set[str] = set()
+        self.held: set[str] = set()
+        """LVs that something else than a domain has open: a mount, a mapping."""
         self.links: dict[str, str] = {}
         """Symbolic links, and where they lead in the end."""
         self.devices: set[str] = set()
@@ -732,11 +734,12 @@ class FakeHost:
 
     @property
     def opened(self) -> set[str]:
-        """The LVs that running domains have open."""
+        """The LVs that running domains or others have open."""
         folder = f"/dev/{self.lvm.vg}/"
         trees = [one.live for one in self.libvirt.domains.values() if one.live is not None]
         paths = [source.get("dev", "") for tree in trees for source in tree.iter("source")]
-        return {path.removeprefix(folder) for path in paths if path.startswith(folder)}
+        used = {path.removeprefix(folder) for path in paths if path.startswith(folder)}
+        return used | self.held
 
     def _open(self, lv: str) -> str:
         """Return the running domain that has an LV open."""

@@ -285,6 +285,8 @@ class FakeLvm:
                 return 0, ""
             volume.merging = ""
             return 0, f"  {volume.name}\n"
+        if words.values.get("--select") == ["lv_device_open!=open"]:
+            return 0, "" if self.is_open(volume.name) else f"  {volume.name}\n"
         for select in words.values.get("--select", []):
             match = re.fullmatch(
                 r"(?:origin=(\S+) && )?lv_tags=\{(.*)\}"

@@ -29,7 +29,7 @@ from kvmkeep.observe.images import free_for, observe_images
 from kvmkeep.observe.kept import observe_kept
 from kvmkeep.observe.network import observe_network
 from kvmkeep.observe.notebook import Notebook
-from kvmkeep.observe.storage import observe_storage
+from kvmkeep.observe.storage import observe_storage, settled
 from kvmkeep.observe.tools import observe_tools
 from kvmkeep.observe.trash import observe_trash
 
@@ -65,7 +65,8 @@ def observe(
     seeds = _seeds(notebook)
     trash = observe_trash(notebook)
     units = observe_units(notebook)
-    volumes = with_extents(notebook, storage.volumes)
+    volumes = settled(notebook, storage.volumes, domains.domains)
+    volumes = with_extents(notebook, volumes)
     others = raw_files(domains.domains) if others_files else ()
     there = mounts(notebook, spec, others) if spec is not None else ()
     files = disk_files(notebook, spec, there, others) if spec is not None else ()

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from kvmkeep.host import lvm, mdadm
+from kvmkeep.model.command import Command
+from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.facts import GROUPS, VOLUMES, Array, Volume, VolumeGroup
 from kvmkeep.observe.notebook import Notebook
+
+_SETTLE = Command(
+    argv=("udevadm", "settle", "--timeout=5"), why="let udev end its look at the disks", timeout=10
+)
 
 
 class Storage(Struct, frozen=True, kw_only=True):
@@ -24,3 +32,19 @@ def observe_storage(notebook: Notebook) -> Storage:
         groups=notebook.ask(GROUPS, lvm.groups, ()),
         volumes=notebook.ask(VOLUMES, lvm.volumes, ()),
     )
+
+
+def settled(
+    notebook: Notebook, volumes: tuple[Volume, ...], domains: Iterable[Domain]
+) -> tuple[Volume, ...]:
+    """Return the LVs, looked at again where a guest that is off has one that is open.
+
+    Who closes a device that was written to has udev look at it, which opens it for a moment
+    (OPTIONS "watch" in udev(7)); and the guest may have ended after the first look.
+    """
+    off = (one for one in domains if one.state is DomainState.SHUTOFF)
+    disks = {disk.device for one in off for disk in one.disks}
+    if not any(one.opened and one.device in disks for one in volumes):
+        return volumes
+    notebook.door.run(_SETTLE)
+    return notebook.ask(VOLUMES, lvm.volumes, ())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kvmkeep.model.command import Command
+from kvmkeep.model.command import Command, Poll
 from kvmkeep.model.facts import Volume
 from kvmkeep.model.units import Size
 
@@ -72,7 +72,19 @@ def absent(lv: str, why: str = "see that there is still no LV of that name") -> 
 
 def who_has(lv: str) -> str:
     """Return the hint that finds out who has an LV open."""
-    return f"see who: lsof /dev/{lv}; dmsetup ls --tree (kpartx -d removes mappings)"
+    return f"see who: lsblk /dev/{lv}; lsof /dev/{lv} (kpartx -d removes mappings)"
+
+
+def until_let_go(command: Command, lv: str) -> Poll:
+    """Wait until nothing has an LV open, as `command` tells."""
+    return Poll(
+        # What QEMU has closed is looked at by udev for a moment.
+        command=command,
+        limit=30.0,
+        message=f"nothing to have {lv} open",
+        otherwise=who_has(lv),
+        every=1.0,
+    )
 
 
 def retag(volume: Volume, option: str, tags: Iterable[str], why: str) -> Command:

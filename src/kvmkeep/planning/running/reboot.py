@@ -25,7 +25,7 @@ from kvmkeep.planning.running.order import in_order
 from kvmkeep.planning.running.shutdown import ASKING, deaf, left_alone, shutdown_step
 from kvmkeep.planning.running.start import plan_start, young
 from kvmkeep.planning.running.waiting import agent_ping, ready, set_aside, tcp_try, up
-from kvmkeep.planning.scene import Scene, is_on, make_scene
+from kvmkeep.planning.scene import Scene, aliases, is_on, make_scene
 
 _PATIENCE = 20
 """Seconds that an agent has to answer before it counts as gone: a guest that shuts down is busy,
@@ -94,7 +94,18 @@ def _once_off(facts: Facts, names: set[str]) -> Facts:
         replace(one, state=DomainState.SHUTOFF, run=-1) if one.name in names else one
         for one in facts.domains
     )
-    return replace(facts, domains=domains)
+    used = {
+        name
+        for one in facts.domains
+        if one.name in names
+        for disk in one.disks
+        for name in (disk.source, disk.device)
+    }
+    volumes = tuple(
+        replace(one, opened=False) if used & {*aliases(one.vg, one.name, one.device)} else one
+        for one in facts.volumes
+    )
+    return replace(facts, domains=domains, volumes=volumes)
 
 
 def _deaf_or_new(scene: Scene, guest: Guest) -> Refusal | None:

@@ -21,6 +21,7 @@ from kvmkeep.planning.disks.edited import edited
 from kvmkeep.planning.disks.files import mounted, unmounted
 from kvmkeep.planning.disks.stage import fresh
 from kvmkeep.planning.disks.storage import activation
+from kvmkeep.planning.disks.taken import let_go, taken
 from kvmkeep.planning.domains.guest import kept_domain, kept_path, start_command
 from kvmkeep.planning.domains.wanted_state import word, word_step
 from kvmkeep.planning.running.order import in_order
@@ -80,7 +81,7 @@ def unfit(scene: Scene, guest: Guest) -> Refusal | None:
     if refusal is not None:
         return refusal
     half = _half_reverted(scene, guest) or _lacks_mount(scene, guest) or _entered(scene, guest)
-    half = half or next(edited(scene, guest), None)
+    half = half or _taken(scene, guest) or next(edited(scene, guest), None)
     if half is not None:
         return half
     domain = scene.domains[guest.name]
@@ -137,6 +138,10 @@ def _entered(scene: Scene, guest: Guest) -> Refusal | None:
     return Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint)
 
 
+def _taken(scene: Scene, guest: Guest) -> Refusal | None:
+    return next(taken(scene, guest), None) if is_off(scene, guest) else None
+
+
 def is_off(scene: Scene, guest: Guest) -> bool:
     """Whether a guest of ours has no QEMU process."""
     domain = scene.own_domain(guest)
@@ -167,8 +172,8 @@ def start_step(
 
 
 def start_actions(scene: Scene, guest: Guest) -> tuple[Action, ...]:
-    """Return what starts a guest, after its mounts were seen and its LVs activated."""
-    actions: list[Action] = [*mounted(guest), *activation(scene, guest)]
+    """Return what starts a guest: with its mounts, and its LVs active and nobody else's."""
+    actions: list[Action] = [*mounted(guest), *activation(scene, guest), *let_go(scene, guest)]
     if isinstance(guest.run.ready, ReadyConsole):
         log = console_log(guest.name)
         actions += [set_aside(log), set_aside(f"{log}.0")]

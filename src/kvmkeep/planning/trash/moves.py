@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kvmkeep.model.command import Command, Poll
+from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Volume
 from kvmkeep.model.names import TAG_GUEST, TAG_OURS, TAG_REVERT, TAG_TRASH, TAG_WAS, trash_name
 from kvmkeep.model.plan import Noun, Reason, Step
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.trash import is_trash, original_name
-from kvmkeep.planning.lvm import wears, who_has
+from kvmkeep.planning.lvm import until_let_go, wears, who_has
 from kvmkeep.planning.scene import Scene, users_of
 
 
@@ -48,17 +48,8 @@ def mark_step(guest: str, volumes: Iterable[Volume], stamp: str, probe: Command 
     marked = list(volumes)
     names = [one.full_name for one in marked]
     look = "see that the LV is the guest's, and that nothing has it open"
-    polls = (
-        Poll(
-            # What QEMU has closed is looked at by udev for a moment.
-            command=wears(one, (TAG_OURS, TAG_GUEST + guest), look, unused=True),
-            limit=30.0,
-            message=f"nothing to have {one.full_name} open",
-            otherwise=who_has(one.full_name),
-            every=1.0,
-        )
-        for one in marked
-    )
+    tags = (TAG_OURS, TAG_GUEST + guest)
+    polls = (until_let_go(wears(one, tags, look, unused=True), one.full_name) for one in marked)
     mark = Command(
         argv=("lvchange", "--addtag", TAG_TRASH + stamp, *names),
         why="a run that is stopped in the middle is finished by the next",

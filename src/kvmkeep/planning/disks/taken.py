@@ -1,0 +1,43 @@
+"""Disks of a guest that is off which something on the host has open: a mount, a mapping.
+
+Beside that the guest is not started: two that write to one filesystem destroy it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kvmkeep.model.command import Poll
+from kvmkeep.model.facts import Volume
+from kvmkeep.model.plan import Refusal
+from kvmkeep.model.spec import Guest
+from kvmkeep.planning.lvm import selected, until_let_go, who_has
+from kvmkeep.planning.scene import Scene, users
+
+
+def taken(scene: Scene, guest: Guest) -> Iterator[Refusal]:
+    """Return why a guest that is off must not start, for each disk that is open beside it."""
+    for volume in _alone(scene, guest):
+        if volume.opened:
+            yield Refusal(
+                subject=f"guest {guest.name}",
+                reason=f"it is off, but something has {volume.full_name} open",
+                hint=who_has(volume.full_name),
+            )
+
+
+def let_go(scene: Scene, guest: Guest) -> tuple[Poll, ...]:
+    """Return what waits, before a guest starts, until nothing has its disks open."""
+    look = "see that nothing has it open: the guest would write beside that"
+    return tuple(
+        until_let_go(selected(one.full_name, "lv_device_open!=open", look), one.full_name)
+        for one in _alone(scene, guest)
+    )
+
+
+def _alone(scene: Scene, guest: Guest) -> Iterator[Volume]:
+    """Return the LVs that its definition has, and no other domain's."""
+    for disk in guest.volumes:
+        volume = scene.volume(disk)
+        if volume is not None and users(scene, disk) == (guest.name,):
+            yield volume

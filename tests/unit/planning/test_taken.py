@@ -1,0 +1,138 @@
+"""A disk that something on the host has open: its guest is not started beside that."""
+
+from __future__ import annotations
+
+import pytest
+from fakes.host import FakeHost
+from msgspec.structs import replace
+
+from kvmkeep.model.command import Command
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.plan import Step
+from kvmkeep.model.spec import LvDisk, Spec
+from kvmkeep.model.units import Label, Size
+from kvmkeep.planning.running.reboot import plan_cold_reboot
+from kvmkeep.planning.running.recover import recovery
+from kvmkeep.planning.running.start import plan_start
+from kvmkeep.planning.running.watch import plan_look_after
+from tests.unit.planning.build import GIB
+from tests.unit.planning.cut_off import site
+from tests.unit.planning.rounds import StepError, carry_out, plan_recover, reach
+
+REASON = "it is off, but something has rl_build/vm-db open"
+
+
+@pytest.fixture
+def cut_off() -> tuple[FakeHost, Spec]:
+    return site()
+
+
+def subjects(steps: tuple[Step, ...]) -> set[str]:
+    return {step.subject.removeprefix("guest ") for step in steps}
+
+
+def test_start_refuses_it_and_says_how_to_find_who(cut_off: tuple[FakeHost, Spec]) -> None:
+    host, wanted = cut_off
+    host.held.add("vm-db")
+    (one,) = plan_start(wanted, host.facts(wanted), ("db",)).refusals
+    assert (one.subject, one.reason) == ("guest db", REASON)
+    assert "/dev/rl_build/vm-db" in one.hint
+    assert not plan_start(wanted, host.facts(wanted), ("lone",)).refusals
+    host.held.clear()
+    reach(host, wanted, lambda s, f: plan_start(s, f, ("db",)))
+    assert host.libvirt.domains["db"].state == "running"
+
+
+def test_what_runs_has_its_own_disk_open(cut_off: tuple[FakeHost, Spec]) -> None:
+    host, wanted = cut_off
+    reach(host, wanted, plan_recover)
+    host.held.add("vm-db")
+    assert plan_start(wanted, host.facts(wanted), ("db",)).empty
+    assert recovery(wanted, host.facts(wanted)).blocked == ()
+
+
+def test_a_disk_that_is_opened_after_the_look_is_waited_for(cut_off: tuple[FakeHost, Spec]) -> None:
+    host, wanted = cut_off
+    (_, step) = plan_start(wanted, host.facts(wanted), ("db",)).steps
+    host.held.add("vm-db")
+    with pytest.raises(StepError, match="nothing to have rl_build/vm-db open"):
+        carry_out(host, step)
+    assert host.libvirt.domains["db"].state == "shut off"
+    asked = len(_asked(host))
+    host.events[len(host.calls) + len(step.actions) + 5] = host.held.clear
+    carry_out(host, step)
+    assert len(_asked(host)) > asked + 2
+    assert host.libvirt.domains["db"].state == "running"
+
+
+def test_recovery_holds_back_that_guest_and_who_needs_it(cut_off: tuple[FakeHost, Spec]) -> None:
+    host, wanted = cut_off
+    host.held.add("vm-db")
+    found = recovery(wanted, host.facts(wanted))
+    assert {one.subject: one.reason for one in found.blocked} == {
+        "guest db": REASON,
+        "guest web": "it needs db, which is held back",
+    }
+    assert not found.plan.refusals
+    assert subjects(found.plan.steps) == {"lone", "dns"}
+    host.held.clear()
+    reach(host, wanted, plan_recover)
+    assert {one.state for one in host.libvirt.domains.values()} == {"running"}
+
+
+def test_the_watch_tells_and_neither_starts_nor_counts(cut_off: tuple[FakeHost, Spec]) -> None:
+    host, wanted = cut_off
+    reach(host, wanted, plan_recover)
+    for name in ("db", "lone"):
+        host.libvirt.domains[name].end("unknown")
+    host.held.add("vm-db")
+    plan = plan_look_after(wanted, host.facts(wanted))
+    (note,) = plan.notes
+    assert note.text.startswith(f"held back: {REASON} (see who: ")
+    assert subjects(plan.steps) == {"lone"}
+
+
+def test_a_guest_that_is_shut_down_first_has_closed_it_by_then(
+    cut_off: tuple[FakeHost, Spec],
+) -> None:
+    host, wanted = cut_off
+    reach(host, wanted, plan_recover)
+    before = host.facts(wanted)
+    plan = plan_cold_reboot(wanted, before, before, ("db",))
+    assert plan.refusals == ()
+    for step in plan.steps:
+        carry_out(host, step)
+    assert host.libvirt.domains["db"].state == "running"
+
+
+def test_a_disk_that_another_domain_has_is_told_once(cut_off: tuple[FakeHost, Spec]) -> None:
+    host, wanted = cut_off
+    facts = host.facts(wanted)
+    db = facts.domain("db")
+    assert db is not None
+    other = replace(db, name="other", uuid="1", ours=False)
+    facts = _opened(replace(facts, domains=(*facts.domains, other)), "vm-db")
+    (one,) = plan_start(wanted, facts, ("db",)).refusals
+    assert "is also a disk of the domain other" in one.reason
+
+
+def test_only_a_disk_that_the_guest_would_open_counts(cut_off: tuple[FakeHost, Spec]) -> None:
+    host, wanted = cut_off
+    old = wanted.guests[0]
+    disk = LvDisk(name=Label("data"), size=Size(GIB), lv="vm-lone-data")
+    more = replace(wanted, guests=(replace(old, disks=(*old.disks, disk)), *wanted.guests[1:]))
+    facts = host.facts(more)
+    root = facts.volume("rl_build", "vm-lone")
+    assert root is not None
+    spare = replace(root, name=disk.lv, device="253:99", opened=True)
+    facts = replace(facts, volumes=(*facts.volumes, spare))
+    assert plan_start(more, facts, ("lone",)).refusals == ()
+
+
+def _asked(host: FakeHost) -> list[Command]:
+    return [call for call in host.calls if "lv_device_open!=open" in call.argv]
+
+
+def _opened(facts: Facts, name: str) -> Facts:
+    volumes = tuple(replace(one, opened=True) if one.name == name else one for one in facts.volumes)
+    return replace(facts, volumes=volumes)

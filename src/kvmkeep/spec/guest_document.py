@@ -276,6 +276,13 @@ class GuestFile(Section, frozen=True, kw_only=True):
     user_data: Annotated[
         dict[str, Any] | None,
         Meta(
-            description="Further cloud-config, merged over ours.", examples=[{"packages": ["vim"]}]
+            description="Further cloud-config, merged over ours. The lists `packages`, `runcmd`, "
+            "`users` and `write_files` are added to ours.",
+            examples=[{"packages": ["vim"]}],
+            extra_json_schema={
+                "properties": {
+                    key: {"type": "array"} for key in ("packages", "runcmd", "users", "write_files")
+                }
+            },
         ),
     ] = None

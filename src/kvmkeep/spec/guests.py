@@ -28,6 +28,13 @@ from kvmkeep.spec.source import Source
 
 _LONGEST_DESCRIPTION = 1000
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_LISTS = {
+    "packages": "[vim]",
+    "runcmd": '["touch /srv/x"]',
+    "users": "[{name: bob}]",
+    "write_files": "[{path: /srv/x, content: hello}]",
+}
+"""What cloud-init would take in other forms as well, with an example of a list."""
 
 
 def guest_name(source: Source[GuestFile]) -> GuestName | None:
@@ -189,10 +196,21 @@ def _check_first_boot(source: Source[GuestFile], document: GuestFile) -> None:
                 "login is missing: nobody could log in "
                 "(such as login: {user: admin, ssh_keys: [...]}, or first_boot: none)",
             )
+        _check_lists(source, document.user_data or {})
         return
     for field in ("login", "hostname", "user_data"):
         if source.has(field):
             source.wrong_key((field,), f"{field} has no effect with first_boot: none (remove it)")
+
+
+def _check_lists(source: Source[GuestFile], user_data: dict[str, object]) -> None:
+    """Note what is added to a list of ours and is none: it would be dropped without a word."""
+    for key, example in _LISTS.items():
+        if not isinstance(user_data.get(key, []), list | None):
+            source.wrong(
+                ("user_data", key),
+                f"a list is wanted, which is added to ours (such as {key}: {example})",
+            )
 
 
 def _check_adopted(source: Source[GuestFile], document: GuestFile) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from fakes.spec import load_text
 
 from kvmkeep.errors import SpecError
 from kvmkeep.model.spec import Place
@@ -243,6 +244,34 @@ def test_kinds_of_values(old: str, new: str, lines: list[str]) -> None:
 def test_user_data_that_cloud_init_would_read_otherwise(value: str, line: str) -> None:
     text = f"{BARE.replace('first_boot: none', 'first_boot: auto')}user_data: {value}\n"
     assert [one.partition(" ")[2] for one in told(text)][-1] == line.partition(" ")[2]
+
+
+AUTO = BARE.replace("first_boot: none", f"login: {{user: admin, password_hash: {HASH}}}")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "example"),
+    [
+        ("runcmd", "touch /x", '["touch /srv/x"]'),
+        ("users", '"a,b"', "[{name: bob}]"),
+        ("users", "{name: bob}", "[{name: bob}]"),
+        ("write_files", "{path: /a}", "[{path: /srv/x, content: hello}]"),
+        ("packages", "vim", "[vim]"),
+        ("packages", "false", "[vim]"),
+    ],
+)
+def test_user_data_that_is_added_to_ours_is_a_list(key: str, value: str, example: str) -> None:
+    column = len("user_data: {") + len(key) + 3
+    assert told(f"{AUTO}user_data: {{{key}: {value}}}\n") == [
+        f"6:{column}: {key}: a list is wanted, which is added to ours (such as {key}: {example})"
+    ]
+
+
+def test_a_list_of_nothing_adds_nothing_to_ours() -> None:
+    for value in ("", "[]"):
+        text = f"{AUTO}user_data: {{packages: {value}, runcmd: [[touch, /x]]}}\n"
+        spec = load_text({"host.yaml": HOST, "guests/web.yaml": text})
+        assert '"runcmd":[["touch","/x"]]' in spec.guests[0].user_data
 
 
 def test_quotes_make_user_data_clear() -> None:

@@ -455,8 +455,11 @@ class FakeHost:
 
     def _sync(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         paths = take_apart(argv).rest
-        there = [one in self.files or one in self.directories or self.lvm.at(one) for one in paths]
+        there = [one in self.files or self._folder(one) or self.lvm.at(one) for one in paths]
         return (0, "") if all(there) else (1, "No such file")
+
+    def _folder(self, path: str) -> bool:
+        return path in self.directories or any(one.startswith(f"{path}/") for one in self.files)
 
     def _truncate(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         words = take_apart(argv, values="--size", flags="--no-create", needs="--no-create --size")

@@ -85,6 +85,16 @@ def test_everything_of_the_guest_is_kept_under_names_that_tell_of_it() -> None:
         assert {"kvmkeep", "kvmkeep.guest=web", f"kvmkeep.trash={STAMP}"} <= volume.tags
 
 
+def test_what_is_moved_is_on_the_disk_before_the_last_lv_goes() -> None:
+    """mv(1) copies between filesystems, and flushes nothing."""
+    host, wanted = site()
+    *_, last = planned(host, wanted).steps
+    ran = [str(action) for action in last.actions]
+    at = ran.index(f"sync -- {FOLDER}/saved.xml {FOLDER}/web.yaml {FOLDER}")
+    assert f"mv --no-target-directory -- {FILE} {FOLDER}/web.yaml" in ran[:at]
+    assert ran[at + 1].startswith("lvchange ")
+
+
 def test_a_running_guest_is_only_shut_down_where_that_is_asked_for() -> None:
     host, wanted = site(running=True)
     assert told(planned(host, wanted)) == [

@@ -78,6 +78,14 @@ def test_all_comes_back_as_it_was() -> None:
     assert {*host.lvm.volumes} == names | {f"{name}-{STAMP}" for name in names}
 
 
+def test_what_comes_back_is_on_the_disk_before_its_folder_goes() -> None:
+    host, without, _ = trashed()
+    ran = [str(one) for step in restores(host, without).steps for one in step.actions]
+    at = ran.index(f"rm --recursive --force -- /var/lib/kvmkeep/trash/{NAME}")
+    assert ran[at - 1] == f"sync -- /root/kvm/web.xml {GUESTS}/web.yaml /root/kvm {GUESTS}"
+    assert not [line for line in ran[at:] if line.startswith("mv ")]
+
+
 def test_each_name_that_is_taken_now_is_told() -> None:
     host, without, wanted = trashed()
     reach(host, wanted)

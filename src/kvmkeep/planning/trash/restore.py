@@ -34,7 +34,7 @@ from kvmkeep.planning.domains.run_mark import starting_with_host
 from kvmkeep.planning.lvm import wears
 from kvmkeep.planning.scene import Scene, aliases, make_scene, users_of
 from kvmkeep.planning.trash.moves import out_of_trash, unmark
-from kvmkeep.planning.trash.remove import move
+from kvmkeep.planning.trash.remove import move, moved
 
 
 class TrashRestoreRequest(Struct, frozen=True, kw_only=True):
@@ -229,13 +229,15 @@ def _files(scene: Scene, entry: TrashEntry, restoring: TrashRestoreRequest) -> t
         return ()
     folder = f"{TRASH_DIR}/{entry.name}"
     actions: list[Action] = []
+    back: list[str] = []
     if SAVED in entry.folder.files:
-        target = f"{scene.spec.xml_dir}/{entry.guest}.xml"
-        actions.append(move(f"{folder}/{SAVED}", target, "keep its XML at hand"))
+        back.append(f"{scene.spec.xml_dir}/{entry.guest}.xml")
+        actions.append(move(f"{folder}/{SAVED}", back[-1], "keep its XML at hand"))
     if LOG in entry.folder.files:
         actions.append(move(f"{folder}/{LOG}", console_log(entry.guest), "its console's log"))
     if entry.spec_file:
-        target = f"{restoring.folder}/{entry.spec_file}"
+        back.append(f"{restoring.folder}/{entry.spec_file}")
         text = "the spec knows the guest again"
-        actions.append(move(f"{folder}/{entry.spec_file}", target, text))
+        actions.append(move(f"{folder}/{entry.spec_file}", back[-1], text))
+    actions += moved(back)
     return (*actions, remove_tree(folder, "its definition is libvirt's again"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from kvmkeep.cli.stages import Stages
 from kvmkeep.host.append import AppendFolder
 from kvmkeep.host.door import Door
 from kvmkeep.host.libvirt import Libvirt
-from kvmkeep.host.lock import Lock
+from kvmkeep.host.lock import Lock, Waits
 from kvmkeep.host.run import Setting
 from kvmkeep.model.backup import RepositoryFacts
 from kvmkeep.model.facts import Facts, Volume
@@ -55,11 +56,27 @@ class JournalStages(Stages):
         return self._journals
 
 
+class HastyLock(Lock):
+    """A lock that nobody waits for."""
+
+    @contextmanager
+    def hold(
+        self,
+        verb: str,
+        argv: tuple[str, ...] = (),
+        *,
+        patience: float = 0.0,  # noqa: ARG002
+        waits: Waits | None = None,
+    ) -> Iterator[None]:
+        with super().hold(verb, argv, waits=waits):
+            yield
+
+
 @dataclass
 class HostStages(Stages):
     """What `look` finds, as far as it was asked for.
 
-    Locks and journals lie in `directory`.
+    Locks and journals lie in `directory`; nobody waits for a lock that is `hasty`.
     """
 
     host: object
@@ -67,6 +84,7 @@ class HostStages(Stages):
     look: Callable[[Spec | None], Facts]
     signs: Callable[[], Vitals] = Vitals
     asked_libvirt: object = field(default_factory=object)
+    hasty: bool = False
 
     def door(self, setting: Setting | None = None) -> Door:  # noqa: ARG002
         return self.host  # type: ignore[return-value]
@@ -75,7 +93,8 @@ class HostStages(Stages):
         return self.asked_libvirt  # type: ignore[return-value]
 
     def lock(self, path: str, *, shared: bool = False) -> Lock:
-        return Lock(str(self.directory / Path(path).name), shared=shared)
+        kind = HastyLock if self.hasty else Lock
+        return kind(str(self.directory / Path(path).name), shared=shared)
 
     def journals(self) -> Journals:
         return Journals(AppendFolder(str(self.directory / "journal")))

@@ -77,15 +77,21 @@ def run(args: Args, ctx: Context) -> int:
 
 
 def _with_host(args: Args, ctx: Context) -> int:
-    """Shut all down, as systemd asks for it while the host goes down: nobody is there."""
+    """Shut all down, as systemd asks for it while the host goes down: nobody is there.
+
+    Another run does not stop that. Guests that nobody asks lose their power with the host.
+    """
+    from kvmkeep.host.lock import ForgoneLock
+    from kvmkeep.model.names import LOCK_FILE
     from kvmkeep.planning.running.host_down import NO_SPEC, plan_host_down
     from kvmkeep.planning.units.files import PATIENCE
 
     if args.guests or args.label or args.limit is not None:
         raise UsageError("--host is about all guests, each with its own stop_timeout")
     notes: list[Note] = []
+    lock = ForgoneLock(ctx.stages.lock(LOCK_FILE), ctx.streams.talk)
     return reach_unattended(
-        noting(Goal(verb="shutdown --host", planner=plan_host_down), notes),
+        noting(Goal(verb="shutdown --host", planner=plan_host_down, lock=lock), notes),
         ctx,
         dry_run=args.dry_run,
         tells=lambda: tell_notes(notes, ctx),

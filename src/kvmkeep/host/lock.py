@@ -10,8 +10,8 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Protocol
 
 from kvmkeep.errors import Busy, Unready
@@ -126,6 +126,31 @@ class HeldLock(Lock):
         """Hold it, as the caller does."""
         del verb, argv, patience, waits
         yield
+
+
+class ForgoneLock(Lock):
+    """A lock that is done without where it can't be had, which is told: not to act is worse."""
+
+    def __init__(self, lock: Lock, tells: Callable[[str], None]) -> None:
+        self._lock = lock
+        self._tells = tells
+
+    @contextmanager
+    def hold(
+        self,
+        verb: str,
+        argv: tuple[str, ...] = (),
+        *,
+        patience: float = 0.0,
+        waits: Waits | None = None,
+    ) -> Iterator[None]:
+        """Hold it, if it can be had within `patience` seconds."""
+        with ExitStack() as held:
+            try:
+                held.enter_context(self._lock.hold(verb, argv, patience=patience, waits=waits))
+            except (Busy, Unready) as error:
+                self._tells(f"{error.message}; {verb} goes on without the lock")
+            yield
 
 
 def locked(path: str) -> bool:

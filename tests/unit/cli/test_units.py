@@ -10,7 +10,7 @@ import pytest
 from kvmkeep import flow
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.host_units import GUESTS, RECOVER, UNIT_DIR
-from kvmkeep.model.names import GOOD_SPEC, TRENDS
+from kvmkeep.model.names import GOOD_SPEC, LOCK_FILE, TRENDS
 from kvmkeep.spec.load import load
 from tests.unit.cli.site import Site
 from tests.unit.cli.test_recover import site, states
@@ -89,6 +89,20 @@ def test_a_guest_that_is_deaf_keeps_no_other_from_going_down(
     assert "trying again" not in told
     site.host.libvirt.domains["web"].ignores_shutdown = False
     assert site.line("shutdown", "--host") == 9
+
+
+def test_a_run_that_does_not_end_keeps_no_guest_from_being_asked(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("recover") == 0
+    site.stages.hasty = True
+    with site.stages.lock(LOCK_FILE).hold("trash empty"):
+        assert site.line("recover") == 6
+        assert site.line("shutdown", "--host") == 0
+    assert set(states(site).values()) == {"shut off"}
+    told = capsys.readouterr().err
+    assert "another run of kvmkeep is at work: trash empty, pid" in told
+    assert "shutdown --host goes on without the lock" in told
 
 
 def test_a_look_starts_the_dead_and_tells_what_it_leaves(

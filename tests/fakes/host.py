@@ -768,10 +768,18 @@ class FakeHost:
     def _sh(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         """Run words with `&&` or `||` between them, the last of which takes the shell's place."""
         assert argv[0] == "-c"
-        *conditions, last = argv[1].split(" || ")
+        text, _, group = argv[1].partition(" || { ")
+        *conditions, last = text.split(" || ")
+        if group:
+            conditions, last = [*conditions, last], group.removesuffix("; }")
         for one in conditions:
             if all(self._runs(tuple(shlex.split(each))) == 0 for each in one.split(" && ")):
                 return 0, ""
+        if group:
+            asks, last = last.split("; ")
+            either, other = asks.split(" || ")
+            if self._runs(tuple(shlex.split(either))):
+                self._runs(tuple(shlex.split(other)))
         return self._runs(tuple(shlex.split(last.removeprefix("exec ")))), ""
 
     def _test(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:

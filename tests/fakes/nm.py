@@ -309,6 +309,8 @@ class FakeNm:
         if profile is None:
             return 10, "no such connection"
         settings = profile.settings
+        if not self._is_compatible(profile):
+            return 4, "Failed to find a compatible device for this connection"
         link = self.links.setdefault(profile.interface, FakeLink(profile.interface, profile.type))
         profile.device = profile.interface
         if profile.type == "bridge":
@@ -326,6 +328,17 @@ class FakeNm:
             if not master.device:
                 self._up(master.uuid)
         return (0, "") if masters else (4, "no master")
+
+    def _is_compatible(self, profile: FakeProfile) -> bool:
+        """Whether a VLAN that is there has the profile's id and parent: it can't change them.
+
+        check_connection_compatible() in NetworkManager's nm-device-vlan.c.
+        """
+        link = self.links.get(profile.interface)
+        if link is None or profile.type != "vlan":
+            return True
+        parent, vlan_id = profile.settings["vlan.parent"], int(profile.settings["vlan.id"])
+        return (link.parent, link.vlan_id) == (parent, vlan_id)
 
 
 def _pairs(words: list[str]) -> dict[str, str]:

@@ -115,7 +115,10 @@ class FakeSystemd:
             if key == "ConditionPathExists" and value not in self.files:
                 return 0, ""
             if key == "ExecStart":
-                argv = [word.replace("%%", "%") for word in shlex.split(value.removeprefix("-"))]
+                argv = [
+                    word.replace("%%", "%").replace("$$", "$")
+                    for word in shlex.split(value.removeprefix("-"))
+                ]
                 if self.runs(tuple(argv)) and not value.startswith("-"):
                     return 1, f"Job for {unit} failed."
         return 0, ""

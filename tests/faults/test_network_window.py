@@ -46,10 +46,10 @@ def profiles(host: FakeHost) -> dict[str, bytes]:
     return {path: one.content for path, one in host.files.items() if path.startswith(FOLDER)}
 
 
-def bridges(host: FakeHost) -> dict[str, tuple[int, bool, str]]:
+def bridges(host: FakeHost) -> dict[str, tuple[int, bool, str, int]]:
     """Return what the kernel has."""
     return {
-        name: (link.ageing_time, link.stp, link.master)
+        name: (link.ageing_time, link.stp, link.master, link.vlan_id)
         for name, link in host.nm.links.items()
         if link.kind in {"bridge", "vlan"}
     }

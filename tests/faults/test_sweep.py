@@ -49,7 +49,7 @@ from tests.unit.apply.scripted import MemoryFolder, MemoryLines, noon
 
 Make = Callable[[], Case]
 
-LONGEST_STEP = 30
+LONGEST_STEP = 40
 """No step has more actions: what stood before a step that ended sooner is not asked for."""
 
 

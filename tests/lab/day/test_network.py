@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 BRIDGE, PORT = f"virbr1.{INTERNAL}", f"ens802f1.{INTERNAL}"
 GATEWAY, OTHER = "10.5.68.254", "10.5.68.253"
+PUBLIC_GATEWAY = "132.230.223.254"
+VLAN = 224
+"""One that the campus has only while a test puts it there."""
 SHIM = """\
 #!/bin/bash
 # Stands in the place of a program: at the line that matches, once, something happens before or after.
@@ -233,19 +236,48 @@ def test_an_ipv6_gateway_is_asked_on_a_bridge_without_an_address(site: Host) -> 
 def test_another_vlan_behind_a_bridge_whose_gateway_is_not_there(site: Host) -> None:
     was = profiles(site)
     names = f", bridge: virbr1.{PUBLIC}, vlan_interface: ens802f1.{PUBLIC}"
-    text = host_yaml(300, names).replace(f"vlan: {PUBLIC},", "vlan: 224,")
+    text = host_yaml(300, names).replace(f"vlan: {PUBLIC},", f"vlan: {VLAN},")
     site.put_spec(GUESTS, text)
     with beta_answers(site):
         done = site.kvmkeep("apply", "--yes")
     assert done.returncode == 7, done.stderr
-    assert "rolled back to what it was before" in " ".join(done.stderr.split())
+    told = " ".join(done.stderr.split())
+    assert f"the gateway {PUBLIC_GATEWAY} of network public to answer" in told
+    assert "rolled back to what it was before" in told
     assert profiles(site) == was
     nothing_is_left(site)
     site.must(f"grep -q '^ens802f1.{PUBLIC} *| {PUBLIC} ' /proc/net/vlan/config")
     site.must(f"test -e /sys/class/net/virbr1.{PUBLIC}/brif/ens802f1.{PUBLIC}")
-    site.must(f"arping -D -q -c 5 -w 5 -I virbr1.{PUBLIC} 132.230.223.254; test $? = 1")
+    site.must(f"arping -D -q -c 5 -w 5 -I virbr1.{PUBLIC} {PUBLIC_GATEWAY}; test $? = 1")
     site.put_spec(GUESTS, host_yaml(300))
     assert site.plan()["steps"] == []
+
+
+def test_another_vlan_behind_a_bridge_is_kept_where_its_gateway_answers(site: Host) -> None:
+    bridge, port = f"virbr1.{PUBLIC}", f"ens802f1.{PUBLIC}"
+    before = site.must(f"ls /sys/class/net/{bridge}/brif")
+    site.must(
+        f"ip -n campus link add link campus0 name campus0.{VLAN} type vlan id {VLAN};"
+        f"ip -n campus address add {PUBLIC_GATEWAY}/32 dev campus0.{VLAN};"
+        f"ip -n campus link set campus0.{VLAN} up"
+    )
+    try:
+        names = f", bridge: {bridge}, vlan_interface: {port}"
+        text = host_yaml(300, names).replace(f"vlan: {PUBLIC},", f"vlan: {VLAN},")
+        site.put_spec(GUESTS, text)
+        with beta_answers(site):
+            site.apply()
+        site.must(f"grep -q '^{port} *| {VLAN} ' /proc/net/vlan/config")
+        assert site.must(f"ls /sys/class/net/{bridge}/brif") == before
+        nothing_is_left(site)
+        assert site.plan()["steps"] == []
+    finally:
+        site.put_spec(GUESTS, host_yaml(300))
+        site.apply()
+        site.must(f"ip -n campus link del campus0.{VLAN}")
+    site.must(f"grep -q '^{port} *| {PUBLIC} ' /proc/net/vlan/config")
+    assert site.must(f"ls /sys/class/net/{bridge}/brif") == before
+    nothing_is_left(site)
 
 
 def test_a_bridge_that_others_took_down_and_up_gets_its_guests_back(site: Host) -> None:

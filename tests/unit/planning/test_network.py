@@ -108,6 +108,21 @@ def test_port_with_another_vlan() -> None:
     assert modify.endswith("vlan.id 223")
 
 
+def test_a_vlan_interface_that_becomes_another_vlan_is_made_anew() -> None:
+    host, _ = made()
+    port = next(p for p in host.nm.profiles.values() if p.type == "vlan")
+    host.nm.links["uplink1"] = FakeLink("uplink1")
+    own = replace(network(), vlan=224, bridge=BRIDGE, vlan_interface=PORT)
+    other = spec(networks=(own,), uplink="uplink1")
+    modify, down, up = nmcli(plan(host, other))
+    assert modify.endswith("vlan.parent uplink1 vlan.id 224")
+    assert down == f"--wait 20 connection down uuid {port.uuid}"
+    assert up == f"--wait 30 connection up uuid {port.uuid}"
+    reach(host, other)
+    link = host.nm.links[PORT]
+    assert (link.vlan_id, link.parent, link.master) == (224, "uplink1", BRIDGE)
+
+
 def test_a_setting_that_was_cleared_is_set_again() -> None:
     host, one = made()
     port = next(p for p in host.nm.profiles.values() if p.type == "vlan")

@@ -51,6 +51,14 @@ def unless_gone(interface: str, line: str) -> str:
     return f'sh -c "{gone} || exec {line}"'
 
 
+def as_vlan(uuid: str) -> str:
+    """What a unit has done to a port that may have become another VLAN."""
+    line = "^uplink0\\\\.223 *[|] 223 *[|] uplink0$$"
+    asks = f"grep --quiet --extended-regexp -e '{line}' /proc/net/vlan/config"
+    nmcli = "nmcli --wait 20 connection"
+    return f"{{ {asks} || {nmcli} down uuid {uuid}; exec {nmcli} up uuid {uuid}; }}"
+
+
 def uuid_of(host: FakeHost, interface: str) -> str:
     return next(one.uuid for one in host.nm.profiles.values() if one.interface == interface)
 
@@ -97,7 +105,8 @@ def test_a_port_is_activated_again_and_what_was_down_is_taken_down() -> None:
     port = uuid_of(host, PORT)
     moved = replace(network(), vlan=224, bridge=BRIDGE, vlan_interface=PORT)
     lines = undone_by(change_of(host, spec(networks=(moved,))).undo)
-    assert unless_gone(PORT, f"nmcli --wait 20 connection up uuid {port}") in lines
+    gone = f"test ! -e {UNDO_BOOT} && test ! -e /sys/class/net/{PORT}"
+    assert f'sh -c "{gone} || {as_vlan(port)}"' in lines
     host.nm.profiles[port].device = ""
     lines = undone_by(change_of(host, spec()).undo)
     assert lines[0] == this_boot(f"-nmcli --wait 20 connection down uuid {port}")
@@ -122,12 +131,44 @@ def test_what_is_changed_and_was_down_goes_down_but_another_boot_has_it_be_as_it
     idle = f"test -e {UNDO_BOOT} || test ! -e /sys/class/net"
     assert lines[6:10] == [
         f'-sh -c "{idle}/{BRIDGE} || exec nmcli --wait 20 device reapply {BRIDGE}"',
-        f'-sh -c "{idle}/{PORT} || exec nmcli --wait 20 connection up uuid {port}"',
+        f'-sh -c "{idle}/{PORT} || {as_vlan(port)}"',
         this_boot(f"test '!' -e /sys/class/net/{BRIDGE}"),
         this_boot(f"test '!' -e /sys/class/net/{PORT}"),
     ]
     written = [action.path for action in undo.arm if isinstance(action, WriteFile)]
     assert written == [UNDO_BOOT, UNDO_FILE], "the unit is the mark"
+
+
+def test_a_vlan_that_was_never_activated_is_not_activated_by_an_undo() -> None:
+    """Somebody changed the profile alone: the kernel had what the spec says, and keeps it."""
+    host, wanted = made()
+    port = uuid_of(host, PORT)
+    other = ("nmcli", "connection", "modify", "uuid", port, "vlan.id", "224")
+    assert host.run(Command(argv=other, why="")).ok
+    change = change_of(host, wanted)
+    assert [str(one) for one in change.body if "connection down" in str(one)] == []
+    assert [line for line in undone_by(change.undo) if "connection up" in line] == []
+    for action in change.undo.arm:
+        assert host.write(action) is None if isinstance(action, WriteFile) else host.run(action).ok
+    for command in change.body:
+        assert host.run(command).ok
+    assert host.run(change.undo.run).ok
+    assert host.nm.links[PORT].vlan_id == 223
+    assert host.nm.profiles[port].settings["vlan.id"] == "224"
+
+
+@pytest.mark.parametrize("done", range(4))
+def test_another_vlan_is_undone_however_far_it_came(done: int) -> None:
+    host, _ = made()
+    moved = replace(network(), vlan=224, bridge=BRIDGE, vlan_interface=PORT)
+    change = change_of(host, spec(networks=(moved,)))
+    for action in change.undo.arm:
+        assert host.write(action) is None if isinstance(action, WriteFile) else host.run(action).ok
+    for command in change.body[:done]:
+        assert host.run(command).ok
+    assert host.run(change.undo.run).ok
+    link = host.nm.links[PORT]
+    assert (link.vlan_id, link.master) == (223, BRIDGE)
 
 
 def test_the_timer_comes_after_networkmanagers_own_rollback() -> None:

@@ -14,7 +14,7 @@ from kvmkeep.model.names import NM_MARK
 from kvmkeep.model.plan import Note, Noun, Risk, Step
 from kvmkeep.model.spec import Network
 from kvmkeep.planning.networks.profiles import Settings, WantedProfile, judged, wanted_profiles
-from kvmkeep.planning.networks.proof import longest, network_proof, ways_out
+from kvmkeep.planning.networks.proof import is_vlan, longest, network_proof, ways_out
 from kvmkeep.planning.networks.undo import MARGIN, Touched, network_undo, undo_steps
 from kvmkeep.planning.scene import Scene
 
@@ -138,6 +138,15 @@ def _up(wanted: WantedProfile) -> Command:
     )
 
 
+def _down(wanted: WantedProfile) -> Command:
+    return Command(
+        argv=("nmcli", "--wait", "20", "connection", "down", "uuid", wanted.uuid),
+        why=f"take {wanted.interface} away: it can't become another VLAN",
+        timeout=45.0,
+        ok=(0, NM_NOT_FOUND),
+    )
+
+
 def _probe(bridge: WantedProfile) -> Command:
     argv = ("nmcli", "--get-values", "connection.stable-id", "connection", "show", "uuid")
     if bridge.profile is None:
@@ -179,7 +188,10 @@ def _port_activation(network: Network, vlan: WantedProfile) -> tuple[Command, ..
     works_otherwise = any(key not in _WITHOUT_EFFECT for key, _ in vlan.different)
     if as_wanted and vlan.profile is not None and not (vlan.inactive or works_otherwise):
         return ()
-    return (_up(vlan),)
+    # A VLAN's id and parent can't be changed: NetworkManager finds "no compatible device" then
+    # (check_connection_compatible() in its nm-device-vlan.c). So it is made anew.
+    anew = vlan.retagged and vlan.profile is not None and not vlan.inactive
+    return (*((_down(vlan),) if anew else ()), _up(vlan))
 
 
 def _touched(wanted: WantedProfile, activations: tuple[Command, ...]) -> Touched:
@@ -191,7 +203,16 @@ def _touched(wanted: WantedProfile, activations: tuple[Command, ...]) -> Touched
         changed=bool(wanted.different),
         activated=wanted.inactive and _up(wanted) in activations,
         there=wanted.link is not None,
+        pending=wanted.pending,
+        asks_vlan=_asks_vlan(wanted),
     )
+
+
+def _asks_vlan(wanted: WantedProfile) -> tuple[str, ...]:
+    if wanted.profile is None or wanted.type != "vlan":
+        return ()
+    vlan, parent = (wanted.profile.setting(key) for key in ("vlan.id", "vlan.parent"))
+    return is_vlan(wanted.interface, vlan, wanted.interfaces.get(parent, parent))
 
 
 def _checkpoint_devices(scene: Scene, network: Network) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ _LEFT_AS_FOUND = frozenset(
 )  # fmt: skip
 """How a profile that was taken over comes up is left to whoever made it."""
 
+_TAG = ("vlan.id", "vlan.parent")
+
 Settings = tuple[tuple[str, str], ...]
 
 _COMMON: Settings = (("connection.stable-id", NM_MARK), ("connection.autoconnect", "yes"))
@@ -67,6 +69,20 @@ class WantedProfile(Struct, frozen=True, kw_only=True):
             for key, value in (*self.settings, *self.defaults)
             if (found := told.get(key)) is not None and self.interfaces.get(found, found) != value
         )
+
+    @property
+    def retagged(self) -> bool:
+        """Whether the kernel has another VLAN than is wanted."""
+        if self.link is None or self.type != "vlan":
+            return False
+        tag = dict(self.settings)
+        return (str(self.link.vlan_id), self.link.parent) != (tag["vlan.id"], tag["vlan.parent"])
+
+    @property
+    def pending(self) -> bool:
+        """Whether the profile alone is of another VLAN: it was not activated since."""
+        keys = {key for key, _ in self.different}
+        return self.link is not None and not self.retagged and not keys.isdisjoint(_TAG)
 
     @property
     def inactive(self) -> bool:

@@ -85,11 +85,15 @@ def longest(polls: tuple[Poll, ...]) -> int:
     return round(max(poll.limit - LIMIT for poll in polls))
 
 
+def is_vlan(interface: str, vlan: str, parent: str) -> tuple[str, ...]:
+    """Return what asks the kernel whether an interface is a VLAN of another one."""
+    line = f"^{re.escape(interface)} *[|] {vlan} *[|] {re.escape(parent)}$"
+    return ("grep", "--quiet", "--extended-regexp", "-e", line, "/proc/net/vlan/config")
+
+
 def _tagged(scene: Scene, network: Network) -> Poll:
-    name, parent = re.escape(network.vlan_interface), re.escape(scene.spec.uplink)
-    line = f"^{name} *[|] {network.vlan} *[|] {parent}$"
     return _poll(
-        ("grep", "--quiet", "--extended-regexp", "-e", line, "/proc/net/vlan/config"),
+        is_vlan(network.vlan_interface, str(network.vlan), scene.spec.uplink),
         "",
         f"{network.vlan_interface} to be VLAN {network.vlan} of {scene.spec.uplink}",
     )

@@ -9,6 +9,7 @@ next boot. The unit's file is the mark: as long as it is there, the change was n
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -59,7 +60,8 @@ class Touched(Struct, frozen=True, kw_only=True):
     """What a change does to an interface: `profile` is the one from before, if there was one.
 
     `changed` when the profile is modified, `activated` when it was not active before. `there`
-    tells whether the kernel had the interface.
+    tells whether the kernel had the interface. `asks_vlan` asks the kernel whether a VLAN
+    interface is the one that its profile says; it was not where that was `pending`.
     """
 
     uuid: str
@@ -69,6 +71,8 @@ class Touched(Struct, frozen=True, kw_only=True):
     changed: bool
     activated: bool
     there: bool
+    asks_vlan: tuple[str, ...] = ()
+    pending: bool = False
 
 
 def network_undo(touched: tuple[Touched, ...], after: int) -> Undo:
@@ -195,7 +199,7 @@ def _undone(touched: tuple[Touched, ...]) -> Iterator[Command]:
             file = one.profile.filename
             yield _plain("cp", "--archive", "--", _copy(one.profile), file)
             yield _nmcli("connection", "load", file)
-    yield from (_as_it_says(one) for one in touched if one.changed)
+    yield from (_as_it_says(one) for one in touched if one.changed and not one.pending)
     for one in touched:
         if one.profile is None or (one.activated and not one.there):
             yield _no_device(one)
@@ -207,12 +211,17 @@ def _undone(touched: tuple[Touched, ...]) -> Iterator[Command]:
 def _as_it_says(one: Touched) -> Command:
     """Return what has an interface be as its profile says; one that was down, only if it is up.
 
-    Another boot may have made none of it: the uplink's NIC may be the one that is dead by now.
+    Another boot may have made none of it: the uplink's NIC may be the one that is dead by now. A
+    VLAN interface that has become another VLAN is made anew, as the change has made it.
     """
     gone = f"test ! -e {_device(one)}"
-    if one.activated:
-        return _unless(f"{_THIS_BOOT} || {gone}", _active_again(one, gone=True))
-    return _unless(f"{_OTHER_BOOT} && {gone}", _active_again(one))
+    idle = f"{_THIS_BOOT} || {gone}" if one.activated else f"{_OTHER_BOOT} && {gone}"
+    active = _active_again(one, gone=one.activated)
+    if not one.asks_vlan:
+        return _unless(idle, active)
+    down = _nmcli("connection", "down", "uuid", one.uuid)
+    anew = f"{{ {shlex.join(one.asks_vlan)} || {down}; exec {active}; }}"
+    return replace(active, argv=("sh", "-c", f"{idle} || {anew}"))
 
 
 def _no_device(one: Touched) -> Command:

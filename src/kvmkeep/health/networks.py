@@ -9,6 +9,7 @@ from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import LINKS, NETWORK_MANAGER, Link
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.spec import Network
+from kvmkeep.planning.networks.ports import other_ports
 from kvmkeep.planning.networks.taps import loose_nics, put_back
 
 _REPAIR = "kvmkeep plan; kvmkeep apply"
@@ -81,6 +82,7 @@ def _network(patient: Patient, network: Network) -> Iterator[Finding]:
         return
     yield from _port(patient, network, port)
     yield from _settings(network, bridge, port)
+    yield from _other_ports(patient, network)
     yield from _addresses(patient, network, bridge)
     yield from _truths(network)
 
@@ -138,6 +140,18 @@ def _settings(network: Network, bridge: Link, port: Link | None) -> Iterator[Fin
             what=f"the MTU of {bridge.name} is {bridge.mtu}, that of {port.name} {port.mtu}",
             why="large packets are lost without a word; small ones, such as ping's, pass",
             todo=f"ip link show {port.name}; say `mtu` of the network in host.yaml; {_REPAIR}",
+        )
+
+
+def _other_ports(patient: Patient, network: Network) -> Iterator[Finding]:
+    for port in other_ports(patient.scene, network):
+        yield Finding(
+            name="bridge-other-port",
+            severity=Severity.WARNING,
+            subject=f"network {network.name}",
+            what=f"{port.name} is a port of its bridge {network.bridge} too",
+            why="another network is joined to this one, or frames go round in a loop",
+            todo=port.out,
         )
 
 

@@ -98,6 +98,7 @@ class NetworkSection(Section, frozen=True, kw_only=True):
         InterfaceText | None,
         Meta(
             description="Name of the VLAN interface, at most 15 characters. Default: `UPLINK.VLAN`."
+            " Where `uplink` or `vlan` of a network in use changes, name the interface that it has."
         ),
     ] = None
     ageing_time: Annotated[

@@ -128,6 +128,21 @@ def test_mtus() -> None:
     assert found[0].what == "the MTU of virbr1.223 is 9000, that of uplink0.223 1500"
 
 
+def test_a_bridge_with_a_second_way_out() -> None:
+    other = link("uplink0.224", kind="vlan", vlan_id=224, parent="uplink0", master="virbr1.223")
+    found = only(WARNING, "bridge-other-port", links=links(other))
+    assert found.subject == "network public"
+    assert found.what == "uplink0.224 is a port of its bridge virbr1.223 too"
+    assert found.todo == "ip link set dev uplink0.224 nomaster"
+    ours = Profile(
+        uuid="u", name="uplink0.224", type="vlan", interface="uplink0.224", device="uplink0.224",
+        filename="", settings=(("connection.stable-id", "kvmkeep"),),
+    )  # fmt: skip
+    nm = Nm(running=True, profiles=(ours,), device_paths=())
+    found = only(WARNING, "bridge-other-port", links=links(other), nm=nm)
+    assert found.todo == "nmcli connection delete uuid u"
+
+
 def test_a_guest_whose_nic_is_no_port() -> None:
     for changed in (links(without="vnet0"), links(replace(TAP, master=""))):
         found = only(CRITICAL, "guest-cut-off", links=changed)

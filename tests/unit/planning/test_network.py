@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from kvmkeep.model.command import Checkpoint
 from kvmkeep.model.facts import Facts
+from kvmkeep.model.names import UNDO_FILE
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Network, Spec
 from kvmkeep.planning.plan import make_plan
@@ -187,6 +188,84 @@ def test_foreign_interface_and_vlan_are_refused() -> None:
     text = reasons(plan(host, wanted()))
     assert f"an interface {BRIDGE} that no profile of ours made" in text
     assert "VLAN 223 of uplink0 is in use by v" in text
+
+
+def with_port(name: str, kind: str, *, profile: bool = False) -> FakeHost:
+    """A network that is made, and something else that is a port of its bridge."""
+    host, _ = made()
+    host.nm.links[name] = FakeLink(name, kind, master=BRIDGE)
+    if profile:
+        bridge = next(p for p in host.nm.profiles.values() if p.type == "bridge")
+        settings = {"connection.master": bridge.uuid}
+        host.nm.profiles["abc"] = FakeProfile("abc", "by hand", "802-3-ethernet", name, settings)
+    return host
+
+
+def test_a_bridge_does_not_get_a_second_way_out() -> None:
+    """Another uplink or VLAN: the interface that was the bridge's port is still one."""
+    host, _ = made()
+    host.nm.links["uplink1"] = FakeLink("uplink1")
+    own = replace(network(), vlan_interface="uplink1.223")
+    port = next(p for p in host.nm.profiles.values() if p.type == "vlan")
+    (refusal,) = plan(host, spec(uplink="uplink1", networks=(own,))).refusals
+    assert refusal.subject == "network public"
+    assert refusal.reason == (
+        f"{PORT} is a port of its bridge {BRIDGE} too: with another one, networks would be joined, "
+        "or a loop made"
+    )
+    assert refusal.hint == (
+        f"say `vlan_interface: {PORT}` of the network to have it become VLAN 223 of uplink1, or "
+        f"remove it first: nmcli connection delete uuid {port.uuid}"
+    )
+    own = replace(network(), vlan=224, bridge=BRIDGE, vlan_interface="uplink0.224")
+    (refusal,) = plan(host, spec(networks=(own,))).refusals
+    assert "have it become VLAN 224 of uplink0" in refusal.hint
+    reach(host, spec(networks=(replace(own, vlan_interface=PORT),)))
+    assert [one.name for one in host.nm.links.values() if one.master == BRIDGE] == [PORT]
+
+
+def test_a_port_that_another_network_needs_is_not_to_become_anything() -> None:
+    host, one = made()
+    (own,) = one.networks
+    moved = replace(own, vlan=224, vlan_interface="uplink0.224")
+    other = replace(network("internal", 68), vlan_interface=PORT)
+    (refusal,) = plan(host, spec(networks=(moved, other))).refusals
+    assert refusal.hint.startswith("remove it first: nmcli connection delete uuid ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "profile", "hint"),
+    [
+        ("", False, "take it out first: ip link set dev eno3 nomaster"),
+        ("vlan", False, "take it out first: ip link set dev eno3 nomaster"),
+        (
+            "",
+            True,
+            "take it out first: nmcli connection modify uuid abc connection.master '' "
+            "connection.slave-type ''; nmcli connection up uuid abc",
+        ),
+    ],
+)
+def test_a_bridge_with_a_port_of_others_is_not_changed(
+    kind: str, hint: str, *, profile: bool
+) -> None:
+    host = with_port("eno3", kind, profile=profile)
+    (refusal,) = plan(host, wanted(ageing_time=300)).refusals
+    assert refusal.hint == hint
+    assert plan(host, wanted()).refusals == (), "what is as it should be stands in nobody's way"
+    host.put(UNDO_FILE, b"")
+    assert plan(host, wanted(ageing_time=300)).refusals == (), "what is there is seen only then"
+
+
+def test_a_profile_that_would_become_a_port_counts_as_one() -> None:
+    host = with_port("eno3", "", profile=True)
+    del host.nm.links["eno3"]
+    assert "eno3 is a port of" in reasons(plan(host, wanted(ageing_time=300)))
+
+
+@pytest.mark.parametrize("kind", ["tun", "veth"])
+def test_guests_and_containers_on_a_bridge_are_no_second_way_out(kind: str) -> None:
+    assert plan(with_port("vnet0", kind), wanted(ageing_time=300)).refusals == ()
 
 
 def test_network_manager_must_run() -> None:

@@ -30,7 +30,7 @@ def network_steps(scene: Scene, networks: tuple[Network, ...]) -> tuple[Step, ..
 
     Where a change was left unfinished, it is undone first: what is there then is seen only then.
     """
-    found = (_step(scene, network) for network in judged(scene, networks))
+    found = (network_step(scene, network) for network in judged(scene, networks))
     steps = tuple(step for step in found if step is not None)
     unfinished = undo_steps(scene)
     if scene.facts.nm.undoing is not Undoing.ARMED:
@@ -59,7 +59,8 @@ def network_notes(scene: Scene, networks: tuple[Network, ...]) -> tuple[Note, ..
     return ()
 
 
-def _step(scene: Scene, network: Network) -> Step | None:
+def network_step(scene: Scene, network: Network) -> Step | None:
+    """Return what has a network be as the spec says, or nothing where it is."""
     pair = wanted_profiles(scene, network)
     bridge, vlan = pair
     missing = [wanted for wanted in pair if wanted.profile is None]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from kvmkeep.model.facts import Profile
+from kvmkeep.model.facts import Profile, Undoing
 from kvmkeep.model.links import rests_on, team_of
 from kvmkeep.model.names import NM_MARK
 from kvmkeep.model.plan import Refusal
 from kvmkeep.model.spec import Network
+from kvmkeep.planning.networks.bridges import network_step
+from kvmkeep.planning.networks.ports import other_ports, second_way_out
 from kvmkeep.planning.networks.profiles import WantedProfile, judged, wanted_profiles
 from kvmkeep.planning.scene import Scene
 
@@ -46,9 +48,19 @@ def network_refusals(scene: Scene, networks: tuple[Network, ...]) -> tuple[Refus
                     hint=f"say `vlan_interface: {other}` if it is one of ours, or remove {other}",
                 )
             )
+        if network in known and _is_changed(scene, network):
+            refusals.extend(
+                second_way_out(scene, network, port) for port in other_ports(scene, network)
+            )
     if networks:
         refusals.extend(_uplink_refusals(scene, networks))
     return tuple(refusals)
+
+
+def _is_changed(scene: Scene, network: Network) -> bool:
+    """Whether a network is changed, as far as can be seen before an unfinished change is undone."""
+    armed = scene.facts.nm.undoing is Undoing.ARMED
+    return not armed and network_step(scene, network) is not None
 
 
 def _foreign(network: Network, wanted: WantedProfile, namesakes: list[Profile]) -> list[Refusal]:

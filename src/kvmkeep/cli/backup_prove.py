@@ -57,9 +57,7 @@ def run(args: Args, ctx: Context) -> int:
     if not names:
         ctx.streams.talk("No proof is due.")
     words = "the backup of {} was not proven"
-    return one_by_one(
-        [(words.format(name), partial(_prove, name, args, ctx)) for name in names], ctx
-    )
+    return one_by_one([(words.format(name), partial(_prove, name, args)) for name in names], ctx)
 
 
 def _prove(backup: str, args: Args, ctx: Context) -> int:

@@ -47,8 +47,8 @@ def run(args: Args, ctx: Context) -> int:
     if args.verify is None:
         return _prune(repositories, ctx, dry_run=args.dry_run)
     demand_percent("--verify", args.verify)
-    prune = partial(_prune, repositories, ctx, dry_run=args.dry_run)
-    check = partial(verify, repositories, args.verify, ctx, dry_run=args.dry_run)
+    prune = partial(_prune, repositories, dry_run=args.dry_run)
+    check = partial(verify, repositories, args.verify, dry_run=args.dry_run)
     runs = (("no room was freed, or not everywhere", prune), ("not checked, or not all", check))
     return one_by_one(runs, ctx)
 

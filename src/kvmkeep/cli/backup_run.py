@@ -11,6 +11,7 @@ from kvmkeep.cli.bug import report_bug
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.ended import Ended, tell
 from kvmkeep.cli.explain import explain
+from kvmkeep.cli.gathering import one_document
 from kvmkeep.cli.goal import Goal, demand_own_libvirt, reach_without_asking, show
 from kvmkeep.cli.guests import add_choice, chosen
 from kvmkeep.cli.level import add_consistency, at_level, chosen_level, chosen_size
@@ -74,12 +75,15 @@ def run(args: Args, ctx: Context) -> int:
     names = guests_of(args, ctx)
     if not names:
         ctx.streams.talk("No backup is due.")
+        if ctx.json:
+            ctx.print_json({"runs" if args.dry_run else "guests": []})
         return 0
     level, size = chosen_level(args.consistency), chosen_size(args.size, "--size")
     if args.dry_run:
-        for name in names:
-            planner = taking(name, _now(), size)(level)
-            show(_goal(name, planner, ctx), ctx)
+        with one_document(ctx) as each:
+            for name in names:
+                planner = taking(name, _now(), size)(level)
+                show(_goal(name, planner, each), each)
         return 0
     demand_own_libvirt(VERB, ctx)
     demand_guests(ctx.spec(), names)

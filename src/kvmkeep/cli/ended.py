@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.cli.explain import explain
+from kvmkeep.cli.explain import error_json, explain
+from kvmkeep.cli.gathering import one_document
 from kvmkeep.errors import NEEDS_ATTENTION, Declined, Interrupted, KvmkeepError, StepFailed
 
 if TYPE_CHECKING:
@@ -47,22 +48,26 @@ def together(codes: Sequence[int]) -> int:
     return codes[0] if len(set(codes)) == 1 else StepFailed.exit_code
 
 
-def one_by_one(runs: Iterable[tuple[str, Callable[[], int]]], ctx: Context) -> int:
+def one_by_one(runs: Iterable[tuple[str, Callable[[Context], int]]], ctx: Context) -> int:
     """Run each, and return the exit code of all; the words tell of one that it has failed."""
     codes: list[int] = []
-    for words, run in runs:
-        try:
-            codes.append(run())
-        except Declined as stopped:
-            if not codes:
+    with one_document(ctx) as each:
+        for words, run in runs:
+            each.streams.printed = False
+            try:
+                codes.append(run(each))
+            except Declined as stopped:
+                if not codes:
+                    raise
+                # Nothing was touched by this one, but by others before.
+                raise Interrupted(stopped.message, hint=stopped.hint) from stopped
+            except Interrupted:
                 raise
-            # Nothing was touched by this one, but by others before.
-            raise Interrupted(stopped.message, hint=stopped.hint) from stopped
-        except Interrupted:
-            raise
-        except KvmkeepError as error:
-            explain(error, ctx.streams, begin=f"kvmkeep: {words}: ")
-            codes.append(error.exit_code)
+            except KvmkeepError as error:
+                if each.json and not each.streams.printed:
+                    each.streams.json(error_json(error))
+                explain(error, each.streams, begin=f"kvmkeep: {words}: ")
+                codes.append(error.exit_code)
     return together(codes)
 
 

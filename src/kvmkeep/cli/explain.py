@@ -19,3 +19,22 @@ def explain(error: KvmkeepError, streams: Streams, *, begin: str) -> None:
         streams.talk(f"  {error.hint}")
     if _STATE not in error.message:
         streams.talk(error.touched)
+
+
+def error_json(error: KvmkeepError) -> str:
+    """Return it for a program."""
+    import json
+
+    from kvmkeep.report.json import JSON_VERSION
+
+    value = {
+        "version": JSON_VERSION,
+        "error": {
+            "kind": type(error).__name__,
+            "exit_code": error.exit_code,
+            "message": error.message,
+            "hint": error.hint,
+            "touched": error.touched,
+        },
+    }
+    return json.dumps(value, indent=2)

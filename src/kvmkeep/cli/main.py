@@ -6,7 +6,7 @@ import gc
 import sys
 from typing import TYPE_CHECKING
 
-from kvmkeep.cli.explain import explain
+from kvmkeep.cli.explain import error_json, explain
 from kvmkeep.cli.parser import build
 from kvmkeep.cli.streams import Streams
 from kvmkeep.cli.verbs import load
@@ -74,28 +74,10 @@ def run(namespace: argparse.Namespace, context: Context) -> int:
 def report(error: KvmkeepError, streams: Streams, *, as_json: bool = False) -> int:
     """Say what went wrong, what to do, and whether anything was touched."""
     if as_json and not streams.printed:
-        streams.json(_as_json(error))
+        streams.json(error_json(error))
     # Of a spec, the message begins with file:line:column: an editor jumps there.
     explain(error, streams, begin="" if isinstance(error, SpecError) else "kvmkeep: ")
     return error.exit_code
-
-
-def _as_json(error: KvmkeepError) -> str:
-    import json
-
-    from kvmkeep.report.json import JSON_VERSION
-
-    value = {
-        "version": JSON_VERSION,
-        "error": {
-            "kind": type(error).__name__,
-            "exit_code": error.exit_code,
-            "message": error.message,
-            "hint": error.hint,
-            "touched": error.touched,
-        },
-    }
-    return json.dumps(value, indent=2)
 
 
 def _context(

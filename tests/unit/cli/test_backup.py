@@ -94,6 +94,22 @@ def test_all_guests_one_after_the_other(
     assert site.line("backup", "run", "--label", "shop") == 0
 
 
+def test_what_would_be_done_for_several_guests_is_one_document(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("backup", "run", "web", "web", "--dry-run", "--json")
+    assert site.line(*words) == 0
+    first, second = json.loads(capsys.readouterr().out)["runs"]
+    assert first["plan"]["steps"]
+    assert second["plan"]["steps"]
+    site.host.restic.repositories["/srv/vault"].trouble = "Fatal: no route"
+    assert site.line(*words) == 5
+    (refused,) = json.loads(capsys.readouterr().out)["runs"]
+    assert "no route" in refused["plan"]["refusals"][0]["reason"]
+    assert site.line("backup", "run", "--label", "none", "--dry-run", "--json") == 2
+    assert json.loads(capsys.readouterr().out)["error"]["exit_code"] == 2
+
+
 def test_one_that_fails_leaves_nothing_behind_and_keeps_no_other_from_it(
     site: BackupSite, capsys: pytest.CaptureFixture[str]
 ) -> None:

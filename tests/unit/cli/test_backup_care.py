@@ -35,6 +35,8 @@ def test_whose_time_has_come_is_backed_up_once(
     assert "web    done" in capsys.readouterr().out
     assert site.line("backup", "run", "--due") == 0
     assert "No backup is due." in capsys.readouterr().err
+    assert site.line("backup", "run", "--due", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["guests"] == []
     assert len(listed(site, capsys)) == 1
 
 
@@ -158,6 +160,16 @@ def test_a_check_that_is_refused_after_a_prune_has_not_left_all_untouched(
     assert site.line("backup", "prune", "--verify", "0") == 7
     assert "kvmkeep: not checked, or not all: " in capsys.readouterr().err
     assert site.line("backup", "prune", "--verify", "0") == 5, "neither could begin"
+
+
+def test_a_prune_and_its_check_are_one_document(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    for key, words in (("plan", ("--dry-run",)), ("report", ())):
+        assert site.line("backup", "prune", "--verify", "0", "--json", *words) == 0
+        runs = json.loads(capsys.readouterr().out)["runs"]
+        assert [sorted(one) for one in runs] == [[key], [key]]
 
 
 def test_a_killed_prune_is_followed_by_no_check(site: BackupSite) -> None:

@@ -95,6 +95,29 @@ def test_one_that_can_not_be_proven_keeps_no_other_from_it(
     assert site.line("backup", "prove", "--due") == 2, "nothing was"
 
 
+def test_several_proofs_are_one_document(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(*words: str, code: int) -> list[dict[str, dict[str, object]]]:
+        capsys.readouterr()
+        assert site.line("backup", "prove", "--due", "--json", *words) == code
+        document = json.loads(capsys.readouterr().out)
+        assert document["version"] == 1
+        return document["runs"]  # type: ignore[no-any-return]
+
+    with_another(site)
+    plans = told("--dry-run", code=0)
+    assert [sorted(one) for one in plans] == [["plan"], ["plan"]]
+    stored = site.host.restic.listed("/srv/vault")
+    stored[:] = [one for one in stored if "guest=web" not in one.tags]
+    failed, proven = told(code=7)
+    assert failed["error"]["exit_code"] == 2
+    assert "guest web has no backup" in str(failed["error"]["message"])
+    assert (proven["proof"]["guest"], proven["proof"]["proven"]) == ("zdb", True)
+    (Path(site.spec_dir) / "guests/web.yaml").unlink()
+    assert told(code=0) == []
+
+
 def test_who_stops_at_the_second_proof_is_not_told_that_nothing_was_touched(
     site: BackupSite, capsys: pytest.CaptureFixture[str]
 ) -> None:

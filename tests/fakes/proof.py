@@ -51,6 +51,8 @@ class FakeProof:
     says: str = "Debian GNU/Linux 12 web ttyS0\n\nweb login: "
     running: bool = False
     """Whether another run proves a backup."""
+    ends_first: list[str] = field(default_factory=list)
+    """The domains that the kernel ends before others."""
 
     def commands(self) -> dict[str, Callable[[tuple[str, ...], bytes], tuple[int, str]]]:
         return {
@@ -58,6 +60,7 @@ class FakeProof:
             "restic": self._restic,
             "umount": self._umount,
             "tail": self._tail,
+            "xargs": self._ends_first,
         }
 
     def run_service(self, argv: tuple[str, ...]) -> tuple[int, str]:
@@ -220,6 +223,16 @@ class FakeProof:
         if place not in self.host.mounts:
             return 32, "not mounted"
         self._gone(place)
+        return 0, ""
+
+    def _ends_first(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        file, *choom = argv
+        assert choom == ["choom", "--adjust=1000", "--pid"]
+        name = file.removeprefix("--arg-file=/run/libvirt/qemu/").removesuffix(".pid")
+        domain = self.host.libvirt.domains.get(name)
+        if domain is None or domain.live is None:
+            return 1, f"xargs: Cannot open input file '{file}'"
+        self.ends_first.append(name)
         return 0, ""
 
     def _tail(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:

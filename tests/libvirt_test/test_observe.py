@@ -17,6 +17,7 @@ from kvmkeep.errors import Unready
 from kvmkeep.host.libvirt import Described, Hypervisor, Libvirt, State, _look, _states
 from kvmkeep.model.domain_facts import DomainState, GivenNic, Shape
 from kvmkeep.model.names import RUN_KEY, RUN_URI
+from kvmkeep.model.proof import RunningProof
 from kvmkeep.model.run_mark import NO_RUN_MARK, RunMark
 from kvmkeep.model.units import Size
 from kvmkeep.observe.domains import observe_domains, parse_domain
@@ -351,6 +352,7 @@ def test_a_domain_that_proves_a_backup_is_nobodys_guest(tmp_path: Path) -> None:
     opened = library.open(f"test://{file}")
     found = observe_domains(Notebook(Replay({})), Given("", *_look(opened, library).domains))
     assert [one.name for one in found.domains] == ["a"]
+    assert found.proofs == (RunningProof(guest="a", memory=Size(256 * MIB)),)
     opened.close()
 
 

@@ -14,6 +14,7 @@ from kvmkeep.model.agent import AgentFacts
 from kvmkeep.model.backup import NO_BACKUPS, BackupFacts
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.host_units import NO_UNITS, HostUnits
+from kvmkeep.model.proof import RunningProof
 from kvmkeep.model.units import Size
 
 FACTS_VERSION = 1
@@ -336,6 +337,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     those of systemd that have guests run with the host. `qemu_group` is the number of the group
     that QEMU runs as; -1 where it is not known. `backups` holds the repositories that were asked
     for. `images_free` is what the filesystem of the images has free, where one is to be brought.
+    `proofs` are not among the domains: they are nobody's guests, but have the host's memory.
     """
 
     version: int
@@ -365,6 +367,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     qemu_group: int = -1
     backups: BackupFacts = NO_BACKUPS
     images_free: Size | None = None
+    proofs: tuple[RunningProof, ...] = ()
 
     def unseen(self, *what: str) -> bool:
         """Whether one of these could not be observed: then its absence means nothing."""

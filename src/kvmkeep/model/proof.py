@@ -16,6 +16,7 @@ from msgspec import Struct
 from kvmkeep.model.backup import Rung
 from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.names import CONSOLE_DIR, RUN_DIR
+from kvmkeep.model.units import Size
 
 PROOF_URI = "urn:kvmkeep:proof:1"
 """Namespace of the element in the `<metadata>` of a domain that was started from a backup."""
@@ -92,6 +93,13 @@ _CHECKED = frozenset({"ext2", "ext3", "ext4"})
 _MOUNTED = _CHECKED | {"xfs", "btrfs", "vfat"}
 """Filesystems that Linux has on every host; others say nothing about the backup."""
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs", "9p", "virtiofs"})
+
+
+class RunningProof(Struct, frozen=True, kw_only=True):
+    """A domain that was started from a backup of a guest, and the memory that it has."""
+
+    guest: str
+    memory: Size
 
 
 class Ladder(Struct, frozen=True, kw_only=True):

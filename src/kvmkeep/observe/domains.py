@@ -16,7 +16,7 @@ from kvmkeep.host.libvirt import Described, Hypervisor
 from kvmkeep.model.domain_facts import AGENT_CHANNEL, Domain, DomainDisk, DomainNic, GivenNic, Shape
 from kvmkeep.model.facts import LIBVIRT, OF_DOMAIN
 from kvmkeep.model.names import METADATA_URI, READY_URI, REBOOT_URI, RUN_URI
-from kvmkeep.model.proof import PROOF_URI
+from kvmkeep.model.proof import PROOF_URI, RunningProof
 from kvmkeep.model.run_mark import NO_RUN_MARK, RunMark
 from kvmkeep.model.units import Size
 from kvmkeep.observe.notebook import Notebook
@@ -35,8 +35,9 @@ class Looks(Protocol):
 class Domains(Struct, frozen=True, kw_only=True):
     """What libvirt tells. `memory` is the host's.
 
-    Domains that were started from a backup, to prove it, are not among `domains`: they are
-    nobody's guests. `qemu_group` is the number of the group that QEMU runs as; -1 where unknown.
+    Domains that were started from a backup, to prove it, are not among `domains`, but `proofs`:
+    they are nobody's guests. `qemu_group` is the number of the group that QEMU runs as; -1 where
+    unknown.
     """
 
     version: str
@@ -44,6 +45,7 @@ class Domains(Struct, frozen=True, kw_only=True):
     memory: Size
     domains: tuple[Domain, ...]
     qemu_group: int = -1
+    proofs: tuple[RunningProof, ...] = ()
 
 
 _NONE = Domains(version="", emulator="", memory=Size(0), domains=())
@@ -56,6 +58,7 @@ def observe_domains(notebook: Notebook, libvirt: Looks) -> Domains:
     if found is None:
         return _NONE
     domains: list[Domain] = []
+    proofs: list[RunningProof] = []
     for described in found.domains:
         try:
             domain = _guest(described, notebook.door)
@@ -65,7 +68,10 @@ def observe_domains(notebook: Notebook, libvirt: Looks) -> Domains:
             hint = f"look at: virsh dumpxml {shlex.quote(name)}"
             notebook.note(f"{OF_DOMAIN}{name}", reason, hint)
         else:
-            domains.extend(() if domain is None else (domain,))
+            if isinstance(domain, RunningProof):
+                proofs.append(domain)
+            else:
+                domains.append(domain)
     capabilities = _capabilities(found.capabilities)
     return Domains(
         version=found.version,
@@ -73,13 +79,20 @@ def observe_domains(notebook: Notebook, libvirt: Looks) -> Domains:
         memory=found.memory,
         domains=tuple(domains),
         qemu_group=_qemu_group(capabilities),
+        proofs=tuple(proofs),
     )
 
 
-def _guest(described: Described, door: Door) -> Domain | None:
-    """Return a domain's facts, or None where it only proves a backup; raises ET.ParseError."""
+def _guest(described: Described, door: Door) -> Domain | RunningProof:
+    """Return a domain's facts, or what is known of one that proves a backup; raises ET.ParseError.
+
+    A proof is gone once it does not run: libvirt keeps no definition of it.
+    """
     root = ET.fromstring(described.xml)  # noqa: S314 - libvirt made it
-    return parse_domain(described, door, root) if root.find(_PROOF) is None else None
+    proof = root.find(_PROOF)
+    if proof is None:
+        return parse_domain(described, door, root)
+    return RunningProof(guest=proof.get("guest", ""), memory=described.state.memory)
 
 
 def _nvram(root: ET.Element) -> str:

@@ -19,6 +19,11 @@ SERVICE = (*_PLACE, f"--property=OOMScoreAdjust={_ENDED_FIRST}")
 ASIDE = ("systemd-run", "--scope", "--quiet", *_PLACE, "--")
 
 
+def ended_first(pid_file: str) -> tuple[str, ...]:
+    """Return what has the kernel end a process before any other, by the file with its number."""
+    return ("xargs", f"--arg-file={pid_file}", "choom", f"--adjust={_ENDED_FIRST}", "--pid")
+
+
 def aside(argv: tuple[str, ...]) -> tuple[str, ...]:
     """Return a command line that stands back behind each guest, for processors and disks.
 

@@ -27,6 +27,7 @@ from kvmkeep.planning.domains.guest import kept_domain
 from kvmkeep.planning.domains.metadata import KEY
 from kvmkeep.planning.first_boot.seed import SeedKind, beyond_a_drive, declines_a_route, seed_kind
 from kvmkeep.planning.images.image import ImageWork
+from kvmkeep.planning.proofs.beside import HOW_TO_END, proofs_memory, proofs_text
 from kvmkeep.planning.scene import Scene, active, users
 
 
@@ -162,6 +163,7 @@ def memory(scene: Scene, *, starting: Iterable[Guest]) -> tuple[Refusal, ...]:
 
     Promised is what runs, what starts with the host, and what is to be started now: the most that
     each can be given. A guest to which the spec promises more than before counts as a new one.
+    What a proof has is not there before that is over.
     """
     started = {guest.name: guest for guest in starting}
     sizes = promised(scene.facts.domains)
@@ -180,17 +182,22 @@ def memory(scene: Scene, *, starting: Iterable[Guest]) -> tuple[Refusal, ...]:
     total = Size(sum(size.bytes for size in sizes.values()))
     reserve = scene.spec.host.memory_reserve
     limit = scene.facts.memory.minus(reserve)
-    if total.bytes <= limit.bytes:
+    now = limit.minus(proofs_memory(scene.facts))
+    if total.bytes <= now.bytes:
         return ()
+    fits = total.bytes <= limit.bytes
+    why = f"the host has {scene.facts.memory}, its reserve is {reserve}"
     return (
         Refusal(
             subject="memory",
             reason=(
                 f"with {_short(', '.join(new))}, guests are promised {_exact(total)}, but "
-                f"{_exact(limit)} may be used (the host has {scene.facts.memory}, "
-                f"its reserve is {reserve})"
+                f"{_exact(now if fits else limit)} may be used ({why}"
+                f"{f', {proofs_text(scene.facts)}' if fits else ''})"
             ),
-            hint="give guests less memory, or switch autostart off for some of them",
+            hint=HOW_TO_END
+            if fits
+            else "give guests less memory, or switch autostart off for some of them",
         ),
     )
 

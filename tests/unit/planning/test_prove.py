@@ -74,6 +74,12 @@ def test_the_bridge_has_no_uplink_and_is_never_up() -> None:
     assert not [line for line in lines if "up" in line.split() or "master" in line]
 
 
+def test_where_memory_runs_out_the_proof_is_ended_first() -> None:
+    host, site, subject = site_with_backup()
+    reach(host, site, prover(host, subject))
+    assert host.proof.ends_first == [proof_domain("web")]
+
+
 def test_only_root_and_qemu_look_into_the_repository() -> None:
     host, site, subject = site_with_backup()
     reach(host, site, prover(host, subject))

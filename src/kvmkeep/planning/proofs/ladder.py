@@ -40,7 +40,7 @@ from kvmkeep.model.proof import (
     proof_uuid,
 )
 from kvmkeep.model.units import Size
-from kvmkeep.planning.aside import aside
+from kvmkeep.planning.aside import aside, ended_first
 from kvmkeep.planning.commands import HOUR, long_enough, remove_tree
 from kvmkeep.planning.proofs.domain import Likeness, ProofDisk, has_agent, proof_xml
 from kvmkeep.planning.proofs.parts import (
@@ -59,6 +59,8 @@ _LOOK = 1800
 _STARTING = 180
 _CHECKING = 600
 _RUNGS = (REPOSITORY, PARTITIONS, FILESYSTEMS, START, AGENT, LOGIN, MOUNTS, CHECK)
+_ANY = (0, 1, 123, 124, 125, 126, 127)
+"""However xargs(1) ends."""
 _LIST = b"run\nlist-filesystems\nping-daemon\n"
 
 
@@ -174,6 +176,7 @@ def _start_step(climb: Climb, assumes: str) -> Step:
             climb, START, ("virsh", "create", "--", f"{above}/domain.xml"),
             "start it from the backup; libvirt keeps nothing of it", limit=_STARTING,
         ),
+        _ended_first(domain),
         *_inside(climb, domain),
         _rung(
             climb, SCREEN, ("tail", f"--bytes={SCREEN_LIMIT}", "--", proof_console(climb.guest)),
@@ -188,6 +191,19 @@ def _start_step(climb: Climb, assumes: str) -> Step:
         actions=actions,
         finally_=_taken_down(climb),
         assumes=assumes,
+    )
+
+
+def _ended_first(domain: str) -> Command:
+    """Return what has the kernel end the proof before a guest, where the host's memory runs out.
+
+    That it can't be had is no reason against the proof, and where it was not started, there is no
+    such file: that rung tells.
+    """
+    return Command(
+        argv=ended_first(f"/run/libvirt/qemu/{domain}.pid"),
+        why="where the host's memory runs out, it is to end before any guest",
+        ok=_ANY,
     )
 
 

@@ -162,7 +162,10 @@ def _climb(scene: Scene, proving: Proving) -> Climb:
 
 
 def _spare(scene: Scene) -> Size:
-    """Return the memory that nobody is promised, without the host's reserve."""
+    """Return the memory that nobody is promised, without the host's reserve.
+
+    A proof that still has some was killed, as only one holds the lock, and is taken down first.
+    """
     promised = sum(size.bytes for size in guards.promised(scene.facts.domains).values())
     return scene.facts.memory.minus(scene.spec.host.memory_reserve).minus(Size(promised))
 

@@ -23,6 +23,7 @@ from kvmkeep.planning import guards, programs
 from kvmkeep.planning.commands import has_state
 from kvmkeep.planning.disks.storage import storage_refusals
 from kvmkeep.planning.domains.guest import is_guest, kept_domain
+from kvmkeep.planning.proofs.beside import HOW_TO_END, proofs_memory, proofs_text
 from kvmkeep.planning.running.order import in_order
 from kvmkeep.planning.running.start import is_off, start_actions, unfit
 from kvmkeep.planning.running.waiting import ready
@@ -68,6 +69,7 @@ def recovery(spec: Spec, facts: Facts) -> Recovery:
             ),
             *guards.half_blind(scene, LIBVIRT, VOLUMES),
             *programs.incapable(scene, steps),
+            *beside_proofs(scene, down),
             *_strays(scene),
             *_storage_notes(scene),
         ),
@@ -149,14 +151,33 @@ def _torn(scene: Scene, guest: Guest) -> Refusal | None:
 
 def _no_memory(scene: Scene, going: list[Guest], guest: Guest) -> Refusal | None:
     """Refuse a guest for which the host has no memory left besides those that come before it."""
-    running = sum(one.memory.bytes for one in scene.facts.domains if active(one))
-    promised = Size(running + sum(one.memory_max.bytes for one in (*going, guest)))
+    promised = _given(scene, (*going, guest))
     limit = scene.facts.memory.minus(scene.spec.host.memory_reserve)
     if promised.bytes <= limit.bytes:
         return None
     reason = f"with it, {promised} of memory would be given to guests, and {limit} may be"
     hint = "shut another one down, or give guests less memory"
     return Refusal(subject=_subject(guest), reason=reason, hint=hint)
+
+
+def _given(scene: Scene, going: Iterable[Guest]) -> Size:
+    """Return the memory that guests have, with those that are started."""
+    running = sum(one.memory.bytes for one in scene.facts.domains if active(one))
+    return Size(running + sum(one.memory_max.bytes for one in going if is_off(scene, one)))
+
+
+def beside_proofs(scene: Scene, going: Iterable[Guest]) -> tuple[Note, ...]:
+    """Tell where guests are given memory that a proof has: it holds none of them back."""
+    facts = scene.facts
+    given = _given(scene, going)
+    limit = facts.memory.minus(scene.spec.host.memory_reserve).minus(proofs_memory(facts))
+    if not facts.proofs or given <= limit:
+        return ()
+    text = (
+        f"{given} of it are given to guests, and {limit} may be: {proofs_text(facts)}; where it "
+        f"runs out, the kernel ends the proof first ({HOW_TO_END})"
+    )
+    return (Note(subject="memory", text=text),)
 
 
 def _strays(scene: Scene) -> tuple[Note, ...]:

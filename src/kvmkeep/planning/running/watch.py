@@ -28,7 +28,13 @@ from kvmkeep.planning.domains.wanted_state import marking
 from kvmkeep.planning.proofs.prove import killed_proofs
 from kvmkeep.planning.running.order import in_order
 from kvmkeep.planning.running.paused import how_to_continue, paused_text
-from kvmkeep.planning.running.recover import held_back, rising, wait_step, willing
+from kvmkeep.planning.running.recover import (
+    beside_proofs,
+    held_back,
+    rising,
+    wait_step,
+    willing,
+)
 from kvmkeep.planning.running.waiting import was_ready
 from kvmkeep.planning.scene import Scene, active, make_scene
 from kvmkeep.planning.snapshots.watch import Watch, plan_watch
@@ -87,6 +93,7 @@ def plan_look_after(spec: Spec, facts: Facts) -> Plan:
         ),
         notes=(
             *care.notes,
+            *beside_proofs(scene, again),
             *guards.half_blind(scene, LIBVIRT, VOLUMES),
             *(one.note for one in snapshots.refusals if not one.unseen),
             *snapshots.notes,

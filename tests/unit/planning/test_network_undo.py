@@ -14,7 +14,7 @@ from kvmkeep.model.spec import Spec
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.units.quoting import unit_word
 from tests.unit.planning.build import network, spec
-from tests.unit.planning.rounds import reach
+from tests.unit.planning.rounds import carry_out, reach
 
 BRIDGE, PORT = "virbr1.223", "uplink0.223"
 
@@ -199,6 +199,18 @@ def test_a_change_that_was_left_armed_is_undone_before_anything_else(timer: bool
     reach(host, wanted)
     assert host.nm.links[BRIDGE].ageing_time == 300
     assert host.facts(wanted).nm.undoing is Undoing.NOTHING
+
+
+def test_an_undo_that_a_timer_did_after_the_look_is_no_failure() -> None:
+    host, before = made()
+    change = change_of(host, spec(networks=(network(ageing_time=300),)))
+    for action in change.undo.arm:
+        assert host.write(action) is None if isinstance(action, WriteFile) else host.run(action).ok
+    undo, _ = make_plan(before, host.facts(before)).steps
+    host.sleep(change.undo.after)
+    assert UNDO_FILE not in host.files
+    carry_out(host, undo)
+    assert host.facts(before).nm.undoing is Undoing.NOTHING
 
 
 @pytest.mark.parametrize("booted", [True, False])

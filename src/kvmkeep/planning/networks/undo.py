@@ -118,6 +118,8 @@ def undo_steps(scene: Scene) -> tuple[Step, ...]:
     if undoing is Undoing.NOTHING:
         return ()
     armed = undoing is Undoing.ARMED
+    # Since the look, a timer may have done it, and the unit has taken itself away.
+    run = replace(_run(), ok=(0, UNIT_NOT_LOADED))
     return (
         Step(
             noun=Noun.NETWORK,
@@ -126,7 +128,7 @@ def undo_steps(scene: Scene) -> tuple[Step, ...]:
             why=f"a run was stopped in it: {UNDO_FILE} is still there"
             if armed
             else "a change was kept or undone before, and nothing is there to be put back",
-            actions=(_reload(), *((_run(),) if armed else ()), *_forget(), _reload()),
+            actions=(_reload(), *((run,) if armed else ()), *_forget(), _reload()),
             risk=Risk.NETWORK,
         ),
     )

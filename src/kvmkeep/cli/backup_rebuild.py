@@ -102,6 +102,8 @@ def run(args: Args, ctx: Context) -> int:
     if not found.entries:
         ctx.streams.talk("Nothing to do: the spec has every guest that was backed up.")
         _tell_who_is_off(ctx)
+        if ctx.json:
+            ctx.print_json({"backups": [], "trash": []} if args.dry_run else {"guests": []})
         return 0
     facts = ctx.observe(found.spec)
     demand_networks(found.spec, facts)

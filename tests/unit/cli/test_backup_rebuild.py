@@ -104,6 +104,11 @@ def test_a_guest_that_the_spec_has_under_another_name_is_not_lost(
     for words in ((), ("web",)):
         assert site.line("backup", "rebuild", *words, "--yes") == 0
         assert "Nothing to do: the spec has every guest" in capsys.readouterr().err
+    assert site.line("backup", "rebuild", "--yes", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["guests"] == []
+    assert site.line("backup", "rebuild", "--dry-run", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["backups"], told["trash"]) == ([], [])
 
 
 def test_a_guest_may_be_named_as_it_was_before_it_was_renamed(

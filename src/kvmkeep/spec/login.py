@@ -56,17 +56,18 @@ def resolve_login(source: Source[GuestFile], section: LoginSection) -> Login | N
 
 def parse_ssh_key(text: str) -> str:
     """Accept a public key as one line of authorized_keys, without options before it."""
-    line = text.strip()
+    line = text.replace("\t", " ").strip()
     if "PRIVATE KEY" in line:
         raise ValueError("this is a private key (the .pub file is wanted; make a new pair)")
     if not line.isprintable():
         raise ValueError("a key is one line of printable text")
-    kind, _, rest = line.partition(" ")
+    words = line.split(None, 2)
+    kind, data = [*words, "", ""][:2]
     if kind not in _KEY_TYPES:
         raise ValueError(f"not a public SSH key (it begins with one of {', '.join(_KEY_TYPES)})")
-    if _fields(rest.partition(" ")[0])[:1] != [kind.encode()]:
+    if _fields(data)[:1] != [kind.encode()]:
         raise ValueError("the SSH key is damaged (copy the .pub file's line again)")
-    return line
+    return " ".join(words)
 
 
 def parse_password_hash(text: str) -> str:

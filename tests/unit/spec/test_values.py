@@ -318,6 +318,14 @@ def test_a_need_given_twice_counts_once() -> None:
     assert load_text(files | {"guests/b.yaml": BARE}).guests[0].run.needs == ("b",)
 
 
+def test_a_key_may_have_any_blanks_between_its_words() -> None:
+    """As sshd reads it (sshd(8), "AUTHORIZED_KEYS FILE FORMAT")."""
+    kind, data = KEY.split()[:2]
+    for line in (f"{kind}  {data}   me,  at home ", f"{kind}\\t{data}\\tme,  at home"):
+        text = changed(BARE, "first_boot: none", f'login: {{user: me, ssh_keys: ["{line}"]}}')
+        assert web(text).login.ssh_keys == (f"{kind} {data} me,  at home",)
+
+
 def test_user_data_is_the_same_text_for_the_same_content() -> None:
     one = web(f"{WEB}user_data: {{b: ü, a: [0, 80]}}\n").user_data
     two = web(f"{WEB}user_data:\n  a:\n  - 0\n  - 80\n  b: 'ü'\n").user_data

@@ -33,9 +33,10 @@ def _folder(notebook: Notebook, name: str) -> TrashFolder:
 
 def parse_kept(content: bytes) -> KeptDomain:
     """Return what a kept definition says; raises ET.ParseError, or ValueError if it is not ours."""
-    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
+    text = content.decode()
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise ValueError("libvirt prints no document type")
-    root = ET.fromstring(content)  # noqa: S314 - no document type, so no entities
+    root = ET.fromstring(text)  # noqa: S314 - no document type, so no entities
     sources = (source.get("dev", "") for source in root.iterfind("devices/disk/source"))
     return KeptDomain(
         name=root.findtext("name", ""),

@@ -31,7 +31,13 @@ def test_only_folders_with_a_name_of_ours_are_looked_into() -> None:
     assert web.domain.sources == ("/dev/rl_build/vm-web",)
 
 
-@pytest.mark.parametrize("text", [b"<domain", b"\xff", b"<!DOCTYPE x><domain/>", b""])
+UTF_16 = (
+    '<?xml version="1.0" encoding="utf-16"?><!DOCTYPE a [<!ENTITY a "web">]>'
+    "<domain><name>&a;</name></domain>"
+).encode("utf-16")
+
+
+@pytest.mark.parametrize("text", [b"<domain", b"\xff", b"<!DOCTYPE x><domain/>", b"", UTF_16])
 def test_a_definition_that_can_not_be_read_is_a_problem_of_that_entry_alone(text: bytes) -> None:
     host = FakeHost()
     host.put(f"{TRASH}/web-20261123T0710Z/domain.xml", text)
@@ -40,3 +46,12 @@ def test_a_definition_that_can_not_be_read_is_a_problem_of_that_entry_alone(text
     assert web.domain is None
     assert "domain.xml can't be read" in web.problem
     assert notebook.problems == ()
+
+
+def test_an_encoding_that_nobody_knows_is_utf_8() -> None:
+    host = FakeHost()
+    text = b'<?xml version="1.0" encoding="foo"?>' + XML
+    host.put(f"{TRASH}/web-20261123T0710Z/domain.xml", text)
+    (web,) = observe_trash(Notebook(host))
+    assert web.domain is not None
+    assert web.domain.name == "web"

@@ -16,7 +16,7 @@ from msgspec import Struct
 from kvmkeep.model.backup import Rung
 from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.names import CONSOLE_DIR, RUN_DIR
-from kvmkeep.model.units import Size
+from kvmkeep.model.units import PROOF_PREFIX, Size
 
 PROOF_URI = "urn:kvmkeep:proof:1"
 """Namespace of the element in the `<metadata>` of a domain that was started from a backup."""
@@ -29,19 +29,18 @@ It is made before anything else of a proof, and removed last: while there is one
 or was killed.
 """
 
-_DOMAIN = "kvmkeep-proof-"
 _BRIDGE = "kkproof-"
 _NAMESPACE = uuid.UUID("0d3f3bfe-5f0c-5b0a-8c5e-6b766d6b6570")
 
 
 def proof_domain(guest: str) -> str:
     """Return the name of the domain that is started from a guest's backup."""
-    return f"{_DOMAIN}{guest}"
+    return f"{PROOF_PREFIX}{guest}"
 
 
 def is_proof_domain(name: str) -> bool:
     """Whether a domain's name is that of a proof."""
-    return name.startswith(_DOMAIN)
+    return name.startswith(PROOF_PREFIX)
 
 
 def proof_uuid(host: str, guest: str) -> str:
@@ -56,12 +55,12 @@ def proof_bridge(guest: str) -> str:
 
 def proof_lv(guest: str, disk: str) -> str:
     """Return the LV that takes what is written to a disk during the proof."""
-    return f"{_DOMAIN}{guest}-{disk}"
+    return f"{PROOF_PREFIX}{guest}-{disk}"
 
 
 def proof_unit(guest: str) -> str:
     """Return the transient unit that shows the repository as files during the proof."""
-    return f"{_DOMAIN}{guest}.service"
+    return f"{PROOF_PREFIX}{guest}.service"
 
 
 def proof_run_dir(guest: str) -> str:
@@ -71,7 +70,7 @@ def proof_run_dir(guest: str) -> str:
 
 def proof_console(guest: str) -> str:
     """Return the file that virtlogd writes the console of the proof to."""
-    return f"{CONSOLE_DIR}/{_DOMAIN}{guest}-console.log"
+    return f"{CONSOLE_DIR}/{PROOF_PREFIX}{guest}-console.log"
 
 
 REPOSITORY, PARTITIONS, FILESYSTEMS = "repository", "partitions", "filesystems"

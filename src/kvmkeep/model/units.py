@@ -40,6 +40,9 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,30}[a-z0-9])?")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _IFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")
 
+PROOF_PREFIX = "kvmkeep-proof-"
+"""What a guest is called that is started from a backup of the guest named behind it."""
+
 # lvm(8), "VALID NAMES": prefixes and infixes LVM keeps for itself.
 _LVM_RESERVED_PREFIXES = ("snapshot", "pvmove")
 _LVM_RESERVED_INFIXES = (
@@ -116,7 +119,7 @@ def parse_size(text: str) -> Size:
 
 
 def parse_guest_name(text: str) -> GuestName:
-    """Accept 1 to 63 of a-z, 0-9 and inner '-', none of them reserved by LVM.
+    """Accept 1 to 63 of a-z, 0-9 and inner '-', not as LVM's own or a proof's names begin.
 
     A guest's name becomes a hostname (RFC 1123), a domain's name, a part of LVs' names and of
     file names. libvirt itself would accept `..` and `-x`.
@@ -128,6 +131,8 @@ def parse_guest_name(text: str) -> GuestName:
         )
     if text.startswith(_LVM_RESERVED_PREFIXES):
         raise ValueError(f"{text} begins with a word that LVM reserves (choose another name)")
+    if text.startswith(PROOF_PREFIX):
+        raise ValueError(f"{text} is a name of a backup's proof (choose another name)")
     return GuestName(text)
 
 

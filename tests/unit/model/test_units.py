@@ -120,7 +120,8 @@ def test_guest_names(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["", "-rf", "..", ".", "Web", "a" * 64, "a" * 300, "web-", "we_b", "a/b", "a b", "a\nb",
-     "web\n", "\x1b[31m", "ä", "a.b", "snapshot1", "pvmove0"],
+     "web\n", "\x1b[31m", "ä", "a.b", "snapshot1", "pvmove0",
+     "kvmkeep-proof-web"],
 )  # fmt: skip
 def test_names_that_no_guest_can_have(name: str) -> None:
     with pytest.raises(ValueError, match=r"name|LVM") as caught:

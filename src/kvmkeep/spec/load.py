@@ -137,15 +137,23 @@ def _read(path: str, shown: str, read: Reader, mistakes: Mistakes) -> bytes | No
     where = Place(file=shown, line=1, column=1)
     try:
         content = read(path)
+        hint = _host_hint(read) if content is None and path == HOST_FILE else ""
     except PermissionError as error:
         raise _forbidden(shown) from error
     except OSError as error:
         mistakes.add(where, f"the file can't be read: {error.strerror}")
         return None
     if content is None:
-        hint = " (kvmkeep init writes one)" if path == HOST_FILE else ""
         mistakes.add(where, f"there is no such file{hint}")
     return content
+
+
+def _host_hint(read: Reader) -> str:
+    stem = HOST_FILE.removesuffix(_ENDING)
+    for name in (stem + ending for ending in _LOOKALIKES):
+        if read(name) is not None:
+            return f" (there is {name}: its name must end in .yaml)"
+    return " (kvmkeep init writes one)"
 
 
 def _demand_directory(path: str, door: Door, mistakes: Mistakes) -> None:

@@ -106,6 +106,14 @@ def test_an_empty_directory(tmp_path: Path) -> None:
     assert told(tmp_path / "no") == missing
 
 
+@pytest.mark.parametrize("name", ["host.yml", "host.json"])
+def test_a_host_file_whose_name_ends_otherwise(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(HOST)
+    assert told(tmp_path) == (
+        f"DIR/host.yaml:1:1: there is no such file (there is {name}: its name must end in .yaml)"
+    )
+
+
 def test_a_host_without_guests(spec_dir: Path) -> None:
     (spec_dir / "guests/web.yaml").unlink()
     (spec_dir / "guests").rmdir()

@@ -6,6 +6,7 @@ import pytest
 from adapters.replay import Replay, captured, captured_files, ended, lab_host, problem
 
 from kvmkeep.host import iproute, lvm, mdadm, nmcli
+from kvmkeep.host.door import Result
 from kvmkeep.host.libvirt import Described, State
 from kvmkeep.model.domain_facts import DomainDisk, DomainState, Shape
 from kvmkeep.model.facts import Array, ArrayState, Nm, VolumeGroup
@@ -183,7 +184,7 @@ def test_a_vlan_on_an_uplink() -> None:
 
 
 def test_how_the_host_is_reached() -> None:
-    assert iproute.default_route(lab_host()) == ("ens802f0", "10.0.2.2")
+    assert iproute.default_routes(lab_host()) == (("ens802f0", "10.0.2.2"),)
     host = lab_host()
     assert iproute.answers(host, "ens802f0", "10.0.2.2")
     assert host.ran == [("ping", "-c", "1", "-W", "1", "-I", "ens802f0", "10.0.2.2")]
@@ -191,46 +192,60 @@ def test_how_the_host_is_reached() -> None:
 
 
 SESSIONS = """\
-0      0                 10.0.2.15:22          10.0.2.2:53412
-0      36       [::ffff:192.0.2.1]:22  [::ffff:192.0.2.9]:4022
-0      0            [2001:db8::1]:22     [2001:db8::7]:50000
-0      0                 127.0.0.1:22         127.0.0.1:40404
-0      0                 10.0.2.15:22          10.0.2.2:53999
-0      0     somewhere:22   nonsense:1
+LISTEN 0 128        0.0.0.0:2222       0.0.0.0:*     users:(("sshd",pid=7,fd=3))
+LISTEN 0 128           [::]:2200          [::]:*     users:(("sshd-session",pid=8,fd=3),("systemd",pid=1,fd=4))
+LISTEN 0 128        0.0.0.0:16509      0.0.0.0:*     users:(("libvirtd",pid=9,fd=3))
+ESTAB  0 0        10.0.2.15:22        10.0.2.2:53412
+ESTAB  0 36 [::ffff:192.0.2.1]:2222 [::ffff:192.0.2.9]:4022 users:(("sshd",pid=70,fd=4))
+ESTAB  0 0   [2001:db8::1]%mgmt:2200 [2001:db8::7]:50000 users:(("sshd-session",pid=71,fd=4))
+ESTAB  0 0   [fe80::1]%eno1:22       [fe80::7]:50000
+ESTAB  0 0        127.0.0.1:22       127.0.0.1:40404
+ESTAB  0 0        10.0.2.15:22        10.0.2.2:53999
+ESTAB  0 0        10.0.2.15:16509    10.0.2.66:40404 users:(("libvirtd",pid=9,fd=8))
+ESTAB  0 0        10.0.2.15:40000    10.0.2.67:22    users:(("ssh",pid=99,fd=3))
+ESTAB  0 0        somewhere:22         nonsense:1
 short line
 """
 
 
 def test_from_where_somebody_is_logged_in() -> None:
-    assert iproute.ssh_peers(Replay({"ss": SESSIONS})) == ("10.0.2.2", "192.0.2.9", "2001:db8::7")
-    many = "".join(f"0 0 10.0.2.15:22 10.0.2.{n}:1\n" for n in range(1, 9))
-    assert len(iproute.ssh_peers(Replay({"ss": many}))) == 3
-    assert iproute.ssh_peers(Replay({"ss": ended(127)})) == ()
+    found = iproute.ssh_sessions(Replay({"ss": SESSIONS}))
+    assert [(one.peer, one.local) for one in found] == [
+        ("10.0.2.2", "10.0.2.15"),
+        ("192.0.2.9", "192.0.2.1"),
+        ("2001:db8::7", "2001:db8::1"),
+        ("fe80::7", "fe80::1%eno1"),
+    ]
+    assert iproute.ssh_sessions(Replay({"ss": ended(127)})) == ()
 
 
 SIX = '[{"dst":"default","gateway":"fe80::1","dev":"eno2","metric":1024}]'
+VIA = '[{"dst":"default","via":{"family":"inet6","host":"fe80::1"},"dev":"eno1","flags":[]}]'
 
 
 @pytest.mark.parametrize(
-    ("four", "six", "route"),
+    ("four", "six", "routes"),
     [
-        ("", SIX, ("eno2", "fe80::1")),
-        ("[]", "[]", None),
-        ('[{"dst":"default","dev":"tun0","scope":"link"}]', "[]", None),
+        ("", SIX, (("eno2", "fe80::1"),)),
+        ("[]", "[]", ()),
+        ('[{"dst":"default","dev":"tun0","scope":"link"}]', "[]", ()),
+        (VIA, "[]", (("eno1", "fe80::1"),)),
         (
             '[{"gateway":"10.0.0.9","dev":"b","metric":200},{"gateway":"10.0.0.1","dev":"a"}]',
             SIX,
-            ("a", "10.0.0.1"),
+            (("a", "10.0.0.1"), ("eno2", "fe80::1")),
         ),
         (
             '[{"dst":"default","nexthops":[{"gateway":"10.0.0.1","dev":"a","weight":1}]}]',
-            "[]",
-            ("a", "10.0.0.1"),
+            ended(2),
+            (("a", "10.0.0.1"),),
         ),
     ],
 )
-def test_other_ways_to_reach_a_host(four: str, six: str, route: tuple[str, str] | None) -> None:
-    assert iproute.default_route(lab_host(ip_route=four, ip_route6=six)) == route
+def test_other_ways_to_reach_a_host(
+    four: str, six: str | Result, routes: tuple[tuple[str, str], ...]
+) -> None:
+    assert iproute.default_routes(lab_host(ip_route=four, ip_route6=six)) == routes
 
 
 def test_networkmanager() -> None:

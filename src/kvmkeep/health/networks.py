@@ -228,7 +228,7 @@ def _filters(patient: Patient) -> Iterator[Finding]:
 
 def _management(patient: Patient) -> Iterator[Finding]:
     way = patient.facts.management
-    if way is not None and not way.answers:
+    if way is not None and way.gateway and not way.answers:
         yield Finding(
             name="gateway-silent",
             severity=Severity.WARNING,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from typing import Annotated
 
@@ -16,9 +17,11 @@ ROUTES = ("ip", "-json", "route", "show", "default")
 ROUTES6 = ("ip", "-json", "-6", "route", "show", "default")
 
 SESSIONS = (
-    "ss", "--no-header", "--numeric", "--tcp", "state", "established", "( sport = :ssh )",
+    "ss", "--no-header", "--numeric", "--tcp", "--processes",
+    "state", "listening", "state", "established",
 )  # fmt: skip
-_MOST_PEERS = 3
+_SSH_PORT = "22"
+_SERVERS = ('"sshd"', '"sshd-session"')
 
 _HZ = 100
 """The kernel tells a bridge's times in hundredths of a second (USER_HZ)."""
@@ -56,16 +59,27 @@ class _Link(msgspec.Struct):
     addr_info: list[_Address] = []
 
 
+class _Via(msgspec.Struct):
+    host: str = ""
+
+
 class _Hop(msgspec.Struct):
     gateway: str = ""
     dev: str = ""
+    via: _Via = msgspec.field(default_factory=_Via)
+    """A gateway of the other family (ip-route(8), "via")."""
 
 
-class _Route(msgspec.Struct):
-    gateway: str = ""
-    dev: str = ""
+class _Route(_Hop):
     metric: _Number = 0
     nexthops: list[_Hop] = []
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """A login by SSH: the addresses of its two ends."""
+
+    local: str
+    peer: str
 
 
 def links(door: Door) -> tuple[Link, ...]:
@@ -76,19 +90,33 @@ def links(door: Door) -> tuple[Link, ...]:
     return tuple(_link(row) for row in decode(text, list[_Link], what, "ip") if row.ifname)
 
 
-def default_route(door: Door) -> tuple[str, str] | None:
-    """Return interface and gateway of the preferred default route; raises Unanswered.
+def default_routes(door: Door) -> tuple[tuple[str, str], ...]:
+    """Return interface and gateway of the preferred default route by IPv4, then by IPv6.
 
-    IPv4 goes first; a host without it is reached over IPv6.
+    Raises Unanswered; where there is one by IPv4, one by IPv6 need not be seen.
     """
-    what = "default route"
+    found: list[tuple[str, str]] = []
     for argv in (ROUTES, ROUTES6):
-        text = ask(door, what, argv).strip() or "[]"
-        routes = decode(text, list[_Route], what, "ip")
-        for route in sorted(routes, key=lambda route: route.metric):
-            for hop in (_Hop(gateway=route.gateway, dev=route.dev), *route.nexthops):
-                if hop.gateway and hop.dev:
-                    return hop.dev, hop.gateway
+        try:
+            hop = _preferred(door, argv)
+        except Unanswered:
+            if not found:
+                raise
+            continue
+        if hop is not None:
+            found.append(hop)
+    return tuple(found)
+
+
+def _preferred(door: Door, argv: tuple[str, ...]) -> tuple[str, str] | None:
+    what = "default route"
+    text = ask(door, what, argv).strip() or "[]"
+    routes = decode(text, list[_Route], what, "ip")
+    for route in sorted(routes, key=lambda route: route.metric):
+        for hop in (route, *route.nexthops):
+            gateway = hop.gateway or hop.via.host
+            if gateway and hop.dev:
+                return hop.dev, gateway
     return None
 
 
@@ -101,28 +129,44 @@ def answers(door: Door, interface: str, gateway: str) -> bool:
     return True
 
 
-def ssh_peers(door: Door) -> tuple[str, ...]:
-    """Return the addresses, a few at most, from which somebody is logged in by SSH (ss(8)).
+def ssh_sessions(door: Door) -> tuple[Session, ...]:
+    """Return who is logged in by SSH, and over which of the host's addresses (ss(8)).
 
-    sudo(8) hides SSH_CONNECTION, so the kernel is asked. Where it can't be, there are none.
+    sudo(8) hides SSH_CONNECTION, so the kernel is asked. Where it can't be, there are none. The
+    server may listen on another port than usual; ss tells root alone which program does.
     """
     try:
         lines = ask(door, "SSH connections", SESSIONS).splitlines()
     except Unanswered:
         return ()
-    # Without a column for the state: Recv-Q, Send-Q, local address and port, peer's.
-    words = (line.split() for line in lines)
-    peers = {_peer(row[3].rpartition(":")[0].strip("[]")) for row in words if len(row) >= 4}
-    return tuple(sorted(peers - {""})[:_MOST_PEERS])
+    # State, Recv-Q, Send-Q, local address and port, peer's, programs.
+    rows = [row for row in (line.split(maxsplit=5) for line in lines) if len(row) >= 5]
+    ports = {_SSH_PORT} | {
+        row[3].rpartition(":")[2]
+        for row in rows
+        if row[0] == "LISTEN" and any(name in row[-1] for name in _SERVERS)
+    }
+    found = {
+        Session(local=_address(row[3]), peer=_address(row[4]))
+        for row in rows
+        if row[0] == "ESTAB" and row[3].rpartition(":")[2] in ports
+    }
+    known = (one for one in found if one.local and one.peer)
+    return tuple(sorted(known, key=lambda one: (one.peer, one.local)))
 
 
-def _peer(text: str) -> str:
+def _address(text: str) -> str:
+    """Return the address of an end of a connection; of the host itself, or of none, nothing."""
+    # "%" and an interface follow what is bound to one: that of a link-local address, or a VRF.
+    host, _, interface = re.sub(r"[][]", "", text.rpartition(":")[0]).partition("%")
     try:
-        address = ip_address(text)
+        address = ip_address(host)
     except ValueError:
         return ""
     mapped = address.ipv4_mapped if address.version == 6 else None
     address = address if mapped is None else mapped
+    if address.version == 6 and address.is_link_local and interface:
+        return f"{address}%{interface}"
     return "" if address.is_loopback else str(address)
 
 

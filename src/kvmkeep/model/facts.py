@@ -186,14 +186,18 @@ NO_NM = Nm(running=False, profiles=(), device_paths=())
 class Management(Struct, frozen=True, kw_only=True):
     """How the host is reached: the interface of the default route and its gateway.
 
-    `answers` tells whether the gateway answered when it was observed. `peers` are the addresses,
-    a few at most, from which somebody is logged in by SSH.
+    `answers`: the gateway did when it was observed. `peers` are a few addresses from which
+    somebody is logged in by SSH. Without a default route, `interface` is one that such a session
+    uses, `others` are more of them, and `gateway` is empty. The second route is that of IPv6.
     """
 
     interface: str
     gateway: str
     answers: bool
     peers: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    interface6: str = ""
+    gateway6: str = ""
 
 
 class Fingerprint(Struct, frozen=True, kw_only=True):

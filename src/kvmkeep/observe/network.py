@@ -16,6 +16,8 @@ from kvmkeep.observe.notebook import Notebook
 _COPY = re.compile(rf"{re.escape(UNDO_DIR)}/(\S+)")
 """A profile as it was before, in the unit that puts it back; it is named by its UUID."""
 
+_MOST_PEERS = 3
+
 
 class Network(Struct, frozen=True, kw_only=True):
     """What the host's network is."""
@@ -27,13 +29,15 @@ class Network(Struct, frozen=True, kw_only=True):
 
 def observe_network(notebook: Notebook) -> Network:
     """Return the network as far as it can be seen."""
+    none: tuple[Link, ...] = ()
+    links = notebook.ask(LINKS, iproute.links, none)
     return Network(
-        links=notebook.ask(LINKS, iproute.links, ()),
+        links=links,
         nm=replace(
             notebook.ask(NETWORK_MANAGER, nmcli.network_manager, NO_NM),
             undoing=notebook.ask("undo of a network change", undoing, Undoing.NOTHING),
         ),
-        management=notebook.ask("default route", _management, None),
+        management=notebook.ask("default route", lambda door: _management(door, links), None),
     )
 
 
@@ -50,11 +54,33 @@ def undoing(door: Door) -> Undoing:
     return Undoing.LEFT if left or copies else Undoing.NOTHING
 
 
-def _management(door: Door) -> Management | None:
-    route = iproute.default_route(door)
-    if route is None:
-        return None
-    interface, gateway = route
-    answers = iproute.answers(door, interface, gateway)
-    peers = iproute.ssh_peers(door)
-    return Management(interface=interface, gateway=gateway, answers=answers, peers=peers)
+def _management(door: Door, links: tuple[Link, ...]) -> Management | None:
+    routes = iproute.default_routes(door)
+    sessions = iproute.ssh_sessions(door)
+    peers = tuple(dict.fromkeys(one.peer for one in sessions))[:_MOST_PEERS]
+    if not routes:
+        # Static routes or a table of its own (ip-rule(8)): who is logged in came over something.
+        used = [link.name for link in links if any(_is_end(link, one) for one in sessions)]
+        if not used:
+            return None
+        first, *others = used
+        return Management(
+            interface=first, gateway="", answers=False, peers=peers, others=tuple(others)
+        )
+    (interface, gateway), *second = routes
+    interface6, gateway6 = second[0] if second else ("", "")
+    return Management(
+        interface=interface,
+        gateway=gateway,
+        answers=iproute.answers(door, interface, gateway),
+        peers=peers,
+        interface6=interface6,
+        gateway6=gateway6,
+    )
+
+
+def _is_end(link: Link, session: iproute.Session) -> bool:
+    """Whether a session comes in over an interface; link-local addresses name theirs."""
+    address, _, interface = session.local.partition("%")
+    has = any(one.partition("/")[0] == address for one in link.addresses)
+    return has and interface in {"", link.name}

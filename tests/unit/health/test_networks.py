@@ -170,6 +170,7 @@ def test_the_way_to_the_host() -> None:
     silent = Management(interface="mgmt0", gateway="192.0.2.1", answers=False)
     only(WARNING, "gateway-silent", management=silent)
     assert findings(management=None) == ()
+    assert findings(management=replace(silent, gateway="")) == ()
     only(WARNING, "networkmanager-off", nm=NO_NM)
     hole = Problem(what="NetworkManager", reason="nmcli failed", hint="try: nmcli")
     only(Severity.UNKNOWN, "not-seen", nm=NO_NM, problems=(hole,))

@@ -144,6 +144,28 @@ def test_a_host_without_a_default_route() -> None:
     assert (facts.management, facts.problems) == (None, ())
 
 
+def test_a_host_without_a_default_route_that_somebody_is_logged_in_on() -> None:
+    told = "".join(
+        f"ESTAB 0 0 {local}:22 {peer}:50000\n"
+        for local, peer in (
+            ("10.0.2.15", "192.0.2.9"),
+            ("[fe80::1]%nowhere0", "[fe80::7]"),
+            ("198.51.100.1", "192.0.2.8"),
+        )
+    )
+    facts = observe(lab_host(ip_route="[]", ip_route6="[]", ss=told), Hosted(), None, NOW)
+    assert facts.management == Management(
+        interface="ens802f0", gateway="", answers=False, peers=("192.0.2.8", "192.0.2.9", "fe80::7")
+    )
+
+
+def test_a_hosts_second_default_route() -> None:
+    six = '[{"dst":"default","gateway":"fe80::2","dev":"ens802f0"}]'
+    facts = observe(lab_host(ip_route6=six), Hosted(), None, NOW)
+    assert facts.management is not None
+    assert (facts.management.interface6, facts.management.gateway6) == ("ens802f0", "fe80::2")
+
+
 def test_seeds_and_saved_xml() -> None:
     door = lab_host()
     xml = b"<domain/>"

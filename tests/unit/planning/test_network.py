@@ -8,7 +8,7 @@ from fakes.nm import FakeLink, FakeProfile
 from msgspec.structs import replace
 
 from kvmkeep.model.command import Checkpoint
-from kvmkeep.model.facts import Facts
+from kvmkeep.model.facts import Facts, Management
 from kvmkeep.model.names import UNDO_FILE
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Network, Spec
@@ -401,6 +401,36 @@ def test_host_without_default_route() -> None:
     one = wanted()
     facts: Facts = replace(FakeHost().facts(one), management=None)
     assert make_plan(one, facts).refusals == ()
+
+
+def test_without_default_route_no_interface_of_an_ssh_session_is_an_uplink() -> None:
+    one = wanted()
+    way = Management(
+        interface="mgmt0", gateway="", answers=False, peers=("192.0.2.77",), others=("uplink0",)
+    )
+    facts: Facts = replace(FakeHost().facts(one), management=way)
+    (refusal,) = make_plan(one, facts).refusals
+    assert "(somebody is logged in by SSH over mgmt0, uplink0)" in refusal.reason
+    found = make_plan(one, replace(facts, management=replace(way, others=())))
+    assert found.refusals == ()
+    (change,) = found.steps[0].actions
+    assert isinstance(change, Checkpoint)
+    asked = [str(poll.command) for poll in change.keeps if poll.command.argv[0] == "ping"]
+    assert asked == ["ping -c 1 -W 2 192.0.2.77"]
+
+
+def test_the_gateways_of_both_protocols_are_asked() -> None:
+    one = wanted()
+    facts = FakeHost().facts(one)
+    assert facts.management is not None
+    way = replace(facts.management, interface6="mgmt0", gateway6="fe80::1")
+    (change,) = make_plan(one, replace(facts, management=way)).steps[0].actions
+    assert isinstance(change, Checkpoint)
+    asked = [str(poll.command) for poll in change.keeps if poll.command.argv[0] == "ping"]
+    assert asked == [
+        "ping -c 1 -W 2 -I mgmt0 192.0.2.1",
+        "ping -c 1 -W 2 -I mgmt0 fe80::1",
+    ]
 
 
 def test_each_network_has_its_own_step_and_checkpoint() -> None:

@@ -49,8 +49,13 @@ def ways_out(scene: Scene, network: Network, *, new_port: bool) -> tuple[Poll, .
     polls: list[Poll] = []
     management = scene.facts.management
     if management is not None:
-        ping = ("ping", "-c", "1", "-W", "2", "-I", management.interface, management.gateway)
-        polls.append(_poll(ping, "", f"the gateway {management.gateway} to answer"))
+        for interface, gateway in (
+            (management.interface, management.gateway),
+            (management.interface6, management.gateway6),
+        ):
+            if gateway:
+                ping = ("ping", "-c", "1", "-W", "2", "-I", interface, gateway)
+                polls.append(_poll(ping, "", f"the gateway {gateway} to answer"))
         # Those who are logged in by SSH too: one is probably the administrator who waits for this.
         polls.extend(
             _poll(("ping", "-c", "1", "-W", "2", peer), "", f"{peer} to answer, logged in by SSH")

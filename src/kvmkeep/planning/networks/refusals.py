@@ -105,16 +105,20 @@ def _uplink_refusals(scene: Scene, networks: tuple[Network, ...]) -> list[Refusa
         if network.mtu > uplink.mtu
     ]
     management = scene.facts.management
-    reached = set() if management is None else rests_on(scene.facts, management.interface)
+    ways = () if management is None else (management.interface, *management.others)
+    reached = {name for way in ways for name in rests_on(scene.facts, way)}
     team = team_of(scene.facts, uplink)
     if team and team not in reached:
         reason = f"it is a port of {team}, which may have it rest"
         refusals.append(Refusal(subject=subject, reason=reason, hint=f"write `uplink: {team}`"))
     if management is not None and name in reached:
+        over = f"default route on {management.interface}"
+        if not management.gateway:
+            over = f"somebody is logged in by SSH over {', '.join(ways)}"
         refusals.append(
             Refusal(
                 subject=subject,
-                reason=f"this host is reached through it (default route on {management.interface})",
+                reason=f"this host is reached through it ({over})",
                 hint="choose another interface as the uplink; this one is never touched",
             )
         )

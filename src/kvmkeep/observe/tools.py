@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from kvmkeep.host.door import Door
+from kvmkeep.model.command import NOT_FOUND, NOT_STARTED, Command
 from kvmkeep.model.facts import Tool
 
 # Program, Debian's package, EL's package.
 _TABLE = (
-    ("arping", "iputils-arping", "iputils"),
+    ("arping", "iputils-arping (in place of arping, another program)", "iputils"),
     ("bash", "bash", "bash"),
     ("borg", "borgbackup (1.2.5 or newer; for Debian 12 in bookworm-backports)", "borgbackup"),
     ("blkdiscard", "util-linux", "util-linux"),
@@ -56,9 +57,22 @@ def observe_tools(door: Door, os_release: str) -> tuple[Tool, ...]:
     """Return where each program is, with its package on this kind of system (os-release(5))."""
     like_el = not _EL.isdisjoint(_ids(os_release))
     return tuple(
-        Tool(name=name, path=door.which(name), package=el if like_el else debian)
+        Tool(name=name, path=_path(door, name), package=el if like_el else debian)
         for name, debian, el in _TABLE
     )
+
+
+def _path(door: Door, name: str) -> str:
+    """Return where a program is; Debian's package arping has one that ends with 1 for any trouble.
+
+    That of iputils ends so where an address is taken, and with 2 where it can't ask (arping(8)).
+    """
+    path = door.which(name)
+    if name != "arping" or not path:
+        return path
+    result = door.run(Command(argv=("arping", "-V"), why="see whose arping it is", timeout=5.0))
+    unknown = result.timed_out or result.code in {NOT_FOUND, NOT_STARTED}
+    return path if unknown or b"iputils" in result.stdout + result.stderr else ""
 
 
 def _ids(os_release: str) -> set[str]:

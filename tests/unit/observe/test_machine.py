@@ -10,6 +10,7 @@ from adapters.replay import Replay, captured, ended, lab_host
 from msgspec.structs import replace
 
 from kvmkeep.errors import Unready
+from kvmkeep.host.door import Result
 from kvmkeep.host.libvirt import Described, Hypervisor, State
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import NETWORK_MANAGER, Management, SavedXml, SeedFile
@@ -57,6 +58,21 @@ def test_the_labs_host() -> None:
     assert tools["nmcli"].package == "network-manager"
     assert (facts.images, facts.saved, facts.seeds) == ((), (), ())
     assert facts.agent("web") is None
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        ("arping from iputils 20221126\n", "/usr/bin/arping"),
+        ("arping utility, iputils-s20180629\n", "/usr/bin/arping"),
+        (ended(1, stderr=b"ARPing 2.23, by Thomas Habets <thomas@habets.se>"), ""),
+        (ended(127), "/usr/bin/arping"),
+        (replace(ended(124), timed_out=True), "/usr/bin/arping"),
+    ],
+)
+def test_another_program_of_that_name_is_none(told: str | Result, found: str) -> None:
+    facts = observe(lab_host(arping=told), Hosted(), None, NOW)
+    assert next(tool.path for tool in facts.tools if tool.name == "arping") == found
 
 
 def test_facts_survive_json() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -16,6 +18,7 @@ from kvmkeep.cli.goal import Goal, demand_own_libvirt, reach_without_asking, sho
 from kvmkeep.cli.guests import add_choice, chosen
 from kvmkeep.cli.level import add_consistency, at_level, chosen_level, chosen_size
 from kvmkeep.cli.plan import demand_guests
+from kvmkeep.cli.progress import make_ui
 from kvmkeep.errors import UNTOUCHED, Declined, Interrupted, KvmkeepError, NotStored, UsageError
 
 if TYPE_CHECKING:
@@ -25,10 +28,17 @@ if TYPE_CHECKING:
     from kvmkeep.cli.context import Context
     from kvmkeep.flow import Planner
     from kvmkeep.host.lock import Lock
+    from kvmkeep.model.facts import Facts
+    from kvmkeep.model.plan import Plan
     from kvmkeep.model.snapshot import Level
+    from kvmkeep.model.spec import Spec
     from kvmkeep.model.units import Size
 
+    Moment = Callable[[], str]
+
 VERB = "backup run"
+DUE_PATIENCE = 12 * 3600.0
+"""Seconds that a run by timer waits for others in all: what it drops is done a day later."""
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -63,31 +73,33 @@ def add(parser: ArgumentParser) -> None:
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """How each guest is backed up; `lock` is that of backups, which this run holds."""
+    """How each guest is backed up; `lock` is that of backups, which this run holds.
+
+    Other runs are waited for until the door's clock shows `until`, or a little while.
+    """
 
     level: Level | None
     size: Size | None
     lock: Lock
+    until: float
 
 
 def run(args: Args, ctx: Context) -> int:
     """Back them up; one that fails keeps no other from being backed up."""
     names = guests_of(args, ctx)
     if not names:
-        ctx.streams.talk("No backup is due.")
-        if ctx.json:
-            ctx.print_json({"runs" if args.dry_run else "guests": []})
-        return 0
+        return _none_is_due(ctx, "runs" if args.dry_run else "guests")
     level, size = chosen_level(args.consistency), chosen_size(args.size, "--size")
     if args.dry_run:
         with one_document(ctx) as each:
             for name in names:
-                planner = taking(name, _now(), size)(level)
+                planner = taking(name, _now, size)(level)
                 show(_goal(name, planner, each), each)
         return 0
     demand_own_libvirt(VERB, ctx)
     demand_guests(ctx.spec(), names)
-    return back_up(names, ctx, level, size)
+    patience = DUE_PATIENCE if args.due else 0.0
+    return back_up(partial(guests_of, args, ctx), ctx, level, size, patience)
 
 
 def guests_of(args: Args, ctx: Context) -> tuple[str, ...]:
@@ -106,13 +118,31 @@ def guests_of(args: Args, ctx: Context) -> tuple[str, ...]:
     return names
 
 
-def back_up(names: tuple[str, ...], ctx: Context, level: Level | None, size: Size | None) -> int:
-    """Back guests up under the lock of backups, and tell how it went."""
+def back_up(
+    choose: Callable[[], tuple[str, ...]],
+    ctx: Context,
+    level: Level | None,
+    size: Size | None,
+    patience: float,
+) -> int:
+    """Back guests up under the lock of backups, and tell how it went.
+
+    Once others are waited for, some may be due no more, so they are chosen then.
+    """
+    from kvmkeep.apply.ui import SteadyUi
     from kvmkeep.host.lock import HeldLock
 
-    lock = backup_lock(ctx)
-    with lock.hold(VERB, ("kvmkeep", *ctx.argv)):
-        job = Job(level=level, size=size, lock=HeldLock())
+    until = ctx.door().clock() + patience
+    argv = ("kvmkeep", *ctx.argv)
+    with (
+        closing(make_ui(ctx.streams)) as ui,
+        backup_lock(ctx).hold(VERB, argv, patience=patience, waits=SteadyUi(ui).waiting),
+    ):
+        ui.close()
+        names = choose()
+        if not names:
+            return _none_is_due(ctx, "guests")
+        job = Job(level=level, size=size, lock=HeldLock(), until=until)
         ended: list[Ended] = []
         for name in names:
             try:
@@ -125,10 +155,19 @@ def back_up(names: tuple[str, ...], ctx: Context, level: Level | None, size: Siz
     return tell(ended, ctx, "BACKUP")
 
 
+def _none_is_due(ctx: Context, key: str) -> int:
+    ctx.streams.talk("No backup is due.")
+    if ctx.json:
+        ctx.print_json({key: []})
+    return 0
+
+
 def _one(name: str, ctx: Context, job: Job) -> Ended:
     """Back one guest up; what was taken for it goes in any case. A refusal has taken nothing."""
-    clock, moment = ctx.door().clock, _now()
+    clock = ctx.door().clock
     began = clock()
+    # It is that of the first look, once others have been waited for.
+    moment = cache(_now)
     error: KvmkeepError | None = None
     taken = False
     try:
@@ -148,24 +187,25 @@ def _one(name: str, ctx: Context, job: Job) -> Ended:
     except Exception as bug:  # noqa: BLE001 - one guest's bug must not cost the others theirs
         report_bug(bug, ctx.streams, debug=ctx.debug)
         error, taken = KvmkeepError(f"a bug in kvmkeep: {type(bug).__name__}: {bug}"), True
-    dropped = _drop(ctx) if taken else None
+    dropped = _drop(ctx, job.until - clock()) if taken else None
     return Ended(guest=name, seconds=clock() - began, error=error or dropped)
 
 
-def _take(name: str, moment: str, ctx: Context, job: Job) -> None:
+def _take(name: str, moment: Moment, ctx: Context, job: Job) -> None:
     def take(planner: Planner) -> int:
-        reach_without_asking(_goal(name, planner, ctx), ctx)
+        left = job.until - ctx.door().clock()
+        reach_without_asking(_goal(name, planner, ctx), ctx, patience=left)
         return 0
 
     at_level(taking(name, moment, job.size), job.level, take, ctx)
 
 
-def _drop(ctx: Context) -> KvmkeepError | None:
+def _drop(ctx: Context, patience: float = 0.0) -> KvmkeepError | None:
     """Delete what was taken; where that fails, the next run does it."""
     from kvmkeep.planning.backups.take import plan_drop
 
     try:
-        reach_without_asking(Goal(verb=VERB, planner=plan_drop), ctx)
+        reach_without_asking(Goal(verb=VERB, planner=plan_drop), ctx, patience=patience)
     except KvmkeepError as error:
         ctx.streams.talk(f"kvmkeep: what was taken for the backup is still there: {error.message}")
         ctx.streams.talk("  The next `kvmkeep backup run` deletes it.")
@@ -173,19 +213,23 @@ def _drop(ctx: Context) -> KvmkeepError | None:
     return None
 
 
-def taking(name: str, moment: str, size: Size | None) -> Callable[[Level | None], Planner]:
+def taking(name: str, moment: Moment, size: Size | None) -> Callable[[Level | None], Planner]:
     """Return the goal of a set to read from, by its level."""
     from kvmkeep.model.units import GuestName
     from kvmkeep.planning.backups.take import Beginning, plan_take
 
     def planner(level: Level | None) -> Planner:
-        wish = Beginning(guest=GuestName(name), moment=moment, level=level, size=size)
-        return lambda spec, facts: plan_take(spec, facts, wish)
+        def plan(spec: Spec, facts: Facts) -> Plan:
+            named = GuestName(name)
+            wish = Beginning(guest=named, moment=moment(), level=level, size=size)
+            return plan_take(spec, facts, wish)
+
+        return plan
 
     return planner
 
 
-def storing(name: str, moment: str, ctx: Context) -> Planner:
+def storing(name: str, moment: Moment, ctx: Context) -> Planner:
     """Return the goal of a backup in the repository."""
     import posixpath
 
@@ -193,7 +237,7 @@ def storing(name: str, moment: str, ctx: Context) -> Planner:
     from kvmkeep.planning.backups.send import Storing, plan_send
 
     spec_dir = posixpath.abspath(ctx.spec_dir)
-    wish = Storing(guest=GuestName(name), moment=moment, spec_dir=spec_dir)
+    wish = Storing(guest=GuestName(name), moment=moment(), spec_dir=spec_dir)
     return lambda spec, facts: plan_send(spec, facts, wish)
 
 

@@ -97,15 +97,15 @@ def reach_quietly(goal: Goal, ctx: Context) -> None:
     _reach(goal, ctx, _agree)
 
 
-def reach_without_asking(goal: Goal, ctx: Context) -> None:
+def reach_without_asking(goal: Goal, ctx: Context, *, patience: float = 0.0) -> None:
     """Reach one of several goals of a verb: its steps are shown as they run.
 
-    It waits for another run to end.
+    It waits for another run to end, for a little while or `patience` seconds if that is more.
     """
     from kvmkeep.planning.units.files import PATIENCE
 
     with closing(make_ui(ctx.streams)) as ui:
-        ctx.run_goal(goal, ui, _agree, patience=PATIENCE)
+        ctx.run_goal(goal, ui, _agree, patience=max(PATIENCE, patience))
 
 
 def reach_unattended(

@@ -15,7 +15,7 @@ from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.lock import Lock, locked
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Facts
-from kvmkeep.model.names import LOCK_FILE, READING_LOCK
+from kvmkeep.model.names import BACKUP_LOCK, LOCK_FILE, READING_LOCK
 from tests.unit.cli.backup_site import BackupSite, listed
 from tests.unit.cli.running import Libvirt
 
@@ -246,6 +246,41 @@ def test_a_prune_waits_for_who_reads_a_repository(
     assert site.line("backup", "prune") == 0
     assert "backup restore, pid" in capsys.readouterr().err
     assert site.host.restic.repositories["/srv/vault"].pruned == 1
+
+
+@pytest.mark.parametrize("path", [BACKUP_LOCK, LOCK_FILE])
+def test_a_backup_that_is_due_waits_for_other_runs(
+    site: BackupSite, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = site.stages.lock(path).hold("backup prune")
+    other.__enter__()
+    threading.Timer(0.5, lambda: other.__exit__(None, None, None)).start()
+    assert site.line("backup", "run", "--due") == 0
+    told = capsys.readouterr().err
+    assert "waiting for another run of kvmkeep to end: backup prune, pid" in told
+    assert "left of 12 h 00 min" in told
+    assert len(listed(site, capsys)) == 1
+
+
+def test_what_was_backed_up_meanwhile_is_due_no_more(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("backup", "run", "web") == 0
+    memo = "/var/lib/kvmkeep/backups/web.json"
+    known = site.host.files.pop(memo)
+    other = site.stages.lock(BACKUP_LOCK).hold("backup run")
+    other.__enter__()
+
+    def ends() -> None:
+        site.host.files[memo] = known
+        other.__exit__(None, None, None)
+
+    threading.Timer(0.5, ends).start()
+    assert site.line("backup", "run", "--due") == 0
+    told = capsys.readouterr().err
+    assert "waiting for" in told
+    assert "No backup is due." in told
+    assert len(listed(site, capsys)) == 1
 
 
 def test_one_that_finds_the_host_busy_lets_go_of_the_repositories(

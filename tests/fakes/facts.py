@@ -46,6 +46,7 @@ from kvmkeep.model.units import Size
 from kvmkeep.observe.backups import observe_backups
 from kvmkeep.observe.disks import disk_files, raw_files
 from kvmkeep.observe.domains import parse_domain
+from kvmkeep.observe.firmware import observe_variables
 from kvmkeep.observe.host_units import observe_units
 from kvmkeep.observe.kept import observe_kept
 from kvmkeep.observe.network import undoing
@@ -67,6 +68,7 @@ def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
         for one in host.libvirt.domains.values()
         if one.xml.find(f"metadata/{{{PROOF_URI}}}proof") is None
     )
+    trash = observe_trash(Notebook(host))
     volumes = tuple(
         Volume(
             vg=lvm.vg, name=volume.name, size=Size(volume.size), tags=tuple(sorted(volume.tags)),
@@ -152,7 +154,8 @@ def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
             for one in host.libvirt.domains.values()
             if one.agent and one.awake and one.mounted
         ),
-        trash=observe_trash(Notebook(host)),
+        trash=trash,
+        variables=observe_variables(host, domains, trash),
         mounts=tuple(sorted(host.mounts)),
         disk_files=disk_files(
             Notebook(host),

@@ -35,6 +35,7 @@ from kvmkeep.model.names import BACKUP_LOCK, FIRST_BOOT_DONE, LOCK_FILE, PROOF_L
 from kvmkeep.model.secret_file import SecretFile
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
+from kvmkeep.observe.firmware import firmware_variables
 
 
 @dataclass
@@ -81,6 +82,7 @@ class FakeHost:
         self.nm.links["mgmt0"] = FakeLink("mgmt0", addresses=("192.0.2.10/24",))
         self.libvirt = FakeVirsh(self._boots, lambda path: self.read(path, 1 << 30))
         self.libvirt.disk = self._disk_of
+        self.libvirt.drops = lambda path: self.files.pop(path, None)
         self.systemd = FakeSystemd(self.libvirt.virsh, files, self._runs)
         self.systemd.files, self.systemd.put = self.files, self.put
         self.restic = FakeRestic(self._below)
@@ -387,7 +389,7 @@ class FakeHost:
         return 0, ""
 
     def _cp(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
-        words = take_apart(argv, flags="--archive")
+        words = take_apart(argv, flags="--archive --no-target-directory")
         source, target = words.rest
         content = self.read(source, 1 << 30)
         if content is None:
@@ -793,6 +795,7 @@ class FakeHost:
         return (1, "") if argv[2] in self.files or link in self.nm.links else (0, "")
 
     def _boots(self, domain: FakeDomain) -> str:
+        self._gives_variables(domain)
         volumes = []
         for source in domain.xml.findall("devices/disk/source"):
             if source.get("dev"):
@@ -814,6 +817,12 @@ class FakeHost:
             self.put(console_log(domain.name), self.proof.says.encode())
             return ""
         return self._first_boots(domain, volumes[0], seed)
+
+    def _gives_variables(self, domain: FakeDomain) -> None:
+        """Do as libvirt does where the variables of a firmware are not there yet."""
+        path = firmware_variables(domain.xml)
+        if path and path not in self.files:
+            self.put(path, b"new variables", 0o600)
 
     def _first_boots(self, domain: FakeDomain, root: FakeVolume, seed: str) -> str:
         image = self.images.get(root.holds)

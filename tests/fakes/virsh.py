@@ -13,6 +13,8 @@ from xml.etree import ElementTree as ET
 from fakes.tree import tree_text
 from fakes.words import UnknownCommandError, take_apart
 
+from kvmkeep.observe.firmware import firmware_variables
+
 _OURS = "{urn:kvmkeep:guest:1}guest"
 
 
@@ -103,6 +105,8 @@ class FakeVirsh:
     runs: int = 0
     disk: Callable[[str], Any] = lambda _: None
     """Returns the LV or file of a path."""
+    drops: Callable[[str], object] = lambda _: None
+    """Removes a file."""
 
     def virsh(self, argv: tuple[str, ...], stdin: bytes = b"") -> tuple[int, str]:
         verb, rest = argv[0], argv[1:]
@@ -148,11 +152,14 @@ class FakeVirsh:
         raise UnknownCommandError(f"virsh {argv}")
 
     def _undefine(self, rest: tuple[str, ...]) -> tuple[int, str]:
-        words = take_apart(rest, flags="--keep-nvram --keep-tpm", needs="--keep-nvram")
+        words = take_apart(rest, flags="--nvram --keep-nvram --keep-tpm")
+        assert len(words.flags & {"--nvram", "--keep-nvram"}) == 1, "libvirt has to be told"
         domain = self._known(words.rest[0])
         if domain is None:
             return _missing(words.rest[0])
         assert domain.live is None, "a running domain was made a transient one"
+        if "--nvram" in words.flags:
+            self.drops(firmware_variables(domain.xml))
         del self.domains[domain.name]
         return 0, ""
 

@@ -88,6 +88,7 @@ from tests.unit.planning.build import GIB, HOST, IMAGE, POLICY, VAULT, guest, ne
 from tests.unit.planning.proven import leftovers as of_proofs
 from tests.unit.planning.proven import prover, site_with_backup
 from tests.unit.planning.rounds import carry_out, plan_recover, reach
+from tests.unit.planning.test_trash_variables import uefi
 from tests.unit.planning.test_tweak import ALL
 
 Planner = Callable[[Spec, Facts], Plan]
@@ -134,6 +135,8 @@ class Case:
     """Whether there is a good verdict on web's backup."""
     brought: tuple[tuple[str, bytes], ...] = ()
     """Files that the run is for, with their contents."""
+    variables: tuple[tuple[str, bytes], ...] = ()
+    """The variables of firmware that lie in their places in the end."""
     restored: bool = False
     """Whether disks lie in the trash, and the guest goes on with others."""
 
@@ -1014,17 +1017,24 @@ TRASHED = tuple(
     for name in ("vm-web", "vm-web-data", f"vm-web-{STAMP}", f"vm-web-data-{STAMP}")
 )
 
+NVRAM = "/var/lib/libvirt/qemu/nvram/"
+OF_DNS, OF_WEB = (f"{NVRAM}dns_VARS.fd", b"new variables"), (f"{NVRAM}web_VARS.fd", b"of web")
+
 
 def with_snapshots() -> tuple[FakeHost, Spec, Spec, Planner]:
-    """Return a host with web, its snapshots and a bystander; the spec with web and without."""
+    """Return a host with web, its snapshots and a bystander; the spec with web and without.
+
+    Both guests have UEFI.
+    """
     host = a_host()
-    both = spec(guest(data=GIB), guest("dns"))
+    both = spec(guest(data=GIB), guest("dns"), template=uefi())
     reach(host, both)
+    host.put(*OF_WEB, 0o600)
     wish = SnapshotRequest(guests=("web",), moment=MOMENT)
     reach(host, both, lambda s, f: plan_create(s, f, wish))
     host.put(f"{FOLDER}/web.yaml", b"image: debian\n")
     host.put(console_log("web"), b"hello")
-    without = spec(guest("dns"))
+    without = replace(both, guests=both.guests[1:])
 
     def planner(_: Spec, facts: Facts) -> Plan:
         known = f"{FOLDER}/web.yaml" in host.files
@@ -1036,7 +1046,15 @@ def with_snapshots() -> tuple[FakeHost, Spec, Spec, Planner]:
 
 def removing() -> Case:
     host, _, without, planner = with_snapshots()
-    return Case(host=host, spec=without, planner=planner, trash=TRASHED)
+    kept = (f"/var/lib/kvmkeep/trash/web-{STAMP}/nvram.fd", OF_WEB[1])
+    return Case(
+        host=host,
+        spec=without,
+        planner=planner,
+        trash=TRASHED,
+        variables=(OF_DNS,),
+        brought=(kept,),
+    )
 
 
 def restoring() -> Case:
@@ -1049,15 +1067,18 @@ def restoring() -> Case:
         return plan_restore(both if known else without, facts, wish)
 
     return Case(
-        host=host, spec=both, planner=restores, off=("web",), sets=(STAMP,), sets_of=("web",)
-    )
+        host=host, spec=both, planner=restores, off=("web",), sets=(STAMP,), sets_of=("web",),
+        variables=(OF_DNS, OF_WEB),
+    )  # fmt: skip
 
 
 def emptying() -> Case:
     host, _, without, planner = with_snapshots()
     reach(host, without, planner)
     names = (f"web-{STAMP}",)
-    return Case(host=host, spec=without, planner=lambda s, f: plan_empty(s, f, names))
+    return Case(
+        host=host, spec=without, planner=lambda s, f: plan_empty(s, f, names), variables=(OF_DNS,)
+    )
 
 
 def removing_a_disk() -> Case:
@@ -1414,6 +1435,8 @@ def in_service(host: FakeHost, case: Case) -> None:
     assert host.systemd.timers == {}, "a guard was left"
     nothing_lies_about(host)
     assert [(path, host.read(path)) for path, _ in case.brought] == [*case.brought]
+    variables = {path: host.read(path) for path in host.files if path.startswith(NVRAM)}
+    assert variables == dict(case.variables)
     assert host.nm._saved == {}, "a checkpoint was left open"
     proofs_are_over(host, case)
     undo = [path for path in host.files if "network-undo" in path]

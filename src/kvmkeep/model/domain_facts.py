@@ -106,7 +106,8 @@ class Domain(Struct, frozen=True, kw_only=True):
     those of the running process, and `ports` the number of devices that can be added to that on
     the bus of a Q35 machine; -1 where this is another machine. `description`, `labels` and `given`
     are those of its definition. `was_ready` when its QEMU process keeps that the
-    guest was seen to be ready. `nvram` is the file with the variables of its firmware, if any.
+    guest was seen to be ready. `nvram` is the file with the variables of its firmware, if its
+    definition names one as text; `variables` is the one that libvirt takes, however it is given.
     """
 
     name: str
@@ -138,6 +139,7 @@ class Domain(Struct, frozen=True, kw_only=True):
     was_ready: bool = False
     run_mark: RunMark = field(default=NO_RUN_MARK, name="kept")
     nvram: str = ""
+    variables: str = ""
 
     @property
     def starts(self) -> bool:

@@ -15,6 +15,7 @@ from kvmkeep.model.backup import NO_BACKUPS, BackupFacts
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.host_units import NO_UNITS, HostUnits
 from kvmkeep.model.proof import RunningProof
+from kvmkeep.model.trash_folder import TrashFolder
 from kvmkeep.model.units import Size
 
 FACTS_VERSION = 1
@@ -295,24 +296,16 @@ class SavedXml(Struct, frozen=True, kw_only=True):
     torn: bool = False
 
 
-class KeptDomain(Struct, frozen=True, kw_only=True):
-    """The definition of a removed guest. `sources` are those of its disks; `ours` as of Domain."""
+class Variables(Struct, frozen=True, kw_only=True):
+    """What lies where a domain has, or had, the variables of its UEFI firmware.
 
-    name: str
-    uuid: str
-    ours: bool
-    sources: tuple[str, ...]
-
-
-class TrashFolder(Struct, frozen=True, kw_only=True):
-    """What is kept of a removed guest besides its LVs: `name` is GUEST-STAMP, `files` are names.
-
-    `domain` is None where no definition was kept, or it can't be read: then `problem` says why.
+    `file` is None where nothing does, or where it can't be seen: then `problem` says why. `copies`
+    are the folders of the trash that hold the same, where no domain has that file.
     """
 
-    name: str
-    files: tuple[str, ...]
-    domain: KeptDomain | None
+    path: str
+    file: ImageFile | None = None
+    copies: tuple[str, ...] = ()
     problem: str = ""
 
 
@@ -342,6 +335,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     that QEMU runs as; -1 where it is not known. `backups` holds the repositories that were asked
     for. `images_free` is what the filesystem of the images has free, where one is to be brought.
     `proofs` are not among the domains: they are nobody's guests, but have the host's memory.
+    `variables` are looked at for domains of ours and for what lies in the trash.
     """
 
     version: int
@@ -365,6 +359,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...]
     agents: tuple[AgentFacts, ...] = ()
     trash: tuple[TrashFolder, ...] = ()
+    variables: tuple[Variables, ...] = ()
     mounts: tuple[str, ...] = ()
     disk_files: tuple[ImageFile, ...] = ()
     units: HostUnits = NO_UNITS
@@ -400,3 +395,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     def agent(self, guest: str) -> AgentFacts | None:
         """Return what a guest's agent answered, or None where it was not asked."""
         return next((agent for agent in self.agents if agent.guest == guest), None)
+
+    def variables_at(self, path: str) -> Variables:
+        """Return what lies at the path of a firmware's variables."""
+        return next((one for one in self.variables if one.path == path), Variables(path=path))

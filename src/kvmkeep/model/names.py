@@ -236,6 +236,11 @@ def staging_dir(guest: str, moment: str) -> str:
     return f"{BACKUP_DIR}/{guest}/{moment}"
 
 
+def variables_path(guest: str) -> str:
+    """Return where libvirt puts the variables of a guest's UEFI firmware by itself."""
+    return f"/var/lib/libvirt/qemu/nvram/{guest}_VARS.fd"
+
+
 def console_log(guest: str) -> str:
     """Return the file that virtlogd writes a guest's serial console to."""
     return f"{CONSOLE_DIR}/{guest}-console.log"

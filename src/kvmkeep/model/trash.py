@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from kvmkeep.model.facts import TrashFolder, Volume
+from kvmkeep.model.facts import Volume
 from kvmkeep.model.names import STATE_EMPTYING, TAG_GUEST, TAG_OURS, TAG_TRASH, TAG_WAS
 from kvmkeep.model.snapshot import tag_value
+from kvmkeep.model.trash_folder import TrashFolder
 from kvmkeep.model.units import Size
 
 _NAME = re.compile(r"(?P<guest>[a-z0-9][a-z0-9-]{0,62})-(?P<stamp>[0-9]{8}T[0-9]{4}Z)")
@@ -17,6 +18,8 @@ _NAME = re.compile(r"(?P<guest>[a-z0-9][a-z0-9-]{0,62})-(?P<stamp>[0-9]{8}T[0-9]
 DEFINITION, SAVED, LOG, AUTOSTART = "domain.xml", "saved.xml", "console.log", "autostart"
 """Files of a folder: libvirt's definition, our copy of it, the console's log, and a file that is
 there if the guest started with the host. The guest's file of the spec keeps its name."""
+VARIABLES = "nvram.fd"
+"""And the variables of its firmware; older entries have none, and theirs stayed in their place."""
 
 
 class TrashEntry(Struct, frozen=True, kw_only=True):

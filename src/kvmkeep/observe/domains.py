@@ -19,6 +19,7 @@ from kvmkeep.model.names import METADATA_URI, READY_URI, REBOOT_URI, RUN_URI
 from kvmkeep.model.proof import PROOF_URI, RunningProof
 from kvmkeep.model.run_mark import NO_RUN_MARK, RunMark
 from kvmkeep.model.units import Size
+from kvmkeep.observe.firmware import firmware_variables, named_variables
 from kvmkeep.observe.notebook import Notebook
 
 _MARK = f"metadata/{{{METADATA_URI}}}guest"
@@ -95,11 +96,6 @@ def _guest(described: Described, door: Door) -> Domain | RunningProof:
     return RunningProof(guest=proof.get("guest", ""), memory=described.state.memory)
 
 
-def _nvram(root: ET.Element) -> str:
-    text = root.findtext("os/nvram", "").strip()
-    return text if text.startswith("/") and text.isprintable() else ""
-
-
 def parse_domain(described: Described, door: Door, tree: ET.Element | None = None) -> Domain:
     """Return a domain's facts; raises ET.ParseError. `tree` is its XML, if it was read already."""
     state = described.state
@@ -113,7 +109,8 @@ def parse_domain(described: Described, door: Door, tree: ET.Element | None = Non
         persistent=state.persistent,
         autostart=state.autostart,
         run_mark=_run_mark(root),
-        nvram=_nvram(root),
+        nvram=named_variables(root),
+        variables=firmware_variables(root),
         ours=root.find(_MARK) is not None,
         memory=state.memory,
         vcpus=state.vcpus,

@@ -24,6 +24,7 @@ from kvmkeep.observe.disks import (
     with_extents,
 )
 from kvmkeep.observe.domains import Looks, observe_domains
+from kvmkeep.observe.firmware import observe_variables
 from kvmkeep.observe.host_units import observe_units
 from kvmkeep.observe.images import free_for, observe_images
 from kvmkeep.observe.kept import observe_kept
@@ -98,6 +99,7 @@ def observe(
         problems=notebook.problems,
         agents=asked(door, domains.domains, asking),
         trash=trash,
+        variables=observe_variables(door, guests, trash),
         mounts=there,
         disk_files=files,
         units=units,

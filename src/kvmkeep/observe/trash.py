@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from kvmkeep.model.facts import KeptDomain, TrashFolder
 from kvmkeep.model.names import METADATA_URI, TRASH_DIR
 from kvmkeep.model.trash import DEFINITION, split_name
+from kvmkeep.model.trash_folder import KeptDomain, TrashFolder
+from kvmkeep.observe.firmware import firmware_variables
 from kvmkeep.observe.notebook import Notebook
 
 _LIMIT = 16 << 20
@@ -43,4 +44,5 @@ def parse_kept(content: bytes) -> KeptDomain:
         uuid=root.findtext("uuid", ""),
         ours=root.find(f"metadata/{{{METADATA_URI}}}guest") is not None,
         sources=tuple(source for source in sources if source),
+        variables=firmware_variables(root),
     )

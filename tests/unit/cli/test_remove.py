@@ -15,8 +15,9 @@ from kvmkeep.cli.age import stamp_age
 from kvmkeep.cli.trash_list import state
 from kvmkeep.host.door import Result
 from kvmkeep.model.command import Command
-from kvmkeep.model.facts import TrashFolder, Volume
+from kvmkeep.model.facts import Volume
 from kvmkeep.model.trash import TrashEntry
+from kvmkeep.model.trash_folder import TrashFolder
 from kvmkeep.model.units import Size
 from tests.unit.cli.conftest import Terminal
 from tests.unit.cli.site import GUEST_YAML, HASH, Door, Site

@@ -6,12 +6,13 @@ import pytest
 from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import Domain, DomainDisk, DomainState
-from kvmkeep.model.facts import Problem, SeedFile, Tool, TrashFolder
+from kvmkeep.model.facts import Problem, SeedFile, Tool
 from kvmkeep.model.health import Severity
 from kvmkeep.model.host_units import RECOVER, SIGNATURE, HostUnits, UnitFile
 from kvmkeep.model.names import STATE_EMPTYING, STATE_FRESH, TAG_HELD, TAG_START
 from kvmkeep.model.run_mark import RunMark
 from kvmkeep.model.spec import ReadyConsole, ReadyTcp
+from kvmkeep.model.trash_folder import TrashFolder
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.model.vitals import GuestAnswer, LastRun, Space
 from tests.unit.health.build import DISK, GIB, ROOT, SPEC, domain, findings, only, volume

@@ -9,7 +9,8 @@ from kvmkeep.observe.trash import observe_trash
 TRASH = "/var/lib/kvmkeep/trash"
 XML = (
     b"<domain><name>web</name><uuid>u</uuid><metadata>"
-    b"<k:guest xmlns:k='urn:kvmkeep:guest:1'/></metadata><devices>"
+    b"<k:guest xmlns:k='urn:kvmkeep:guest:1'/></metadata>"
+    b"<os><nvram> /srv/web.fd\n</nvram></os><devices>"
     b"<disk><source dev='/dev/rl_build/vm-web'/></disk><disk><source file='/srv/x.iso'/></disk>"
     b"<disk device='cdrom'/></devices></domain>"
 )
@@ -29,6 +30,7 @@ def test_only_folders_with_a_name_of_ours_are_looked_into() -> None:
     assert web.domain is not None
     assert (web.domain.name, web.domain.uuid, web.domain.ours) == ("web", "u", True)
     assert web.domain.sources == ("/dev/rl_build/vm-web",)
+    assert web.domain.variables == "/srv/web.fd"
 
 
 UTF_16 = (

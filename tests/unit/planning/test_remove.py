@@ -5,9 +5,10 @@ from fakes.host import CLOUD, FakeHost, FakeImage
 from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import DomainDisk, DomainState
-from kvmkeep.model.facts import Facts, Problem, TrashFolder
+from kvmkeep.model.facts import Facts, Problem
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Guest, Spec
+from kvmkeep.model.trash_folder import TrashFolder
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning.domains.rename import Renaming, plan_rename
 from kvmkeep.planning.plan import make_plan

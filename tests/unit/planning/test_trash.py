@@ -6,11 +6,12 @@ import pytest
 from fakes.host import FakeHost
 from msgspec.structs import replace
 
-from kvmkeep.model.facts import Facts, KeptDomain, Problem, TrashFolder
+from kvmkeep.model.facts import Facts, Problem
 from kvmkeep.model.names import LONGEST_MAPPED_NAME, mapped_name, trash_name
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Place, Spec
 from kvmkeep.model.trash import split_name, trash_entries
+from kvmkeep.model.trash_folder import KeptDomain, TrashFolder
 from kvmkeep.planning.offline.shell import plan_close
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.snapshots.create import SnapshotRequest, plan_create

@@ -16,12 +16,11 @@ from xml.etree import ElementTree as ET
 from msgspec import Struct
 
 from kvmkeep.model.backup import DOMAIN_XML
-from kvmkeep.model.names import METADATA_URI, console_log
+from kvmkeep.model.names import METADATA_URI, console_log, variables_path
 from kvmkeep.model.plan import Reason
 from kvmkeep.model.proof import PROOF_URI
 from kvmkeep.model.spec import Guest
 from kvmkeep.planning.backups.fetch import Subject
-from kvmkeep.planning.domains.firmware import variables_path
 from kvmkeep.planning.domains.parts import (
     foreign_in,
     foreign_part,
@@ -163,7 +162,7 @@ def _of_firmware(scene: Scene, guest: Guest, subject: Subject, root: ET.Element)
             yield f"has an <nvram> with the template {nvram.get('template')!a:.200}"
     has_some = bool(subject.manifest.nvram) or root.find("os/nvram") is not None
     for domain in scene.domains.values() if has_some else ():
-        if domain.nvram == variables_path(guest):
+        if domain.nvram == variables_path(guest.name):
             yield f"has variables of its firmware, and those of {domain.name} lie in their place"
 
 
@@ -218,7 +217,7 @@ def _nvram_notes(guest: Guest, subject: Subject, root: ET.Element) -> list[str]:
     lay, stored = root.findtext("os/nvram", "").strip(), bool(subject.manifest.nvram)
     if there is not None and not stored:
         return ["its firmware begins with new variables: they are not in the backup"]
-    path = variables_path(guest)
+    path = variables_path(guest.name)
     if stored and lay not in {"", path}:
         return [f"its firmware's variables lie in {path} then; they lay in {lay!a:.200}"]
     return []
@@ -247,6 +246,6 @@ def _give_firmware(guest: Guest, subject: Subject, root: ET.Element) -> str:
         nvram.clear()
         if template is not None:
             nvram.set("template", template)
-        nvram.text = variables_path(guest)
+        nvram.text = variables_path(guest.name)
         return nvram.text
     return ""

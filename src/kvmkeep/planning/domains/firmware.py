@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import shlex
 
+from kvmkeep.model.names import variables_path
 from kvmkeep.model.plan import Refusal
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.template import VM_NAME
 from kvmkeep.planning.domains.guest import kept_domain
 from kvmkeep.planning.domains.tree import DomainTreeError, domain_tree
 from kvmkeep.planning.scene import Scene
-
-_DIR = "/var/lib/libvirt/qemu/nvram"
-"""Where libvirt keeps variables by itself, each guest's in a file of its name."""
-
-
-def variables_path(guest: Guest) -> str:
-    """Return where libvirt puts a guest's variables by itself."""
-    return f"{_DIR}/{guest.name}_VARS.fd"
 
 
 def firmware_refusals(scene: Scene) -> tuple[Refusal, ...]:
@@ -37,12 +30,17 @@ def firmware_refusals(scene: Scene) -> tuple[Refusal, ...]:
         if path in owners:
             other = owners[path]
             reason = f"the variables of its firmware would be those of the domain {other}, {path}"
-            hint = (
-                f"choose another name; or, while {other} is off, rename that file, and write its "
-                f"new name into <nvram>: virsh edit {shlex.quote(other)}"
-            )
+            hint = f"choose another name; or, {make_room(other)}"
             found.append(Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint))
     return tuple(found)
+
+
+def make_room(domain: str) -> str:
+    """Return how a domain gets another file for its variables, and keeps what stands in them."""
+    return (
+        f"while {domain} is off, rename that file, and write its new name into <nvram>: "
+        f"virsh edit {shlex.quote(domain)}"
+    )
 
 
 def _of_template(scene: Scene, guest: Guest) -> str:
@@ -55,4 +53,4 @@ def _of_template(scene: Scene, guest: Guest) -> str:
         return ""
     given = system.findtext("nvram", "").strip().replace(VM_NAME, guest.name)
     flash = any(loader.get("type") == "pflash" for loader in system.findall("loader"))
-    return given or (variables_path(guest) if flash or system.get("firmware") == "efi" else "")
+    return given or (variables_path(guest.name) if flash or system.get("firmware") == "efi" else "")

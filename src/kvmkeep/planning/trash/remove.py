@@ -44,6 +44,7 @@ from kvmkeep.planning.running.paused import STILL, how_to_continue, paused_text
 from kvmkeep.planning.running.shutdown import asking
 from kvmkeep.planning.scene import Scene, active, aliases, make_scene
 from kvmkeep.planning.snapshots.mend import thaw_steps
+from kvmkeep.planning.trash import variables
 from kvmkeep.planning.trash.moves import (
     going,
     guests_volumes,
@@ -87,9 +88,11 @@ class _Work(Struct, frozen=True, kw_only=True):
         return f"{TRASH_DIR}/{self.removing.guest}-{self.stamp}"
 
     @property
-    def entries(self) -> tuple[TrashEntry, ...]:
-        facts = self.scene.facts
-        return trash_entries(facts.volumes, self.scene.spec.storage.vg, facts.trash)
+    def entry(self) -> TrashEntry | None:
+        """What lies in the trash of that guest and stamp."""
+        facts, name = self.scene.facts, f"{self.removing.guest}-{self.stamp}"
+        entries = trash_entries(facts.volumes, self.scene.spec.storage.vg, facts.trash)
+        return next((one for one in entries if one.name == name), None)
 
     @property
     def last(self) -> Volume | None:
@@ -126,6 +129,7 @@ def plan_remove(spec: Spec, facts: Facts, removing: Removing) -> Plan:
         refusals=(
             *guards.unseen(scene),
             *programs.missing_tools(scene, steps),
+            *variables.unseen(scene, work.subject, "" if domain is None else domain.variables),
             *refused(work.subject, reasons),
         ),
         notes=_notes(work),
@@ -148,7 +152,7 @@ def _reasons(work: _Work, *, begun: bool) -> list[Reason]:
         found += _of_domain(work, domain)
     for volume in work.volumes:
         found += trouble(work.scene, volume, name, running=running)
-    there = next((one for one in work.entries if one.name == f"{name}-{work.stamp}"), None)
+    there = work.entry
     if there is not None and not begun and (there.volumes or (guest and there.spec_file)):
         found.append((f"there is a {there.name} in the trash", "wait a minute"))
     return found
@@ -172,12 +176,14 @@ def _of_domain(work: _Work, domain: Domain) -> list[Reason]:
 
 
 def _notes(work: _Work) -> tuple[Note, ...]:
-    """Tell of disks that stay where they are, since they are not ours."""
+    """Tell of what stays where it is: disks that are not ours, and the firmware's variables."""
     if work.domain is None:
         return ()
+    why = variables.staying(work.scene, work.domain)
+    text = f"the variables of its firmware stay in {work.domain.variables}: {why}"
     vg = work.scene.spec.storage.vg
     own = {path for one in work.volumes for path in aliases(vg, one.name, one.device)}
-    return tuple(
+    disks = (
         Note(
             subject=work.subject,
             text=f"its disk {disk.source} is no LV of ours, and stays",
@@ -185,6 +191,7 @@ def _notes(work: _Work) -> tuple[Note, ...]:
         for disk in work.domain.disks
         if disk.source and disk.kind == "disk" and not {disk.source, disk.device} & own
     )
+    return (*disks, *((Note(subject=work.subject, text=text),) if why else ()))
 
 
 def _steps(work: _Work) -> tuple[Step, ...]:
@@ -198,6 +205,8 @@ def _steps(work: _Work) -> tuple[Step, ...]:
         steps.append(mark_step(work.removing.guest, unmarked, work.stamp, _off(work)))
     if work.domain is not None:
         steps.append(_undefine(work, work.domain))
+    elif work.entry is not None:
+        steps += variables.take_away_again(work.scene, work.entry)
     last = work.last
     why = "its content is kept, and its name is free again"
     steps += [
@@ -243,12 +252,18 @@ def _undefine(work: _Work, domain: Domain) -> Step:
     if domain.autostart:
         path = f"{work.folder}/{AUTOSTART}"
         actions.append(WriteFile(path=path, content=b"", why="it starts with the host"))
-    undefine = ("virsh", "undefine", "--keep-nvram", *tpm, "--", domain.uuid)
-    actions.append(Command(argv=undefine, why="undefine it in libvirt; its firmware's state stays"))
+    what, nvram = "its definition", "--keep-nvram"
+    path = variables.leaving(work.scene, domain)
+    if path:
+        # What it stores after that would be lost.
+        actions += (*variables.into_trash(path, work.folder), _off(work))
+        what, nvram = "its definition and its firmware's variables", "--nvram"
+    undefine = ("virsh", "undefine", nvram, *tpm, "--", domain.uuid)
+    actions.append(Command(argv=undefine, why="undefine it in libvirt"))
     return Step(
         noun=Noun.DOMAINS,
         subject=work.subject,
-        what=f"undefine it, and keep its definition in {work.folder}",
+        what=f"undefine it, and keep {what} in {work.folder}",
         why="you asked for it",
         probe=_off(work),
         actions=tuple(actions),

@@ -12,7 +12,7 @@ import shlex
 from msgspec import Struct
 
 from kvmkeep.model.command import Action, Command
-from kvmkeep.model.facts import Facts, KeptDomain, Volume
+from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.names import TRASH_DIR, console_log
 from kvmkeep.model.plan import Noun, Plan, Reason, Risk, Step, refused
 from kvmkeep.model.spec import Guest, Spec
@@ -21,11 +21,13 @@ from kvmkeep.model.trash import (
     DEFINITION,
     LOG,
     SAVED,
+    VARIABLES,
     TrashEntry,
     original_name,
     trash_entries,
     trash_marks,
 )
+from kvmkeep.model.trash_folder import KeptDomain
 from kvmkeep.model.units import check_lv_name
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.commands import remove_tree
@@ -33,6 +35,7 @@ from kvmkeep.planning.domains.guest import autostart_step, no_domain
 from kvmkeep.planning.domains.run_mark import starting_with_host
 from kvmkeep.planning.lvm import wears
 from kvmkeep.planning.scene import Scene, aliases, make_scene, users_of
+from kvmkeep.planning.trash import variables
 from kvmkeep.planning.trash.moves import out_of_trash, unmark
 from kvmkeep.planning.trash.remove import move, moved
 
@@ -63,6 +66,7 @@ def plan_restore(spec: Spec, facts: Facts, restoring: TrashRestoreRequest) -> Pl
         refusals=(
             *guards.unseen(scene),
             *programs.missing_tools(scene, steps),
+            *variables.unseen(scene, subject, _variables(entry)),
             *refused(subject, reasons),
         ),
     )
@@ -75,6 +79,12 @@ def _waiting(entry: TrashEntry) -> list[Volume]:
 
 def _kept(entry: TrashEntry) -> KeptDomain | None:
     return entry.folder.domain if entry.folder is not None else None
+
+
+def _variables(entry: TrashEntry) -> str:
+    """Return where the variables of its firmware are to lie; empty where it has none."""
+    kept = _kept(entry)
+    return "" if kept is None else kept.variables
 
 
 def _reasons(scene: Scene, entry: TrashEntry, restoring: TrashRestoreRequest) -> list[Reason]:
@@ -122,6 +132,9 @@ def _of_domain(
         found.append((f"there is a domain {there.name} now", "rename or remove that one first"))
     if twin is not None and twin.name != entry.guest:
         found.append((f"the domain {twin.name} has its UUID {kept.uuid}", "remove that one first"))
+    # One that is there before all LVs are back is another guest of that name.
+    own = twin if not _waiting(entry) else None
+    found += variables.taken(scene, entry, kept.variables, own)
     return [*found, *_of_sources(scene, entry, kept)]
 
 
@@ -175,6 +188,7 @@ def _steps(scene: Scene, entry: TrashEntry, restoring: TrashRestoreRequest) -> t
     kept = _kept(entry)
     if entry.folder is not None and kept is not None:
         there = scene.domains_by_uuid.get(kept.uuid)
+        steps += variables.put_back(scene, entry, kept.variables)
         if there is None:
             steps.append(_define(entry))
         if AUTOSTART in entry.folder.files and not (there is not None and there.starts):
@@ -239,5 +253,7 @@ def _files(scene: Scene, entry: TrashEntry, restoring: TrashRestoreRequest) -> t
         back.append(f"{restoring.folder}/{entry.spec_file}")
         text = "the spec knows the guest again"
         actions.append(move(f"{folder}/{entry.spec_file}", back[-1], text))
+    if VARIABLES in entry.folder.files and _variables(entry):
+        back.append(_variables(entry))
     actions += moved(back)
     return (*actions, remove_tree(folder, "its definition is libvirt's again"))

@@ -768,25 +768,44 @@ class FakeHost:
         return 0, ""
 
     def _sh(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
-        """Run words with `&&` or `||` between them, the last of which takes the shell's place."""
+        """Run words with `&&` or `||` between them, and the few other things that units do."""
         assert argv[0] == "-c"
+        if argv[1].startswith("told="):
+            return self._told_of(argv[1])
         text, _, group = argv[1].partition(" || { ")
-        *conditions, last = text.split(" || ")
-        if group:
-            conditions, last = [*conditions, last], group.removesuffix("; }")
-        for one in conditions:
-            if all(self._runs(tuple(shlex.split(each))) == 0 for each in one.split(" && ")):
-                return 0, ""
-        if group:
-            asks, last = last.split("; ")
-            either, other = asks.split(" || ")
-            if self._runs(tuple(shlex.split(either))):
-                self._runs(tuple(shlex.split(other)))
-        return self._runs(tuple(shlex.split(last.removeprefix("exec ")))), ""
+        code = self._either(text)
+        if code and group:
+            first, last = group.removesuffix("; }").split("; ")
+            self._either(first)
+            code = self._either(last)
+        return code, ""
+
+    def _either(self, text: str) -> int:
+        code = 0
+        for one in text.split(" || "):
+            for each in one.removeprefix("exec ").split(" && "):
+                words = tuple(str(code) if word == "$?" else word for word in shlex.split(each))
+                code = self._runs(words)
+                if code:
+                    break
+            if code == 0:
+                break
+        return code
+
+    def _told_of(self, text: str) -> tuple[int, str]:
+        """Run a command that must not name a file: `told=$(nmcli ...); ... case $told in ...`."""
+        found = re.fullmatch(r"told=\$\((.+) 2>&1\); code=\$\?; .*; case \$told in (.*)", text)
+        assert found is not None, text
+        words = tuple(shlex.split(found[1]))
+        assert found[2] == f"*{shlex.quote(words[-1])}*) exit 1; esac; exit $code"
+        code, told = self._dispatch(Command(argv=words, why=""))
+        return (1 if words[-1] in told else code), told
 
     def _test(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         if argv[0] == "-e":
             return int(argv[1] not in self.files), ""
+        if argv[1] == "=":
+            return int(argv[0] != argv[2]), ""
         assert argv[:2] == ("!", "-e")
         if len(argv) > 3:
             assert argv[3:] == ("-o", "-f", argv[2])

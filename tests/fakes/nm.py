@@ -95,6 +95,8 @@ class FakeNm:
     _count: int = 0
     dark: set[int] = field(default_factory=set)
     """VLANs in which nobody answers."""
+    unreadable: set[str] = field(default_factory=set)
+    """Files that it does not take for profiles."""
 
     @property
     def checkpoints(self) -> tuple[str, ...]:
@@ -131,6 +133,8 @@ class FakeNm:
 
     def busctl(self, argv: tuple[str, ...], now: float) -> tuple[int, str]:
         name, path = "org.freedesktop.NetworkManager", "/org/freedesktop/NetworkManager"
+        if not self.running:
+            return 1, f"Call failed: The name {name} was not provided by any .service files"
         if argv == ("get-property", name, path, name, "Checkpoints"):
             paths = " ".join(f'"{one}"' for one in self._saved)
             return 0, f"ao {len(self._saved)} {paths}".strip() + "\n"
@@ -168,9 +172,9 @@ class FakeNm:
         for at in [at for at, saved in self._saved.items() if saved.deadline <= now]:
             self._roll_back(at)
 
-    def restart(self) -> None:
+    def restart(self, *, running: bool = True) -> None:
         """Start anew: checkpoints are forgotten, profiles read, interfaces left as they are."""
-        self._saved = {}
+        self._saved, self.running = {}, running
         active = {uuid: one.device for uuid, one in self.profiles.items()}
         self.profiles = {}
         for name in self.files.names(FOLDER):
@@ -252,8 +256,8 @@ class FakeNm:
 
     def _load(self, path: str) -> tuple[int, str]:
         content = self.files.read(path)
-        if content is None:
-            return 10, f"Could not load file '{path}'"
+        if content is None or path in self.unreadable:
+            return 0, f"Could not load file '{path}'"
         profile = FakeProfile(**json.loads(content))
         known = self.profiles.get(profile.uuid)
         profile.device = known.device if known is not None else ""

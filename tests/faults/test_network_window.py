@@ -5,6 +5,7 @@ Afterwards there is the old network or the new one, never neither; and one more 
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,35 @@ def test_networkmanager_restarted_at_any_moment(make: Make, lock: Lock) -> None:
         again(case, lock, before)
         in_service(case.host, case)
     assert failed, "no restart was in the window: this proves nothing"
+
+
+@pytest.mark.parametrize("make", [changing_a_bridge_in_use, new_network_beside_one_in_use])
+def test_networkmanager_away_for_some_minutes(make: Make, lock: Lock) -> None:
+    """What can't be undone is not said to be undone, and is tried until NetworkManager is back."""
+    case = make()
+    begun = len(case.host.calls)
+    run(case, lock)
+    new = profiles(case.host)
+    told = [call.argv[0] for call in case.host.calls[begun:]]
+    later = 0
+    for at in [at for at, name in enumerate(told) if name in {"nmcli", "busctl"}]:
+        case = make()
+        nm = case.host.nm
+        nm.flush()
+        old = profiles(case.host)
+        case.host.events[len(case.host.calls) + at] = partial(nm.restart, running=False)
+        this = run(case, lock)
+        now = profiles(case.host)
+        if "rolled back to what it was before" in this.told or "not touched" in this.told:
+            assert now == old, f"gone before {case.host.calls[begun + at]}"
+        case.host.sleep(60)
+        nm.restart()
+        case.host.sleep(60)
+        if this.error is not None:
+            later += now != old
+            assert profiles(case.host) in (old, new)
+            assert not [path for path in case.host.files if "network-undo" in path]
+    assert later, "it was never away in the window: this proves nothing"
 
 
 @pytest.mark.parametrize("effect", [Effect.NONE, Effect.WHOLE])

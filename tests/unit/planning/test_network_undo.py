@@ -41,8 +41,20 @@ def undone_by(undo: Undo) -> list[str]:
 
 def this_boot(line: str) -> str:
     """A line that does nothing once the host has booted."""
-    words = line.removeprefix("-")
-    return f'{line[: -len(words)]}sh -c "test ! -e {UNDO_BOOT} || exec {words}"'
+    return f'sh -c "test ! -e {UNDO_BOOT} || exec {line}"'
+
+
+def down(uuid: str) -> str:
+    """A line that takes down what may be down, in the boot of the change."""
+    nmcli = f"nmcli --wait 20 connection down uuid {uuid}"
+    return f'sh -c "test ! -e {UNDO_BOOT} || {nmcli} || test $$? = 10"'
+
+
+def load(file: str) -> str:
+    """A line that has NetworkManager read a file, which it does not name then."""
+    told = f"told=$$(nmcli --wait 20 connection load {file} 2>&1); code=$$?"
+    named = f"case $$told in *{file}*) exit 1; esac"
+    return f'sh -c "{told}; echo \\"$$told\\"; {named}; exit $$code"'
 
 
 def unless_gone(interface: str, line: str) -> str:
@@ -66,8 +78,9 @@ def uuid_of(host: FakeHost, interface: str) -> str:
 def test_new_profiles_are_deleted_and_their_devices_must_be_gone() -> None:
     lines = undone_by(change_of(FakeHost(), spec()).undo)
     delete_port, delete_bridge, no_bridge, no_port, *rest = lines
-    assert delete_port.startswith("-nmcli --wait 20 connection delete uuid ")
-    assert delete_bridge.startswith("-nmcli --wait 20 connection delete uuid ")
+    for line in (delete_port, delete_bridge):
+        assert line.startswith('sh -c "nmcli --wait 20 connection delete uuid ')
+        assert line.endswith(' || test $$? = 10"'), "it may be gone; any other end is a failure"
     assert no_bridge == f'test "!" -e /sys/class/net/{BRIDGE}'.replace('"!"', "!")
     assert no_port == f"test ! -e /sys/class/net/{PORT}"
     assert rest == [
@@ -93,7 +106,7 @@ def test_a_changed_profile_is_kept_before_and_put_back_to_the_byte() -> None:
     assert kinds[3] is WriteFile, "the unit is the mark: it comes after what it needs"
     assert undone_by(undo)[:4] == [
         f"cp --archive -- {UNDO_DIR}/{uuid} {file}",
-        f"nmcli --wait 20 connection load {file}",
+        load(file),
         unless_gone(BRIDGE, f"nmcli --wait 20 device reapply {BRIDGE}"),
         f"sync -- {file}",
     ]
@@ -109,7 +122,7 @@ def test_a_port_is_activated_again_and_what_was_down_is_taken_down() -> None:
     assert f'sh -c "{gone} || {as_vlan(port)}"' in lines
     host.nm.profiles[port].device = ""
     lines = undone_by(change_of(host, spec()).undo)
-    assert lines[0] == this_boot(f"-nmcli --wait 20 connection down uuid {port}")
+    assert lines[0] == down(port)
     assert not [line for line in lines if "/sys/class/net" in line], "the kernel had it before"
     del host.nm.links[PORT]
     assert this_boot(f"test '!' -e /sys/class/net/{PORT}") in undone_by(
@@ -125,9 +138,7 @@ def test_what_is_changed_and_was_down_goes_down_but_another_boot_has_it_be_as_it
     moved = replace(network(ageing_time=300), vlan=224, bridge=BRIDGE, vlan_interface=PORT)
     undo = change_of(host, spec(networks=(moved,))).undo
     lines = undone_by(undo)
-    assert lines[:2] == [
-        this_boot(f"-nmcli --wait 20 connection down uuid {uuid}") for uuid in (port, bridge)
-    ]
+    assert lines[:2] == [down(uuid) for uuid in (port, bridge)]
     idle = f"test -e {UNDO_BOOT} || test ! -e /sys/class/net"
     assert lines[6:10] == [
         f'-sh -c "{idle}/{BRIDGE} || exec nmcli --wait 20 device reapply {BRIDGE}"',
@@ -199,6 +210,18 @@ def test_a_change_that_was_left_armed_is_undone_before_anything_else(timer: bool
     reach(host, wanted)
     assert host.nm.links[BRIDGE].ageing_time == 300
     assert host.facts(wanted).nm.undoing is Undoing.NOTHING
+
+
+def test_a_file_that_networkmanager_does_not_read_fails_the_undo() -> None:
+    """It ends with 0 then, and says so in the host's language, with the file's name."""
+    host, _ = made()
+    change = change_of(host, spec(networks=(network(ageing_time=300),)))
+    for action in change.undo.arm:
+        assert host.write(action) is None if isinstance(action, WriteFile) else host.run(action).ok
+    host.nm.unreadable.add(f"/etc/NetworkManager/system-connections/{BRIDGE}.nmconnection")
+    assert not host.run(change.undo.run).ok
+    host.nm.unreadable.clear()
+    assert host.run(change.undo.run).ok
 
 
 def test_an_undo_that_a_timer_did_after_the_look_is_no_failure() -> None:

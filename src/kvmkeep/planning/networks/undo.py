@@ -40,8 +40,7 @@ After=NetworkManager.service
 Before=libvirtd.service virtqemud.service kvmkeep-recover.service
 RequiresMountsFor={UNDO_DIR}
 ConditionPathExists={UNDO_FILE}
-StartLimitIntervalSec=10min
-StartLimitBurst=60
+StartLimitIntervalSec=0
 """
 _SERVICE = """
 [Service]
@@ -193,14 +192,15 @@ def _undone(touched: tuple[Touched, ...]) -> Iterator[Command]:
     """
     for one in reversed(touched):
         if one.profile is None:
-            yield _nmcli("connection", "delete", "uuid", one.uuid, gone=True)
+            yield _unless_gone(_nmcli("connection", "delete", "uuid", one.uuid))
         elif one.activated:
-            yield _unless(_OTHER_BOOT, _nmcli("connection", "down", "uuid", one.uuid, gone=True))
+            down = _nmcli("connection", "down", "uuid", one.uuid)
+            yield _unless_gone(down, f"{_OTHER_BOOT} || ")
     for one in touched:
         if one.changed and one.profile is not None:
             file = one.profile.filename
             yield _plain("cp", "--archive", "--", _copy(one.profile), file)
-            yield _nmcli("connection", "load", file)
+            yield _loaded(file)
     yield from (_as_it_says(one) for one in touched if one.changed and not one.pending)
     for one in touched:
         if one.profile is None or (one.activated and not one.there):
@@ -246,6 +246,25 @@ def _active_again(one: Touched, *, gone: bool = False) -> Command:
 def _unless(condition: str, command: Command) -> Command:
     """Return a command that does nothing where a condition of the shell holds."""
     return replace(command, argv=("sh", "-c", f"{condition} || exec {command}"))
+
+
+def _unless_gone(command: Command, condition: str = "") -> Command:
+    """Return a command of nmcli that is right as well where there is nothing of that name.
+
+    Where NetworkManager does not answer, it is not: a profile that is left would come up with it.
+    """
+    return replace(command, argv=("sh", "-c", f"{condition}{command} || test $? = {NM_NOT_FOUND}"))
+
+
+def _loaded(file: str) -> Command:
+    """Return what has NetworkManager read a file, and fails where it does not.
+
+    It names the file then, in the host's language, and nmcli ends well all the same.
+    """
+    load = _nmcli("connection", "load", file)
+    named = f"case $told in *{shlex.quote(file)}*) exit 1; esac"
+    text = f'told=$({load} 2>&1); code=$?; echo "$told"; {named}; exit $code'
+    return replace(load, argv=("sh", "-c", text))
 
 
 def _nmcli(*words: str, gone: bool = False) -> Command:

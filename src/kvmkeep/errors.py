@@ -52,9 +52,13 @@ class Unready(KvmkeepError):
 
 
 class Busy(KvmkeepError):
-    """Another run holds the lock; the message says who."""
+    """Another run holds the `lock`, a path; the message says who."""
 
     exit_code = 6
+
+    def __init__(self, message: str, *, hint: str = "", lock: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.lock = lock
 
 
 UNTOUCHED = (UsageError, SpecError, Refused, Unready, Busy)

@@ -53,7 +53,7 @@ TRIES = 3
 PAUSE = 5.0
 """Seconds before it is tried again; more after each try."""
 READING_PATIENCE = 1800.0
-"""Seconds that a prune waits for who reads a repository, and they for a prune."""
+"""Seconds that who deletes from a repository waits for who reads it, and the other way round."""
 
 Planner = Callable[["Spec", "Facts"], Plan]
 """From what is wanted and what is to the steps: a goal, such as apply, start or shutdown."""

@@ -14,9 +14,10 @@ from kvmkeep.cli.backup_choice import (
     parse_choice,
 )
 from kvmkeep.cli.consent import add_consent
-from kvmkeep.cli.goal import Goal, reach
+from kvmkeep.cli.goal import Goal, reach, tell_notes
 from kvmkeep.cli.moment import utc_now
-from kvmkeep.errors import UsageError
+from kvmkeep.errors import Busy, UsageError
+from kvmkeep.model.plan import Note, Report
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -59,14 +60,28 @@ def run(args: Args, ctx: Context) -> int:
         _demand(wish, repositories, ctx)
 
     guests = () if wish.moment else wish.guests
+    reading = ctx.reading(exclusive=True)
     goal = Goal(
         verb="backup forget",
         planner=lambda spec, facts: plan_forget(spec, facts, wish),
         guests=guests,
         repositories=repositories,
         lock=backup_lock(ctx),
+        reading=reading,
     )
-    return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run, tells=True)
+    try:
+        return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run, tells=True)
+    except Busy as busy:
+        if not args.all or busy.lock != reading.path:
+            raise
+        text = f"what the spec does not keep stays until the next time: {busy.message}"
+    note = Note(subject="repositories", text=text)
+    tell_notes([note], ctx)
+    if ctx.json:
+        from kvmkeep.report.json import report_json
+
+        ctx.streams.json(report_json(Report(steps=(), total=0, journal=""), [note]))
+    return 0
 
 
 def _wish(args: Args, ctx: Context) -> Forgetting:

@@ -115,10 +115,10 @@ class Context(Struct, frozen=True, kw_only=True):
         return reach(run, verb, lambda: look(run.door), confirm)
 
     def reading(self, *, exclusive: bool = False) -> Lock:
-        """Return the lock of those who read data out of a repository; `exclusive` is for a prune.
+        """Return the lock of who reads data out of a repository; `exclusive` is for who deletes.
 
-        Engines that read take no lock of their own: a repository may be read-only. What a prune
-        deletes meanwhile they would miss.
+        Engines that read take no lock of their own: a repository may be read-only. What is
+        forgotten or pruned meanwhile they would miss.
         """
         from kvmkeep.model.names import READING_LOCK
 

@@ -45,7 +45,7 @@ class Lock:
     """The lock of this host; `path` is that of another. Several hold one that is `shared`."""
 
     def __init__(self, path: str = LOCK_FILE, *, shared: bool = False) -> None:
-        self._path = path
+        self.path = path
         self._kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         self._held = False
 
@@ -84,13 +84,13 @@ class Lock:
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            make_directories(os.path.dirname(self._path), 0o755)
+            make_directories(os.path.dirname(self.path), 0o755)
             # Whoever may open it may lock it (flock(2)), and have no guest started after a cut.
-            descriptor = os.open(self._path, flags, 0o600)
+            descriptor = os.open(self.path, flags, 0o600)
             os.fchmod(descriptor, 0o600)
         except OSError as error:
             hint = "" if os.geteuid() == 0 else "run it as root"
-            message = f"the lock {self._path} can't be opened: {error.strerror}"
+            message = f"the lock {self.path} can't be opened: {error.strerror}"
             raise Unready(message, hint=hint) from error
         return descriptor
 
@@ -104,6 +104,7 @@ class Lock:
                 raise Busy(
                     f"another run of kvmkeep is at work: {holder}",
                     hint="wait until it is done; `kvmkeep journal` tells what it does",
+                    lock=self.path,
                 )
             if waits is not None:
                 waits(f"another run of kvmkeep to end: {holder}", passed, limit)

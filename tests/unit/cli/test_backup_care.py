@@ -248,6 +248,36 @@ def test_a_prune_waits_for_who_reads_a_repository(
     assert site.host.restic.repositories["/srv/vault"].pruned == 1
 
 
+def test_nothing_is_forgotten_while_somebody_reads(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(site.spec_dir, "guests/web.yaml").write_text(
+        Path(site.spec_dir, "guests/web.yaml")
+        .read_text()
+        .replace("vault}", "vault, keep: {last: 1}}")
+    )
+    assert site.line("backup", "run", "web") == 0
+    older(site, "20250101T0000Z")
+    assert site.line("backup", "run", "web") == 0
+    site.stages.hasty = True
+    with site.stages.lock(READING_LOCK, shared=True).hold("backup prove"):
+        for words in (["web"], ["web@20250101T0000Z"]):
+            assert site.line("backup", "forget", *words, "--yes") == 6
+        capsys.readouterr()
+        assert site.line("backup", "forget", "--all", "--yes") == 0
+        told = capsys.readouterr().err
+        assert "backup prove, pid" in told
+        assert "what the spec does not keep stays until the next time" in told
+        assert site.line("backup", "forget", "--all", "--yes", "--json") == 0
+        (note,) = json.loads(capsys.readouterr().out)["notes"]
+        assert "backup prove, pid" in note["text"]
+    assert len(listed(site, capsys)) == 2
+    with site.stages.lock(BACKUP_LOCK).hold("backup run"):
+        assert site.line("backup", "forget", "--all", "--yes") == 6
+    assert site.line("backup", "forget", "--all", "--yes") == 0
+    assert len(listed(site, capsys)) == 1
+
+
 @pytest.mark.parametrize("path", [BACKUP_LOCK, LOCK_FILE])
 def test_a_backup_that_is_due_waits_for_other_runs(
     site: BackupSite, path: str, capsys: pytest.CaptureFixture[str]

@@ -4,8 +4,9 @@
     PYTHONPATH=src python tests/adapters/capture.py [LAB [NAME...]]
 
 With `namespace` in place of a lab's name, `ip` is asked in a network namespace of this machine
-with a bridge and its port, which needs root. Only read-only questions are asked. Each answer goes to `captured/`, under the tool's name and
-version. Files are kept as `path:line`, like grep prints them.
+with a bridge and its port, which needs root; with `twins`, `vgs` is asked about two groups of
+one name in files of this machine. Else only read-only questions are asked. Each answer goes to
+`captured/`, under the tool's name and version. Files are kept as `path:line`, like grep prints them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import shlex
 import subprocess  # noqa: TID251 - the lab's own program is run
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from kvmkeep.host import iproute, lvm, nmcli, space, upkeep
 
@@ -90,6 +92,20 @@ ip address add 192.0.2.1/24 dev far0
 {shlex.join(iproute.LINKS)}
 """
 
+# Two groups of one name: the second is made while LVM does not see the disks of the first.
+TWINS = f"""\
+cd $1
+export LVM_SYSTEM_DIR=$1 LC_ALL=C.UTF-8
+truncate -s 48M a; truncate -s 40M b; truncate -s 64M c
+a=$(losetup -f --show a); b=$(losetup -f --show b); c=$(losetup -f --show c)
+trap 'losetup -d $a $b $c' EXIT
+see() {{ printf 'devices{{use_devicesfile=0 obtain_device_list_from_udev=0 global_filter=['
+         printf '"a|^%s$|",' $@; printf '"r|.*|"]}}'; }}
+vgcreate -qq --config "$(see $a $b)" rl_build $a $b
+vgcreate -qq --config "$(see $c)" rl_build $c
+{shlex.join(lvm.VGS)} --config "$(see $a $b $c)"
+"""
+
 
 def ask(lab: str, command: str) -> str:
     """Run a shell command in the lab, with the environment that kvmkeep gives its commands."""
@@ -128,7 +144,18 @@ def capture_namespace() -> None:
     path.write_text(done.stdout, "utf-8")
 
 
+def capture_twins() -> None:
+    """Ask `vgs` about two groups of one name that no other LVM command here sees."""
+    told = subprocess.run(["/usr/sbin/lvs", "--version"], check=True, stdout=-1, text=True).stdout
+    with TemporaryDirectory() as directory:
+        argv = ["/bin/bash", "-euc", TWINS, "twins", directory]
+        done = subprocess.run(argv, check=True, stdout=-1, text=True)
+    (CAPTURED / f"vgs-twins-{version(told)}-here.json").write_text(done.stdout, "utf-8")
+
+
 if __name__ == "__main__" and sys.argv[1:] == ["namespace"]:
     capture_namespace()
+elif __name__ == "__main__" and sys.argv[1:] == ["twins"]:
+    capture_twins()
 elif __name__ == "__main__":
     capture(*sys.argv[1:2] or ["default"], sys.argv[2:])

@@ -60,6 +60,7 @@ def test_a_volume_group_with_its_array() -> None:
         VolumeGroup(
             name="rl_build", extent=Size(4 * MIB), size=Size(43985666048),
             free=Size(43297800192), pvs=("/dev/md0",), missing_pvs=0,
+            uuids=("QORIZn-7hml-Lda7-ldHW-S2N9-sC5W-uGQcIw",),
         ),
     )  # fmt: skip
 
@@ -70,6 +71,15 @@ def test_a_group_that_lost_a_disk() -> None:
     told = vgs.replace(row, f"{row}, {row.replace('/dev/md0', '[unknown]')}")
     (group,) = lvm.groups(lab_host(vgs=told))
     assert (group.pvs, group.missing_pvs) == (("/dev/md0",), 1)
+
+
+def test_groups_of_one_name_are_told_apart() -> None:
+    (group,) = lvm.groups(lab_host(vgs=captured("vgs-twins", "here")))
+    assert group.name == "rl_build"
+    assert group.uuids == (
+        "7XP0iZ-QBSx-Fblk-yt01-f65k-lZgO-CZFHKy",
+        "pdEOIQ-06Yv-3qrL-WT0P-xFlh-6Kdv-xnx1mR",
+    )
 
 
 def test_an_inactive_volume_has_no_device() -> None:

@@ -29,6 +29,8 @@ def group_findings(patient: Patient) -> Iterator[Finding]:
             todo="pvs; vgs; cat /proc/mdstat; or correct storage.vg in host.yaml",
         )
     for group in facts.groups:
+        if group.name == vg and len(group.uuids) > 1:
+            yield _twins(group)
         yield from _group(group)
         yield from _nested(patient, group)
     if patient.scene.group is not None:
@@ -36,6 +38,18 @@ def group_findings(patient: Patient) -> Iterator[Finding]:
     yield from _backups(patient)
     for volume in patient.scene.volumes.values():
         yield from _volume(patient, volume)
+
+
+def _twins(group: VolumeGroup) -> Finding:
+    return Finding(
+        name="group-name-twice",
+        severity=Severity.CRITICAL,
+        subject=f"group {group.name}",
+        what=f"{len(group.uuids)} groups have this name: {', '.join(group.uuids)}",
+        why="whose volumes are whose can't be told: nothing is changed, or started by itself",
+        todo="vgs -o +vg_uuid,pv_name; pull the other server's disk, or rename its group: "
+        "vgrename UUID NEW-NAME",
+    )
 
 
 def _group(group: VolumeGroup) -> Iterator[Finding]:

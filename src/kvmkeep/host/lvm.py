@@ -45,6 +45,7 @@ class _Lv(msgspec.Struct):
 
 class _Vg(msgspec.Struct):
     vg_name: str
+    vg_uuid: str
     vg_extent_size: _Extent
     vg_size: _Bytes
     vg_free: _Bytes
@@ -173,6 +174,7 @@ def groups(door: Door) -> tuple[VolumeGroup, ...]:
                 if one.vg_name == row.vg_name and one.pv_name.startswith("/")
             ),
             missing_pvs=row.vg_missing_pv_count,
+            uuids=tuple(dict.fromkeys(one.vg_uuid for one in rows if one.vg_name == row.vg_name)),
         )
         for row in {one.vg_name: one for one in rows}.values()
     )

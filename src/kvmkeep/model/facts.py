@@ -66,7 +66,7 @@ class Array(Struct, frozen=True, kw_only=True):
 
 
 class VolumeGroup(Struct, frozen=True, kw_only=True):
-    """A volume group. `pvs` are device paths; `missing_pvs` counts the lost ones."""
+    """A volume group, or any of several `uuids`. `missing_pvs` counts what `pvs` (paths) lost."""
 
     name: str
     extent: Size
@@ -74,6 +74,7 @@ class VolumeGroup(Struct, frozen=True, kw_only=True):
     free: Size
     pvs: tuple[str, ...]
     missing_pvs: int
+    uuids: tuple[str, ...] = ()
 
 
 class Volume(Struct, frozen=True, kw_only=True):
@@ -373,8 +374,8 @@ class Facts(Struct, frozen=True, kw_only=True):
         return any(problem.what in what for problem in self.problems)
 
     def group(self, name: str) -> VolumeGroup | None:
-        """Return the volume group of that name."""
-        return next((group for group in self.groups if group.name == name), None)
+        """Return the volume group of that name, if it is the only one."""
+        return next((g for g in self.groups if g.name == name and len(g.uuids) < 2), None)
 
     def volume(self, vg: str, name: str) -> Volume | None:
         """Return the logical volume of that name."""

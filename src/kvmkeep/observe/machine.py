@@ -56,7 +56,7 @@ def observe(
     `problems`; what a repository has to tell stands with it.
     """
     notebook = Notebook(door)
-    storage = observe_storage(notebook)
+    storage = observe_storage(notebook, "" if spec is None else spec.storage.vg)
     network = observe_network(notebook)
     domains = observe_domains(notebook, libvirt)
     moment = (now or datetime.now(UTC)).astimezone(UTC)

@@ -16,6 +16,11 @@ _SETTLE = Command(
     argv=("udevadm", "settle", "--timeout=5"), why="let udev end its look at the disks", timeout=10
 )
 
+_TWINS = (
+    "see which is which: vgs -o +vg_uuid,pv_name; then pull the other server's disk, "
+    "or rename its group: vgrename UUID NEW-NAME"
+)
+
 
 class Storage(Struct, frozen=True, kw_only=True):
     """What the host keeps its data on."""
@@ -25,13 +30,20 @@ class Storage(Struct, frozen=True, kw_only=True):
     volumes: tuple[Volume, ...]
 
 
-def observe_storage(notebook: Notebook) -> Storage:
-    """Return arrays, groups and volumes as far as they can be seen."""
-    return Storage(
-        arrays=notebook.ask("MD arrays", mdadm.arrays, ()),
-        groups=notebook.ask(GROUPS, lvm.groups, ()),
-        volumes=notebook.ask(VOLUMES, lvm.volumes, ()),
-    )
+def observe_storage(notebook: Notebook, vg: str) -> Storage:
+    """Return arrays, groups and volumes as far as they can be seen; `vg` is the spec's group."""
+    arrays: tuple[Array, ...] = notebook.ask("MD arrays", mdadm.arrays, ())
+    groups: tuple[VolumeGroup, ...] = notebook.ask(GROUPS, lvm.groups, ())
+    twins = [uuid for one in groups if one.name == vg and len(one.uuids) > 1 for uuid in one.uuids]
+    if not twins:
+        volumes: tuple[Volume, ...] = notebook.ask(VOLUMES, lvm.volumes, ())
+        return Storage(arrays=arrays, groups=groups, volumes=volumes)
+    # Such as a disk of a server that was installed alike. LVM shows the LVs of both, and refuses
+    # to change any by the group's name (DESCRIPTION in vgrename(8)).
+    reason = f"{len(twins)} volume groups are named {vg}: {', '.join(twins)}"
+    for what in (GROUPS, VOLUMES):
+        notebook.note(what, reason, _TWINS)
+    return Storage(arrays=arrays, groups=groups, volumes=())
 
 
 def settled(

@@ -169,6 +169,18 @@ def test_groups_that_were_not_seen_are_not_absent() -> None:
     only(Severity.UNKNOWN, "not-seen", groups=(), problems=(hole,))
 
 
+def test_another_servers_group_of_the_same_name() -> None:
+    hole = Problem(what="volume groups", reason="2 are named rl_build", hint="pull the disk")
+    twins = replace(GROUP, uuids=("a-1", "b-2"))
+    (found, unseen) = findings(groups=(twins,), problems=(hole,))
+    assert (found.severity, found.name) == (CRITICAL, "group-name-twice")
+    assert unseen.name == "not-seen"
+    assert found.subject == "group rl_build"
+    assert found.what == "2 groups have this name: a-1, b-2"
+    assert "vgrename UUID NEW-NAME" in found.todo
+    assert not findings(groups=(GROUP, replace(twins, name="ubuntu-vg")))
+
+
 @pytest.mark.parametrize("pv", ["/dev/rl_build/vm-web", "/dev/mapper/rl_build-vm--web"])
 def test_a_group_inside_a_guest(pv: str) -> None:
     inner = replace(GROUP, name="guestvg", pvs=(pv,))

@@ -10,6 +10,7 @@ from adapters.replay import Replay, captured, ended, lab_host
 from msgspec.structs import replace
 
 from kvmkeep.errors import Unready
+from kvmkeep.host import lvm
 from kvmkeep.host.door import Result
 from kvmkeep.host.libvirt import Described, Hypervisor, State
 from kvmkeep.model.domain_facts import DomainState
@@ -108,6 +109,28 @@ def test_one_thing_that_fails_hides_no_other() -> None:
     assert facts.groups
     assert facts.links
     assert facts.libvirt
+
+
+def test_another_servers_group_of_the_same_name_hides_ours() -> None:
+    door = lab_host(vgs=captured("vgs-twins", "here"))
+    facts = observe(door, Hosted(), spec(), NOW)
+    assert [problem.what for problem in facts.problems] == ["volume groups", "logical volumes"]
+    assert {problem.reason for problem in facts.problems} == {
+        "2 volume groups are named rl_build: 7XP0iZ-QBSx-Fblk-yt01-f65k-lZgO-CZFHKy, "
+        "pdEOIQ-06Yv-3qrL-WT0P-xFlh-6Kdv-xnx1mR"
+    }
+    assert {problem.hint for problem in facts.problems} == {
+        "see which is which: vgs -o +vg_uuid,pv_name; then pull the other server's disk, "
+        "or rename its group: vgrename UUID NEW-NAME"
+    }
+    assert (facts.group("rl_build"), facts.volumes) == (None, ())
+    assert lvm.LVS not in door.ran
+
+
+def test_groups_of_one_name_that_is_not_ours_hide_nothing() -> None:
+    door = lab_host(vgs=captured("vgs-twins", "here").replace("rl_build", "ubuntu-vg"))
+    for wanted in (None, spec()):
+        assert observe(door, Hosted(), wanted, NOW).problems == ()
 
 
 def test_what_only_root_may_read_is_told_once_with_the_cure() -> None:

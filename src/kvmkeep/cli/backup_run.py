@@ -209,6 +209,9 @@ def _drop(ctx: Context, patience: float = 0.0) -> KvmkeepError | None:
     except KvmkeepError as error:
         ctx.streams.talk(f"kvmkeep: what was taken for the backup is still there: {error.message}")
         ctx.streams.talk("  The next `kvmkeep backup run` deletes it.")
+        if isinstance(error, Interrupted):
+            # This guest was touched, whatever this part of its run did.
+            raise Interrupted(error.message, hint=error.hint) from error
         return error
     return None
 

@@ -11,7 +11,9 @@ import pytest
 from msgspec.structs import replace
 
 from kvmkeep.errors import Declined, UsageError
+from kvmkeep.host.door import Result
 from kvmkeep.host.lock import Lock
+from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Facts
 from tests.unit.cli.backup_site import BackupSite, listed
 from tests.unit.cli.site import Site
@@ -338,3 +340,22 @@ def test_a_repository_that_a_stopped_init_has_left(
     assert site.line("backup", "init", "vault") == 7
     said = " ".join(capsys.readouterr().err.split())
     assert "something there already, and no backup was ever stored: delete what is at" in said
+
+
+def test_a_stop_while_the_snapshots_of_a_guest_are_deleted_ends_all(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = site.door.run
+
+    def stopped(command: Command, watch: object = None) -> Result:
+        if "lvremove" in command.argv:
+            os.kill(os.getpid(), signal.SIGINT)
+        return run(command, watch)
+
+    site.door.run = stopped  # type: ignore[method-assign]
+    assert site.line("backup", "run", "web") == 130
+    told = capsys.readouterr()
+    assert "kvmkeep: You asked to stop." in told.err
+    assert "Nothing was touched." not in told.err
+    assert told.out == ""
+    assert len(listed(site, capsys)) == 1

@@ -1,6 +1,6 @@
 """The variables of UEFI firmware: where domains have them, and what lies there.
 
-That one can't be looked at is told with it alone: it matters to two verbs, and only for its guest.
+That one can't be looked at is told with it alone: it matters to few verbs, and only for its guest.
 """
 
 from __future__ import annotations

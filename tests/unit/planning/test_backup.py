@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from xml.etree import ElementTree as ET
 
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 
 from kvmkeep.model.backup import Repository, RepositoryFacts, RepositoryState
 from kvmkeep.model.command import Command, Progress
-from kvmkeep.model.facts import Facts
+from kvmkeep.model.facts import Facts, Variables
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import FileDisk, Spec
 from kvmkeep.model.units import GuestName, Label, Size
@@ -24,7 +25,7 @@ from kvmkeep.planning.running.watch import plan_look_after
 from kvmkeep.planning.snapshots.create import SnapshotRequest, plan_create
 from kvmkeep.planning.trash.remove import Removing, plan_remove
 from tests.unit.planning.build import GIB, IMAGE, POLICY, VAULT, guest, spec
-from tests.unit.planning.rounds import reach
+from tests.unit.planning.rounds import carry_out, reach
 
 MOMENT = "2026-11-23T07:10:34+00:00"
 SET = "20261123T0710Z"
@@ -151,21 +152,75 @@ def test_a_disk_that_its_domain_does_not_have_is_named_by_its_path() -> None:
     assert made["disks"][1]["source"] == "/dev/rl_build/vm-web-data"
 
 
-def test_variables_of_the_firmware_are_kept() -> None:
+def uefi(host: FakeHost, *, given: str = "") -> str:
+    """Have web boot by UEFI that libvirt chooses; return the file of its variables."""
+    system = host.libvirt.domains["web"].xml.find("os")
+    system.set("firmware", "efi")
+    if given:
+        ET.SubElement(system, "nvram").text = given
+    return given or "/var/lib/libvirt/qemu/nvram/web_VARS.fd"
+
+
+def kept(host: FakeHost) -> tuple[bytes | None, str]:
+    """Return the variables that are in the backup, and how its manifest calls them."""
+    files = host.restic.listed(VAULT.url)[-1].files
+    return files.get(f"{FOLDER}/nvram.fd"), json.loads(files[f"{FOLDER}/manifest.json"])["nvram"]
+
+
+@pytest.mark.parametrize("given", ["", "/var/lib/libvirt/qemu/nvram/web.fd"])
+def test_variables_of_the_firmware_are_kept(given: str) -> None:
     host = begun()
-    host.put("/var/lib/libvirt/qemu/nvram/web.fd", b"variables")
-    facts = host.facts(SPEC)
-    with_nvram = tuple(
-        replace(one, nvram="/var/lib/libvirt/qemu/nvram/web.fd") for one in facts.domains
-    )
+    host.put(uefi(host, given=given), b"variables")
+    reach(host, SPEC, store)
+    assert kept(host) == (b"variables", "nvram.fd")
 
-    def planner(wanted: Spec, now: Facts) -> Plan:
-        return store(wanted, replace(now, domains=with_nvram))
 
-    reach(host, SPEC, planner)
-    commit = host.restic.listed(VAULT.url)[-1]
-    assert commit.files[f"{FOLDER}/nvram.fd"] == b"variables"
-    assert json.loads(commit.files[f"{FOLDER}/manifest.json"])["nvram"] == "nvram.fd"
+@pytest.mark.parametrize("given", ["", "/var/lib/libvirt/qemu/nvram/web.fd"])
+def test_a_guest_that_was_never_started_has_no_variables_yet(given: str) -> None:
+    host = begun()
+    uefi(host, given=given)
+    reach(host, SPEC, store)
+    assert kept(host) == (None, "")
+
+
+def test_variables_that_can_not_be_looked_at_are_not_taken_for_none() -> None:
+    host = begun()
+    path = uefi(host)
+    facts = replace(host.facts(SPEC), variables=(Variables(path=path, problem="it is hung"),))
+    assert any(path in one.argv for one in commands(store(SPEC, facts)))
+
+
+def test_variables_that_are_made_or_go_while_disks_are_sent_leave_no_hole_in_the_backup() -> None:
+    host = begun()
+    path = uefi(host)
+    for step in store(SPEC, host.facts(SPEC)).certain:
+        carry_out(host, step)
+    host.put(path, b"variables")
+    (commit,) = reach(host, SPEC, store)
+    assert "store the manifest" in commit.what
+    assert kept(host) == (None, "")
+    host = begun()
+    host.put(path, b"variables")
+    uefi(host)
+    for step in store(SPEC, host.facts(SPEC)).certain:
+        carry_out(host, step)
+    del host.files[path]
+    reach(host, SPEC, store)
+    assert kept(host) == (b"variables", "nvram.fd")
+
+
+def test_a_run_that_was_killed_before_it_kept_all_keeps_it_anew() -> None:
+    host = begun()
+    host.put(uefi(host), b"variables")
+    prepare, *_ = store(SPEC, host.facts(SPEC)).steps
+    for count in range(len(prepare.actions)):
+        host = begun()
+        host.put(uefi(host), b"variables")
+        for action in prepare.actions[:count]:
+            assert isinstance(action, Command)
+            assert host.run(action).ok
+        reach(host, SPEC, store)
+        assert kept(host) == (b"variables", "nvram.fd")
 
 
 def test_a_disk_is_sent_out_of_the_way_of_guests_and_no_faster_than_the_spec_says() -> None:

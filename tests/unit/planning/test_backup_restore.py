@@ -365,6 +365,18 @@ def test_variables_that_are_not_in_the_backup_are_made_anew_and_those_untold_fin
     assert host.read("/var/lib/libvirt/qemu/nvram/web_VARS.fd") == b"variables"
 
 
+def test_the_variables_of_a_firmware_that_libvirt_chooses_come_back_as_well() -> None:
+    place = "/var/lib/libvirt/qemu/nvram/web_VARS.fd"
+    host, site, subject = site_off()
+    del host.libvirt.domains["web"]
+    xml = subject.xml.replace("<os>", "<os firmware='efi'>")
+    stored = replace(subject, xml=xml, manifest=replace(subject.manifest, nvram="nvram.fd"))
+    restore(host, site, wish(site, stored))
+    system = host.libvirt.domains["web"].xml.find("os")
+    assert (system.get("firmware"), system.findtext("nvram")) == ("efi", place)
+    assert host.read(place) == b"variables"
+
+
 DEVICES = "</devices>"
 TPM = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'>"
 QEMU = "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'"

@@ -168,8 +168,7 @@ def _staged(facts: Facts, guest: Guest, taken: SnapshotSet) -> StagedSet:
 
 def _prepare(work: BackupWork) -> tuple[Step, ...]:
     """Return what keeps all of the guest that is not a disk, as it is now."""
-    names = {DOMAIN_XML, GUEST_SPEC, HOST_SPEC} | ({NVRAM} if work.nvram else set())
-    if names <= set(work.staged.names):
+    if work.prepared:
         return ()
     old = (one for one in work.seen.fragments if one.host == work.host)
     mine = [one for one in old if is_meant(work.scene.spec, one, work.guest.name)]
@@ -177,11 +176,12 @@ def _prepare(work: BackupWork) -> tuple[Step, ...]:
     objects = tuple(disk.object for one in left for disk in one.disks)
     why = "a run that did not end well left it: it never became a backup"
     file = posixpath.basename(work.guest.place.file)
+    # A guest need not have variables, so they do not come last: that tells that all was kept.
     copies = [
+        *([(work.nvram, NVRAM)] if work.nvram else []),
         (f"{work.spec_dir}/guests/{file}", GUEST_SPEC),
         (f"{work.spec_dir}/host.yaml", HOST_SPEC),
     ]
-    copies += [(work.nvram, NVRAM)] if work.nvram else []
     actions: list[Action] = [
         *work.words.unlock(),
         *((replace(work.words.forget(objects, why), ok=_IF_POSSIBLE),) if objects else ()),
@@ -309,7 +309,7 @@ def _manifest(work: BackupWork) -> Manifest:
         level=work.taken.level,
         disks=records,
         xml=DOMAIN_XML,
-        nvram=NVRAM if work.nvram else "",
+        nvram=NVRAM if work.keeps_nvram else "",
         guest_spec=GUEST_SPEC,
         host_spec=HOST_SPEC,
         versions=Versions(

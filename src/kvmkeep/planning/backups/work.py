@@ -7,7 +7,11 @@ from enum import Enum, auto
 from msgspec import Struct
 
 from kvmkeep.model.backup import (
+    DOMAIN_XML,
+    GUEST_SPEC,
+    HOST_SPEC,
     MANIFEST,
+    NVRAM,
     Repository,
     RepositoryFacts,
     SentDisk,
@@ -62,9 +66,24 @@ class BackupWork(Struct, frozen=True, kw_only=True):
         return self.scene.spec.host.name
 
     @property
+    def prepared(self) -> bool:
+        """Whether all of the guest that is not a disk was kept; its variables are not the last."""
+        return {DOMAIN_XML, GUEST_SPEC, HOST_SPEC} <= {*self.staged.names}
+
+    @property
     def nvram(self) -> str:
-        """The file of its firmware's variables; empty where it has none."""
-        return "" if self.domain is None else self.domain.nvram
+        """The file of its firmware's variables; empty where there is none.
+
+        libvirt makes it at the first start.
+        """
+        path = "" if self.domain is None else self.domain.variables
+        there = self.scene.facts.variables_at(path)
+        return path if there.file is not None or there.problem else ""
+
+    @property
+    def keeps_nvram(self) -> bool:
+        """Whether the variables are in the backup: one that was prepared stays as it is."""
+        return NVRAM in self.staged.names or (not self.prepared and bool(self.nvram))
 
 
 class Reached(Enum):

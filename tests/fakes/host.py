@@ -784,13 +784,23 @@ class FakeHost:
         code = 0
         for one in text.split(" || "):
             for each in one.removeprefix("exec ").split(" && "):
-                words = tuple(str(code) if word == "$?" else word for word in shlex.split(each))
-                code = self._runs(words)
+                words = (str(code) if word == "$?" else word for word in shlex.split(each))
+                code = self._runs(tuple(map(self._substituted, words)))
                 if code:
                     break
             if code == 0:
                 break
         return code
+
+    def _substituted(self, word: str) -> str:
+        if not word.startswith("$("):
+            return word
+        words = tuple(shlex.split(word[2:-1]))
+        return self._dispatch(Command(argv=words, why=""))[1].rstrip("\n")
+
+    def _paste(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
+        assert argv[:2] == ("-d", " ")
+        return 0, " ".join(self.nm.sysfs(path) or "" for path in argv[2:]) + "\n"
 
     def _told_of(self, text: str) -> tuple[int, str]:
         """Run a command that must not name a file: `told=$(nmcli ...); ... case $told in ...`."""

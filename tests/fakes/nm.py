@@ -34,6 +34,9 @@ _PROPERTIES = frozenset(
 )
 
 
+REFUSED = "Error: Reapplying connection to device '%s' failed: Can't reapply changes to"
+
+
 @dataclass
 class FakeProfile:
     """A profile; `device` is empty while it is not active."""
@@ -95,6 +98,8 @@ class FakeNm:
     _count: int = 0
     dark: set[int] = field(default_factory=set)
     """VLANs in which nobody answers."""
+    edited: set[str] = field(default_factory=set)
+    """Interfaces whose profile was changed by hand in what can't be reapplied."""
     unreadable: set[str] = field(default_factory=set)
     """Files that it does not take for profiles."""
 
@@ -111,6 +116,8 @@ class FakeNm:
             return self._connection(argv[1:])
         match argv:
             case ("device", "reapply", name):
+                if name in self.edited:
+                    return 1, f"{REFUSED % name} 'connection.autoconnect-retries' setting"
                 active = [one for one in self.profiles.values() if one.device == name]
                 return self._up(active[0].uuid) if active else (10, "no active connection")
             case ("--get-values", key, "connection", "show", "uuid", uuid):
@@ -237,6 +244,8 @@ class FakeNm:
                     "forward_delay": str(link.forward_delay * 100),
                 }
                 return values.get(attribute)
+            case [name, "mtu"] if name in self.links:
+                return str(self.links[name].mtu)
             case [name, "master"] if name in self.links and self.links[name].master:
                 return f"/sys/devices/virtual/net/{self.links[name].master}"
         return None

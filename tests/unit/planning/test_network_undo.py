@@ -57,10 +57,17 @@ def load(file: str) -> str:
     return f'sh -c "{told}; echo \\"$$told\\"; {named}; exit $$code"'
 
 
-def unless_gone(interface: str, line: str) -> str:
-    """A line that does nothing in another boot that has not made the interface."""
-    gone = f"test ! -e {UNDO_BOOT} && test ! -e /sys/class/net/{interface}"
-    return f'sh -c "{gone} || exec {line}"'
+def as_bridge(was: str) -> str:
+    """A line that has a bridge be as its profile says, unless the kernel says the same as before.
+
+    It does nothing in another boot that has not made the interface.
+    """
+    at = f"/sys/class/net/{BRIDGE}"
+    gone = f"test ! -e {UNDO_BOOT} && test ! -e {at}"
+    names = ("bridge/ageing_time", "bridge/stp_state", "bridge/forward_delay", "mtu")
+    told = f"paste -d ' ' {' '.join(f'{at}/{name}' for name in names)}"
+    reapply = f"nmcli --wait 20 device reapply {BRIDGE}"
+    return f'sh -c "{gone} || {reapply} || test \\"$$({told})\\" = \\"{was}\\""'
 
 
 def as_vlan(uuid: str) -> str:
@@ -107,7 +114,7 @@ def test_a_changed_profile_is_kept_before_and_put_back_to_the_byte() -> None:
     assert undone_by(undo)[:4] == [
         f"cp --archive -- {UNDO_DIR}/{uuid} {file}",
         load(file),
-        unless_gone(BRIDGE, f"nmcli --wait 20 device reapply {BRIDGE}"),
+        as_bridge("0 1 1500 1500"),
         f"sync -- {file}",
     ]
     assert str(undo.run) == f"systemctl start {UNDO_UNIT}"
@@ -222,6 +229,58 @@ def test_a_file_that_networkmanager_does_not_read_fails_the_undo() -> None:
     assert not host.run(change.undo.run).ok
     host.nm.unreadable.clear()
     assert host.run(change.undo.run).ok
+
+
+def pending(changes: dict[str, object], bridge: dict[str, object]) -> tuple[FakeHost, Checkpoint]:
+    """An armed change of a bridge whose profile holds what can't be reapplied."""
+    host, one = FakeHost(), spec(networks=(network(**changes),))
+    reach(host, one)
+    for key, value in bridge.items():
+        setattr(host.nm.links[BRIDGE], key, value)
+    change = change_of(host, spec(networks=(network(ageing_time=300, stp=False),)))
+    for action in change.undo.arm:
+        assert host.write(action) is None if isinstance(action, WriteFile) else host.run(action).ok
+    return host, change
+
+
+@pytest.mark.parametrize(
+    ("changes", "bridge"),
+    [
+        ({}, {}),
+        ({"stp": False}, {"forward_delay": 4}),
+        ({}, {"ageing_time": 30, "topology_change": True}),
+        ({}, {"ageing_time": 7}),
+    ],
+)
+def test_a_reapply_that_is_refused_stands_in_no_undos_way(
+    changes: dict[str, object], bridge: dict[str, object]
+) -> None:
+    host, change = pending(changes, bridge)
+    old = {path: file.content for path, file in host.files.items() if path.endswith("connection")}
+    host.nm.edited.add(BRIDGE)
+    modify, reapply = change.body
+    assert host.run(modify).ok
+    refused = host.run(reapply)
+    assert not refused.ok
+    (meaning,) = reapply.meanings
+    assert meaning.words in refused.tail
+    assert "nmcli connection up" in meaning.sentence
+    if "topology_change" in bridge:
+        host.nm.links[BRIDGE].ageing_time = 0
+    assert host.run(change.undo.run).ok
+    assert UNDO_FILE not in host.files
+    assert old == {path: host.files[path].content for path in old}
+
+
+def test_a_reapply_that_is_refused_and_needed_fails_the_undo() -> None:
+    host, change = pending({}, {})
+    for command in change.body:
+        assert host.run(command).ok
+    host.nm.edited.add(BRIDGE)
+    assert not host.run(change.undo.run).ok
+    host.nm.edited.clear()
+    assert host.run(change.undo.run).ok
+    assert host.nm.links[BRIDGE].ageing_time == 0
 
 
 def test_an_undo_that_a_timer_did_after_the_look_is_no_failure() -> None:

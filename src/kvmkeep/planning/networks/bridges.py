@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from kvmkeep.model.command import NM_NOT_FOUND, Checkpoint, Command
+from kvmkeep.model.command import NM_NOT_FOUND, Checkpoint, Command, Meaning
 from kvmkeep.model.facts import Undoing
 from kvmkeep.model.names import NM_MARK
 from kvmkeep.model.plan import Note, Noun, Risk, Step
@@ -180,7 +180,18 @@ def _bridge_activation(network: Network, bridge: WantedProfile) -> tuple[Command
             argv=("nmcli", "device", "reapply", bridge.interface),
             why=f"have {bridge.interface} as its profile says, with the guests on it",
             timeout=45.0,
+            meanings=(_edited(bridge),),
         ),
+    )
+
+
+def _edited(bridge: WantedProfile) -> Meaning:
+    activate = f"nmcli connection up uuid {bridge.uuid}"
+    return Meaning(
+        words="Can't reapply",
+        sentence=f"The profile of {bridge.interface} was changed by hand, in what a bridge in use "
+        "does not take. Change it back; or activate it when its guests can miss their network for "
+        f"a while, and then put them back: {activate}; kvmkeep apply",
     )
 
 
@@ -206,6 +217,7 @@ def _touched(wanted: WantedProfile, activations: tuple[Command, ...]) -> Touched
         there=wanted.link is not None,
         pending=wanted.pending,
         asks_vlan=_asks_vlan(wanted),
+        was=_was(wanted),
     )
 
 
@@ -214,6 +226,19 @@ def _asks_vlan(wanted: WantedProfile) -> tuple[str, ...]:
         return ()
     vlan, parent = (wanted.profile.setting(key) for key in ("vlan.id", "vlan.parent"))
     return is_vlan(wanted.interface, vlan, wanted.interfaces.get(parent, parent))
+
+
+def _was(wanted: WantedProfile) -> tuple[tuple[str, str], ...]:
+    """Return what the kernel tells of a bridge, by the names that it has below the interface."""
+    link = wanted.link
+    if link is None or wanted.type != "bridge":
+        return ()
+    # The kernel counts in hundredths of a second (USER_HZ). While the topology changes, its ageing
+    # time is one of its own.
+    ageing = () if link.topology_change else (("bridge/ageing_time", str(link.ageing_time * 100)),)
+    delay = (("bridge/forward_delay", str(link.forward_delay * 100)),) if link.stp else ()
+    stp = ("bridge/stp_state", "1" if link.stp else "0")
+    return (*ageing, stp, *delay, ("mtu", str(link.mtu)))
 
 
 def _checkpoint_devices(scene: Scene, network: Network) -> tuple[str, ...]:

@@ -60,7 +60,8 @@ class Touched(Struct, frozen=True, kw_only=True):
 
     `changed` when the profile is modified, `activated` when it was not active before. `there`
     tells whether the kernel had the interface. `asks_vlan` asks the kernel whether a VLAN
-    interface is the one that its profile says; it was not where that was `pending`.
+    interface is the one that its profile says; it was not where that was `pending`. `was` is what
+    the kernel told of a bridge: files below the interface's folder, and what they hold.
     """
 
     uuid: str
@@ -72,6 +73,7 @@ class Touched(Struct, frozen=True, kw_only=True):
     there: bool
     asks_vlan: tuple[str, ...] = ()
     pending: bool = False
+    was: tuple[tuple[str, str], ...] = ()
 
 
 def network_undo(touched: tuple[Touched, ...], after: int) -> Undo:
@@ -219,6 +221,13 @@ def _as_it_says(one: Touched) -> Command:
     gone = f"test ! -e {_device(one)}"
     idle = f"{_THIS_BOOT} || {gone}" if one.activated else f"{_OTHER_BOOT} && {gone}"
     active = _active_again(one, gone=one.activated)
+    if one.was and not one.activated:
+        # A profile that was changed by hand in what can't be reapplied (nm_device_reapply() checks
+        # all of it) was refused to the change as well: then the kernel is as it was.
+        files = " ".join(f"{_device(one)}/{file}" for file, _ in one.was)
+        told = " ".join(text for _, text in one.was)
+        as_it_was = f'''test "$(paste -d ' ' {files})" = "{told}"'''
+        return replace(active, argv=("sh", "-c", f"{idle} || {active} || {as_it_was}"))
     if not one.asks_vlan:
         return _unless(idle, active)
     down = _nmcli("connection", "down", "uuid", one.uuid)

@@ -197,7 +197,7 @@ def test_how_the_host_is_reached() -> None:
     assert iproute.default_routes(lab_host()) == (("ens802f0", "10.0.2.2"),)
     host = lab_host()
     assert iproute.answers(host, "ens802f0", "10.0.2.2")
-    assert host.ran == [("ping", "-c", "1", "-W", "1", "-I", "ens802f0", "10.0.2.2")]
+    assert host.ran == [("ping", "-c", "1", "-w", "2", "-I", "ens802f0", "10.0.2.2")]
     assert not iproute.answers(lab_host(ping=ended(1)), "ens802f0", "10.0.2.2")
 
 

@@ -102,6 +102,8 @@ class FakeHost:
         self.memory = 64 << 30
         self.images_free: Size | None = Size(100 << 30)
         self.management = ("mgmt0", "192.0.2.1", True)
+        self.filtered = False
+        """Whether that gateway, which answers no ping, is on its link all the same."""
         self.peers: dict[str, bool] = {}
         """Who is logged in by SSH, and whether that machine answers."""
         self.mounts: set[str] = set()
@@ -324,14 +326,16 @@ class FakeHost:
         assert argv[:7] == ("-D", "-q", "-c", "3", "-w", "2", "-I"), argv
         if argv[7] not in self.nm.links:
             return 2, "arping: Interface is not there"
+        if argv[7] == self.management[0]:
+            return int(self.management[2] or self.filtered), ""
         return int(self.nm.answers(argv[7])), ""
 
     def _ping(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         interface, gateway, answers = self.management
         if argv[-1] in self.peers:
-            assert argv == ("-c", "1", "-W", "2", argv[-1])
+            assert argv == ("-c", "1", "-w", "3", argv[-1])
             return (0, "") if self.peers[argv[-1]] else (1, "")
-        assert argv == ("-c", "1", "-W", "2", "-I", interface, gateway)
+        assert argv == ("-c", "1", "-w", "3", "-I", interface, gateway)
         return (0, "") if answers else (1, "")
 
     def _grep(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:

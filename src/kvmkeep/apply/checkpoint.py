@@ -21,7 +21,7 @@ from kvmkeep.apply.ui import Ui
 from kvmkeep.errors import Unready
 from kvmkeep.host.door import Door, Result
 from kvmkeep.host.stop import Stop
-from kvmkeep.model.command import UNIT_NOT_LOADED, Checkpoint, Command, Undo, WriteFile
+from kvmkeep.model.command import UNIT_NOT_LOADED, Checkpoint, Command, Poll, Undo, WriteFile
 from kvmkeep.model.plan import Failure, Left
 
 _OBJECT = re.compile(r'o "(/[A-Za-z0-9_/]+)"')
@@ -47,6 +47,11 @@ class _After(Struct, frozen=True, kw_only=True):
 
 _ROLLED_BACK = _After(left=Left.UNDONE, text="The network was rolled back to what it was before.")
 
+_UNPROVEN = (
+    "nothing answers that would tell whether this host is reached (its gateway, who is logged in "
+    "by SSH): a change that cuts it off would be kept"
+)
+
 _LIST = Command(
     argv=(
         "busctl",
@@ -62,7 +67,8 @@ _LIST = Command(
 
 def change_network(hands: Hands, checkpoint: Checkpoint) -> Failure | None:
     """Make the change; undo it at once unless it proved good and was made permanent."""
-    keeps = tuple(poll for poll in checkpoint.keeps if attempt(hands, poll.command).ok)
+    keeps = _what_holds(hands, checkpoint)
+    silent = tuple(poll for poll in checkpoint.own if poll not in keeps)
     checkpoint = replace(checkpoint, verify=(*checkpoint.verify, *keeps))
     path = ""
     try:
@@ -92,7 +98,29 @@ def change_network(hands: Hands, checkpoint: Checkpoint) -> Failure | None:
     if failure is not None:
         return _roll_back(hands, checkpoint, path, deadline).of(failure)
     hands.journal.checkpoint("kept", checkpoint, path)
-    return _disarm(hands, checkpoint.undo)
+    failure = _disarm(hands, checkpoint.undo)
+    _tell_silent(hands, () if failure is not None else silent)
+    return failure
+
+
+def _what_holds(hands: Hands, checkpoint: Checkpoint) -> tuple[Poll, ...]:
+    """Return what holds before the change; tell where none of it is a way to the host."""
+    keeps = tuple(poll for poll in checkpoint.keeps if attempt(hands, poll.command).ok)
+    if all(poll in checkpoint.own for poll in keeps):
+        hands.ui.warn(_UNPROVEN)
+    return keeps
+
+
+def _tell_silent(hands: Hands, silent: tuple[Poll, ...]) -> None:
+    """Tell of what was silent before, so that it proves nothing, and still is."""
+    for poll in silent:
+        try:
+            failure = wait_for(hands, poll)
+        except StopAsked:
+            return
+        if failure is not None:
+            told = f"the change is kept, but in vain was waited for {poll.message}."
+            hands.ui.warn(f"{told} {poll.otherwise}")
 
 
 def _create(hands: Hands, checkpoint: Checkpoint) -> tuple[str, Failure | None]:

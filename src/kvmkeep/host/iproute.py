@@ -121,9 +121,9 @@ def _preferred(door: Door, argv: tuple[str, ...]) -> tuple[str, str] | None:
 
 
 def answers(door: Door, interface: str, gateway: str) -> bool:
-    """Whether a gateway answers one ping within a second."""
+    """Whether a gateway answers one of two pings, within two seconds."""
     try:
-        ask(door, "the gateway", ("ping", "-c", "1", "-W", "1", "-I", interface, gateway))
+        ask(door, "the gateway", ("ping", "-c", "1", "-w", "2", "-I", interface, gateway))
     except Unanswered:
         return False
     return True

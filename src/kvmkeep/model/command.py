@@ -123,8 +123,9 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     """Changes of the network that are undone unless they prove good.
 
     `body` makes the change. It is kept when `verify` held after it, and also each of `keeps` that
-    held before it. Otherwise, `undo` is run. NetworkManager holds a checkpoint of `devices` (D-Bus
-    object paths) meanwhile, and rolls back by itself after `timeout` seconds.
+    held before it. Otherwise, `undo` is run. `own` are those of `keeps` that ask in the network
+    itself; the others ask whether the host is reached. NetworkManager holds a checkpoint of
+    `devices` (D-Bus object paths) meanwhile, and rolls back by itself after `timeout` seconds.
     """
 
     devices: tuple[str, ...]
@@ -134,6 +135,7 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     undo: Undo
     why: str
     keeps: tuple[Poll, ...] = ()
+    own: tuple[Poll, ...] = ()
 
     def create(self) -> Command:
         """Return the command that makes the checkpoint; it prints `o "/its/object/path"`.

@@ -43,8 +43,11 @@ def door(**answers: object) -> ScriptedDoor:
     return ScriptedDoor({**made, **answers})  # type: ignore[dict-item]
 
 
-def change(machine: ScriptedDoor, checkpoint: Checkpoint = CHANGE) -> Failure | None:
-    hands = Hands(door=machine, journal=new_journal(), ui=RecordingUi(), stop=machine.stop)
+def change(
+    machine: ScriptedDoor, checkpoint: Checkpoint = CHANGE, ui: RecordingUi | None = None
+) -> Failure | None:
+    ui = ui or RecordingUi()
+    hands = Hands(door=machine, journal=new_journal(), ui=ui, stop=machine.stop)
     return change_network(hands, checkpoint)
 
 
@@ -110,6 +113,35 @@ def test_what_did_not_answer_before_need_not_answer_after() -> None:
     assert failure is not None
     assert failure.doing == "ping a"
     assert UNDO_NOW in lost.ran
+
+
+def test_an_own_gateway_that_was_silent_before_is_asked_after_it_and_told() -> None:
+    own = Poll(command=command("arping gw"), limit=5, message="gw to answer", otherwise="VLAN 7?")
+    way = Poll(command=command("ping way"), limit=5, message="way")
+    checkpoint = replace(CHANGE, keeps=(way, own), own=(own,))
+    there, ui = door(**{"arping gw": lambda n: ended(1 if n < 3 else 0)}), RecordingUi()
+    assert change(there, checkpoint, ui) is None
+    assert there.ran[-2:] == ["arping gw", "arping gw"]
+    assert not [text for text in ui.told if text.startswith("warn")]
+    silent = door(**{"arping gw": lambda _n: ended(1)})
+    assert change(silent, checkpoint, ui) is None
+    assert DESTROY in silent.ran
+    assert UNDO_NOW not in silent.ran
+    (told,) = [text for text in ui.told if text.startswith("warn")]
+    assert told == "warn the change is kept, but in vain was waited for gw to answer. VLAN 7?"
+    stopped = door(**{"arping gw": lambda _n: ended(1)})
+    stopped.stops_at = silent.ran.index("arping gw", 5)
+    assert change(stopped, checkpoint, RecordingUi()) is None
+    assert stopped.ran[-2:] == [DISARM[-1], "arping gw"]
+
+
+def test_where_no_way_to_the_host_answers_it_is_told() -> None:
+    way = Poll(command=command("ping way"), limit=5, message="way")
+    own = Poll(command=command("arping gw"), limit=5, message="gw")
+    for keeps, told in (((way, own), False), ((own,), True), ((), True)):
+        ui = RecordingUi()
+        assert change(door(), replace(CHANGE, keeps=keeps, own=(own,)), ui) is None
+        assert any("whether this host is reached" in text for text in ui.told) == told
 
 
 def test_a_change_that_cannot_be_kept_is_undone() -> None:

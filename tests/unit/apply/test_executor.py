@@ -371,7 +371,7 @@ def test_a_full_disk_does_not_stop_a_run_on_its_way() -> None:
     lines.full = True
     door = world()
     assert apply_plan(PLAN, door, journal, ui, door.stop).ok
-    assert len([one for one in ui.told if one.startswith("warn")]) == 1
+    assert len([one for one in ui.told if one.startswith("warn the journal")]) == 1
 
 
 HELD = Plan(

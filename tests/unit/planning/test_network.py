@@ -359,7 +359,22 @@ def test_gateway_that_never_answered_is_asked_once() -> None:
     host, one = FakeHost(), wanted()
     host.management = ("mgmt0", "192.0.2.1", False)
     reach(host, one)
-    assert [call.argv[0] for call in host.calls].count("ping") == 1
+    for program in ("ping", "arping"):
+        asked = [call for call in host.calls if call.argv[0] == program and "mgmt0" in call.argv]
+        assert len(asked) == 1
+
+
+def test_a_gateway_that_drops_pings_is_asked_on_its_link() -> None:
+    host, one = FakeHost(), wanted()
+    host.management, host.filtered = ("mgmt0", "192.0.2.1", False), True
+    reach(host, one)
+    asked = [call.argv[-2:] for call in host.calls if call.argv[0] == "arping"]
+    assert asked.count(("mgmt0", "192.0.2.1")) == 2
+    # It is no reason to refuse a change where it can't be asked so.
+    host.tools = {"arping": ""}
+    facts = host.facts(one)
+    found = make_plan(spec(networks=(network(ageing_time=7, gateway=None),)), facts)
+    assert (found.refusals, len(found.steps)) == ((), 1)
 
 
 def test_a_networks_own_gateway_is_asked_on_the_bridge_by_either_protocol() -> None:
@@ -384,6 +399,16 @@ def test_a_networks_own_gateway_is_asked_on_the_bridge_by_either_protocol() -> N
     assert [poll for poll in change.keeps if "of network public" in poll.message] == []
 
 
+def test_a_new_networks_gateway_is_waited_for_as_long_as_stp_takes() -> None:
+    changes = {"gateway": ip_address("10.223.0.254"), "stp": True, "forward_delay": 15}
+    (step,) = plan(FakeHost(), wanted(**changes)).steps
+    (change,) = step.actions
+    assert isinstance(change, Checkpoint)
+    (own,) = change.own
+    assert own.limit == 34
+    assert own.otherwise.startswith("Is VLAN 223 on the switch port of uplink0?")
+
+
 def test_who_is_logged_in_by_ssh_is_asked_before_and_after() -> None:
     host, one = FakeHost(), wanted()
     host.peers = {"192.0.2.77": True, "192.0.2.78": False}
@@ -391,7 +416,7 @@ def test_who_is_logged_in_by_ssh_is_asked_before_and_after() -> None:
     (change,) = step.actions
     assert isinstance(change, Checkpoint)
     asked = [str(poll.command) for poll in change.keeps if poll.command.argv[-1] in host.peers]
-    assert asked == ["ping -c 1 -W 2 192.0.2.77", "ping -c 1 -W 2 192.0.2.78"]
+    assert asked == ["ping -c 1 -w 3 192.0.2.77", "ping -c 1 -w 3 192.0.2.78"]
     reach(host, one)
     pings = [call.argv[-1] for call in host.calls if call.argv[0] == "ping"]
     assert (pings.count("192.0.2.77"), pings.count("192.0.2.78")) == (2, 1)
@@ -416,7 +441,7 @@ def test_without_default_route_no_interface_of_an_ssh_session_is_an_uplink() -> 
     (change,) = found.steps[0].actions
     assert isinstance(change, Checkpoint)
     asked = [str(poll.command) for poll in change.keeps if poll.command.argv[0] == "ping"]
-    assert asked == ["ping -c 1 -W 2 192.0.2.77"]
+    assert asked == ["ping -c 1 -w 3 192.0.2.77"]
 
 
 def test_the_gateways_of_both_protocols_are_asked() -> None:
@@ -428,8 +453,8 @@ def test_the_gateways_of_both_protocols_are_asked() -> None:
     assert isinstance(change, Checkpoint)
     asked = [str(poll.command) for poll in change.keeps if poll.command.argv[0] == "ping"]
     assert asked == [
-        "ping -c 1 -W 2 -I mgmt0 192.0.2.1",
-        "ping -c 1 -W 2 -I mgmt0 fe80::1",
+        "ping -c 1 -w 3 -I mgmt0 192.0.2.1",
+        "ping -c 1 -w 3 -I mgmt0 fe80::1",
     ]
 
 

@@ -14,7 +14,7 @@ from kvmkeep.model.names import NM_MARK
 from kvmkeep.model.plan import Note, Noun, Risk, Step
 from kvmkeep.model.spec import Network
 from kvmkeep.planning.networks.profiles import Settings, WantedProfile, judged, wanted_profiles
-from kvmkeep.planning.networks.proof import is_vlan, longest, network_proof, ways_out
+from kvmkeep.planning.networks.proof import is_vlan, longest, network_proof, own_gateway, ways_out
 from kvmkeep.planning.networks.undo import MARGIN, Touched, network_undo, undo_steps
 from kvmkeep.planning.scene import Scene
 
@@ -74,7 +74,10 @@ def network_step(scene: Scene, network: Network) -> Step | None:
     what, why = _sentence(scene, network, missing=missing, changed=changed)
     touched = tuple(_touched(wanted, activations) for wanted in pair)
     verify = network_proof(scene, network)
-    keeps = ways_out(scene, network, new_port=touched[1].changed or touched[1].activated)
+    port = touched[1]
+    new_port = port.profile is None or port.changed or port.activated
+    own = own_gateway(scene, network, new_port=new_port)
+    keeps = (*ways_out(scene), *own)
     timeout = ROLLBACK_AFTER + longest((*verify, *keeps))
     checkpoint = Checkpoint(
         devices=_checkpoint_devices(scene, network),
@@ -82,6 +85,7 @@ def network_step(scene: Scene, network: Network) -> Step | None:
         body=tuple(body),
         verify=verify,
         keeps=keeps,
+        own=own,
         undo=network_undo(touched, timeout + MARGIN),
         why=f"have NetworkManager undo it after {timeout} s unless it proves good",
     )

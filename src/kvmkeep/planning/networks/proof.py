@@ -16,6 +16,9 @@ LIMIT = 4.0
 _DUPLICATE = 1
 """arping(8) of iputils, "-D": what it ends with where somebody answers for the address."""
 
+_PING = ("ping", "-c", "1", "-w", "3")
+"""One a second until one is answered, three at most (ping(8), "-w")."""
+
 
 def network_proof(scene: Scene, network: Network) -> tuple[Poll, ...]:
     """Return what must hold in the kernel for a change to be kept."""
@@ -41,33 +44,56 @@ def network_proof(scene: Scene, network: Network) -> tuple[Poll, ...]:
     return (*polls, _ageing(network, f"{at}/ageing_time"))
 
 
-def ways_out(scene: Scene, network: Network, *, new_port: bool) -> tuple[Poll, ...]:
-    """Return what, if it answers before a change, must answer after it.
+def ways_out(scene: Scene) -> tuple[Poll, ...]:
+    """Return what tells that the host is reached: what answers before a change must after it.
+
+    A gateway may drop pings; on its link it answers for its address all the same.
+    """
+    management = scene.facts.management
+    if management is None:
+        return ()
+    polls: list[Poll] = []
+    for interface, gateway in (
+        (management.interface, management.gateway),
+        (management.interface6, management.gateway6),
+    ):
+        if not gateway:
+            continue
+        message = f"the gateway {gateway} to answer"
+        polls.append(_poll((*_PING, "-I", interface, gateway), "", message))
+        arping = scene.tools.get("arping")
+        if ":" not in gateway and (arping is None or arping.path):
+            argv, ok = _arping(interface, gateway)
+            asks = _poll(argv, "", f"the gateway {gateway} to answer on its link")
+            polls.append(replace(asks, command=replace(asks.command, ok=ok)))
+    # Those who are logged in by SSH too: one is probably the administrator who waits for this.
+    polls.extend(
+        _poll((*_PING, peer), "", f"{peer} to answer, logged in by SSH")
+        for peer in management.peers
+    )
+    return tuple(polls)
+
+
+def own_gateway(scene: Scene, network: Network, *, new_port: bool) -> tuple[Poll, ...]:
+    """Return what tells that a network's own gateway answers, if it has one.
 
     With STP, a new port of a bridge listens and learns before it passes a frame on.
     """
-    polls: list[Poll] = []
-    management = scene.facts.management
-    if management is not None:
-        for interface, gateway in (
-            (management.interface, management.gateway),
-            (management.interface6, management.gateway6),
-        ):
-            if gateway:
-                ping = ("ping", "-c", "1", "-W", "2", "-I", interface, gateway)
-                polls.append(_poll(ping, "", f"the gateway {gateway} to answer"))
-        # Those who are logged in by SSH too: one is probably the administrator who waits for this.
-        polls.extend(
-            _poll(("ping", "-c", "1", "-W", "2", peer), "", f"{peer} to answer, logged in by SSH")
-            for peer in management.peers
-        )
-    if network.gateway is not None:
-        message = f"the gateway {network.gateway} of network {network.name} to answer"
-        silent = 2 * network.forward_delay if network.stp and new_port else 0
-        poll = replace(_poll((), "", message), limit=LIMIT + silent)
-        argv, ok = _asks_gateway(scene, network, network.gateway)
-        polls.append(replace(poll, command=replace(poll.command, argv=argv, ok=ok)))
-    return tuple(polls)
+    if network.gateway is None:
+        return ()
+    message = f"the gateway {network.gateway} of network {network.name} to answer"
+    silent = 2 * network.forward_delay if network.stp and new_port else 0
+    poll = _poll((), "", message)
+    argv, ok = _asks_gateway(scene, network, network.gateway)
+    vlan = f"Is VLAN {network.vlan} on the switch port of {scene.spec.uplink}?"
+    return (
+        replace(
+            poll,
+            limit=LIMIT + silent,
+            command=replace(poll.command, argv=argv, ok=ok),
+            otherwise=f"{vlan} {poll.otherwise}",
+        ),
+    )
 
 
 def _asks_gateway(
@@ -79,10 +105,14 @@ def _asks_gateway(
     IPv6, where no tool does that, RFC 4862).
     """
     if gateway.version == 4:
-        asks = ("arping", "-D", "-q", "-c", "3", "-w", "2", "-I", network.bridge, str(gateway))
-        return asks, (_DUPLICATE,)
+        return _arping(network.bridge, str(gateway))
     program = scene.facts.units.command
     return (program, "neighbour", network.bridge, str(gateway)), (0,)
+
+
+def _arping(interface: str, address: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    asks = ("arping", "-D", "-q", "-c", "3", "-w", "2", "-I", interface, address)
+    return asks, (_DUPLICATE,)
 
 
 def longest(polls: tuple[Poll, ...]) -> int:

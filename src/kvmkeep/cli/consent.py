@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import shlex
 import sys
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from kvmkeep.model.plan import Plan
 
 QUESTION = "Run these steps? [y/N] "
+PATIENCE = 600.0
+"""Seconds for an answer: who asks holds the host's lock, and no guest is started meanwhile."""
 
 
 def add_consent(parser: ArgumentParser) -> None:
@@ -52,9 +55,9 @@ def ask(_plan: Plan, streams: Streams) -> bool:
     return agrees(QUESTION, streams)
 
 
-def agrees(question: str, streams: Streams) -> bool:
-    """Ask a question on stderr; only y and yes mean yes."""
-    return _answer(question, streams).lower() in {"y", "yes"}
+def agrees(question: str, streams: Streams, patience: float = PATIENCE) -> bool:
+    """Ask a question on stderr; only y and yes mean yes, and no answer within `patience` no."""
+    return _answer(question, streams, patience).lower() in {"y", "yes"}
 
 
 def ask_names(plan: Plan, streams: Streams) -> bool:
@@ -64,14 +67,27 @@ def ask_names(plan: Plan, streams: Streams) -> bool:
     return sorted(set(typed.split())) == names
 
 
-def _answer(question: str, streams: Streams) -> str:
-    """Return what was typed; nothing where nobody can be asked."""
+def _answer(question: str, streams: Streams, patience: float = PATIENCE) -> str:
+    """Return what was typed; nothing where nobody can be asked, or answers."""
     err = streams.err
     if err is None:
         return ""
     try:
         err.write(question)
         err.flush()
+        if _silent(patience):
+            err.write("\n")
+            streams.talk(f"Nobody has answered for {patience / 60:.0f} minutes: that means no.")
+            return ""
         return sys.stdin.readline().strip()
     except (OSError, ValueError):
         return ""
+
+
+def _silent(patience: float) -> bool:
+    """Whether no line comes from the terminal; what has no descriptor has its lines already."""
+    try:
+        descriptor = sys.stdin.fileno()
+    except ValueError:
+        return False
+    return not select.select([descriptor], [], [], patience)[0]

@@ -199,7 +199,7 @@ def _holder(descriptor: int) -> tuple[str, str]:
         try:
             signature = json.loads(text)
             pid, verb, user = int(signature["pid"]), str(signature["verb"]), str(signature["user"])
-            since = time.strftime("%H:%M", time.localtime(int(signature["since"])))
+            since = time.strftime("%Y-%m-%d %H:%M", time.localtime(int(signature["since"])))
         except (ValueError, KeyError, TypeError, OverflowError):
             pid = 0
         else:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 
 import pytest
 
-from kvmkeep.cli.consent import ask, demand_terminal
+from kvmkeep.cli.consent import agrees, ask, demand_terminal
 from kvmkeep.cli.streams import Streams
 from kvmkeep.errors import UsageError
 from kvmkeep.model.plan import Plan
@@ -28,6 +29,20 @@ def test_only_yes_means_yes(typed: str, *, yes: bool, monkeypatch: pytest.Monkey
     demand_terminal("apply", ("apply", "web"))
     assert ask(Plan(), Streams(None, err)) is yes
     assert "[y/N]" in err.getvalue()
+
+
+def test_a_question_that_nobody_answers_is_answered_with_no(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs) as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        err = io.StringIO()
+        assert agrees("go on? ", Streams(None, err), 0.0) is False
+        assert err.getvalue().startswith("go on? \nNobody has answered for 0 minutes")
+        os.write(ours, b"yes\n")
+        assert agrees("go on? ", Streams(None, err)) is True
+    os.close(ours)
 
 
 def test_nobody_is_asked_where_nobody_can_read_the_question(

@@ -43,7 +43,7 @@ def holder(path: Path, verb: str = "apply") -> subprocess.Popen[str]:
 def test_the_second_is_told_who_is_first(tmp_path: Path) -> None:
     path = tmp_path / "run" / "lock"
     with holder(path) as process:
-        who = rf"apply, pid {process.pid}, since \d\d:\d\d, by alice"
+        who = rf"apply, pid {process.pid}, since \d+-\d\d-\d\d \d\d:\d\d, by alice"
         with pytest.raises(Busy, match=who), Lock(str(path)).hold("start"):
             pytest.fail("both hold it")
         process.communicate("")

@@ -18,6 +18,7 @@ from kvmkeep.planning.disks.grow import grow_notes, grow_refusals, grow_steps, l
 from kvmkeep.planning.disks.leaving import undefine_disk_steps, unplug_disk_steps
 from kvmkeep.planning.disks.stage import fresh
 from kvmkeep.planning.disks.storage import data_steps, root_steps, storage_refusals
+from kvmkeep.planning.disks.taken import taken_refusals
 from kvmkeep.planning.domains.change import change_notes, change_steps
 from kvmkeep.planning.domains.firmware import firmware_refusals
 from kvmkeep.planning.domains.guest import (
@@ -80,6 +81,7 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         *network_refusals(scene, networks),
         *guards.volume_group(scene, steps),
         *storage_refusals(scene),
+        *taken_refusals(scene),
         *file_refusals(scene),
         *grow_refusals(scene),
         *guards.identities(scene),

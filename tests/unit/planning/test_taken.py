@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fakes.host import FakeHost
+from fakes.host import CLOUD, FakeHost, FakeImage
 from msgspec.structs import replace
 
 from kvmkeep.model.command import Command
@@ -11,12 +11,13 @@ from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Step
 from kvmkeep.model.spec import LvDisk, Spec
 from kvmkeep.model.units import Label, Size
+from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.running.reboot import plan_cold_reboot
 from kvmkeep.planning.running.recover import recovery
 from kvmkeep.planning.running.start import plan_start
 from kvmkeep.planning.running.watch import plan_look_after
-from tests.unit.planning.build import GIB
-from tests.unit.planning.cut_off import site
+from tests.unit.planning.build import GIB, IMAGE, guest, spec
+from tests.unit.planning.cut_off import cut, site
 from tests.unit.planning.rounds import StepError, carry_out, plan_recover, reach
 
 REASON = "it is off, but something has rl_build/vm-db open"
@@ -25,6 +26,20 @@ REASON = "it is off, but something has rl_build/vm-db open"
 @pytest.fixture
 def cut_off() -> tuple[FakeHost, Spec]:
     return site()
+
+
+@pytest.fixture
+def half_made() -> tuple[FakeHost, Spec]:
+    """A guest that went off in its first boot."""
+    host = FakeHost()
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
+    wanted = spec(guest("db", data=GIB))
+    host.libvirt.silent_agents.add("db")
+    with pytest.raises(StepError, match="agent"):
+        reach(host, wanted)
+    host.libvirt.silent_agents.clear()
+    cut(host)
+    return host, wanted
 
 
 def subjects(steps: tuple[Step, ...]) -> set[str]:
@@ -63,6 +78,45 @@ def test_a_disk_that_is_opened_after_the_look_is_waited_for(cut_off: tuple[FakeH
     carry_out(host, step)
     assert len(_asked(host)) > asked + 2
     assert host.libvirt.domains["db"].state == "running"
+
+
+@pytest.mark.parametrize("lv", ["vm-db", "vm-db-data"])
+def test_apply_refuses_it_before_a_first_boot_too(
+    half_made: tuple[FakeHost, Spec], lv: str
+) -> None:
+    host, wanted = half_made
+    host.held.add(lv)
+    (one,) = make_plan(wanted, host.facts(wanted)).refusals
+    assert one.subject == "guest db"
+    assert one.reason == f"it is off, but something has rl_build/{lv} open"
+    host.held.clear()
+    reach(host, wanted)
+    assert make_plan(wanted, host.facts(wanted)).empty
+    host.held.add(lv)
+    assert make_plan(wanted, host.facts(wanted)).refusals == ()
+
+
+def test_a_guest_that_is_not_defined_yet_has_its_own_disks_alone(
+    half_made: tuple[FakeHost, Spec],
+) -> None:
+    host, wanted = half_made
+    del host.libvirt.domains["db"]
+    assert make_plan(wanted, host.facts(wanted)).refusals == ()
+    host.held.add("vm-db")
+    reasons = [one.reason for one in make_plan(wanted, host.facts(wanted)).refusals]
+    assert reasons == [REASON]
+
+
+def test_what_is_opened_after_the_look_is_waited_for_before_a_first_boot(
+    half_made: tuple[FakeHost, Spec],
+) -> None:
+    host, wanted = half_made
+    first = next(step for step in make_plan(wanted, host.facts(wanted)).steps if step.actions)
+    assert first.what.startswith("start it for the first time")
+    host.held.add("vm-db")
+    with pytest.raises(StepError, match="nothing to have rl_build/vm-db open"):
+        carry_out(host, first)
+    assert host.libvirt.domains["db"].state == "shut off"
 
 
 def test_recovery_holds_back_that_guest_and_who_needs_it(cut_off: tuple[FakeHost, Spec]) -> None:

@@ -11,8 +11,9 @@ from kvmkeep.model.command import Poll
 from kvmkeep.model.facts import Volume
 from kvmkeep.model.plan import Refusal
 from kvmkeep.model.spec import Guest
+from kvmkeep.planning.disks.stage import Stage, stage
 from kvmkeep.planning.lvm import selected, until_let_go, who_has
-from kvmkeep.planning.scene import Scene, users
+from kvmkeep.planning.scene import Scene, active, owned, users
 
 
 def taken(scene: Scene, guest: Guest) -> Iterator[Refusal]:
@@ -26,6 +27,13 @@ def taken(scene: Scene, guest: Guest) -> Iterator[Refusal]:
             )
 
 
+def taken_refusals(scene: Scene) -> tuple[Refusal, ...]:
+    """Return the same for all guests whose first boot is before them, which `apply` starts."""
+    young = (guest for guest in scene.guests if stage(scene, guest, guest.root) is Stage.FRESH)
+    off = (guest for guest in young if not _runs(scene, guest))
+    return tuple(refusal for guest in off for refusal in taken(scene, guest))
+
+
 def let_go(scene: Scene, guest: Guest) -> tuple[Poll, ...]:
     """Return what waits, before a guest starts, until nothing has its disks open."""
     look = "see that nothing has it open: the guest would write beside that"
@@ -36,8 +44,17 @@ def let_go(scene: Scene, guest: Guest) -> tuple[Poll, ...]:
 
 
 def _alone(scene: Scene, guest: Guest) -> Iterator[Volume]:
-    """Return the LVs that its definition has, and no other domain's."""
+    """Return the LVs that its definition has or will have, and no other domain's."""
+    defined = scene.domain(guest) is not None
     for disk in guest.volumes:
         volume = scene.volume(disk)
-        if volume is not None and users(scene, disk) == (guest.name,):
+        if volume is None:
+            continue
+        own = (guest.name,) if defined or not owned(volume, guest, disk) else ()
+        if users(scene, disk) == own:
             yield volume
+
+
+def _runs(scene: Scene, guest: Guest) -> bool:
+    domain = scene.domain(guest)
+    return domain is not None and active(domain)

@@ -17,6 +17,7 @@ from kvmkeep.planning.commands import has_state, remove_tree
 from kvmkeep.planning.disks.files import mounted
 from kvmkeep.planning.disks.stage import Stage, cloned_from, fresh, needs_seed, stage
 from kvmkeep.planning.disks.storage import activation, put_in_service
+from kvmkeep.planning.disks.taken import let_go
 from kvmkeep.planning.domains.run_mark import starting_with_host
 from kvmkeep.planning.domains.xml import CDROM, domain_xml, sha256
 from kvmkeep.planning.first_boot.before_boot import tell_of_seed
@@ -196,7 +197,7 @@ def _start_step(scene: Scene, work: GuestWork) -> Step | None:
         actions.extend(_make_seed(guest, work.seed))
         actions.append(_insert(guest))
         what += f" (seed: {work.seed.kind.name.lower().replace('_', '')})"
-    actions.extend((*mounted(guest), *activation(scene, guest)))
+    actions.extend((*mounted(guest), *activation(scene, guest), *let_go(scene, guest)))
     actions.append(start_command(guest))
     return Step(
         noun=Noun.DOMAINS,

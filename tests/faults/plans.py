@@ -59,6 +59,7 @@ from kvmkeep.planning.backups.upkeep import plan_prune
 from kvmkeep.planning.clones.clone import Cloning, plan_clone
 from kvmkeep.planning.clones.origin import Wanted
 from kvmkeep.planning.domains.rename import Renaming, plan_rename
+from kvmkeep.planning.domains.xml import BASE
 from kvmkeep.planning.offline.copy_in import CopyIn, plan_copy_in
 from kvmkeep.planning.offline.copy_out import CopyOut, plan_copy_out
 from kvmkeep.planning.offline.inspect import Question, plan_inspect
@@ -948,24 +949,29 @@ def unplugging_a_disk() -> Case:
 
 
 def renaming() -> Case:
-    """The spec's file is renamed last: until then the planner is given the old spec."""
+    """The spec's file is renamed last: until then the planner is given the old spec.
+
+    libvirt finds the variables of its firmware by its name, unless they are named.
+    """
     host = a_host()
-    before = guest(data=GIB)
-    reach(host, spec(before))
+    before, template = guest(data=GIB), BASE.replace("<os>", "<os firmware='efi'>")
+    reach(host, spec(before, template=template))
+    host.put(*OF_WEB, 0o600)
     host.libvirt.domains["web"].live = None
     folder = "/etc/kvmkeep/guests"
     host.put(f"{folder}/web.yaml", b"image: debian\n")
     disks = tuple(replace(d, lv=d.lv.replace("vm-web", "vm-shop")) for d in before.volumes)
-    after = spec(replace(before, name=GuestName("shop"), disks=disks))
+    shop = replace(before, name=GuestName("shop"), disks=disks)
+    after = spec(shop, template=template)
     names = Renaming(
         old=before.name, new=GuestName("shop"), file=f"{folder}/web.yaml", takes_identity=True
     )
 
     def planner(_: Spec, facts: Facts) -> Plan:
         renamed = f"{folder}/shop.yaml" in host.files
-        return plan_rename(after if renamed else spec(before), facts, names)
+        return plan_rename(after if renamed else spec(before, template=template), facts, names)
 
-    return Case(host=host, spec=after, planner=planner, off=("shop",))
+    return Case(host=host, spec=after, planner=planner, off=("shop",), variables=(OF_WEB,))
 
 
 def cloning(*, running: bool, from_set: str = "") -> Case:

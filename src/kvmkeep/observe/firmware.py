@@ -25,7 +25,7 @@ def named_variables(root: ET.Element) -> str:
 
 
 def firmware_variables(root: ET.Element) -> str:
-    """Return the file that libvirt takes for them; empty where it is none, or has no UEFI.
+    """Return the file that libvirt takes for them; empty where there is none, as without UEFI.
 
     Where a definition leaves the choice of a firmware to it, libvirt 9.0 names no file in it, and
     goes by the name of the domain at each start.
@@ -33,7 +33,8 @@ def firmware_variables(root: ET.Element) -> str:
     source = root.find("os/nvram/source")
     if source is not None:
         return _path(source.get("file", ""))
-    chosen = any(one.get("firmware") == "efi" for one in root.iterfind("os"))
+    none = root.find("os/loader[@stateless='yes']") is not None
+    chosen = not none and any(one.get("firmware") == "efi" for one in root.iterfind("os"))
     return named_variables(root) or (
         _path(variables_path(root.findtext("name", ""))) if chosen else ""
     )

@@ -58,6 +58,8 @@ def copies(door: FakeHost, *domains: Domain) -> tuple[str, ...]:
         ("<os><nvram>x.fd</nvram></os>", "", ""),
         ("<os firmware='bios'/>", "", ""),
         ("<os firmware='efi'/>", "", BY_NAME),
+        ("<os firmware='efi'><loader stateless='yes'/></os>", "", ""),
+        ("<os firmware='efi'><loader stateless='no'/></os>", "", BY_NAME),
         ("<os firmware='efi'><nvram template='/usr/share/x'/></os>", "", BY_NAME),
         ("<os firmware='efi'><nvram>/srv/x.fd</nvram></os>", "/srv/x.fd", "/srv/x.fd"),
         ("<os><nvram type='file'><source file='/srv/x.fd'/></nvram></os>", "", "/srv/x.fd"),

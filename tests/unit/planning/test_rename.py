@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from xml.etree import ElementTree as ET
+
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
 from fakes.virsh import xml_text
@@ -11,8 +13,11 @@ from kvmkeep.model.facts import Facts, Problem
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import FileDisk, Guest, Place, Spec
 from kvmkeep.model.units import GuestName, Label, Size
+from kvmkeep.observe.firmware import firmware_variables
 from kvmkeep.planning.domains.rename import Renaming, plan_rename
-from tests.unit.planning.build import GIB, IMAGE, guest, spec
+from kvmkeep.planning.domains.xml import BASE
+from kvmkeep.planning.plan import make_plan
+from tests.unit.planning.build import GIB, IMAGE, guest, nic, spec
 from tests.unit.planning.rounds import carry_out, reach
 
 FILE = "/etc/kvmkeep/guests/web.yaml"
@@ -199,3 +204,79 @@ def test_what_is_done_already_is_not_done_again(already: int) -> None:
     for step in steps[:already]:
         carry_out(host, step)
     assert planned(host, wanted, renaming()).steps[0].what == steps[already].what
+
+
+PLACE = "/var/lib/libvirt/qemu/nvram/web_VARS.fd"
+
+
+def uefi(inside: str = "") -> tuple[FakeHost, Spec]:
+    """Return a host whose guest web boots by UEFI that libvirt chooses."""
+    host, wanted = site()
+    xml = xml_text(host.libvirt.domains["web"].xml)
+    xml = xml.replace("<os>", f"<os firmware='efi'>{inside}")
+    host.libvirt.domains["web"].xml = ET.fromstring(xml)  # noqa: S314 - our own
+    host.put(PLACE, b"of web")
+    return host, wanted
+
+
+@pytest.mark.parametrize("killed", range(8))
+def test_variables_that_libvirt_finds_by_the_name_stay_the_guest_s(killed: int) -> None:
+    host, wanted = uefi()
+    host.put(PLACE.replace("web", "shop"), b"of another")
+    first = planned(host, wanted, renaming())
+    for action in [action for step in first.steps for action in step.actions][:killed]:
+        carry_out(host, replace(first.steps[0], probe=None, actions=(action,)))
+        for domain in host.libvirt.domains.values():
+            assert firmware_variables(domain.xml) == PLACE
+    for step in planned(host, wanted, renaming()).steps:
+        carry_out(host, step)
+    system = host.libvirt.domains["shop"].xml.find("os")
+    assert (system.get("firmware"), system.findtext("nvram")) == ("efi", PLACE)
+    assert host.read(PLACE) == b"of web"
+    assert host.read(PLACE.replace("web", "shop")) == b"of another"
+    assert f"<nvram>{PLACE}</nvram>".encode() in host.files["/root/kvm/shop.xml"].content
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        "<nvram>/srv/web.fd</nvram>",
+        f"<nvram>{PLACE}</nvram>",
+        f"<nvram type='file'><source file='{PLACE}'/></nvram>",
+        "<loader stateless='yes'/>",
+    ],
+)
+def test_variables_with_a_place_of_their_own_need_no_other_and_those_of_none_get_none(
+    inside: str,
+) -> None:
+    host, wanted = uefi(inside)
+    before = xml_text(host.libvirt.domains["web"].xml.find("os"))
+    plan = planned(host, wanted, renaming())
+    assert plan.steps[0].what == "rename the domain to shop"
+    for step in plan.steps:
+        carry_out(host, step)
+    assert xml_text(host.libvirt.domains["shop"].xml.find("os")) == before
+
+
+def test_the_os_of_others_is_left_alone() -> None:
+    host, wanted = uefi()
+    (domain,) = host.facts(wanted).domains
+    others = "<metadata><os xmlns='urn:x'><of>web</of></os>"
+    xml = domain.xml.replace("<metadata>", others)
+    plan = planned(host, wanted, renaming(), domains=(replace(domain, xml=xml),))
+    for step in plan.steps:
+        for file in (one for one in step.actions if isinstance(one, WriteFile)):
+            root = ET.fromstring(file.content)  # noqa: S314 - our own
+            assert others.encode() in file.content
+            assert root.findtext("os/nvram") == PLACE
+
+
+def test_a_new_guest_of_the_old_name_does_not_get_the_variables() -> None:
+    host, wanted = uefi()
+    for step in planned(host, wanted, renaming()).steps:
+        carry_out(host, step)
+    shop = replace(guest("shop", data=GIB, nics=WEB.nics), identity=WEB.identity, uuid=WEB.uuid)
+    new = replace(guest(nics=(nic("web", number=7),)), identity="second", uuid=guest("second").uuid)
+    again = spec(shop, new, template=BASE.replace("<os>", "<os firmware='efi'>"))
+    plan = make_plan(again, host.facts(again))
+    assert any(f"would be those of the domain shop, {PLACE}" in one for one in refusals(plan))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.names import variables_path
 from kvmkeep.model.plan import Refusal
 from kvmkeep.model.spec import Guest
@@ -33,6 +34,19 @@ def firmware_refusals(scene: Scene) -> tuple[Refusal, ...]:
             hint = f"choose another name; or, {make_room(other)}"
             found.append(Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint))
     return tuple(found)
+
+
+def with_variables_named(domain: Domain) -> str:
+    """Return a domain's definition, which names the file of its variables, if it has any.
+
+    libvirt 9.0 finds those of a firmware that it chose by the domain's name, where none is told.
+    """
+    path, xml = domain.variables, domain.xml
+    if not path or domain_tree(xml).find("os/nvram") is not None:
+        return xml
+    # What may hold an <os> of others, <metadata>, libvirt writes before its own.
+    before, end, after = xml.rpartition("</os>")
+    return f"{before}<nvram>{path}</nvram>{end}{after}"
 
 
 def make_room(domain: str) -> str:

@@ -33,6 +33,7 @@ from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.commands import has_state, synced
 from kvmkeep.planning.disks.stage import fresh
+from kvmkeep.planning.domains.firmware import with_variables_named
 from kvmkeep.planning.domains.guest import is_guest, kept_path
 from kvmkeep.planning.domains.kept_xml import keep_definition
 from kvmkeep.planning.lvm import wears
@@ -85,7 +86,13 @@ def plan_rename(spec: Spec, facts: Facts, renaming: Renaming) -> Plan:
         after=replace(before, name=renaming.new, disks=disks),
         domain=domain,
     )
-    steps = (*_domain_steps(work), *_volume_steps(work), *_xml_steps(work), _spec_step(work))
+    steps = (
+        *_firmware_steps(work),
+        *_domain_steps(work),
+        *_volume_steps(work),
+        *_xml_steps(work),
+        _spec_step(work),
+    )
     refusals = (*programs.missing_tools(scene, steps), *_volume_refusals(work))
     return Plan(steps=steps, refusals=refusals)
 
@@ -205,6 +212,39 @@ def _renamed(scene: Scene, renaming: Renaming, disk: Disk) -> Disk:
     return replace(disk, lv=_new_lv(scene, renaming, disk.lv))
 
 
+def _definition(work: _Work) -> str:
+    """Return its definition, which names its firmware's variables before it gets its new name."""
+    domain = work.domain
+    return with_variables_named(domain) if domain.name == work.renaming.old else domain.xml
+
+
+def _firmware_steps(work: _Work) -> tuple[Step, ...]:
+    text = _definition(work)
+    if text == work.domain.xml:
+        return ()
+    path = work.domain.variables
+    return (
+        Step(
+            noun=Noun.DOMAINS,
+            subject=f"guest {work.renaming.old}",
+            what=f"define it with the place of its firmware's variables: {path}",
+            why="libvirt finds them by its name alone, and would begin with new ones",
+            probe=has_state(work.before, "shut off"),
+            actions=_define(work, text, "have libvirt keep to that file"),
+            risk=Risk.GUEST,
+        ),
+    )
+
+
+def _define(work: _Work, text: str, why: str) -> tuple[Action, ...]:
+    path = f"{RUN_DIR}/{work.renaming.new}.xml"
+    return (
+        WriteFile(path=path, content=text.encode(), why="its definition, with that changed"),
+        Command(argv=("virsh", "define", "--validate", "--", path), why=why),
+        Command(argv=("rm", "--force", "--", path), why="leave no copy"),
+    )
+
+
 def _domain_steps(work: _Work) -> tuple[Step, ...]:
     old, new = work.renaming.old, work.renaming.new
     if work.domain.name == new:
@@ -252,7 +292,7 @@ def _volume_step(work: _Work, volume: Volume) -> Step:
 def _xml_steps(work: _Work) -> tuple[Step, ...]:
     """Return what tells libvirt of the LVs' new names; all else in the XML stays, to the byte."""
     old, new = work.renaming.old, work.renaming.new
-    text = work.domain.xml.replace(f"<name>{old}</name>", f"<name>{new}</name>", 1)
+    text = _definition(work).replace(f"<name>{old}</name>", f"<name>{new}</name>", 1)
     vg = work.scene.spec.storage.vg
     for before, after in zip(work.before.volumes, work.after.volumes, strict=True):
         if before.lv != after.lv:
@@ -261,17 +301,11 @@ def _xml_steps(work: _Work) -> tuple[Step, ...]:
     text = _with_value(text, "file", console_log(old), console_log(new))
     if text == work.domain.xml:
         return ()
-    path = f"{RUN_DIR}/{new}.xml"
     log = ("mv", "--no-target-directory", "--", console_log(old), console_log(new))
-    actions: tuple[Action, ...] = (
+    actions = (
         # 1 also where there is none, or where an interrupted run has moved it.
         Command(argv=log, why="keep the console's log", ok=(0, 1)),
-        WriteFile(path=path, content=text.encode(), why="its definition, with the new names"),
-        Command(
-            argv=("virsh", "define", "--validate", "--", path),
-            why="have libvirt use the LVs under their new names",
-        ),
-        Command(argv=("rm", "--force", "--", path), why="leave no copy"),
+        *_define(work, text, "have libvirt use the LVs under their new names"),
     )
     return (
         Step(

@@ -220,6 +220,27 @@ def test_killed_in_the_window(site: Host) -> None:
     nothing_is_left(site)
 
 
+def test_a_profile_that_cannot_be_reapplied_is_told_and_blocks_nothing(site: Host) -> None:
+    site.must(f"nmcli connection modify {BRIDGE} connection.autoconnect-retries 3")
+    try:
+        was, before = profiles(site), ports(site)
+        site.put_spec(GUESTS, host_yaml(600))
+        with beta_answers(site):
+            done = site.kvmkeep("apply", "--yes")
+        assert done.returncode == 7, done.stderr
+        told = " ".join(done.stderr.split())
+        assert "Can't reapply changes to 'connection.autoconnect-retries'" in told
+        assert "nmcli connection up uuid" in told
+        assert "rolled back to what it was before" in told
+        assert profiles(site) == was
+        assert (ageing(site), ports(site)) == (300, before)
+        nothing_is_left(site)
+    finally:
+        site.must(f"nmcli connection modify {BRIDGE} connection.autoconnect-retries -1")
+        site.put_spec(GUESTS, host_yaml(300))
+    assert site.plan()["steps"] == []
+
+
 def test_an_ipv6_gateway_is_asked_on_a_bridge_without_an_address(site: Host) -> None:
     here, nobody = "fd00:5:68::1", "fd00:5:68::2"
     on = f"dev campus0.{INTERNAL}"

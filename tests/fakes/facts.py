@@ -102,7 +102,7 @@ def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
         volumes=volumes,
         links=tuple(
             Link(
-                name=one.name, kind=one.kind, mac=one.mac, up=True, carrier=one.carrier,
+                name=one.name, kind=one.kind, mac=one.mac, up=one.up, carrier=one.carrier,
                 mtu=one.mtu, master=one.master, parent=one.parent, vlan_id=one.vlan_id,
                 ageing_time=one.ageing_time, stp=one.stp, forward_delay=one.forward_delay,
                 addresses=one.addresses, topology_change=one.topology_change,

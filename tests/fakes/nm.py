@@ -77,6 +77,7 @@ class FakeLink:
     forward_delay: int = -1
     topology_change: bool = False
     addresses: tuple[str, ...] = ()
+    up: bool = True
 
 
 @dataclass
@@ -171,6 +172,14 @@ class FakeNm:
                 if not {name, master} <= self.links.keys():
                     return 1, f"Cannot find device {name} or {master}"
                 self.links[name].master = master
+                return 0, ""
+            case ("link", "set", "dev", name, "up"):
+                if name not in self.links:
+                    return 1, f"Cannot find device {name}"
+                parent = self.links.get(self.links[name].parent)
+                if parent is not None and not parent.up:
+                    return 2, "RTNETLINK answers: Network is down"
+                self.links[name].up = True
                 return 0, ""
         raise UnknownCommandError(f"ip {argv}")
 

@@ -89,7 +89,7 @@ def _network(patient: Patient, network: Network) -> Iterator[Finding]:
 
 def _port(patient: Patient, network: Network, port: Link | None) -> Iterator[Finding]:
     name = network.vlan_interface
-    state = ""
+    state, todo = "", _REPAIR
     if port is None:
         state = f"{name} is not there"
     elif port.master != network.bridge:
@@ -97,6 +97,10 @@ def _port(patient: Patient, network: Network, port: Link | None) -> Iterator[Fin
     elif (port.vlan_id, port.parent) != (network.vlan, patient.spec.uplink):
         state = f"{name} is VLAN {port.vlan_id} of {port.parent}, not {network.vlan} of "
         state += patient.spec.uplink
+        profiles = (one.uuid for one in patient.facts.nm.profiles if one.interface == name)
+        profile = next(profiles, name)
+        # It can be no other VLAN as long as it is there, whatever its profile says.
+        todo = f"nmcli connection down {profile}; nmcli connection up {profile}; {_REPAIR}"
     elif not port.up:
         state = f"{name} is down"
     if state:
@@ -106,7 +110,7 @@ def _port(patient: Patient, network: Network, port: Link | None) -> Iterator[Fin
             subject=f"network {network.name}",
             what=state,
             why="guests on it reach each other, but nobody else",
-            todo=_REPAIR,
+            todo=todo,
         )
 
 
@@ -120,8 +124,10 @@ def _settings(network: Network, bridge: Link, port: Link | None) -> Iterator[Fin
     elif network.stp and bridge.forward_delay != network.forward_delay:
         delay = bridge.forward_delay
         wrong.append(f"its forward delay is {delay} s, not {network.forward_delay} s")
+    todo = f"nmcli device reapply {network.bridge}; if that does not help: {_REPAIR}"
     if network.mtu and bridge.mtu != network.mtu:
         wrong.append(f"its MTU is {bridge.mtu}, not {network.mtu}")
+        todo = f"ip link set dev {network.bridge} mtu {network.mtu}; {todo}"
     if wrong:
         yield Finding(
             name="bridge-differs",
@@ -130,16 +136,20 @@ def _settings(network: Network, bridge: Link, port: Link | None) -> Iterator[Fin
             what=f"{network.bridge} is not as the spec says: {'; '.join(wrong)}",
             why="somebody changed it, and it is lost at the next reboot",
             # `connection up` would take the bridge away for a moment, and guests off it.
-            todo=f"nmcli device reapply {network.bridge}; if that does not help: {_REPAIR}",
+            todo=todo,
         )
     if port is not None and port.master == bridge.name and port.mtu != bridge.mtu:
+        other = bridge if port.mtu == network.mtu else port
+        todo = f"ip link set dev {other.name} mtu {network.mtu}"
+        if not network.mtu:
+            todo = f"ip link show {port.name}; say `mtu` of the network in host.yaml"
         yield Finding(
             name="bridge-mtu",
             severity=Severity.WARNING,
             subject=f"network {network.name}",
             what=f"the MTU of {bridge.name} is {bridge.mtu}, that of {port.name} {port.mtu}",
             why="large packets are lost without a word; small ones, such as ping's, pass",
-            todo=f"ip link show {port.name}; say `mtu` of the network in host.yaml; {_REPAIR}",
+            todo=f"{todo}; {_REPAIR}",
         )
 
 

@@ -117,10 +117,30 @@ def test_what_the_defaults_mean_is_told_without_alarm() -> None:
     assert late[0].what.endswith("its forward delay is 4 s, not 15 s")
 
 
+def test_a_port_of_another_vlan_has_to_be_made_anew() -> None:
+    profile = Profile(
+        uuid="u-u-i-d", name="by hand", type="vlan", interface="uplink0.223", device="uplink0.223",
+        filename="", settings=(),
+    )  # fmt: skip
+    nm = Nm(running=True, profiles=(profile,), device_paths=())
+    found = only(CRITICAL, "bridge-port-missing", links=links(replace(PORT, vlan_id=224)), nm=nm)
+    anew = "nmcli connection down u-u-i-d; nmcli connection up u-u-i-d; "
+    assert found.todo.startswith(anew)
+
+
 def test_mtus() -> None:
     wanted = spec(guest(), networks=(network(ageing_time=300, stp=False, mtu=9000),))
     found = findings(wanted)
     assert found[0].what.endswith("its MTU is 1500, not 9000")
+    assert found[0].todo.startswith("ip link set dev virbr1.223 mtu 9000; ")
+    half = findings(wanted, links=links(replace(PORT, mtu=9000)))
+    assert [one.name for one in half] == ["bridge-differs", "bridge-mtu"]
+    assert half[1].todo.startswith("ip link set dev virbr1.223 mtu 9000; ")
+    unsaid = only(WARNING, "bridge-mtu", links=links(replace(PORT, mtu=1400)))
+    assert "say `mtu` of the network in host.yaml" in unsaid.todo
+    half = findings(wanted, links=links(replace(BRIDGE, mtu=9000)))
+    assert [one.name for one in half] == ["bridge-mtu"]
+    assert half[0].todo.startswith("ip link set dev uplink0.223 mtu 9000; ")
     big = links(replace(BRIDGE, mtu=9000), replace(PORT, mtu=9000))
     assert findings(wanted, links=big) == ()
     found = findings(wanted, links=links(replace(BRIDGE, mtu=9000)))

@@ -7,12 +7,14 @@ from fakes.host import FakeHost
 from fakes.nm import FakeLink, FakeProfile
 from msgspec.structs import replace
 
-from kvmkeep.model.command import Checkpoint
+from kvmkeep.health.judge import judge
+from kvmkeep.model.command import Checkpoint, Command
 from kvmkeep.model.facts import Facts, Management
 from kvmkeep.model.names import UNDO_FILE
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Network, Spec
 from kvmkeep.planning.plan import make_plan
+from tests.unit.health.build import VITALS
 from tests.unit.planning.build import network, spec
 from tests.unit.planning.rounds import reach
 
@@ -37,12 +39,17 @@ def reasons(found: Plan) -> str:
     return "\n".join(f"{one.subject}: {one.reason}" for one in found.refusals)
 
 
-def nmcli(found: Plan) -> list[str]:
+def body(found: Plan) -> tuple[Command, ...]:
     """The commands under the checkpoint of a plan's only step."""
     (step,) = found.steps
     (checkpoint,) = step.actions
     assert isinstance(checkpoint, Checkpoint)
-    return [str(command).removeprefix("nmcli ") for command in checkpoint.body]
+    return checkpoint.body
+
+
+def nmcli(found: Plan) -> list[str]:
+    """The same, without their first word."""
+    return [str(command).removeprefix("nmcli ") for command in body(found)]
 
 
 @pytest.mark.parametrize(
@@ -92,6 +99,45 @@ def test_bridge_changed_behind_network_managers_back() -> None:
     host, one = made()
     host.nm.links[BRIDGE].stp = False
     assert nmcli(plan(host, one)) == [f"device reapply {BRIDGE}"]
+
+
+def test_what_somebody_switched_off_is_switched_on() -> None:
+    host, one = made()
+    host.nm.links[BRIDGE].up = host.nm.links[PORT].up = False
+    assert [str(command) for command in body(plan(host, one))] == [
+        f"ip link set dev {BRIDGE} up", f"ip link set dev {PORT} up",
+    ]  # fmt: skip
+    reach(host, one)
+    # A VLAN goes off with its parent, and can't be on without it.
+    host.nm.links["uplink0"].up = host.nm.links[PORT].up = False
+    assert plan(host, one).empty
+
+
+@pytest.mark.parametrize(
+    "hurt",
+    [
+        {BRIDGE: {"up": False}},
+        {PORT: {"up": False}},
+        {PORT: {"master": ""}},
+        {BRIDGE: {"stp": False}},
+        {BRIDGE: {"ageing_time": 7}},
+        {BRIDGE: {"forward_delay": 7}},
+        {BRIDGE: None},
+        {PORT: None},
+    ],
+)
+def test_what_check_sends_to_a_plan_is_planned(hurt: dict[str, dict[str, object] | None]) -> None:
+    host, one = made()
+    for name, changes in hurt.items():
+        if changes is None:
+            del host.nm.links[name]
+        for key, value in (changes or {}).items():
+            setattr(host.nm.links[name], key, value)
+    facts = host.facts(one)
+    found = judge(one, facts, Plan(), VITALS)
+    todo = [finding.todo for finding in found if finding.subject == "network public"]
+    assert any("kvmkeep plan; kvmkeep apply" in text for text in todo)
+    assert not make_plan(one, facts).empty
 
 
 def test_port_that_left_its_bridge_is_activated_alone() -> None:

@@ -65,7 +65,10 @@ def network_step(scene: Scene, network: Network) -> Step | None:
     bridge, vlan = pair
     missing = [wanted for wanted in pair if wanted.profile is None]
     changed = [wanted for wanted in pair if wanted.different]
-    activations = (*_bridge_activation(network, bridge), *_port_activation(network, vlan))
+    activations = (
+        *_bridge_activation(network, bridge),
+        *_port_activation(scene, network, vlan),
+    )
     if not (missing or changed or activations):
         return None
     body = [_add(wanted) for wanted in missing]
@@ -177,9 +180,11 @@ def _bridge_activation(network: Network, bridge: WantedProfile) -> tuple[Command
         ageing_time = network.ageing_time
     in_kernel = (ageing_time, link.stp, link.forward_delay if network.stp else 0)
     wanted = (network.ageing_time, network.stp, network.forward_delay if network.stp else 0)
+    on = () if link.up else (_switch_on(bridge),)
     if in_kernel == wanted and not bridge.different:
-        return ()
+        return on
     return (
+        *on,
         Command(
             argv=("nmcli", "device", "reapply", bridge.interface),
             why=f"have {bridge.interface} as its profile says, with the guests on it",
@@ -199,11 +204,23 @@ def _edited(bridge: WantedProfile) -> Meaning:
     )
 
 
-def _port_activation(network: Network, vlan: WantedProfile) -> tuple[Command, ...]:
+def _switch_on(wanted: WantedProfile) -> Command:
+    """Return what has an interface up that somebody switched off: its ports stay what they are."""
+    return Command(
+        argv=("ip", "link", "set", "dev", wanted.interface, "up"),
+        why=f"switch {wanted.interface} on",
+    )
+
+
+def _port_activation(scene: Scene, network: Network, vlan: WantedProfile) -> tuple[Command, ...]:
     as_wanted = vlan.link is not None and vlan.link.master == network.bridge
     works_otherwise = any(key not in _WITHOUT_EFFECT for key, _ in vlan.different)
     if as_wanted and vlan.profile is not None and not (vlan.inactive or works_otherwise):
-        return ()
+        # One goes off with its parent, and comes on with it (vlan_device_event() in Linux'
+        # net/8021q/vlan.c); meanwhile it can't be.
+        uplink = scene.links.get(scene.spec.uplink)
+        off = vlan.link is not None and not vlan.link.up
+        return (_switch_on(vlan),) if off and uplink is not None and uplink.up else ()
     # A VLAN's id and parent can't be changed: NetworkManager finds "no compatible device" then
     # (check_connection_compatible() in its nm-device-vlan.c). So it is made anew.
     anew = vlan.retagged and vlan.profile is not None and not vlan.inactive

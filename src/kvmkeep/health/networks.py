@@ -161,7 +161,7 @@ def _other_ports(patient: Patient, network: Network) -> Iterator[Finding]:
             subject=f"network {network.name}",
             what=f"{port.name} is a port of its bridge {network.bridge} too",
             why="another network is joined to this one, or frames go round in a loop",
-            todo=port.out,
+            todo=port.out if port.owner is None else _REPAIR,
         )
 
 

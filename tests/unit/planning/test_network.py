@@ -270,15 +270,6 @@ def test_a_bridge_does_not_get_a_second_way_out() -> None:
     assert [one.name for one in host.nm.links.values() if one.master == BRIDGE] == [PORT]
 
 
-def test_a_port_that_another_network_needs_is_not_to_become_anything() -> None:
-    host, one = made()
-    (own,) = one.networks
-    moved = replace(own, vlan=224, vlan_interface="uplink0.224")
-    other = replace(network("internal", 68), vlan_interface=PORT)
-    (refusal,) = plan(host, spec(networks=(moved, other))).refusals
-    assert refusal.hint.startswith("remove it first: nmcli connection delete uuid ")
-
-
 @pytest.mark.parametrize(
     ("kind", "profile", "hint"),
     [

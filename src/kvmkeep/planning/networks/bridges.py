@@ -13,6 +13,7 @@ from kvmkeep.model.facts import Undoing
 from kvmkeep.model.names import NM_MARK
 from kvmkeep.model.plan import Note, Noun, Risk, Step
 from kvmkeep.model.spec import Network
+from kvmkeep.planning.networks.ports import in_turn
 from kvmkeep.planning.networks.profiles import Settings, WantedProfile, judged, wanted_profiles
 from kvmkeep.planning.networks.proof import is_vlan, longest, network_proof, own_gateway, ways_out
 from kvmkeep.planning.networks.undo import MARGIN, Touched, network_undo, undo_steps
@@ -26,11 +27,11 @@ _WITHOUT_EFFECT = frozenset({"connection.id", "connection.autoconnect"})
 
 
 def network_steps(scene: Scene, networks: tuple[Network, ...]) -> tuple[Step, ...]:
-    """Return a step for each network that is not as the spec says.
+    """Return a step for each network that is not as the spec says, in turn.
 
     Where a change was left unfinished, it is undone first: what is there then is seen only then.
     """
-    found = (network_step(scene, network) for network in judged(scene, networks))
+    found = (network_step(scene, network) for network in in_turn(scene, judged(scene, networks)))
     steps = tuple(step for step in found if step is not None)
     unfinished = undo_steps(scene)
     if scene.facts.nm.undoing is not Undoing.ARMED:

@@ -10,6 +10,7 @@ from kvmkeep.model.facts import Profile
 from kvmkeep.model.names import NM_MARK
 from kvmkeep.model.plan import Refusal
 from kvmkeep.model.spec import Network
+from kvmkeep.planning.networks.profiles import own_profile
 from kvmkeep.planning.scene import Scene
 
 _ENDS = frozenset(("tun", "veth", "dummy"))
@@ -19,10 +20,14 @@ _MASTER = ("connection.master", "connection.controller")
 
 
 class OtherPort(Struct, frozen=True, kw_only=True):
-    """A port of a bridge that is not its VLAN interface, with its profile, if it has one."""
+    """A port of a bridge that is not its VLAN interface, with its profile, if it has one.
+
+    `owner` is the other network of the spec whose VLAN interface it is: `apply` has it go there.
+    """
 
     name: str
     profile: Profile | None
+    owner: Network | None
 
     @property
     def ours(self) -> bool:
@@ -35,6 +40,10 @@ class OtherPort(Struct, frozen=True, kw_only=True):
         if self.profile is None:
             return f"ip link set dev {self.name} nomaster"
         uuid = f"uuid {self.profile.uuid}"
+        if self.owner is not None:
+            # Without any master it would ask the VLAN for an address of the host.
+            home = f"connection.master {self.owner.bridge}"
+            return f"nmcli connection modify {uuid} {home}; ip link set dev {self.name} nomaster"
         if self.ours:
             return f"nmcli connection delete {uuid}"
         none = "connection.master '' connection.slave-type ''"
@@ -50,16 +59,60 @@ def other_ports(scene: Scene, network: Network) -> Iterator[OtherPort]:
     for profile in profiles:
         if any(profile.setting(key) in bridge for key in _MASTER):
             kinds.setdefault(profile.interface or profile.name, profile.type)
+    owners = {one.vlan_interface: one for one in scene.spec.networks if _own(scene, one)}
     for name, kind in kinds.items():
         if name != network.vlan_interface and kind not in _ENDS:
-            yield OtherPort(name=name, profile=of_port.get(name))
+            yield OtherPort(name=name, profile=of_port.get(name), owner=owners.get(name))
 
 
-def second_way_out(scene: Scene, network: Network, port: OtherPort) -> Refusal:
-    """Refuse to change a bridge that has another port, or would have."""
-    out = f"{'remove it' if port.ours else 'take it out'} first: {port.out}"
-    needed = any(other.vlan_interface == port.name for other in scene.spec.networks)
-    if port.ours and not needed:
+def in_turn(scene: Scene, networks: tuple[Network, ...]) -> tuple[Network, ...]:
+    """Return networks so that one whose port is in the bridge of another comes before that one.
+
+    Those that have each other's come last, as they were.
+    """
+    astray = {network.name: _astray(scene, network) for network in networks}
+    turn: list[Network] = []
+    left = list(networks)
+    while left:
+        held = {bridge for network in left for bridge in astray[network.name]}
+        free = [network for network in left if network.bridge not in held]
+        if not free:
+            break
+        turn += free
+        left = [network for network in left if network.bridge in held]
+    return (*turn, *left)
+
+
+def _astray(scene: Scene, network: Network) -> set[str]:
+    """Return the bridges of others that its own VLAN interface is a port of, or would be."""
+    profile = _own(scene, network)
+    if profile is None:
+        return set()
+    link = scene.links.get(network.vlan_interface)
+    found = {link.master} if link is not None else set()
+    for key in _MASTER:
+        master = profile.setting(key)
+        named = scene.profiles.get(master)
+        found.add(named.interface if named is not None else master)
+    return found - {network.bridge}
+
+
+def _own(scene: Scene, network: Network) -> Profile | None:
+    return own_profile(scene, "vlan", network.vlan_interface)
+
+
+def second_way_out(
+    scene: Scene, networks: tuple[Network, ...], network: Network, port: OtherPort
+) -> Refusal:
+    """Refuse to change a bridge that has another port, or would have.
+
+    `networks` are those that are made as the spec says.
+    """
+    removed = port.ours and port.owner is None
+    out = f"{'remove it' if removed else 'take it out'} first: {port.out}"
+    if port.owner is not None and port.owner not in networks:
+        out = f"have it in {port.owner.bridge} first: kvmkeep apply, of all guests"
+    if removed:
         become = f"have it become VLAN {network.vlan} of {scene.spec.uplink}"
         out = f"say `vlan_interface: {port.name}` of the network to {become}, or {out}"
     return Refusal(

@@ -8,7 +8,7 @@ from kvmkeep.model.names import NM_MARK
 from kvmkeep.model.plan import Refusal
 from kvmkeep.model.spec import Network
 from kvmkeep.planning.networks.bridges import network_step
-from kvmkeep.planning.networks.ports import other_ports, second_way_out
+from kvmkeep.planning.networks.ports import in_turn, other_ports, second_way_out
 from kvmkeep.planning.networks.profiles import WantedProfile, judged, wanted_profiles
 from kvmkeep.planning.scene import Scene
 
@@ -35,6 +35,7 @@ def network_refusals(scene: Scene, networks: tuple[Network, ...]) -> tuple[Refus
         for name in {profile.name, profile.interface}:
             named.setdefault(name, []).append(profile)
     known = judged(scene, networks)
+    turn = in_turn(scene, known)
     for network in networks:
         pair = wanted_profiles(scene, network) if network in known else ()
         for wanted in pair:
@@ -49,8 +50,11 @@ def network_refusals(scene: Scene, networks: tuple[Network, ...]) -> tuple[Refus
                 )
             )
         if network in known and _is_changed(scene, network):
+            before = turn[: turn.index(network)]
             refusals.extend(
-                second_way_out(scene, network, port) for port in other_ports(scene, network)
+                second_way_out(scene, networks, network, port)
+                for port in other_ports(scene, network)
+                if not (port.owner in before and _is_changed(scene, port.owner))
             )
     if networks:
         refusals.extend(_uplink_refusals(scene, networks))

@@ -237,6 +237,13 @@ def last_run(door: Door) -> Run | None:
     return read_run(names[-1].removesuffix(_ENDING), content)
 
 
+def has_begun(door: Door, pid: int, since: int) -> bool:
+    """Whether a process has begun a run's journal since then, in seconds; raises OSError."""
+    first = datetime.fromtimestamp(since, UTC).strftime("%Y%m%dT%H%M%S")
+    mine = (one for one in door.names(JOURNAL_DIR) if one.endswith(f"-{pid}{_ENDING}"))
+    return any(one[: len(first)] >= first for one in mine)
+
+
 def read_run(name: str, content: bytes) -> Run:
     """Return a run as its journal tells it; torn or foreign lines are counted, not believed."""
     lines = [line for line in content.split(b"\n") if line.strip()]

@@ -12,7 +12,7 @@ from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.health import Finding, Severity, worst_first
 from kvmkeep.model.names import BACKUP_LOCK, LOCK_FILE, PROOF_LOCK
 from kvmkeep.model.plan import Plan
-from kvmkeep.model.vitals import GuestAnswer, LastRun, Vitals
+from kvmkeep.model.vitals import GuestAnswer, LastRun, LockHolder, Vitals
 
 if TYPE_CHECKING:
     from kvmkeep.cli.context import Context
@@ -55,7 +55,8 @@ def examined(ctx: Context, *, answers: bool, limit: float, stand_in: bool = Fals
     facts = ctx.observe(spec)
     plan = make_plan(spec, facts, ()) if spec is not NO_SPEC else Plan()
     vitals = _vitals(ctx, spec, facts, answers=answers)
-    vitals = replace(vitals, working=working or _held(ctx.door(), LOCK_FILE))
+    holder = _holder(ctx.door())
+    vitals = replace(vitals, working=working or _held(ctx.door(), LOCK_FILE), holder=holder)
     findings = judge(spec, facts, plan, vitals, spec_options(ctx.spec_dir))
     findings = worst_first((*mistakes, *findings))
     return Examined(spec=spec, facts=facts, plan=plan, vitals=vitals, findings=findings)
@@ -133,6 +134,23 @@ def _held(door: Door, path: str) -> bool:
         return door.locked(path)
     except OSError:
         return False
+
+
+def _holder(door: Door) -> LockHolder | None:
+    """Return who holds the host's lock and has begun no step; nobody where that can't be told."""
+    from msgspec.json import decode
+
+    from kvmkeep.apply.journal import has_begun
+
+    try:
+        if not door.locked(LOCK_FILE):
+            return None
+        holder = decode(door.read(LOCK_FILE) or b"", type=LockHolder)
+        there = door.look(f"/proc/{holder.pid}") is not None
+        idle = there and not has_begun(door, holder.pid, holder.since)
+    except (OSError, ValueError):
+        return None
+    return holder if idle else None
 
 
 def _inside(ctx: Context, spec: Spec, facts: Facts) -> tuple[GuestAnswer, ...]:

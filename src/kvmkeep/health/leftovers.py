@@ -1,10 +1,10 @@
-"""What lies about: seeds, trash, and a last run that did not end."""
+"""What lies about: seeds, trash, a last run that did not end, and one that does nothing."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from kvmkeep.health.patient import Patient
 from kvmkeep.model.facts import VOLUMES, SeedFile
@@ -15,6 +15,8 @@ from kvmkeep.model.units import GuestName
 
 _OLD = timedelta(days=30)
 _DONE = "done"
+_IDLE = timedelta(minutes=30)
+"""How long a run may hold the lock before its first step: a question waits for ten minutes."""
 
 
 def leftover_findings(patient: Patient) -> Iterator[Finding]:
@@ -24,6 +26,7 @@ def leftover_findings(patient: Patient) -> Iterator[Finding]:
     for entry in trash_entries(patient.facts.volumes, patient.spec.storage.vg, patient.facts.trash):
         yield from _trash(patient, entry)
     yield from _last_run(patient)
+    yield from _lock(patient)
 
 
 def _seed(patient: Patient, seed: SeedFile) -> Iterator[Finding]:
@@ -80,4 +83,22 @@ def _last_run(patient: Patient) -> Iterator[Finding]:
         what=f"the last run of kvmkeep {end}",
         why="what it was to do is done in part",
         todo=f"kvmkeep journal last; then run it again: {run.command_line}",
+    )
+
+
+def _lock(patient: Patient) -> Iterator[Finding]:
+    holder = patient.vitals.holder
+    if holder is None:
+        return
+    since = datetime.fromtimestamp(holder.since, patient.now.tzinfo)
+    if patient.now - since < _IDLE:
+        return
+    yield Finding(
+        name="lock-held",
+        severity=Severity.WARNING,
+        subject="the lock of kvmkeep",
+        what=f"{holder.verb}, pid {holder.pid}, by {holder.user}, has held it since "
+        f"{since:%Y-%m-%d %H:%M}, and has begun no step",
+        why="until it ends, no dead guest is started and no snapshot grows",
+        todo=f"what it waits for: ps -o stat,wchan,args {holder.pid}; to end it: kill {holder.pid}",
     )

@@ -5,7 +5,9 @@ As there, everything is of foreign origin.
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from kvmkeep.model.facts import Problem
 from kvmkeep.model.units import Size
@@ -139,6 +141,15 @@ class LastRun(Struct, frozen=True, kw_only=True):
     alive: bool
 
 
+class LockHolder(Struct, frozen=True, kw_only=True):
+    """Who has signed the host's lock, and `since` when, in seconds since 1970."""
+
+    verb: str
+    pid: int
+    since: Annotated[int, Meta(ge=0, lt=1 << 32)]
+    user: str
+
+
 class GuestAnswer(Struct, frozen=True, kw_only=True):
     """What a running guest answered. `silent` says why its agent did not; empty if it did.
 
@@ -159,8 +170,9 @@ class Vitals(Struct, frozen=True, kw_only=True):
     packet filters that bridged frames are taken through. `disks` is None where there are some and
     no program that could ask them. `services` are those that guests can't do without.
     `journal` says why no run could be written down; empty if one can. `working` while a run holds
-    the host's lock: the marks that it sets on the way are no leftovers. `image_files` are the names
-    in the directory of the images.
+    the host's lock: the marks that it sets on the way are no leftovers. `holder` is that run, as
+    long as it has begun no step.
+    `image_files` are the names in the directory of the images.
     """
 
     mismatches: tuple[Mismatches, ...] = ()
@@ -177,5 +189,6 @@ class Vitals(Struct, frozen=True, kw_only=True):
     journal: str = ""
     last_run: LastRun | None = None
     working: bool = False
+    holder: LockHolder | None = None
     inside: tuple[GuestAnswer, ...] = ()
     problems: tuple[Problem, ...] = ()

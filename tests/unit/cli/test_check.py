@@ -15,7 +15,7 @@ from kvmkeep.host.machine_door import MachineDoor
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import ArrayState, Facts, Problem
 from kvmkeep.model.health import worst_first
-from kvmkeep.model.names import JOURNAL_DIR, TRENDS
+from kvmkeep.model.names import JOURNAL_DIR, LOCK_FILE, TRENDS
 from kvmkeep.model.trend import decoded
 from kvmkeep.spec.good import keep_good
 from kvmkeep.spec.load import load
@@ -191,6 +191,35 @@ def test_a_run_that_was_killed_is_told(site: Site, capsys: pytest.CaptureFixture
     assert site.line("check") == 0
     del site.host.files[f"/proc/{os.getpid()}"]
     assert site.line("check") == 1, "another run is at work"
+
+
+END = b'{"time": "", "kind": "end", "outcome": "done"}\n'
+
+
+def test_a_run_that_holds_the_lock_for_long_and_does_nothing_is_told(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.host.working = True
+    for text in (b"", b"garbage", b'{"verb": "apply", "pid": 77, "since": -1, "user": "bob"}'):
+        site.host.put(LOCK_FILE, text)
+        assert site.line("check") == 0
+    signed = {"verb": "apply", "pid": 77, "since": 99999, "user": "bob", "argv": ["kvmkeep"]}
+    site.host.put(LOCK_FILE, json.dumps(signed).encode())
+    assert site.line("check") == 0, "the signature is of a dead one"
+    site.host.put("/proc/77", b"")
+    capsys.readouterr()
+    assert site.line("check") == 1
+    told = capsys.readouterr().out
+    assert "apply, pid 77, by bob, has held it since 1970-01-0" in told
+    assert "kill 77" in told
+    # An older run, and one of another process.
+    for name in ("19700102T034638.000000Z-apply-77", "19700103T000000.000000Z-apply-177"):
+        site.host.put(f"{JOURNAL_DIR}/{name}.jsonl", END)
+        assert site.line("check") == 1
+    site.host.put(f"{JOURNAL_DIR}/19700102T034640.000000Z-apply-77.jsonl", END)
+    assert site.line("check") == 0
+    site.host.working = False
+    assert site.line("check") == 0
 
 
 def test_a_lock_that_cannot_be_seen_is_held_by_nobody(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import pytest
 from msgspec.structs import replace
 
@@ -14,8 +16,8 @@ from kvmkeep.model.run_mark import RunMark
 from kvmkeep.model.spec import ReadyConsole, ReadyTcp
 from kvmkeep.model.trash_folder import TrashFolder
 from kvmkeep.model.units import GuestName, Size
-from kvmkeep.model.vitals import GuestAnswer, LastRun, Space
-from tests.unit.health.build import DISK, GIB, ROOT, SPEC, domain, findings, only, volume
+from kvmkeep.model.vitals import GuestAnswer, LastRun, LockHolder, Space
+from tests.unit.health.build import DISK, FACTS, GIB, ROOT, SPEC, domain, findings, only, volume
 from tests.unit.planning.build import guest, network, spec
 
 WARNING, CRITICAL = Severity.WARNING, Severity.CRITICAL
@@ -233,6 +235,19 @@ def test_the_last_run() -> None:
     assert found.todo == "kvmkeep journal last; then run it again: kvmkeep apply"
     assert findings(last_run=replace(RUN, outcome="done")) == ()
     assert findings(last_run=replace(RUN, alive=True)) == ()
+
+
+def test_a_run_that_holds_the_lock_and_does_nothing() -> None:
+    now = datetime.fromisoformat(FACTS.time)
+
+    def holder(minutes: int) -> LockHolder:
+        since = int((now - timedelta(minutes=minutes)).timestamp())
+        return LockHolder(verb="apply", pid=77, since=since, user="alice")
+
+    found = only(WARNING, "lock-held", holder=holder(40), working=True)
+    assert found.what.startswith("apply, pid 77, by alice, has held it since 20")
+    assert found.todo.endswith("kill 77")
+    assert findings(holder=holder(20)) == ()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Protocol
 
 from kvmkeep.errors import Busy, Unready
@@ -207,4 +208,24 @@ def _holder(descriptor: int) -> tuple[str, str]:
                 return verb, f"{verb}, pid {pid}, since {since}, by {user}"
         if attempt + 1 < _TRIES:
             time.sleep(_PAUSE)
-    return "", "it does not say who it is"
+    return "", _listed(descriptor) or "it does not say who it is"
+
+
+def _listed(descriptor: int) -> str:
+    """Return who holds the lock by the kernel's list (proc_locks(5)); empty where it has nobody.
+
+    Of several that share one, the last to sign may be gone.
+    """
+    seen = os.fstat(descriptor)
+    file = f"{os.major(seen.st_dev):02x}:{os.minor(seen.st_dev):02x}:{seen.st_ino}"
+    try:
+        rows = [row.split() for row in Path("/proc/locks").read_text("ascii").splitlines()]
+        pids = [row[4] for row in rows if row[1] == "FLOCK" and row[5] == file]
+        return ", ".join(f"pid {pid} ({_words(pid)})" for pid in pids)
+    except (OSError, ValueError, IndexError):
+        return ""
+
+
+def _words(pid: str) -> str:
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    return " ".join(words.replace("\0", " ").split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import signal
 import subprocess  # noqa: TID251 - a second process
 import sys
@@ -38,6 +39,11 @@ def holder(path: Path, verb: str = "apply") -> subprocess.Popen[str]:
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     return process
+
+
+def listed(process: subprocess.Popen[str]) -> str:
+    """Return how the kernel's list names it."""
+    return rf"at work: pid {process.pid} \({re.escape(sys.executable)} -c .* apply\)$"
 
 
 def test_the_second_is_told_who_is_first(tmp_path: Path) -> None:
@@ -141,7 +147,7 @@ def test_a_holder_that_has_not_signed_is_still_respected(tmp_path: Path, content
     path = tmp_path / "lock"
     with holder(path) as process:
         path.write_text(content)
-        with pytest.raises(Busy, match="does not say who"), Lock(str(path)).hold("start"):
+        with pytest.raises(Busy, match=listed(process)), Lock(str(path)).hold("start"):
             pytest.fail("both hold it")
         process.communicate("")
 
@@ -150,7 +156,7 @@ def test_the_signature_of_a_dead_process_is_not_believed(tmp_path: Path) -> None
     path = tmp_path / "lock"
     with holder(path) as process:
         path.write_text('{"pid": 4194304, "since": 0, "verb": "apply", "user": "bob"}')
-        with pytest.raises(Busy, match="does not say who"), Lock(str(path)).hold("start"):
+        with pytest.raises(Busy, match=listed(process)), Lock(str(path)).hold("start"):
             pytest.fail("both hold it")
         process.communicate("")
 
@@ -218,3 +224,14 @@ def test_those_who_share_a_lock_hold_it_together_and_keep_the_one_off_who_wants_
         pytest.fail("a restore runs beside a prune")
     with first.hold("backup restore"):
         pass
+
+
+def test_of_those_who_share_a_lock_one_that_still_holds_it_is_named(tmp_path: Path) -> None:
+    path = str(tmp_path / "reading.lock")
+    with Lock(path, shared=True).hold("backup restore"):
+        Path(path).write_text('{"pid": 4194304, "since": 0, "verb": "backup prove", "user": "bob"}')
+        with (
+            pytest.raises(Busy, match=rf"at work: pid {os.getpid()} \("),
+            Lock(path).hold("backup prune"),
+        ):
+            pytest.fail("a prune runs beside a restore")

@@ -181,6 +181,9 @@ class FakeNm:
                     return 2, "RTNETLINK answers: Network is down"
                 self.links[name].up = True
                 return 0, ""
+            case ("link", "set", "dev", name, "mtu", mtu) if name in self.links:
+                self.links[name].mtu = int(mtu)
+                return 0, ""
         raise UnknownCommandError(f"ip {argv}")
 
     def tick(self, now: float) -> None:
@@ -335,6 +338,7 @@ class FakeNm:
             return 4, "Failed to find a compatible device for this connection"
         link = self.links.setdefault(profile.interface, FakeLink(profile.interface, profile.type))
         profile.device = profile.interface
+        link.mtu = int(settings.get("802-3-ethernet.mtu") or link.mtu)
         if profile.type == "bridge":
             link.ageing_time = int(settings["bridge.ageing-time"])
             link.stp = settings["bridge.stp"] == "yes"

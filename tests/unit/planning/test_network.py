@@ -113,6 +113,28 @@ def test_what_somebody_switched_off_is_switched_on() -> None:
     assert plan(host, one).empty
 
 
+def test_an_mtu_is_proven_and_what_somebody_changed_is_set_right() -> None:
+    host, one = made(mtu=1400)
+    assert [host.nm.links[name].mtu for name in (BRIDGE, PORT)] == [1400, 1400]
+    host.nm.links[PORT].mtu = 1300
+    assert [str(command) for command in body(plan(host, one))] == [
+        f"ip link set dev {PORT} mtu 1400"
+    ]
+    reach(host, one)
+    host.nm.links[BRIDGE].mtu = 1300
+    found = plan(host, one)
+    assert nmcli(found) == [f"device reapply {BRIDGE}"]
+    (change,) = found.steps[0].actions
+    assert isinstance(change, Checkpoint)
+    asked = {str(poll.command): poll.command.expect for poll in change.verify}
+    assert asked[f"cat /sys/class/net/{BRIDGE}/mtu"] == "1400"
+    assert asked[f"cat /sys/class/net/{PORT}/mtu"] == "1400"
+    reach(host, one)
+    # Where none is wanted, none is asked for.
+    without = make_plan(wanted(), FakeHost().facts(wanted()))
+    assert "mtu" not in str(without)
+
+
 @pytest.mark.parametrize(
     "hurt",
     [

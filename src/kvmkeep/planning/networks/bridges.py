@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from kvmkeep.model.command import NM_NOT_FOUND, Checkpoint, Command, Meaning
-from kvmkeep.model.facts import Undoing
+from kvmkeep.model.facts import Link, Undoing
 from kvmkeep.model.names import NM_MARK
 from kvmkeep.model.plan import Note, Noun, Risk, Step
 from kvmkeep.model.spec import Network
@@ -179,9 +179,11 @@ def _bridge_activation(network: Network, bridge: WantedProfile) -> tuple[Command
     if link.topology_change and ageing_time == 2 * link.forward_delay:
         # The kernel's own, for about half a minute; then it takes back what was set.
         ageing_time = network.ageing_time
-    in_kernel = (ageing_time, link.stp, link.forward_delay if network.stp else 0)
-    wanted = (network.ageing_time, network.stp, network.forward_delay if network.stp else 0)
-    on = () if link.up else (_switch_on(bridge),)
+    delays = (link.forward_delay, network.forward_delay) if network.stp else (0, 0)
+    mtu = link.mtu if network.mtu else 0
+    in_kernel = (ageing_time, link.stp, delays[0], mtu)
+    wanted = (network.ageing_time, network.stp, delays[1], network.mtu)
+    on = () if link.up else (_set(link, "up"),)
     if in_kernel == wanted and not bridge.different:
         return on
     return (
@@ -205,23 +207,25 @@ def _edited(bridge: WantedProfile) -> Meaning:
     )
 
 
-def _switch_on(wanted: WantedProfile) -> Command:
-    """Return what has an interface up that somebody switched off: its ports stay what they are."""
+def _set(link: Link, *words: str) -> Command:
+    """Return what changes an interface in the kernel alone: its ports stay what they are."""
     return Command(
-        argv=("ip", "link", "set", "dev", wanted.interface, "up"),
-        why=f"switch {wanted.interface} on",
+        argv=("ip", "link", "set", "dev", link.name, *words),
+        why=f"have {link.name} as its profile says: {' '.join(words)}",
     )
 
 
 def _port_activation(scene: Scene, network: Network, vlan: WantedProfile) -> tuple[Command, ...]:
-    as_wanted = vlan.link is not None and vlan.link.master == network.bridge
+    link = vlan.link
     works_otherwise = any(key not in _WITHOUT_EFFECT for key, _ in vlan.different)
-    if as_wanted and vlan.profile is not None and not (vlan.inactive or works_otherwise):
+    idle = vlan.profile is None or vlan.inactive or works_otherwise
+    if link is not None and link.master == network.bridge and not idle:
+        mtu = () if network.mtu in {0, link.mtu} else (_set(link, "mtu", str(network.mtu)),)
         # One goes off with its parent, and comes on with it (vlan_device_event() in Linux'
         # net/8021q/vlan.c); meanwhile it can't be.
         uplink = scene.links.get(scene.spec.uplink)
-        off = vlan.link is not None and not vlan.link.up
-        return (_switch_on(vlan),) if off and uplink is not None and uplink.up else ()
+        off = not link.up and uplink is not None and uplink.up
+        return (*mtu, *((_set(link, "up"),) if off else ()))
     # A VLAN's id and parent can't be changed: NetworkManager finds "no compatible device" then
     # (check_connection_compatible() in its nm-device-vlan.c). So it is made anew.
     anew = vlan.retagged and vlan.profile is not None and not vlan.inactive

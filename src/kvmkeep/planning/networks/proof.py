@@ -41,6 +41,13 @@ def network_proof(scene: Scene, network: Network) -> tuple[Poll, ...]:
     if network.stp:
         delay = str(network.forward_delay * 100)
         polls.append(_reads(f"{at}/forward_delay", delay, "the bridge's forward delay"))
+    if network.mtu:
+        # Where the kernel refuses one, NetworkManager only writes that to its log (_commit_mtu()
+        # in its nm-device.c).
+        polls.extend(
+            _reads(f"/sys/class/net/{name}/mtu", str(network.mtu), f"{name}'s MTU")
+            for name in (network.bridge, network.vlan_interface)
+        )
     return (*polls, _ageing(network, f"{at}/ageing_time"))
 
 

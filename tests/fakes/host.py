@@ -460,7 +460,7 @@ class FakeHost:
         return 0, ""
 
     def _sync(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
-        paths = take_apart(argv).rest
+        paths = take_apart(argv, flags="--file-system").rest
         there = [one in self.files or self._folder(one) or self.lvm.at(one) for one in paths]
         return (0, "") if all(there) else (1, "No such file")
 

@@ -22,6 +22,7 @@ MOMENT = "2026-11-23T07:10:34+00:00"
 STAMP = "20261123T0710Z"
 FILE = "/etc/kvmkeep/guests/web.yaml"
 FOLDER = f"/var/lib/kvmkeep/trash/web-{STAMP}"
+FLUSH = f"sync --file-system -- {FOLDER}"
 WEB = guest(data=GIB)
 
 
@@ -91,9 +92,22 @@ def test_what_is_moved_is_on_the_disk_before_the_last_lv_goes() -> None:
     host, wanted = site()
     *_, last = planned(host, wanted).steps
     ran = [str(action) for action in last.actions]
-    at = ran.index(f"sync -- {FOLDER}/saved.xml {FOLDER}/web.yaml {FOLDER}")
+    at = ran.index(FLUSH)
     assert f"mv --no-target-directory -- {FILE} {FOLDER}/web.yaml" in ran[:at]
     assert ran[at + 1].startswith("lvchange ")
+
+
+def test_a_run_after_one_that_was_killed_before_that_has_it_on_the_disk_too() -> None:
+    host, wanted = site()
+    *others, last = planned(host, wanted).steps
+    for step in others:
+        carry_out(host, step)
+    at = [str(action) for action in last.actions].index(FLUSH)
+    carry_out(host, replace(last, actions=last.actions[:at]))
+    after = replace(wanted, guests=wanted.guests[1:])
+    *_, last = plan_remove(after, host.facts(after), removing(file="")).steps
+    ran = [str(action) for action in last.actions]
+    assert ran[ran.index(FLUSH) + 1].startswith("lvchange ")
 
 
 def test_a_running_guest_is_only_shut_down_where_that_is_asked_for() -> None:

@@ -83,8 +83,30 @@ def test_what_comes_back_is_on_the_disk_before_its_folder_goes() -> None:
     host, without, _ = trashed()
     ran = [str(one) for step in restores(host, without).steps for one in step.actions]
     at = ran.index(f"rm --recursive --force -- /var/lib/kvmkeep/trash/{NAME}")
-    assert ran[at - 1] == f"sync -- /root/kvm/web.xml {GUESTS}/web.yaml /root/kvm {GUESTS}"
+    assert ran[at - 1] == f"sync --file-system -- {GUESTS} /root/kvm"
     assert not [line for line in ran[at:] if line.startswith("mv ")]
+
+
+def test_a_run_after_one_that_was_killed_before_that_has_it_on_the_disk_too() -> None:
+    host, without, wanted = trashed()
+    *others, files, _ = restores(host, without).steps
+    for step in others:
+        carry_out(host, step)
+    moves = [one for one in files.actions if str(one).startswith("mv ")]
+    carry_out(host, replace(files, actions=tuple(moves)))
+    files, _ = restores(host, wanted).steps
+    assert [str(one) for one in files.actions] == [
+        f"sync --file-system -- {GUESTS} /root/kvm",
+        f"rm --recursive --force -- /var/lib/kvmkeep/trash/{NAME}",
+    ]
+
+
+def test_folders_that_nothing_came_back_to_need_not_be_there() -> None:
+    host, without, _ = trashed()
+    del host.files[f"{FOLDER}/web.yaml"], host.files[f"{FOLDER}/saved.xml"]
+    assert GUESTS not in str(restores(host, without))
+    reach(host, without, lambda spec, _: restores(host, spec))
+    assert "web" in host.libvirt.domains
 
 
 def test_each_name_that_is_taken_now_is_told() -> None:

@@ -96,8 +96,8 @@ def test_they_lie_in_the_trash_and_come_back_from_there(template: str, path: str
     assert path not in host.files
     assert (host.files[COPY].content, host.files[COPY].mode) == (b"of web", 0o600)
     ran = [str(one) for step in restores(host, after).steps for one in step.actions]
-    synced = next(line.split() for line in ran if line.startswith("sync -- /root/kvm/"))
-    assert {path, path.rpartition("/")[0]} <= {*synced}
+    synced = next(line.split() for line in ran if line.startswith("sync --file-system "))
+    assert synced[3:] == [GUESTS, "/root/kvm", path.rpartition("/")[0]]
     assert ran.index(" ".join(synced)) + 1 == ran.index(f"rm --recursive --force -- {FOLDER}")
     restored(host, after)
     assert (host.files[path].content, host.files[path].mode) == (b"of web", 0o600)

@@ -290,11 +290,10 @@ def _finish(work: _Work, last: Volume | None) -> Step:
     actions: list[Action] = [*make_folder(work.folder)]
     if any(seed.guest == name for seed in scene.facts.seeds):
         actions.append(remove_seed(name))
-    kept: list[str] = []
     saved = scene.saved.get(name)
     if saved is not None:
-        kept.append(f"{work.folder}/{SAVED}")
-        actions.append(move(saved.path, kept[-1], "keep our copy of its definition"))
+        kept = f"{work.folder}/{SAVED}"
+        actions.append(move(saved.path, kept, "keep our copy of its definition"))
     # 1 also where there is none.
     log = move(console_log(name), f"{work.folder}/{LOG}", "keep its console's log", ok=(0, 1))
     actions.append(log)
@@ -302,10 +301,9 @@ def _finish(work: _Work, last: Volume | None) -> Step:
     if work.removing.file and work.guest is not None:
         base = posixpath.basename(work.removing.file)
         text = "the spec does not know the guest any more"
-        kept.append(f"{work.folder}/{base}")
-        actions.append(move(work.removing.file, kept[-1], text))
+        actions.append(move(work.removing.file, f"{work.folder}/{base}", text))
         what = f"move {work.removing.file} to {work.folder}"
-    actions += moved(kept)
+    actions.append(flushed(work.folder))
     if last is not None:
         actions += into_trash(last, work.stamp)
         what += f", and rename LV {last.full_name} to {new_name(last, work.stamp)}"
@@ -325,15 +323,10 @@ def move(source: str, target: str, why: str, ok: tuple[int, ...] = (0,)) -> Comm
     return Command(argv=argv, why=why, ok=ok)
 
 
-def moved(files: list[str]) -> tuple[Command, ...]:
-    """Return what has files on the disks, with their names, before anything rests on them."""
-    if not files:
-        return ()
-    folders = dict.fromkeys(posixpath.dirname(file) for file in files)
-    return (
-        Command(
-            argv=("sync", "--", *files, *folders),
-            why="have on the disks what was moved, before what is left of it goes",
-            timeout=1800.0,
-        ),
+def flushed(*folders: str) -> Command:
+    """Return what has all on the disks that was moved there, by a run that was killed too."""
+    return Command(
+        argv=("sync", "--file-system", "--", *folders),
+        why="have on the disks what was moved, before what is left of it goes",
+        timeout=1800.0,
     )

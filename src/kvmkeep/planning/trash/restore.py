@@ -37,7 +37,7 @@ from kvmkeep.planning.lvm import wears
 from kvmkeep.planning.scene import Scene, aliases, make_scene, users_of
 from kvmkeep.planning.trash import variables
 from kvmkeep.planning.trash.moves import out_of_trash, unmark
-from kvmkeep.planning.trash.remove import move, moved
+from kvmkeep.planning.trash.remove import flushed, move
 
 
 class TrashRestoreRequest(Struct, frozen=True, kw_only=True):
@@ -242,18 +242,21 @@ def _files(scene: Scene, entry: TrashEntry, restoring: TrashRestoreRequest) -> t
     if entry.folder is None:
         return ()
     folder = f"{TRASH_DIR}/{entry.name}"
+    saved = f"{scene.spec.xml_dir}/{entry.guest}.xml"
     actions: list[Action] = []
-    back: list[str] = []
     if SAVED in entry.folder.files:
-        back.append(f"{scene.spec.xml_dir}/{entry.guest}.xml")
-        actions.append(move(f"{folder}/{SAVED}", back[-1], "keep its XML at hand"))
+        actions.append(move(f"{folder}/{SAVED}", saved, "keep its XML at hand"))
     if LOG in entry.folder.files:
         actions.append(move(f"{folder}/{LOG}", console_log(entry.guest), "its console's log"))
     if entry.spec_file:
-        back.append(f"{restoring.folder}/{entry.spec_file}")
+        back = f"{restoring.folder}/{entry.spec_file}"
         text = "the spec knows the guest again"
-        actions.append(move(f"{folder}/{entry.spec_file}", back[-1], text))
+        actions.append(move(f"{folder}/{entry.spec_file}", back, text))
+    with_xml = SAVED in entry.folder.files or entry.guest in scene.saved
+    with_file = bool(entry.spec_file or scene.spec.guests)
+    where = ((with_file, restoring.folder), (with_xml, scene.spec.xml_dir))
+    folders = [folder for there, folder in where if there]
     if VARIABLES in entry.folder.files and _variables(entry):
-        back.append(_variables(entry))
-    actions += moved(back)
+        folders.append(posixpath.dirname(_variables(entry)))
+    actions.extend([flushed(*folders)] if folders else [])
     return (*actions, remove_tree(folder, "its definition is libvirt's again"))

@@ -68,7 +68,7 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     `agents` names the guests whose agents are asked with each look, `repositories` those whose
     backups are listed. `reading` is a lock that is held besides, and taken first. `door` must
     share `stop`: `MachineDoor(Setting(stop=stop))`. A run waits `patience` seconds for another one
-    to end. `dry_run` tells whether the verb takes --dry-run, to see what is left.
+    to end. `dry_run` tells whether the verb takes --dry-run, `typed` whether it has a terminal.
 
     Where the host starts or goes down, nobody is there to mend what is in the way (`unattended`):
     then a run goes by the last good spec where the present one has mistakes, and by the
@@ -89,6 +89,7 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     repositories: tuple[str, ...] = ()
     patience: float = 0.0
     dry_run: bool = True
+    typed: bool = False
     unattended: bool = False
     fallback_spec: Spec | None = None
 
@@ -159,7 +160,7 @@ def keep_spec(ctx: RunSettings, files: dict[str, bytes]) -> None:
         return
     try:
         # An empty mount point looks like a spec whose guests were all removed.
-        if ctx.unattended and loses_guests(files, ctx.door):
+        if (ctx.unattended or not ctx.typed) and loses_guests(files, ctx.door):
             ctx.ui.warn(
                 "the spec has no guests any more: the last good one stays as it was, with some; "
                 f"look whether {ctx.spec_dir}/guests is mounted"

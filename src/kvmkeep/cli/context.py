@@ -127,6 +127,7 @@ class Context(Struct, frozen=True, kw_only=True):
     def _flow(self, ui: Ui, lock: Lock | None = None) -> flow.RunSettings:
         """Return what a run works with: one request to stop, shared by run and door."""
         from kvmkeep import flow
+        from kvmkeep.cli.consent import answers
         from kvmkeep.host.run import Setting
         from kvmkeep.host.stop import Stop
         from kvmkeep.model.names import LOCK_FILE
@@ -141,6 +142,7 @@ class Context(Struct, frozen=True, kw_only=True):
             lock=lock or self.stages.lock(LOCK_FILE),
             journals=self.journals(),
             argv=("kvmkeep", *self.argv),
+            typed=answers(),
         )
 
     def spec(self) -> Spec:

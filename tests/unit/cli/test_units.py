@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,9 @@ from kvmkeep import flow
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.host_units import GUESTS, RECOVER, UNIT_DIR
 from kvmkeep.model.names import GOOD_SPEC, LOCK_FILE, TRENDS
+from kvmkeep.model.plan import Report
 from kvmkeep.spec.load import load
+from tests.unit.cli.conftest import Terminal
 from tests.unit.cli.site import Site
 from tests.unit.cli.test_recover import site, states
 
@@ -181,6 +184,24 @@ def broken(site: Site) -> None:
     flow.load_spec(context, files)
     flow.keep_spec(context, files)
     Path(site.spec_dir, "guests/db.yaml").write_text("vcpus: many\n")
+
+
+def test_a_verb_is_typed_where_it_has_a_terminal(
+    site: Site, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+    run = site.stages.run_goal
+
+    def told(ctx: flow.RunSettings, *others: Any) -> Report:  # noqa: ANN401
+        seen.append(ctx.typed)
+        return run(ctx, *others)
+
+    site.stages.run_goal = told  # type: ignore[method-assign]
+    assert site.line("recover") == 0
+    assert site.line("shutdown", "web") == 0
+    monkeypatch.setattr("sys.stdin", terminal)
+    assert site.line("start", "web") == 0
+    assert seen == [False, False, True]
 
 
 @pytest.mark.parametrize("line", [("recover",), ("watch",), ("shutdown", "--host")])

@@ -512,7 +512,10 @@ def test_a_run_of_nobody_keeps_no_spec_without_guests_in_place_of_one_with_some(
         "warn the spec has no guests any more: the last good one stays as it was, with some; look "
         f"whether {site.context.spec_dir}/guests is mounted"
     )
+    keep_spec(replace(alone, typed=True), bare)
     keep_spec(replace(alone, unattended=False), bare)
+    assert len(door.written) == 2, "a timer's run of another verb"
+    keep_spec(replace(alone, unattended=False, typed=True), bare)
     assert len(door.written) == 3, "somebody saw it"
 
 

@@ -188,9 +188,7 @@ NO_NM = Nm(running=False, profiles=(), device_paths=())
 class Management(Struct, frozen=True, kw_only=True):
     """How the host is reached: the interface of the default route and its gateway.
 
-    `answers`: the gateway did when it was observed. `peers` are a few addresses from which
-    somebody is logged in by SSH. Without a default route, `interface` is one that such a session
-    uses, `others` are more of them, and `gateway` is empty. The second route is that of IPv6.
+    `peers` are logged in by SSH: without a default route, over `interface` and `others`.
     """
 
     interface: str

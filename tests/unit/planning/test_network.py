@@ -11,10 +11,10 @@ from kvmkeep.health.judge import judge
 from kvmkeep.model.command import Checkpoint, Command
 from kvmkeep.model.facts import Facts, Management
 from kvmkeep.model.names import UNDO_FILE
-from kvmkeep.model.plan import Plan
+from kvmkeep.model.plan import Note, Plan
 from kvmkeep.model.spec import Network, Spec
 from kvmkeep.planning.plan import make_plan
-from tests.unit.health.build import VITALS
+from tests.unit.health.build import VITALS, domain
 from tests.unit.planning.build import network, spec
 from tests.unit.planning.rounds import reach
 
@@ -133,6 +133,15 @@ def test_an_mtu_is_proven_and_what_somebody_changed_is_set_right() -> None:
     # Where none is wanted, none is asked for.
     without = make_plan(wanted(), FakeHost().facts(wanted()))
     assert "mtu" not in str(without)
+
+
+def test_guests_that_keep_an_mtu_until_they_start_anew_are_named() -> None:
+    host, one = made()
+    facts = replace(host.facts(one), domains=(domain("web"), domain("idle", live_nics=())))
+    text = "its MTU becomes 1400; these have 1500 until they are shut down and started: web"
+    assert Note(subject="network public", text=text) in make_plan(wanted(mtu=1400), facts).notes
+    same = make_plan(wanted(mtu=1500), facts)
+    assert "its MTU" not in str(same.notes)
 
 
 @pytest.mark.parametrize(

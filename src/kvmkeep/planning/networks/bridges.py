@@ -6,6 +6,8 @@ bridge up with it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec.structs import replace
 
 from kvmkeep.model.command import NM_NOT_FOUND, Checkpoint, Command, Meaning
@@ -52,12 +54,27 @@ def _look(assumes: str) -> Step:
 
 
 def network_notes(scene: Scene, networks: tuple[Network, ...]) -> tuple[Note, ...]:
-    """Return what should be known of the uplink."""
+    """Return what should be known of the uplink, and of guests that keep an MTU."""
+    notes = [note for network in networks for note in _mtu_notes(scene, network)]
     uplink = scene.links.get(scene.spec.uplink)
     if networks and uplink is not None and not uplink.carrier:
         text = "it has no carrier: no guest reaches its network until the cable is in"
-        return (Note(subject=f"uplink {uplink.name}", text=text),)
-    return ()
+        notes.append(Note(subject=f"uplink {uplink.name}", text=text))
+    return tuple(notes)
+
+
+def _mtu_notes(scene: Scene, network: Network) -> Iterator[Note]:
+    """Tell whose tap devices keep the bridge's old MTU: libvirt gives it to them at their start."""
+    bridge = scene.links.get(network.bridge)
+    names = sorted(
+        domain.name
+        for domain in scene.facts.domains
+        if any(nic.tap and nic.bridge == network.bridge for nic in domain.live_nics)
+    )
+    if names and bridge is not None and network.mtu not in {0, bridge.mtu}:
+        text = f"its MTU becomes {network.mtu}; these have {bridge.mtu} until they are shut down "
+        text += f"and started: {', '.join(names)}"
+        yield Note(subject=f"network {network.name}", text=text)
 
 
 def network_step(scene: Scene, network: Network) -> Step | None:

@@ -44,7 +44,7 @@ from kvmkeep.model.store import (
 )
 from kvmkeep.model.units import Size
 from kvmkeep.observe.backups import observe_backups
-from kvmkeep.observe.disks import disk_files, raw_files
+from kvmkeep.observe.disks import disk_files, loop_files, raw_files
 from kvmkeep.observe.domains import parse_domain
 from kvmkeep.observe.firmware import observe_variables
 from kvmkeep.observe.host_units import observe_units
@@ -165,6 +165,7 @@ def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
         )
         if spec is not None
         else (),
+        loop_files=() if spec is None else loop_files(Notebook(host), spec),
         units=observe_units(Notebook(host)),
         backups=_backups(host, spec),
     )  # fmt: skip

@@ -329,10 +329,11 @@ class Facts(Struct, frozen=True, kw_only=True):
 
     `agents` are the answers of those guests' agents that were asked, in the order of their names.
     `mounts` are the mount points that guests need, for disks in files or else, of those where
-    something is mounted; `disk_files` are these disks, as far as they are there. `units` are
-    those of systemd that have guests run with the host. `qemu_group` is the number of the group
-    that QEMU runs as; -1 where it is not known. `backups` holds the repositories that were asked
-    for. `images_free` is what the filesystem of the images has free, where one is to be brought.
+    something is mounted; `disk_files` are these disks, as far as they are there, `loop_files` the
+    files that loop devices have open. `units` are those of systemd that have guests run with the
+    host. `qemu_group` is the number of the group that QEMU runs as; -1 where it is not known.
+    `backups` holds the repositories that were asked for. `images_free` is what the filesystem of
+    the images has free, where one is to be brought.
     `proofs` are not among the domains: they are nobody's guests, but have the host's memory.
     `variables` are looked at for domains of ours and for what lies in the trash.
     """
@@ -361,6 +362,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     variables: tuple[Variables, ...] = ()
     mounts: tuple[str, ...] = ()
     disk_files: tuple[ImageFile, ...] = ()
+    loop_files: tuple[str, ...] = ()
     units: HostUnits = NO_UNITS
     qemu_group: int = -1
     backups: BackupFacts = NO_BACKUPS

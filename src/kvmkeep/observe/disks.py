@@ -139,6 +139,16 @@ def disk_files(
     return tuple(file for file in found if file is not None)
 
 
+def loop_files(notebook: Notebook, spec: Spec) -> tuple[str, ...]:
+    """Return the files that loop devices have open, where a guest has a disk in a file."""
+    if not any(guest.files for guest in spec.guests):
+        return ()
+    # The kernel tells the whole path of each loop device that has one (its drivers/block/loop.c).
+    names = (name for name in notebook.names("/sys/block") if name.startswith("loop"))
+    found = (notebook.read(f"/sys/block/{name}/loop/backing_file") for name in names)
+    return tuple(one.decode("utf-8", "replace").rstrip("\n") for one in found if one)
+
+
 def _grows(guest: Guest, there: dict[str, Volume], sizes: dict[str, int]) -> bool:
     root = there.get(guest.root.lv)
     marked = root is not None and any(tag.startswith(TAG_GROW) for tag in root.tags)

@@ -17,6 +17,7 @@ from kvmkeep.observe.agents import NOT_CONNECTED, observe_agents
 from kvmkeep.observe.backups import observe_backups
 from kvmkeep.observe.disks import (
     disk_files,
+    loop_files,
     mounts,
     raw_files,
     with_disks_to_go,
@@ -71,6 +72,7 @@ def observe(
     others = raw_files(domains.domains) if others_files else ()
     there = mounts(notebook, spec, others) if spec is not None else ()
     files = disk_files(notebook, spec, there, others) if spec is not None else ()
+    loops = loop_files(notebook, spec) if spec is not None else ()
     guests, asking = domains.domains, frozenset(agents)
     if spec is not None:
         asking |= with_disks_to_go(spec, guests, volumes)
@@ -102,6 +104,7 @@ def observe(
         variables=observe_variables(door, guests, trash),
         mounts=there,
         disk_files=files,
+        loop_files=loops,
         units=units,
         backups=backups,
         images_free=free_for(notebook, () if spec is None else spec.images, images),

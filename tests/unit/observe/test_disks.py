@@ -17,6 +17,7 @@ from kvmkeep.model.spec import FileDisk, Spec
 from kvmkeep.model.units import Label, Size
 from kvmkeep.observe.disks import (
     disk_files,
+    loop_files,
     mounts,
     raw_files,
     with_disks_to_go,
@@ -174,6 +175,17 @@ def test_files_are_looked_at_only_on_their_mount() -> None:
     assert mounts(Notebook(host), wanted) == ()
     assert disk_files(Notebook(host), wanted, ("/data and",)) == ()
     assert mounts(Notebook(host), spec(guest())) == ()
+
+
+def test_files_behind_loop_devices_are_told_where_a_guest_has_one() -> None:
+    host = FakeHost()
+    host.put("/sys/block/loop0/loop/backing_file", b"/data and/web \xff.img\n")
+    host.put("/sys/block/loop1/size", b"0\n")
+    host.put("/sys/block/sda/loop/backing_file", b"/none\n")
+    notebook = Notebook(host)
+    assert loop_files(notebook, spec(WEB)) == ("/data and/web \ufffd.img",)
+    assert notebook.problems == ()
+    assert loop_files(notebook, spec(guest())) == ()
 
 
 def test_files_of_guests_beside_the_spec_are_looked_at_where_that_is_asked_for() -> None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Step
-from kvmkeep.model.spec import LvDisk, Spec
+from kvmkeep.model.spec import FileDisk, LvDisk, Spec
 from kvmkeep.model.units import Label, Size
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.running.reboot import plan_cold_reboot
@@ -168,6 +168,25 @@ def test_a_disk_that_another_domain_has_is_told_once(cut_off: tuple[FakeHost, Sp
     facts = _opened(replace(facts, domains=(*facts.domains, other)), "vm-db")
     (one,) = plan_start(wanted, facts, ("db",)).refusals
     assert "is also a disk of the domain other" in one.reason
+
+
+def test_a_file_behind_a_loop_device_is_taken_too() -> None:
+    far = FileDisk(name=Label("far"), path="/data/db.img", mount="/data", size=Size(GIB))
+    old = guest("db")
+    host, wanted = FakeHost(), spec(replace(old, disks=(*old.disks, far)))
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
+    host.mounts.add("/data")
+    reach(host, wanted)
+    host.put("/sys/block/loop0/loop/backing_file", b"/data/db.img\n")
+    assert plan_start(wanted, host.facts(wanted), ("db",)).empty, "it runs already"
+    cut(host)
+    (one,) = plan_start(wanted, host.facts(wanted), ("db",)).refusals
+    assert one.reason == "it is off, but a loop device has /data/db.img open"
+    assert one.hint == "see which: losetup --associated /data/db.img"
+    more = replace(far, name=Label("more"), path="/data/more.img")
+    host.put("/sys/block/loop0/loop/backing_file", b"/data/more.img\n")
+    other = replace(old, disks=(*old.disks, far, more))
+    assert plan_start(spec(other), host.facts(spec(other)), ("db",)).refusals == ()
 
 
 def test_only_a_disk_that_the_guest_would_open_counts(cut_off: tuple[FakeHost, Spec]) -> None:

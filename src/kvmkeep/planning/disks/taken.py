@@ -1,19 +1,20 @@
-"""Disks of a guest that is off which something on the host has open: a mount, a mapping.
+"""Disks of a guest that is off which something on the host has open: a mount, a mapping, a loop.
 
 Beside that the guest is not started: two that write to one filesystem destroy it.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from kvmkeep.model.command import Poll
 from kvmkeep.model.facts import Volume
 from kvmkeep.model.plan import Refusal
-from kvmkeep.model.spec import Guest
+from kvmkeep.model.spec import Disk, Guest
 from kvmkeep.planning.disks.stage import Stage, stage
 from kvmkeep.planning.lvm import selected, until_let_go, who_has
-from kvmkeep.planning.scene import Scene, active, owned, users
+from kvmkeep.planning.scene import Scene, active, users
 
 
 def taken(scene: Scene, guest: Guest) -> Iterator[Refusal]:
@@ -24,6 +25,13 @@ def taken(scene: Scene, guest: Guest) -> Iterator[Refusal]:
                 subject=f"guest {guest.name}",
                 reason=f"it is off, but something has {volume.full_name} open",
                 hint=who_has(volume.full_name),
+            )
+    for disk in guest.files:
+        if disk.path in scene.facts.loop_files and _has(scene, guest, disk):
+            yield Refusal(
+                subject=f"guest {guest.name}",
+                reason=f"it is off, but a loop device has {disk.path} open",
+                hint=f"see which: losetup --associated {shlex.quote(disk.path)}",
             )
 
 
@@ -45,14 +53,14 @@ def let_go(scene: Scene, guest: Guest) -> tuple[Poll, ...]:
 
 def _alone(scene: Scene, guest: Guest) -> Iterator[Volume]:
     """Return the LVs that its definition has or will have, and no other domain's."""
-    defined = scene.domain(guest) is not None
     for disk in guest.volumes:
         volume = scene.volume(disk)
-        if volume is None:
-            continue
-        own = (guest.name,) if defined or not owned(volume, guest, disk) else ()
-        if users(scene, disk) == own:
+        if volume is not None and _has(scene, guest, disk):
             yield volume
+
+
+def _has(scene: Scene, guest: Guest, disk: Disk) -> bool:
+    return users(scene, disk) == (() if scene.domain(guest) is None else (guest.name,))
 
 
 def _runs(scene: Scene, guest: Guest) -> bool:

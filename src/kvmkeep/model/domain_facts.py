@@ -99,15 +99,14 @@ class Domain(Struct, frozen=True, kw_only=True):
     `executes` when its agent
     says that it runs programs for us; it is asked only while a disk of the guest grows or is to go.
 
-    `defined` is the shape that its next start gives it, `live` the one of the running process;
-    None where it can't be read, or does not run. `files` are the paths of the disks in files that
-    its definition remembers as given by kvmkeep, `live_files` those of the running process. `nics`
-    are those of its definition, `live_nics`
-    those of the running process, and `ports` the number of devices that can be added to that on
-    the bus of a Q35 machine; -1 where this is another machine. `description`, `labels` and `given`
-    are those of its definition. `was_ready` when its QEMU process keeps that the
-    guest was seen to be ready. `nvram` is the file with the variables of its firmware, if its
-    definition names one as text; `variables` is the one that libvirt takes, however it is given.
+    `defined` is the shape that its next start gives it, `live` the one of the running process; None
+    where it can't be read, or does not run. `files` are the paths of the disks in files that its
+    definition remembers as given by kvmkeep, `live_files` those of the running process. `nics` are
+    those of its definition, `live_nics` those of the running process, and `ports` the number of
+    devices that can be added to that on the bus of a Q35 machine; -1 where this is another machine.
+    `description`, `labels` and `given` are those of its definition. `was_ready` when its QEMU
+    process keeps that the guest was seen to be ready. `variables` is the file that libvirt takes
+    for those of its firmware, if it has one.
     """
 
     name: str
@@ -138,7 +137,6 @@ class Domain(Struct, frozen=True, kw_only=True):
     live_files: tuple[str, ...] = ()
     was_ready: bool = False
     run_mark: RunMark = field(default=NO_RUN_MARK, name="kept")
-    nvram: str = ""
     variables: str = ""
 
     @property

@@ -19,7 +19,7 @@ from kvmkeep.model.names import METADATA_URI, READY_URI, REBOOT_URI, RUN_URI
 from kvmkeep.model.proof import PROOF_URI, RunningProof
 from kvmkeep.model.run_mark import NO_RUN_MARK, RunMark
 from kvmkeep.model.units import Size
-from kvmkeep.observe.firmware import firmware_variables, named_variables
+from kvmkeep.observe.firmware import firmware_variables
 from kvmkeep.observe.notebook import Notebook
 
 _MARK = f"metadata/{{{METADATA_URI}}}guest"
@@ -109,7 +109,6 @@ def parse_domain(described: Described, door: Door, tree: ET.Element | None = Non
         persistent=state.persistent,
         autostart=state.autostart,
         run_mark=_run_mark(root),
-        nvram=named_variables(root),
         variables=firmware_variables(root),
         ours=root.find(_MARK) is not None,
         memory=state.memory,

@@ -19,11 +19,6 @@ _LIMIT = 64 << 20
 """As many bytes as the flash of QEMU's machine `virt` has; that of a PC is smaller."""
 
 
-def named_variables(root: ET.Element) -> str:
-    """Return the file that a definition names as text; empty where there is none such."""
-    return _path(root.findtext("os/nvram", ""))
-
-
 def firmware_variables(root: ET.Element) -> str:
     """Return the file that libvirt takes for them; empty where there is none, as without UEFI.
 
@@ -35,9 +30,8 @@ def firmware_variables(root: ET.Element) -> str:
         return _path(source.get("file", ""))
     none = root.find("os/loader[@stateless='yes']") is not None
     chosen = not none and any(one.get("firmware") == "efi" for one in root.iterfind("os"))
-    return named_variables(root) or (
-        _path(variables_path(root.findtext("name", ""))) if chosen else ""
-    )
+    named = _path(root.findtext("os/nvram", ""))
+    return named or (_path(variables_path(root.findtext("name", ""))) if chosen else "")
 
 
 def _path(text: str) -> str:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import ImageFile, Variables
 from kvmkeep.model.trash_folder import KeptDomain, TrashFolder
-from kvmkeep.observe.firmware import firmware_variables, named_variables, observe_variables
+from kvmkeep.observe.firmware import firmware_variables, observe_variables
 from tests.unit.health.build import domain
 
 PLACE = "/srv/web.fd"
@@ -51,24 +51,24 @@ def copies(door: FakeHost, *domains: Domain) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize(
-    ("system", "named", "taken"),
+    ("system", "taken"),
     [
-        ("<os/>", "", ""),
-        ("<os><nvram> /srv/x.fd </nvram></os>", "/srv/x.fd", "/srv/x.fd"),
-        ("<os><nvram>x.fd</nvram></os>", "", ""),
-        ("<os firmware='bios'/>", "", ""),
-        ("<os firmware='efi'/>", "", BY_NAME),
-        ("<os firmware='efi'><loader stateless='yes'/></os>", "", ""),
-        ("<os firmware='efi'><loader stateless='no'/></os>", "", BY_NAME),
-        ("<os firmware='efi'><nvram template='/usr/share/x'/></os>", "", BY_NAME),
-        ("<os firmware='efi'><nvram>/srv/x.fd</nvram></os>", "/srv/x.fd", "/srv/x.fd"),
-        ("<os><nvram type='file'><source file='/srv/x.fd'/></nvram></os>", "", "/srv/x.fd"),
-        ("<os firmware='efi'><nvram><source dev='/dev/sda'/></nvram></os>", "", ""),
+        ("<os/>", ""),
+        ("<os><nvram> /srv/x.fd </nvram></os>", "/srv/x.fd"),
+        ("<os><nvram>x.fd</nvram></os>", ""),
+        ("<os firmware='bios'/>", ""),
+        ("<os firmware='efi'/>", BY_NAME),
+        ("<os firmware='efi'><loader stateless='yes'/></os>", ""),
+        ("<os firmware='efi'><loader stateless='no'/></os>", BY_NAME),
+        ("<os firmware='efi'><nvram template='/usr/share/x'/></os>", BY_NAME),
+        ("<os firmware='efi'><nvram>/srv/x.fd</nvram></os>", "/srv/x.fd"),
+        ("<os><nvram type='file'><source file='/srv/x.fd'/></nvram></os>", "/srv/x.fd"),
+        ("<os firmware='efi'><nvram><source dev='/dev/sda'/></nvram></os>", ""),
     ],
 )
-def test_which_file_libvirt_takes_was_tried_with_9_0(system: str, named: str, taken: str) -> None:
+def test_which_file_libvirt_takes_was_tried_with_9_0(system: str, taken: str) -> None:
     root = ET.fromstring(f"<domain><name>web</name>{system}</domain>")  # noqa: S314 - our own
-    assert (named_variables(root), firmware_variables(root)) == (named, taken)
+    assert firmware_variables(root) == taken
 
 
 def test_the_files_of_our_domains_are_looked_at_and_nobody_else_s() -> None:

@@ -29,14 +29,14 @@ def site(
     reach(host, spec(WWW))
     wanted: Spec = spec(*(guests or (NEW, WWW)), template=template)
     facts = host.facts(wanted)
-    domains = tuple(replace(one, nvram=nvram, name=owner or one.name) for one in facts.domains)
+    domains = tuple(replace(one, variables=nvram, name=owner or one.name) for one in facts.domains)
     saved = facts.saved
     if kept:
         del host.libvirt.domains["www"]
         domains = (replace(domains[0], name="old", uuid=guest("old").uuid, disks=()),)
         (one,) = host.facts(wanted).saved
         assert one.domain
-        saved = (replace(one, domain=replace(one.domain, nvram=kept)),)
+        saved = (replace(one, domain=replace(one.domain, variables=kept)),)
     return make_plan(wanted, replace(facts, domains=domains, saved=saved))
 
 

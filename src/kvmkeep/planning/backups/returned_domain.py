@@ -162,7 +162,7 @@ def _of_firmware(scene: Scene, guest: Guest, subject: Subject, root: ET.Element)
             yield f"has an <nvram> with the template {nvram.get('template')!a:.200}"
     has_some = bool(subject.manifest.nvram) or root.find("os/nvram") is not None
     for domain in scene.domains.values() if has_some else ():
-        if domain.nvram == variables_path(guest.name):
+        if domain.variables == variables_path(guest.name):
             yield f"has variables of its firmware, and those of {domain.name} lie in their place"
 
 

@@ -19,7 +19,7 @@ def firmware_refusals(scene: Scene) -> tuple[Refusal, ...]:
 
     A domain keeps its file when it is renamed, and libvirt takes one that is there.
     """
-    owners = {domain.nvram: domain.name for domain in scene.facts.domains if domain.nvram}
+    owners = {one.variables: one.name for one in scene.facts.domains if one.variables}
     if not owners:
         return ()
     found: list[Refusal] = []
@@ -27,7 +27,7 @@ def firmware_refusals(scene: Scene) -> tuple[Refusal, ...]:
         if scene.domain(guest) is not None:
             continue
         kept = kept_domain(scene, guest)
-        path = _of_template(scene, guest) if kept is None else kept.nvram
+        path = _of_template(scene, guest) if kept is None else kept.variables
         if path in owners:
             other = owners[path]
             reason = f"the variables of its firmware would be those of the domain {other}, {path}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import select
 import shlex
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from kvmkeep.errors import UsageError
@@ -75,19 +77,28 @@ def _answer(question: str, streams: Streams, patience: float = PATIENCE) -> str:
     try:
         err.write(question)
         err.flush()
-        if _silent(patience):
+        line = _line(patience)
+        if line is None:
             err.write("\n")
             streams.talk(f"Nobody has answered for {patience / 60:.0f} minutes: that means no.")
             return ""
-        return sys.stdin.readline().strip()
+        return line.strip()
     except (OSError, ValueError):
         return ""
 
 
-def _silent(patience: float) -> bool:
-    """Whether no line comes from the terminal; what has no descriptor has its lines already."""
+def _line(patience: float) -> str | None:
+    """Return the next line of stdin, or what there is of one at its end; None where none comes."""
     try:
         descriptor = sys.stdin.fileno()
     except ValueError:
-        return False
-    return not select.select([descriptor], [], [], patience)[0]
+        return sys.stdin.readline()
+    deadline = time.monotonic() + patience
+    typed = b""
+    # Byte by byte: what is read ahead of a pipe would be lost to the next question.
+    while select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        byte = os.read(descriptor, 1)
+        typed += byte
+        if byte in {b"", b"\n"}:
+            return typed.decode(errors="replace")
+    return None

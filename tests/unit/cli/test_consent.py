@@ -45,6 +45,21 @@ def test_a_question_that_nobody_answers_is_answered_with_no(
     os.close(ours)
 
 
+def test_each_question_has_its_own_line_of_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = os.pipe()
+    with os.fdopen(ours) as pipe:
+        monkeypatch.setattr(sys, "stdin", pipe)
+        streams = Streams(None, io.StringIO())
+        os.write(theirs, b"y\ny\nno")
+        assert agrees("go on? ", streams, 0.0) is True
+        assert agrees("go on? ", streams, 0.0) is True
+        # Half a line is no answer, until nothing more can come.
+        assert agrees("go on? ", streams, 0.0) is False
+        os.write(theirs, b"yes")
+        os.close(theirs)
+        assert agrees("go on? ", streams) is True
+
+
 def test_nobody_is_asked_where_nobody_can_read_the_question(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -12,21 +12,14 @@ from kvmkeep.model.facts import (
     FACTS_VERSION,
     Array,
     ArrayState,
-    Contents,
     Facts,
-    Fingerprint,
-    Header,
-    ImageFacts,
-    ImageFile,
-    Link,
-    Management,
-    Nm,
-    Profile,
     SavedXml,
     Volume,
     VolumeGroup,
 )
+from kvmkeep.model.image_facts import Contents, Fingerprint, Header, ImageFacts, ImageFile
 from kvmkeep.model.names import NM_MARK, console_log, lv_path, lv_tags, profile_uuid
+from kvmkeep.model.network_facts import Link, Management, Nm, Profile
 from kvmkeep.model.units import Size
 from kvmkeep.planning.domains.metadata import given_now, record
 from kvmkeep.planning.domains.xml import sha256

@@ -12,7 +12,8 @@ from kvmkeep.host import iproute, lvm, nmcli, space, upkeep
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.tools import Unanswered
 from kvmkeep.model.command import Command, WriteFile
-from kvmkeep.model.facts import Fingerprint, ImageFile, Problem
+from kvmkeep.model.facts import Problem
+from kvmkeep.model.image_facts import Fingerprint, ImageFile
 from kvmkeep.model.names import BACKUP_LOCK, PROOF_LOCK
 from kvmkeep.model.secret_file import SecretFile
 

@@ -9,7 +9,8 @@ from kvmkeep.host import iproute, lvm, mdadm, nmcli
 from kvmkeep.host.door import Result
 from kvmkeep.host.libvirt import Described, State
 from kvmkeep.model.domain_facts import DomainDisk, DomainState, Shape
-from kvmkeep.model.facts import Array, ArrayState, Nm, VolumeGroup
+from kvmkeep.model.facts import Array, ArrayState, VolumeGroup
+from kvmkeep.model.network_facts import Nm
 from kvmkeep.model.units import Size
 from kvmkeep.observe.domains import parse_domain
 

@@ -15,14 +15,13 @@ from kvmkeep.host.door import Result
 from kvmkeep.host.tools import Unanswered
 from kvmkeep.model.backup import (
     BackupEntry,
-    Engine,
     Fragment,
-    Repository,
     RepositoryFacts,
     RepositoryState,
     Stored,
     StoredDisk,
 )
+from kvmkeep.model.backup_policy import Engine, Repository
 from kvmkeep.model.units import Label, Size
 
 VAULT = Repository(

@@ -20,18 +20,14 @@ from kvmkeep.model.facts import (
     Array,
     ArrayState,
     Facts,
-    Header,
-    ImageFacts,
-    Link,
-    Management,
-    Nm,
-    Profile,
     SeedFile,
     Tool,
     Volume,
     VolumeGroup,
 )
+from kvmkeep.model.image_facts import Header, ImageFacts
 from kvmkeep.model.names import seed_path
+from kvmkeep.model.network_facts import Link, Management, Nm, Profile
 from kvmkeep.model.proof import PROOF_URI
 from kvmkeep.model.spec import Checksum, ChecksumList, Image, Packing, Spec
 from kvmkeep.model.store import (

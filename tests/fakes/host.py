@@ -30,7 +30,8 @@ from kvmkeep.host.repositories import stored
 from kvmkeep.model.backup import SentDisk
 from kvmkeep.model.blocks import block_text
 from kvmkeep.model.command import Command, WriteFile
-from kvmkeep.model.facts import Contents, Facts, Fingerprint, ImageFile
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.image_facts import Contents, Fingerprint, ImageFile
 from kvmkeep.model.names import BACKUP_LOCK, FIRST_BOOT_DONE, LOCK_FILE, PROOF_LOCK, console_log
 from kvmkeep.model.secret_file import SecretFile
 from kvmkeep.model.spec import Spec

@@ -23,10 +23,11 @@ from msgspec.structs import replace
 
 from kvmkeep.cli.takeover import look_at
 from kvmkeep.model.agent import AgentFacts
-from kvmkeep.model.backup import Engine, Keep
-from kvmkeep.model.facts import Contents, Facts
+from kvmkeep.model.backup_policy import Engine, Keep
+from kvmkeep.model.facts import Facts
 from kvmkeep.model.fittings import parse_fittings
 from kvmkeep.model.host_units import GUESTS, LISTENERS, TIMER, TIMERS
+from kvmkeep.model.image_facts import Contents
 from kvmkeep.model.inside import parse_inside
 from kvmkeep.model.names import COPY_DIR, FETCH_DIR, console_log, disk_path
 from kvmkeep.model.plan import Plan

@@ -10,7 +10,8 @@ from kvmkeep.model.names import stamped_time
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from kvmkeep.model.backup import BackupFacts, Proof
+    from kvmkeep.model.backup import BackupFacts
+    from kvmkeep.model.proof import Proof
     from kvmkeep.model.spec import Guest
 
 NONE = "none"

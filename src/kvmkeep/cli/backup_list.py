@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.backup import BackupEntry, Proof
+    from kvmkeep.model.backup import BackupEntry
+    from kvmkeep.model.proof import Proof
 
 
 class Args(Struct, frozen=True, kw_only=True):

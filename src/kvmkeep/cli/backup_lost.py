@@ -12,7 +12,8 @@ from kvmkeep.cli.backup_show import read_manifest
 from kvmkeep.cli.backup_subject import stored_file
 from kvmkeep.cli.moment import utc_now
 from kvmkeep.errors import Refused, SpecError, Unready, UsageError
-from kvmkeep.model.backup import GUEST_SPEC, HOST_SPEC, recency
+from kvmkeep.model.backup import recency
+from kvmkeep.model.backup_manifest import GUEST_SPEC, HOST_SPEC
 from kvmkeep.model.units import Label, printable
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.backup import BackupEntry, Repository
+    from kvmkeep.model.backup import BackupEntry
+    from kvmkeep.model.backup_policy import Repository
     from kvmkeep.model.facts import Facts
     from kvmkeep.model.spec import Spec
 
@@ -148,7 +150,7 @@ def demand_networks(spec: Spec, facts: Facts) -> None:
 
 
 def _repository(place: Place) -> Repository:
-    from kvmkeep.model.backup import Engine, Repository
+    from kvmkeep.model.backup_policy import Engine, Repository
     from kvmkeep.spec.backups import parse_file, parse_place
 
     if not place.url or not place.password_file:

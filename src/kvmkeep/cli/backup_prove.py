@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.backup import Proof
     from kvmkeep.model.facts import Facts
     from kvmkeep.model.plan import Plan
+    from kvmkeep.model.proof import Proof
     from kvmkeep.model.spec import Spec
 
 VERB = "backup prove"

@@ -29,7 +29,7 @@ from kvmkeep.errors import (
     KvmkeepError,
     StepFailed,
 )
-from kvmkeep.model.backup import HOST_SPEC
+from kvmkeep.model.backup_manifest import HOST_SPEC
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
     from kvmkeep.cli.context import Context
     from kvmkeep.host.door import Door
-    from kvmkeep.model.backup import BackupEntry, Repository
+    from kvmkeep.model.backup import BackupEntry
+    from kvmkeep.model.backup_policy import Repository
     from kvmkeep.model.facts import Facts
 
 VERB = "backup rebuild"

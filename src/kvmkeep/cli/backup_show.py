@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.backup import BackupEntry, Manifest, Repository
+    from kvmkeep.model.backup import BackupEntry
+    from kvmkeep.model.backup_manifest import Manifest
+    from kvmkeep.model.backup_policy import Repository
 
 
 class Args(Struct, frozen=True, kw_only=True):

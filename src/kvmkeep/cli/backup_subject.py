@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.backup import BackupEntry, Repository
+    from kvmkeep.model.backup import BackupEntry
+    from kvmkeep.model.backup_policy import Repository
     from kvmkeep.model.spec import Spec
     from kvmkeep.planning.backups.fetch import Subject
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.facts import ImageFile
+    from kvmkeep.model.image_facts import ImageFile
 
 
 class Args(Struct, frozen=True, kw_only=True):

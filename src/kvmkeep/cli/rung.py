@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from kvmkeep.cli.context import Context
     from kvmkeep.host.door import Door, Result
-    from kvmkeep.model.backup import Rung
     from kvmkeep.model.command import Command
+    from kvmkeep.model.proof import Rung
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,80}")
 _MOST_KEPT = 256 << 10
@@ -95,13 +95,13 @@ def _held(door: Door, place: str) -> bool:
 
 
 def _not_tried(name: str, missing: str) -> Rung:
-    from kvmkeep.model.backup import Rung
+    from kvmkeep.model.proof import Rung
 
     return Rung(name=name, passed=False, seconds=0.0, detail=f"not tried: {missing} did not hold")
 
 
 def _tried(args: Args, door: Door, command: Command) -> tuple[Rung, bytes]:
-    from kvmkeep.model.backup import Rung
+    from kvmkeep.model.proof import Rung
 
     began = door.clock()
     while True:

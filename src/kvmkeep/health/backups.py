@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from kvmkeep.health.patient import Patient
 from kvmkeep.health.units import serves
-from kvmkeep.model.backup import BackupPolicy
+from kvmkeep.model.backup_policy import BackupPolicy
 from kvmkeep.model.calendar import parse_calendar
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.host_units import (

@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Iterator
 
 from kvmkeep.health.patient import Patient
-from kvmkeep.model.facts import ImageFile
 from kvmkeep.model.health import Finding, Severity
+from kvmkeep.model.image_facts import ImageFile
 from kvmkeep.model.names import IMAGE_DIR
 from kvmkeep.model.spec import Image, Packing
 from kvmkeep.model.store import fetched_path, list_path, unpacked_path

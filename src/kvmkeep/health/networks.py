@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from kvmkeep.health.patient import Patient
 from kvmkeep.model.domain_facts import Domain
-from kvmkeep.model.facts import LINKS, NETWORK_MANAGER, Link
+from kvmkeep.model.facts import LINKS, NETWORK_MANAGER
 from kvmkeep.model.health import Finding, Severity
+from kvmkeep.model.network_facts import Link
 from kvmkeep.model.spec import Network
 from kvmkeep.planning.networks.ports import other_ports
 from kvmkeep.planning.networks.taps import loose_nics, put_back

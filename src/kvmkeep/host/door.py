@@ -8,7 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from kvmkeep.model.command import Command, WriteFile
-from kvmkeep.model.facts import ImageFile
+from kvmkeep.model.image_facts import ImageFile
 from kvmkeep.model.secret_file import SecretFile
 
 ProgressWatcher = Callable[[int, int], None]

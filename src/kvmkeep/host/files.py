@@ -8,7 +8,7 @@ import stat
 from contextlib import suppress
 
 from kvmkeep.model.command import WriteFile
-from kvmkeep.model.facts import Fingerprint, ImageFile
+from kvmkeep.model.image_facts import Fingerprint, ImageFile
 from kvmkeep.model.secret_file import SecretFile
 from kvmkeep.model.store import part_path
 

@@ -16,7 +16,7 @@ from kvmkeep.host.hung import NO_DISK, timed_out
 from kvmkeep.host.run import Setting, not_run
 from kvmkeep.host.silent import Silent, answer_within
 from kvmkeep.model.command import NOT_STARTED, Command, WriteFile
-from kvmkeep.model.facts import ImageFile
+from kvmkeep.model.image_facts import ImageFile
 from kvmkeep.model.secret_file import SecretFile
 
 HASTY = Setting(grace=0.3, patience=0.3, linger=0.1)

@@ -11,7 +11,7 @@ import struct
 
 from msgspec import Struct
 
-from kvmkeep.model.facts import Header
+from kvmkeep.model.image_facts import Header
 from kvmkeep.model.spec import Format
 from kvmkeep.model.units import Size
 

@@ -10,7 +10,7 @@ import msgspec
 
 from kvmkeep.host.door import Door
 from kvmkeep.host.tools import Unanswered, ask, decode
-from kvmkeep.model.facts import Link
+from kvmkeep.model.network_facts import Link
 
 LINKS = ("ip", "-json", "-details", "address", "show")
 ROUTES = ("ip", "-json", "route", "show", "default")

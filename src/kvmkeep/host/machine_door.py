@@ -13,7 +13,7 @@ from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.hung import HungMounts
 from kvmkeep.host.run import Setting, run
 from kvmkeep.model.command import Command, WriteFile
-from kvmkeep.model.facts import ImageFile
+from kvmkeep.model.image_facts import ImageFile
 from kvmkeep.model.secret_file import SecretFile
 
 

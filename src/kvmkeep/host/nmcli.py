@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kvmkeep.host.door import Door
 from kvmkeep.host.tools import Unanswered, answer, ask, question
-from kvmkeep.model.facts import NO_NM, Nm, Profile
+from kvmkeep.model.network_facts import NO_NM, Nm, Profile
 
 _TERSE = ("nmcli", "--terse", "--escape", "yes", "--fields")
 

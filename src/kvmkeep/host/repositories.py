@@ -6,20 +6,13 @@ from kvmkeep.host import borg, restic
 from kvmkeep.host.door import Door
 from kvmkeep.host.engine_answer import LOOK_LIMIT, last_words
 from kvmkeep.host.tools import Unanswered, argv_text, clean, decode
-from kvmkeep.model.backup import (
-    MANIFEST,
-    BackupEntry,
-    Engine,
-    Manifest,
-    Repository,
-    RepositoryFacts,
-    RepositoryState,
-    Stored,
-)
-from kvmkeep.model.backup_manifest import manifest_trouble
+from kvmkeep.model.backup import BackupEntry, RepositoryFacts, RepositoryState, Stored
+from kvmkeep.model.backup_manifest import MANIFEST, Manifest
+from kvmkeep.model.backup_policy import Engine, Repository
 from kvmkeep.model.borg import borg_get
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Problem
+from kvmkeep.model.manifest_trouble import manifest_trouble
 from kvmkeep.model.restic import restic_get
 
 

@@ -11,7 +11,8 @@ import msgspec
 from kvmkeep.host.door import Door, Result
 from kvmkeep.host.engine_answer import LOOK_LIMIT, last_words
 from kvmkeep.host.tools import Unanswered, clean, decode
-from kvmkeep.model.backup import Repository, RepositoryFacts, RepositoryState, Stored
+from kvmkeep.model.backup import RepositoryFacts, RepositoryState, Stored
+from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.backup_tags import StoredObject, listed
 from kvmkeep.model.command import Command
 from kvmkeep.model.decoding import decoded_or_none

@@ -1,4 +1,4 @@
-"""Backups: what is wanted, what repositories hold, and what lies ready to be sent.
+"""Backups: what repositories hold, what lies ready to be sent, and what is remembered.
 
 A backup is one object of the engine for each disk, and last of all an object with the manifest:
 the commit mark. A set without it is no backup.
@@ -12,71 +12,14 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from kvmkeep.model.proof import Proof
 from kvmkeep.model.secret_file import SecretFile
-from kvmkeep.model.units import Label, Size
-
-MANIFEST_FORMAT = 1
-MANIFEST = "manifest.json"
-"""The manifest's name, among the files that are stored with it."""
-DOMAIN_XML = "domain.xml"
-NVRAM = "nvram.fd"
-GUEST_SPEC = "guest.yaml"
-HOST_SPEC = "host.yaml"
+from kvmkeep.model.units import Size
 
 MOST_PARTS = 100
 """One for each percent."""
 _PART = re.compile(r"([0-9]{1,3})/([0-9]{1,3})")
 MOMENT = re.compile(r"[0-9]{8}T[0-9]{4}([0-9]{2})?Z")
-
-
-class Engine(StrEnum):
-    """What stores the data."""
-
-    RESTIC = "restic"
-    BORG = "borg"
-
-
-class Repository(Struct, frozen=True, kw_only=True):
-    """A place for backups. `url` is what the engine takes: `/dir`, `sftp:user@host:/path` ...
-
-    `environment_file` is empty where the engine needs no keys of its own. `rate` is in bytes for
-    each second; 0 is no limit. From one that is `append_only`, this host can delete nothing.
-    """
-
-    name: Label
-    engine: Engine
-    url: str
-    password_file: str
-    environment_file: str = ""
-    rate: int = 0
-    append_only: bool = False
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """The paths of the files that it is opened with."""
-        return tuple(path for path in (self.password_file, self.environment_file) if path)
-
-
-class Keep(Struct, frozen=True, kw_only=True):
-    """How many backups are kept: the last ones, and one for each of so many days and so on."""
-
-    last: int
-    daily: int
-    weekly: int
-    monthly: int
-
-
-class BackupPolicy(Struct, frozen=True, kw_only=True):
-    """How a guest is backed up. `schedule` and `prove` are times as of systemd.time(7).
-
-    `check` is the command that is run in the guest when a backup is proven; empty for none.
-    """
-
-    repository: Label
-    schedule: str
-    keep: Keep
-    prove: str
-    check: tuple[str, ...]
 
 
 class StoredDisk(Struct, frozen=True, kw_only=True):
@@ -183,39 +126,6 @@ class StagedSet(Struct, frozen=True, kw_only=True):
     sent: tuple[SentDisk, ...]
 
 
-class Rung(Struct, frozen=True, kw_only=True, rename={"passed": "held"}):
-    """A rung of the ladder of a proof: whether it passed, after how many seconds, and why not.
-
-    Files of proofs and what is printed of them call that `held`.
-    """
-
-    name: str
-    passed: bool
-    seconds: float
-    detail: str = ""
-
-
-class Proof(Struct, frozen=True, kw_only=True):
-    """How the proof of a backup ended. `screen` is the file of the console's last screen.
-
-    `guest` is the name that the backup is stored under. Older ones tell no `identity`.
-    """
-
-    repository: str
-    guest: str
-    moment: str
-    time: str
-    proven: bool
-    rungs: tuple[Rung, ...]
-    screen: str = ""
-    identity: str = ""
-
-    @property
-    def whose(self) -> str:
-        """The identity of the guest; where it is not told, the name that most have for one."""
-        return self.identity or self.guest
-
-
 class LastBackup(Struct, frozen=True, kw_only=True):
     """What is remembered of a guest's last backup, so that nobody has to ask the repository.
 
@@ -293,56 +203,6 @@ class BackupFacts(Struct, frozen=True, kw_only=True):
 
 
 NO_BACKUPS = BackupFacts()
-
-
-class DiskRecord(Struct, frozen=True, kw_only=True):
-    """A disk in a manifest; `blocks` is the name of its block list, of that `blocks_sha256`.
-
-    `source` is its path in the guest's definition, which is stored beside it.
-    """
-
-    disk: str
-    source: str
-    size: Size
-    object: str
-    path: str
-    blocks: str
-    blocks_sha256: str
-    read: Size
-    added: Size
-
-
-class Versions(Struct, frozen=True, kw_only=True):
-    """What made a backup."""
-
-    kvmkeep: str
-    engine: str
-    libvirt: str
-    emulator: str
-
-
-class Manifest(Struct, frozen=True, kw_only=True):
-    """What a backup is: the last that is stored of it, as `manifest.json`.
-
-    `xml`, `nvram`, `guest_spec` and `host_spec` are names of files beside it, or empty. `started`
-    and `ended` are those of the reading, UTC in ISO 8601.
-    """
-
-    format: int
-    host: str
-    guest: str
-    identity: str
-    uuid: str
-    moment: str
-    level: str
-    disks: tuple[DiskRecord, ...]
-    xml: str
-    nvram: str
-    guest_spec: str
-    host_spec: str
-    versions: Versions
-    started: str
-    ended: str
 
 
 class Stored(Struct, frozen=True, kw_only=True):

@@ -1,71 +1,65 @@
-"""A manifest that came out of a repository: names in it are not to lead anywhere else.
-
-Others may share the repository, and know its password. What stands in a manifest becomes names of
-files that root reads and writes.
-"""
+"""The manifest of a backup: what is stored of it last of all, and makes it one."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from msgspec import Struct
 
-from kvmkeep.model.backup import (
-    DOMAIN_XML,
-    GUEST_SPEC,
-    HOST_SPEC,
-    MANIFEST_FORMAT,
-    NVRAM,
-    BackupEntry,
-    DiskRecord,
-    Manifest,
-    blocks_name,
-    object_path,
-)
-from kvmkeep.model.borg import archive_tags
-from kvmkeep.model.units import parse_label
+from kvmkeep.model.units import Size
 
-_OBJECT = re.compile(r"[0-9a-f]{8,64}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+MANIFEST_FORMAT = 1
+MANIFEST = "manifest.json"
+"""The manifest's name, among the files that are stored with it."""
+DOMAIN_XML = "domain.xml"
+NVRAM = "nvram.fd"
+GUEST_SPEC = "guest.yaml"
+HOST_SPEC = "host.yaml"
 
 
-def manifest_trouble(manifest: Manifest, entry: BackupEntry) -> str:
-    """Return why a manifest is not that of a backup as this kvmkeep makes it; empty if it is."""
-    return next(_troubles(manifest, entry), "")
+class DiskRecord(Struct, frozen=True, kw_only=True):
+    """A disk in a manifest; `blocks` is the name of its block list, of that `blocks_sha256`.
+
+    `source` is its path in the guest's definition, which is stored beside it.
+    """
+
+    disk: str
+    source: str
+    size: Size
+    object: str
+    path: str
+    blocks: str
+    blocks_sha256: str
+    read: Size
+    added: Size
 
 
-def _troubles(manifest: Manifest, entry: BackupEntry) -> Iterator[str]:
-    if manifest.format != MANIFEST_FORMAT:
-        yield f"it is of format {manifest.format}, and this kvmkeep knows {MANIFEST_FORMAT}"
-    of = (manifest.guest, manifest.identity, manifest.moment)
-    if of != (entry.guest, entry.identity, entry.moment):
-        yield "it is that of another backup"
-    files = {
-        DOMAIN_XML: manifest.xml,
-        NVRAM: manifest.nvram,
-        GUEST_SPEC: manifest.guest_spec,
-        HOST_SPEC: manifest.host_spec,
-    }
-    for name, told in files.items():
-        if told not in {"", name}:
-            yield f"it names {told!a:.80} where {name} is expected"
-    if len({disk.disk for disk in manifest.disks}) != len(manifest.disks):
-        yield "it names a disk twice"
-    for disk in manifest.disks:
-        yield from _of_disk(manifest.guest, disk)
+class Versions(Struct, frozen=True, kw_only=True):
+    """What made a backup."""
+
+    kvmkeep: str
+    engine: str
+    libvirt: str
+    emulator: str
 
 
-def _of_disk(guest: str, disk: DiskRecord) -> Iterator[str]:
-    try:
-        parse_label(disk.disk)
-    except ValueError:
-        yield f"{disk.disk!a:.80} is no name of a disk"
-    for told, name in (
-        (disk.blocks, blocks_name(disk.disk)),
-        (disk.path, object_path(guest, disk.disk)),
-    ):
-        if told != name:
-            yield f"it names {told!a:.80} where {name} is expected"
-    if _OBJECT.fullmatch(disk.object) is None and archive_tags(disk.object) is None:
-        yield f"{disk.object!a:.80} is no object of a repository"
-    if _SHA256.fullmatch(disk.blocks_sha256) is None:
-        yield f"the block list of disk {disk.disk} has no checksum"
+class Manifest(Struct, frozen=True, kw_only=True):
+    """What a backup is: the last that is stored of it, as `manifest.json`.
+
+    `xml`, `nvram`, `guest_spec` and `host_spec` are names of files beside it, or empty. `started`
+    and `ended` are those of the reading, UTC in ISO 8601.
+    """
+
+    format: int
+    host: str
+    guest: str
+    identity: str
+    uuid: str
+    moment: str
+    level: str
+    disks: tuple[DiskRecord, ...]
+    xml: str
+    nvram: str
+    guest_spec: str
+    host_spec: str
+    versions: Versions
+    started: str
+    ended: str

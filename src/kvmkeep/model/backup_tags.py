@@ -8,14 +8,8 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from kvmkeep.model.backup import (
-    BackupEntry,
-    Fragment,
-    Manifest,
-    StoredDisk,
-    object_path,
-    parse_moment,
-)
+from kvmkeep.model.backup import BackupEntry, Fragment, StoredDisk, object_path, parse_moment
+from kvmkeep.model.backup_manifest import Manifest
 from kvmkeep.model.units import Size, accepted, parse_guest_name, parse_label
 
 TAG = "kvmkeep"

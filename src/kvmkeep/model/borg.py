@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 
-from kvmkeep.model.backup import Repository
+from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.backup_tags import TAG
 from kvmkeep.model.names import CACHE_DIR, STATE_DIR
 

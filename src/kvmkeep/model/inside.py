@@ -11,7 +11,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from kvmkeep.model.bios import SECTOR, Sectors, bios_boots
-from kvmkeep.model.facts import Contents
+from kvmkeep.model.image_facts import Contents
 from kvmkeep.model.look import (
     MARK,
     Filesystem,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kvmkeep.model.facts import Facts, Link
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.network_facts import Link
 
 _TEAMS = ("bond", "team")
 

@@ -13,7 +13,7 @@ import re
 
 from msgspec import Struct, field
 
-from kvmkeep.model.facts import Contents
+from kvmkeep.model.image_facts import Contents
 from kvmkeep.model.spec import Format
 
 LOOK_LIMIT = 8 << 20

@@ -13,10 +13,43 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from kvmkeep.model.backup import Rung
 from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.names import CONSOLE_DIR, RUN_DIR
 from kvmkeep.model.units import PROOF_PREFIX, Size
+
+
+class Rung(Struct, frozen=True, kw_only=True, rename={"passed": "held"}):
+    """A rung of the ladder of a proof: whether it passed, after how many seconds, and why not.
+
+    Files of proofs and what is printed of them call that `held`.
+    """
+
+    name: str
+    passed: bool
+    seconds: float
+    detail: str = ""
+
+
+class Proof(Struct, frozen=True, kw_only=True):
+    """How the proof of a backup ended. `screen` is the file of the console's last screen.
+
+    `guest` is the name that the backup is stored under. Older ones tell no `identity`.
+    """
+
+    repository: str
+    guest: str
+    moment: str
+    time: str
+    proven: bool
+    rungs: tuple[Rung, ...]
+    screen: str = ""
+    identity: str = ""
+
+    @property
+    def whose(self) -> str:
+        """The identity of the guest; where it is not told, the name that most have for one."""
+        return self.identity or self.guest
+
 
 PROOF_URI = "urn:kvmkeep:proof:1"
 """Namespace of the element in the `<metadata>` of a domain that was started from a backup."""

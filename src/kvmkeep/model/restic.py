@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvmkeep.model.backup import Repository
+from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.names import CACHE_DIR
 
 

@@ -14,7 +14,7 @@ from ipaddress import (
 
 from msgspec import Struct, field
 
-from kvmkeep.model.backup import BackupPolicy, Repository
+from kvmkeep.model.backup_policy import BackupPolicy, Repository
 from kvmkeep.model.units import GuestName, Label, Mac, Size
 
 Address = IPv4Address | IPv6Address

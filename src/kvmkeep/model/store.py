@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 
-from kvmkeep.model.facts import Fingerprint
+from kvmkeep.model.image_facts import Fingerprint
 from kvmkeep.model.names import IMAGE_DIR
 from kvmkeep.model.spec import Checksum, ChecksumList, Image
 

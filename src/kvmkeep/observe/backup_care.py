@@ -11,15 +11,15 @@ from kvmkeep.model.backup import (
     BackupFacts,
     LastBackup,
     Part,
-    Proof,
-    Repository,
     Upkeep,
     parse_moment,
     parse_part,
     recency,
 )
+from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.names import BACKUPS_DIR, PROOFS_DIR
+from kvmkeep.model.proof import Proof
 from kvmkeep.observe.notebook import Notebook
 
 _LIMIT = 256 << 10

@@ -13,7 +13,8 @@ from kvmkeep.model.agent import agent_argv
 from kvmkeep.model.command import Command
 from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.domain_facts import Domain, DomainState
-from kvmkeep.model.facts import ImageFile, Volume
+from kvmkeep.model.facts import Volume
+from kvmkeep.model.image_facts import ImageFile
 from kvmkeep.model.names import STATE_SPARE, TAG_GROW, TAG_GUEST
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, Spec

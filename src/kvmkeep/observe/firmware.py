@@ -10,7 +10,8 @@ from xml.etree import ElementTree as ET
 
 from kvmkeep.host.door import Door
 from kvmkeep.model.domain_facts import Domain
-from kvmkeep.model.facts import ImageFile, Variables
+from kvmkeep.model.facts import Variables
+from kvmkeep.model.image_facts import ImageFile
 from kvmkeep.model.names import TRASH_DIR, variables_path
 from kvmkeep.model.trash import VARIABLES
 from kvmkeep.model.trash_folder import TrashFolder

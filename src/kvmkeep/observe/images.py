@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from kvmkeep.host.image_header import HEAD_SIZE, read_header
 from kvmkeep.model.command import Command
-from kvmkeep.model.facts import Contents, Header, ImageFacts, ImageFile
+from kvmkeep.model.image_facts import Contents, Header, ImageFacts, ImageFile
 from kvmkeep.model.look import LOOK_LIMIT, parse_look
 from kvmkeep.model.names import IMAGE_DIR, STATE_DIR
 from kvmkeep.model.spec import Checksum, ChecksumList, Image, Packing

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from kvmkeep.host import iproute, nmcli
 from kvmkeep.host.door import Door
-from kvmkeep.model.facts import LINKS, NETWORK_MANAGER, NO_NM, Link, Management, Nm, Undoing
+from kvmkeep.model.facts import LINKS, NETWORK_MANAGER
 from kvmkeep.model.names import UNDO_BOOT, UNDO_DIR, UNDO_FILE, UNDO_LINK
+from kvmkeep.model.network_facts import NO_NM, Link, Management, Nm, Undoing
 from kvmkeep.observe.notebook import Notebook
 
 _COPY = re.compile(rf"{re.escape(UNDO_DIR)}/(\S+)")

@@ -8,7 +8,8 @@ from typing import TypeVar
 from kvmkeep.errors import Unready
 from kvmkeep.host.door import Door
 from kvmkeep.host.tools import Unanswered, clean
-from kvmkeep.model.facts import ImageFile, Problem
+from kvmkeep.model.facts import Problem
+from kvmkeep.model.image_facts import ImageFile
 
 T = TypeVar("T")
 

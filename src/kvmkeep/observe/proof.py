@@ -5,10 +5,9 @@ from __future__ import annotations
 from msgspec import Struct
 
 from kvmkeep.host.door import Door
-from kvmkeep.model.backup import Proof
 from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.names import PROOF_DIR, PROOFS_DIR
-from kvmkeep.model.proof import FILESYSTEMS, MOUNTS, PARTITIONS, SCREEN, Ladder, parse_rung
+from kvmkeep.model.proof import FILESYSTEMS, MOUNTS, PARTITIONS, SCREEN, Ladder, Proof, parse_rung
 from kvmkeep.model.units import GuestName, parse_guest_name
 
 _LIMIT = 256 << 10

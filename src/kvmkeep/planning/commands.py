@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvmkeep.model.command import Command
-from kvmkeep.model.facts import Fingerprint
+from kvmkeep.model.image_facts import Fingerprint
 from kvmkeep.model.units import Size
 from kvmkeep.planning.scene import Known
 

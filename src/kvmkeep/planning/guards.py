@@ -6,16 +6,8 @@ import shlex
 from collections.abc import Iterable, Iterator
 
 from kvmkeep.model.domain_facts import Domain
-from kvmkeep.model.facts import (
-    GROUPS,
-    LIBVIRT,
-    OF_DOMAIN,
-    VOLUMES,
-    Array,
-    ArrayState,
-    Contents,
-    Facts,
-)
+from kvmkeep.model.facts import GROUPS, LIBVIRT, OF_DOMAIN, VOLUMES, Array, ArrayState, Facts
+from kvmkeep.model.image_facts import Contents
 from kvmkeep.model.names import METADATA_URI
 from kvmkeep.model.plan import Note, Noun, Refusal, Step
 from kvmkeep.model.spec import Disk, FirstBoot, Guest, ReadyAgent

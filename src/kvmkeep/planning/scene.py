@@ -8,19 +8,10 @@ from typing import Protocol
 from msgspec import Struct
 
 from kvmkeep.model.domain_facts import Domain, DomainDisk, DomainState
-from kvmkeep.model.facts import (
-    Facts,
-    ImageFacts,
-    ImageFile,
-    Link,
-    Profile,
-    SavedXml,
-    SeedFile,
-    Tool,
-    Volume,
-    VolumeGroup,
-)
+from kvmkeep.model.facts import Facts, SavedXml, SeedFile, Tool, Volume, VolumeGroup
+from kvmkeep.model.image_facts import ImageFacts, ImageFile
 from kvmkeep.model.names import TAG_DISK, TAG_GUEST, TAG_OURS, disk_path, lv_path, mapped_name
+from kvmkeep.model.network_facts import Link, Profile
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Disk, FileDisk, Guest, Image, LvDisk, Network, Spec
 from kvmkeep.model.trash import is_trash

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from kvmkeep.model.backup import Engine
+from kvmkeep.model.backup_policy import Engine
 from kvmkeep.spec.document import LabelText, RateText, Section, Texts
 
 _COUNT = Meta(ge=0, le=10_000)

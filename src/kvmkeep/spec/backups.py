@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from kvmkeep.model.backup import BackupPolicy, Engine, Keep, Repository
+from kvmkeep.model.backup_policy import BackupPolicy, Engine, Keep, Repository
 from kvmkeep.model.calendar import parse_calendar
 from kvmkeep.model.units import Label, printable
 from kvmkeep.spec.backup_document import BackupSection, KeepSection, RepositorySection

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from kvmkeep.model.facts import Facts, Link, VolumeGroup
+from kvmkeep.model.facts import Facts, VolumeGroup
 from kvmkeep.model.links import is_team, rests_on, team_of
+from kvmkeep.model.network_facts import Link
 from kvmkeep.model.units import Size, accepted, parse_interface
 from kvmkeep.spec.addresses import parse_hostname
 from kvmkeep.spec.disks import parse_group

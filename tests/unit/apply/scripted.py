@@ -11,7 +11,7 @@ from kvmkeep.apply.ui import Ui
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.stop import Stop
 from kvmkeep.model.command import Command, Undo, WriteFile
-from kvmkeep.model.facts import ImageFile
+from kvmkeep.model.image_facts import ImageFile
 from kvmkeep.model.plan import Noun, Report, Step, StepReport
 
 

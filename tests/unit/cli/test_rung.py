@@ -12,8 +12,8 @@ from fakes.stages import DoorStages
 
 from kvmkeep.cli.main import main
 from kvmkeep.host.machine_door import MachineDoor
-from kvmkeep.model.backup import Rung
 from kvmkeep.model.command import Command
+from kvmkeep.model.proof import Rung
 
 pytestmark = pytest.mark.machine
 

@@ -21,8 +21,6 @@ from kvmkeep.model.facts import (
     Array,
     ArrayState,
     Facts,
-    Link,
-    Nm,
     Problem,
     SeedFile,
     Tool,
@@ -30,6 +28,7 @@ from kvmkeep.model.facts import (
     VolumeGroup,
 )
 from kvmkeep.model.names import STATE_FILLING, STATE_FRESH
+from kvmkeep.model.network_facts import Link, Nm
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import (
     FirstBoot,

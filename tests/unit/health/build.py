@@ -6,19 +6,10 @@ from msgspec.structs import fields, replace
 
 from kvmkeep.health.judge import judge
 from kvmkeep.model.domain_facts import Domain, DomainNic, DomainState
-from kvmkeep.model.facts import (
-    FACTS_VERSION,
-    Array,
-    ArrayState,
-    Facts,
-    Link,
-    Management,
-    Nm,
-    Volume,
-    VolumeGroup,
-)
+from kvmkeep.model.facts import FACTS_VERSION, Array, ArrayState, Facts, Volume, VolumeGroup
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.names import lv_tags
+from kvmkeep.model.network_facts import Link, Management, Nm
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import GuestName, Label, Size

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from kvmkeep.health.backups import age, passed
 from kvmkeep.health.judge import judge
 from kvmkeep.health.measures import measures
-from kvmkeep.model.backup import BackupFacts, LastBackup, Proof, Rung
+from kvmkeep.model.backup import BackupFacts, LastBackup
 from kvmkeep.model.facts import Problem
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.host_units import (
@@ -29,6 +29,7 @@ from kvmkeep.model.host_units import (
 from kvmkeep.model.host_units import UnitFile as File
 from kvmkeep.model.names import lv_tags
 from kvmkeep.model.plan import Plan
+from kvmkeep.model.proof import Proof, Rung
 from kvmkeep.model.secret_file import SecretFile
 from kvmkeep.model.units import GuestName, Label
 from kvmkeep.planning.units.backup_units import backup_texts

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from kvmkeep.model.facts import Fingerprint, ImageFacts, ImageFile
 from kvmkeep.model.health import Severity
+from kvmkeep.model.image_facts import Fingerprint, ImageFacts, ImageFile
 from kvmkeep.model.names import IMAGE_DIR
 from kvmkeep.model.spec import Algorithm, Checksum, ChecksumList, Image, Packing
 from kvmkeep.model.store import fetched_path, list_path, unpacked_path

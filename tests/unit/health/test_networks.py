@@ -4,8 +4,9 @@ import pytest
 from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import DomainNic, DomainState
-from kvmkeep.model.facts import Link, Management, Nm, Problem, Profile
+from kvmkeep.model.facts import Problem
 from kvmkeep.model.health import Finding, Severity
+from kvmkeep.model.network_facts import Link, Management, Nm, Profile
 from tests.unit.health.build import BRIDGE, MAC, PORT, SPEC, TAP, domain, findings, link, only
 from tests.unit.planning.build import guest, network, spec
 

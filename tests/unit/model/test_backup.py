@@ -8,24 +8,21 @@ import pytest
 from msgspec.structs import replace
 
 from kvmkeep.model.backup import (
-    MANIFEST_FORMAT,
     BackupEntry,
     BackupFacts,
-    DiskRecord,
     Fragment,
-    Manifest,
-    Proof,
     RepositoryFacts,
     RepositoryState,
     StoredDisk,
-    Versions,
     blocks_name,
     done_name,
     object_path,
     parse_moment,
     recency,
 )
+from kvmkeep.model.backup_manifest import MANIFEST_FORMAT, DiskRecord, Manifest, Versions
 from kvmkeep.model.backup_tags import StoredObject, disk_tags, listed, manifest_tags
+from kvmkeep.model.proof import Proof
 from kvmkeep.model.units import Size
 
 MOMENT = "20261127T1240Z"

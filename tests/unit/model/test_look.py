@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvmkeep.model.facts import Contents
+from kvmkeep.model.image_facts import Contents
 from kvmkeep.model.look import datasource_list, look_argv, look_script, parse_look
 from kvmkeep.model.spec import Format
 

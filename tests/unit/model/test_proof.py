@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from kvmkeep.model.backup import Rung
 from kvmkeep.model.proof import (
     SCREEN_LIMIT,
     Ladder,
+    Rung,
     filesystem_script,
     filesystems,
     last_screen,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from kvmkeep.model.facts import Fingerprint
+from kvmkeep.model.image_facts import Fingerprint
 from kvmkeep.model.spec import Algorithm, Checksum, ChecksumList, Packing
 from kvmkeep.model.store import (
     fetched_path,

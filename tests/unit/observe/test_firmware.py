@@ -10,7 +10,8 @@ from fakes.host import FakeHost
 from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import Domain
-from kvmkeep.model.facts import ImageFile, Variables
+from kvmkeep.model.facts import Variables
+from kvmkeep.model.image_facts import ImageFile
 from kvmkeep.model.trash_folder import KeptDomain, TrashFolder
 from kvmkeep.observe.firmware import firmware_variables, observe_variables
 from tests.unit.health.build import domain

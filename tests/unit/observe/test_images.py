@@ -6,7 +6,7 @@ import pytest
 from adapters.replay import FILE, Replay, ended
 from msgspec.structs import replace
 
-from kvmkeep.model.facts import ImageFacts
+from kvmkeep.model.image_facts import ImageFacts
 from kvmkeep.model.spec import Algorithm, Checksum, ChecksumList, Image, Packing
 from kvmkeep.model.store import (
     fetched_path,

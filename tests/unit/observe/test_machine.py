@@ -14,7 +14,8 @@ from kvmkeep.host import lvm
 from kvmkeep.host.door import Result
 from kvmkeep.host.libvirt import Described, Hypervisor, State
 from kvmkeep.model.domain_facts import DomainState
-from kvmkeep.model.facts import NETWORK_MANAGER, Management, SavedXml, SeedFile
+from kvmkeep.model.facts import NETWORK_MANAGER, SavedXml, SeedFile
+from kvmkeep.model.network_facts import Management
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
 from kvmkeep.observe.machine import observe

@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 from msgspec.structs import replace
 
-from kvmkeep.model.backup import BackupPolicy, Engine, Keep, Repository
+from kvmkeep.model.backup_policy import BackupPolicy, Engine, Keep, Repository
 from kvmkeep.model.names import guest_mac, guest_uuid, lv_name
 from kvmkeep.model.spec import (
     FirstBoot,

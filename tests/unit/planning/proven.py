@@ -6,21 +6,13 @@ from fakes.host import CLOUD, FakeHost, FakeImage
 from fakes.virsh import xml_text
 from msgspec.structs import replace
 
-from kvmkeep.model.backup import (
-    BackupEntry,
-    BackupPolicy,
-    DiskRecord,
-    Engine,
-    Keep,
-    Manifest,
-    Proof,
-    Repository,
-    Versions,
-    object_path,
-)
+from kvmkeep.model.backup import BackupEntry, object_path
+from kvmkeep.model.backup_manifest import DiskRecord, Manifest, Versions
+from kvmkeep.model.backup_policy import BackupPolicy, Engine, Keep, Repository
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import second_stamp
 from kvmkeep.model.plan import Plan
+from kvmkeep.model.proof import Proof
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Label
 from kvmkeep.observe.proof import kept_proof, look_at_run

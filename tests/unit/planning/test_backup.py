@@ -10,7 +10,8 @@ import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
 from msgspec.structs import replace
 
-from kvmkeep.model.backup import Repository, RepositoryFacts, RepositoryState
+from kvmkeep.model.backup import RepositoryFacts, RepositoryState
+from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.command import Command, Progress
 from kvmkeep.model.facts import Facts, Variables
 from kvmkeep.model.plan import Plan

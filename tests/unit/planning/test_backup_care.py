@@ -11,21 +11,20 @@ from msgspec.structs import replace
 from kvmkeep.model.backup import (
     BackupEntry,
     BackupFacts,
-    Engine,
     Fragment,
-    Keep,
     LastBackup,
     Part,
-    Proof,
     RepositoryFacts,
     RepositoryState,
     StoredDisk,
     Upkeep,
     parse_part,
 )
+from kvmkeep.model.backup_policy import Engine, Keep
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
+from kvmkeep.model.proof import Proof
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import GuestName, Label, Size
 from kvmkeep.planning.backups.due import due_backups, due_proofs

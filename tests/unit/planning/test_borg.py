@@ -9,14 +9,8 @@ from fakes.borg import ENVIRONMENT
 from fakes.host import FakeHost
 from msgspec.structs import replace
 
-from kvmkeep.model.backup import (
-    BackupFacts,
-    Engine,
-    Part,
-    Repository,
-    RepositoryFacts,
-    RepositoryState,
-)
+from kvmkeep.model.backup import BackupFacts, Part, RepositoryFacts, RepositoryState
+from kvmkeep.model.backup_policy import Engine, Repository
 from kvmkeep.model.command import Command
 from kvmkeep.model.plan import Noun, Step
 from kvmkeep.model.units import Label

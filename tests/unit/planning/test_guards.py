@@ -9,8 +9,9 @@ from fakes.nm import FakeLink
 from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import DomainDisk, DomainState
-from kvmkeep.model.facts import ArrayState, Facts, Nm, Problem
+from kvmkeep.model.facts import ArrayState, Facts, Problem
 from kvmkeep.model.names import STATE_FILLING, lv_tags
+from kvmkeep.model.network_facts import Nm
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import FirstBoot, Packing, Spec
 from kvmkeep.model.units import GuestName, Label, Mac, Size

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from kvmkeep.health.judge import judge
 from kvmkeep.model.command import Checkpoint, Command
-from kvmkeep.model.facts import Facts, Management
+from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import UNDO_FILE
+from kvmkeep.model.network_facts import Management
 from kvmkeep.model.plan import Note, Plan
 from kvmkeep.model.spec import Network, Spec
 from kvmkeep.planning.plan import make_plan

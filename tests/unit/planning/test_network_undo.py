@@ -8,8 +8,8 @@ from fakes.nm import FakeProfile
 from msgspec.structs import replace
 
 from kvmkeep.model.command import Checkpoint, Command, Undo, WriteFile
-from kvmkeep.model.facts import Undoing
 from kvmkeep.model.names import UNDO_BOOT, UNDO_DIR, UNDO_FILE, UNDO_LINK, UNDO_UNIT
+from kvmkeep.model.network_facts import Undoing
 from kvmkeep.model.spec import Spec
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.units.quoting import unit_word

@@ -3,11 +3,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from kvmkeep.model.backup import Rung
 from kvmkeep.model.facts import Problem
 from kvmkeep.model.names import TAG_OURS
 from kvmkeep.model.plan import Plan
-from kvmkeep.model.proof import proof_domain
+from kvmkeep.model.proof import Rung, proof_domain
 from kvmkeep.model.units import Size
 from kvmkeep.planning.proofs.prove import plan_prove
 from kvmkeep.planning.running.watch import plan_look_after

@@ -5,7 +5,8 @@ from __future__ import annotations
 from adapters.replay import captured
 from msgspec.structs import replace
 
-from kvmkeep.model.backup import Engine, Part, Repository
+from kvmkeep.model.backup import Part
+from kvmkeep.model.backup_policy import Engine, Repository
 from kvmkeep.model.units import Label
 from kvmkeep.planning.repositories.engine import driver
 

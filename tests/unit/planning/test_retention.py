@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvmkeep.model.backup import BackupEntry, Keep
+from kvmkeep.model.backup import BackupEntry
+from kvmkeep.model.backup_policy import Keep
 from kvmkeep.model.units import Size
 from kvmkeep.planning.backups.retention import Retention, retention
 

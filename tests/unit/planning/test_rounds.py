@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.model.command import Command, WriteFile
-from kvmkeep.model.facts import Contents
+from kvmkeep.model.image_facts import Contents
 from kvmkeep.model.names import STATE_FILLING, STATE_FRESH
 from kvmkeep.model.spec import (
     Algorithm,

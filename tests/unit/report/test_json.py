@@ -8,19 +8,9 @@ from ipaddress import IPv4Address
 import pytest
 
 from kvmkeep.model.command import Checkpoint, Command, Poll, WriteFile
-from kvmkeep.model.facts import (
-    FACTS_VERSION,
-    Contents,
-    Facts,
-    Fingerprint,
-    Header,
-    ImageFacts,
-    ImageFile,
-    Link,
-    Nm,
-    Volume,
-    VolumeGroup,
-)
+from kvmkeep.model.facts import FACTS_VERSION, Facts, Volume, VolumeGroup
+from kvmkeep.model.image_facts import Contents, Fingerprint, Header, ImageFacts, ImageFile
+from kvmkeep.model.network_facts import Link, Nm
 from kvmkeep.model.plan import Failure, Note, Outcome, Plan, Refusal, Report, StepReport
 from kvmkeep.model.units import Size
 from kvmkeep.report.json import decode_facts, encoded, facts_json, plan_json, report_json

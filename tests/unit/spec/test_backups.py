@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fakes.spec import load_text
 
-from kvmkeep.model.backup import BackupPolicy, Engine, Keep, Repository
+from kvmkeep.model.backup_policy import BackupPolicy, Engine, Keep, Repository
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Label
 from tests.unit.spec.texts import BARE, HOST, mistakes

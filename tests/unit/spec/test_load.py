@@ -13,7 +13,7 @@ from kvmkeep.errors import SpecError, Unready
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.files import list_names, look_at, read_file
 from kvmkeep.model.command import Command, WriteFile
-from kvmkeep.model.facts import ImageFile
+from kvmkeep.model.image_facts import ImageFile
 from kvmkeep.spec.load import load
 from tests.unit.spec.texts import BARE, HOST, WEB, changed
 

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from kvmkeep.model.backup import BackupPolicy, Engine, Keep
-from kvmkeep.model.facts import FACTS_VERSION, Facts, Link, Management, Nm, VolumeGroup
+from kvmkeep.model.backup_policy import BackupPolicy, Engine, Keep
+from kvmkeep.model.facts import FACTS_VERSION, Facts, VolumeGroup
+from kvmkeep.model.network_facts import Link, Management, Nm
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
 from kvmkeep.spec.starter import starter

@@ -11,9 +11,10 @@ from msgspec.structs import replace
 
 from kvmkeep.model.command import Action, Command, WriteFile
 from kvmkeep.model.domain_facts import Domain
-from kvmkeep.model.facts import Facts, Profile, Volume
+from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.found import Found, SpecEdit
 from kvmkeep.model.names import NM_MARK, lv_tags
+from kvmkeep.model.network_facts import Profile
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.spec import Guest, LvDisk, Spec
 from kvmkeep.model.units import GuestName

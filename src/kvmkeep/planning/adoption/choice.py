@@ -7,8 +7,9 @@ import shlex
 from msgspec import Struct, field
 
 from kvmkeep.model.domain_facts import Domain
-from kvmkeep.model.facts import Facts, Profile
+from kvmkeep.model.facts import Facts
 from kvmkeep.model.found import Found, FoundGuest, SpecChange
+from kvmkeep.model.network_facts import Profile
 from kvmkeep.model.plan import Note, Reason, Refusal, refused
 from kvmkeep.model.spec import Network, Spec
 from kvmkeep.model.units import GuestName, Label

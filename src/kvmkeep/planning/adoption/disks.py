@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import DomainDisk
-from kvmkeep.model.facts import ImageFile
+from kvmkeep.model.image_facts import ImageFile
 from kvmkeep.model.spec import Disk, FileDisk
 from kvmkeep.model.units import MIB, GuestName, Label, Size, parse_label
 from kvmkeep.planning.scene import Scene

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kvmkeep.model.facts import Profile
 from kvmkeep.model.found import FoundGuest, Key, SpecChange
+from kvmkeep.model.network_facts import Profile
 from kvmkeep.model.spec import NO_HEADROOM, Disk, FileDisk, Guest, LvDisk, Network
 from kvmkeep.model.units import Size
 

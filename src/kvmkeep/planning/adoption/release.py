@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.domain_facts import Domain
-from kvmkeep.model.facts import Facts, Profile, Volume
+from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.names import (
     GOOD_SPEC,
     METADATA_URI,
@@ -25,6 +25,7 @@ from kvmkeep.model.names import (
     TAG_STATE,
     TAG_TRASH,
 )
+from kvmkeep.model.network_facts import Profile
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
 from kvmkeep.model.run_mark import NO_RUN_MARK
 from kvmkeep.model.snapshot import tag_value

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from kvmkeep.model.backup import BackupEntry, DiskRecord, Manifest, Repository
+from kvmkeep.model.backup import BackupEntry
+from kvmkeep.model.backup_manifest import DiskRecord, Manifest
+from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.command import Command, Progress
 from kvmkeep.planning.commands import long_enough, remove_tree
 from kvmkeep.planning.repositories.engine import driver

@@ -12,7 +12,8 @@ from functools import partial
 
 from msgspec import Struct
 
-from kvmkeep.model.backup import BackupEntry, Repository, RepositoryFacts, recency
+from kvmkeep.model.backup import BackupEntry, RepositoryFacts, recency
+from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import PROOFS_DIR
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step

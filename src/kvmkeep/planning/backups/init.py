@@ -5,7 +5,8 @@ No run makes one by itself: where a mount is missing, its directory is there and
 
 from __future__ import annotations
 
-from kvmkeep.model.backup import Repository, RepositoryFacts, RepositoryState
+from kvmkeep.model.backup import RepositoryFacts, RepositoryState
+from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.borg import BORG_HINT
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Noun, Plan, Refusal, Step

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kvmkeep.model.backup import DiskRecord
+from kvmkeep.model.backup_manifest import DiskRecord
 from kvmkeep.model.command import Action, Command
 from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.names import (

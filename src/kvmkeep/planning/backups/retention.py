@@ -11,7 +11,8 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from kvmkeep.model.backup import BackupEntry, Keep, moment_order
+from kvmkeep.model.backup import BackupEntry, moment_order
+from kvmkeep.model.backup_policy import Keep
 from kvmkeep.model.names import stamped_time
 
 

@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 
 from msgspec import Struct
 
-from kvmkeep.model.backup import DOMAIN_XML
+from kvmkeep.model.backup_manifest import DOMAIN_XML
 from kvmkeep.model.names import METADATA_URI, console_log, variables_path
 from kvmkeep.model.plan import Reason
 from kvmkeep.model.proof import PROOF_URI

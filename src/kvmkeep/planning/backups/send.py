@@ -15,7 +15,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kvmkeep import __version__
-from kvmkeep.model.backup import (
+from kvmkeep.model.backup import LastBackup, StagedSet, blocks_name, object_path
+from kvmkeep.model.backup_manifest import (
     DOMAIN_XML,
     GUEST_SPEC,
     HOST_SPEC,
@@ -23,12 +24,8 @@ from kvmkeep.model.backup import (
     MANIFEST_FORMAT,
     NVRAM,
     DiskRecord,
-    LastBackup,
     Manifest,
-    StagedSet,
     Versions,
-    blocks_name,
-    object_path,
 )
 from kvmkeep.model.backup_tags import disk_tags, manifest_tags
 from kvmkeep.model.command import Action, Command, Progress, WriteFile

@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kvmkeep.model.backup import Repository
+from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import TAG_BACKUP, second_stamp, staging_dir
 from kvmkeep.model.plan import Noun, Plan, Refusal, Step

@@ -6,19 +6,9 @@ from enum import Enum, auto
 
 from msgspec import Struct
 
-from kvmkeep.model.backup import (
-    DOMAIN_XML,
-    GUEST_SPEC,
-    HOST_SPEC,
-    MANIFEST,
-    NVRAM,
-    Repository,
-    RepositoryFacts,
-    SentDisk,
-    StagedSet,
-    StoredDisk,
-    blocks_name,
-)
+from kvmkeep.model.backup import RepositoryFacts, SentDisk, StagedSet, StoredDisk, blocks_name
+from kvmkeep.model.backup_manifest import DOMAIN_XML, GUEST_SPEC, HOST_SPEC, MANIFEST, NVRAM
+from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import Volume
 from kvmkeep.model.names import staging_dir

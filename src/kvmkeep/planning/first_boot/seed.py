@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from kvmkeep.model.facts import Contents
+from kvmkeep.model.image_facts import Contents
 from kvmkeep.model.names import FIRST_BOOT_DONE
 from kvmkeep.model.spec import FirstBoot, Guest, Network, Nic
 from kvmkeep.model.units import Label

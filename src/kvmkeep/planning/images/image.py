@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kvmkeep.model.command import Action, Command, Meaning, WriteFile
-from kvmkeep.model.facts import Contents, Fingerprint, ImageFacts, ImageFile
+from kvmkeep.model.image_facts import Contents, Fingerprint, ImageFacts, ImageFile
 from kvmkeep.model.look import look_argv, look_script
 from kvmkeep.model.names import IMAGE_DIR
 from kvmkeep.model.plan import Note, Noun, Refusal, Step

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from kvmkeep.model.command import Action, Command, Meaning
-from kvmkeep.model.facts import ImageFacts
+from kvmkeep.model.image_facts import ImageFacts
 from kvmkeep.model.plan import Noun, Refusal, Step
 from kvmkeep.model.spec import ChecksumList, Image
 from kvmkeep.model.store import LIST_LIMIT, list_path, part_path

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from kvmkeep.model.command import Meaning
-from kvmkeep.model.facts import Facts, ImageFacts
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.image_facts import ImageFacts
 from kvmkeep.model.names import IMAGE_DIR
 from kvmkeep.model.plan import Refusal
 from kvmkeep.model.spec import Image, Packing

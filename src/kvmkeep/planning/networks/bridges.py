@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from kvmkeep.model.command import NM_NOT_FOUND, Checkpoint, Command, Meaning
-from kvmkeep.model.facts import Link, Undoing
 from kvmkeep.model.names import NM_MARK
+from kvmkeep.model.network_facts import Link, Undoing
 from kvmkeep.model.plan import Note, Noun, Risk, Step
 from kvmkeep.model.spec import Network
 from kvmkeep.planning.networks.ports import in_turn

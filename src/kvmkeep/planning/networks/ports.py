@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from kvmkeep.model.facts import Profile
 from kvmkeep.model.names import NM_MARK
+from kvmkeep.model.network_facts import Profile
 from kvmkeep.model.plan import Refusal
 from kvmkeep.model.spec import Network
 from kvmkeep.planning.networks.profiles import own_profile

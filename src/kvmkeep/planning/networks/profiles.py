@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from kvmkeep.model.facts import Link, Profile
 from kvmkeep.model.names import NM_MARK, profile_uuid
+from kvmkeep.model.network_facts import Link, Profile
 from kvmkeep.model.spec import Network
 from kvmkeep.planning.scene import Scene
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kvmkeep.model.facts import Profile, Undoing
 from kvmkeep.model.links import rests_on, team_of
 from kvmkeep.model.names import NM_MARK
+from kvmkeep.model.network_facts import Profile, Undoing
 from kvmkeep.model.plan import Refusal
 from kvmkeep.model.spec import Network
 from kvmkeep.planning.networks.bridges import network_step

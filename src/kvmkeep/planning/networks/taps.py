@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from kvmkeep.model.command import Command, Poll
 from kvmkeep.model.domain_facts import Domain, DomainNic, DomainState
-from kvmkeep.model.facts import Link
+from kvmkeep.model.network_facts import Link
 from kvmkeep.model.plan import Noun, Risk, Step
 from kvmkeep.model.spec import Guest
 from kvmkeep.planning.scene import Scene

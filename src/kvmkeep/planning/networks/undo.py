@@ -16,9 +16,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kvmkeep.model.command import NM_NOT_FOUND, UNIT_NOT_LOADED, Command, Undo, WriteFile
-from kvmkeep.model.facts import Profile, Undoing
 from kvmkeep.model.host_units import UNIT_DIR
 from kvmkeep.model.names import UNDO_BOOT, UNDO_DIR, UNDO_FILE, UNDO_LINK, UNDO_TIMER, UNDO_UNIT
+from kvmkeep.model.network_facts import Profile, Undoing
 from kvmkeep.model.plan import Noun, Risk, Step
 from kvmkeep.model.store import part_path
 from kvmkeep.planning.commands import synced

@@ -7,9 +7,10 @@ import posixpath
 from msgspec import Struct
 
 from kvmkeep.model.command import Command
-from kvmkeep.model.facts import Facts, ImageFile
+from kvmkeep.model.facts import Facts
 from kvmkeep.model.fittings import Fittings, Seen
 from kvmkeep.model.guestfish import line
+from kvmkeep.model.image_facts import ImageFile
 from kvmkeep.model.names import STATE_DIR
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec

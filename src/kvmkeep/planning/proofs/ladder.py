@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kvmkeep.model.agent import agent_argv
-from kvmkeep.model.backup import BackupEntry, Proof, Rung
+from kvmkeep.model.backup import BackupEntry
 from kvmkeep.model.command import Action, Command, WriteFile
 from kvmkeep.model.names import PROOFS_DIR
 from kvmkeep.model.plan import Noun, Step
@@ -28,6 +28,8 @@ from kvmkeep.model.proof import (
     SCREEN_LIMIT,
     START,
     Ladder,
+    Proof,
+    Rung,
     filesystem_script,
     filesystems,
     last_screen,

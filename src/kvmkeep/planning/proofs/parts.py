@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from kvmkeep.model.backup import Manifest
+from kvmkeep.model.backup_manifest import Manifest
 from kvmkeep.model.command import Command
 from kvmkeep.model.names import PROOF_DIR, TAG_OURS, lv_path
 from kvmkeep.model.proof import (

@@ -6,7 +6,8 @@ by itself (borg(1), BORG_HOSTNAME_IS_UNIQUE); about others only a human can know
 
 from __future__ import annotations
 
-from kvmkeep.model.backup import Part, Repository
+from kvmkeep.model.backup import Part
+from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.borg import (
     BORG_MARKS,
     archive_name,

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from kvmkeep.model.backup import Engine, Part, Repository
+from kvmkeep.model.backup import Part
+from kvmkeep.model.backup_policy import Engine, Repository
 from kvmkeep.model.command import Command
 from kvmkeep.planning.repositories.borg import Borg
 from kvmkeep.planning.repositories.restic import Restic

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from kvmkeep.model.backup import Engine
+from kvmkeep.model.backup_policy import Engine
 from kvmkeep.model.command import UNIT_NOT_LOADED, Action, Command, Poll
 from kvmkeep.model.plan import Refusal
 from kvmkeep.planning.aside import SERVICE

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kvmkeep.model.backup import Part, Repository
+from kvmkeep.model.backup import Part
+from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.command import Command, Meaning
 from kvmkeep.model.restic import restic_argv, restic_get
 from kvmkeep.planning.commands import HOUR

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from kvmkeep.model.backup import BackupEntry, Manifest
-from kvmkeep.model.backup_manifest import manifest_trouble
+from kvmkeep.model.backup import BackupEntry
+from kvmkeep.model.backup_manifest import Manifest
 from kvmkeep.model.backup_tags import listed
+from kvmkeep.model.manifest_trouble import manifest_trouble
 from tests.unit.model.test_backup import COMMIT, DISK, MANIFEST, RECORD
 
 ((ENTRY,), _) = listed("vault", (COMMIT, DISK))

@@ -220,6 +220,7 @@ def test_killed_in_the_window(site: Host) -> None:
     nothing_is_left(site)
 
 
+@pytest.mark.long
 def test_a_profile_that_cannot_be_reapplied_is_told_and_blocks_nothing(site: Host) -> None:
     site.must(f"nmcli connection modify {BRIDGE} connection.autoconnect-retries 3")
     try:

@@ -343,6 +343,9 @@ class FakeHost:
         if argv[-1] == "/proc/net/vlan/config":
             assert argv[:3] == ("--quiet", "--extended-regexp", "-e")
             return int(re.search(argv[3], self.nm.vlans(), re.MULTILINE) is None), ""
+        if (text := self.nm.sysfs(argv[-1])) is not None:
+            assert argv[:3] == ("--line-regexp", "--extended-regexp", "-e")
+            return (0, f"{text}\n") if re.fullmatch(argv[3], text) else (1, "")
         words = take_apart(argv, values="-e", flags="-aqsF -aqsE", needs="-e")
         pattern = words.one("-e")
         pattern = re.escape(pattern) if "-aqsF" in words.flags else pattern

@@ -250,8 +250,9 @@ class FakeNm:
                 return "up" if self.links[name].carrier else "lowerlayerdown"
             case [name, "bridge", attribute] if name in self.links:
                 link = self.links[name]
+                ageing = 2 * link.forward_delay if link.topology_change else link.ageing_time
                 values = {
-                    "ageing_time": str(link.ageing_time * 100),
+                    "ageing_time": str(ageing * 100),
                     "stp_state": "1" if link.stp else "0",
                     "forward_delay": str(link.forward_delay * 100),
                 }

@@ -96,6 +96,23 @@ def test_stp_shortens_the_ageing_time_while_the_topology_changes() -> None:
     assert nmcli(plan(host, one)) == [f"device reapply {BRIDGE}"]
 
 
+def test_a_change_is_kept_while_the_topology_of_the_one_before_it_changes() -> None:
+    host, _ = made(ageing_time=300)
+    host.nm.links[BRIDGE].ageing_time, host.nm.links[BRIDGE].topology_change = 30, True
+    reach(host, changed := wanted(ageing_time=300, forward_delay=4))
+    assert plan(host, changed).empty
+    (change,) = plan(host, wanted(ageing_time=600)).steps[0].actions
+    assert isinstance(change, Checkpoint)
+    (ageing,) = [poll for poll in change.verify if "ageing" in poll.message]
+    # Of what the kernel sets while the topology changes, that by the delay of now may still be
+    # there.
+    assert str(ageing.command) == (
+        "grep --line-regexp --extended-regexp -e '60000|3000|800' "
+        f"/sys/class/net/{BRIDGE}/bridge/ageing_time"
+    )
+    assert ageing.limit == 4, "a change that is wrong is not left as it is for a minute"
+
+
 def test_bridge_changed_behind_network_managers_back() -> None:
     host, one = made()
     host.nm.links[BRIDGE].stp = False

@@ -11,7 +11,7 @@ from kvmkeep.model.spec import Address, Network
 from kvmkeep.planning.scene import Scene
 
 LIMIT = 4.0
-"""Seconds that each proof may take, beyond what STP and ageing times take by themselves."""
+"""Seconds that each proof may take, beyond what STP takes by itself."""
 
 _DUPLICATE = 1
 """arping(8) of iputils, "-D": what it ends with where somebody answers for the address."""
@@ -48,7 +48,7 @@ def network_proof(scene: Scene, network: Network) -> tuple[Poll, ...]:
             _reads(f"/sys/class/net/{name}/mtu", str(network.mtu), f"{name}'s MTU")
             for name in (network.bridge, network.vlan_interface)
         )
-    return (*polls, _ageing(network, f"{at}/ageing_time"))
+    return (*polls, _ageing(scene, network, f"{at}/ageing_time"))
 
 
 def ways_out(scene: Scene) -> tuple[Poll, ...]:
@@ -141,11 +141,25 @@ def _tagged(scene: Scene, network: Network) -> Poll:
     )
 
 
-def _ageing(network: Network, path: str) -> Poll:
+def _ageing(scene: Scene, network: Network, path: str) -> Poll:
+    """Wait for the ageing time, or for that which stands in for it while the topology changes.
+
+    STP begins to change it only once a new port was silent for twice the forward delay, and ends
+    20 s and a delay later (__br_set_topology_change() in Linux' net/bridge/br_stp.c).
+    """
     wanted = str(network.ageing_time * 100)
-    poll = _reads(path, wanted, "the bridge's ageing time")
-    # A topology change of STP lasts its maximum age (20 s) and the forward delay.
-    return replace(poll, limit=poll.limit + 20 + network.forward_delay) if network.stp else poll
+    if not network.stp:
+        return _reads(path, wanted, "the bridge's ageing time")
+    link = scene.links.get(network.bridge)
+    delays = [network.forward_delay]
+    if link is not None and link.stp:
+        delays.append(link.forward_delay)
+    texts = tuple(dict.fromkeys([wanted, *(str(2 * delay * 100) for delay in delays)]))
+    argv = ("grep", "--line-regexp", "--extended-regexp", "-e", "|".join(texts), path)
+    message = f"the bridge's ageing time to be {wanted}"
+    if len(texts) > 1:
+        message += f" (while its topology changes: {' or '.join(texts[1:])})"
+    return _poll(argv, "", message)
 
 
 def _reads(path: str, text: str, thing: str) -> Poll:

@@ -205,7 +205,10 @@ def _domain(host: FakeHost, domain: FakeDomain) -> Domain:
     agent = domain.agent and domain.live is not None
     executes = agent and domain.awake and domain.executes
     ready = domain.was_ready and domain.live is not None
-    return replace(found, agent=agent, executes=executes, rebooted=domain.rebooted, was_ready=ready)
+    return replace(
+        found, agent=agent, executes=executes, rebooted=domain.rebooted,
+        was_ready=ready, ready_line=domain.ready_line if ready else "",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ class FakeDomain:
     """How many questions its agent leaves without an answer: it boots."""
     rebooted: str = ""
     was_ready: bool = False
+    ready_line: str = ""
     boots: int = 0
     executes: bool = True
     """Whether its agent runs programs when it is asked to."""
@@ -426,7 +427,7 @@ class FakeVirsh:
         self.runs += 1
         domain.run = self.runs
         domain.boots += 1
-        domain.was_ready = False
+        domain.was_ready, domain.ready_line = False, ""
         return 0, ""
 
     def _shutdown(self, domain: FakeDomain) -> tuple[int, str]:
@@ -501,6 +502,8 @@ class FakeVirsh:
         assert trees == [domain.live]
         if words.one("--uri") == "urn:kvmkeep:ready:1":
             domain.was_ready = True
+            said = ET.fromstring(words.one("--set"))  # noqa: S314 - our own
+            domain.ready_line = said.get("line", "")
             return 0, ""
         if words.one("--uri") != "urn:kvmkeep:reboot:1":
             raise UnknownCommandError(str(rest))

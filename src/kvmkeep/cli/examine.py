@@ -155,17 +155,18 @@ def _holder(door: Door) -> LockHolder | None:
 
 def _inside(ctx: Context, spec: Spec, facts: Facts) -> tuple[GuestAnswer, ...]:
     from kvmkeep.cli.moment import utc_now
-    from kvmkeep.cli.signs import Readiness, look_inside, readiness, up_for
+    from kvmkeep.cli.signs import Readiness, has_said, look_inside, readiness, up_for
 
     guests: dict[str, Guest] = {guest.name: guest for guest in spec.guests}
-    running = {
-        domain.name: domain.uuid
+    up = [
+        domain
         for domain in facts.domains
-        if domain.state is DomainState.RUNNING and domain.ours
-    }
-    running = {name: uuid for name, uuid in running.items() if name in guests}
+        if domain.state is DomainState.RUNNING and domain.ours and domain.name in guests
+    ]
+    running = {domain.name: domain.uuid for domain in up}
+    said = {domain.name for domain in up if has_said(guests[domain.name], domain)}
     now = utc_now()
-    signs = look_inside(ctx.door(), ctx.connect, running, guests, now) if running else {}
+    signs = look_inside(ctx.door(), ctx.connect, running, guests, now, said=said) if running else {}
     told = {Readiness.YES: True, Readiness.NO: False, Readiness.UNKNOWN: None}
     return tuple(
         GuestAnswer(

@@ -8,7 +8,7 @@ from msgspec import Struct, to_builtins
 
 from kvmkeep.cli.guests import checked
 from kvmkeep.cli.moment import utc_now
-from kvmkeep.cli.signs import look_inside, readiness
+from kvmkeep.cli.signs import has_said, look_inside, readiness
 from kvmkeep.errors import Unready, UsageError
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import LIBVIRT, VOLUMES
@@ -53,7 +53,8 @@ def run(args: Args, ctx: Context) -> int:
     if domain is not None and domain.state is DomainState.RUNNING:
         wanted = {name: guest} if guest is not None else {}
         running = {name: domain.uuid}
-        signs = look_inside(ctx.door(), ctx.connect, running, wanted, now)[name]
+        said = [name for guest in wanted.values() if has_said(guest, domain)]
+        signs = look_inside(ctx.door(), ctx.connect, running, wanted, now, said=said)[name]
     shown = sections(name, spec, facts, signs, now)
     ctx.tell_problems(facts)
     if ctx.json:

@@ -10,12 +10,13 @@ from msgspec import Struct
 from kvmkeep.model.spec import ReadyAgent, ReadyConsole, ReadyDelay, ReadyTcp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from kvmkeep.host.door import Door
     from kvmkeep.model.agent import AgentFacts, AgentFilesystem
     from kvmkeep.model.command import Command
+    from kvmkeep.model.domain_facts import Domain
     from kvmkeep.model.spec import Guest
 
 _PID_FILE = "/run/libvirt/qemu/{}.pid"
@@ -48,14 +49,23 @@ def look_inside(
     running: Mapping[str, str],
     guests: Mapping[str, Guest],
     now: datetime,
+    *,
+    said: Collection[str] = (),
 ) -> dict[str, Signs]:
-    """Return the signs of running guests, given by name with their UUIDs; two seconds in all."""
+    """Return the signs of running guests, given by name with their UUIDs; two seconds in all.
+
+    `said` are those of whom it is known that they said the line they are asked for (`has_said`).
+    """
     from kvmkeep.observe.agents import observe_agents
 
     wanted = {name: guests[name] for name in running if name in guests}
-    questions = {name: q for name, guest in wanted.items() if (q := question(guest)) is not None}
+    questions = {
+        name: q
+        for name, guest in wanted.items()
+        if name not in said and (q := question(guest)) is not None
+    }
     told = observe_agents(door, running, others=questions.values(), uri=uri)
-    tried = dict(zip(questions, told.others, strict=True))
+    tried = dict.fromkeys(said, True) | dict(zip(questions, told.others, strict=True))
     agents = {agent.guest: agent for agent in told.agents}
     return {
         name: Signs(agent=agents[name], tried=tried.get(name), up=_up(door, wanted.get(name), now))
@@ -74,6 +84,12 @@ def question(guest: Guest) -> Command | None:
             return console_try(guest, wanted)
         case _:
             return None
+
+
+def has_said(guest: Guest, domain: Domain) -> bool:
+    """Whether a guest's QEMU process keeps that the line its spec asks for was on its console."""
+    wanted = guest.run.ready
+    return isinstance(wanted, ReadyConsole) and domain.ready_line == wanted.pattern
 
 
 def _up(door: Door, guest: Guest | None, now: datetime) -> float | None:

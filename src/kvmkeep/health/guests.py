@@ -10,7 +10,7 @@ from kvmkeep.model.domain_facts import IO_ERROR, Domain, DomainState
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.names import CONSOLE_DIR, TAG_HELD, TAG_START
 from kvmkeep.model.snapshot import tag_value
-from kvmkeep.model.spec import Guest, ReadyAgent, ReadyConsole
+from kvmkeep.model.spec import Guest, ReadyAgent
 from kvmkeep.model.units import GuestName
 from kvmkeep.model.vitals import GuestAnswer
 from kvmkeep.planning import programs
@@ -39,7 +39,7 @@ def guest_findings(patient: Patient) -> Iterator[Finding]:
         yield from _mounts(patient, guest, own)
         yield from _left(patient, guest, own)
         if guest.name in inside and own.state is DomainState.RUNNING:
-            yield from _answers(guest, own, inside[guest.name])
+            yield from _answers(guest, inside[guest.name])
 
 
 def _order(patient: Patient) -> Iterator[Finding]:
@@ -224,15 +224,12 @@ def _left(patient: Patient, guest: Guest, domain: Domain) -> Iterator[Finding]:
         )
 
 
-def _answers(guest: Guest, domain: Domain, inside: GuestAnswer) -> Iterator[Finding]:
+def _answers(guest: Guest, inside: GuestAnswer) -> Iterator[Finding]:
     subject = f"guest {guest.name}"
     if inside.up is not None and inside.up < guest.run.start_timeout:
         return  # it may still be starting
     wanted = guest.run.ready
-    # A line on the console tells of a moment: virtlogd drops it with old logs (max_backups in
-    # virtlogd.conf), so what was seen once in this QEMU process stays true.
-    spoke = isinstance(wanted, ReadyConsole) and domain.was_ready
-    if inside.ready is False and not spoke:
+    if inside.ready is False:
         yield Finding(
             name="guest-not-ready",
             severity=Severity.CRITICAL,

@@ -105,7 +105,8 @@ class Domain(Struct, frozen=True, kw_only=True):
     those of its definition, `live_nics` those of the running process, and `ports` the number of
     devices that can be added to that on the bus of a Q35 machine; -1 where this is another machine.
     `description`, `labels` and `given` are those of its definition. `was_ready` when its QEMU
-    process keeps that the guest was seen to be ready. `variables` is the file that libvirt takes
+    process keeps that the guest was seen to be ready, and `ready_line` is the pattern of the line
+    on its console that told so, if one did. `variables` is the file that libvirt takes
     for those of its firmware, if it has one.
     """
 
@@ -136,6 +137,7 @@ class Domain(Struct, frozen=True, kw_only=True):
     files: tuple[str, ...] = ()
     live_files: tuple[str, ...] = ()
     was_ready: bool = False
+    ready_line: str = ""
     run_mark: RunMark = field(default=NO_RUN_MARK, name="kept")
     variables: str = ""
 

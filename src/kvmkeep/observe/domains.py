@@ -101,6 +101,7 @@ def parse_domain(described: Described, door: Door, tree: ET.Element | None = Non
     state = described.state
     root = ET.fromstring(described.xml) if tree is None else tree  # noqa: S314 - libvirt made it
     live = ET.fromstring(described.live) if described.live else None  # noqa: S314
+    ready = None if live is None else live.find(f"metadata/{{{READY_URI}}}ready")
     disks = _merged(_disks(root, door), () if live is None else _disks(live, door))
     return Domain(
         name=state.name,
@@ -127,7 +128,8 @@ def parse_domain(described: Described, door: Door, tree: ET.Element | None = Non
         ports=-1 if live is None else _ports(live),
         description=root.findtext("description", ""),
         labels=tuple(label.text or "" for label in root.iterfind(f"{_MARK}/{{*}}label")),
-        was_ready=live is not None and live.find(f"metadata/{{{READY_URI}}}ready") is not None,
+        was_ready=ready is not None,
+        ready_line="" if ready is None else ready.get("line", ""),
         given=tuple(_given(nic) for nic in root.iterfind(f"{_MARK}/{{*}}nic")),
         files=_files(root),
         live_files=() if live is None else _files(live),

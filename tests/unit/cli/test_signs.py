@@ -17,6 +17,7 @@ from kvmkeep.cli.signs import (
     Signs,
     addresses,
     fullest,
+    has_said,
     look_inside,
     question,
     readiness,
@@ -28,6 +29,7 @@ from kvmkeep.model.facts import Volume
 from kvmkeep.model.names import console_log
 from kvmkeep.model.spec import ReadyAgent, ReadyConsole, ReadyDelay, ReadyTcp
 from kvmkeep.model.units import Size
+from kvmkeep.planning.running.waiting import was_ready
 from tests.unit.cli.running import ANSWERS, Libvirt
 from tests.unit.cli.site import Site
 from tests.unit.planning.build import guest, nic
@@ -203,6 +205,26 @@ def test_signs_come_from_one_look(site: Site) -> None:
     assert up > 1_000_000  # the host in memory counts its changes instead of seconds
     (alone,) = look_inside(door, uri, {"web": uuid}, {}, now).values()
     assert alone.agent is not None
+
+
+def test_a_line_that_was_seen_on_the_console_need_not_be_in_the_log_for_ever(site: Site) -> None:
+    uuid = site.host.libvirt.domains["web"].uuid
+    wanted = guest(ready=ReadyConsole(pattern="<n.w> ready"))
+    now = datetime.fromtimestamp(time.time(), UTC)
+
+    def tried(said: tuple[str, ...]) -> bool | None:
+        running, guests = {"web": uuid}, {"web": wanted}
+        return look_inside(site.host, "qemu:///system", running, guests, now, said=said)[
+            "web"
+        ].tried
+
+    assert (tried(()), tried(("web",))) == (False, True)
+    assert site.host.run(was_ready(wanted)).ok
+    (found,) = [one for one in site.host.facts(None).domains if one.name == "web"]
+    assert (found.was_ready, found.ready_line) == (True, "<n.w> ready")
+    assert has_said(wanted, found)
+    assert not has_said(guest(ready=ReadyConsole(pattern="other")), found)
+    assert not has_said(guest(), replace(found, ready_line=""))
 
 
 def test_addresses_are_those_of_the_spec_unless_the_guest_says_otherwise() -> None:

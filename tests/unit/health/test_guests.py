@@ -13,7 +13,7 @@ from kvmkeep.model.health import Severity
 from kvmkeep.model.host_units import RECOVER, SIGNATURE, HostUnits, UnitFile
 from kvmkeep.model.names import STATE_EMPTYING, STATE_FRESH, TAG_HELD, TAG_START
 from kvmkeep.model.run_mark import RunMark
-from kvmkeep.model.spec import ReadyConsole, ReadyTcp
+from kvmkeep.model.spec import ReadyTcp
 from kvmkeep.model.trash_folder import TrashFolder
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.model.vitals import GuestAnswer, LastRun, LockHolder, Space
@@ -22,9 +22,6 @@ from tests.unit.planning.build import guest, network, spec
 
 WARNING, CRITICAL = Severity.WARNING, Severity.CRITICAL
 OFF = domain(state=DomainState.SHUTOFF, live_nics=())
-CONSOLE = spec(
-    guest(ready=ReadyConsole(pattern="login:")), networks=(network(ageing_time=300, stp=False),)
-)
 TCP = spec(guest(ready=ReadyTcp(port=22)), networks=(network(ageing_time=300, stp=False),))
 NO_NC = (Tool(name="nc", path="", package="ncat"),)
 RUN = LastRun(name="20261124-x", command_line="kvmkeep apply", outcome="", alive=False)
@@ -116,14 +113,6 @@ def test_guests_that_do_not_answer() -> None:
     found = only(WARNING, "agent-silent", wanted=TCP, inside=(inside(silent=mute),))
     assert found.what == f"its agent {mute}"
     assert findings(inside=(inside(),)) == ()
-
-
-def test_a_line_that_was_seen_on_the_console_need_not_be_in_the_log_for_ever() -> None:
-    silent = (inside(ready=False),)
-    only(CRITICAL, "guest-not-ready", wanted=CONSOLE, inside=silent)
-    seen = (domain(was_ready=True),)
-    assert findings(wanted=CONSOLE, domains=seen, inside=silent) == ()
-    only(CRITICAL, "guest-not-ready", wanted=TCP, domains=seen, inside=silent)
 
 
 @pytest.mark.parametrize(("up", "count"), [(None, 1), (299.0, 0), (300.0, 1)])

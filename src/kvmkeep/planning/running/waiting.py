@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import assert_never
+from xml.etree import ElementTree as ET
 
 from msgspec.structs import replace
 
@@ -32,11 +33,18 @@ def ready(guest: Guest) -> tuple[Action, ...]:
 
 
 def was_ready(guest: Guest) -> Command:
-    """Return what keeps that a running guest was seen to be ready."""
+    """Return what keeps that a running guest was seen to be ready.
+
+    A line on the console tells of a moment: virtlogd drops it with old logs (max_backups in
+    virtlogd.conf). Which one it was is kept with it, as the spec may soon ask for another.
+    """
+    wanted = guest.run.ready
+    line = {"line": wanted.pattern} if isinstance(wanted, ReadyConsole) else {}
+    element = ET.tostring(ET.Element("ready", line), encoding="unicode")
     return Command(
         argv=(
             "virsh", "metadata", "--domain", guest.name, "--uri", READY_URI, "--key", READY_KEY,
-            "--set", "<ready/>", "--live",
+            "--set", element, "--live",
         ),
         why="have its QEMU process remember that it was ready",
     )  # fmt: skip

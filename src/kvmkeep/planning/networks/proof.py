@@ -156,9 +156,7 @@ def _ageing(scene: Scene, network: Network, path: str) -> Poll:
         delays.append(link.forward_delay)
     texts = tuple(dict.fromkeys([wanted, *(str(2 * delay * 100) for delay in delays)]))
     argv = ("grep", "--line-regexp", "--extended-regexp", "-e", "|".join(texts), path)
-    message = f"the bridge's ageing time to be {wanted}"
-    if len(texts) > 1:
-        message += f" (while its topology changes: {' or '.join(texts[1:])})"
+    message = f"the bridge's ageing time to be {' or '.join(texts)}"
     return _poll(argv, "", message)
 
 

@@ -14,6 +14,7 @@ from kvmkeep.planning.running.start import plan_start
 from kvmkeep.planning.running.suspend_resume import plan_resume
 from kvmkeep.planning.running.watch import plan_look_after
 from kvmkeep.planning.snapshots.create import Level, plan_create
+from tests.unit.planning.rounds import StepError
 from tests.unit.planning.sets import wish
 from tests.unit.planning.test_look_after import Watched
 
@@ -72,3 +73,48 @@ def test_one_that_is_not_ours_is_told_in_the_words_of_virsh(crashed: tuple[Watch
     assert text == "start it anew: virsh destroy 'my vm; reboot'; virsh start 'my vm; reboot'"
     paused = replace(domain, name="my vm; reboot", state=DomainState.PAUSED)
     assert how_to_continue(paused, ours=False) == "let it go on: virsh resume 'my vm; reboot'"
+
+
+HELD = "kvmkeep.held=frozen"
+
+
+def test_the_watch_lets_a_guest_go_that_stayed_frozen_after_the_guard_gave_up() -> None:
+    watched = Watched()
+    domain, tags = watched.host.libvirt.domains["web"], watched.host.lvm.volumes["vm-web"].tags
+    tags.add(HELD)
+    domain.frozen = True
+    watched.look()
+    assert not domain.frozen
+    assert HELD not in tags
+    assert watched.plan().empty
+
+
+def test_one_whose_agent_is_silent_is_tried_again_and_costs_no_other_step() -> None:
+    watched = Watched()
+    domain, tags = watched.host.libvirt.domains["web"], watched.host.lvm.volumes["vm-web"].tags
+    tags.add(HELD)
+    domain.frozen = True
+    watched.host.libvirt.silent_agents.add("web")
+    watched.dies("db")
+    with pytest.raises(StepError):
+        watched.look()
+    assert domain.frozen
+    assert HELD in tags
+    (step,) = [one for one in watched.plan().steps if "web" in one.subject]
+    assert (step.subject, step.isolated) == ("standstill of guest web", True)
+    watched.host.libvirt.silent_agents.clear()
+    watched.look()
+    assert (domain.frozen, watched.plan().empty) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("state", "why"), [(DomainState.CRASHED, ""), (DomainState.PAUSED, "I/O error")]
+)
+def test_one_that_can_not_go_on_is_not_tried_each_minute(state: DomainState, why: str) -> None:
+    watched = Watched()
+    watched.host.lvm.volumes["vm-web"].tags.add(HELD)
+    facts = watched.facts()
+    domains = tuple(
+        replace(one, state=state, why=why) if one.name == "web" else one for one in facts.domains
+    )
+    assert plan_look_after(watched.spec, replace(facts, domains=domains)).steps == ()

@@ -37,6 +37,7 @@ from kvmkeep.planning.running.recover import (
 )
 from kvmkeep.planning.running.waiting import was_ready
 from kvmkeep.planning.scene import Scene, active, make_scene
+from kvmkeep.planning.snapshots.mend import thaw_steps
 from kvmkeep.planning.snapshots.watch import Watch, plan_watch
 
 PAUSES = (0, 60, 300, 900)
@@ -81,7 +82,11 @@ def plan_look_after(spec: Spec, facts: Facts) -> Plan:
     grown = () if snapshots.refusals else snapshots.steps
     # What may fail each time comes last. Nor is it left out where its guest's start or wait fails
     # each time: its snapshots would be lost, and a dead run's set would fill.
-    tidying = (*_apart("snapshots", grown), *_apart("leftovers", _of_the_killed(scene)))
+    tidying = (
+        *_apart("standstill", _let_go(scene)),
+        *_apart("snapshots", grown),
+        *_apart("leftovers", _of_the_killed(scene)),
+    )
     able = (step for step in (*seen, *tidying) if not programs.incapable(scene, (step,)))
     starting = (*care.steps, *rising(scene, again, care.before))
     return Plan(
@@ -111,6 +116,26 @@ def _apart(thing: str, steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return tuple(
         replace(step, subject=f"{thing} of {step.subject}", isolated=True) for step in steps
     )
+
+
+def _let_go(scene: Scene) -> tuple[Step, ...]:
+    """Return what lets guests go that wear the tag of a run in whose window they stood still.
+
+    That run is dead, or gave up: it would hold the host's lock, which the watch has. The guard's
+    timer tries for some minutes only, and a freeze of much dirty memory may end after that.
+    """
+    return tuple(
+        step
+        for guest in scene.every_guest.values()
+        if (domain := scene.own_domain(guest)) is not None and not _needs_a_person(domain)
+        for step in thaw_steps(scene, guest)
+    )
+
+
+def _needs_a_person(domain: Domain) -> bool:
+    """Whether a guest stands still for a reason that can't be helped by letting it go on."""
+    stopped = domain.state is DomainState.PAUSED and domain.why == IO_ERROR
+    return stopped or domain.state is DomainState.CRASHED
 
 
 def _of_the_killed(scene: Scene) -> tuple[Step, ...]:

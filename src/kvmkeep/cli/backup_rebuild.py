@@ -18,11 +18,12 @@ from kvmkeep.cli.backup_lost import (
 from kvmkeep.cli.backup_restore import restoring_of
 from kvmkeep.cli.backup_subject import subject_of
 from kvmkeep.cli.consent import add_consent, agrees, demand_terminal
-from kvmkeep.cli.ended import Ended, tell
+from kvmkeep.cli.ended import Ended, tell, together
 from kvmkeep.cli.explain import explain
 from kvmkeep.cli.goal import Goal, demand_own_libvirt, reach_without_asking
 from kvmkeep.cli.guests import add_guests, checked
 from kvmkeep.errors import (
+    NEEDS_ATTENTION,
     UNTOUCHED,
     Declined,
     Interrupted,
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from kvmkeep.model.backup import BackupEntry
     from kvmkeep.model.backup_policy import Repository
     from kvmkeep.model.facts import Facts
+    from kvmkeep.model.plan import Plan, Refusal
+    from kvmkeep.model.spec import Spec
 
 VERB = "backup rebuild"
 _QUESTION = "Bring them back? [y/N] "
@@ -123,7 +126,8 @@ def run(args: Args, ctx: Context) -> int:
     back = {one.guest for one in ended if one.error is None}
     if not args.no_start:
         with _not_as_before("they are back, but were not started"):
-            _start(back, ctx)
+            started = _start(back, ctx)
+        code = together([code, started]) if started else code
     return code
 
 
@@ -139,15 +143,14 @@ def _not_as_before(state: str) -> Iterator[None]:
 
 
 def _tell_who_is_off(ctx: Context) -> None:
-    """Tell what a run that was killed before its last step has left to do."""
+    """Tell what is left to do, for each by itself: one that does not start keeps no other off."""
     from kvmkeep.planning.scene import active
 
     spec = ctx.spec()
     on = {one.name for one in ctx.observe(spec).domains if active(one)}
     off = [one.name for one in spec.guests if one.run.autostart and one.name not in on]
-    if off:
-        names = " ".join(off)
-        ctx.streams.talk(f"They start with the host, and are off: kvmkeep start {names}")
+    for name in off:
+        ctx.streams.talk(f"{name} starts with the host, and is off: kvmkeep start {name}")
 
 
 def _show(found: Found, facts: Facts, ctx: Context, *, dry_run: bool) -> None:
@@ -246,12 +249,21 @@ def _restore(entry: BackupEntry, ctx: Context) -> None:
     reach_without_asking(goal, ctx)
 
 
-def _start(back: set[str], ctx: Context) -> None:
-    """Start those that start with the host, in the order of their needs."""
-    from kvmkeep.planning.running.start import plan_start
+def _start(back: set[str], ctx: Context) -> int:
+    """Start those that start with the host, each by itself; return the exit code."""
+    from kvmkeep.planning.backups.rebuild import rising_again
 
-    guests = ctx.spec().guests if back else ()
-    names = tuple(one.name for one in guests if one.name in back and one.run.autostart)
-    if names:
-        goal = Goal(verb=VERB, planner=lambda spec, facts: plan_start(spec, facts, names))
-        reach_without_asking(goal, ctx)
+    held: list[Refusal] = []
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        found = rising_again(spec, facts, back)
+        held[:] = found.blocked
+        return found.plan
+
+    try:
+        reach_without_asking(Goal(verb=VERB, planner=planner), ctx)
+    finally:
+        for one in held:
+            ctx.streams.talk(f"not started: {one.subject}: {one.reason} ({one.hint})")
+        _tell_who_is_off(ctx)
+    return NEEDS_ATTENTION if held else 0

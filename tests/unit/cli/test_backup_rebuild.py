@@ -156,7 +156,58 @@ def test_a_run_that_was_killed_before_it_started_them_says_how_to(
     assert site.line("backup", "rebuild", *URL, "--no-start", "--yes") == 0
     capsys.readouterr()
     assert site.line("backup", "rebuild", *URL, "--yes") == 0
-    assert f"are off: kvmkeep --spec {site.spec_dir} start web zdb" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    for name in ("web", "zdb"):
+        line = f"{name} starts with the host, and is off: kvmkeep --spec {site.spec_dir} start"
+        assert f"{line} {name}\n" in told
+
+
+def without_needs(site: BackupSite) -> None:
+    for one in site.host.restic.listed("/srv/vault"):
+        for path in [path for path in one.files if path.endswith("/guest.yaml")]:
+            one.files[path] = one.files[path].replace(b"run: {needs: [zdb]}\n", b"")
+
+
+def live(site: BackupSite) -> dict[str, bool]:
+    return {name: bool(one.live) for name, one in site.host.libvirt.domains.items()}
+
+
+def test_a_guest_that_does_not_start_keeps_no_other_off(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(site)
+    without_needs(site)
+    site.door.failing = "virsh start -- web"
+    assert site.line("backup", "rebuild", *URL, "--yes") == 7
+    assert live(site) == {"web": False, "zdb": True}
+    told = capsys.readouterr().err
+    assert f"is off: kvmkeep --spec {site.spec_dir} start web\n" in told
+    assert "start zdb" not in told
+
+
+def test_the_guests_of_a_run_that_was_killed_are_started_by_the_next_one(
+    site: BackupSite,
+) -> None:
+    lose(site)
+    without_needs(site)
+    # As a kill leaves it: the first one is back, and nobody has started it.
+    site.door.failing = "virsh start"
+    assert site.line("backup", "rebuild", *URL, "zdb", "--yes") == 7
+    site.door.failing = ""
+    assert site.line("backup", "rebuild", *URL, "--yes") == 0
+    assert live(site) == {"web": True, "zdb": True}
+
+
+def test_a_guest_that_somebody_shut_down_after_it_came_back_stays_off(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(site)
+    without_needs(site)
+    assert site.line("backup", "rebuild", *URL, "zdb", "--yes") == 0
+    assert site.line("shutdown", "zdb") == 0
+    assert site.line("backup", "rebuild", *URL, "--yes") == 0
+    assert live(site) == {"web": True, "zdb": False}
+    assert "zdb starts with the host, and is off" in capsys.readouterr().err
 
 
 def test_with_the_spec_there_only_what_it_lacks_comes_back(
@@ -304,10 +355,10 @@ def test_guests_that_came_back_and_can_not_start_are_not_nothing(
 ) -> None:
     lose(site)
     site.change = lambda facts: replace(facts, memory=Size(1 << 30))
-    assert site.line("backup", "rebuild", *URL, "--yes") == 7
+    assert site.line("backup", "rebuild", *URL, "--yes") == 9
     told = capsys.readouterr()
     assert "web    done" in told.out
-    assert "they are back, but were not started: " in told.err
+    assert "not started: guest web: " in told.err
     assert "Nothing was touched." not in told.err
 
 

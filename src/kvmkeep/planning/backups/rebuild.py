@@ -6,7 +6,7 @@ was stopped is gone on with.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -14,11 +14,15 @@ from msgspec.structs import replace
 from kvmkeep.model.backup import BackupEntry, recency
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.facts import Facts, Volume
+from kvmkeep.model.names import TAG_RESTORE
 from kvmkeep.model.plan import Noun, Plan, Step
-from kvmkeep.model.spec import Spec
+from kvmkeep.model.snapshot import tag_value
+from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.planning.backups.restore import leaving
 from kvmkeep.planning.plan import make_plan
-from kvmkeep.planning.scene import make_scene
+from kvmkeep.planning.running.recover import Recovery, recovery_of
+from kvmkeep.planning.running.start import is_off
+from kvmkeep.planning.scene import Scene, make_scene
 
 
 def last_backups(
@@ -63,6 +67,28 @@ def plan_host_file(path: str, content: bytes, *, there: bool) -> Plan:
         actions=(file,),
     )
     return Plan(steps=(step,))
+
+
+def rising_again(spec: Spec, facts: Facts, back: Collection[str]) -> Recovery:
+    """Find out who is started in the end: those that start with the host, each by itself.
+
+    That is who is `back`, and who came back in a run that was stopped before it started them: off,
+    on a disk that a restore has made, and nobody has said that it stays off.
+    """
+    scene = make_scene(spec, facts, spec.guests)
+    names = [
+        guest.name
+        for guest in spec.guests
+        if guest.run.autostart and (guest.name in back or _left_off(scene, guest))
+    ]
+    found = recovery_of(spec, facts, names)
+    return replace(found, plan=replace(found.plan, once=True, recorded=False))
+
+
+def _left_off(scene: Scene, guest: Guest) -> bool:
+    root = scene.volume(guest.root)
+    restored = root is not None and bool(tag_value(root, TAG_RESTORE))
+    return restored and is_off(scene, guest) and scene.domains[guest.name].wanted
 
 
 def plan_networks(spec: Spec, facts: Facts) -> Plan:

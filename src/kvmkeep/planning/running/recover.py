@@ -43,12 +43,17 @@ class Recovery(Struct, frozen=True, kw_only=True):
 
 
 def recovery(spec: Spec, facts: Facts) -> Recovery:
-    """Find out which guests are to run with the host, which of them can, and how they get up.
+    """Find out which guests are to run with the host, which of them can, and how they get up."""
+    return recovery_of(spec, facts, willing(spec, facts))
+
+
+def recovery_of(spec: Spec, facts: Facts, wanted: Iterable[GuestName]) -> Recovery:
+    """Find out which of these guests can be up, and how they get there.
 
     What they need is started too, whether it starts with the host by itself or not. One guest
     that can't be started refuses nothing: it is held back, with those that need it.
     """
-    order = in_order(spec, willing(spec, facts), with_needs=True)
+    order = in_order(spec, wanted, with_needs=True)
     scene = make_scene(spec, facts, order.guests)
     held = held_back(scene)
     names = {refusal.subject for refusal in held}

@@ -198,6 +198,7 @@ def _domain(host: FakeHost, domain: FakeDomain) -> Domain:
         vcpus=int(shape.findtext("vcpu", "1")),
         why=domain.why if domain.paused or domain.live is None else "",
         run=domain.run if domain.live is not None else -1,
+        saved=domain.saved,
     )
     live = "" if domain.live is None else xml_text(domain.live)
     described = Described(state=state, xml=xml_text(domain.xml), live=live)

@@ -56,6 +56,8 @@ class FakeDomain:
     """What its agent tells of its mount points: the serial of the disk below each."""
     told: dict[str, str] = field(default_factory=dict)
     """What its agent answers to questions about the guest."""
+    saved: bool = False
+    """Whether libvirt keeps its memory for its next start."""
     transient: bool = False
     """Whether libvirt forgets it when it ends."""
 
@@ -159,6 +161,8 @@ class FakeVirsh:
         if domain is None:
             return _missing(words.rest[0])
         assert domain.live is None, "a running domain was made a transient one"
+        if domain.saved:
+            return 1, "error: Refusing to undefine while domain managed save image exists"
         if "--nvram" in words.flags:
             self.drops(firmware_variables(domain.xml))
         del self.domains[domain.name]
@@ -356,7 +360,7 @@ class FakeVirsh:
     def _domrename(self, rest: tuple[str, ...]) -> tuple[int, str]:
         before, after = rest
         domain = self.domains.get(before)
-        if domain is None or domain.live is not None or after in self.domains:
+        if domain is None or domain.live is not None or domain.saved or after in self.domains:
             return 1, "error: Requested operation is not valid"
         name = domain.xml.find("name")
         assert name is not None
@@ -423,7 +427,7 @@ class FakeVirsh:
             domain.why = "failed"
             return 1, f"error: {wrong}"
         domain.live = copy.deepcopy(domain.xml)
-        domain.why = "user"
+        domain.why, domain.saved = "user", False
         self.runs += 1
         domain.run = self.runs
         domain.boots += 1

@@ -95,6 +95,22 @@ def test_the_drivers_own_host() -> None:
     assert [state.name for state in Libvirt("test:///default").states()] == ["test"]
 
 
+def test_memory_that_libvirt_keeps_is_seen(tmp_path: Path) -> None:
+    uri = connection(tmp_path, 2)
+    # Each connection of the driver has a host of its own, but for that of test:///default.
+    writing = library.open(uri)
+    try:
+        writing.lookupByName("guest0").managedSave(0)
+        found = _look(writing, library)
+    finally:
+        writing.close()
+    assert {one.state.name: one.state.saved for one in found.domains} == {
+        "guest0": True, "guest1": False,
+    }  # fmt: skip
+    domains = observe_domains(Notebook(Replay({})), Given("", *found.domains)).domains
+    assert [domain.saved for domain in domains] == [True, False]
+
+
 def test_a_libvirt_that_is_not_there_is_a_problem() -> None:
     notebook = Notebook(Replay({}))
     found = observe_domains(notebook, Libvirt("qemu+unix:///system?socket=/nonexistent"))

@@ -17,6 +17,7 @@ from kvmkeep.planning import programs
 from kvmkeep.planning.disks.files import unmounted
 from kvmkeep.planning.running.paused import how_to_continue
 from kvmkeep.planning.running.recover import wait_step
+from kvmkeep.planning.running.saved import sleeps
 from kvmkeep.planning.scene import active
 
 _UNSAFE = "unsafe"
@@ -145,6 +146,18 @@ def _off(guest: Guest, domain: Domain) -> Iterator[Finding]:
     kept = domain.run_mark
     if active(domain):
         return
+    if sleeps(domain):
+        yield Finding(
+            name="guest-saved",
+            severity=Severity.WARNING,
+            subject=f"guest {guest.name}",
+            what="it is off with its memory saved (virsh managedsave), and its next start goes on "
+            "from there",
+            why="its disks must not be changed meanwhile; sets and backups of it are as after a "
+            "power cut",
+            todo=f"kvmkeep start {guest.name}; or, if what it had in memory may be lost: "
+            f"virsh managedsave-remove {guest.name}",
+        )
     if kept.held:
         yield Finding(
             name="guest-crash-loop",

@@ -64,7 +64,7 @@ class State(Struct, frozen=True, kw_only=True):
 
     `why` is the reason of a pause, or of its being off, and `run` the number of the QEMU process
     (-1: none). `autostart` is libvirt's flag; in what `Libvirt.states` returns, it also tells of
-    kvmkeep's unit.
+    kvmkeep's unit. `saved` when its memory is kept for its next start (managedsave).
     """
 
     name: str
@@ -76,6 +76,7 @@ class State(Struct, frozen=True, kw_only=True):
     memory: Size
     why: str = ""
     run: int = -1
+    saved: bool = False
 
 
 class Described(Struct, frozen=True, kw_only=True):
@@ -171,8 +172,10 @@ def _domains(
 ) -> list[tuple[State, libvirt.virDomain]]:
     starting = connection.listAllDomains(library.VIR_CONNECT_LIST_DOMAINS_AUTOSTART)
     lasting = connection.listAllDomains(library.VIR_CONNECT_LIST_DOMAINS_PERSISTENT)
+    kept = connection.listAllDomains(library.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE)
     autostart = {domain.UUIDString() for domain in starting}
     persistent = {domain.UUIDString() for domain in lasting}
+    saved = {domain.UUIDString() for domain in kept}
     found: list[tuple[State, libvirt.virDomain]] = []
     for domain in connection.listAllDomains(0):
         try:
@@ -192,6 +195,7 @@ def _domains(
             memory=Size(min(maximum * 1024, _LARGEST)),
             why=why,
             run=domain.ID(),
+            saved=uuid in saved,
         )
         found.append((state, domain))
     return sorted(found, key=lambda pair: pair[0].name)

@@ -107,7 +107,8 @@ class Domain(Struct, frozen=True, kw_only=True):
     `description`, `labels` and `given` are those of its definition. `was_ready` when its QEMU
     process keeps that the guest was seen to be ready, and `ready_line` is the pattern of the line
     on its console that told so, if one did. `variables` is the file that libvirt takes
-    for those of its firmware, if it has one.
+    for those of its firmware, if it has one. `saved` when libvirt keeps its memory (virsh(1),
+    "managedsave"): its next start goes on from that, and not from what is on its disks.
     """
 
     name: str
@@ -140,6 +141,7 @@ class Domain(Struct, frozen=True, kw_only=True):
     ready_line: str = ""
     run_mark: RunMark = field(default=NO_RUN_MARK, name="kept")
     variables: str = ""
+    saved: bool = False
 
     @property
     def starts(self) -> bool:

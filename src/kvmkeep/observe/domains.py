@@ -121,6 +121,7 @@ def parse_domain(described: Described, door: Door, tree: ET.Element | None = Non
         xml=described.xml,
         why=state.why,
         run=state.run,
+        saved=state.saved,
         rebooted="" if live is None else _rebooted(live),
         defined=_shape(root),
         live=None if live is None else _shape(live),

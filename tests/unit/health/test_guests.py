@@ -41,6 +41,12 @@ def test_guests_that_do_not_run(one: Domain, severity: Severity, name: str) -> N
     assert only(severity, name, domains=(one,)).subject == "guest web"
 
 
+def test_a_guest_whose_memory_is_saved_is_told_beside_that_it_is_off() -> None:
+    found = {one.name: one for one in findings(domains=(replace(OFF, saved=True),))}
+    assert found.keys() == {"guest-off", "guest-saved"}
+    assert "virsh managedsave-remove web" in found["guest-saved"].todo
+
+
 @pytest.mark.parametrize(
     ("changes", "verb"),
     [

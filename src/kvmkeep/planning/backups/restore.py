@@ -38,6 +38,7 @@ from kvmkeep.planning.commands import zero
 from kvmkeep.planning.disks.storage import BEHIND, activated, create_step, has_tags
 from kvmkeep.planning.lvm import who_has
 from kvmkeep.planning.repositories.secrets import secret_refusals
+from kvmkeep.planning.running.saved import saved_reasons
 from kvmkeep.planning.scene import Scene, active, make_scene, owned
 from kvmkeep.planning.trash.moves import guests_volumes, mark_step, rename_step, trouble
 
@@ -165,6 +166,8 @@ def _reasons(work: _Work) -> list[Reason]:
         found.append(
             ("it runs, on the disks that would go", f"shut it down: kvmkeep shutdown {guest.name}")
         )
+    else:
+        found += saved_reasons(domain)
     twin = scene.domains_by_uuid.get(guest.uuid)
     if twin is not None and twin.name != guest.name:
         found.append((f"the domain {twin.name} has its UUID", "rename or remove that one first"))

@@ -17,6 +17,7 @@ from kvmkeep.planning.commands import has_state
 from kvmkeep.planning.disks.storage import activation
 from kvmkeep.planning.lvm import activate, removal, who_has
 from kvmkeep.planning.repositories.secrets import secret_refusals
+from kvmkeep.planning.running.saved import sleeps
 from kvmkeep.planning.scene import Scene, active
 from kvmkeep.planning.snapshots.create import SnapshotRequest, plan_create, set_name
 from kvmkeep.planning.snapshots.mend import mend_steps, sets_of
@@ -122,6 +123,7 @@ def _from_disks(scene: Scene, copies: Copies) -> Origin:
         steps=mend_steps(scene, source),
         before=(off, *activation(scene, source)),
         still=(off,),
+        notes=_as_saved(scene, source),
         refusals=tuple(
             Refusal(
                 subject=subject,
@@ -131,6 +133,13 @@ def _from_disks(scene: Scene, copies: Copies) -> Origin:
             for volume in opened
         ),
     )
+
+
+def _as_saved(scene: Scene, source: Guest) -> tuple[Note, ...]:
+    if not sleeps(scene.own_domain(source)):
+        return ()
+    text = "its memory is saved (virsh managedsave): its disks are as after a power cut"
+    return (Note(subject=f"guest {source.name}", text=text),)
 
 
 def _from_set(scene: Scene, copies: Copies, name: str) -> Origin:

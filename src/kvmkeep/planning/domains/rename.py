@@ -37,6 +37,7 @@ from kvmkeep.planning.domains.firmware import with_variables_named
 from kvmkeep.planning.domains.guest import is_guest, kept_path
 from kvmkeep.planning.domains.kept_xml import keep_definition
 from kvmkeep.planning.lvm import wears
+from kvmkeep.planning.running.saved import saved_reasons
 from kvmkeep.planning.scene import Scene, active, aliases, make_scene
 
 
@@ -159,7 +160,7 @@ def _wrong_state(
         found.append(("it runs, and libvirt renames only guests that are off", hint))
     elif domain.name == renaming.old and fresh(scene, guest):
         found.append(("its first boot is not done yet", "finish that: kvmkeep apply"))
-    return found
+    return [*found, *saved_reasons(domain)]
 
 
 def _volume_refusals(work: _Work) -> tuple[Refusal, ...]:

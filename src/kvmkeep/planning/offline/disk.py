@@ -21,6 +21,7 @@ from kvmkeep.planning.disks.stage import Stage, stage
 from kvmkeep.planning.disks.storage import activation
 from kvmkeep.planning.domains.guest import is_guest
 from kvmkeep.planning.lvm import removal, selected, selection, who_has
+from kvmkeep.planning.running.saved import saved_refusals
 from kvmkeep.planning.running.start import not_a_guest
 from kvmkeep.planning.scene import Scene, active, owned, users
 
@@ -128,10 +129,14 @@ def writing_refusals(scene: Scene, guest: Guest) -> tuple[Refusal, ...]:
     if refusal is not None:
         return (refusal,)
     subject = f"guest {guest.name}"
-    if active(scene.domains[guest.name]):
+    domain = scene.domains[guest.name]
+    if active(domain):
         reason = "it is not off; its disk can't be changed beside it"
         hint = f"shut it down first: kvmkeep shutdown {guest.name}"
         return (Refusal(subject=subject, reason=reason, hint=hint),)
+    saved = saved_refusals(domain)
+    if saved:
+        return saved
     volume = scene.volume(guest.root)
     to = "" if volume is None else tag_value(volume, TAG_REVERT)
     if to:

@@ -25,6 +25,7 @@ from kvmkeep.planning.disks.storage import storage_refusals
 from kvmkeep.planning.domains.guest import is_guest, kept_domain
 from kvmkeep.planning.proofs.beside import HOW_TO_END, proofs_memory, proofs_text
 from kvmkeep.planning.running.order import in_order
+from kvmkeep.planning.running.saved import resumed_notes
 from kvmkeep.planning.running.start import is_off, start_actions, unfit
 from kvmkeep.planning.running.waiting import ready
 from kvmkeep.planning.scene import Scene, active, make_scene
@@ -74,6 +75,7 @@ def recovery_of(spec: Spec, facts: Facts, wanted: Iterable[GuestName]) -> Recove
             ),
             *guards.half_blind(scene, LIBVIRT, VOLUMES),
             *programs.incapable(scene, steps),
+            *resumed_notes(scene, down),
             *beside_proofs(scene, down),
             *_strays(scene),
             *_storage_notes(scene),

@@ -26,6 +26,7 @@ from kvmkeep.planning.domains.guest import kept_domain, kept_path, start_command
 from kvmkeep.planning.domains.wanted_state import word, word_step
 from kvmkeep.planning.running.order import in_order
 from kvmkeep.planning.running.paused import STILL, how_to_continue, paused_text
+from kvmkeep.planning.running.saved import resumed_notes, sleeps
 from kvmkeep.planning.running.waiting import ready, set_aside
 from kvmkeep.planning.scene import Scene, active, make_scene
 
@@ -48,7 +49,7 @@ def plan_start(spec: Spec, facts: Facts, names: Iterable[str]) -> Plan:
         *guards.shared_disks(scene),
         *guards.memory(scene, starting=off),
     )
-    return Plan(steps=steps, refusals=refusals)
+    return Plan(steps=steps, refusals=refusals, notes=resumed_notes(scene, off))
 
 
 def _step(scene: Scene, guest: Guest) -> Step | None:
@@ -172,9 +173,13 @@ def start_step(
 
 
 def start_actions(scene: Scene, guest: Guest) -> tuple[Action, ...]:
-    """Return what starts a guest: with its mounts, and its LVs active and nobody else's."""
+    """Return what starts a guest: with its mounts, and its LVs active and nobody else's.
+
+    One that goes on from its saved memory does not say again on its console that it is ready.
+    """
     actions: list[Action] = [*mounted(guest), *activation(scene, guest), *let_go(scene, guest)]
-    if isinstance(guest.run.ready, ReadyConsole):
+    again = sleeps(scene.own_domain(guest))
+    if isinstance(guest.run.ready, ReadyConsole) and not again:
         log = console_log(guest.name)
         actions += [set_aside(log), set_aside(f"{log}.0")]
     return (*actions, start_command(guest))

@@ -35,6 +35,7 @@ from kvmkeep.planning.running.recover import (
     wait_step,
     willing,
 )
+from kvmkeep.planning.running.saved import resumed_notes
 from kvmkeep.planning.running.waiting import was_ready
 from kvmkeep.planning.scene import Scene, active, make_scene
 from kvmkeep.planning.snapshots.mend import thaw_steps
@@ -98,6 +99,7 @@ def plan_look_after(spec: Spec, facts: Facts) -> Plan:
         ),
         notes=(
             *care.notes,
+            *resumed_notes(scene, again),
             *beside_proofs(scene, again),
             *guards.half_blind(scene, LIBVIRT, VOLUMES),
             *(one.note for one in snapshots.refusals if not one.unseen),

@@ -31,6 +31,7 @@ from kvmkeep.planning.disks.stage import fresh
 from kvmkeep.planning.disks.storage import storage_refusals
 from kvmkeep.planning.running.order import in_order
 from kvmkeep.planning.running.paused import how_to_continue, paused_text
+from kvmkeep.planning.running.saved import sleeps
 from kvmkeep.planning.running.start import not_a_guest
 from kvmkeep.planning.scene import Scene, active, aliases, make_scene
 from kvmkeep.planning.snapshots.mend import held, mend_steps, sets_of
@@ -93,10 +94,18 @@ def level_of(scene: Scene, guest: Guest, wish: SnapshotRequest) -> Level:
     """Return how consistent the set of a guest will be."""
     domain = scene.domains[guest.name]
     if not active(domain):
-        return Level.OFF
+        return Level.CRASH if _unclean(scene, guest, domain) else Level.OFF
     if _stands(scene, guest, domain):
         return Level.CRASH
     return wish.level or (Level.FROZEN if domain.agent else Level.CRASH)
+
+
+def _unclean(scene: Scene, guest: Guest, domain: Domain) -> str:
+    """Return why the disks of a guest that is off may be in the middle of a write, if so."""
+    if sleeps(domain):
+        return "its memory is saved (virsh managedsave)"
+    opened = [volume.full_name for _, volume in _disks(scene, guest) if volume.opened]
+    return f"it is off, but something has {', '.join(opened)} open" if opened else ""
 
 
 def _taken(scene: Scene, guest: Guest, wish: SnapshotRequest) -> SnapshotSet | None:
@@ -135,12 +144,12 @@ def take_steps(scene: Scene, guest: Guest, wish: SnapshotRequest) -> tuple[Step,
     """Return what takes a set of one guest, and then says that it is complete."""
     level, name = level_of(scene, guest, wish), set_name(scene, guest, wish)
     disks = _disks(scene, guest)
-    state = scene.domains[guest.name].state
+    domain = scene.domains[guest.name]
     creates = tuple(_create(scene, guest, disk, wish) for disk, _ in disks)
     actions: tuple[Action, ...] = creates
     finally_: tuple[Command, ...] = ()
-    probe = has_state(guest, str(state))
-    if level is not Level.OFF and not _stands(scene, guest, scene.domains[guest.name]):
+    probe = has_state(guest, str(domain.state))
+    if active(domain) and not _stands(scene, guest, domain):
         around = window(scene, guest, level, len(disks))
         actions, finally_ = (*around.before, *creates, around.still), around.after
         probe = has_state(guest, str(DomainState.RUNNING))
@@ -151,6 +160,8 @@ def take_steps(scene: Scene, guest: Guest, wish: SnapshotRequest) -> tuple[Step,
         Level.CRASH: "with the guest suspended meanwhile; its filesystems are not frozen",
         Level.OFF: "while the guest is off",
     }[level]
+    if level is Level.CRASH and not active(domain):
+        how = "while the guest is off, but as after a power cut"
     count = "1 disk" if len(disks) == 1 else f"{len(disks)} disks"
     take = Step(
         noun=Noun.DOMAINS,
@@ -254,7 +265,11 @@ def _refusals(scene: Scene, guest: Guest, wish: SnapshotRequest) -> list[Refusal
         reason = f"it is in the state `{domain.state}`, in which it can't be made to stand still"
         hint = f"wait, and look again: virsh domstate {guest.name}"
         found.append(Refusal(subject=subject, reason=reason, hint=hint))
-    elif wish.level is Level.FROZEN and level_of(scene, guest, wish) is Level.CRASH:
+    elif (
+        active(domain)
+        and wish.level is Level.FROZEN
+        and level_of(scene, guest, wish) is Level.CRASH
+    ):
         reason = f"{paused_text(domain)}, so its agent can't freeze anything"
         hint = f"{how_to_continue(domain)}; or leave --consistency out"
         found.append(Refusal(subject=subject, reason=reason, hint=hint))
@@ -284,9 +299,10 @@ def _notes(scene: Scene, guest: Guest, wish: SnapshotRequest) -> tuple[Note, ...
     if domain is None:
         return ()
     texts: list[str] = []
-    level = level_of(scene, guest, wish)
-    if level is Level.CRASH and wish.level is None:
+    why = "" if active(domain) else _unclean(scene, guest, domain)
+    if active(domain) and wish.level is None and level_of(scene, guest, wish) is Level.CRASH:
         why = "it is suspended" if _stands(scene, guest, domain) else "its agent is not connected"
+    if why:
         texts.append(f"{why}: the set will be as after a power cut (crash-consistent)")
     small = [
         disk for disk, _ in _disks(scene, guest) if _size(scene, disk, wish) < _full(scene, disk)

@@ -73,4 +73,10 @@ def _wish(guest: Guest, to: str, moment: str) -> SnapshotRequest:
 def _off(scene: Scene, guest: Guest) -> Scene:
     """Return the scene as it is once the guest is off."""
     domain = replace(scene.domains[guest.name], state=DomainState.SHUTOFF)
-    return replace(scene, domains={**scene.domains, guest.name: domain})
+    own = [volume for disk in guest.volumes if (volume := scene.volume(disk)) is not None]
+    closed = {volume.name: replace(volume, opened=False) for volume in own}
+    return replace(
+        scene,
+        domains={**scene.domains, guest.name: domain},
+        volumes={**scene.volumes, **closed},
+    )

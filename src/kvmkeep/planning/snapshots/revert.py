@@ -26,6 +26,7 @@ from kvmkeep.planning.commands import has_state
 from kvmkeep.planning.domains.guest import is_guest
 from kvmkeep.planning.lvm import selected, who_has
 from kvmkeep.planning.running.order import in_order
+from kvmkeep.planning.running.saved import saved_reasons
 from kvmkeep.planning.running.shutdown import shutdown_actions
 from kvmkeep.planning.running.start import not_a_guest, start_step
 from kvmkeep.planning.scene import Scene, active, make_scene, owned
@@ -236,7 +237,7 @@ def _may_lose(other: SnapshotSet, back_to: SnapshotSet) -> bool:
 def _of_domain(scene: Scene, guest: Guest, limit: int, *, begun: bool) -> list[Reason]:
     domain = scene.domains[guest.name]
     if not active(domain):
-        return []
+        return saved_reasons(domain)
     if begun:
         hint = f"shut it down: kvmkeep shutdown {guest.name}"
         return [("it runs in the middle of its revert", hint)]

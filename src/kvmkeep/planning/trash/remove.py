@@ -41,6 +41,7 @@ from kvmkeep.planning import guards, programs
 from kvmkeep.planning.commands import has_state
 from kvmkeep.planning.domains.guest import is_guest, no_domain, remove_seed
 from kvmkeep.planning.running.paused import STILL, how_to_continue, paused_text
+from kvmkeep.planning.running.saved import saved_reasons
 from kvmkeep.planning.running.shutdown import asking
 from kvmkeep.planning.scene import Scene, active, aliases, make_scene
 from kvmkeep.planning.snapshots.mend import thaw_steps
@@ -167,7 +168,7 @@ def _of_domain(work: _Work, domain: Domain) -> list[Reason]:
         hint = f"use virsh for it: virsh dumpxml {name}"
         return [("the domain of that name is not ours", hint)]
     if not active(domain):
-        return []
+        return saved_reasons(domain)
     if domain.state in STILL:
         return [(f"{paused_text(domain)}, so it can't shut down", how_to_continue(domain))]
     if not work.removing.limit:

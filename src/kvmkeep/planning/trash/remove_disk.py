@@ -11,6 +11,7 @@ from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.trash import is_trash, trash_entries
 from kvmkeep.planning import guards
+from kvmkeep.planning.running.saved import saved_reasons
 from kvmkeep.planning.scene import Scene, make_scene, users_of
 from kvmkeep.planning.trash.moves import guests_volumes, mark_step, rename_step, trouble
 
@@ -36,7 +37,7 @@ def plan_remove_disk(spec: Spec, facts: Facts, removing: RemovingDisk) -> Plan:
     subject = f"guest {removing.guest}"
     begun = next((tag_value(one, TAG_TRASH) for one in volumes if is_trash(one)), "")
     stamp = begun or utc_stamp(removing.moment)
-    reasons = _of_spec(spec, removing)
+    reasons = [*_of_spec(spec, removing), *saved_reasons(scene.domains.get(removing.guest))]
     for volume in volumes:
         reasons += trouble(scene, volume, removing.guest, running=False)
         reasons += _of_uses(scene, volume.name, volume.device, removing)

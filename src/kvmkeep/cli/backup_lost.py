@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kvmkeep.cli.backup_choice import look_into, out_of_sight
+from kvmkeep.cli.backup_restore import restore_first
 from kvmkeep.cli.backup_show import read_manifest
 from kvmkeep.cli.backup_subject import stored_file
 from kvmkeep.cli.moment import utc_now
@@ -41,13 +42,15 @@ class Found(Struct, frozen=True, kw_only=True):
     """What comes back: guests, what they need first, by their last backups.
 
     `spec` is what the whole spec will be. `host_file` is the content of the host file; empty where
-    there is one. `named` is the repository that was named for want of it.
+    there is one. `named` is the repository that was named for want of it. `hidden` are
+    repositories of which nobody knows what they hold.
     """
 
     entries: tuple[BackupEntry, ...]
     spec: Spec
     host_file: bytes = b""
     named: Repository | None = None
+    hidden: str = ""
 
 
 def find_lost(place: Place, ctx: Context, names: frozenset[str]) -> Found:
@@ -67,24 +70,46 @@ def _of_spec(ctx: Context, names: frozenset[str]) -> Found:
     spec = ctx.spec()
     seen = look_into(ctx, spec)
     hidden = out_of_sight(seen)
-    if hidden:
-        raise Unready(
-            f"repository {hidden} can't be seen, so nobody knows what there is to bring back",
-            hint="look at: kvmkeep backup list",
-        )
     entries = [one for each in seen for one in each.entries]
+    mine = [one for one in entries if one.host == spec.host.name]
+    if hidden and (not mine or names - {one.guest for one in mine}):
+        raise _unknown(hidden)
+    if not mine:
+        raise _of_other_hosts(spec.host.name, {one.host for one in entries})
     there = {str(guest.name) for guest in spec.guests}
     known = {str(guest.identity) for guest in spec.guests}
     wanted = _wanted(entries, spec.host.name, names, utc_now())
     lacking = {
         name: one for name, one in wanted.items() if name not in there and one.identity not in known
     }
+    if hidden and not lacking:
+        raise _unknown(hidden)
     repositories = {one.name: one for one in spec.repositories}
     files = {
         f"guests/{name}.yaml": _file(ctx, repositories[Label(one.repository)], one, GUEST_SPEC)
         for name, one in lacking.items()
     }
-    return _in_order(ctx, lacking, files)
+    return replace(_in_order(ctx, lacking, files), hidden=hidden)
+
+
+def _unknown(hidden: str) -> Unready:
+    return Unready(
+        f"repository {hidden} can't be seen, so nobody knows what there is to bring back",
+        hint="look at: kvmkeep backup list",
+    )
+
+
+def _of_other_hosts(host: str, others: set[str]) -> UsageError:
+    """Return why nothing is this host's: it is not the same as that nothing was lost."""
+    if not others:
+        return UsageError("no backup is stored", hint="look at: kvmkeep backup list")
+    known = " and ".join(sorted(map(printable, others)))
+    wanted = printable(min(others)).strip("'") if len(others) == 1 else "ONE OF THEM"
+    return UsageError(
+        f"the backups are of {known}, and host.name is {printable(host)}",
+        hint=f"if they are of this host, write `host.name: {wanted}` into {HOST_SPEC}: UUIDs and "
+        "MAC addresses are derived from it",
+    )
 
 
 def _of_url(place: Place, ctx: Context, names: frozenset[str]) -> Found:
@@ -230,7 +255,8 @@ def _in_order(ctx: Context, wanted: dict[str, BackupEntry], files: dict[str, byt
         names = " ".join(sorted(wanted))
         raise SpecError(
             f"with the files of the backups, the spec would have mistakes:\n{error.message}",
-            hint=f"name only some of the guests, or write the files by hand (guests: {names})",
+            hint=f"name others (guests: {names}), with all that they need; or write the file of "
+            f"one by hand, without what is wrong in it, and {restore_first('GUEST')}",
         ) from error
     order = in_order(spec, (GuestName(name) for name in wanted))
     for refusal in order.refusals:

@@ -109,6 +109,12 @@ def run(args: Args, ctx: Context) -> int:
         if ctx.json:
             ctx.print_json({"backups": [], "trash": []} if args.dry_run else {"guests": []})
         return 0
+    if found.hidden:
+        ctx.streams.talk(
+            f"What repository {found.hidden} has is not known: guests of which only that one has "
+            "a backup, or the last one, come back without it, or not at all. Look at: kvmkeep "
+            "backup list"
+        )
     facts = ctx.observe(found.spec)
     demand_networks(found.spec, facts)
     _show(found, facts, ctx, dry_run=args.dry_run)
@@ -128,7 +134,7 @@ def run(args: Args, ctx: Context) -> int:
         with _not_as_before("they are back, but were not started"):
             started = _start(back, ctx)
         code = together([code, started]) if started else code
-    return code
+    return NEEDS_ATTENTION if found.hidden and code == 0 else code
 
 
 @contextmanager

@@ -148,9 +148,20 @@ def restoring_of(
     )
 
 
+def restore_first(name: str) -> str:
+    """Return what comes next once a lost guest's file was written by hand."""
+    return (
+        "before any `kvmkeep apply`, which makes a guest without disks from its image: "
+        f"kvmkeep backup restore {name}"
+    )
+
+
 def _as_it_will_be(ctx: Context, file: str, content: bytes, name: str) -> Guest:
     """Return what the spec will say of the guest; raises SpecError where it would have mistakes."""
-    hint = f"write {ctx.spec_dir}/{file} by hand, then restore it again"
+    hint = (
+        f"write {ctx.spec_dir}/{file} by hand, without what is wrong in it (needs that are not "
+        f"there: without `run.needs`), and {restore_first(name)}"
+    )
     found = ctx.spec_with(file, content, hint).guest(name)
     if found is None:
         raise Unready(f"the guest's file in the backup is not that of {name}")

@@ -422,3 +422,62 @@ def test_a_file_that_would_spoil_the_spec_is_told_with_its_line(
     assert site.line("backup", "rebuild", *URL, "--yes") == 3
     assert "guests/web.yaml:1:8" in capsys.readouterr().err
     assert not list(Path(site.spec_dir).iterdir())
+
+
+def test_a_repository_that_can_not_be_seen_keeps_nothing_of_another_away(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(site)
+    more = b"{other: {url: /srv/other, password_file: /root/backup.password}, "
+    for one in site.host.restic.listed("/srv/vault"):
+        for path in [path for path in one.files if path.endswith("/host.yaml")]:
+            before, key, after = one.files[path].partition(b"repositories: {")
+            one.files[path] = before + key[:-1] + more + after
+    assert site.line("backup", "rebuild", *URL, "zdb", "--yes") == 0
+    capsys.readouterr()
+    assert site.line("backup", "rebuild", *URL, "--yes") == 9
+    assert "What repository other has is not known" in capsys.readouterr().err
+    assert live(site) == {"web": True, "zdb": True}
+    # Nobody knows whether that is all.
+    for words in ((), ("mail",)):
+        assert site.line("backup", "rebuild", *words, "--yes") == 5
+        assert "repository other can't be seen" in capsys.readouterr().err
+
+
+def test_backups_of_another_host_name_are_not_nothing_to_do(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(site, spec=False)
+    file = Path(site.spec_dir) / "host.yaml"
+    file.write_text(file.read_text().replace("build.example.org", "new.example.org"))
+    for words in ((), ("--host", "build.example.org"), ("web",)):
+        assert site.line("backup", "rebuild", *words, "--yes") == 2
+        told = capsys.readouterr().err
+        assert "the backups are of 'build.example.org', and host.name is 'new.example" in told
+        assert "write `host.name: build.example.org` into host.yaml" in told
+    assert site.line("backup", "restore", "web", "--yes") == 3
+    site.host.restic.listed("/srv/vault").clear()
+    assert site.line("backup", "rebuild", "--yes") == 2
+    assert "no backup is stored" in capsys.readouterr().err
+
+
+def test_a_guest_comes_back_without_what_it_needs_by_the_line_that_is_told(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(site, spec=False)
+    for one in site.host.restic.listed("/srv/vault"):
+        if "guest=zdb" in one.tags:
+            broken = (path for path in one.files if path.endswith(".raw"))
+            site.host.proof.repository.broken.update(broken)
+    assert site.line("backup", "rebuild", "--yes") == 7
+    told = capsys.readouterr().err
+    assert "without `run.needs`), and before any `kvmkeep" in told
+    assert f"kvmkeep --spec {site.spec_dir} backup restore web" in told
+    objects = site.host.restic.listed("/srv/vault")
+    (commit,) = [one for one in objects if {"manifest", "guest=web"} <= {*one.tags}]
+    (stored,) = [text for path, text in commit.files.items() if path.endswith("/guest.yaml")]
+    file = Path(site.spec_dir) / "guests/web.yaml"
+    file.write_bytes(stored.replace(b"run: {needs: [zdb]}\n", b""))
+    assert site.line("backup", "restore", "web", "--yes") == 0
+    assert site.line("start", "web") == 0
+    assert live(site) == {"web": True}

@@ -172,9 +172,11 @@ def _reasons(work: _Work) -> list[Reason]:
     if twin is not None and twin.name != guest.name:
         found.append((f"the domain {twin.name} has its UUID", "rename or remove that one first"))
     if work.restoring.subject.manifest.uuid != guest.uuid:
-        hint = "correct `identity`, or `host.name`; or make a new guest of it: --as NAME"
+        hint = "correct `identity`, or `host.name`"
+        hint += "" if work.restoring.file else "; or make a new guest of it: --as NAME"
         found.append(("the backup is of a guest with another UUID", hint))
-    found += work.definition.reasons
+    else:
+        found += work.definition.reasons
     for record, disk in work.pairs:
         found += _of_disk(work, record, disk)
     for volume in _leaving(work):

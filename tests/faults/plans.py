@@ -950,6 +950,14 @@ def unplugging_a_disk() -> Case:
 
 
 def renaming() -> Case:
+    return renaming_to("shop")
+
+
+def renaming_to_a_name_that_begins_with_the_old_one() -> Case:
+    return renaming_to("web-old")
+
+
+def renaming_to(new: str) -> Case:
     """The spec's file is renamed last: until then the planner is given the old spec.
 
     libvirt finds the variables of its firmware by its name, unless they are named.
@@ -961,18 +969,16 @@ def renaming() -> Case:
     host.libvirt.domains["web"].live = None
     folder = "/etc/kvmkeep/guests"
     host.put(f"{folder}/web.yaml", b"image: debian\n")
-    disks = tuple(replace(d, lv=d.lv.replace("vm-web", "vm-shop")) for d in before.volumes)
-    shop = replace(before, name=GuestName("shop"), disks=disks)
+    disks = tuple(replace(d, lv=d.lv.replace("vm-web", f"vm-{new}")) for d in before.volumes)
+    shop = replace(before, name=GuestName(new), disks=disks)
     after = spec(shop, template=template)
-    names = Renaming(
-        old=before.name, new=GuestName("shop"), file=f"{folder}/web.yaml", takes_identity=True
-    )
+    names = Renaming(old=before.name, new=shop.name, file=f"{folder}/web.yaml", takes_identity=True)
 
     def planner(_: Spec, facts: Facts) -> Plan:
-        renamed = f"{folder}/shop.yaml" in host.files
+        renamed = f"{folder}/{new}.yaml" in host.files
         return plan_rename(after if renamed else spec(before, template=template), facts, names)
 
-    return Case(host=host, spec=after, planner=planner, off=("shop",), variables=(OF_WEB,))
+    return Case(host=host, spec=after, planner=planner, off=(shop.name,), variables=(OF_WEB,))
 
 
 def cloning(*, running: bool, from_set: str = "") -> Case:
@@ -1238,6 +1244,7 @@ PLANS = (
     snapshot_of_frozen_guest, snapshot_of_suspended_guest, snapshot_of_guest_that_is_off,
     deleting_a_set, deleting_expired_sets, extending_snapshots_that_fill,
     reverting_a_running_guest, reverting_and_keeping_what_was, renaming,
+    renaming_to_a_name_that_begins_with_the_old_one,
     proving_a_backup_after_a_killed_proof, looking_after_a_killed_proof, restoring_a_backup,
     restoring_a_disk_to_a_file, restoring_a_backup_as_a_new_guest, copying_out_of_a_backup,
     inspecting_a_running_guest, copying_out_of_a_running_guest, copying_out_of_a_guest_that_is_off,

@@ -280,3 +280,73 @@ def test_a_new_guest_of_the_old_name_does_not_get_the_variables() -> None:
     again = spec(shop, new, template=BASE.replace("<os>", "<os firmware='efi'>"))
     plan = make_plan(again, host.facts(again))
     assert any(f"would be those of the domain shop, {PLACE}" in one for one in refusals(plan))
+
+
+@pytest.mark.parametrize(("old", "new"), [("web", "web-old"), ("web-old", "web")])
+def test_an_lv_that_has_its_new_name_is_not_renamed_again(old: str, new: str) -> None:
+    host = FakeHost()
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
+    wanted = spec(guest(old, data=GIB))
+    reach(host, wanted)
+    host.libvirt.domains[old].live = None
+    file = f"/etc/kvmkeep/guests/{old}.yaml"
+    host.put(file, b"image: debian\n")
+    for disk in ("", "-data"):
+        lv, tag = f"vm-{old}{disk}", f"kvmkeep.disk={disk[1:] or 'root'}"
+        marks = ("kvmkeep", f"kvmkeep.guest={old}", tag)
+        host.lvm.add(f"{lv}-20260102T1200Z", GIB, *marks).origin = lv
+    names = renaming(new, old=GuestName(old), file=file)
+    steps = planned(host, wanted, names).steps
+    for step in steps:
+        for action in step.actions:  # killed between the two commands of each step
+            if str(action).startswith(("virsh domrename", "lvrename")):
+                host.run(action)
+    for step in planned(host, wanted, names).steps:
+        carry_out(host, step)
+    lvs = {f"vm-{new}{disk}{of}" for disk in ("", "-data") for of in ("", "-20260102T1200Z")}
+    assert {*host.lvm.volumes} == lvs
+    assert all(f"kvmkeep.guest={new}" in one.tags for one in host.lvm.volumes.values())
+    sources = host.libvirt.domains[new].xml.findall("devices/disk/source[@dev]")
+    assert [one.get("dev") for one in sources] == [
+        f"/dev/rl_build/vm-{new}",
+        f"/dev/rl_build/vm-{new}-data",
+    ]
+
+
+def test_what_a_disk_grows_by_is_renamed_with_it() -> None:
+    host, wanted = site()
+    host.lvm.add("vm-web+grow", GIB, "kvmkeep", "kvmkeep.guest=web", "kvmkeep.disk=root")
+    for step in planned(host, wanted, renaming()).steps:
+        carry_out(host, step)
+    assert "vm-shop+grow" in host.lvm.volumes
+
+
+def test_a_guest_on_its_way_into_the_trash_keeps_its_name() -> None:
+    host, wanted = site()
+    host.lvm.volumes["vm-web-data"].tags.add("kvmkeep.trash=20261123T0710Z")
+    (refusal,) = planned(host, wanted, renaming()).refusals
+    assert "vm-web-data is on its way into the trash, or out of it" in refusal.reason
+    assert "kvmkeep trash restore web-20261123T0710Z" in refusal.hint
+
+
+def test_a_disk_is_found_by_each_name_that_can_be_changed() -> None:
+    host, wanted = site()
+    (domain,) = host.facts(wanted).domains
+    as_file = domain.xml.replace('dev="/dev/rl_build/vm-web"', 'file="/dev/rl_build/vm-web"')
+    assert as_file != domain.xml
+    plan = planned(host, wanted, renaming(), domains=(replace(domain, xml=as_file),))
+    files = [a for step in plan.steps for a in step.actions if isinstance(a, WriteFile)]
+    assert plan.refusals == ()
+    assert b'file="/dev/rl_build/vm-shop"' in files[0].content
+
+
+def test_a_definition_that_would_name_a_path_that_is_gone_is_refused() -> None:
+    host, wanted = site()
+    (domain,) = host.facts(wanted).domains
+    odd = "/dev/disk/by-id/dm-name-rl_build-vm--web"
+    xml = domain.xml.replace('"/dev/rl_build/vm-web"', f'"{odd}"')
+    root, *others = domain.disks
+    changed = replace(domain, xml=xml, disks=(replace(root, source=odd), *others))
+    (refusal,) = planned(host, wanted, renaming(), domains=(changed,)).refusals
+    assert refusal.reason == f"its definition names /dev/rl_build/vm-web as {odd}"
+    assert refusal.hint == "name it as /dev/rl_build/vm-web there: virsh edit web"

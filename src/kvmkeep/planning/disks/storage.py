@@ -19,7 +19,7 @@ from kvmkeep.model.names import (
     console_log,
     lv_tags,
 )
-from kvmkeep.model.plan import Noun, Refusal, Step
+from kvmkeep.model.plan import Noun, Reason, Refusal, Step
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, LvDisk
 from kvmkeep.model.trash import is_trash
@@ -148,12 +148,7 @@ def _foreign(scene: Scene, guest: Guest, disk: LvDisk, volume: Volume) -> Refusa
     """Refuse an LV that has the name of a guest's disk and is not it."""
     subject, lv = f"guest {guest.name}", volume.full_name
     if is_trash(volume):
-        stamp = tag_value(volume, TAG_TRASH)
-        reason = f"the LV {lv} is on its way into the trash, or out of it"
-        hint = (
-            f"finish that: kvmkeep remove {guest.name}, or take it back: "
-            f"kvmkeep trash restore {guest.name}-{stamp}"
-        )
+        reason, hint = half_removed(guest, volume)
         return Refusal(subject=subject, reason=reason, hint=hint)
     owner = next((tag for tag in volume.tags if tag.startswith(TAG_GUEST)), "")
     whose = f"belongs to guest {owner.removeprefix(TAG_GUEST)}" if owner else "is not ours"
@@ -167,6 +162,17 @@ def _foreign(scene: Scene, guest: Guest, disk: LvDisk, volume: Volume) -> Refusa
         whose = "is another disk of this guest"
         hint = f"compare its tag {TAG_DISK}... with the spec's disks"
     return Refusal(subject=subject, reason=f"the LV {lv} exists and {whose}", hint=hint)
+
+
+def half_removed(guest: Guest, volume: Volume) -> Reason:
+    """Return why a guest's LV that wears the stamp of the trash is not taken for its disk."""
+    stamp = tag_value(volume, TAG_TRASH)
+    reason = f"the LV {volume.full_name} is on its way into the trash, or out of it"
+    hint = (
+        f"finish that: kvmkeep remove {guest.name}, or take it back: "
+        f"kvmkeep trash restore {guest.name}-{stamp}"
+    )
+    return reason, hint
 
 
 def create_step(scene: Scene, guest: Guest, disk: LvDisk, assumes: str, *marks: str) -> Step:

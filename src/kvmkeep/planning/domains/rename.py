@@ -23,22 +23,23 @@ from kvmkeep.model.names import (
     TAG_GUEST,
     TAG_OURS,
     console_log,
-    lv_name,
     lv_path,
 )
 from kvmkeep.model.plan import Noun, Plan, Reason, Refusal, Risk, Step, refused
-from kvmkeep.model.spec import ROOT_DISK, Disk, FileDisk, Guest, Spec
+from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.commands import has_state, synced
 from kvmkeep.planning.disks.stage import fresh
+from kvmkeep.planning.disks.storage import half_removed
 from kvmkeep.planning.domains.firmware import with_variables_named
 from kvmkeep.planning.domains.guest import is_guest, kept_path
 from kvmkeep.planning.domains.kept_xml import keep_definition
+from kvmkeep.planning.domains.new_lv import new_disk, new_lv
 from kvmkeep.planning.lvm import wears
 from kvmkeep.planning.running.saved import saved_reasons
-from kvmkeep.planning.scene import Scene, active, aliases, make_scene
+from kvmkeep.planning.scene import Scene, active, aliases, disks_in, make_scene
 
 
 class Renaming(Struct, frozen=True, kw_only=True):
@@ -79,7 +80,7 @@ def plan_rename(spec: Spec, facts: Facts, renaming: Renaming) -> Plan:
     refusals = (*guards.unseen(scene), *_unfit(scene, before, domain, renaming))
     if domain is None or refusals:
         return Plan(refusals=refusals)
-    disks = tuple(_renamed(scene, renaming, disk) for disk in before.disks)
+    disks = tuple(new_disk(scene, renaming.old, renaming.new, disk) for disk in before.disks)
     work = _Work(
         scene=scene,
         renaming=renaming,
@@ -94,7 +95,11 @@ def plan_rename(spec: Spec, facts: Facts, renaming: Renaming) -> Plan:
         *_xml_steps(work),
         _spec_step(work),
     )
-    refusals = (*programs.missing_tools(scene, steps), *_volume_refusals(work))
+    refusals = (
+        *programs.missing_tools(scene, steps),
+        *_volume_refusals(work),
+        *refused(f"guest {before.name}", _unnamed(work)),
+    )
     return Plan(steps=steps, refusals=refusals)
 
 
@@ -170,11 +175,14 @@ def _volume_refusals(work: _Work) -> tuple[Refusal, ...]:
     for before, after in zip(work.before.volumes, work.after.volumes, strict=True):
         tags = {TAG_OURS, TAG_DISK + before.name}
         there = (work.scene.volumes.get(name) for name in (before.lv, after.lv))
-        if not any(volume is not None and tags <= {*volume.tags} for volume in there):
+        own = [one for one in there if one is not None and tags <= {*one.tags}]
+        if any(is_trash(one) for one in own):
+            found.append(half_removed(work.before, own[0]))
+        elif not own:
             hint = f"look at: lvs -o +lv_tags {vg}"
             found.append((f"its LV {vg}/{before.lv} is gone, or is not ours", hint))
     for volume in _volumes(work.scene, work.renaming.old):
-        wanted = _new_lv(work.scene, work.renaming, volume.name)
+        wanted = _new_lv(work, volume)
         if volume.merging:
             hint = "wait until that is done: lvs -a -o +lv_merging"
             found.append((f"{vg}/{volume.name} is being reverted to a snapshot", hint))
@@ -191,26 +199,6 @@ def _volumes(scene: Scene, guest: GuestName) -> tuple[Volume, ...]:
         for volume in scene.volumes.values()
         if marks <= {*volume.tags} and not is_trash(volume)
     )
-
-
-def _new_lv(scene: Scene, renaming: Renaming, lv: str) -> str:
-    """Return the name that an LV gets; one that is not named after the guest keeps its own.
-
-    So does one that the spec names, and its snapshots.
-    """
-    prefix = scene.spec.storage.lv_prefix
-    volume = scene.volumes.get(lv)
-    of = lv if volume is None or not volume.origin else volume.origin
-    if any(disk.named and disk.lv == of for guest in scene.guests for disk in guest.volumes):
-        return lv
-    old, new = (lv_name(prefix, name, ROOT_DISK) for name in (renaming.old, renaming.new))
-    return new + lv.removeprefix(old) if lv == old or lv.startswith(f"{old}-") else lv
-
-
-def _renamed(scene: Scene, renaming: Renaming, disk: Disk) -> Disk:
-    if isinstance(disk, FileDisk) or disk.named:
-        return disk
-    return replace(disk, lv=_new_lv(scene, renaming, disk.lv))
 
 
 def _definition(work: _Work) -> str:
@@ -271,7 +259,7 @@ def _volume_steps(work: _Work) -> tuple[Step, ...]:
 
 def _volume_step(work: _Work, volume: Volume) -> Step:
     old, new = work.renaming.old, work.renaming.new
-    vg, name = work.scene.spec.storage.vg, _new_lv(work.scene, work.renaming, volume.name)
+    vg, name = work.scene.spec.storage.vg, _new_lv(work, volume)
     actions: list[Action] = []
     if name != volume.name:
         rename = ("lvrename", f"{vg}/{volume.name}", f"{vg}/{name}")
@@ -290,16 +278,41 @@ def _volume_step(work: _Work, volume: Volume) -> Step:
     )  # fmt: skip
 
 
-def _xml_steps(work: _Work) -> tuple[Step, ...]:
-    """Return what tells libvirt of the LVs' new names; all else in the XML stays, to the byte."""
+def _new_lv(work: _Work, volume: Volume) -> str:
+    return new_lv(work.scene, work.before, work.renaming.new, volume)
+
+
+def _unnamed(work: _Work) -> list[Reason]:
+    """Return which disk of the domain its new definition would name by a path that is gone."""
+    scene, vg = work.scene, work.scene.spec.storage.vg
+    text = _new_definition(work)
+    found: list[Reason] = []
+    for before, after in zip(work.before.volumes, work.after.volumes, strict=True):
+        named = any(f"={q}{lv_path(vg, after.lv)}{q}" in text for q in "'\"")
+        for one in () if named else disks_in(scene, work.domain, before):
+            path = lv_path(vg, before.lv)
+            hint = f"name it as {path} there: virsh edit {shlex.quote(work.domain.name)}"
+            found.append((f"its definition names {path} as {one.source}", hint))
+    return found
+
+
+def _new_definition(work: _Work) -> str:
+    """Return its definition with the new names; all else in it stays, to the byte."""
     old, new = work.renaming.old, work.renaming.new
     text = _definition(work).replace(f"<name>{old}</name>", f"<name>{new}</name>", 1)
     vg = work.scene.spec.storage.vg
     for before, after in zip(work.before.volumes, work.after.volumes, strict=True):
         if before.lv != after.lv:
             for path in aliases(vg, before.lv, ""):
-                text = _with_value(text, "dev", path, lv_path(vg, after.lv))
-    text = _with_value(text, "file", console_log(old), console_log(new))
+                for attribute in ("dev", "file"):
+                    text = _with_value(text, attribute, path, lv_path(vg, after.lv))
+    return _with_value(text, "file", console_log(old), console_log(new))
+
+
+def _xml_steps(work: _Work) -> tuple[Step, ...]:
+    """Return what tells libvirt of the LVs' new names."""
+    old, new = work.renaming.old, work.renaming.new
+    text = _new_definition(work)
     if text == work.domain.xml:
         return ()
     log = ("mv", "--no-target-directory", "--", console_log(old), console_log(new))

@@ -27,6 +27,18 @@ def reasons(found: Plan) -> str:
     return "\n".join(f"{one.reason} ({one.hint})" for one in found.refusals)
 
 
+def test_no_set_is_taken_in_the_middle_of_a_revert() -> None:
+    host, wanted = site()
+    host.libvirt.domains["web"].live = None
+    host.lvm.volumes["vm-web-data"].tags.add("kvmkeep.revert=20261101T0000Z")
+    found = plan(host, wanted)
+    assert found.steps == ()
+    assert reasons(found) == (
+        "its revert to 20261101T0000Z is not done: a set would have disks of different times "
+        "(finish that: kvmkeep snapshot revert web 20261101T0000Z)"
+    )
+
+
 class Watching:
     """A door that notes how the guest stood at each lvcreate."""
 

@@ -15,6 +15,7 @@ from kvmkeep.model.names import (
     TAG_KEPT,
     TAG_LEVEL,
     TAG_MEMBERS,
+    TAG_REVERT,
     TAG_SET,
     TAG_TAKEN,
     lv_tags,
@@ -22,7 +23,7 @@ from kvmkeep.model.names import (
     utc_stamp,
 )
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
-from kvmkeep.model.snapshot import Level, SnapshotSet, full_size, is_snapshot
+from kvmkeep.model.snapshot import Level, SnapshotSet, full_size, is_snapshot, tag_value
 from kvmkeep.model.spec import Guest, LvDisk, Spec
 from kvmkeep.model.units import GuestName, Size, check_lv_name
 from kvmkeep.planning import guards, programs
@@ -278,6 +279,11 @@ def _refusals(scene: Scene, guest: Guest, wish: SnapshotRequest) -> list[Refusal
             reason = f"{disk.lv} is being reverted; LVM takes no snapshot meanwhile"
             hint = "wait until `kvmkeep snapshot list` shows no revert any more"
             found.append(Refusal(subject=subject, reason=reason, hint=hint))
+    goals = {tag_value(volume, TAG_REVERT) for _, volume in _disks(scene, guest)}
+    for to in sorted(goals - {""}):
+        reason = f"its revert to {to} is not done: a set would have disks of different times"
+        hint = f"finish that: kvmkeep snapshot revert {guest.name} {to}"
+        found.append(Refusal(subject=subject, reason=reason, hint=hint))
     return found + long_names(scene, guest, wish)
 
 

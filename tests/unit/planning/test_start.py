@@ -53,6 +53,17 @@ def refusals(wanted: Spec, host: FakeHost, *names: str) -> str:
     return "\n".join(one.reason for one in plan_start(wanted, host.facts(wanted), names).refusals)
 
 
+def test_a_guest_that_is_half_removed_or_lost_its_disk_is_not_started() -> None:
+    host, wanted = site()
+    off(host)
+    host.lvm.volumes["vm-web"].tags.add("kvmkeep.trash=20261123T0710Z")
+    del host.lvm.volumes["vm-db"]
+    text = refusals(wanted, host, "web")
+    assert "vm-web is on its way into the trash, or out of it" in text
+    assert "but its LV rl_build/vm-db is gone" in text
+    assert len(text.splitlines()) == 2
+
+
 def test_guest_is_started_after_all_that_it_needs() -> None:
     host, wanted = site()
     off(host)

@@ -20,7 +20,7 @@ from kvmkeep.planning.commands import has_state
 from kvmkeep.planning.disks.edited import edited
 from kvmkeep.planning.disks.files import mounted, unmounted
 from kvmkeep.planning.disks.stage import fresh
-from kvmkeep.planning.disks.storage import activation
+from kvmkeep.planning.disks.storage import activation, storage_refusals
 from kvmkeep.planning.disks.taken import let_go, taken
 from kvmkeep.planning.domains.guest import kept_domain, kept_path, start_command
 from kvmkeep.planning.domains.wanted_state import word, word_step
@@ -46,10 +46,19 @@ def plan_start(spec: Spec, facts: Facts, names: Iterable[str]) -> Plan:
         *order.refusals,
         *programs.missing_tools(scene, steps),
         *reasons,
+        *_of_storage(scene, off, reasons),
         *guards.shared_disks(scene),
         *guards.memory(scene, starting=off),
     )
     return Plan(steps=steps, refusals=refusals, notes=resumed_notes(scene, off))
+
+
+def _of_storage(
+    scene: Scene, starting: Iterable[Guest], known: tuple[Refusal, ...]
+) -> tuple[Refusal, ...]:
+    """Refuse guests whose LVs are lost, or on their way into the trash; each for one reason."""
+    subjects = {f"guest {guest.name}" for guest in starting} - {one.subject for one in known}
+    return tuple(one for one in storage_refusals(scene) if one.subject in subjects)
 
 
 def _step(scene: Scene, guest: Guest) -> Step | None:

@@ -142,7 +142,9 @@ def test_a_definition_that_is_not_this_guests_is_refused() -> None:
         "its UUID is not the one that the spec gives it"
     ]
     assert reasons(None, "it can't be read") == ["it can't be read"]
-    lost = replace(kept, sources=(*kept.sources, "/dev/mapper/rl_build-vm--gone", "/srv/x.raw"))
+    others = ("/srv/x.raw", "/dev/mapper/mpatha", "/dev/mapper/rl_build--b-vm", "/dev/other/vm")
+    assert reasons(replace(kept, sources=(*kept.sources, *others))) == []
+    lost = replace(kept, sources=(*kept.sources, "/dev/mapper/rl_build-vm--gone", *others))
     assert reasons(lost) == [
         "its definition names /dev/mapper/rl_build-vm--gone, which is not there"
     ]

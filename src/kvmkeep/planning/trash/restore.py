@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from kvmkeep.model.command import Action, Command
 from kvmkeep.model.facts import Facts, Volume
-from kvmkeep.model.names import TRASH_DIR, console_log
+from kvmkeep.model.names import TRASH_DIR, console_log, mapped_name
 from kvmkeep.model.plan import Noun, Plan, Reason, Risk, Step, refused
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.trash import (
@@ -145,7 +145,7 @@ def _of_sources(scene: Scene, entry: TrashEntry, kept: KeptDomain) -> list[Reaso
     by_path = {path: one for one in scene.volumes.values() for path in aliases(vg, one.name, "")}
     found: list[Reason] = []
     for source in kept.sources:
-        if source in own or not source.startswith((f"/dev/{vg}/", "/dev/mapper/")):
+        if source in own or not _in_group(source, vg):
             continue
         other = by_path.get(source)
         if other is None:
@@ -155,6 +155,17 @@ def _of_sources(scene: Scene, entry: TrashEntry, kept: KeptDomain) -> list[Reaso
             hint = "take it out of that domain first"
             found.append((f"its definition names {source}, which another domain has", hint))
     return found
+
+
+def _in_group(source: str, vg: str) -> bool:
+    """Whether a path is one of an LV of the group: others (multipath, LUKS) are not looked at.
+
+    A hyphen of another group's name is doubled there, and no LV's name begins with one.
+    """
+    mapped = f"/dev/mapper/{mapped_name(vg, '')}"
+    return source.startswith(f"/dev/{vg}/") or (
+        source.startswith(mapped) and not source.startswith(f"{mapped}-")
+    )
 
 
 def _of_files(scene: Scene, entry: TrashEntry) -> list[Reason]:

@@ -86,6 +86,19 @@ def test_guest_that_is_off_stays_off() -> None:
     assert host.libvirt.domains["web"].state == "shut off"
 
 
+def test_a_disk_that_is_younger_than_the_set_is_told() -> None:
+    host, wanted = with_set()
+    host.libvirt.domains["web"].live = None
+    assert plan_revert(wanted, host.facts(wanted), "web", SET).notes == ()
+    del host.lvm.volumes[f"vm-web-data-{SET}"]
+    root = host.lvm.volumes[SNAP]
+    root.tags = {one for one in root.tags if "members" not in one} | {"kvmkeep.members=1"}
+    (note,) = plan_revert(wanted, host.facts(wanted), "web", SET).notes
+    assert note.text.startswith(f"its disk data: it is not in the set {SET}, and stays as it is")
+    revert(host, wanted, 0)
+    assert host.lvm.volumes["vm-web-data"].holds == b"new"
+
+
 def test_guest_that_does_not_go_down_is_left_as_it_is() -> None:
     host, wanted = with_set()
     host.libvirt.domains["web"].ignores_shutdown = True

@@ -17,7 +17,7 @@ from kvmkeep.model.command import Command, Poll
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.names import TAG_REVERT, TAG_START, stamped_time
-from kvmkeep.model.plan import Noun, Plan, Reason, Refusal, Risk, Step, refused
+from kvmkeep.model.plan import Note, Noun, Plan, Reason, Refusal, Risk, Step, refused
 from kvmkeep.model.snapshot import SnapshotSet, tag_value
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName, Size
@@ -160,7 +160,20 @@ def _go_back(revert: _Revert) -> Plan:
             _finish(scene, guest, to, revert.origins),
             *((_start(scene, guest),) if revert.on or revert.runs_again else ()),
         ),
-        notes=keep_notes(scene, guest, to, keep) if keep else (),
+        notes=(*_younger(revert), *(keep_notes(scene, guest, to, keep) if keep else ())),
+    )
+
+
+def _younger(revert: _Revert) -> tuple[Note, ...]:
+    """Tell of disks that the set has nothing of: they stay as they are today."""
+    scene, guest, taken = revert.scene, revert.guest, revert.taken
+    if taken is None or taken.trouble:
+        return ()
+    text = f"it is not in the set {revert.to}, and stays as it is today beside those that go back"
+    return tuple(
+        Note(subject=f"guest {guest.name}", text=f"its disk {disk.name}: {text}")
+        for disk in guest.volumes
+        if disk.lv not in revert.origins and scene.volume(disk) is not None
     )
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kvmkeep.cli.backup_lost import (
     Found,
@@ -127,7 +128,7 @@ def run(args: Args, ctx: Context) -> int:
         _write_host_file(found.host_file, ctx)
     with _not_as_before("the spec is there again, but no guest yet"):
         _make_networks(ctx)
-    ended = [_one(entry, ctx) for entry in found.entries]
+    ended = [_one(entry, ctx, stays_off=args.no_start) for entry in found.entries]
     code = tell(ended, ctx, "BACK")
     back = {one.guest for one in ended if one.error is None}
     if not args.no_start:
@@ -225,13 +226,13 @@ def _make_networks(ctx: Context) -> None:
     reach_without_asking(Goal(verb=VERB, planner=plan_networks), ctx)
 
 
-def _one(entry: BackupEntry, ctx: Context) -> Ended:
+def _one(entry: BackupEntry, ctx: Context, *, stays_off: bool) -> Ended:
     """Bring one guest back; one that fails keeps no other waiting."""
     clock = ctx.door().clock
     began = clock()
     error: KvmkeepError | None = None
     try:
-        _restore(entry, ctx)
+        _restore(entry, ctx, stays_off=stays_off)
     except Interrupted as stopped:
         raise Interrupted(stopped.message, hint=stopped.hint) from stopped
     except KvmkeepError as failed:
@@ -240,13 +241,14 @@ def _one(entry: BackupEntry, ctx: Context) -> Ended:
     return Ended(guest=entry.guest, seconds=clock() - began, error=error)
 
 
-def _restore(entry: BackupEntry, ctx: Context) -> None:
+def _restore(entry: BackupEntry, ctx: Context, *, stays_off: bool) -> None:
     from kvmkeep.cli.moment import utc_now
     from kvmkeep.planning.backups.restore import plan_restore
 
     spec = ctx.spec()
     subject = subject_of(f"{entry.guest}@{entry.moment}", (), ctx, spec)
-    restoring = restoring_of(subject, ctx, spec, utc_now().isoformat())
+    asked = restoring_of(subject, ctx, spec, utc_now().isoformat())
+    restoring = replace(asked, stays_off=stays_off)
     goal = Goal(
         verb=VERB,
         planner=lambda spec, facts: plan_restore(spec, facts, restoring),

@@ -481,3 +481,40 @@ def test_a_guest_comes_back_without_what_it_needs_by_the_line_that_is_told(
     assert site.line("backup", "restore", "web", "--yes") == 0
     assert site.line("start", "web") == 0
     assert live(site) == {"web": True}
+
+
+def test_a_disk_that_came_back_whole_is_not_fetched_again_for_its_definition(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(site)
+    # On a new server, no definition is kept either.
+    kept = [path for path in site.host.files if path.endswith("/zdb.xml")]
+    for path in kept:
+        del site.host.files[path]
+    assert kept
+    site.door.failing = "virsh define"
+    assert site.line("backup", "rebuild", *URL, "zdb", "--yes") == 7
+    site.door.failing = ""
+    made = site.host.lvm.volumes["vm-zdb"]
+    # There would be no room for another one.
+    site.host.lvm.size = 35 << 30
+    capsys.readouterr()
+    assert site.line("backup", "rebuild", "zdb", "--dry-run") == 0
+    assert "vm-zdb" not in capsys.readouterr().err
+    assert site.line("backup", "rebuild", "zdb", "--yes") == 0
+    assert site.host.lvm.volumes["vm-zdb"] is made
+    assert not [name for name in site.host.lvm.volumes if name.startswith("trash-")]
+    assert live(site) == {"zdb": True}
+
+
+def test_guests_that_are_to_stay_off_are_left_alone_by_the_watch(site: BackupSite) -> None:
+    assert site.line("install-units", "--yes") == 0
+    lose(site, spec=False)
+    assert site.line("backup", "rebuild", "web", "zdb", "--no-start", "--yes") == 0
+    site.line("watch")
+    assert live(site) == {"web": False, "zdb": False}
+    assert site.line("start", "zdb") == 0
+    assert site.line("shutdown", "zdb") == 0
+    assert site.line("start", "zdb", "web") == 0
+    assert live(site) == {"web": True, "zdb": True}
+    assert site.line("plan", "--exit-code") == 0

@@ -176,6 +176,34 @@ def test_a_killed_run_is_gone_on_with_by_another_one_and_apply_leaves_it_alone()
     assert not [one for one in host.lvm.volumes.values() if "kvmkeep.state=filling" in one.tags]
 
 
+def test_disks_that_were_never_used_are_kept_and_others_are_not() -> None:
+    host, site, subject = site_off()
+    del host.libvirt.domains["web"]
+    host.lvm.volumes.clear()
+    host.files = {path: one for path, one in host.files.items() if not path.endswith("/web.xml")}
+    steps = plan_restore(site, host.facts(site), wish(site, subject)).steps
+    for step in steps[:-1]:
+        carry_out(host, step)
+    later = wish(site, subject, asked=LATER)
+    kept = plan_restore(site, host.facts(site), later).steps
+    assert [one.what for one in kept] == [
+        "keep rl_build/vm-web: it is that disk of the backup",
+        "keep rl_build/vm-web-data: it is that disk of the backup",
+        "define it as it was at the backup",
+    ]
+    one = plan_restore(site, host.facts(site), replace(later, only="data"))
+    assert one.steps[0].what != steps[-1].what
+    for step in kept:
+        carry_out(host, step)
+    assert plan_restore(site, host.facts(site), later).empty
+    assert host.libvirt.domains["web"].xml.find("metadata/{urn:kvmkeep:run:1}run") is not None
+    # Now it may have run, whoever has undefined it then.
+    del host.libvirt.domains["web"]
+    again = wish(site, subject, asked="2026-11-27T16:00:00Z")
+    steps = plan_restore(site, host.facts(site), again).steps
+    assert any(one.what.startswith("bring disk root") for one in steps)
+
+
 def test_a_guest_is_not_started_on_one_disk_that_is_not_complete() -> None:
     host, site, subject = site_off()
     first = plan_restore(site, host.facts(site), wish(site, subject, only="data"))

@@ -18,7 +18,7 @@ from kvmkeep.model.names import TAG_RESTORE
 from kvmkeep.model.plan import Noun, Plan, Step
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, Spec
-from kvmkeep.planning.backups.restore import leaving
+from kvmkeep.planning.backups.restored import is_back, leaving
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.running.recover import Recovery, recovery_of
 from kvmkeep.planning.running.start import is_off
@@ -50,7 +50,8 @@ def bound_for_trash(spec: Spec, facts: Facts, entries: Iterable[BackupEntry]) ->
     for entry in entries:
         names = {one.disk for one in entry.disks}
         disks = tuple(one for one in guests[entry.guest].volumes if one.name in names)
-        found += leaving(scene, guests[entry.guest], disks)
+        if not is_back(scene, guests[entry.guest], disks, entry.moment):
+            found += leaving(scene, guests[entry.guest], disks)
     return tuple(found)
 
 

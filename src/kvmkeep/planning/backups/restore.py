@@ -18,7 +18,6 @@ from kvmkeep.model.command import Action, Command
 from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.names import (
     STATE_FILLING,
-    TAG_DISK,
     TAG_RESTORE,
     TAG_TRASH,
     fetch_dir,
@@ -32,6 +31,7 @@ from kvmkeep.model.trash import is_trash, trash_entries
 from kvmkeep.model.units import Size
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backups.fetch import Subject, fetched, tidy
+from kvmkeep.planning.backups.restored import is_back, leaving, made, taken_over
 from kvmkeep.planning.backups.returned_domain import Returned, returned
 from kvmkeep.planning.backups.returned_guest import Lost, return_steps
 from kvmkeep.planning.commands import zero
@@ -40,11 +40,13 @@ from kvmkeep.planning.lvm import who_has
 from kvmkeep.planning.repositories.secrets import secret_refusals
 from kvmkeep.planning.running.saved import saved_reasons
 from kvmkeep.planning.scene import Scene, active, make_scene, owned
-from kvmkeep.planning.trash.moves import guests_volumes, mark_step, rename_step, trouble
+from kvmkeep.planning.trash.moves import mark_step, rename_step, trouble
 
 
 class BackupRestoreRequest(Struct, frozen=True, kw_only=True):
     """What comes back: a backup of `guest`, as the spec has it or will have it.
+
+    `stays_off` is the word about a guest that is defined again: nobody starts it by himself.
 
     `asked` is when it was asked for (ISO 8601). `only` names one disk; empty for all. `file` and
     `content` are those of the guest's file of the spec, where it has none now.
@@ -56,6 +58,7 @@ class BackupRestoreRequest(Struct, frozen=True, kw_only=True):
     only: str = ""
     file: str = ""
     content: bytes = b""
+    stays_off: bool = True
 
     @property
     def mark(self) -> str:
@@ -94,11 +97,14 @@ class _Work(Struct, frozen=True, kw_only=True):
 
     def made(self, disk: LvDisk) -> Volume | None:
         """Return the LV that a restore has made for a disk and not put into service yet."""
-        return _made(self.scene, self.guest, self.disks, disk)
+        return made(self.scene, self.guest, self.disks, disk)
 
     @property
     def done(self) -> bool:
-        """Whether this very run has put all of them into service."""
+        """Whether this very run has put all of them into service, or one that was stopped then."""
+        moment = self.restoring.subject.entry.moment
+        if not self.restoring.only and is_back(self.scene, self.guest, self.disks, moment):
+            return True
         volumes = [self.scene.volumes.get(disk.lv) for _, disk in self.pairs]
         return all(
             one is not None and self.restoring.mark in one.tags and STATE_FILLING not in one.tags
@@ -123,7 +129,8 @@ def plan_restore(spec: Spec, facts: Facts, restoring: BackupRestoreRequest) -> P
     last = () if restoring.only else return_steps(scene, _lost(work))
     if work.done:
         wrong = refused(subject, work.definition.reasons)
-        return Plan(steps=() if wrong else last, refusals=wrong)
+        kept = taken_over(scene, work.guest, work.disks, restoring.mark)
+        return Plan(steps=() if wrong else (*kept, *last), refusals=wrong)
     reasons = _reasons(work)
     steps = () if reasons else (*_trash_steps(work), *_content_steps(work), *last)
     return Plan(
@@ -223,26 +230,6 @@ def _of_room(work: _Work) -> list[Reason]:
     return [(reason, "empty the trash (`kvmkeep trash list`), or extend the group (vgextend)")]
 
 
-def _made(scene: Scene, guest: Guest, disks: tuple[LvDisk, ...], disk: LvDisk) -> Volume | None:
-    first = scene.volumes.get(disks[0].lv)
-    goes_on = first is None or STATE_FILLING in first.tags
-    volume = scene.volumes.get(disk.lv)
-    if volume is None or not goes_on or not owned(volume, guest, disk):
-        return None
-    return volume if tag_value(volume, TAG_RESTORE) else None
-
-
-def leaving(scene: Scene, guest: Guest, disks: tuple[LvDisk, ...]) -> list[Volume]:
-    """Return the LVs that go into the trash: the present disks, and their snapshots."""
-    names = {disk.name for disk in disks}
-    made = {one.name for disk in disks if (one := _made(scene, guest, disks, disk)) is not None}
-    return [
-        one
-        for one in guests_volumes(scene, guest.name)
-        if tag_value(one, TAG_DISK) in names and one.name not in made
-    ]
-
-
 def _leaving(work: _Work) -> list[Volume]:
     return leaving(work.scene, work.guest, work.disks)
 
@@ -254,12 +241,12 @@ def _stamp(work: _Work) -> str:
 
 
 def _trash_steps(work: _Work) -> tuple[Step, ...]:
-    leaving, stamp = _leaving(work), _stamp(work)
-    unmarked = [one for one in leaving if not is_trash(one)]
+    going, stamp = _leaving(work), _stamp(work)
+    unmarked = [one for one in going if not is_trash(one)]
     why = f"nothing is written over; it lies in the trash as {work.guest.name}-{stamp}"
     return (
         *((mark_step(work.guest.name, unmarked, stamp, None),) if unmarked else ()),
-        *(rename_step(work.guest.name, one, stamp, why) for one in leaving),
+        *(rename_step(work.guest.name, one, stamp, why) for one in going),
     )
 
 
@@ -360,6 +347,7 @@ def _lost(work: _Work) -> Lost:
         folder=work.folder,
         file=restoring.file,
         content=restoring.content,
+        stays_off=restoring.stays_off,
     )
 
 

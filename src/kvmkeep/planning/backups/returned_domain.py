@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 from msgspec import Struct
 
 from kvmkeep.model.backup_manifest import DOMAIN_XML
-from kvmkeep.model.names import METADATA_URI, console_log, variables_path
+from kvmkeep.model.names import METADATA_URI, RUN_URI, console_log, variables_path
 from kvmkeep.model.plan import Reason
 from kvmkeep.model.proof import PROOF_URI
 from kvmkeep.model.spec import Guest
@@ -66,6 +66,7 @@ def returned(scene: Scene, guest: Guest, subject: Subject) -> Returned:
         return Returned(reasons=((f"its {error}", _by_hand(scene, subject)),))
     # What is put right comes before what is looked at: the notes are made of what there was.
     notes = (*_remove_media(root), *_nvram_notes(guest, subject, root), *_tpm_notes(guest, root))
+    _forget_its_runs(root)
     _let_libvirt_choose(root)
     found = [
         *_not_its_own(root, guest),
@@ -118,6 +119,13 @@ def _beyond(root: ET.Element, guest: Guest) -> Iterator[str]:
                 yield f"has a <{device.tag}> with another log than {console_log(guest.name)}"
     for emulator in root.iterfind("devices/emulator"):
         yield f"has another <emulator> than usual, {emulator.text!a:.200}"
+
+
+def _forget_its_runs(root: ET.Element) -> None:
+    """Take out how it was to run, and how often it had died: that is said anew."""
+    for metadata in root.iterfind("metadata"):
+        for mark in metadata.findall(f"{{{RUN_URI}}}run"):
+            metadata.remove(mark)
 
 
 def _let_libvirt_choose(root: ET.Element) -> None:

@@ -21,7 +21,10 @@ from kvmkeep.planning.scene import Scene
 
 
 class Lost(Struct, frozen=True, kw_only=True):
-    """A guest of which something may be lost. `file` and `content` are those of its file."""
+    """A guest of which something may be lost. `file` and `content` are those of its file.
+
+    `stays_off`: it is not started before somebody says so, though it starts with the host.
+    """
 
     subject: Subject
     guest: Guest
@@ -29,6 +32,7 @@ class Lost(Struct, frozen=True, kw_only=True):
     folder: str
     file: str
     content: bytes
+    stays_off: bool
 
 
 def return_steps(scene: Scene, lost: Lost) -> tuple[Step, ...]:
@@ -59,7 +63,11 @@ def _definition_steps(scene: Scene, lost: Lost) -> tuple[Step, ...]:
                 write,
                 Command(argv=("virsh", "define", "--", path), why="define it in libvirt again"),
                 *starting_with_host(
-                    guest, None, on=guest.run.autostart, by_units=scene.facts.units.take_over
+                    guest,
+                    None,
+                    on=guest.run.autostart,
+                    by_units=scene.facts.units.take_over,
+                    stays_off=lost.stays_off,
                 ),
                 keep_definition(scene.spec, guest),
             ),

@@ -31,17 +31,19 @@ def with_word(domain: Domain, *, on: bool) -> RunMark:
 
 
 def starting_with_host(
-    guest: Known, domain: Domain | None, *, on: bool, by_units: bool
+    guest: Known, domain: Domain | None, *, on: bool, by_units: bool, stays_off: bool = False
 ) -> tuple[Command, ...]:
     """Return what has a guest start with the host, or not: by kvmkeep's unit, or by libvirt.
 
     What is to hold comes before what is to go, so that nothing is lost in between. A domain that
-    is only to be defined has nothing of it yet.
+    is only to be defined has nothing of it yet. `stays_off` is a word that it is off until somebody
+    starts it.
     """
     flagged = domain is not None and domain.autostart
     kept = NO_RUN_MARK if domain is None else domain.run_mark
     flag, starts = on and not by_units, on and by_units
-    mark = replace(kept, starts=starts, wanted=None if kept.wanted == on else kept.wanted)
+    wanted = False if stays_off else kept.wanted
+    mark = replace(kept, starts=starts, wanted=None if wanted == on else wanted)
     commands: list[Command] = []
     if flag != flagged:
         argv = ("virsh", "autostart", *(() if flag else ("--disable",)), "--", guest.name)
@@ -49,6 +51,7 @@ def starting_with_host(
         commands.append(Command(argv=argv, why=why if flag == on else "libvirt leaves it alone"))
     if mark != kept:
         why = "kvmkeep starts it with the host" if starts else "kvmkeep leaves it alone"
+        why = "it stays off until somebody starts it" if mark.wanted is False else why
         command = keep_mark(guest, mark, why)
         commands = [command, *commands] if starts else [*commands, command]
     return tuple(commands)

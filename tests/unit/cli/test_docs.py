@@ -168,6 +168,40 @@ def test_the_way_out_is_told_in_an_order_in_which_nothing_is_refused() -> None:
         assert "how-to/leaving.md" in document
 
 
+def test_an_upgrade_of_debian_is_told_and_makes_the_directory_anew_before_the_reboot() -> None:
+    (after,) = (block for block in _blocks("leaving.md") if "--clear" in block)
+    lines = [line.partition("#")[0].strip() for line in after.splitlines()]
+    assert lines[:5] == [
+        "python3 -m venv --clear --system-site-packages /opt/kvmkeep",
+        "/opt/kvmkeep/bin/pip install /path/to/the/checkout",
+        "kvmkeep --version", "kvmkeep install-units", "kvmkeep check",
+    ]  # fmt: skip
+    debian = (ROOT / "docs/how-to/debian12.md").read_text("utf-8")
+    assert "python3 -m venv --system-site-packages /opt/kvmkeep\n" in debian
+    assert "(leaving.md#upgrade-debian)" in debian
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "told"),
+    [
+        ("echo 'WARNING: db: x | warning=1'; exit 1", 1, "WARNING: db"),
+        ("echo 'OK: one is well | warning=0'", 0, "OK: one"),
+        ("echo Traceback >&2; exit 1", 3, "UNKNOWN: kvmkeep does not start"),
+    ],
+)
+def test_the_plugin_of_the_how_to_calls_a_kvmkeep_that_does_not_start_unknown(
+    tmp_path: Path, body: str, code: int, told: str
+) -> None:
+    text = (ROOT / "docs/how-to/monitoring.md").read_text("utf-8")
+    script = text.partition("```sh\n")[2].partition("```")[0]
+    program = tmp_path / "kvmkeep"
+    program.write_text(f"#!/bin/sh\n{body}\n")
+    program.chmod(0o755)
+    script = script.replace("/usr/local/sbin/kvmkeep check", f"{program} check")
+    done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout.decode().startswith(told)) == (code, True)
+
+
 def _blocks(document: str) -> list[str]:
     """Return the indented blocks of a document, without their indentation."""
     text = (ROOT / "docs/how-to" / document).read_text("utf-8")

@@ -13,6 +13,7 @@ from kvmkeep.cli.backup_choice import (
     look_into,
     parse_choice,
 )
+from kvmkeep.cli.backup_upkeep import keep_up
 from kvmkeep.cli.consent import add_consent
 from kvmkeep.cli.goal import Goal, reach, tell_notes
 from kvmkeep.cli.moment import utc_now
@@ -52,7 +53,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Forget them; what was forgotten keeps its room until `backup prune`."""
-    from kvmkeep.planning.backups.forget import plan_forget
+    from kvmkeep.planning.backups.forget import plan_forget, unusable
 
     wish = _wish(args, ctx)
     repositories = chosen_repositories(args.repository, ctx.spec())
@@ -70,6 +71,8 @@ def run(args: Args, ctx: Context) -> int:
         reading=reading,
     )
     try:
+        if args.all:
+            return keep_up(goal, ctx, unusable, dry_run=args.dry_run, yes=args.yes)
         return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run, tells=True)
     except Busy as busy:
         if not args.all or busy.lock != reading.path:
@@ -101,6 +104,7 @@ def _wish(args: Args, ctx: Context) -> Forgetting:
         guests=tuple(GuestName(name) for name in names),
         now=utc_now().isoformat(),
         moment=moments[0] if moments else "",
+        several=args.all,
     )
 
 

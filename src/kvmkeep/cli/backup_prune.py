@@ -54,7 +54,7 @@ def run(args: Args, ctx: Context) -> int:
 
 
 def _prune(repositories: tuple[str, ...], ctx: Context, *, dry_run: bool) -> int:
-    from kvmkeep.planning.backups.upkeep import plan_prune
+    from kvmkeep.planning.backups.upkeep import passed_over, plan_prune
 
     asked = utc_now().isoformat()
     goal = Goal(
@@ -64,4 +64,4 @@ def _prune(repositories: tuple[str, ...], ctx: Context, *, dry_run: bool) -> int
         lock=backup_lock(ctx),
         reading=ctx.reading(exclusive=True),
     )
-    return keep_up(goal, ctx, pruning=True, dry_run=dry_run)
+    return keep_up(goal, ctx, partial(passed_over, pruning=True), dry_run=dry_run)

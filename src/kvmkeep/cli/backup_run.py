@@ -11,7 +11,7 @@ from msgspec import Struct
 from kvmkeep.cli.backup_choice import backup_lock, due
 from kvmkeep.cli.bug import report_bug
 from kvmkeep.cli.consent import add_dry_run
-from kvmkeep.cli.ended import Ended, tell
+from kvmkeep.cli.ended import Ended, one_by_one, tell
 from kvmkeep.cli.explain import explain
 from kvmkeep.cli.gathering import one_document
 from kvmkeep.cli.goal import Goal, demand_own_libvirt, reach_without_asking, show
@@ -50,6 +50,7 @@ class Args(Struct, frozen=True, kw_only=True):
     due: bool
     consistency: str
     size: str
+    forget: bool
     dry_run: bool
 
 
@@ -62,6 +63,10 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--due", action="store_true",
         help="instead of names: all whose time has come since their last backup",
+    )  # fmt: skip
+    parser.add_argument(
+        "--forget", action="store_true",
+        help="then, whatever became of it, do as `forget --all --yes`",
     )  # fmt: skip
     add_consistency(parser)
     parser.add_argument(
@@ -86,6 +91,24 @@ class Job(Struct, frozen=True, kw_only=True):
 
 def run(args: Args, ctx: Context) -> int:
     """Back them up; one that fails keeps no other from being backed up."""
+    if not args.forget:
+        return _run(args, ctx)
+    forget = partial(_forget, dry_run=args.dry_run)
+    runs = (
+        ("not backed up, or not all", partial(_run, args)),
+        ("nothing was forgotten, or not everywhere", forget),
+    )
+    return one_by_one(runs, ctx)
+
+
+def _forget(ctx: Context, *, dry_run: bool) -> int:
+    from kvmkeep.cli import backup_forget
+
+    wish = backup_forget.Args(backups=(), all=True, repository=(), yes=True, dry_run=dry_run)
+    return backup_forget.run(wish, ctx)
+
+
+def _run(args: Args, ctx: Context) -> int:
     names = guests_of(args, ctx)
     if not names:
         return _none_is_due(ctx, "runs" if args.dry_run else "guests")

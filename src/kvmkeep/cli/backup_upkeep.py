@@ -10,6 +10,8 @@ from kvmkeep.cli.goal import Goal, reach, tell_notes
 from kvmkeep.errors import NEEDS_ATTENTION, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kvmkeep.cli.context import Context
     from kvmkeep.model.facts import Facts
     from kvmkeep.model.plan import Plan, Refusal
@@ -18,17 +20,22 @@ if TYPE_CHECKING:
 _ALL = 100
 
 
-def keep_up(goal: Goal, ctx: Context, *, pruning: bool, dry_run: bool) -> int:
+def keep_up(
+    goal: Goal,
+    ctx: Context,
+    passed_over: Callable[[Spec, Facts], tuple[Refusal, ...]],
+    *,
+    dry_run: bool,
+    yes: bool = True,
+) -> int:
     """Reach the goal in the repositories that can be used; 9 where one can't."""
-    from kvmkeep.planning.backups.upkeep import passed_over
-
     left: list[Refusal] = []
 
     def planner(spec: Spec, facts: Facts) -> Plan:
-        left[:] = passed_over(spec, facts, pruning=pruning)
+        left[:] = passed_over(spec, facts)
         return goal.planner(spec, facts)
 
-    reach(replace(goal, planner=planner), ctx, yes=True, dry_run=dry_run, tells=not left)
+    reach(replace(goal, planner=planner), ctx, yes=yes, dry_run=dry_run, tells=not left)
     if dry_run or not left:
         return 0
     tell_notes([one.note for one in left], ctx)

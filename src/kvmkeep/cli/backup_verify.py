@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -47,7 +48,7 @@ def run(args: Args, ctx: Context) -> int:
 
 def verify(repositories: tuple[str, ...], percent: int, ctx: Context, *, dry_run: bool) -> int:
     """Have the engine check repositories, and read so much of their data."""
-    from kvmkeep.planning.backups.upkeep import plan_verify
+    from kvmkeep.planning.backups.upkeep import passed_over, plan_verify
 
     asked = utc_now().isoformat()
     goal = Goal(
@@ -56,4 +57,4 @@ def verify(repositories: tuple[str, ...], percent: int, ctx: Context, *, dry_run
         repositories=repositories,
         lock=backup_lock(ctx),
     )
-    return keep_up(goal, ctx, pruning=False, dry_run=dry_run)
+    return keep_up(goal, ctx, partial(passed_over, pruning=False), dry_run=dry_run)

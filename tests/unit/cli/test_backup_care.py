@@ -76,6 +76,24 @@ def test_what_the_spec_does_not_keep_is_forgotten_and_its_room_freed(
     assert names == ["vault.pruned", "vault.verified", "web.json"]
 
 
+def test_a_backup_that_fails_does_not_keep_others_from_being_forgotten(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    web = Path(site.spec_dir, "guests/web.yaml")
+    web.write_text(web.read_text().replace("vault}", "vault, keep: {last: 1}}"))
+    for moment in ("20250101T0000Z", ""):
+        assert site.line("backup", "run", "web") == 0
+        if moment:
+            older(site, moment)
+    assert len(listed(site, capsys)) == 2
+    assert site.line("backup", "run", "web", "--forget", "--dry-run") == 0
+    assert "forget 1 of its backups" in capsys.readouterr().out
+    assert site.line("backup", "run", "nobody", "--forget", "--json") != 0
+    document = json.loads(capsys.readouterr().out)
+    assert len(document["runs"]) == 2
+    assert len(listed(site, capsys)) == 1
+
+
 def test_what_an_append_only_repository_keeps_is_told_though_there_is_nothing_to_do(
     site: BackupSite, capsys: pytest.CaptureFixture[str]
 ) -> None:

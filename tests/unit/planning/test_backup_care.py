@@ -28,7 +28,7 @@ from kvmkeep.model.proof import Proof
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import GuestName, Label, Size
 from kvmkeep.planning.backups.due import due_backups, due_proofs
-from kvmkeep.planning.backups.forget import Forgetting, plan_forget
+from kvmkeep.planning.backups.forget import Forgetting, plan_forget, unusable
 from kvmkeep.planning.backups.memo import missing_memo_steps
 from kvmkeep.planning.backups.rebuild import last_backups
 from kvmkeep.planning.backups.upkeep import passed_over, plan_prune, plan_verify
@@ -89,6 +89,26 @@ def test_manifests_go_first_and_then_their_disks() -> None:
     ]
     without = plan_forget(SPEC, facts(entry(OLD, disks=()), entry(LAST)), WISH)
     assert commands(without) == ["unlock", f"forget -- manifest-{OLD}"]
+
+
+@pytest.mark.parametrize("state", [RepositoryState.UNSEEN, RepositoryState.ABSENT])
+def test_a_repository_that_cannot_be_used_keeps_no_other_from_forgetting(
+    state: RepositoryState,
+) -> None:
+    attic = replace(VAULT, name=Label("attic"), url="/srv/attic")
+    both = spec(WEB, guest("db"), repositories=(attic, VAULT))
+    known = facts(*THREE)
+    lost = RepositoryFacts(name="attic", state=state)
+    known = replace(known, backups=replace(known.backups, repositories=(
+        lost, *known.backups.repositories
+    )))  # fmt: skip
+    (trouble,) = unusable(both, known)
+    plan = plan_forget(both, known, replace(WISH, several=True))
+    assert (len(plan.steps), plan.refusals, plan.notes) == (1, (), (trouble.note,))
+    # Who names guests is told that not all of it can be done.
+    assert plan_forget(both, known, WISH).refusals == (trouble,)
+    alone = replace(known, backups=replace(known.backups, repositories=(lost,)))
+    assert plan_forget(both, alone, replace(WISH, several=True)).refusals == (trouble,)
 
 
 def test_the_last_that_is_proven_stays() -> None:

@@ -31,12 +31,19 @@ class Forgetting(Struct, frozen=True, kw_only=True):
     """Whose backups are meant: of those guests what the spec does not keep.
 
     With a `moment`, just that backup of the one guest, which the spec need not name. `now` is a
-    time of ISO 8601 in UTC.
+    time of ISO 8601 in UTC. With `several`, a repository that can't be used keeps no other from it.
     """
 
     guests: tuple[GuestName, ...]
     now: str
     moment: str = ""
+    several: bool = False
+
+
+def unusable(spec: Spec, facts: Facts) -> tuple[Refusal, ...]:
+    """Return why repositories of the facts can't be used."""
+    seen = (spec.repository(Label(one.name)) for one in facts.backups.repositories)
+    return tuple(trouble for one in seen for trouble in repository_refusals(facts, one))
 
 
 def plan_forget(spec: Spec, facts: Facts, wish: Forgetting) -> Plan:
@@ -49,12 +56,15 @@ def plan_forget(spec: Spec, facts: Facts, wish: Forgetting) -> Plan:
     steps: list[Step] = []
     refusals: list[Refusal] = []
     notes: list[Note] = []
+    bad: list[Refusal] = []
+    sound = False
     for seen in facts.backups.repositories:
         repository = spec.repository(Label(seen.name))
         trouble = repository_refusals(facts, repository)
-        refusals += trouble
         if trouble:
+            bad += trouble
             continue
+        sound = True
         if repository.append_only:
             refusals += _closed(repository, _named(spec, seen, wish)) if wish.moment else ()
             notes += [] if wish.moment else _kept_longer(spec, facts, seen, wish)
@@ -71,6 +81,10 @@ def plan_forget(spec: Spec, facts: Facts, wish: Forgetting) -> Plan:
                 steps += _steps(spec, facts, seen, guest.name, found.forgotten)
                 steps += _left(spec, facts, seen, guest.name)
     # What is not seen to be proven would be forgotten; of the host, nothing else is needed.
+    if wish.several and sound:
+        notes += [one.note for one in bad]
+    else:
+        refusals += bad
     unseen = guards.blind_below(scene, PROOFS_DIR)
     trouble = (*unseen, *programs.missing_tools(scene, steps), *refusals)
     return Plan(steps=tuple(steps), refusals=trouble, notes=tuple(notes))

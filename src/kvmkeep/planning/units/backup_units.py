@@ -35,9 +35,9 @@ def backup_texts(program: Program, spec: Spec) -> dict[str, str]:
     return {
         BACKUP: _service(
             _BACK_UP,
-            program.line("backup", "run", "--due"),
-            # Only if all went well: who has no new backup keeps the old ones.
-            program.line("backup", "forget", "--all", "--yes"),
+            # In one line: of several, systemd runs none after one that failed, and one guest that
+            # always fails must not have the backups of all others fill the repository.
+            program.line("backup", "run", "--due", "--forget"),
         ),
         BACKUP_TIMER: _timer(
             "backups at the times of the spec", (policy.schedule for policy in policies)
@@ -51,15 +51,14 @@ def backup_texts(program: Program, spec: Spec) -> dict[str, str]:
         ),
         PRUNE: _service(
             "free the room of forgotten backups, and check a part of the others",
-            # In one line: of several, systemd runs none after one that failed.
+            # In one line as well.
             program.line("backup", "prune", f"--verify={_PERCENT}"),
         ),
         PRUNE_TIMER: _timer("room of forgotten backups, each week", (_QUIET,)),
     }
 
 
-def _service(what: str, *lines: str) -> str:
-    starts = "".join(f"ExecStart={line}\n" for line in lines)
+def _service(what: str, line: str) -> str:
     # They use the same repositories: the others wait for a run of backups to end.
     after = "" if what == _BACK_UP else f" {BACKUP}"
     # A guest is never left frozen: only kvmkeep itself is asked to end, and tidies up. It is ended
@@ -74,7 +73,8 @@ After=network-online.target {LIBVIRT} {GUESTS} {RECOVER}{after}
 
 [Service]
 Type=oneshot
-{starts}TimeoutStartSec=infinity
+ExecStart={line}
+TimeoutStartSec=infinity
 KillMode=mixed
 TimeoutStopSec=300
 """

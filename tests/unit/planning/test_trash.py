@@ -237,6 +237,26 @@ def test_a_disk_alone_comes_back_alone() -> None:
     assert host.lvm.volumes["vm-web-data"].tags == tags
 
 
+def test_a_disk_alone_whose_guest_was_renamed_comes_back_as_that_one_s() -> None:
+    host, wanted = site()
+    dropped = replace(wanted, guests=(guest(),))
+    wish = RemovingDisk(guest="web", disk="data", moment=MOMENT)
+    for step in plan_remove_disk(dropped, without_disk(host.facts(dropped)), wish).steps:
+        carry_out(host, step)
+    host.libvirt.domains["shop"] = host.libvirt.domains.pop("web")
+    host.libvirt.domains["shop"].xml.find("name").text = "shop"
+    renamed = spec(guest("shop"))
+    (text,) = told(restores(host, renamed))
+    lv = f"rl_build/trash-{STAMP}-vm-web-data"
+    change = f"lvchange --deltag kvmkeep.guest=web --addtag kvmkeep.guest=NEW {lv}"
+    assert "it is a disk alone, and there is no guest web" in text
+    assert change in text
+    host.lvm.volumes[lv.partition("/")[2]].tags ^= {"kvmkeep.guest=web", "kvmkeep.guest=shop"}
+    asked = TrashRestoreRequest(name=f"shop-{STAMP}", folder=GUESTS)
+    reach(host, renamed, lambda s, f: plan_restore(s, f, asked))
+    assert "kvmkeep.guest=shop" in host.lvm.volumes["vm-web-data"].tags
+
+
 @pytest.mark.parametrize(
     "planner",
     [

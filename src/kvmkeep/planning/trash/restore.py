@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from kvmkeep.model.command import Action, Command
 from kvmkeep.model.facts import Facts, Volume
-from kvmkeep.model.names import TRASH_DIR, console_log, mapped_name
+from kvmkeep.model.names import TAG_GUEST, TRASH_DIR, console_log, mapped_name
 from kvmkeep.model.plan import Noun, Plan, Reason, Risk, Step, refused
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.trash import (
@@ -100,6 +100,8 @@ def _reasons(scene: Scene, entry: TrashEntry, restoring: TrashRestoreRequest) ->
     kept = _kept(entry)
     if kept is not None:
         found += _of_domain(scene, entry, kept, restoring.guest)
+    if entry.folder is None:
+        found += _of_nobody(scene, entry)
     return [*found, *_of_files(scene, entry)]
 
 
@@ -155,6 +157,21 @@ def _of_sources(scene: Scene, entry: TrashEntry, kept: KeptDomain) -> list[Reaso
             hint = "take it out of that domain first"
             found.append((f"its definition names {source}, which another domain has", hint))
     return found
+
+
+def _of_nobody(scene: Scene, entry: TrashEntry) -> list[Reason]:
+    """Refuse a disk alone whose guest is nowhere: `apply` would make an empty one beside it."""
+    waiting = _waiting(entry)
+    name = entry.guest
+    if not waiting or scene.spec.guest(name) is not None or name in scene.domains:
+        return []
+    lvs = " ".join(one.full_name for one in waiting)
+    hint = (
+        f"bring that guest back first; or if it was renamed to NEW: lvchange --deltag "
+        f"{TAG_GUEST}{name} --addtag {TAG_GUEST}NEW {lvs}; then restore what `kvmkeep trash list` "
+        "shows of NEW"
+    )
+    return [(f"it is a disk alone, and there is no guest {name}", hint)]
 
 
 def _in_group(source: str, vg: str) -> bool:

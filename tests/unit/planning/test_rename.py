@@ -350,3 +350,13 @@ def test_a_definition_that_would_name_a_path_that_is_gone_is_refused() -> None:
     (refusal,) = planned(host, wanted, renaming(), domains=(changed,)).refusals
     assert refusal.reason == f"its definition names /dev/rl_build/vm-web as {odd}"
     assert refusal.hint == "name it as /dev/rl_build/vm-web there: virsh edit web"
+
+
+@pytest.mark.parametrize("kind", ["vnc", "spice"])
+def test_a_password_that_libvirt_does_not_tell_is_told_to_be_lost(kind: str) -> None:
+    host, wanted = site()
+    (domain,) = host.facts(wanted).domains
+    assert planned(host, wanted, renaming()).notes == ()
+    xml = domain.xml.replace("</devices>", f"<graphics type='{kind}' port='-1'/></devices>")
+    (note,) = planned(host, wanted, renaming(), domains=(replace(domain, xml=xml),)).notes
+    assert "virsh edit shop" in note.text

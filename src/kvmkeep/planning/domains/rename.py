@@ -25,7 +25,7 @@ from kvmkeep.model.names import (
     console_log,
     lv_path,
 )
-from kvmkeep.model.plan import Noun, Plan, Reason, Refusal, Risk, Step, refused
+from kvmkeep.model.plan import Note, Noun, Plan, Reason, Refusal, Risk, Step, refused
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import GuestName
@@ -100,7 +100,18 @@ def plan_rename(spec: Spec, facts: Facts, renaming: Renaming) -> Plan:
         *_volume_refusals(work),
         *refused(f"guest {before.name}", _unnamed(work)),
     )
-    return Plan(steps=steps, refusals=refusals)
+    return Plan(steps=steps, refusals=refusals, notes=_notes(work))
+
+
+def _notes(work: _Work) -> tuple[Note, ...]:
+    """Tell of what libvirt keeps to itself (virsh(1), "dumpxml"), and loses once it is defined."""
+    if re.search(r"""<graphics type=["'](vnc|spice)""", work.domain.xml) is None:
+        return ()
+    text = (
+        "a password of its graphical console is lost by this: libvirt does not tell it; if it has "
+        f"one, set it again: virsh edit {work.renaming.new} (`passwd` of <graphics>)"
+    )
+    return (Note(subject=f"guest {work.renaming.old}", text=text),)
 
 
 def _done(after: Guest | None, renaming: Renaming) -> Plan:

@@ -90,6 +90,13 @@ def test_backups_have_units_where_the_spec_asks_for_them_and_lose_them_when_it_d
     assert BACKUP_TIMER not in host.systemd.running
 
 
+def test_a_storm_of_events_does_not_run_the_look_into_a_limit() -> None:
+    host, _ = installed()
+    text = host.files[f"{UNIT_DIR}/{WATCH}"].content.decode()
+    # systemd would call the unit failed after five starts in ten seconds.
+    assert "\nStartLimitIntervalSec=0\n\n[Service]" in text
+
+
 def test_a_guest_that_others_made_stays_with_libvirt() -> None:
     host, wanted = site()
     fewer = replace(wanted, guests=wanted.guests[:1])

@@ -138,6 +138,7 @@ WantedBy=multi-user.target
 Description=KVM guests: a look whether all that should run does
 Documentation=man:kvmkeep(1)
 After={LIBVIRT} {GUESTS} {RECOVER}
+StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot

@@ -23,11 +23,14 @@ from kvmkeep.model.host_units import (
 )
 from kvmkeep.model.names import stamped_time
 from kvmkeep.model.spec import Guest
+from kvmkeep.model.units import Label
 from kvmkeep.planning.backups.take import backup_sets
 from kvmkeep.planning.units.install import wanted_texts
 
 _LATE, _VERY_LATE = 2, 4
 """So many of the times that the spec gives have to pass: a single one may just be at work."""
+_UNVERIFIED, _LONG_UNVERIFIED = timedelta(weeks=3), timedelta(weeks=8)
+"""A check is made each week."""
 _UNITS = (BACKUP, BACKUP_TIMER, PROVE, PROVE_TIMER, PRUNE, PRUNE_TIMER)
 _INSTALL = "kvmkeep install-units"
 FUTURE = "future"
@@ -41,6 +44,8 @@ def backup_findings(patient: Patient) -> Iterator[Finding]:
     wanted = [(guest, guest.backup) for guest in patient.spec.guests if guest.backup is not None]
     if wanted:
         yield from _units(patient)
+        used = {policy.repository for _, policy in wanted}
+        yield from _verified(patient, sorted(used))
     yield from _secrets(patient)
     yield from _left(patient)
     for guest, policy in wanted:
@@ -92,6 +97,22 @@ def _units(patient: Patient) -> Iterator[Finding]:
                 what=what,
                 why="each further one may fail for the same reason",
                 todo=f"systemctl status {name}; kvmkeep journal; then: systemctl start {name}",
+            )
+
+
+def _verified(patient: Patient, names: list[Label]) -> Iterator[Finding]:
+    """Tell of repositories that were not found sound for long: a boot forgets a unit's failure."""
+    for name in names:
+        known = patient.facts.backups.upkeep_of(name).verified
+        past = patient.now - utc(known) if known else timedelta(0)
+        if past > _UNVERIFIED:
+            yield Finding(
+                name="repository-not-verified",
+                severity=Severity.CRITICAL if past > _LONG_UNVERIFIED else Severity.WARNING,
+                subject=f"repository {name}",
+                what=f"it was last found sound {age(past)} ago",
+                why="since then each check found damage, or none came to its end",
+                todo=f"kvmkeep backup verify {name} --data 5",
             )
 
 

@@ -38,7 +38,7 @@ def observe_backups(
         staged=tuple(_staged(notebook)),
         last=tuple(last_backups(notebook)),
         proofs=tuple(proofs(notebook, None if asked else now)),
-        upkeep=tuple(upkeep(notebook, asked)),
+        upkeep=tuple(upkeep(notebook, known)),
         shown=notebook.names(COPY_DIR),
         fetched=notebook.names(FETCH_DIR),
         running=notebook.ask(BACKUP_LOCK, lambda door: door.locked(BACKUP_LOCK), default=False),

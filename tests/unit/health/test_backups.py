@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from kvmkeep.health.backups import age, passed
 from kvmkeep.health.judge import judge
 from kvmkeep.health.measures import measures
-from kvmkeep.model.backup import BackupFacts, LastBackup
+from kvmkeep.model.backup import BackupFacts, LastBackup, Upkeep
 from kvmkeep.model.facts import Problem
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.host_units import (
@@ -180,6 +180,25 @@ def test_a_run_that_failed(name: str) -> None:
     assert (one.name, one.severity, one.subject) == ("backup-run-failed", Severity.CRITICAL, name)
     assert one.todo == f"systemctl status {name}; kvmkeep journal; then: systemctl start {name}"
     assert ("prune or check" in one.what) is (name == PRUNE)
+
+
+@pytest.mark.parametrize(
+    ("verified", "severity"),
+    [
+        ("", None),
+        ("2026-11-22T12:00:00+00:00", None),
+        ("2026-11-01T12:00:00+00:00", Severity.WARNING),
+        ("2026-05-03T12:00:00+00:00", Severity.CRITICAL),
+    ],
+)
+def test_a_repository_that_was_not_found_sound_for_long(
+    verified: str, severity: Severity | None
+) -> None:
+    upkeep = (Upkeep(repository="vault", verified=verified),)
+    backups = BackupFacts(last=(LAST,), proofs=(PROOF,), upkeep=upkeep)
+    told = judge(WANTED, replace(FACTS, backups=backups, units=UNITS), Plan(), VITALS)
+    kinds = [one.severity for one in told if one.name == "repository-not-verified"]
+    assert kinds == ([severity] if severity else [])
 
 
 def test_a_set_that_a_dead_run_left_is_told_unless_another_is_at_work() -> None:

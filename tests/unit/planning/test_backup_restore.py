@@ -204,6 +204,20 @@ def test_disks_that_were_never_used_are_kept_and_others_are_not() -> None:
     assert any(one.what.startswith("bring disk root") for one in steps)
 
 
+def test_how_often_it_had_died_does_not_come_back_with_a_guest() -> None:
+    host, site, subject = site_off()
+    del host.libvirt.domains["web"]
+    host.lvm.volumes.clear()
+    mark = '<r:run xmlns:r="urn:kvmkeep:run:1" held="yes" restarts="5"/></metadata>'
+    dead = replace(subject, xml=subject.xml.replace("</metadata>", mark))
+    assert dead != subject
+    restore(host, site, wish(site, dead))
+    run = host.libvirt.domains["web"].xml.find("metadata/{urn:kvmkeep:run:1}run")
+    assert run is not None
+    assert "held" not in run.attrib
+    assert run.get("wanted") == "off"
+
+
 def test_a_guest_is_not_started_on_one_disk_that_is_not_complete() -> None:
     host, site, subject = site_off()
     first = plan_restore(site, host.facts(site), wish(site, subject, only="data"))

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Facts
+from kvmkeep.model.names import lv_tags
 from kvmkeep.model.plan import Step
 from kvmkeep.model.spec import FileDisk, LvDisk, Spec
 from kvmkeep.model.units import Label, Size
@@ -197,7 +198,8 @@ def test_only_a_disk_that_the_guest_would_open_counts(cut_off: tuple[FakeHost, S
     facts = host.facts(more)
     root = facts.volume("rl_build", "vm-lone")
     assert root is not None
-    spare = replace(root, name=disk.lv, device="253:99", opened=True)
+    tags = lv_tags(old.name, disk.name)
+    spare = replace(root, name=disk.lv, device="253:99", opened=True, tags=tags)
     facts = replace(facts, volumes=(*facts.volumes, spare))
     assert plan_start(more, facts, ("lone",)).refusals == ()
 

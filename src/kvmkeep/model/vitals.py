@@ -40,14 +40,16 @@ class Count(Struct, frozen=True, kw_only=True):
 
 
 class Trend(Struct, frozen=True, kw_only=True):
-    """The counts of an array's whole checks as far as they differed, the oldest first.
+    """The counts of an array's whole checks, the oldest first.
 
     `pieces` while its check goes on in pieces, night by night: the kernel counts each by itself.
+    `open` while one goes on as a whole.
     """
 
     array: str
     counts: tuple[Count, ...]
     pieces: bool = False
+    open: bool = False
 
 
 class Schedule(Struct, frozen=True, kw_only=True):

@@ -125,7 +125,7 @@ def test_mismatches_that_grow_from_check_to_check_are_an_alarm() -> None:
     only(WARNING, "array-mismatches-grow", mismatches=boot, trends=counted(0, 128, 512))
 
 
-@pytest.mark.parametrize("trend", [(), (0,), (1024,), (128, 1024)])
+@pytest.mark.parametrize("trend", [(), (0,), (1024,), (128, 1024), (128, 512, 512)])
 def test_mismatches_that_come_and_go_are_none(trend: tuple[int, ...]) -> None:
     told = (Mismatches(array="md0", sectors=512, action="check"),)
     only(Severity.OK, "array-mismatches", mismatches=told, trends=counted(*trend))

@@ -1,4 +1,4 @@
-"""How mismatches went from check to check: taken once a check is over, and only where new."""
+"""How mismatches went from check to check: taken once a check is over."""
 
 from __future__ import annotations
 
@@ -29,10 +29,25 @@ def test_a_count_is_taken_where_it_differs_from_the_last_one() -> None:
 
 
 def test_what_is_no_whole_count_of_a_check_is_not_taken() -> None:
-    assert continued((), seen(64, running=True), NOW) == ()
+    assert continued((), seen(64, running=True), NOW) == (Trend(array="md0", counts=(), open=True),)
     for action in ("none", "resync", "recover"):
         assert continued(trend(128), seen(0, action), NOW) == trend(128), "a boot, a new disk"
     assert continued(trend(128), (), NOW) == trend(128)
+
+
+def test_a_check_that_was_seen_at_work_is_counted_where_it_finds_the_same_again() -> None:
+    at_work = continued(trend(128, 256), seen(64, running=True), NOW)
+    assert at_work == (replace(trend(128, 256)[0], open=True),)
+    assert decoded(encoded(at_work)) == at_work
+    for begun in (at_work, continued(at_work, seen(200, running=True), NOW)):
+        (one,) = over = continued(begun, seen(256), NOW)
+        assert [count.sectors for count in one.counts] == [128, 256, 256]
+        assert continued(over, seen(256), NOW) == over, "and once only"
+    for action in ("none", "resync"):
+        assert continued(at_work, seen(0, action), NOW) == trend(128, 256), "it was cut off"
+    first = continued((), seen(64, running=True), NOW)
+    assert decoded(encoded(first)) == first
+    assert continued(first, seen(0, "none"), NOW) == ()
 
 
 def test_a_check_in_pieces_counts_nothing() -> None:

@@ -41,13 +41,15 @@ class Place(Struct, frozen=True, kw_only=True):
 class Found(Struct, frozen=True, kw_only=True):
     """What comes back: guests, what they need first, by their last backups.
 
-    `spec` is what the whole spec will be. `host_file` is the content of the host file; empty where
-    there is one. `named` is the repository that was named for want of it. `hidden` are
+    `spec` is what the whole spec will be. `unmet` are needs of theirs which are not there, and do
+    not come back now: of each guest that has some. `host_file` is the content of the host file;
+    empty where there is one. `named` is the repository that was named for want of it. `hidden` are
     repositories of which nobody knows what they hold.
     """
 
     entries: tuple[BackupEntry, ...]
     spec: Spec
+    unmet: dict[str, tuple[str, ...]]
     host_file: bytes = b""
     named: Repository | None = None
     hidden: str = ""
@@ -246,19 +248,28 @@ def _in_order(ctx: Context, wanted: dict[str, BackupEntry], files: dict[str, byt
     from kvmkeep.model.units import GuestName
     from kvmkeep.planning.running.order import in_order
     from kvmkeep.spec.load import load
+    from kvmkeep.spec.without_needs import without_needs
 
     if not wanted:
-        return Found(entries=(), spec=ctx.spec())
+        return Found(entries=(), spec=ctx.spec(), unmet={})
+    here = {*wanted, *ctx.guest_names()}
+    found = {file: without_needs(content, here) for file, content in files.items()}
+    unmet = {name: found[f"guests/{name}.yaml"].missing for name in wanted}
     try:
-        spec = load(ctx.spec_dir, ctx.door(), also=files)
+        also = {file: one.content for file, one in found.items()}
+        spec = load(ctx.spec_dir, ctx.door(), also=also)
     except SpecError as error:
         names = " ".join(sorted(wanted))
         raise SpecError(
             f"with the files of the backups, the spec would have mistakes:\n{error.message}",
-            hint=f"name others (guests: {names}), with all that they need; or write the file of "
-            f"one by hand, without what is wrong in it, and {restore_first('GUEST')}",
+            hint=f"name others (guests: {names}); or write the file of one by hand, without what "
+            f"is wrong in it, and {restore_first('GUEST')}",
         ) from error
     order = in_order(spec, (GuestName(name) for name in wanted))
     for refusal in order.refusals:
         raise Unready(f"{refusal.subject}: {refusal.reason}", hint=refusal.hint)
-    return Found(entries=tuple(wanted[guest.name] for guest in order.guests), spec=spec)
+    return Found(
+        entries=tuple(wanted[guest.name] for guest in order.guests),
+        spec=spec,
+        unmet={name: missing for name, missing in unmet.items() if missing},
+    )

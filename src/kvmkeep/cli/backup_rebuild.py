@@ -35,7 +35,7 @@ from kvmkeep.model.backup_manifest import HOST_SPEC
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from kvmkeep.cli.context import Context
     from kvmkeep.host.door import Door
@@ -128,9 +128,10 @@ def run(args: Args, ctx: Context) -> int:
         _write_host_file(found.host_file, ctx)
     with _not_as_before("the spec is there again, but no guest yet"):
         _make_networks(ctx)
-    ended = [_one(entry, ctx, stays_off=args.no_start) for entry in found.entries]
+    waiting: set[str] = set()
+    ended = [_one(entry, ctx, waiting, stays_off=args.no_start) for entry in found.entries]
     code = tell(ended, ctx, "BACK")
-    back = {one.guest for one in ended if one.error is None}
+    back = {one.guest for one in ended if one.error is None} - waiting
     if not args.no_start:
         with _not_as_before("they are back, but were not started"):
             started = _start(back, ctx)
@@ -185,6 +186,7 @@ def _show(found: Found, facts: Facts, ctx: Context, *, dry_run: bool) -> None:
             "To keep those of a guest in service, name only the other guests here; write its file "
             "of the spec by hand, then: kvmkeep apply"
         )
+    _tell_unmet(found.unmet, ctx)
     host = found.entries[0].host if found.entries else ""
     rows = [Row(entry=one, name=one.guest, proof=None) for one in found.entries]
     shown = text(rows, host, utc_now(), ctx.streams.width)
@@ -226,35 +228,50 @@ def _make_networks(ctx: Context) -> None:
     reach_without_asking(Goal(verb=VERB, planner=plan_networks), ctx)
 
 
-def _one(entry: BackupEntry, ctx: Context, *, stays_off: bool) -> Ended:
-    """Bring one guest back; one that fails keeps no other waiting."""
+def _one(entry: BackupEntry, ctx: Context, waiting: set[str], *, stays_off: bool) -> Ended:
+    """Bring one guest back; one that fails keeps no other from coming back.
+
+    `waiting` takes the guest if what it needs is not there.
+    """
     clock = ctx.door().clock
     began = clock()
     error: KvmkeepError | None = None
     try:
-        _restore(entry, ctx, stays_off=stays_off)
+        missing = _restore(entry, ctx, stays_off=stays_off)
     except Interrupted as stopped:
         raise Interrupted(stopped.message, hint=stopped.hint) from stopped
     except KvmkeepError as failed:
         error = failed
         explain(failed, ctx.streams, begin=f"kvmkeep: guest {entry.guest} did not come back: ")
+    else:
+        waiting.update((entry.guest,) if missing else ())
+        _tell_unmet({entry.guest: missing} if missing else {}, ctx)
     return Ended(guest=entry.guest, seconds=clock() - began, error=error)
 
 
-def _restore(entry: BackupEntry, ctx: Context, *, stays_off: bool) -> None:
+def _tell_unmet(unmet: Mapping[str, tuple[str, ...]], ctx: Context) -> None:
+    from kvmkeep.planning.backups.restore import unmet as text
+
+    for name, missing in unmet.items():
+        ctx.streams.talk(f"guest {name}: {text(missing)}")
+
+
+def _restore(entry: BackupEntry, ctx: Context, *, stays_off: bool) -> tuple[str, ...]:
+    """Bring one guest back; return which of its needs are not there."""
     from kvmkeep.cli.moment import utc_now
     from kvmkeep.planning.backups.restore import plan_restore
 
     spec = ctx.spec()
     subject = subject_of(f"{entry.guest}@{entry.moment}", (), ctx, spec)
     asked = restoring_of(subject, ctx, spec, utc_now().isoformat())
-    restoring = replace(asked, stays_off=stays_off)
+    restoring = replace(asked, stays_off=stays_off or bool(asked.missing))
     goal = Goal(
         verb=VERB,
         planner=lambda spec, facts: plan_restore(spec, facts, restoring),
         reading=ctx.reading(),
     )
     reach_without_asking(goal, ctx)
+    return asked.missing
 
 
 def _start(back: set[str], ctx: Context) -> int:

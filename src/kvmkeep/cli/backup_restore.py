@@ -126,25 +126,32 @@ def _to_file(args: Args, ctx: Context, subject: Subject) -> int:
 def restoring_of(
     subject: Subject, ctx: Context, spec: Spec, asked: str, only: str = ""
 ) -> BackupRestoreRequest:
-    """Return what is asked for: of a guest of the spec, or of one with its file in the backup."""
+    """Return what is asked for: of a guest of the spec, or of one with its file in the backup.
+
+    A guest that it needs may be lost as well, for good perhaps: that is no reason to lose this one.
+    """
     import posixpath
 
     from kvmkeep.planning.backups.owner import owner
     from kvmkeep.planning.backups.restore import BackupRestoreRequest
+    from kvmkeep.spec.without_needs import without_needs
 
     name, guest = subject.entry.guest, owner(spec, subject.entry)
     if guest is not None:
         return BackupRestoreRequest(subject=subject, guest=guest, asked=asked, only=only)
     if only:
         raise UsageError(f"the spec has no guest {name}", hint="restore it whole, or use --to")
-    content = stored_file(subject.repository, subject.entry, subject.manifest.guest_spec, ctx)
+    stored = stored_file(subject.repository, subject.entry, subject.manifest.guest_spec, ctx)
+    here = {name, *(str(one.name) for one in spec.guests)}
+    shortened = without_needs(stored, here)
     file = f"guests/{name}.yaml"
     return BackupRestoreRequest(
         subject=subject,
-        guest=_as_it_will_be(ctx, file, content, name),
+        guest=_as_it_will_be(ctx, file, shortened.content, name),
         asked=asked,
         file=posixpath.abspath(f"{ctx.spec_dir}/{file}"),
-        content=content,
+        content=shortened.content,
+        missing=shortened.missing,
     )
 
 
@@ -159,8 +166,8 @@ def restore_first(name: str) -> str:
 def _as_it_will_be(ctx: Context, file: str, content: bytes, name: str) -> Guest:
     """Return what the spec will say of the guest; raises SpecError where it would have mistakes."""
     hint = (
-        f"write {ctx.spec_dir}/{file} by hand, without what is wrong in it (needs that are not "
-        f"there: without `run.needs`), and {restore_first(name)}"
+        f"write {ctx.spec_dir}/{file} by hand, without what is wrong in it, and "
+        f"{restore_first(name)}"
     )
     found = ctx.spec_with(file, content, hint).guest(name)
     if found is None:

@@ -49,7 +49,8 @@ class BackupRestoreRequest(Struct, frozen=True, kw_only=True):
     `stays_off` is the word about a guest that is defined again: nobody starts it by himself.
 
     `asked` is when it was asked for (ISO 8601). `only` names one disk; empty for all. `file` and
-    `content` are those of the guest's file of the spec, where it has none now.
+    `content` are those of the guest's file of the spec, where it has none now; `missing` were
+    among its needs, and are not there.
     """
 
     subject: Subject
@@ -58,6 +59,7 @@ class BackupRestoreRequest(Struct, frozen=True, kw_only=True):
     only: str = ""
     file: str = ""
     content: bytes = b""
+    missing: tuple[str, ...] = ()
     stays_off: bool = True
 
     @property
@@ -351,6 +353,14 @@ def _lost(work: _Work) -> Lost:
     )
 
 
+def unmet(missing: Iterable[str]) -> str:
+    """Tell of a guest that comes back before what it needs."""
+    return (
+        f"what it needs is not there: {', '.join(missing)}; it comes back without that in its "
+        "file, and stays off (once that is back, write it into run.needs again)"
+    )
+
+
 def _notes(work: _Work) -> tuple[Note, ...]:
     restoring = work.restoring
     subject = f"guest {work.guest.name}"
@@ -367,6 +377,8 @@ def _notes(work: _Work) -> tuple[Note, ...]:
         if one.disk not in known
     ]
     texts += work.definition.notes
+    if restoring.missing:
+        texts.append(unmet(restoring.missing))
     if _leaving(work):
         name = f"{work.guest.name}-{_stamp(work)}"
         texts.append(f"its present disks lie in the trash then, as {name}: kvmkeep trash list")

@@ -45,7 +45,7 @@ def choose(ctx: Context, spec: Spec, text: str, names: Iterable[str] = ()) -> Ba
     """Return the backup that `GUEST[@TIME]` means: of that moment, or the last one.
 
     Hosts may share a repository, and have guests of the same name: one of another host is meant
-    only where this host has none, such as after it got another name.
+    only where this host has none, such as after it got another name. So is one that lacks a disk.
     Raises UsageError where there is none, and Unready where that can't be known.
     """
     from kvmkeep.cli.moment import utc_now
@@ -66,7 +66,9 @@ def choose(ctx: Context, spec: Spec, text: str, names: Iterable[str] = ()) -> Ba
             raise _of_another(spec, f"guest {guest} has {what}", others)
         raise UsageError(f"guest {guest} has {what}", hint=f"look at: {_LIST} {guest}")
     now = utc_now()
-    return max(found, key=lambda one: (one.host == spec.host.name, *recency(one.moment, now)))
+    return max(
+        found, key=lambda one: (one.host == spec.host.name, one.whole, *recency(one.moment, now))
+    )
 
 
 def _of_another(spec: Spec, what: str, entry: BackupEntry) -> UsageError:

@@ -43,7 +43,7 @@ def add(parser: ArgumentParser) -> None:
 
 
 def run(args: Args, ctx: Context) -> int:
-    """Print the backups, the oldest first; ends with 9 where a repository can't be seen."""
+    """Print the backups, the oldest first; ends with 9 where one lacks a disk, or can't be seen."""
     from kvmkeep.cli.moment import utc_now
     from kvmkeep.model.backup import RepositoryState, moment_order
     from kvmkeep.observe.backup_care import proofs
@@ -82,7 +82,7 @@ def run(args: Args, ctx: Context) -> int:
     else:
         hidden = any(one.state is not RepositoryState.ABSENT for one in unseen)
         ctx.streams.talk("No backups can be seen." if hidden else "No backups.")
-    return NEEDS_ATTENTION if unseen else 0
+    return NEEDS_ATTENTION if unseen or any(not row.entry.whole for row in rows) else 0
 
 
 def value(one: BackupEntry) -> dict[str, object]:
@@ -98,6 +98,7 @@ def value(one: BackupEntry) -> dict[str, object]:
         "size": one.size.bytes,
         "added": one.added.bytes,
         "manifest": one.manifest,
+        "whole": one.whole,
         "disks": [
             {"disk": disk.disk, "size": disk.size.bytes, "object": disk.object, "path": disk.path}
             for disk in one.disks
@@ -126,7 +127,7 @@ def text(rows: Sequence[Row], host: str, now: datetime, width: int) -> str:
             f"{row.name}@{row.entry.moment}",
             stamp_age(row.entry.moment, now),
             row.entry.level,
-            str(len(row.entry.disks)),
+            str(len(row.entry.disks)) + ("" if row.entry.whole else ", LACKS A DISK"),
             str(row.entry.size),
             str(row.entry.added),
             verdict_age(row.proof, now) or "-",

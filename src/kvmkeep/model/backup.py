@@ -37,7 +37,8 @@ class BackupEntry(Struct, frozen=True, kw_only=True):
     `moment` is the name of the set: a UTC time to the minute, or to the second. `level` is a word
     of `model.snapshot.Level`. `manifest` is the engine's object, `path` the directory in it. `time`
     is when it was complete, UTC in ISO 8601. `size` is that of the disks, `added` what the
-    repository grew by. `host` is where it was made.
+    repository grew by. `host` is where it was made. `whole` is false where the object of a disk is
+    gone from the repository: somebody else's rules may have forgotten it there.
     """
 
     repository: str
@@ -52,6 +53,7 @@ class BackupEntry(Struct, frozen=True, kw_only=True):
     size: Size
     added: Size
     disks: tuple[StoredDisk, ...]
+    whole: bool = True
 
 
 class Fragment(Struct, frozen=True, kw_only=True):

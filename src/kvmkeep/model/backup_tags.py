@@ -103,7 +103,8 @@ def listed(
             host=host,
             size=_size(one, _SIZE),
             added=_size(one, _ADDED),
-            disks=tuple(disks.get((guest, moment, host), ())),
+            disks=(there := tuple(disks.get((guest, moment, host), ()))),
+            whole=_is_whole(one, there),
         )
         for (guest, moment, host), one in sorted(commits.items())
     )
@@ -120,6 +121,15 @@ def listed(
         if (guest, moment, host) not in commits
     )
     return entries, fragments
+
+
+def _is_whole(commit: StoredObject, disks: tuple[StoredDisk, ...]) -> bool:
+    """Whether each disk is listed: the manifest's object tells the sum of their sizes.
+
+    One that a run sent twice counts once.
+    """
+    sizes = {one.disk: one.size.bytes for one in disks}
+    return sum(sizes.values()) >= _size(commit, _SIZE).bytes
 
 
 def _set_of(one: StoredObject) -> _Set | None:

@@ -60,6 +60,19 @@ def test_a_guest_is_backed_up_listed_and_shown(
     assert json.loads(capsys.readouterr().out)["manifest"]["guest"] == "web"
 
 
+def test_a_listing_tells_which_backup_lacks_a_disk(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("backup", "run", "web") == 0
+    objects = site.host.restic.listed("/srv/vault")
+    objects.remove(next(one for one in objects if one.path.endswith("/root.raw")))
+    capsys.readouterr()
+    assert site.line("backup", "list") == 9
+    assert "0, LACKS A DISK" in capsys.readouterr().out
+    assert site.line("backup", "list", "--json") == 9
+    assert json.loads(capsys.readouterr().out)["backups"][0]["whole"] is False
+
+
 def test_a_listing_tells_of_proofs_and_of_other_hosts(
     site: BackupSite, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -129,16 +129,13 @@ def test_a_backup_from_the_future_is_not_the_last_one(
     site: BackupSite, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lose(site)
-    (commit,) = [
-        one
-        for one in site.host.restic.listed("/srv/vault")
-        if {"manifest", "guest=web"} <= {*one.tags}
-    ]
-    now = next(tag for tag in commit.tags if tag.startswith("set="))
-    tags = tuple("set=20990101T0000Z" if tag == now else tag for tag in commit.tags)
-    site.host.restic.listed("/srv/vault").append(
-        type(commit)("f" * 64, commit.host, tags, commit.path, {})
-    )
+    mine = [one for one in site.host.restic.listed("/srv/vault") if "guest=web" in one.tags]
+    (now,) = {tag for one in mine for tag in one.tags if tag.startswith("set=")}
+    for number, one in enumerate(mine):
+        tags = tuple("set=20990101T0000Z" if tag == now else tag for tag in one.tags)
+        site.host.restic.listed("/srv/vault").append(
+            type(one)(f"{number}" * 64, one.host, tags, one.path, {})
+        )
     assert site.line("backup", "rebuild", *URL, "--dry-run") == 0
     assert f"web@{now.removeprefix('set=')}" in capsys.readouterr().out
     assert site.line("backup", "rebuild", *URL, "--yes") == 0

@@ -101,6 +101,17 @@ def test_a_set_without_a_manifest_is_none() -> None:
     assert listed("vault", (OLDER,)) == ((), (replace(fragment, identity=""),))
 
 
+def test_a_backup_whose_disk_is_not_listed_is_not_whole() -> None:
+    two = replace(MANIFEST, disks=(RECORD, replace(RECORD, disk="data")))
+    commit = replace(COMMIT, tags=manifest_tags(two))
+    data = stored(
+        "d2", "/web/data.raw", *disk_tags("web", MOMENT, "data", RECORD.size, identity="www")
+    )
+    assert listed("vault", (commit, DISK, data))[0][0].whole
+    for objects in ((commit, DISK), (commit, DISK, replace(DISK, id="d3")), (commit,)):
+        assert not listed("vault", objects)[0][0].whole
+
+
 def test_a_set_tells_whose_it_is_by_whatever_part_of_it_does() -> None:
     for objects in ((DISK, replace(OLDER, id="d2")), (replace(OLDER, id="d2"), DISK)):
         (fragment,) = listed("vault", objects)[1]

@@ -247,6 +247,14 @@ def test_what_nothing_else_stands_for_is_not_forgotten(
     assert "kvmkeep backup" in refusal.hint
 
 
+def test_one_that_lacks_a_disk_stands_for_nothing_and_may_go() -> None:
+    broken = entry(LAST, whole=False)
+    known = facts(entry(OLD), entry(MIDDLE), broken, proofs=(proof(OLD), proof(LAST)))
+    assert len(plan_forget(SPEC, known, replace(WISH, moment=LAST)).steps) == 1
+    for moment in (MIDDLE, OLD):
+        assert plan_forget(SPEC, known, replace(WISH, moment=moment)).refusals != ()
+
+
 def test_what_comes_from_the_future_stands_for_nothing_and_may_go() -> None:
     future = "20360101T0000Z"
     known = facts(*THREE, entry(future), proofs=(proof(OLD), proof(future)))

@@ -10,6 +10,7 @@ from fakes.host import FakeHost
 from fakes.lvm import EXTENT
 from msgspec.structs import replace
 
+from kvmkeep.model.backup import StoredDisk
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.plan import Plan
@@ -656,4 +657,17 @@ def test_a_new_guest_needs_all_disks_and_room_for_them() -> None:
     more = replace(subject, manifest=replace(subject.manifest, disks=(root, grown)))
     assert [one.reason for one in as_new(host, site, more).refusals] == [
         f"its disk data is larger in the backup web@{MOMENT} than it is now"
+    ]
+
+
+def test_a_backup_that_lacks_a_disk_takes_nothing_away() -> None:
+    host, site, subject = site_off()
+    root = subject.manifest.disks[0]
+    there = (StoredDisk(disk="root", object=root.object, path=root.path, size=root.size),)
+    torn = replace(subject, entry=replace(subject.entry, disks=there, whole=False))
+    assert reasons(host, site, wish(site, torn)) == ["its disk data is gone from the repository"]
+    assert plan_restore(site, host.facts(site), wish(site, torn)).steps == ()
+    assert reasons(host, site, wish(site, torn, only="root")) == []
+    assert [one.reason for one in as_new(host, site, torn).refusals] == [
+        f"disk data of the backup web@{MOMENT} is gone from the repository"
     ]

@@ -174,6 +174,15 @@ def test_firmware_gets_a_copy_of_its_variables() -> None:
     assert copies[0][-1] == "/run/kvmkeep/proof/web/nvram.fd"
 
 
+def test_a_backup_that_lacks_a_disk_is_not_tried() -> None:
+    host, site, subject = site_with_backup()
+    torn = replace(subject, entry=replace(subject.entry, whole=False))
+    refusals = plan_prove(site, host.facts(site), proving(host, torn)).refusals
+    assert [one.reason for one in refusals] == [
+        "its disk root is gone from the repository", "its disk data is gone from the repository",
+    ]  # fmt: skip
+
+
 def test_a_repository_that_can_not_be_seen_is_no_verdict() -> None:
     host, site, subject = site_with_backup()
     host.proof.run_service = lambda _: (0, "")  # type: ignore[method-assign]

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from kvmkeep.model.backup import BackupEntry
 from kvmkeep.model.backup_policy import Keep
@@ -143,3 +144,11 @@ def test_what_seems_to_come_from_the_future_stays_and_counts_for_no_rule() -> No
         ("20269999T0000Z", ("its time is not in the past",)),
         ("20301126T0000Z", ("its time is not in the past",)),
     ]
+
+
+def test_one_that_lacks_a_disk_stays_and_counts_for_no_rule() -> None:
+    whole, broken = at(48), replace(at(24), whole=False)
+    found = retention((whole, broken), NONE, proven={broken.moment}, now=NOW)
+    assert [(one.entry.moment, one.why) for one in found.kept] == [
+        (whole.moment, ("last",)), (broken.moment, ("it lacks a disk",)),
+    ]  # fmt: skip

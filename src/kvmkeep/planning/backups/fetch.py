@@ -27,6 +27,14 @@ class Subject(Struct, frozen=True, kw_only=True):
     xml: str
 
 
+def gone(subject: Subject) -> tuple[str, ...]:
+    """Return the disks of a backup that its repository does not list any more."""
+    if subject.entry.whole:
+        return ()
+    there = {one.disk for one in subject.entry.disks}
+    return tuple(one.disk for one in subject.manifest.disks if one.disk not in there)
+
+
 def fetched(
     subject: Subject, disk: DiskRecord, target: str, folder: str, program: str
 ) -> tuple[Command, ...]:

@@ -161,9 +161,9 @@ def _precious(
     for one in doomed:
         guest = owner(spec, one)
         whose = (one.identity, one.host)
-        mine = [each for each in seen.entries if (each.identity, each.host) == whose]
+        mine = [each for each in seen.entries if (each.identity, each.host) == whose and each.whole]
         reason = hint = ""
-        if guest is None:
+        if guest is None or not one.whole:
             continue
         if one == max(mine, key=lambda each: order(each.moment)):
             reason = f"it is the last one that repository {seen.name} has of the guest"

@@ -30,10 +30,12 @@ def last_backups(
 ) -> dict[str, BackupEntry]:
     """Return the last backup of each guest of a host, by the name that the guest had then.
 
-    A guest is known by its identity, which it keeps when it is renamed.
+    A guest is known by its identity, which it keeps when it is renamed. A backup that lacks a disk
+    is the last only where no whole one is there.
     """
     ours = sorted(
-        (one for one in entries if one.host == host), key=lambda one: recency(one.moment, now)
+        (one for one in entries if one.host == host),
+        key=lambda one: (one.whole, *recency(one.moment, now)),
     )
     last = {one.identity: one for one in ours}
     return {one.guest: one for one in ours if last[one.identity] == one}

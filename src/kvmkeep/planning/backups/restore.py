@@ -30,7 +30,7 @@ from kvmkeep.model.spec import Guest, LvDisk, Spec
 from kvmkeep.model.trash import is_trash, trash_entries
 from kvmkeep.model.units import Size
 from kvmkeep.planning import guards, programs
-from kvmkeep.planning.backups.fetch import Subject, fetched, tidy
+from kvmkeep.planning.backups.fetch import Subject, fetched, gone, tidy
 from kvmkeep.planning.backups.restored import is_back, leaving, made, taken_over
 from kvmkeep.planning.backups.returned_domain import Returned, returned
 from kvmkeep.planning.backups.returned_guest import Lost, return_steps
@@ -186,6 +186,13 @@ def _reasons(work: _Work) -> list[Reason]:
         found.append(("the backup is of a guest with another UUID", hint))
     else:
         found += work.definition.reasons
+    lost = gone(work.restoring.subject)
+    hint = f"choose another one: kvmkeep backup list {guest.name}"
+    found += [
+        (f"its disk {disk.name} is gone from the repository", hint)
+        for disk in work.disks
+        if disk.name in lost
+    ]
     for record, disk in work.pairs:
         found += _of_disk(work, record, disk)
     for volume in _leaving(work):

@@ -36,7 +36,8 @@ def retention(
     """Decide about the backups of one guest in one repository.
 
     `proven` are the moments of those that started well from their backup; the last of them stays,
-    whatever the rules say, and so does the last one of all. What seems to come from the future, or
+    whatever the rules say, and so does the last one of all. One that lacks a disk stays and counts
+    for no rule, so that a whole one does not go for it. What seems to come from the future, or
     has no time that can be read, stays and counts for no rule: a clock was wrong once.
     """
     found = sorted(entries, key=lambda one: moment_order(one.moment))
@@ -44,7 +45,9 @@ def retention(
     dated: list[tuple[datetime, BackupEntry]] = []
     for one in found:
         time = stamped_time(one.moment)
-        if time is None or time > now:
+        if not one.whole:
+            why[one.manifest].append("it lacks a disk")
+        elif time is None or time > now:
             why[one.manifest].append("its time is not in the past")
         else:
             dated.append((time, one))

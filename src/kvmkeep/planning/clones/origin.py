@@ -12,7 +12,7 @@ from kvmkeep.model.plan import Note, Refusal, Step
 from kvmkeep.model.snapshot import Level
 from kvmkeep.model.spec import Guest, LvDisk
 from kvmkeep.model.units import Size
-from kvmkeep.planning.backups.fetch import Subject, fetched, tidy
+from kvmkeep.planning.backups.fetch import Subject, fetched, gone, tidy
 from kvmkeep.planning.commands import has_state
 from kvmkeep.planning.disks.storage import activation
 from kvmkeep.planning.lvm import activate, removal, who_has
@@ -83,6 +83,7 @@ def origin(scene: Scene, facts: Facts, copies: Copies, wanted: Wanted) -> Origin
 def _from_backup(scene: Scene, copies: Copies, subject: Subject) -> Origin:
     records = {one.disk: one for one in subject.manifest.disks}
     name = f"{subject.entry.guest}@{subject.entry.moment}"
+    lost = gone(subject)
     found: list[str] = []
     fills: list[tuple[Size, tuple[Command, ...]]] = []
     folder = fetch_dir(copies.clone.name)
@@ -91,6 +92,8 @@ def _from_backup(scene: Scene, copies: Copies, subject: Subject) -> Origin:
         record = records.get(disk.name)
         if record is None:
             found.append(f"the backup {name} has no disk {disk.name}")
+        elif disk.name in lost:
+            found.append(f"disk {disk.name} of the backup {name} is gone from the repository")
         elif record.size > scene.lv_size(new):
             found.append(f"its disk {disk.name} is larger in the backup {name} than it is now")
         else:

@@ -18,7 +18,7 @@ from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size, check_lv_name
 from kvmkeep.planning import guards, programs
-from kvmkeep.planning.backups.fetch import Subject
+from kvmkeep.planning.backups.fetch import Subject, gone
 from kvmkeep.planning.backups.owner import owner
 from kvmkeep.planning.commands import remove_tree
 from kvmkeep.planning.proofs.domain import CannotProveError, has_agent, memory_of, proof_xml
@@ -30,6 +30,7 @@ from kvmkeep.planning.repositories.files import engine_refusals
 from kvmkeep.planning.repositories.secrets import secret_refusals
 from kvmkeep.planning.scene import Scene, make_scene
 
+_ANOTHER = "prove another one of its backups: kvmkeep backup list"
 _PATIENCE = 300
 _LITTLE = Size(256 << 20)
 """A guest is not started with less memory than this, unless it has less itself."""
@@ -58,12 +59,24 @@ def plan_prove(spec: Spec, facts: Facts, proving: Proving) -> Plan:
         mine = (own,) if proving.ladder.rungs or proving.ladder.said else ()
         return Plan(steps=leftover_steps(scene, (*proving.stray, *mine)))
     cleaning = leftover_steps(scene, proving.stray)
+    lost = gone(proving.subject)
+    if lost:
+        # That is known without trying, and says nothing new: it is no verdict.
+        return Plan(
+            refusals=tuple(
+                Refusal(
+                    subject=_name(proving),
+                    reason=f"its disk {disk} is gone from the repository",
+                    hint=_ANOTHER,
+                )
+                for disk in lost
+            )
+        )
     try:
         climb = _climb(scene, proving)
         proof_xml(likeness(climb))
     except CannotProveError as error:
-        hint = "prove another one of its backups: kvmkeep backup list"
-        return Plan(refusals=(Refusal(subject=_name(proving), reason=str(error), hint=hint),))
+        return Plan(refusals=(Refusal(subject=_name(proving), reason=str(error), hint=_ANOTHER),))
     steps = (*cleaning, *climb_steps(climb))
     refusals = (
         *guards.unseen_beside_files(scene),

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from kvmkeep.apply.secrets import masked
@@ -20,11 +20,18 @@ from kvmkeep.errors import Unready
 from kvmkeep.host.append import AppendFolder, Folder, Lines, Nowhere
 from kvmkeep.host.door import Door, Result
 from kvmkeep.model.command import Checkpoint, Command, Poll, WriteFile
-from kvmkeep.model.journal import JOURNAL_VERSION, Entry, Run
+from kvmkeep.model.journal import (
+    JOURNAL_VERSION,
+    Entry,
+    Run,
+    oldest_first,
+    outlived,
+    run_name,
+    unanswered,
+)
 from kvmkeep.model.names import JOURNAL_DIR
 from kvmkeep.model.plan import Plan, Step, StepReport
 
-KEPT_RUNS = 500
 _TAIL = 8 << 10
 _STDIN = 16 << 10
 _ENDING = ".jsonl"
@@ -184,10 +191,8 @@ class Journals:
         needed: bool = True,
     ) -> Journal:
         """Begin a run's journal, or raise Unready if it is `needed`: else there is none then."""
-        # First: a clock that was set back gives the new one the oldest name.
-        self._prune()
-        stamp = self._now().strftime("%Y%m%dT%H%M%S.%fZ")
-        name = f"{stamp}-{verb.replace(' ', '-')}-{os.getpid()}{_ENDING}"
+        name = f"{run_name(self._now(), verb, os.getpid())}{_ENDING}"
+        self._prune(name)
         try:
             journal = Journal(self._folder.create(name), self._now, troubled)
             journal.begins(verb, argv, user, version, host)
@@ -203,7 +208,8 @@ class Journals:
     def names(self) -> tuple[str, ...]:
         """Return the names of the kept runs, the oldest first; raises Unready."""
         try:
-            return tuple(name for name in self._folder.names() if name.endswith(_ENDING))
+            found = (name for name in self._folder.names() if name.endswith(_ENDING))
+            return oldest_first(found, self._now())
         except OSError as error:
             raise _unreadable(error) from error
 
@@ -214,12 +220,12 @@ class Journals:
         except OSError as error:
             raise _unreadable(error) from error
 
-    def _prune(self) -> None:
+    def _prune(self, coming: str) -> None:
         try:
             names = self.names()
         except Unready:
             return
-        for name in names[: -(KEPT_RUNS - 1)]:
+        for name in outlived(names, coming):
             self._folder.remove(name)
 
 
@@ -228,13 +234,15 @@ def _unreadable(error: OSError) -> Unready:
     return Unready(f"the journal can't be read: {error.strerror}", hint=hint)
 
 
-def last_run(door: Door) -> Run | None:
-    """Return the newest run as a door sees it, which may be in a hurry; raises OSError."""
-    names = [name for name in door.names(JOURNAL_DIR) if name.endswith(_ENDING)]
-    if not names:
-        return None
-    content = door.read(f"{JOURNAL_DIR}/{names[-1]}", _LARGEST) or b""
-    return read_run(names[-1].removesuffix(_ENDING), content)
+def last_runs(door: Door, now: datetime) -> Iterator[Run]:
+    """Return the newest run, then those that may be unfinished since; raises OSError.
+
+    The door may be in a hurry.
+    """
+    names = (name for name in door.names(JOURNAL_DIR) if name.endswith(_ENDING))
+    for name in unanswered(oldest_first(names, now), now):
+        content = door.read(f"{JOURNAL_DIR}/{name}", _LARGEST) or b""
+        yield read_run(name.removesuffix(_ENDING), content)
 
 
 def has_begun(door: Door, pid: int, since: int) -> bool:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from kvmkeep.errors import SpecError, Unready
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.health import Finding, Severity, worst_first
+from kvmkeep.model.journal import DONE
 from kvmkeep.model.names import BACKUP_LOCK, LOCK_FILE, PROOF_LOCK
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.vitals import GuestAnswer, LastRun, LockHolder, Vitals
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from kvmkeep.cli.context import Context
     from kvmkeep.host.door import Door
     from kvmkeep.model.facts import Facts
+    from kvmkeep.model.journal import Run
     from kvmkeep.model.spec import Guest, Spec
 
 
@@ -112,12 +114,21 @@ def _vitals(ctx: Context, spec: Spec, facts: Facts, *, answers: bool) -> Vitals:
 
 
 def last_run(door: Door) -> LastRun | None:
-    """Return the newest run, and whether it goes on; raises OSError."""
-    from kvmkeep.apply import journal
+    """Return the newest run that was stopped, else the newest; raises OSError.
 
-    run = journal.last_run(door)
-    if run is None:
-        return None
+    Of all but the newest, those that were killed: what failed has told so, and others came since.
+    """
+    from kvmkeep.apply import journal
+    from kvmkeep.cli.moment import utc_now
+
+    runs = (_last_run(door, run) for run in journal.last_runs(door, utc_now()))
+    newest = next(runs, None)
+    if newest is None or not (newest.alive or newest.outcome == DONE):
+        return newest
+    return next((run for run in runs if not (run.alive or run.outcome)), newest)
+
+
+def _last_run(door: Door, run: Run) -> LastRun:
     # After a power cut, its number may be another program's; its lock is nobody's.
     alive = (
         not run.outcome

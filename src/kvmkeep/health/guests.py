@@ -233,7 +233,7 @@ def _left(patient: Patient, guest: Guest, domain: Domain) -> Iterator[Finding]:
             subject=f"guest {guest.name}",
             what="a run that was stopped had shut it down, to start it again afterwards",
             why="nobody else will start it",
-            todo="run the same line again, as `kvmkeep journal last` tells it",
+            todo="run the same line again, as `kvmkeep journal` tells it",
         )
 
 

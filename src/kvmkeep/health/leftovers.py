@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from kvmkeep.health.patient import Patient
 from kvmkeep.model.facts import VOLUMES, SeedFile
 from kvmkeep.model.health import Finding, Severity
+from kvmkeep.model.journal import DONE
 from kvmkeep.model.names import STATE_FRESH, stamped_time
 from kvmkeep.model.trash import TrashEntry, trash_entries
 from kvmkeep.model.units import GuestName
 
 _OLD = timedelta(days=30)
-_DONE = "done"
 _IDLE = timedelta(minutes=30)
 """How long a run may hold the lock before its first step: a question waits for ten minutes."""
 
@@ -73,16 +73,16 @@ def _trash(patient: Patient, entry: TrashEntry) -> Iterator[Finding]:
 
 def _last_run(patient: Patient) -> Iterator[Finding]:
     run = patient.vitals.last_run
-    if run is None or run.alive or run.outcome == _DONE:
+    if run is None or run.alive or run.outcome == DONE:
         return
     end = f"ended with: {run.outcome}" if run.outcome else "was killed"
     yield Finding(
         name="run-unfinished",
         severity=Severity.WARNING,
         subject=f"run {run.name}",
-        what=f"the last run of kvmkeep {end}",
+        what=f"it {end}",
         why="what it was to do is done in part",
-        todo=f"kvmkeep journal last; then run it again: {run.command_line}",
+        todo=f"kvmkeep journal {run.name}; then run it again: {run.command_line}",
     )
 
 

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvmkeep.apply.executor import apply_plan
-from kvmkeep.apply.journal import KEPT_RUNS, Journals, digest, read_run, utc_now
+from kvmkeep.apply.journal import Journals, digest, read_run, utc_now
 from kvmkeep.apply.ui import SteadyUi, Ui
 from kvmkeep.errors import Unready
 from kvmkeep.host.append import AppendFolder
 from kvmkeep.model.command import Checkpoint
+from kvmkeep.model.journal import KEPT_RUNS
 from kvmkeep.model.plan import Outcome, Plan, Report, StepReport
 from tests.unit.apply.scripted import (
     UNDO,
@@ -99,6 +100,32 @@ def test_only_the_last_runs_are_kept() -> None:
     assert len(kept) == KEPT_RUNS
     assert kept[0] == "20250101T000021Z-apply-1.jsonl"
     assert "notes.txt" in folder.names()
+
+
+def test_what_timers_do_costs_no_run_that_was_typed() -> None:
+    folder = MemoryFolder()
+    folder.create("20250101T000000.000000Z-remove-1.jsonl")
+    folder.create("20250101T000001.000000Z-recover-1.jsonl")
+    often = ("watch", "snapshot-watch", "backup-run-web", "backup-forget", "backup-prune")
+    for number in range(KEPT_RUNS + 20):
+        folder.create(f"20250102T{number:06d}.000000Z-{often[number % 5]}-1.jsonl")
+    begin(folder)
+    kept = folder.names()
+    assert kept[:2] == folder.names()[:2]
+    assert ["remove" in kept[0], "recover" in kept[1], "-start-" in kept[-1]] == [True] * 3
+    assert len(kept) == KEPT_RUNS + 3
+
+
+def test_a_run_of_a_clock_that_was_ahead_is_the_oldest_once_it_is_right() -> None:
+    folder = MemoryFolder()
+    ahead = "20360101T000000.000000Z-recover-1.jsonl"
+    folder.create(ahead)
+    for number in range(KEPT_RUNS - 1):
+        folder.create(f"20250101T{number:06d}.000000Z-apply-1.jsonl")
+    assert Journals(folder, noon).names()[0] == ahead
+    begin(folder)
+    assert ahead not in folder.names()
+    assert len(folder.names()) == KEPT_RUNS
 
 
 def test_a_clock_that_was_set_back_does_not_cost_the_run_its_journal() -> None:

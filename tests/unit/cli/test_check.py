@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from kvmkeep.host.machine_door import MachineDoor
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import ArrayState, Facts, Problem
 from kvmkeep.model.health import worst_first
+from kvmkeep.model.journal import run_name
 from kvmkeep.model.names import JOURNAL_DIR, LOCK_FILE, TRENDS
 from kvmkeep.model.trend import decoded
 from kvmkeep.spec.good import keep_good
@@ -183,7 +185,7 @@ def test_a_run_that_was_killed_is_told(site: Site, capsys: pytest.CaptureFixture
     assert site.line("check") == 0
     journal(site, lines=-1)
     assert site.line("check") == 1
-    assert "the last run of kvmkeep was killed" in capsys.readouterr().out
+    assert ": it was killed" in capsys.readouterr().out
     # Its number may have become another program's.
     site.host.put(f"/proc/{os.getpid()}", b"")
     assert site.line("check") == 1
@@ -194,6 +196,30 @@ def test_a_run_that_was_killed_is_told(site: Site, capsys: pytest.CaptureFixture
 
 
 END = b'{"time": "", "kind": "end", "outcome": "done"}\n'
+
+
+def test_a_run_that_was_killed_is_told_though_others_came_since(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = datetime.now(UTC)
+
+    def put(minutes: int, verb: str, *lines: bytes) -> None:
+        name = f"{run_name(now - timedelta(minutes=minutes), verb, 77)}.jsonl"
+        begin = {"time": "", "kind": "begin", "verb": verb, "argv": f"kvmkeep {verb}", "pid": 77}
+        site.host.put(
+            f"{JOURNAL_DIR}/{name}", b"".join((json.dumps(begin).encode(), b"\n", *lines))
+        )
+
+    put(9, "rename", END.replace(b"done", b"StepFailed: no room"))
+    put(8, "apply")
+    put(2, "watch", END)
+    capsys.readouterr()
+    assert site.line("check") == 1
+    assert "-apply-77: it was killed" in capsys.readouterr().out
+    put(1, "apply", END)
+    assert site.line("check") == 0
+    put(0, "watch", END.replace(b"done", b"StepFailed: no room"))
+    assert site.line("check") == 1
 
 
 def test_a_run_that_holds_the_lock_for_long_and_does_nothing_is_told(

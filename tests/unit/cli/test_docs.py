@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from kvmkeep import errors
-from kvmkeep.apply.journal import KEPT_RUNS
 from kvmkeep.cli.catalog import options, own_options, parsers
 from kvmkeep.cli.parser import build
 from kvmkeep.cli.verbs import SUBVERBS
 from kvmkeep.host.machine_door import MachineDoor
 from kvmkeep.model import names
 from kvmkeep.model.host_units import UNIT_DIR, UNITS
+from kvmkeep.model.journal import KEPT_RUNS
 from kvmkeep.model.tweak import OLD_DIR
 from kvmkeep.planning.offline.copy_in import COPY_DIR
 from kvmkeep.spec.load import load

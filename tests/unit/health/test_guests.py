@@ -226,8 +226,8 @@ def test_the_last_run() -> None:
     assert "was killed" in only(WARNING, "run-unfinished", last_run=RUN).what
     failed = replace(RUN, outcome="StepFailed: stopped at step 2 of 5")
     found = only(WARNING, "run-unfinished", last_run=failed)
-    assert found.what == "the last run of kvmkeep ended with: StepFailed: stopped at step 2 of 5"
-    assert found.todo == "kvmkeep journal last; then run it again: kvmkeep apply"
+    assert found.what == "it ended with: StepFailed: stopped at step 2 of 5"
+    assert found.todo == "kvmkeep journal 20261124-x; then run it again: kvmkeep apply"
     assert findings(last_run=replace(RUN, outcome="done")) == ()
     assert findings(last_run=replace(RUN, alive=True)) == ()
 

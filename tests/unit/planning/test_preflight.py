@@ -28,8 +28,8 @@ def test_a_run_that_was_killed_is_told_with_what_to_type() -> None:
     (note,) = preflight(facts(), RUN)
     assert note.subject == "run 20260101T000000.500000Z-apply-77"
     assert note.text == (
-        "it was killed, so what it was to do is done in part: kvmkeep journal last; then run it "
-        "again: kvmkeep apply"
+        "it was killed, so what it was to do is done in part: kvmkeep journal "
+        "20260101T000000.500000Z-apply-77; then run it again: kvmkeep apply"
     )
 
 

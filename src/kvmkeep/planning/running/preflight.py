@@ -24,8 +24,9 @@ def preflight(facts: Facts, run: LastRun | None) -> tuple[Note, ...]:
 
 def _killed(run: LastRun | None) -> Iterator[Note]:
     if run is not None and not run.alive and not run.outcome:
-        text = "it was killed, so what it was to do is done in part: kvmkeep journal last; then run"
-        yield Note(subject=f"run {run.name}", text=f"{text} it again: {run.command_line}")
+        text = "it was killed, so what it was to do is done in part"
+        todo = f"kvmkeep journal {run.name}; then run it again: {run.command_line}"
+        yield Note(subject=f"run {run.name}", text=f"{text}: {todo}")
 
 
 def _clock(facts: Facts, run: LastRun | None) -> Iterator[Note]:

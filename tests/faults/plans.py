@@ -51,8 +51,8 @@ from kvmkeep.planning.adoption.choice import AdoptRequest
 from kvmkeep.planning.adoption.release import Letting, plan_release
 from kvmkeep.planning.backups.copy_out import plan_copy_out_of
 from kvmkeep.planning.backups.forget import Forgetting, plan_forget
-from kvmkeep.planning.backups.restore import BackupRestoreRequest
 from kvmkeep.planning.backups.restore import plan_restore as plan_bring_back
+from kvmkeep.planning.backups.restoring import BackupRestoreRequest
 from kvmkeep.planning.backups.send import Storing, plan_send
 from kvmkeep.planning.backups.take import Beginning, plan_drop, plan_take
 from kvmkeep.planning.backups.to_file import DiskToFile, plan_to_file

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.plan import Plan
     from kvmkeep.model.spec import Guest, Spec
     from kvmkeep.planning.backups.fetch import Subject
-    from kvmkeep.planning.backups.restore import BackupRestoreRequest
+    from kvmkeep.planning.backups.restoring import BackupRestoreRequest
 
 VERB = "backup restore"
 
@@ -133,7 +133,7 @@ def restoring_of(
     import posixpath
 
     from kvmkeep.planning.backups.owner import owner
-    from kvmkeep.planning.backups.restore import BackupRestoreRequest
+    from kvmkeep.planning.backups.restoring import BackupRestoreRequest
     from kvmkeep.spec.without_needs import without_needs
 
     name, guest = subject.entry.guest, owner(spec, subject.entry)

@@ -6,13 +6,14 @@ import shlex
 from collections.abc import Iterable, Iterator
 
 from kvmkeep.model.domain_facts import Domain
-from kvmkeep.model.facts import GROUPS, LIBVIRT, OF_DOMAIN, VOLUMES, Array, ArrayState, Facts
+from kvmkeep.model.facts import GROUPS, LIBVIRT, OF_DOMAIN, VOLUMES, Facts
 from kvmkeep.model.image_facts import Contents
 from kvmkeep.model.names import METADATA_URI
 from kvmkeep.model.plan import Note, Noun, Refusal, Step
 from kvmkeep.model.spec import Disk, FirstBoot, Guest, ReadyAgent
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import Label, Size
+from kvmkeep.planning.arrays import unfit_arrays
 from kvmkeep.planning.disks.grow import room_needed
 from kvmkeep.planning.disks.stage import Stage, cloned_from, needs_image, needs_seed, stage
 from kvmkeep.planning.domains.guest import kept_domain
@@ -75,26 +76,16 @@ def half_blind(scene: Scene, *needed: str) -> tuple[Note, ...]:
     )
 
 
-def volume_group(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
-    """Refuse to write to a volume group that is not whole, or to an array that is not well."""
+def volume_group(
+    scene: Scene, steps: Iterable[Step], *, urgent: bool = False
+) -> tuple[Refusal, ...]:
+    """Refuse to write to a volume group that is not whole, or to an array that is not well.
+
+    What is `urgent` waits for no resync: see `unfit_arrays`.
+    """
     storage = [step for step in steps if step.noun is Noun.STORAGE]
-    sick = (
-        Refusal(
-            subject=f"array {array.name}",
-            reason=f"it is {array.state} ({array.detail}); no new disk is written to it",
-            hint=f"{_mending(array)}; then run this again",
-        )
-        for array in _arrays_below(scene)
-        if array.state is not ArrayState.CLEAN
-    )
-    return (*whole_group(scene, storage), *(sick if storage and scene.group is not None else ()))
-
-
-def _mending(array: Array) -> str:
-    look = f"`mdadm --detail /dev/{array.name}`"
-    if array.state is ArrayState.READ_ONLY:
-        return f"look why ({look}, `dmesg`), and `mdadm --readwrite /dev/{array.name}`"
-    return f"wait, or mend it (`cat /proc/mdstat`, {look})"
+    sick = unfit_arrays(scene, urgent=urgent) if storage and scene.group is not None else ()
+    return (*whole_group(scene, storage), *sick)
 
 
 def whole_group(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
@@ -341,13 +332,6 @@ def _shared(scene: Scene, guest: Guest, disk: Disk, other: str) -> Refusal:
         hint=f"take it out of {other} (virsh edit {shlex.quote(other)}): two guests on one disk "
         "destroy it",
     )
-
-
-def _arrays_below(scene: Scene) -> tuple[Array, ...]:
-    """Return the arrays that the group rests on; all of them where that can't be told."""
-    pvs = scene.group.pvs if scene.group is not None else ()
-    below = tuple(array for array in scene.facts.arrays if any(map(array.holds, pvs)))
-    return below or scene.facts.arrays
 
 
 def _promised(domain: Domain) -> Size:

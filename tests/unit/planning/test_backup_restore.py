@@ -13,11 +13,13 @@ from msgspec.structs import replace
 from kvmkeep.model.backup import StoredDisk
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.domain_facts import DomainState
+from kvmkeep.model.facts import ArrayState
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import LvDisk, Spec
 from kvmkeep.model.units import Label, Size
 from kvmkeep.planning.backups.fetch import Subject
-from kvmkeep.planning.backups.restore import BackupRestoreRequest, plan_restore
+from kvmkeep.planning.backups.restore import plan_restore
+from kvmkeep.planning.backups.restoring import BackupRestoreRequest
 from kvmkeep.planning.clones.clone import Cloning, plan_clone
 from kvmkeep.planning.clones.origin import Wanted
 from kvmkeep.planning.plan import make_plan
@@ -320,6 +322,20 @@ def test_room_for_it_is_needed_beside_what_is_there() -> None:
         "no such volume group" in one.reason
         for one in plan_restore(site, gone, wish(site, subject)).refusals
     )
+
+
+@pytest.mark.parametrize("state", list(ArrayState))
+def test_a_guest_that_is_lost_waits_for_no_array_that_still_takes_writes(state: ArrayState) -> None:
+    host, site, subject = site_off()
+    facts = host.facts(site)
+    sick = replace(facts.arrays[0], state=state, detail="of two")
+    plan = plan_restore(site, replace(facts, arrays=(sick,)), wish(site, subject))
+    writes = state not in {ArrayState.FAILED, ArrayState.READ_ONLY}
+    assert bool(plan.refusals) is not writes
+    told = [note.text for note in plan.notes if note.subject == "array md0"]
+    well = state is ArrayState.CLEAN or not writes
+    said = f"it is {state} (of two): it is written to all the same, and both take longer"
+    assert told == ([] if well else [said])
 
 
 def test_a_taken_name_in_the_trash_and_an_open_lv_are_refused() -> None:

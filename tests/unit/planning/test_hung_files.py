@@ -14,7 +14,8 @@ from kvmkeep.model.spec import FileDisk, Spec
 from kvmkeep.model.units import GuestName, Label, Size
 from kvmkeep.planning.backups.forget import Forgetting, plan_forget
 from kvmkeep.planning.backups.init import plan_init
-from kvmkeep.planning.backups.restore import BackupRestoreRequest, plan_restore
+from kvmkeep.planning.backups.restore import plan_restore
+from kvmkeep.planning.backups.restoring import BackupRestoreRequest
 from kvmkeep.planning.backups.take import Beginning, plan_drop, plan_take
 from kvmkeep.planning.backups.upkeep import plan_prune
 from kvmkeep.planning.plan import make_plan

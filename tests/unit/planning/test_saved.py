@@ -10,7 +10,8 @@ from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import ReadyConsole, Spec
 from kvmkeep.model.units import GuestName
-from kvmkeep.planning.backups.restore import BackupRestoreRequest, plan_restore
+from kvmkeep.planning.backups.restore import plan_restore
+from kvmkeep.planning.backups.restoring import BackupRestoreRequest
 from kvmkeep.planning.clones.clone import Cloning, plan_clone
 from kvmkeep.planning.clones.origin import Wanted
 from kvmkeep.planning.domains.rename import Renaming, plan_rename

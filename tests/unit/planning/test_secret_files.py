@@ -11,7 +11,8 @@ from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
 from kvmkeep.planning.backups.copy_out import plan_copy_out_of
 from kvmkeep.planning.backups.fetch import Subject
-from kvmkeep.planning.backups.restore import BackupRestoreRequest, plan_restore
+from kvmkeep.planning.backups.restore import plan_restore
+from kvmkeep.planning.backups.restoring import BackupRestoreRequest
 from kvmkeep.planning.backups.to_file import DiskToFile, plan_to_file
 from kvmkeep.planning.offline.copy_out import CopyOut
 from tests.unit.planning.build import GIB

@@ -14,7 +14,14 @@ from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.ended import Ended, one_by_one, tell
 from kvmkeep.cli.explain import explain
 from kvmkeep.cli.gathering import one_document
-from kvmkeep.cli.goal import Goal, demand_own_libvirt, reach_without_asking, show
+from kvmkeep.cli.goal import (
+    Goal,
+    demand_own_libvirt,
+    noting,
+    reach_without_asking,
+    show,
+    tell_notes,
+)
 from kvmkeep.cli.guests import add_choice, chosen
 from kvmkeep.cli.level import add_consistency, at_level, chosen_level, chosen_size
 from kvmkeep.cli.plan import demand_guests
@@ -29,7 +36,7 @@ if TYPE_CHECKING:
     from kvmkeep.flow import Planner
     from kvmkeep.host.lock import Lock
     from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
+    from kvmkeep.model.plan import Note, Plan
     from kvmkeep.model.snapshot import Level
     from kvmkeep.model.spec import Spec
     from kvmkeep.model.units import Size
@@ -217,10 +224,14 @@ def _one(name: str, ctx: Context, job: Job) -> Ended:
 def _take(name: str, moment: Moment, ctx: Context, job: Job) -> None:
     def take(planner: Planner) -> int:
         left = job.until - ctx.door().clock()
-        reach_without_asking(_goal(name, planner, ctx), ctx, patience=left)
+        goal = noting(_goal(name, planner, ctx), notes, kept=True)
+        reach_without_asking(goal, ctx, patience=left)
         return 0
 
+    notes: list[Note] = []
     at_level(taking(name, moment, job.size), job.level, take, ctx)
+    # What is known then stays true: such as a disk that is in no backup.
+    tell_notes(notes, ctx)
 
 
 def _drop(ctx: Context, patience: float = 0.0) -> KvmkeepError | None:

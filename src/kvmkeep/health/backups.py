@@ -25,6 +25,7 @@ from kvmkeep.model.names import stamped_time
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.units import Label
 from kvmkeep.planning.backups.take import backup_sets
+from kvmkeep.planning.snapshots.create import outside_disks
 from kvmkeep.planning.units.install import wanted_texts
 
 _LATE, _VERY_LATE = 2, 4
@@ -49,6 +50,7 @@ def backup_findings(patient: Patient) -> Iterator[Finding]:
     yield from _secrets(patient)
     yield from _left(patient)
     for guest, policy in wanted:
+        yield from _lacking(patient, guest)
         yield from _age(patient, guest, policy)
         yield from _proof(patient, guest, policy)
 
@@ -149,6 +151,22 @@ def _left(patient: Patient) -> Iterator[Finding]:
             what="a run that was to back it up ended, and left it",
             why="it slows its guest's writes down, and fills",
             todo="kvmkeep watch, which deletes it; so does the next kvmkeep backup run",
+        )
+
+
+def _lacking(patient: Patient, guest: Guest) -> Iterator[Finding]:
+    """Tell of a guest's disks that no backup of it has."""
+    domain = patient.scene.own_domain(guest)
+    outside = () if domain is None else outside_disks(patient.scene, guest, domain)
+    if outside:
+        yield Finding(
+            name="backup-lacks-disk",
+            severity=Severity.WARNING,
+            subject=f"guest {guest.name}",
+            what=f"it has {', '.join(outside)}, which is in no backup of it",
+            why="only the logical volumes of the spec are backed up; what else it has is lost with"
+            " the host, and a restore refuses its definition",
+            todo="copy it to a disk of the spec, or back it up by other means and detach it",
         )
 
 

@@ -108,6 +108,8 @@ def proof_console(guest: str) -> str:
 
 REPOSITORY, PARTITIONS, FILESYSTEMS = "repository", "partitions", "filesystems"
 START, AGENT, LOGIN, MOUNTS, CHECK = "start", "agent", "login", "mounts", "check"
+DISKS = "disks"
+"""That all disks of the guest are in the backup: nothing is tried for that, its XML tells."""
 BLOCKS = "blocks-"
 """With a disk's name behind it."""
 SCREEN = "screen"

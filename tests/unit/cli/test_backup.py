@@ -60,6 +60,20 @@ def test_a_guest_is_backed_up_listed_and_shown(
     assert json.loads(capsys.readouterr().out)["manifest"]["guest"] == "web"
 
 
+def test_a_disk_that_is_not_in_the_backup_is_told(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def more(facts: Facts) -> Facts:
+        web = facts.domain("web")
+        assert web is not None
+        extra = replace(web.disks[0], source="/srv/extra.qcow2", device="")
+        return replace(facts, domains=(replace(web, disks=(*web.disks, extra)),))
+
+    site.change = more
+    assert site.line("backup", "run", "web") == 0
+    assert capsys.readouterr().err.count("its disk /srv/extra.qcow2 is not in the set") == 1
+
+
 def test_a_listing_tells_which_backup_lacks_a_disk(
     site: BackupSite, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ from kvmkeep.health.backups import age, passed
 from kvmkeep.health.judge import judge
 from kvmkeep.health.measures import measures
 from kvmkeep.model.backup import BackupFacts, LastBackup, Upkeep
+from kvmkeep.model.domain_facts import DomainDisk
 from kvmkeep.model.facts import Problem
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.host_units import (
@@ -35,7 +36,7 @@ from kvmkeep.model.units import GuestName, Label
 from kvmkeep.planning.units.backup_units import backup_texts
 from kvmkeep.planning.units.files import Program
 from kvmkeep.report.metrics import metrics_text
-from tests.unit.health.build import FACTS, SPEC, VITALS, volume
+from tests.unit.health.build import FACTS, SPEC, VITALS, domain, volume
 from tests.unit.planning.build import POLICY, VAULT
 
 NOW = datetime(2026, 11, 24, 7, 0, tzinfo=UTC)  # a Tuesday, as FACTS say
@@ -73,6 +74,12 @@ def found(
     told = judge(WANTED, facts, Plan(), VITALS)
     assert all("|" not in one.what + one.todo for one in told)
     return [one for one in told if one.name.startswith("backup")]
+
+
+def disk(source: str) -> DomainDisk:
+    return DomainDisk(
+        target="vda", bus="virtio", kind="disk", source=source, device="", format="raw"
+    )
 
 
 def only(**changes: object) -> tuple[str, Severity]:
@@ -291,3 +298,16 @@ def test_of_units_that_can_not_be_seen_nothing_follows() -> None:
     closed = Problem(what=f"{UNIT_DIR}/{BACKUP}", reason="Input/output error", hint="look at it")
     files = tuple(replace(one, enabled=False, text="") for one in UNITS.files[1:])
     assert found(units=replace(UNITS, files=files), problems=(closed,)) == []
+
+
+def test_a_disk_that_no_backup_has_is_told() -> None:
+    outside = replace(domain(), disks=(disk("/dev/rl_build/vm-web"), disk("/srv/extra.qcow2")))
+    for mine, names in ((outside, ["backup-lacks-disk"]), (replace(outside, ours=False), [])):
+        facts = replace(
+            FACTS, domains=(mine,), units=UNITS, backups=BackupFacts(last=(LAST,), proofs=(PROOF,))
+        )
+        told = judge(WANTED, facts, Plan(), VITALS)
+        assert [one.name for one in told if one.name.startswith("backup")] == names
+        assert [one.what for one in told if one.name == "backup-lacks-disk"] == [
+            "it has /srv/extra.qcow2, which is in no backup of it"
+        ] * len(names)

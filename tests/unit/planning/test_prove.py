@@ -348,3 +348,22 @@ def test_the_disk_of_a_definition_is_known_by_either_of_its_names() -> None:
     other = subject.xml.replace("/dev/rl_build/vm-web-data", "/dev/mapper/rl_build-vm--web--data")
     assert prove(host, site, replace(subject, xml=other)).proven
     assert a_backup(host, site).manifest.disks[0].source == "/dev/rl_build/vm-web"
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("<source dev='/dev/vg/bigdata'/>", "not in the backup: /dev/vg/bigdata"),
+        ("<source protocol='iscsi' name='iqn.x/1'/>", "not in the backup: iqn.x/1"),
+        ("<source><slices/></source>", "not in the backup: a disk"),
+        ("<source file='/srv/shared.img'/><shareable/>", ""),
+        ("<source file='/srv/tools.img'/><readonly/>", ""),
+        ("", ""),
+    ],
+)
+def test_a_disk_that_is_in_no_backup_keeps_it_from_being_proven(kind: str, told: str) -> None:
+    host, site, subject = site_with_backup()
+    disk = f"<disk type='block'>{kind}<target dev='vdz'/></disk></devices>"
+    proof = prove(host, site, replace(subject, xml=subject.xml.replace("</devices>", disk)))
+    assert proof.proven is not bool(told)
+    assert [one.detail for one in proof.rungs if one.name == "disks"] == [told] * bool(told)

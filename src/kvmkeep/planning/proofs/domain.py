@@ -8,6 +8,7 @@ and devices that are known to be harmless are taken, each part once.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from xml.etree import ElementTree as ET
 
 from msgspec import Struct
@@ -80,6 +81,18 @@ def memory_of(xml: str) -> Size:
 def has_agent(xml: str) -> bool:
     """Whether the guest has a channel for its agent."""
     return any(_is_agents(one) for one in parse_domain_xml(xml).iterfind("devices/channel"))
+
+
+def beside(xml: str, sources: Collection[str]) -> tuple[str, ...]:
+    """Return the disks of a domain's XML that it writes to, beside `sources`."""
+    found: list[str] = []
+    for disk in parse_domain_xml(xml).iterfind("devices/disk"):
+        source = disk.find("source")
+        kept = disk.find("readonly") is None and disk.find("shareable") is None
+        if disk.get("device", "disk") == "disk" and source is not None and kept:
+            words = (source.get(key, "") for key in ("dev", "file", "volume", "dir", "name"))
+            found.append(next(filter(None, words), "a disk"))
+    return tuple(one for one in found if one not in sources)
 
 
 def proof_xml(like: Likeness) -> str:

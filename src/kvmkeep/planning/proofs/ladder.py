@@ -19,6 +19,7 @@ from kvmkeep.model.proof import (
     AGENT,
     BLOCKS,
     CHECK,
+    DISKS,
     FILESYSTEMS,
     LOGIN,
     MOUNTS,
@@ -44,7 +45,7 @@ from kvmkeep.model.proof import (
 from kvmkeep.model.units import Size
 from kvmkeep.planning.aside import aside, ended_first
 from kvmkeep.planning.commands import HOUR, long_enough, remove_tree
-from kvmkeep.planning.proofs.domain import Likeness, ProofDisk, has_agent, proof_xml
+from kvmkeep.planning.proofs.domain import Likeness, ProofDisk, beside, has_agent, proof_xml
 from kvmkeep.planning.proofs.parts import (
     Parts,
     make_bridge,
@@ -245,17 +246,25 @@ def verdict(climb: Climb) -> Proof:
     found = [rung for name in names if (rung := ladder.rung(name)) is not None]
     if ladder.passed(AGENT):
         found = [rung for rung in found if rung.passed or rung.name != LOGIN]
-    rungs = tuple(_judged(climb, rung) for rung in found)
+    rungs = (*_lacking(climb), *(_judged(climb, rung) for rung in found))
     return Proof(
         repository=climb.entry.repository,
         guest=climb.guest,
         moment=climb.entry.moment,
         time=climb.asked,
-        proven=bool(rungs) and all(rung.passed for rung in rungs),
+        proven=bool(found) and all(rung.passed for rung in rungs),
         rungs=rungs,
         screen=f"{_evidence(climb)}.screen",
         identity=climb.entry.identity,
     )
+
+
+def _lacking(climb: Climb) -> tuple[Rung, ...]:
+    """Return the rung that falls where the guest has disks beside those of the backup."""
+    sources = {name for one in likeness(climb).disks for name in one.sources}
+    found = beside(climb.xml, sources)
+    text = f"not in the backup: {', '.join(found)}"
+    return (Rung(name=DISKS, passed=False, seconds=0.0, detail=text),) if found else ()
 
 
 def _evidence(climb: Climb) -> str:

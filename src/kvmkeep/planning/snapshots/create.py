@@ -34,7 +34,7 @@ from kvmkeep.planning.running.order import in_order
 from kvmkeep.planning.running.paused import how_to_continue, paused_text
 from kvmkeep.planning.running.saved import sleeps
 from kvmkeep.planning.running.start import not_a_guest
-from kvmkeep.planning.scene import Scene, active, aliases, make_scene
+from kvmkeep.planning.scene import Scene, active, make_scene, names_of
 from kvmkeep.planning.snapshots.mend import held, mend_steps, sets_of
 from kvmkeep.planning.snapshots.window import agent_answers, window
 
@@ -332,11 +332,7 @@ def _notes(scene: Scene, guest: Guest, wish: SnapshotRequest) -> tuple[Note, ...
 
 def outside_disks(scene: Scene, guest: Guest, domain: Domain) -> list[str]:
     """Return the disks of a domain that are no LVs of the spec."""
-    known = {
-        name
-        for disk, volume in _disks(scene, guest)
-        for name in aliases(scene.spec.storage.vg, disk.lv, volume.device)
-    }
+    known = {name for disk in guest.volumes for name in names_of(scene, disk)}
     return [
         disk.source
         for disk in domain.disks

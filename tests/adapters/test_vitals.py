@@ -198,6 +198,14 @@ def test_the_state_of_groups_and_its_copy() -> None:
     assert lvm.backups(hostile) == (MetadataBackup(vg="../passwd", seqno=good.seqno, saved=-1),)
 
 
+def test_copies_of_older_states_are_counted_of_each_group() -> None:
+    door = host()
+    (good,) = lvm.backups(door)
+    for name in ("rl_build_00007-1.vg", "rl_build_100000-123.vg", "rl_build_2_99999-1.vg", "x.vg"):
+        door.files[f"/etc/lvm/archive/{name}"] = b""
+    assert lvm.backups(door) == (replace(good, archived=2, index=100_000),)
+
+
 def test_a_group_in_a_guest() -> None:
     found = {one.name: one for one in lvm.groups(host(vgs=captured("vgs-nested")))}
     assert found["guestvg"].pvs == ("/dev/rl_build/t",)

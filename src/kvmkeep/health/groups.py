@@ -14,6 +14,8 @@ from kvmkeep.planning.scene import aliases, users_of
 
 _READ_ONLY = ("r", "R")
 """The second letter of `lv_attr`: read-only, or activated so (lvs(8))."""
+_MANY, _LAST_INDEX = 10_000, 90_000
+"""LVM writes the number with five digits and sorts by name: from 100000 on it expires nothing."""
 
 
 def group_findings(patient: Patient) -> Iterator[Finding]:
@@ -36,6 +38,7 @@ def group_findings(patient: Patient) -> Iterator[Finding]:
     if patient.scene.group is not None:
         yield from _room(patient, patient.scene.group)
     yield from _backups(patient)
+    yield from _archives(patient)
     for volume in patient.scene.volumes.values():
         yield from _volume(patient, volume)
 
@@ -111,6 +114,30 @@ def _backups(patient: Patient) -> Iterator[Finding]:
             what=f"the copy of its state in /etc/lvm/backup/{one.vg} {kept}",
             why="it is what brings logical volumes back after an accident (vgcfgrestore)",
             todo=f"vgcfgbackup {one.vg}; and see why LVM did not: df /etc; lvmconfig backup/backup",
+        )
+
+
+def _archives(patient: Patient) -> Iterator[Finding]:
+    for one in patient.vitals.backups:
+        late = one.index >= _LAST_INDEX
+        if not late and one.archived <= _MANY:
+            continue
+        find = f"find /etc/lvm/archive -name '{one.vg}_[0-9]*.vg'"
+        yield Finding(
+            name="group-archive-large",
+            severity=Severity.WARNING,
+            subject=f"group {one.vg}",
+            what=f"its older states in /etc/lvm/archive have come to number {one.index}"
+            if late
+            else f"{one.archived} copies of its older states lie in /etc/lvm/archive",
+            why="from number 100000 on LVM deletes none of them, until / is full: "
+            "then no snapshot, no backup and no growth is possible"
+            if late
+            else "each command of LVM reads them all, be it while a guest is suspended",
+            # With none left it begins at 0 again.
+            todo=f"mkdir -p /root/lvm-archive; {find} -exec mv -t /root/lvm-archive {{}} +"
+            if late
+            else f"{find} -mtime +7 -delete",
         )
 
 

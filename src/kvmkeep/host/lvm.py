@@ -105,8 +105,10 @@ VGS = _argv("vgs", _Vg)
 STATES = _argv("vgs", _State)
 
 BACKUPS = "/etc/lvm/backup"
+ARCHIVE = "/etc/lvm/archive"
 """Where LVM keeps the newest state of each group (lvm.conf(5), `backup/backup_dir`)."""
 _SEQNO = re.compile(r"^\tseqno = ([0-9]{1,9})$", re.MULTILINE)
+_ARCHIVED = re.compile(r"(.+)_([0-9]{5,9})-[0-9]+\.vg")
 
 
 def volumes(door: Door) -> tuple[Volume, ...]:
@@ -181,12 +183,22 @@ def groups(door: Door) -> tuple[VolumeGroup, ...]:
 
 
 def backups(door: Door) -> tuple[MetadataBackup, ...]:
-    """Return how old the file of each volume group's state is; raises Unanswered or OSError."""
+    """Return how each volume group's state is kept; raises Unanswered or OSError."""
     what = "states of volume groups"
     text = ask(door, what, STATES, hint=_AS_ROOT.format("vgs"))
     rows = [row for part in decode(text, _StateReport, what, "vgs").report for row in part.vg]
+    older: dict[str, list[int]] = {}
+    for match in map(_ARCHIVED.fullmatch, door.names(ARCHIVE)):
+        if match is not None:
+            older.setdefault(match[1], []).append(int(match[2]))
     return tuple(
-        MetadataBackup(vg=row.vg_name, seqno=row.vg_seqno, saved=_saved(door, row.vg_name))
+        MetadataBackup(
+            vg=row.vg_name,
+            seqno=row.vg_seqno,
+            saved=_saved(door, row.vg_name),
+            archived=len(older.get(row.vg_name, ())),
+            index=max(older.get(row.vg_name, ()), default=0),
+        )
         for row in rows
     )
 

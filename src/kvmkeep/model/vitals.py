@@ -101,12 +101,15 @@ class Space(Struct, frozen=True, kw_only=True):
 class MetadataBackup(Struct, frozen=True, kw_only=True):
     """A volume group's state, and the one in its file below /etc/lvm/backup, by their numbers.
 
-    `saved` is -1 where there is no such file, or it holds something else.
+    `saved` is -1 where there is no such file, or it holds something else. `archived` is how many
+    older ones lie below /etc/lvm/archive, and `index` the highest number in their names.
     """
 
     vg: str
     seqno: int
     saved: int
+    archived: int = 0
+    index: int = 0
 
 
 class PhysicalDisk(Struct, frozen=True, kw_only=True):

@@ -198,6 +198,23 @@ def test_a_state_that_was_not_saved(saved: int, what: str) -> None:
     assert what in only(WARNING, "group-state-not-saved", backups=told).what
 
 
+@pytest.mark.parametrize(
+    ("archived", "index", "todo"),
+    [
+        (10_001, 20_000, "find /etc/lvm/archive -name 'rl_build_[0-9]*.vg' -mtime +7 -delete"),
+        (120, 90_000, "mkdir -p /root/lvm-archive; find /etc/lvm/archive -name "
+         "'rl_build_[0-9]*.vg' -exec mv -t /root/lvm-archive {} +"),
+    ],
+)  # fmt: skip
+def test_older_states_that_are_many_or_come_to_the_last_number(
+    archived: int, index: int, todo: str
+) -> None:
+    (kept,) = VITALS.backups
+    told = (replace(kept, archived=archived, index=index),)
+    assert only(WARNING, "group-archive-large", backups=told).todo == todo
+    assert findings(backups=(replace(kept, archived=500, index=89_999),)) == ()
+
+
 def disk(source: str, device: str = "") -> DomainDisk:
     return DomainDisk(
         target="vda", bus="virtio", kind="disk", source=source, device=device, format="raw"

@@ -21,7 +21,13 @@ from kvmkeep.cli.backup_subject import subject_of
 from kvmkeep.cli.consent import add_consent, agrees, demand_terminal
 from kvmkeep.cli.ended import Ended, tell, together
 from kvmkeep.cli.explain import explain
-from kvmkeep.cli.goal import Goal, demand_own_libvirt, reach_without_asking
+from kvmkeep.cli.goal import (
+    Goal,
+    demand_own_libvirt,
+    noting,
+    reach_without_asking,
+    tell_notes,
+)
 from kvmkeep.cli.guests import add_guests, checked
 from kvmkeep.errors import (
     NEEDS_ATTENTION,
@@ -42,7 +48,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.backup import BackupEntry
     from kvmkeep.model.backup_policy import Repository
     from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan, Refusal
+    from kvmkeep.model.plan import Note, Plan, Refusal
     from kvmkeep.model.spec import Spec
 
 VERB = "backup rebuild"
@@ -245,7 +251,6 @@ def _one(entry: BackupEntry, ctx: Context, waiting: set[str], *, stays_off: bool
         explain(failed, ctx.streams, begin=f"kvmkeep: guest {entry.guest} did not come back: ")
     else:
         waiting.update((entry.guest,) if missing else ())
-        _tell_unmet({entry.guest: missing} if missing else {}, ctx)
     return Ended(guest=entry.guest, seconds=clock() - began, error=error)
 
 
@@ -270,7 +275,9 @@ def _restore(entry: BackupEntry, ctx: Context, *, stays_off: bool) -> tuple[str,
         planner=lambda spec, facts: plan_restore(spec, facts, restoring),
         reading=ctx.reading(),
     )
-    reach_without_asking(goal, ctx)
+    notes: list[Note] = []
+    reach_without_asking(noting(goal, notes, kept=True), ctx)
+    tell_notes(notes, ctx)
     return asked.missing
 
 

@@ -281,9 +281,34 @@ def test_an_lv_may_be_larger_than_the_backup_and_never_smaller() -> None:
     restore(host, wanted, grown)
     assert host.lvm.volumes["vm-web"].size == 6 * GIB
     assert content(host)["vm-web"] == b"root"
-    smaller = replace(guest, disks=(replace(guest.root, size=Size(2 * GIB)), *guest.disks[1:]))
+
+
+def test_a_disk_that_is_larger_than_its_file_says_comes_back_as_large() -> None:
     host, site, subject = site_off()
-    assert "smaller now" in reasons(host, site, wish(site, subject, guest=smaller))[0]
+    (guest,) = site.guests
+    smaller = replace(guest, disks=(replace(guest.root, size=Size(2 * GIB)), *guest.disks[1:]))
+    wanted, asked = replace(site, guests=(smaller,)), wish(site, subject, guest=smaller)
+    notes = [one.text for one in plan_restore(wanted, host.facts(wanted), asked).notes]
+    assert notes[0].startswith(
+        "its disk root is 4 GiB in the backup and comes back as large, though its file says 2 GiB: "
+        "write that size into "
+    )
+    restore(host, wanted, asked)
+    assert host.lvm.volumes["vm-web"].size == 4 * GIB
+    assert content(host)["vm-web"] == b"root"
+    (unequal,) = make_plan(wanted, host.facts(wanted)).refusals
+    assert unequal.hint == "write its size into the spec: root: 4GiB"
+
+
+def test_what_was_begun_for_a_smaller_disk_is_not_gone_on_with() -> None:
+    host, site, subject = site_off()
+    first = plan_restore(site, host.facts(site), wish(site, subject))
+    for step in first.steps[:5]:
+        carry_out(host, step)
+    host.lvm.volumes["vm-web"].size = 2 * GIB
+    (refusal,) = plan_restore(site, host.facts(site), wish(site, subject)).refusals
+    assert "vm-web, which a restore has begun, is smaller than 4 GiB" in refusal.reason
+    assert refusal.hint == "remove it: lvremove rl_build/vm-web"
 
 
 def test_what_would_harm_somebody_is_refused_with_all_reasons() -> None:

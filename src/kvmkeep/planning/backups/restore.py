@@ -71,9 +71,13 @@ def plan_restore(spec: Spec, facts: Facts, restoring: BackupRestoreRequest) -> P
 
 
 def _pairs(restoring: BackupRestoreRequest) -> tuple[tuple[DiskRecord, LvDisk], ...]:
+    """Return what becomes which LV, large enough for it.
+
+    An LV may be larger than its spec says: whole extents of another group, or extended by hand.
+    """
     records = {one.disk: one for one in restoring.subject.manifest.disks}
     return tuple(
-        (records[disk.name], disk)
+        (records[disk.name], replace(disk, size=max(disk.size, records[disk.name].size)))
         for disk in restoring.guest.volumes
         if disk.name in records and restoring.only in {"", disk.name}
     )
@@ -219,6 +223,13 @@ def _notes(work: RestoreWork) -> tuple[Note, ...]:
         f"the backup's disk {one.disk} is none of the spec, and is left out"
         for one in restoring.subject.manifest.disks
         if one.disk not in known
+    ]
+    wanted = {disk.name: work.scene.rounded(disk.size) for disk in work.guest.volumes}
+    texts += [
+        f"its disk {disk.name} is {record.size} in the backup and comes back as large, though its "
+        f"file says {wanted[disk.name]}: write that size into {work.guest.place.file}"
+        for record, disk in work.pairs
+        if wanted[disk.name] < record.size
     ]
     texts += work.definition.notes
     if restoring.missing:

@@ -52,17 +52,17 @@ def unrestorable(work: RestoreWork) -> list[Reason]:
 
 
 def _of_disk(work: RestoreWork, record: DiskRecord, disk: LvDisk) -> list[Reason]:
-    scene = work.scene
-    if scene.rounded(disk.size) < record.size:
-        hint = f"write that size into {work.guest.place.file}"
-        return [(f"its disk {disk.name} is {record.size} in the backup, and smaller now", hint)]
-    volume = scene.volumes.get(disk.lv)
+    volume = work.scene.volumes.get(disk.lv)
     ours = volume is None or owned(volume, work.guest, disk) or volume in work.leaving
     if volume is not None and not ours:
         hint = f"look at: lvs -o +lv_tags {volume.full_name}"
         return [(f"the LV {volume.full_name} is not that disk of it", hint)]
-    if work.made(disk) is not None and volume is not None and volume.opened:
-        return [(f"something has {volume.full_name} open", who_has(volume.full_name))]
+    begun = work.made(disk)
+    if begun is not None and begun.size < record.size:
+        reason = f"{begun.full_name}, which a restore has begun, is smaller than {record.size}"
+        return [(reason, f"remove it: lvremove {begun.full_name}")]
+    if begun is not None and begun.opened:
+        return [(f"something has {begun.full_name} open", who_has(begun.full_name))]
     return []
 
 

@@ -105,8 +105,18 @@ def _units(patient: Patient) -> Iterator[Finding]:
 def _verified(patient: Patient, names: list[Label]) -> Iterator[Finding]:
     """Tell of repositories that were not found sound for long: a boot forgets a unit's failure."""
     for name in names:
-        known = patient.facts.backups.upkeep_of(name).verified
-        past = patient.now - utc(known) if known else timedelta(0)
+        known = patient.facts.backups.upkeep_of(name)
+        todo = f"kvmkeep backup verify {name} --data 5"
+        if known.begun not in {"", known.verified} and not patient.facts.backups.running:
+            yield Finding(
+                name="repository-check-failed",
+                severity=Severity.WARNING,
+                subject=f"repository {name}",
+                what=f"its check of {utc(known.begun):%F %R} UTC found damage, or was cut off",
+                why="what has gone bad in it is missing where it is restored",
+                todo=f"kvmkeep journal; then: {todo}",
+            )
+        past = patient.now - utc(known.verified) if known.verified else timedelta(0)
         if past > _UNVERIFIED:
             yield Finding(
                 name="repository-not-verified",
@@ -114,7 +124,7 @@ def _verified(patient: Patient, names: list[Label]) -> Iterator[Finding]:
                 subject=f"repository {name}",
                 what=f"it was last found sound {age(past)} ago",
                 why="since then each check found damage, or none came to its end",
-                todo=f"kvmkeep backup verify {name} --data 5",
+                todo=todo,
             )
 
 

@@ -121,6 +121,15 @@ def _backups(spec: Spec, facts: Facts) -> tuple[Measure, ...]:
             ((one.proven, ("guest", guest.name)) for guest, one in proofs),
         ),
         _each(
+            "repository_verified_timestamp_seconds",
+            "When a repository was last found sound, in seconds since 1970",
+            (
+                (utc(one.verified).timestamp(), ("repository", one.repository))
+                for one in facts.backups.upkeep
+                if one.verified
+            ),
+        ),
+        _each(
             "backup_wanted",
             "Whether the spec has a guest backed up",
             ((guest.backup is not None, ("guest", guest.name)) for guest in spec.guests),

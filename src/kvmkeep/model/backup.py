@@ -153,11 +153,13 @@ class Part(Struct, frozen=True, kw_only=True):
 class Upkeep(Struct, frozen=True, kw_only=True):
     """When a repository was last found sound, and when room was last freed in it.
 
-    Both are UTC in ISO 8601; empty for never. `parts` are those of the data that were last read:
+    `begun` is when the last check of it was begun, be it that this did not end well. All are UTC in
+    ISO 8601; empty for never. `parts` are those of the data that were last read:
     one for each number of parts that it was divided into.
     """
 
     repository: str
+    begun: str = ""
     verified: str = ""
     pruned: str = ""
     parts: tuple[Part, ...] = ()

@@ -66,12 +66,13 @@ def upkeep(notebook: Notebook, repositories: Iterable[Repository]) -> Iterator[U
     """Return when something was last done for repositories."""
     there = notebook.names(BACKUPS_DIR)
     for name in (one.name for one in repositories):
-        verified, pruned = (
+        begun, verified, pruned = (
             _lines(notebook, f"{BACKUPS_DIR}/{file}") if file in there else []
-            for file in (f"{name}.verified", f"{name}.pruned")
+            for file in (f"{name}.begun", f"{name}.verified", f"{name}.pruned")
         )
         yield Upkeep(
             repository=name,
+            begun=_time(begun[:1]),
             verified=_time(verified[:1]),
             pruned=_time(pruned[:1]),
             parts=tuple(_parts(verified[1:])),

@@ -73,7 +73,7 @@ def test_what_the_spec_does_not_keep_is_forgotten_and_its_room_freed(
         assert checked == (f"--read-data-subset={number}/20",)
     kept = [path for path in site.host.files if path.startswith("/var/lib/kvmkeep/backups/")]
     names = sorted(path.rpartition("/")[2] for path in kept)
-    assert names == ["vault.pruned", "vault.verified", "web.json"]
+    assert names == ["vault.begun", "vault.pruned", "vault.verified", "web.json"]
 
 
 def test_a_backup_that_fails_does_not_keep_others_from_being_forgotten(

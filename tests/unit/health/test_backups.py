@@ -208,6 +208,26 @@ def test_a_repository_that_was_not_found_sound_for_long(
     assert kinds == ([severity] if severity else [])
 
 
+@pytest.mark.parametrize(
+    ("begun", "verified", "running", "told"),
+    [
+        ("2026-11-22T12:00:00+00:00", "2026-11-15T12:00:00+00:00", False, True),
+        ("2026-11-22T12:00:00+00:00", "", False, True),
+        ("2026-11-22T12:00:00+00:00", "", True, False),
+        ("2026-11-22T12:00:00+00:00", "2026-11-22T12:00:00+00:00", False, False),
+        ("", "2026-11-22T12:00:00+00:00", False, False),
+    ],
+)
+def test_a_check_that_did_not_end_well_is_told_over_a_boot(
+    begun: str, verified: str, *, running: bool, told: bool
+) -> None:
+    upkeep = (Upkeep(repository="vault", begun=begun, verified=verified),)
+    backups = BackupFacts(last=(LAST,), proofs=(PROOF,), upkeep=upkeep, running=running)
+    found = judge(WANTED, replace(FACTS, backups=backups, units=UNITS), Plan(), VITALS)
+    names = [one.name for one in found if one.severity is Severity.WARNING]
+    assert ("repository-check-failed" in names) is told
+
+
 def test_a_set_that_a_dead_run_left_is_told_unless_another_is_at_work() -> None:
     tags = (*lv_tags(GuestName("web"), Label("root")), "kvmkeep.set=20261123T0710Z")
     tags += ("kvmkeep.time=20261123T071034Z", "kvmkeep.backup=vault")
@@ -270,6 +290,16 @@ def test_metrics() -> None:
     assert 'kvmkeep_backup_proof_timestamp_seconds{guest="web"} 1795413600\n' in text
     assert 'kvmkeep_backup_proven{guest="web"} 1\n' in text
     assert 'kvmkeep_backup_wanted{guest="web"} 1\n' in text
+    upkeep = (
+        Upkeep(repository="attic"),
+        Upkeep(repository="vault", verified="2026-11-22T12:00:00+00:00"),
+    )
+    backups = BackupFacts(upkeep=upkeep)
+    text = metrics_text((), measures(WANTED, replace(FACTS, backups=backups), VITALS), NOW).decode()
+    stamps = [one for one in text.splitlines() if one.startswith("kvmkeep_repository_")]
+    assert stamps == [
+        'kvmkeep_repository_verified_timestamp_seconds{repository="vault"} 1795348800'
+    ]
 
 
 def test_passed_counts_four_at_most_and_ages_are_for_people() -> None:

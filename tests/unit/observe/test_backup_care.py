@@ -68,6 +68,9 @@ def test_the_upkeep_of_repositories() -> None:
     host.put("/var/lib/kvmkeep/backups/vault.verified", b"never")
     (one,) = upkeep(Notebook(host), (VAULT,))
     assert one == Upkeep(repository="vault", pruned="2026-11-27T12:00:00+00:00")
+    host.put("/var/lib/kvmkeep/backups/vault.begun", b"2026-11-28T12:00:00+00:00\n")
+    (one,) = upkeep(Notebook(host), (VAULT,))
+    assert one.begun == "2026-11-28T12:00:00+00:00"
     place = "/var/lib/kvmkeep/backups/vault.verified"
     host.put(place, b"2026-11-27T12:00:00+00:00\n7/20\n1/2\n")
     (one,) = upkeep(Notebook(host), (VAULT,))

@@ -340,13 +340,15 @@ def test_upkeep_is_done_once_for_each_wish() -> None:
     future = replace(done, pruned="2036-11-27T12:00:00+00:00")
     assert not prune(SPEC, facts(upkeep=(future,))).empty
     assert plan_verify(SPEC, facts(upkeep=(done,)), "now", 5).empty
-    assert commands(plan_verify(SPEC, facts(), "now", 0))[0] == "check --no-lock"
+    assert commands(plan_verify(SPEC, facts(), "now", 0))[1] == "check --no-lock"
 
 
 def verified(known: Facts, percent: int) -> tuple[str, str, bytes]:
     """Return what is said to be read, how the engine is asked, and what is remembered."""
     (step,) = plan_verify(SPEC, known, "now", percent).steps
-    (check, memo) = step.actions
+    (begun, check, memo) = step.actions
+    assert isinstance(begun, WriteFile)
+    assert (begun.path, begun.content) == ("/var/lib/kvmkeep/backups/vault.begun", b"now\n")
     assert isinstance(memo, WriteFile)
     assert memo.path == "/var/lib/kvmkeep/backups/vault.verified"
     told = step.what.removeprefix("have the engine check what it has")
@@ -384,7 +386,7 @@ def test_an_engine_that_reads_no_parts_is_said_to_read_all() -> None:
     wanted = spec(WEB, repositories=(replace(VAULT, engine=Engine.BORG),))
     (step,) = plan_verify(wanted, facts(), "now", 5).steps
     assert step.what == "have the engine check what it has, and read all of the data"
-    (_, memo) = step.actions
+    (*_, memo) = step.actions
     assert isinstance(memo, WriteFile)
     assert memo.content == b"now\n"
 

@@ -112,6 +112,8 @@ def plan_verify(spec: Spec, facts: Facts, asked: str, percent: int) -> Plan:
             what=f"have the engine check what it has{_reading(part, parted=parted)}",
             why="what has gone bad is better known before it is needed",
             actions=(
+                # First: one that fails, or is killed, leaves no other trace that outlives a boot.
+                _remember(f"{seen.name}.begun", asked),
                 _aside(words.check(part)),
                 _remember(f"{seen.name}.verified", asked, _read(known, part if parted else None)),
             ),

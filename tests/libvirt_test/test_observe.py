@@ -346,6 +346,18 @@ def test_the_emulator_of_the_hosts_own_architecture() -> None:
         assert observe_domains(Notebook(Replay({})), host).emulator == emulator
 
 
+def test_the_machine_types_that_kvm_has() -> None:
+    host = Given(captured("virsh-capabilities"))
+    found = observe_domains(Notebook(Replay({})), host).machines
+    assert [one.arch for one in found] == ["i686", "x86_64"]
+    assert {"pc-q35-7.2", "q35", "pc-i440fx-7.2"} <= {*found[1].names}
+    kvm = "<domain type='kvm'><machine>b</machine></domain>"
+    arch = f"<arch name='x'><machine>a</machine><domain type='qemu'/>{kvm}</arch>"
+    text = f"<capabilities><guest>{arch}</guest><guest><arch name='y'/></guest></capabilities>"
+    (only,) = observe_domains(Notebook(Replay({})), Given(text)).machines
+    assert (only.arch, only.names) == ("x", ("a", "b"))
+
+
 def test_the_group_that_qemu_runs_as() -> None:
     host = Given(captured("virsh-capabilities"))
     assert observe_domains(Notebook(Replay({})), host).qemu_group == 64055

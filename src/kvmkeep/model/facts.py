@@ -166,6 +166,13 @@ class Problem(Struct, frozen=True, kw_only=True):
     hint: str
 
 
+class Machines(Struct, frozen=True, kw_only=True):
+    """The machine types that QEMU has with KVM for guests of an architecture."""
+
+    arch: str
+    names: tuple[str, ...]
+
+
 class Facts(Struct, frozen=True, kw_only=True):
     """The host at one moment. `time` is UTC in ISO 8601. `problems` is what could not be seen.
 
@@ -174,6 +181,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     something is mounted; `disk_files` are these disks, as far as they are there, `loop_files` the
     files that loop devices have open. `units` are those of systemd that have guests run with the
     host. `qemu_group` is the number of the group that QEMU runs as; -1 where it is not known.
+    `machines` are its machine types; none where they are not known.
     `backups` holds the repositories that were asked for. `images_free` is what the filesystem of
     the images has free, where one is to be brought.
     `proofs` are not among the domains: they are nobody's guests, but have the host's memory.
@@ -207,6 +215,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     loop_files: tuple[str, ...] = ()
     units: HostUnits = NO_UNITS
     qemu_group: int = -1
+    machines: tuple[Machines, ...] = ()
     backups: BackupFacts = NO_BACKUPS
     images_free: Size | None = None
     proofs: tuple[RunningProof, ...] = ()

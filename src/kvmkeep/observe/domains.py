@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Sequence
 from typing import Protocol
@@ -14,11 +13,12 @@ from msgspec.structs import replace
 from kvmkeep.host.door import Door
 from kvmkeep.host.libvirt import Described, Hypervisor
 from kvmkeep.model.domain_facts import AGENT_CHANNEL, Domain, DomainDisk, DomainNic, GivenNic, Shape
-from kvmkeep.model.facts import LIBVIRT, OF_DOMAIN
+from kvmkeep.model.facts import LIBVIRT, OF_DOMAIN, Machines
 from kvmkeep.model.names import METADATA_URI, READY_URI, REBOOT_URI, RUN_URI
 from kvmkeep.model.proof import PROOF_URI, RunningProof
 from kvmkeep.model.run_mark import NO_RUN_MARK, RunMark
 from kvmkeep.model.units import Size
+from kvmkeep.observe.capabilities import capabilities
 from kvmkeep.observe.firmware import firmware_variables
 from kvmkeep.observe.notebook import Notebook
 
@@ -37,8 +37,7 @@ class Domains(Struct, frozen=True, kw_only=True):
     """What libvirt tells. `memory` is the host's.
 
     Domains that were started from a backup, to prove it, are not among `domains`, but `proofs`:
-    they are nobody's guests. `qemu_group` is the number of the group that QEMU runs as; -1 where
-    unknown.
+    they are nobody's guests. `qemu_group` and `machines` are those of `Capabilities`.
     """
 
     version: str
@@ -46,11 +45,11 @@ class Domains(Struct, frozen=True, kw_only=True):
     memory: Size
     domains: tuple[Domain, ...]
     qemu_group: int = -1
+    machines: tuple[Machines, ...] = ()
     proofs: tuple[RunningProof, ...] = ()
 
 
 _NONE = Domains(version="", emulator="", memory=Size(0), domains=())
-_OWNER = re.compile(r"\+[0-9]{1,10}:\+([0-9]{1,10})")
 
 
 def observe_domains(notebook: Notebook, libvirt: Looks) -> Domains:
@@ -73,13 +72,14 @@ def observe_domains(notebook: Notebook, libvirt: Looks) -> Domains:
                 proofs.append(domain)
             else:
                 domains.append(domain)
-    capabilities = _capabilities(found.capabilities)
+    host = capabilities(found.capabilities)
     return Domains(
         version=found.version,
-        emulator=_emulator(capabilities),
+        emulator=host.emulator,
         memory=found.memory,
         domains=tuple(domains),
-        qemu_group=_qemu_group(capabilities),
+        qemu_group=host.qemu_group,
+        machines=host.machines,
         proofs=tuple(proofs),
     )
 
@@ -273,33 +273,6 @@ def _serial_log(root: ET.Element) -> str:
         if log is not None:
             return log.get("file", "")
     return ""
-
-
-def _capabilities(xml: str) -> ET.Element:
-    try:
-        return ET.fromstring(xml)  # noqa: S314 - libvirt made it
-    except ET.ParseError:
-        return ET.Element("capabilities")
-
-
-def _emulator(capabilities: ET.Element) -> str:
-    """Return the QEMU that runs guests of the host's own architecture."""
-    own = capabilities.findtext("host/cpu/arch", "")
-    for guest in capabilities.iterfind("guest"):
-        arch = guest.find("arch")
-        if guest.findtext("os_type") == "hvm" and arch is not None and arch.get("name") == own:
-            for_kvm = arch.findtext("domain[@type='kvm']/emulator", "")
-            return for_kvm or arch.findtext("emulator", "")
-    return ""
-
-
-def _qemu_group(capabilities: ET.Element) -> int:
-    """Return the group of `+64055:+109`, the label that QEMU gets (formatcaps, `baselabel`)."""
-    for model in capabilities.iterfind("host/secmodel[model='dac']"):
-        owner = _OWNER.fullmatch(model.findtext("baselabel[@type='kvm']", ""))
-        if owner is not None:
-            return int(owner[1])
-    return -1
 
 
 def _get(parent: ET.Element, child: str, name: str) -> str:

@@ -109,6 +109,7 @@ def observe(
         backups=backups,
         images_free=free_for(notebook, () if spec is None else spec.images, images),
         qemu_group=domains.qemu_group,
+        machines=domains.machines,
         proofs=domains.proofs,
     )
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from ipaddress import ip_interface
 from xml.etree import ElementTree as ET
 
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 from kvmkeep.model.backup import StoredDisk
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.domain_facts import DomainState
-from kvmkeep.model.facts import ArrayState
+from kvmkeep.model.facts import ArrayState, Machines
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import LvDisk, Spec
 from kvmkeep.model.units import Label, Size
@@ -534,6 +535,40 @@ def test_a_definition_that_reaches_beyond_its_guest_is_refused(
     assert plan.steps == ()
     assert any(says in one.reason for one in plan.refusals), plan.refusals
     assert all(" > web.xml; " in one.hint for one in plan.refusals)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("<type arch='x86_64' machine='pc-q35-7.2'>hvm</type>", ""),
+        ("<type arch='x86_64'>hvm</type>", ""),
+        ("<type machine='pc-q35-rhel9.4.0'>hvm</type>", ""),
+        ("<type arch='x86_64' machine='pc-q35-rhel9.4.0'>hvm</type>",
+         "its definition has the machine type 'pc-q35-rhel9.4.0', which this host's QEMU lacks"),
+        ("<type arch='aarch64' machine='virt'>hvm</type>",
+         "its definition is for the architecture 'aarch64', and KVM is here for i686, x86_64"),
+    ],
+)  # fmt: skip
+def test_a_machine_that_this_host_lacks_is_told_before_anything_is_fetched(
+    kind: str, said: str
+) -> None:
+    host, site, subject = site_off()
+    del host.libvirt.domains["web"]
+    xml = re.sub("<type.*?</type>", kind, subject.xml)
+    assert kind in xml
+    other = wish(site, replace(subject, xml=xml))
+    facts = host.facts(site)
+    assert not plan_restore(site, facts, other).refusals
+    names = ("pc-q35-7.2", "q35")
+    facts = replace(
+        facts, machines=(Machines(arch="i686", names=()), Machines(arch="x86_64", names=names))
+    )
+    refusals = plan_restore(site, facts, other).refusals
+    assert [said in one.reason for one in refusals] == ([True] if said else [])
+    assert all("virsh define web.xml" in one.hint for one in refusals)
+    slow = xml.replace('type="kvm"', 'type="qemu"')
+    assert slow != xml
+    assert not plan_restore(site, facts, wish(site, replace(subject, xml=slow))).refusals
 
 
 def test_a_definition_without_a_disk_of_the_backup_is_refused() -> None:

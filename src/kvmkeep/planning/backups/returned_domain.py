@@ -71,6 +71,7 @@ def returned(scene: Scene, guest: Guest, subject: Subject) -> Returned:
     found = [
         *_not_its_own(root, guest),
         *_beyond(root, guest),
+        *_of_machine(scene, root),
         *_of_firmware(scene, guest, subject, root),
         *_of_disks(root, subject),
     ]
@@ -119,6 +120,21 @@ def _beyond(root: ET.Element, guest: Guest) -> Iterator[str]:
                 yield f"has a <{device.tag}> with another log than {console_log(guest.name)}"
     for emulator in root.iterfind("devices/emulator"):
         yield f"has another <emulator> than usual, {emulator.text!a:.200}"
+
+
+def _of_machine(scene: Scene, root: ET.Element) -> Iterator[str]:
+    """Return what this host's QEMU lacks of it: `virsh define` tells that after all disks."""
+    kind, known = root.find("os/type"), {one.arch: one.names for one in scene.facts.machines}
+    if kind is None or not known or root.get("type") != "kvm":
+        return
+    arch, machine = kind.get("arch"), kind.get("machine")
+    if arch is not None and arch not in known:
+        yield f"is for the architecture {arch!a:.60}, and KVM is here for {', '.join(known)}"
+    elif arch is not None and machine is not None and machine not in known[arch]:
+        yield (
+            f"has the machine type {machine!a:.100}, which this host's QEMU lacks (`virsh "
+            "capabilities` lists what it has)"
+        )
 
 
 def _forget_its_runs(root: ET.Element) -> None:

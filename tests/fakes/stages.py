@@ -22,6 +22,7 @@ from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.plan import Report
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.vitals import Vitals
+from kvmkeep.observe.consoles import said
 from kvmkeep.observe.disks import with_disks_to_go
 
 
@@ -116,6 +117,7 @@ class HostStages(Stages):
         return replace(
             facts,
             agents=tuple(one for one in facts.agents if one.guest in asked),
+            said=() if spec is None else said(self.door(), spec, facts.domains, frozenset(agents)),
             backups=replace(facts.backups, repositories=seen),
         )
 

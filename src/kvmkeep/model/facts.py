@@ -177,6 +177,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     """The host at one moment. `time` is UTC in ISO 8601. `problems` is what could not be seen.
 
     `agents` are the answers of those guests' agents that were asked, in the order of their names.
+    `said` are those guests of whom the same was asked, and whose console has the line that tells
+    that they are ready, which nobody keeps yet.
     `mounts` are the mount points that guests need, for disks in files or else, of those where
     something is mounted; `disk_files` are these disks, as far as they are there, `loop_files` the
     files that loop devices have open. `units` are those of systemd that have guests run with the
@@ -208,6 +210,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     tools: tuple[Tool, ...]
     problems: tuple[Problem, ...]
     agents: tuple[AgentFacts, ...] = ()
+    said: tuple[str, ...] = ()
     trash: tuple[TrashFolder, ...] = ()
     variables: tuple[Variables, ...] = ()
     mounts: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
 from kvmkeep.observe.agents import NOT_CONNECTED, observe_agents
 from kvmkeep.observe.backups import observe_backups
+from kvmkeep.observe.consoles import said
 from kvmkeep.observe.disks import (
     disk_files,
     loop_files,
@@ -73,7 +74,8 @@ def observe(
     there = mounts(notebook, spec, others) if spec is not None else ()
     files = disk_files(notebook, spec, there, others) if spec is not None else ()
     loops = loop_files(notebook, spec) if spec is not None else ()
-    guests, asking = domains.domains, frozenset(agents)
+    guests, named = domains.domains, frozenset(agents)
+    asking = named
     if spec is not None:
         asking |= with_disks_to_go(spec, guests, volumes)
         guests = with_executing_agents(notebook, spec, guests, volumes, files)
@@ -100,6 +102,7 @@ def observe(
         tools=observe_tools(door, _text(notebook, "/etc/os-release")),
         problems=notebook.problems,
         agents=asked(door, domains.domains, asking),
+        said=() if spec is None else said(door, spec, domains.domains, named),
         trash=trash,
         variables=observe_variables(door, guests, trash),
         mounts=there,

@@ -11,7 +11,7 @@ from kvmkeep.model.agent import AgentFacts
 from kvmkeep.model.command import Poll
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
-from kvmkeep.model.spec import Ready, ReadyDelay, ReadyTcp
+from kvmkeep.model.spec import Ready, ReadyConsole, ReadyDelay, ReadyTcp
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning.running.shutdown import plan_shutdown
 from kvmkeep.planning.running.start import plan_start
@@ -166,6 +166,30 @@ def test_who_was_seen_to_be_ready_keeps_that_whoever_started_it(watched: Watched
     assert watched.plan().empty
     watched.dies("web")
     assert [step.subject for step in watched.plan().steps] == ["guest web", "guest web"]
+
+
+def test_a_line_on_the_console_is_kept_while_it_is_there_whoever_started_the_guest() -> None:
+    watched = Watched()
+    guests = tuple(
+        replace(one, run=replace(one.run, ready=ReadyConsole(pattern="db ready")))
+        if one.name == "db"
+        else one
+        for one in watched.spec.guests
+    )
+    watched.spec = replace(watched.spec, guests=guests)
+    db = watched.host.libvirt.domains["db"]
+    db.was_ready, db.ready_line = False, ""
+    assert watched.plan().empty
+    for _ in ("never kept", "another line was kept"):
+        (step,) = plan_look_after(watched.spec, replace(watched.facts(), said=("db",))).steps
+        assert (step.what, step.isolated) == ("remember that it is ready", True)
+        carry_out(watched.host, step)
+        assert (db.was_ready, db.ready_line) == (True, "db ready")
+        db.ready_line = "up"
+    watched.dies("web")
+    assert [one.subject for one in watched.plan().steps] == ["guest web", "guest web"]
+    gone = replace(watched.facts(), said=("db",), domains=())
+    assert plan_look_after(watched.spec, gone).steps == ()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from kvmkeep.model.agent import agent_argv
 from kvmkeep.model.command import Action, Command, Poll
+from kvmkeep.model.console import line_argv
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.names import READY_KEY, READY_URI, console_log
 from kvmkeep.model.spec import Guest, ReadyAgent, ReadyConsole, ReadyDelay, ReadyTcp
@@ -96,12 +97,8 @@ def tcp_try(guest: Guest, wanted: ReadyTcp) -> Command:
 
 
 def console_try(guest: Guest, wanted: ReadyConsole) -> Command:
-    """See whether the guest has said on its console that it is ready.
-
-    virtlogd may have begun a new file since; what is of the boot before was set aside.
-    """
-    log = console_log(guest.name)
-    argv = ("grep", "-aqsE", "-e", wanted.pattern, "--", log, f"{log}.0")
+    """See whether the guest has said on its console that it is ready."""
+    argv = line_argv(guest.name, wanted.pattern)
     return Command(argv=argv, why="look at the serial console's log")
 
 

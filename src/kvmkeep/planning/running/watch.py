@@ -167,26 +167,35 @@ def _stands_still(care: _Care, guest: Guest, domain: Domain) -> None:
 def _seen_ready(scene: Scene) -> tuple[Step, ...]:
     """Return what keeps of guests that they are ready: nobody has waited for these.
 
-    Others have started them, or libvirt has. Without it, one whose agent falls silent later could
-    not be told from one that was never ready.
+    Others have started them, or libvirt has. Without it, one whose agent falls silent later, or
+    whose line on the console was dropped with old logs, could not be told from one that was never
+    ready.
     """
     return tuple(
         Step(
             noun=Noun.DOMAINS,
             subject=f"guest {guest.name}",
             what="remember that it is ready",
-            why="its agent answers",
+            why=why,
             probe=is_guest(guest),
             actions=(was_ready(guest),),
             isolated=True,
         )
         for guest in scene.guests
-        if isinstance(guest.run.ready, ReadyAgent)
-        and (domain := scene.own_domain(guest)) is not None
-        and not domain.was_ready
-        and (answer := scene.facts.agent(guest.name)) is not None
-        and not answer.problem
+        if (why := _unkept(scene, guest))
     )
+
+
+def _unkept(scene: Scene, guest: Guest) -> str:
+    """Return what tells that a guest is ready where its QEMU process does not keep that."""
+    domain = scene.own_domain(guest)
+    if domain is None:
+        return ""
+    if guest.name in scene.facts.said:
+        return "the line that tells so is on its console"
+    answer = scene.facts.agent(guest.name)
+    asked = isinstance(guest.run.ready, ReadyAgent) and not domain.was_ready
+    return "its agent answers" if asked and answer is not None and not answer.problem else ""
 
 
 def _dead(care: _Care) -> list[Guest]:

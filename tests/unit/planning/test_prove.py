@@ -367,3 +367,23 @@ def test_a_disk_that_is_in_no_backup_keeps_it_from_being_proven(kind: str, told:
     proof = prove(host, site, replace(subject, xml=subject.xml.replace("</devices>", disk)))
     assert proof.proven is not bool(told)
     assert [one.detail for one in proof.rungs if one.name == "disks"] == [told] * bool(told)
+
+
+def test_a_disk_or_variables_that_are_gone_have_a_verdict_and_nothing_is_started() -> None:
+    for lost in ("data", "nvram.fd"):
+        host, site, subject = site_with_backup()
+        subject = replace(subject, manifest=replace(subject.manifest, nvram="nvram.fd"))
+        assert prove(host, site, subject).proven
+        if lost == "data":
+            del host.proof.repository.objects[subject.manifest.disks[1].object]
+        else:
+            del host.proof.repository.objects[subject.entry.manifest][
+                f"{subject.entry.path}/nvram.fd"
+            ]
+        proof = prove(host, site, subject, LATER)
+        fell = [one.name for one in proof.rungs if not one.passed]
+        disk = ["blocks-data", "partitions", "filesystems", "overlay-data"]
+        first = disk if lost == "data" else ["variables"]
+        assert fell == [*first, "start", "agent", "login", "mounts"]
+        assert (proof.proven, proof.time) == (False, LATER)
+        assert leftovers(host) == []

@@ -21,8 +21,9 @@ from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backups.fetch import Subject, gone
 from kvmkeep.planning.backups.owner import owner
 from kvmkeep.planning.commands import remove_tree
+from kvmkeep.planning.proofs.climb import Climb, likeness
 from kvmkeep.planning.proofs.domain import CannotProveError, has_agent, memory_of, proof_xml
-from kvmkeep.planning.proofs.ladder import Climb, climb_steps, likeness
+from kvmkeep.planning.proofs.ladder import climb_steps
 from kvmkeep.planning.proofs.lock import unless_proving
 from kvmkeep.planning.proofs.parts import Parts, overlay_size, results_dir, take_down
 from kvmkeep.planning.repositories.engine import driver

@@ -118,6 +118,6 @@ def engine_refusals(scene: Scene, engine: Engine) -> tuple[Refusal, ...]:
             hint=f"install the package {tool.package}",
             unready=True,
         )
-        for name in (engine, "fusermount3", "guestfish", "virsh")
+        for name in (engine, "fusermount3", "guestfish", "qemu-img", "virsh")
         if (tool := scene.tools.get(name)) is not None and not tool.path
     )

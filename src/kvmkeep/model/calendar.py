@@ -44,15 +44,15 @@ class Calendar(Struct, frozen=True, kw_only=True):
     def last(self, now: datetime) -> datetime | None:
         """Return the last of these times that is not after `now`, or None if there was none.
 
-        Local time is that of `now`.
+        Others than those of UTC are in the local time of their own day.
         """
-        here = now.astimezone(UTC) if self.utc else now
+        here = now.astimezone(UTC if self.utc else None)
         latest = here.time()
         for back in range(_LONGEST):
             day = here.date() - timedelta(days=back)
             found = self._time(latest) if self._has(day) else None
             if found is not None:
-                return datetime.combine(day, found, here.tzinfo)
+                return datetime.combine(day, found, UTC) if self.utc else _local(day, found)
             latest = time.max
         return None
 
@@ -70,6 +70,15 @@ class Calendar(Struct, frozen=True, kw_only=True):
                 if hour <= latest.hour and minute <= until.minute and seconds:
                     return time(hour, minute, max(seconds))
         return None
+
+
+def _local(day: date, clock: time) -> datetime:
+    """Return a local time: the first of one that comes twice in autumn.
+
+    Of one that spring leaves out, that which lies before the hour that is left out.
+    """
+    both = (datetime.combine(day, clock.replace(fold=fold)).astimezone() for fold in (0, 1))
+    return min(both)
 
 
 def parse_calendar(text: str) -> Calendar:

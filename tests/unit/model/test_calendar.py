@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -37,10 +39,37 @@ def test_the_last_time_before_now(text: str, last: str) -> None:
     assert parse_calendar(text).last(NOW) == datetime.fromisoformat(f"{last}+00:00")
 
 
-def test_times_are_local_ones_where_nothing_else_is_said() -> None:
-    here = NOW.astimezone(timezone(timedelta(hours=2)))
-    assert parse_calendar("daily").last(here) == datetime(2026, 11, 26, 22, 0, tzinfo=UTC)
-    assert parse_calendar("daily UTC").last(here) == datetime(2026, 11, 27, 0, 0, tzinfo=UTC)
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("berlin")
+@pytest.mark.parametrize(
+    ("text", "now", "last"),
+    [
+        ("daily", "2026-11-27T12:30", "2026-11-26T23:00"),
+        ("daily UTC", "2026-11-27T12:30", "2026-11-27T00:00"),
+        # The hour from 2 to 3 comes twice: 00:00 and 01:00 in UTC.
+        ("Sun 01:30", "2026-10-25T12:00", "2026-10-24T23:30"),
+        ("monthly", "2026-10-28T12:00", "2026-09-30T22:00"),
+        ("02:30", "2026-10-25T00:40", "2026-10-25T00:30"),
+        ("02:30", "2026-10-25T01:40", "2026-10-25T00:30"),
+        # There is none: 01:00 in UTC is 3 o'clock.
+        ("02:30", "2026-03-29T00:59", "2026-03-28T01:30"),
+        ("02:30", "2026-03-29T01:10", "2026-03-29T00:30"),
+        ("02:30", "2026-03-29T12:00", "2026-03-29T00:30"),
+    ],
+)
+def test_local_times_are_those_of_their_day(text: str, now: str, last: str) -> None:
+    here = datetime.fromisoformat(f"{now}+00:00")
+    wanted = datetime.fromisoformat(f"{last}+00:00")
+    for known in (here, here.astimezone()):
+        assert parse_calendar(text).last(known) == wanted
 
 
 def test_what_has_not_come_for_years_has_no_last_time() -> None:

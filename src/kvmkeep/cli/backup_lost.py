@@ -166,12 +166,17 @@ def demand_repositories(found: Found, ctx: Context) -> None:
     )
 
 
-def demand_networks(spec: Spec, facts: Facts) -> None:
-    """Refuse before anything is written where no network could be made; raises Refused, Unready."""
-    from kvmkeep.planning.backups.rebuild import plan_networks
+def demand_host(found: Found, facts: Facts) -> None:
+    """Refuse before anything is written what this host can't take; raises Refused, Unready.
+
+    That is where no network could be made, or the disks have no room, or no array to lie on.
+    """
+    from kvmkeep.planning.backups.rebuild import plan_networks, shortages
     from kvmkeep.report.outcome import refusal_text
 
-    plan = plan_networks(spec, facts)
+    plan = plan_networks(found.spec, facts)
+    short = shortages(found.spec, facts, found.entries)
+    plan = replace(plan, refusals=(*plan.refusals, *short))
     if plan.refusals:
         raise (Unready if plan.unready else Refused)(refusal_text(plan))
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from kvmkeep.cli.backup_lost import (
     Found,
     Place,
-    demand_networks,
+    demand_host,
     demand_repositories,
     find_lost,
 )
@@ -123,7 +123,7 @@ def run(args: Args, ctx: Context) -> int:
             "backup list"
         )
     facts = ctx.observe(found.spec)
-    demand_networks(found.spec, facts)
+    demand_host(found, facts)
     _show(found, facts, ctx, dry_run=args.dry_run)
     if args.dry_run:
         return 0

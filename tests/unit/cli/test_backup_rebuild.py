@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from kvmkeep.model.backup import BackupFacts, RepositoryFacts, RepositoryState
 from kvmkeep.model.command import WriteFile
+from kvmkeep.model.facts import ArrayState
 from kvmkeep.model.secret_file import SecretFile
 from kvmkeep.model.units import Size
 from tests.unit.cli.backup_site import BackupSite
@@ -333,6 +334,41 @@ def test_what_the_new_server_lacks_is_told_before_anything_is_done(
     assert "uplink uplink0: there is no such interface" in told
     assert "Nothing was touched." in told
     assert not list(Path(site.spec_dir).iterdir())
+
+
+def test_room_for_all_is_looked_at_before_anything_is_done(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(site)
+    # Room for one of them, beside the host's reserve.
+    site.host.lvm.size = 35 << 30
+    for words in (("--dry-run",), ("--yes",)):
+        assert site.line("backup", "rebuild", *URL, *words) == 4
+        told = " ".join(capsys.readouterr().err.split())
+        assert "these guests need 30 GiB beside what is there (zdb 10 GiB, web 20 GiB), but" in told
+        assert "name those that matter most" in told
+        assert "Nothing was touched." in told
+    assert not list(Path(site.spec_dir).iterdir())
+    assert site.line("backup", "rebuild", *URL, "zdb", "--yes") == 0
+
+
+def test_an_array_that_takes_no_writes_is_told_before_anything_is_done(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(site)
+
+    def with_state(state: ArrayState) -> None:
+        site.change = lambda facts: replace(
+            facts, arrays=tuple(replace(one, state=state) for one in facts.arrays)
+        )
+
+    with_state(ArrayState.FAILED)
+    assert site.line("backup", "rebuild", *URL, "--yes") == 4
+    assert "array md0: it is failed" in " ".join(capsys.readouterr().err.split())
+    assert not list(Path(site.spec_dir).iterdir())
+    with_state(ArrayState.RESYNCING)
+    assert site.line("backup", "rebuild", *URL, "zdb", "--yes") == 0
+    assert "array md0: it is resyncing" in capsys.readouterr().err
 
 
 def test_a_password_that_lies_elsewhere_than_the_host_file_says_is_told_before(

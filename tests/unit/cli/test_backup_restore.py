@@ -40,6 +40,25 @@ def test_a_guest_that_is_off_gets_its_disks_back(
     assert "web-" in capsys.readouterr().out
 
 
+def test_where_there_is_no_room_the_present_disks_can_make_it(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_through(site)
+    site.host.lvm.size = 45 << 30
+    assert site.line("backup", "restore", "web", "--yes") == 4
+    assert "remove web, then destroy them" in " ".join(capsys.readouterr().err.split())
+    # The file that it moves lies on this machine, and not in the host in memory.
+    assert site.line("remove", "web", "--yes") == 8
+    (Path(site.spec_dir) / "guests/web.yaml").unlink()
+    capsys.readouterr()
+    (gone,) = [name for name in site.host.lvm.volumes if name.startswith("trash-")]
+    entry = f"web-{gone.split('-')[1]}"
+    assert site.line("trash", "empty", entry, "--really", "web") == 0
+    assert site.line("backup", "restore", "web", "--yes") == 0
+    assert list(site.host.lvm.volumes) == ["vm-web"]
+    assert "web" in site.host.libvirt.domains
+
+
 def of_another_host(site: BackupSite, moment: str = "") -> None:
     """Have another host store a guest of that name, just then or at the same moment."""
     objects = site.host.restic.listed("/srv/vault")
@@ -97,16 +116,19 @@ def test_one_disk_into_a_file_beside_a_running_guest(
 
 def lose(site: BackupSite) -> None:
     """Lose the guest with all that is known of it."""
+    write_through(site)
+    del site.host.libvirt.domains["web"]
+    del site.host.lvm.volumes["vm-web"]
+    Path(f"{site.spec_dir}/guests/web.yaml").unlink()
 
+
+def write_through(site: BackupSite) -> None:
     def write(file: WriteFile) -> None:
         if file.path.startswith(site.spec_dir):
             Path(file.path).write_bytes(file.content)
         site.host.write(file)
 
     site.door.write = write  # type: ignore[method-assign]
-    del site.host.libvirt.domains["web"]
-    del site.host.lvm.volumes["vm-web"]
-    Path(f"{site.spec_dir}/guests/web.yaml").unlink()
 
 
 @pytest.mark.parametrize(

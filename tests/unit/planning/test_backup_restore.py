@@ -341,8 +341,15 @@ def test_room_for_it_is_needed_beside_what_is_there() -> None:
     full = replace(facts, groups=tuple(replace(one, free=Size(11 * GIB)) for one in facts.groups))
     plan = plan_restore(site, full, wish(site, subject))
     assert [one.reason for one in plan.refusals] == [
-        "it needs 5 GiB beside what is there, but 1 GiB of rl_build may be used"
+        "it needs 5 GiB beside what is there, but 1 GiB of rl_build may be used (10 GiB are the "
+        "host's reserve)"
     ]
+    way = "if its present disks may go for good: kvmkeep remove web, then destroy them"
+    assert way in plan.refusals[0].hint
+    asked = wish(site, subject, only="data")
+    none = replace(facts, groups=tuple(replace(one, free=Size(0)) for one in facts.groups))
+    (refusal,) = plan_restore(site, none, asked).refusals
+    assert way not in refusal.hint
     gone = replace(facts, groups=())
     assert any(
         "no such volume group" in one.reason

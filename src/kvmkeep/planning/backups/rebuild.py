@@ -6,7 +6,7 @@ was stopped is gone on with.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -15,10 +15,13 @@ from kvmkeep.model.backup import BackupEntry, recency
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.names import TAG_RESTORE
-from kvmkeep.model.plan import Noun, Plan, Step
+from kvmkeep.model.plan import Noun, Plan, Refusal, Step
 from kvmkeep.model.snapshot import tag_value
-from kvmkeep.model.spec import Guest, Spec
-from kvmkeep.planning.backups.restored import is_back, leaving
+from kvmkeep.model.spec import Guest, LvDisk, Spec
+from kvmkeep.model.units import Size
+from kvmkeep.planning.arrays import unfit_arrays
+from kvmkeep.planning.backups.restored import is_back, leaving, made
+from kvmkeep.planning.backups.unrestorable import MAKE_ROOM
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.running.recover import Recovery, recovery_of
 from kvmkeep.planning.running.start import is_off
@@ -47,14 +50,55 @@ def bound_for_trash(spec: Spec, facts: Facts, entries: Iterable[BackupEntry]) ->
     They may be newer than any backup: a host whose spec alone was lost still has them.
     """
     scene = make_scene(spec, facts, ())
-    guests = {str(guest.name): guest for guest in spec.guests}
-    found: list[Volume] = []
+    return tuple(
+        volume
+        for guest, disks in _to_fetch(scene, entries)
+        for volume in leaving(scene, guest, disks)
+    )
+
+
+def shortages(spec: Spec, facts: Facts, entries: Iterable[BackupEntry]) -> tuple[Refusal, ...]:
+    """Refuse before anything is done what would have the guests fail one by one, after hours."""
+    scene = make_scene(spec, facts, ())
+    if scene.group is None:
+        return ()
+    sizes = {
+        guest.name: sum(
+            scene.rounded(disk.size).bytes
+            for disk in disks
+            if made(scene, guest, disks, disk) is None
+        )
+        for guest, disks in _to_fetch(scene, entries)
+    }
+    arrays = unfit_arrays(scene, urgent=True) if sizes else ()
+    needed, reserve = Size(sum(sizes.values())), spec.host.storage_reserve
+    free = scene.group.free.minus(reserve)
+    if needed <= free:
+        return arrays
+    each = ", ".join(f"{name} {Size(size)}" for name, size in sizes.items())
+    room = Refusal(
+        subject=f"volume group {scene.group.name}",
+        reason=f"these guests need {needed} beside what is there ({each}), but {free} may be used "
+        f"({reserve} are the host's reserve)",
+        hint=f"name those that matter most, with what they need; {MAKE_ROOM}",
+    )
+    return (*arrays, room)
+
+
+def _to_fetch(
+    scene: Scene, entries: Iterable[BackupEntry]
+) -> Iterator[tuple[Guest, tuple[LvDisk, ...]]]:
+    """Return the disks of each guest, as large as they come back, but for one that has them."""
+    guests = {str(guest.name): guest for guest in scene.spec.guests}
     for entry in entries:
-        names = {one.disk for one in entry.disks}
-        disks = tuple(one for one in guests[entry.guest].volumes if one.name in names)
-        if not is_back(scene, guests[entry.guest], disks, entry.moment):
-            found += leaving(scene, guests[entry.guest], disks)
-    return tuple(found)
+        guest, sizes = guests[entry.guest], {one.disk: one.size for one in entry.disks}
+        disks = tuple(
+            replace(one, size=max(one.size, sizes[one.name]))
+            for one in guest.volumes
+            if one.name in sizes
+        )
+        if not is_back(scene, guest, disks, entry.moment):
+            yield guest, disks
 
 
 def plan_host_file(path: str, content: bytes, *, there: bool) -> Plan:

@@ -14,6 +14,8 @@ from kvmkeep.planning.running.saved import saved_reasons
 from kvmkeep.planning.scene import active, owned
 from kvmkeep.planning.trash.moves import trouble
 
+MAKE_ROOM = "empty the trash (`kvmkeep trash list`), or extend the group (vgextend)"
+
 
 def unrestorable(work: RestoreWork) -> list[Reason]:
     """Return why a guest or its disks can't come back."""
@@ -86,5 +88,18 @@ def _of_room(work: RestoreWork) -> list[Reason]:
     free = group.free.minus(work.scene.spec.host.storage_reserve)
     if needed <= free:
         return []
-    reason = f"it needs {needed} beside what is there, but {free} of {group.name} may be used"
-    return [(reason, "empty the trash (`kvmkeep trash list`), or extend the group (vgextend)")]
+    reserve = work.scene.spec.host.storage_reserve
+    reason = f"it needs {needed} beside what is there, but {free} of {group.name} may be used "
+    reason += f"({reserve} are the host's reserve)"
+    return [(reason, MAKE_ROOM + (_in_place(work) if work.leaving else ""))]
+
+
+def _in_place(work: RestoreWork) -> str:
+    """Return how its present disks make room themselves: as a guest that is lost, it comes back."""
+    if work.restoring.only or work.restoring.file:
+        return ""
+    name = work.guest.name
+    return (
+        f"; or, if its present disks may go for good: kvmkeep remove {name}, then destroy them "
+        f"(kvmkeep trash empty NAME), then: kvmkeep backup restore {name}"
+    )

@@ -74,7 +74,6 @@ def _prove(backup: str, args: Args, ctx: Context) -> int:
     def planner(spec: Spec, facts: Facts) -> Plan:
         door = ctx.door()
         seen = look_at_run(door, name, stamp)
-        kept = kept_proof(door, identity, subject.entry.moment)
         return plan_prove(
             spec,
             facts,
@@ -83,7 +82,7 @@ def _prove(backup: str, args: Args, ctx: Context) -> int:
                 asked=asked,
                 run=stamp,
                 ladder=seen.ladder,
-                kept=kept is not None and kept.time == asked,
+                known=kept_proof(door, identity, subject.entry.moment),
                 stray=seen.stray,
             ),
         )

@@ -118,9 +118,10 @@ def _tried(args: Args, door: Door, command: Command) -> tuple[Rung, bytes]:
 
 
 def _why_not(result: Result) -> str:
+    from kvmkeep.model.proof import LATE
     from kvmkeep.report.clean import lines_of
 
     if result.timed_out:
-        return "it did not end within its time limit"
+        return LATE
     said = "; ".join(lines_of(result.tail)[-5:])[-_MOST_SAID:]
     return said or f"it ended with {result.code}"

@@ -22,6 +22,7 @@ from kvmkeep.model.host_units import (
     UNIT_DIR,
 )
 from kvmkeep.model.names import stamped_time
+from kvmkeep.model.proof import LATE
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.units import Label
 from kvmkeep.planning.backups.take import backup_sets
@@ -243,13 +244,17 @@ def _proof(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Fin
         return
     if not proof.proven:
         fell = next((one for one in proof.rungs if not one.passed), None)
+        late = fell is not None and fell.detail == LATE
         yield Finding(
             name="backup-proof-failed",
-            severity=Severity.CRITICAL,
+            severity=Severity.WARNING if proof.proven_before else Severity.CRITICAL,
             subject=subject,
             what=f"its backup {proof.moment} did not prove good"
-            + (f" ({fell.name})" if fell is not None else ""),
-            why="if the guest is lost now, this backup does not bring it back as it should",
+            + (f" ({fell.name}{', at its time limit' * late})" if fell is not None else "")
+            + (f"; it did at {proof.proven_before}" if proof.proven_before else ""),
+            why="it brought the guest up before, so look whether that is the backup's fault"
+            if proof.proven_before
+            else "if the guest is lost now, this backup does not bring it back as it should",
             todo=f"look at {proof.screen or 'the journal'}; {todo}",
         )
         return

@@ -34,6 +34,7 @@ class Proof(Struct, frozen=True, kw_only=True):
     """How the proof of a backup ended. `screen` is the file of the console's last screen.
 
     `guest` is the name that the backup is stored under. Older ones tell no `identity`.
+    `proven_before` is when this backup was last proven, where it is not any more.
     """
 
     repository: str
@@ -44,6 +45,12 @@ class Proof(Struct, frozen=True, kw_only=True):
     rungs: tuple[Rung, ...]
     screen: str = ""
     identity: str = ""
+    proven_before: str = ""
+
+    @property
+    def last_proven(self) -> str:
+        """When it was last proven; empty where it never was."""
+        return self.time if self.proven else self.proven_before
 
     @property
     def whose(self) -> str:
@@ -108,6 +115,8 @@ def proof_console(guest: str) -> str:
 
 REPOSITORY, PARTITIONS, FILESYSTEMS = "repository", "partitions", "filesystems"
 START, AGENT, LOGIN, MOUNTS, CHECK = "start", "agent", "login", "mounts", "check"
+LATE = "it did not end within its time limit"
+"""Why a rung fell that came to no answer."""
 DISKS = "disks"
 """That all disks of the guest are in the backup: nothing is tried for that, its XML tells."""
 BLOCKS = "blocks-"

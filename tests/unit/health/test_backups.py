@@ -30,7 +30,7 @@ from kvmkeep.model.host_units import (
 from kvmkeep.model.host_units import UnitFile as File
 from kvmkeep.model.names import lv_tags
 from kvmkeep.model.plan import Plan
-from kvmkeep.model.proof import Proof, Rung
+from kvmkeep.model.proof import LATE, Proof, Rung
 from kvmkeep.model.secret_file import SecretFile
 from kvmkeep.model.units import GuestName, Label
 from kvmkeep.planning.units.backup_units import backup_texts
@@ -162,6 +162,12 @@ def test_proofs() -> None:
     )
     (one,) = found(proof=replace(bad, rungs=rungs, screen=""))
     assert one.what.endswith("(login)")
+    slow = replace(
+        bad, rungs=(replace(rungs[1], detail=LATE),), proven_before="2026-11-16T06:00:00Z"
+    )
+    (once,) = found(proof=slow)
+    assert once.severity is Severity.WARNING
+    assert once.what.endswith("(login, at its time limit); it did at 2026-11-16T06:00:00Z")
     assert one.todo == "look at the journal; kvmkeep backup prove web"
 
 

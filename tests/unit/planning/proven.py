@@ -86,10 +86,9 @@ def proving(host: FakeHost, subject: Subject, asked: str = ASKED) -> Proving:
     """Look how far a proof is."""
     run = second_stamp(asked)
     seen = look_at_run(host, "web", run)
-    kept = kept_proof(host, "web", subject.entry.moment)
     return Proving(
         subject=subject, asked=asked, run=run, ladder=seen.ladder, stray=seen.stray,
-        kept=kept is not None and kept.time == asked,
+        known=kept_proof(host, "web", subject.entry.moment),
     )  # fmt: skip
 
 

@@ -247,6 +247,15 @@ def test_what_nothing_else_stands_for_is_not_forgotten(
     assert "kvmkeep backup" in refusal.hint
 
 
+def test_one_that_did_not_hold_when_it_was_tried_again_is_not_forgotten() -> None:
+    doubted = replace(proof(MIDDLE, proven=False), proven_before="2026-11-25T06:00:00Z")
+    known = facts(*THREE, proofs=(proof(OLD), doubted))
+    assert plan_forget(SPEC, known, WISH).steps == ()
+    for moment in (OLD, MIDDLE):
+        (refusal,) = plan_forget(SPEC, known, replace(WISH, moment=moment)).refusals
+        assert "the last one that is known to start" in refusal.reason
+
+
 def test_one_that_lacks_a_disk_stands_for_nothing_and_may_go() -> None:
     broken = entry(LAST, whole=False)
     known = facts(entry(OLD), entry(MIDDLE), broken, proofs=(proof(OLD), proof(LAST)))

@@ -387,3 +387,15 @@ def test_a_disk_or_variables_that_are_gone_have_a_verdict_and_nothing_is_started
         assert fell == [*first, "start", "agent", "login", "mounts"]
         assert (proof.proven, proof.time) == (False, LATER)
         assert leftovers(host) == []
+
+
+def test_when_it_was_last_proven_stays_known_until_it_is_proven_again() -> None:
+    host, site, subject = site_with_backup()
+    assert prove(host, site, subject).last_proven == ASKED
+    host.proof.repository.damaged = True
+    for later in (LATER, "2026-11-29T12:40:00Z"):
+        proof = prove(host, site, subject, later)
+        assert (proof.proven, proof.proven_before, proof.last_proven) == (False, ASKED, ASKED)
+    host.proof.repository.damaged = False
+    proof = prove(host, site, subject, "2026-11-30T12:40:00Z")
+    assert (proof.proven, proof.proven_before) == (True, "")

@@ -152,3 +152,15 @@ def test_one_that_lacks_a_disk_stays_and_counts_for_no_rule() -> None:
     assert [(one.entry.moment, one.why) for one in found.kept] == [
         (whole.moment, ("last",)), (broken.moment, ("it lacks a disk",)),
     ]  # fmt: skip
+
+
+def test_one_that_was_proven_before_stays_beside_the_last_that_is() -> None:
+    last, doubted, good, older = (at(age) for age in (24, 48, 72, 96))
+    found = retention(
+        (last, doubted, good, older), NONE, proven={good.moment},
+        once={doubted.moment, older.moment}, now=NOW,
+    )  # fmt: skip
+    assert [(one.entry.moment, one.why) for one in found.kept] == [
+        (good.moment, ("the last that is proven",)), (doubted.moment, ("it was proven before",)),
+        (last.moment, ("last",)),
+    ]  # fmt: skip

@@ -17,6 +17,7 @@ from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import PROOFS_DIR
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
+from kvmkeep.model.proof import Proof
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName, Label
 from kvmkeep.planning import guards, programs
@@ -125,6 +126,7 @@ def retained(
         entries,
         guest.backup.keep,
         proven=_proven(facts, entries),
+        once=_once_proven(facts, entries),
         now=datetime.fromisoformat(now),
     )
 
@@ -146,7 +148,16 @@ def _entries(spec: Spec, seen: RepositoryFacts, guest: Guest) -> tuple[BackupEnt
 
 
 def _proven(facts: Facts, entries: Iterable[BackupEntry]) -> frozenset[str]:
-    good = {(one.repository, one.guest, one.moment) for one in facts.backups.proofs if one.proven}
+    return _proved(entries, (one for one in facts.backups.proofs if one.proven))
+
+
+def _once_proven(facts: Facts, entries: Iterable[BackupEntry]) -> frozenset[str]:
+    """Return the moments of those that were proven, and not when they were tried again."""
+    return _proved(entries, (one for one in facts.backups.proofs if one.proven_before))
+
+
+def _proved(entries: Iterable[BackupEntry], proofs: Iterable[Proof]) -> frozenset[str]:
+    good = {(one.repository, one.guest, one.moment) for one in proofs}
     return frozenset(
         one.moment for one in entries if (one.repository, one.guest, one.moment) in good
     )
@@ -168,7 +179,10 @@ def _precious(
         if one == max(mine, key=lambda each: order(each.moment)):
             reason = f"it is the last one that repository {seen.name} has of the guest"
             hint = f"make a newer one first: kvmkeep backup run {guest.name}"
-        elif one.moment == max(_proven(facts, mine), key=order, default=""):
+        elif one.moment in {
+            max(_proven(facts, mine), key=order, default=""),
+            max(_proven(facts, mine) | _once_proven(facts, mine), key=order, default=""),
+        }:
             reason = "it is the last one that is known to start"
             hint = f"prove a newer one first: kvmkeep backup prove {guest.name}"
         if reason:

@@ -31,14 +31,21 @@ class Retention(Struct, frozen=True, kw_only=True):
 
 
 def retention(
-    entries: Iterable[BackupEntry], keep: Keep, *, proven: Collection[str], now: datetime
+    entries: Iterable[BackupEntry],
+    keep: Keep,
+    *,
+    proven: Collection[str],
+    once: Collection[str] = (),
+    now: datetime,
 ) -> Retention:
     """Decide about the backups of one guest in one repository.
 
-    `proven` are the moments of those that started well from their backup; the last of them stays,
-    whatever the rules say, and so does the last one of all. One that lacks a disk stays and counts
-    for no rule, so that a whole one does not go for it. What seems to come from the future, or
-    has no time that can be read, stays and counts for no rule: a clock was wrong once.
+    `proven` are the moments of those that started well from their backup, `once` of those that did
+    before, and not when they were tried again, which may not be the backup's fault. Whatever the
+    rules say, the last that is proven stays, a later one that was proven before, and the last one
+    of all. One that lacks a disk stays and counts for no rule, so that a whole one does not go for
+    it. What seems to come from the future, or has no time that can be read, stays and counts for
+    no rule: a clock was wrong once.
     """
     found = sorted(entries, key=lambda one: moment_order(one.moment))
     why: dict[str, list[str]] = {one.manifest: [] for one in found}
@@ -61,8 +68,11 @@ def retention(
     ):
         for one in _last_of_each(dated, period)[:number]:
             why[one.manifest].append(word)
-    good = [one for _, one in dated if one.moment in proven]
+    good = [one for _, one in dated if one.moment in {*proven, *once}]
     for one in good[:1]:
+        if one.moment not in proven:
+            why[one.manifest].append("it was proven before")
+    for one in [one for one in good if one.moment in proven][:1]:
         why[one.manifest].append("the last that is proven")
     return Retention(
         kept=tuple(

@@ -26,7 +26,7 @@ class Climb(Struct, frozen=True, kw_only=True):
 
     `program` is kvmkeep's path. `patience` is in seconds: how long the guest may take to be up.
     `check` is the user's own command in the guest; empty for none. `memory` is the most that the
-    guest may have.
+    guest may have. `proven_before` is when this backup was last proven; empty for never.
     """
 
     scene: Scene
@@ -40,6 +40,7 @@ class Climb(Struct, frozen=True, kw_only=True):
     check: tuple[str, ...]
     memory: Size
     ladder: Ladder
+    proven_before: str
 
     @property
     def guest(self) -> str:

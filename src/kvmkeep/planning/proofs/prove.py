@@ -13,7 +13,7 @@ from msgspec import Struct
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import GROUPS, Facts
 from kvmkeep.model.plan import Noun, Plan, Reason, Refusal, Step, refused
-from kvmkeep.model.proof import TAG_PROOF, Ladder
+from kvmkeep.model.proof import TAG_PROOF, Ladder, Proof
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size, check_lv_name
@@ -40,16 +40,22 @@ _LITTLE = Size(256 << 20)
 class Proving(Struct, frozen=True, kw_only=True):
     """A proof that was asked for, and what is there of it and of others.
 
-    `asked` is a time of ISO 8601, `run` the name of the directory of its results. `kept` once its
-    verdict is there. `stray` are guests with runs whose results others have left.
+    `asked` is a time of ISO 8601, `run` the name of the directory of its results. `known` is the
+    verdict that is kept of this backup: that of this run, or an earlier one. `stray` are guests
+    with runs whose results others have left.
     """
 
     subject: Subject
     asked: str
     run: str
     ladder: Ladder
-    kept: bool
+    known: Proof | None
     stray: tuple[tuple[str, str], ...]
+
+    @property
+    def kept(self) -> bool:
+        """Whether its verdict is there."""
+        return self.known is not None and self.known.time == self.asked
 
 
 def plan_prove(spec: Spec, facts: Facts, proving: Proving) -> Plan:
@@ -172,6 +178,7 @@ def _climb(scene: Scene, proving: Proving) -> Climb:
         check=policy.check if policy is not None else (),
         memory=_spare(scene),
         ladder=proving.ladder,
+        proven_before=proving.known.last_proven if proving.known is not None else "",
     )
 
 

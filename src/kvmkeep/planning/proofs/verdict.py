@@ -73,15 +73,17 @@ def verdict(climb: Climb) -> Proof:
     if ladder.passed(AGENT):
         found = [rung for rung in found if rung.passed or rung.name != LOGIN]
     rungs = (*_lacking(climb), *(_judged(climb, rung) for rung in found))
+    proven = bool(found) and all(rung.passed for rung in rungs)
     return Proof(
         repository=climb.entry.repository,
         guest=climb.guest,
         moment=climb.entry.moment,
         time=climb.asked,
-        proven=bool(found) and all(rung.passed for rung in rungs),
+        proven=proven,
         rungs=rungs,
         screen=f"{_evidence(climb)}.screen",
         identity=climb.entry.identity,
+        proven_before="" if proven else climb.proven_before,
     )
 
 

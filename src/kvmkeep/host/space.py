@@ -11,7 +11,8 @@ from kvmkeep.model.units import Size
 from kvmkeep.model.vitals import Space
 
 PLACES = (
-    "/", "/run", "/var", "/var/log", "/var/lib", "/var/lib/libvirt", STATE_DIR, "/etc", "/boot",
+    "/", "/run", "/var", "/var/cache", "/var/log", "/var/lib", "/var/lib/libvirt", STATE_DIR,
+    "/etc", "/boot",
 )  # fmt: skip
 """What is asked for, as far as it is there: a stale NFS mount elsewhere would hang df for ever."""
 

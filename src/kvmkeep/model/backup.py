@@ -173,7 +173,8 @@ class BackupFacts(Struct, frozen=True, kw_only=True):
     disks are brought back to: who holds the host's lock knows that these runs are dead. `running`
     when another run is sending backups just now, `proving` when one proves a backup. `last`,
     `proofs` and `upkeep` are what is remembered here; of the proofs, all where a repository was
-    asked for, and else the one of each guest's last backup that was tried.
+    asked for, and else the one of each guest's last backup that was tried. `caches` are what
+    checks have left that were killed: restic has each begin with a cache of its own.
     """
 
     repositories: tuple[RepositoryFacts, ...] = ()
@@ -186,6 +187,7 @@ class BackupFacts(Struct, frozen=True, kw_only=True):
     last: tuple[LastBackup, ...] = ()
     proofs: tuple[Proof, ...] = ()
     upkeep: tuple[Upkeep, ...] = ()
+    caches: tuple[str, ...] = ()
 
     def repository(self, name: str) -> RepositoryFacts | None:
         """Return a repository that was asked for."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvmkeep.model.backup_policy import Repository
-from kvmkeep.model.names import CACHE_DIR
+from kvmkeep.model.names import RESTIC_CACHE
 
 
 def restic_argv(repository: Repository, program: str, *words: str) -> tuple[str, ...]:
@@ -23,7 +23,7 @@ def restic_argv(repository: Repository, program: str, *words: str) -> tuple[str,
         "restic",
         *(() if rest else (f"--repo={place}",)),
         f"--password-file={repository.password_file}",
-        f"--cache-dir={CACHE_DIR}/restic",
+        f"--cache-dir={RESTIC_CACHE}",
         *words,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 
 from kvmkeep.host.repositories import look
@@ -14,6 +15,7 @@ from kvmkeep.model.names import (
     COPY_DIR,
     FETCH_DIR,
     PROOF_LOCK,
+    RESTIC_CACHE,
     staging_dir,
 )
 from kvmkeep.model.spec import Spec
@@ -22,6 +24,8 @@ from kvmkeep.observe.notebook import Notebook
 
 _LIMIT = 64 << 10
 _DONE = done_name("")
+_CHECKS = "restic-check-cache-"
+"""How restic calls the cache of a check, which it removes at its end."""
 
 
 def observe_backups(
@@ -39,11 +43,20 @@ def observe_backups(
         last=tuple(last_backups(notebook)),
         proofs=tuple(proofs(notebook, None if asked else now)),
         upkeep=tuple(upkeep(notebook, known)),
+        caches=tuple(_caches(notebook)),
         shown=notebook.names(COPY_DIR),
         fetched=notebook.names(FETCH_DIR),
         running=notebook.ask(BACKUP_LOCK, lambda door: door.locked(BACKUP_LOCK), default=False),
         proving=notebook.ask(PROOF_LOCK, lambda door: door.locked(PROOF_LOCK), default=False),
     )
+
+
+def _caches(notebook: Notebook) -> Iterator[str]:
+    # A cache that can't be looked at is nothing that a plan rests on.
+    with suppress(OSError):
+        for name in notebook.door.names(RESTIC_CACHE):
+            if name.startswith(_CHECKS):
+                yield f"{RESTIC_CACHE}/{name}"
 
 
 def _staged(notebook: Notebook) -> Iterator[StagedSet]:

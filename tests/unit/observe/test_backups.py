@@ -83,3 +83,12 @@ def test_whether_another_run_is_at_it() -> None:
     assert observe_backups(Notebook(host), None, (), "k", NOW).proving is False
     host.proof.running = True
     assert observe_backups(Notebook(host), None, (), "k", NOW).proving is True
+
+
+def test_caches_that_killed_checks_have_left() -> None:
+    host = FakeHost()
+    place = "/var/cache/kvmkeep/restic"
+    for name in ("restic-check-cache-1/index/a", "1234abcd/index/b", "CACHEDIR.TAG"):
+        host.put(f"{place}/{name}", b"x")
+    found = observe_backups(Notebook(host), None, (), "/usr/bin/kvmkeep", NOW)
+    assert found.caches == (f"{place}/restic-check-cache-1",)

@@ -120,6 +120,34 @@ def test_the_last_that_is_proven_stays() -> None:
     assert step.what.endswith(f"{OLD}, {MIDDLE}")
 
 
+def test_verdicts_on_backups_that_are_gone_go_as_well_but_for_the_last() -> None:
+    gone, failed = proof("20261101T0000Z"), proof("20261102T0000Z", proven=False)
+    proofs = (gone, proof(LAST), failed, replace(gone, repository="attic"))
+    kept = facts(entry(LAST), proofs=proofs, last=(last("web", LAST),))
+    (step,) = plan_forget(SPEC, kept, WISH).steps
+    assert step.what == "remove 2 verdicts on backups that are forgotten"
+    (line,) = commands(plan_forget(SPEC, kept, WISH))
+    place = "/var/lib/kvmkeep/proofs/web/2026110"
+    assert line == (
+        f"rm --force -- {place}1T0000Z.json {place}1T0000Z.screen "
+        f"{place}2T0000Z.json {place}2T0000Z.screen"
+    )
+    newest = replace(kept, backups=replace(kept.backups, proofs=(gone, failed)))
+    (line,) = commands(plan_forget(SPEC, newest, WISH))
+    assert "20261102T" not in line, "what is known to fail stays told"
+    for known in ((), (last("web", "20261126T0000Z"),)):
+        other = replace(kept, backups=replace(kept.backups, last=known))
+        assert plan_forget(SPEC, other, WISH).steps == (), "it may be another repository"
+
+
+def test_caches_of_killed_checks_are_removed_before_the_next_one() -> None:
+    caches = ("/var/cache/kvmkeep/restic/restic-check-cache-1",)
+    (step,) = plan_verify(SPEC, facts(caches=caches), "now", 0).steps
+    lines = [str(action) for action in step.actions]
+    assert lines[1] == f"rm --recursive --force -- {caches[0]}"
+    assert "check --no-lock" in lines[2]
+
+
 def test_nothing_is_deleted_from_a_repository_that_is_append_only() -> None:
     closed = spec(WEB, guest("db"), repositories=(replace(VAULT, append_only=True),))
     plan = plan_forget(closed, facts(*THREE), WISH)

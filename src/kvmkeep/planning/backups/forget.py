@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from kvmkeep.model.backup import BackupEntry, RepositoryFacts, recency
 from kvmkeep.model.backup_policy import Repository
+from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import PROOFS_DIR
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
@@ -26,6 +27,9 @@ from kvmkeep.planning.backups.owner import is_meant, owner
 from kvmkeep.planning.backups.retention import Retention, retention
 from kvmkeep.planning.repositories.engine import driver
 from kvmkeep.planning.scene import make_scene
+
+_AT_ONCE = 500
+"""Verdicts that one step removes."""
 
 
 class Forgetting(Struct, frozen=True, kw_only=True):
@@ -81,6 +85,7 @@ def plan_forget(spec: Spec, facts: Facts, wish: Forgetting) -> Plan:
             if found is not None:
                 steps += _steps(spec, facts, seen, guest.name, found.forgotten)
                 steps += _left(spec, facts, seen, guest.name)
+                steps += _verdicts(facts, seen, guest, wish.now)
     # What is not seen to be proven would be forgotten; of the host, nothing else is needed.
     if wish.several and sound:
         notes += [one.note for one in bad]
@@ -235,3 +240,33 @@ def _left(
             actions=(*words.unlock(), words.forget(left, "disks without a manifest")),
         ),
     )
+
+
+def _verdicts(facts: Facts, seen: RepositoryFacts, guest: Guest, now: str) -> tuple[Step, ...]:
+    """Return what removes verdicts on backups that are gone, but for the last one of the guest.
+
+    Where the last backup is not listed, the repository may be another one than it was.
+    """
+    listed = {one.moment for one in seen.entries} | {one.moment for one in seen.fragments}
+    known = facts.backups.last_of(guest.identity)
+    if known is None or known.moment not in listed:
+        return ()
+    newest = facts.backups.proof_of(guest.identity, datetime.fromisoformat(now))
+    gone = [
+        one.moment
+        for one in facts.backups.proofs
+        if (one.whose, one.repository) == (guest.identity, seen.name)
+        and one.moment not in listed
+        and one != newest
+    ]
+    places = [f"{PROOFS_DIR}/{guest.identity}/{moment}" for moment in gone[:_AT_ONCE]]
+    paths = [f"{place}{ending}" for place in places for ending in (".json", ".screen")]
+    why = "they tell of backups that nobody can bring back any more"
+    step = Step(
+        noun=Noun.STORAGE,
+        subject=f"guest {guest.name}",
+        what=f"remove {len(places)} verdicts on backups that are forgotten",
+        why=why,
+        actions=(Command(argv=("rm", "--force", "--", *paths), why=why),),
+    )
+    return (step,) if paths else ()

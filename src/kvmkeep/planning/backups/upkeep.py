@@ -114,12 +114,20 @@ def plan_verify(spec: Spec, facts: Facts, asked: str, percent: int) -> Plan:
             actions=(
                 # First: one that fails, or is killed, leaves no other trace that outlives a boot.
                 _remember(f"{seen.name}.begun", asked),
+                *_room(facts.backups.caches),
                 _aside(words.check(part)),
                 _remember(f"{seen.name}.verified", asked, _read(known, part if parted else None)),
             ),
         )
 
     return _of_each(spec, facts, step, pruning=False)
+
+
+def _room(caches: tuple[str, ...]) -> tuple[Command, ...]:
+    """Return what removes the caches of killed checks: no other runs, be it of this plan."""
+    why = "checks that were killed left them, each as large as what it had read of the index"
+    argv = ("rm", "--recursive", "--force", "--", *caches)
+    return (Command(argv=argv, why=why),) if caches else ()
 
 
 def _next_part(known: Upkeep, percent: int) -> Part | None:

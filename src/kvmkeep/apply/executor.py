@@ -115,16 +115,20 @@ def _act_all(hands: Hands, step: Step) -> Failure | None:
 
 def _run_finally(hands: Hands, step: Step, failure: Failure | None) -> Failure | None:
     """Do what always ends the step; return what is to be told of the whole."""
+    failed: Failure | None = None
     with hands.stop.shield():
-        for command in step.finally_:
+        for number, command in enumerate(step.finally_):
+            if failed is not None and number >= step.thorough:
+                break
             result = attempt(hands, command)
-            if not result.ok:
+            if failed is None and not result.ok:
                 failed = failure_of(command, result)
-                if failure is None:
-                    return replace(failed, left=Left.DONE if step.placing else failed.left)
-                left = Left.HALF if step.placing else failure.left
-                text = f"Then this failed as well: {failed.doing}."
-                return replace(failure, aftermath=text, left=left)
+    if failed is not None and failure is None:
+        return replace(failed, left=Left.DONE if step.placing else failed.left)
+    if failed is not None and failure is not None:
+        left = Left.HALF if step.placing else failure.left
+        text = f"Then this failed as well: {failed.doing}."
+        return replace(failure, aftermath=text, left=left)
     if failure is None or not step.finally_:
         return failure
     done = ", ".join(command.why for command in step.finally_)

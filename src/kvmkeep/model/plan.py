@@ -40,7 +40,8 @@ class Step(Struct, frozen=True, kw_only=True):
     `looks` marks a step that only looks, so that others can be planned: nobody is asked before it.
 
     `finally_` are run after the actions, in order, however these ended, and also when somebody
-    asks to stop; the first that fails ends them. They must do no harm where an action before
+    asks to stop; the first that fails ends them, but each of the first `thorough` is run, whatever
+    became of the one before. They must do no harm where an action before
     them was not reached. Nothing runs them where kvmkeep itself is killed: a step that may leave
     a guest stopped has to prepare for that by itself. The last `placing` actions put the
     result in its place: where one before these fails, and `finally_` ends well, nothing is left
@@ -56,6 +57,7 @@ class Step(Struct, frozen=True, kw_only=True):
     why: str
     actions: tuple[Action, ...]
     finally_: tuple[Command, ...] = ()
+    thorough: int = 0
     placing: int = 0
     probe: Command | None = None
     risk: Risk = Risk.NONE

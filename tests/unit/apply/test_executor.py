@@ -415,6 +415,17 @@ def test_a_failing_end_fails_the_step_and_ends_the_rest_of_it() -> None:
     assert "Then this failed as well" in report.failure.aftermath
 
 
+def test_a_thorough_end_goes_on_behind_a_failure_and_tells_the_first() -> None:
+    names = ("virsh resume a", "virsh domstate a")
+    ends = tuple(command(name) for name in (*names, "lvremove a"))
+    held = Plan(steps=(replace(HELD.steps[0], finally_=ends, thorough=2),))
+    door = ScriptedDoor({name: lambda _n: ended(1) for name in names})
+    (report,) = carry_out(door, held).steps
+    assert report.failure is not None
+    assert report.failure.command == command("virsh resume a")
+    assert short(door.ran)[2:] == [*names]
+
+
 PLACED = Plan(
     steps=(
         replace(

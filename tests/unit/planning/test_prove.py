@@ -399,3 +399,11 @@ def test_when_it_was_last_proven_stays_known_until_it_is_proven_again() -> None:
     host.proof.repository.damaged = False
     proof = prove(host, site, subject, "2026-11-30T12:40:00Z")
     assert (proof.proven, proof.proven_before) == (True, "")
+
+
+def test_where_its_end_fails_in_one_place_only_the_overlays_stay_to_tell_of_it() -> None:
+    host, site, subject = site_with_backup()
+    step = plan_prove(site, host.facts(site), proving(host, subject)).steps[1]
+    behind = step.finally_[step.thorough :]
+    assert step.finally_[0].argv[:2] == ("virsh", "destroy")
+    assert [one.argv[0] for one in behind] == ["lvremove", "lvs"] * 2

@@ -102,7 +102,8 @@ def _data_step(climb: Climb) -> Step:
         what="compare each block with its checksum, and look for filesystems",
         why="it has to be what was read, and to hold something",
         actions=(*_prepared(climb), *compares, look),
-        finally_=_taken_down(climb),
+        finally_=(down := _taken_down(climb)),
+        thorough=len(down) - 2 * len(climb.overlays),
     )
 
 
@@ -138,7 +139,8 @@ def _start_step(climb: Climb, assumes: str) -> Step:
         what=f"check its filesystems, and start it as {domain} on a bridge without an uplink",
         why="a backup is good if the guest comes up from it",
         actions=actions,
-        finally_=_taken_down(climb),
+        finally_=(down := _taken_down(climb)),
+        thorough=len(down) - 2 * len(climb.overlays),
         assumes=assumes,
     )
 

@@ -107,7 +107,10 @@ def make_bridge(guest: str) -> Command:
 
 
 def take_down(host: str, vg: str, guest: str, overlays: tuple[str, ...]) -> tuple[Command, ...]:
-    """Return what takes a proof down, whatever there is of it; `overlays` are names of LVs."""
+    """Return what takes a proof down, whatever there is of it; `overlays` are names of LVs.
+
+    Two commands for each of those are the last: they tell of the rest as long as there is any.
+    """
     console = proof_console(guest)
     log = console.removesuffix("-console.log") + ".log"
     logs = (console, *(f"{console}.{number}" for number in range(3)), log)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -38,20 +39,26 @@ class Place(Struct, frozen=True, kw_only=True):
     host: str
 
 
+class StoredHost(Struct, frozen=True, kw_only=True):
+    """The host file as it was at a backup, for a host without one, and the place that was named."""
+
+    content: bytes
+    entry: BackupEntry
+    repository: Repository
+
+
 class Found(Struct, frozen=True, kw_only=True):
     """What comes back: guests, what they need first, by their last backups.
 
     `spec` is what the whole spec will be. `unmet` are needs of theirs which are not there, and do
-    not come back now: of each guest that has some. `host_file` is the content of the host file;
-    empty where there is one. `named` is the repository that was named for want of it. `hidden` are
-    repositories of which nobody knows what they hold.
+    not come back now: of each guest that has some. `host` is its host file, where there is none.
+    `hidden` are repositories of which nobody knows what they hold.
     """
 
     entries: tuple[BackupEntry, ...]
     spec: Spec
     unmet: dict[str, tuple[str, ...]]
-    host_file: bytes = b""
-    named: Repository | None = None
+    host: StoredHost | None = None
     hidden: str = ""
 
 
@@ -139,7 +146,8 @@ def _of_url(place: Place, ctx: Context, names: frozenset[str]) -> Found:
         for name, one in wanted.items()
     }
     found = _in_order(ctx, wanted, {HOST_SPEC: host_file, **files})
-    return replace(found, host_file=host_file, named=repository)
+    stored = StoredHost(content=host_file, entry=newest, repository=repository)
+    return replace(found, host=stored)
 
 
 def demand_repositories(found: Found, ctx: Context) -> None:
@@ -148,7 +156,7 @@ def demand_repositories(found: Found, ctx: Context) -> None:
     It names its own URLs, and its own password files, which have to lie there. Others may have
     written it: so these are asked, with the keys that it names, only by who has seen them.
     """
-    if not found.host_file:
+    if found.host is None:
         return
     seen = ctx.repositories(found.spec, (one.name for one in found.spec.repositories))
     there = {(one.guest, one.moment) for each in seen for one in each.entries}
@@ -166,7 +174,7 @@ def demand_repositories(found: Found, ctx: Context) -> None:
     )
 
 
-def demand_host(found: Found, facts: Facts) -> None:
+def demand_host(found: Found, facts: Facts, ctx: Context) -> None:
     """Refuse before anything is written what this host can't take; raises Refused, Unready.
 
     That is where no network could be made, or the disks have no room, or no array to lie on.
@@ -174,11 +182,27 @@ def demand_host(found: Found, facts: Facts) -> None:
     from kvmkeep.planning.backups.rebuild import plan_networks, shortages
     from kvmkeep.report.outcome import refusal_text
 
-    plan = plan_networks(found.spec, facts)
+    networks = plan_networks(found.spec, facts)
     short = shortages(found.spec, facts, found.entries)
-    plan = replace(plan, refusals=(*plan.refusals, *short))
+    plan = replace(networks, refusals=(*networks.refusals, *short))
     if plan.refusals:
-        raise (Unready if plan.unready else Refused)(refusal_text(plan))
+        hint = _by_hand(found, facts, ctx) if networks.refusals else ""
+        raise (Unready if plan.unready else Refused)(refusal_text(plan), hint=hint)
+
+
+def _by_hand(found: Found, facts: Facts, ctx: Context) -> str:
+    """Return how to have a host file that is not there yet, to correct it."""
+    from kvmkeep.planning.repositories.engine import driver
+
+    if found.host is None:
+        return ""
+    words, entry = driver(found.host.repository, facts.units.command), found.host.entry
+    line = shlex.join(words.get(entry.manifest, f"{entry.path}/{HOST_SPEC}"))
+    folder = shlex.quote(ctx.spec_dir)
+    return (
+        f"where this host has other names, fetch that file: mkdir -p {folder}; {line} > "
+        f"{folder}/{HOST_SPEC} - correct it, keep its `host.name`, and type: kvmkeep backup rebuild"
+    )
 
 
 def _repository(place: Place) -> Repository:

@@ -123,15 +123,15 @@ def run(args: Args, ctx: Context) -> int:
             "backup list"
         )
     facts = ctx.observe(found.spec)
-    demand_host(found, facts)
+    demand_host(found, facts, ctx)
     _show(found, facts, ctx, dry_run=args.dry_run)
     if args.dry_run:
         return 0
     if not args.yes and not agrees(_QUESTION, ctx.streams):
         raise Declined("not confirmed")
     demand_repositories(found, ctx)
-    if found.host_file:
-        _write_host_file(found.host_file, ctx)
+    if found.host is not None:
+        _write_host_file(found.host.content, ctx)
     with _not_as_before("the spec is there again, but no guest yet"):
         _make_networks(ctx)
     waiting: set[str] = set()
@@ -178,13 +178,13 @@ def _show(found: Found, facts: Facts, ctx: Context, *, dry_run: bool) -> None:
         backups = [value(one) for one in found.entries]
         ctx.print_json({"backups": backups, "trash": [one.full_name for one in leaving]})
         return
-    if found.host_file:
+    if found.host is not None:
         ctx.streams.talk(
             f"{ctx.spec_dir}/{HOST_SPEC} is written as it was at the last backup. "
             "From then on, these repositories are asked:"
         )
         for one in found.spec.repositories:
-            ctx.streams.talk(_place(one, found.named))
+            ctx.streams.talk(_place(one, found.host.repository))
     if leaving:
         names = "".join(f"\n  {one.full_name} ({one.size})" for one in leaving)
         ctx.streams.talk(
@@ -199,13 +199,10 @@ def _show(found: Found, facts: Facts, ctx: Context, *, dry_run: bool) -> None:
     (ctx.streams.talk if ctx.json else ctx.streams.result)(shown)
 
 
-def _place(one: Repository, named: Repository | None) -> str:
+def _place(one: Repository, named: Repository) -> str:
     """Return a line about a repository of the host file: what it is opened with, and where."""
     keys = f", and the keys in {one.environment_file}" if one.environment_file else ""
-    known = named is not None and (one.url, one.environment_file) == (
-        named.url,
-        named.environment_file,
-    )
+    known = (one.url, one.environment_file) == (named.url, named.environment_file)
     other = "" if known else " - not as you named it"
     return f"  {one.name} at {one.url}, with the password in {one.password_file}{keys}{other}"
 

@@ -332,6 +332,9 @@ def test_what_the_new_server_lacks_is_told_before_anything_is_done(
     told = " ".join(capsys.readouterr().err.split())
     assert "there is no such volume group" in told
     assert "uplink uplink0: there is no such interface" in told
+    assert f"mkdir -p {site.spec_dir}; " in told
+    assert f"/host.yaml > {site.spec_dir}/host.yaml - correct it, keep its `host.name`" in told
+    assert f"type: kvmkeep --spec {site.spec_dir} backup rebuild" in told
     assert "Nothing was touched." in told
     assert not list(Path(site.spec_dir).iterdir())
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Problem
 from kvmkeep.model.names import TAG_OURS
 from kvmkeep.model.plan import Plan
@@ -407,3 +408,25 @@ def test_where_its_end_fails_in_one_place_only_the_overlays_stay_to_tell_of_it()
     behind = step.finally_[step.thorough :]
     assert step.finally_[0].argv[:2] == ("virsh", "destroy")
     assert [one.argv[0] for one in behind] == ["lvremove", "lvs"] * 2
+
+
+def test_a_slow_repository_has_the_time_that_a_restore_gives_it() -> None:
+    host, site, subject = site_with_backup()
+    disks = tuple(replace(one, size=Size(200 * GIB)) for one in subject.manifest.disks)
+    large = replace(subject, manifest=replace(subject.manifest, disks=disks))
+    (step,) = [
+        one
+        for one in plan_prove(site, host.facts(site), proving(host, large)).steps
+        if one.what.startswith("compare")
+    ]
+    words = [action.argv for action in step.actions if isinstance(action, Command)]
+    (unit,) = [one for argv in words for one in argv if "RuntimeMaxSec" in one]
+    limits = [
+        int(one.removeprefix("--limit="))
+        for argv in words
+        if "verify" in argv
+        for one in argv
+        if one.startswith("--limit=")
+    ]
+    assert [limit >= large.manifest.disks[0].size.bytes // 10**6 for limit in limits] == [True] * 2
+    assert int(unit.rpartition("=")[2].rstrip("s")) >= sum(limits)

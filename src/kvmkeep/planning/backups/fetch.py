@@ -11,7 +11,7 @@ from kvmkeep.model.command import Command, Progress
 from kvmkeep.planning.commands import long_enough, remove_tree
 from kvmkeep.planning.repositories.engine import driver
 
-_SLOW = 10**6
+SLOW = 10**6
 """Bytes for each second that a repository gives at the least, before it is given up."""
 
 
@@ -47,7 +47,7 @@ def fetched(
     blocks = f"{folder}/{disk.blocks}"
     size = f"--size={disk.size.bytes}"
     checked = (f"--blocks={blocks}", f"--sum={disk.blocks_sha256}", size)
-    limit = engine.waits + long_enough(disk.size, _SLOW)
+    limit = engine.waits + long_enough(disk.size, SLOW)
     return (
         engine.fetch(
             entry.manifest, f"{entry.path}/{disk.blocks}", blocks,

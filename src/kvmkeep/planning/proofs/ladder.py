@@ -31,6 +31,7 @@ from kvmkeep.model.proof import (
 )
 from kvmkeep.model.units import Size
 from kvmkeep.planning.aside import aside, ended_first
+from kvmkeep.planning.backups.fetch import SLOW
 from kvmkeep.planning.commands import HOUR, long_enough
 from kvmkeep.planning.proofs.climb import Climb, given, likeness, nvram_copy
 from kvmkeep.planning.proofs.domain import has_agent, proof_xml
@@ -42,7 +43,7 @@ from kvmkeep.planning.proofs.parts import (
     take_down,
 )
 from kvmkeep.planning.proofs.verdict import evidence_step
-from kvmkeep.planning.repositories.files import plain, show
+from kvmkeep.planning.repositories.files import LONGEST, plain, show
 
 _LOOK = 1800
 """Seconds for libguestfs; without KVM its appliance needs minutes."""
@@ -90,10 +91,12 @@ def _data_step(climb: Climb) -> Step:
                 f"--size={one.size.bytes}",
             )),
             f"compare disk {one.disk} with what was read at the backup",
-            limit=int(long_enough(one.size)),
+            limit=int(long_enough(one.size, SLOW)),
         )
         for one in parts.content.disks
     )  # fmt: skip
+    # In the middle of a comparison, its end would look like a broken repository.
+    lasts = max(LONGEST, sum(one.timeout for one in compares) + _LOOK)
     why = "find its partitions and filesystems, in a small virtual machine that writes nothing"
     look = _rung(climb, PARTITIONS, _guestfish(parts), why, limit=_LOOK, stdin=_LIST)
     return Step(
@@ -101,7 +104,7 @@ def _data_step(climb: Climb) -> Step:
         subject=climb.subject,
         what="compare each block with its checksum, and look for filesystems",
         why="it has to be what was read, and to hold something",
-        actions=(*_prepared(climb), *compares, look),
+        actions=(*_prepared(climb, lasts), *compares, look),
         finally_=(down := _taken_down(climb)),
         thorough=len(down) - 2 * len(climb.overlays),
     )
@@ -158,14 +161,14 @@ def _ended_first(domain: str) -> Command:
     )
 
 
-def _prepared(climb: Climb) -> tuple[Action, ...]:
+def _prepared(climb: Climb, lasts: float = LONGEST) -> tuple[Action, ...]:
     extent = climb.scene.group.extent if climb.scene.group is not None else Size(1)
     parts = climb.parts
     overlays = (
         make_overlay(parts, one.disk, overlay_size(one.size, extent)) for one in parts.content.disks
     )
     looks = (command for path in parts.files for command in plain(path))
-    return (*overlays, *show(parts.shown, parts.driver), *looks)
+    return (*overlays, *show(parts.shown, parts.driver, lasts), *looks)
 
 
 def _taken_down(climb: Climb) -> tuple[Command, ...]:

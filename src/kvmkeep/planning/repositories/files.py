@@ -13,7 +13,8 @@ from kvmkeep.planning.repositories.engine import Driver
 from kvmkeep.planning.scene import Scene
 
 _MOUNTING = 300.0
-_LONGEST = 24 * HOUR
+LONGEST = 24 * HOUR
+"""Seconds that it is seen at the most, so that one that nobody hides goes by itself."""
 
 
 class Shown(Struct, frozen=True, kw_only=True):
@@ -32,7 +33,7 @@ class Shown(Struct, frozen=True, kw_only=True):
         return f"{self.above}/repository"
 
 
-def show(shown: Shown, words: Driver) -> tuple[Action, ...]:
+def show(shown: Shown, words: Driver, limit: float = LONGEST) -> tuple[Action, ...]:
     """Return what has a repository seen as files, by root and the group alone."""
     return (
         Command(
@@ -52,7 +53,7 @@ def show(shown: Shown, words: Driver) -> tuple[Action, ...]:
                 "--service-type=exec", *SERVICE,
                 # Asked in this way, engines take their files away by themselves.
                 f"--property=KillSignal=SIG{words.ends_by}", "--property=TimeoutStopSec=20s",
-                f"--property=RuntimeMaxSec={int(_LONGEST)}s", "--setenv=HOME=/root",
+                f"--property=RuntimeMaxSec={int(limit)}s", "--setenv=HOME=/root",
                 "--", *words.mount(shown.tree),
             ),
             why="show the repository as files; nothing of it is copied",

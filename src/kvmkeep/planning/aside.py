@@ -13,8 +13,10 @@ _PLACE = ("--slice=machine.slice", "--property=CPUWeight=10")
 _ENDED_FIRST = 1000
 """The kernel ends such a process before any other (proc(5), oom_score_adj)."""
 
-SERVICE = (*_PLACE, f"--property=OOMScoreAdjust={_ENDED_FIRST}")
-"""What has a service of systemd-run(1) stand back likewise."""
+SERVICE = (
+    *_PLACE, f"--property=OOMScoreAdjust={_ENDED_FIRST}", "--property=IOSchedulingClass=idle",
+)  # fmt: skip
+"""What has a service of systemd-run(1) stand back likewise, for disks too (systemd.exec(5))."""
 
 ASIDE = ("systemd-run", "--scope", "--quiet", *_PLACE, "--")
 

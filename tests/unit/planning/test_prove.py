@@ -430,3 +430,11 @@ def test_a_slow_repository_has_the_time_that_a_restore_gives_it() -> None:
     ]
     assert [limit >= large.manifest.disks[0].size.bytes // 10**6 for limit in limits] == [True] * 2
     assert int(unit.rpartition("=")[2].rstrip("s")) >= sum(limits)
+
+
+def test_what_shows_the_repository_stands_back_for_disks_too() -> None:
+    host, site, subject = site_with_backup()
+    reach(host, site, prover(host, subject))
+    units = [one.argv for one in host.calls if "--service-type=exec" in one.argv]
+    assert units
+    assert all("--property=IOSchedulingClass=idle" in one for one in units)

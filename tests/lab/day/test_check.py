@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from labhost import Host
 
 BRIDGE = "virbr1.2368"
-PATIENCE = 120
+PATIENCE = 360
 """Seconds until all agents answer."""
 
 TWIN = """\

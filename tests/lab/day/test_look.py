@@ -18,7 +18,7 @@ T = TypeVar("T")
 ALPHA = "10.5.68.11"
 
 
-PATIENCE = 120
+PATIENCE = 360
 """Seconds: on an emulated processor, starting virsh alone may take longer than agents are given."""
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from fakes.lvm import EXTENT
-from fakes.virsh import xml_text
+from fakes.virsh import told, xml_text
 from msgspec.structs import replace
 
 from kvmkeep.host.libvirt import Described, State
@@ -201,7 +201,7 @@ def _domain(host: FakeHost, domain: FakeDomain) -> Domain:
         saved=domain.saved,
     )
     live = "" if domain.live is None else xml_text(domain.live)
-    described = Described(state=state, xml=xml_text(domain.xml), live=live)
+    described = Described(state=state, xml=xml_text(told(domain.xml)), live=live)
     found = _parsed(described, _Devices(host.lvm.devices))
     agent = domain.agent and domain.live is not None
     executes = agent and domain.awake and domain.executes

@@ -385,7 +385,11 @@ class FakeHost:
         return 0, ""
 
     def _sed(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
-        words = take_apart(argv, values="-e", flags="--in-place", needs="--in-place -e")
+        words = take_apart(
+            argv, values="-e", flags="--in-place --regexp-extended", needs="--in-place -e"
+        )
+        if "--regexp-extended" in words.flags:
+            return self._edit(words.rest[0], words.values["-e"])
         append, drop = words.values["-e"]
         assert (append[:3], drop) == ("$a\\", "/^identity:/d")
         path = words.rest[0]
@@ -394,6 +398,15 @@ class FakeHost:
         lines = self.files[path].content.decode().splitlines()
         kept = [line for line in lines if not line.startswith("identity:")]
         self.put(path, "\n".join([*kept, append[3:], ""]).encode())
+        return 0, ""
+
+    def _edit(self, path: str, edits: list[str]) -> tuple[int, str]:
+        text = self.files[path].content.decode()
+        for edit in edits:
+            s, wanted, instead, _ = re.split(r"(?<!\\)#", edit)
+            assert s == "s"
+            text = re.sub(wanted, instead.replace("&", r"\g<0>"), text, flags=re.MULTILINE)
+        self.put(path, text.encode(), self.files[path].mode)
         return 0, ""
 
     def _cp(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:

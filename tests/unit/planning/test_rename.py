@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -353,10 +354,33 @@ def test_a_definition_that_would_name_a_path_that_is_gone_is_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", ["vnc", "spice"])
-def test_a_password_that_libvirt_does_not_tell_is_told_to_be_lost(kind: str) -> None:
+def test_a_password_that_libvirt_does_not_tell_is_not_lost(kind: str) -> None:
+    host, wanted = site()
+    devices = host.libvirt.domains["web"].xml.find("devices")
+    ET.SubElement(devices, "graphics", type=kind, passwd="s3cret")
+    plan = planned(host, wanted, renaming())
+    assert (plan.notes, "s3cret" in repr(plan)) == ((), False)
+    for step in plan.steps:
+        carry_out(host, step)
+    after = host.libvirt.domains["shop"].xml
+    assert after.find("devices/graphics").get("passwd") == "s3cret"
+    sources = [s.get("dev") for s in after.findall("devices/disk/source") if s.get("dev")]
+    assert sources == ["/dev/rl_build/vm-shop", "/dev/rl_build/vm-shop-data"]
+    assert after.find("devices/serial/log").get("file").endswith("/shop-console.log")
+    assert "/run/kvmkeep/shop.xml" not in host.files
+    assert b"s3cret" not in host.files["/root/kvm/shop.xml"].content
+
+
+def test_where_variables_can_not_be_named_beside_a_password_it_is_said() -> None:
     host, wanted = site()
     (domain,) = host.facts(wanted).domains
-    assert planned(host, wanted, renaming()).notes == ()
-    xml = domain.xml.replace("</devices>", f"<graphics type='{kind}' port='-1'/></devices>")
-    (note,) = planned(host, wanted, renaming(), domains=(replace(domain, xml=xml),)).notes
-    assert "virsh edit shop" in note.text
+    text = "\n  <os>\n    <type>hvm</type>\n  </os>\n"
+    devices = "<devices><graphics type='vnc'/>"
+    for times, told in ((1, []), (2, ["its definition has no <os>, or more than one"])):
+        xml = re.sub(r"<os>.*?</os>", text * times, domain.xml, flags=re.DOTALL)
+        changed = replace(
+            domain, xml=xml.replace("<devices>", devices), variables="/nvram/web_VARS.fd"
+        )
+        plan = planned(host, wanted, renaming(), domains=(changed,))
+        assert refusals(plan) == told
+    assert plan.refusals[0].hint.startswith("write <nvram>/nvram/web_VARS.fd</nvram> there")

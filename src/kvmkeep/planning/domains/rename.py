@@ -8,13 +8,12 @@ and a run that was killed goes on where it was.
 from __future__ import annotations
 
 import posixpath
-import re
 import shlex
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kvmkeep.model.command import Action, Command, WriteFile
+from kvmkeep.model.command import Action, Command
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.names import (
@@ -25,7 +24,7 @@ from kvmkeep.model.names import (
     console_log,
     lv_path,
 )
-from kvmkeep.model.plan import Note, Noun, Plan, Reason, Refusal, Risk, Step, refused
+from kvmkeep.model.plan import Noun, Plan, Reason, Refusal, Risk, Step, refused
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import GuestName
@@ -37,6 +36,14 @@ from kvmkeep.planning.domains.firmware import with_variables_named
 from kvmkeep.planning.domains.guest import is_guest, kept_path
 from kvmkeep.planning.domains.kept_xml import keep_definition
 from kvmkeep.planning.domains.new_lv import new_disk, new_lv
+from kvmkeep.planning.domains.redefine import (
+    edited,
+    may_have_password,
+    value_edit,
+    variables_edit,
+    with_value,
+    written,
+)
 from kvmkeep.planning.lvm import wears
 from kvmkeep.planning.running.saved import saved_reasons
 from kvmkeep.planning.scene import Scene, active, aliases, disks_in, make_scene
@@ -98,20 +105,9 @@ def plan_rename(spec: Spec, facts: Facts, renaming: Renaming) -> Plan:
     refusals = (
         *programs.missing_tools(scene, steps),
         *_volume_refusals(work),
-        *refused(f"guest {before.name}", _unnamed(work)),
+        *refused(f"guest {before.name}", (*_unnamed(work), *_unchangeable(work))),
     )
-    return Plan(steps=steps, refusals=refusals, notes=_notes(work))
-
-
-def _notes(work: _Work) -> tuple[Note, ...]:
-    """Tell of what libvirt keeps to itself (virsh(1), "dumpxml"), and loses once it is defined."""
-    if re.search(r"""<graphics type=["'](vnc|spice)""", work.domain.xml) is None:
-        return ()
-    text = (
-        "a password of its graphical console is lost by this: libvirt does not tell it; if it has "
-        f"one, set it again: virsh edit {work.renaming.new} (`passwd` of <graphics>)"
-    )
-    return (Note(subject=f"guest {work.renaming.old}", text=text),)
+    return Plan(steps=steps, refusals=refusals)
 
 
 def _done(after: Guest | None, renaming: Renaming) -> Plan:
@@ -230,16 +226,23 @@ def _firmware_steps(work: _Work) -> tuple[Step, ...]:
             what=f"define it with the place of its firmware's variables: {path}",
             why="libvirt finds them by its name alone, and would begin with new ones",
             probe=has_state(work.before, "shut off"),
-            actions=_define(work, text, "have libvirt keep to that file"),
+            actions=_define(
+                work,
+                text,
+                (variables_edit(work.domain.xml, path),),
+                "have libvirt keep to that file",
+            ),
             risk=Risk.GUEST,
         ),
     )
 
 
-def _define(work: _Work, text: str, why: str) -> tuple[Action, ...]:
+def _define(work: _Work, text: str, edits: tuple[str, ...], why: str) -> tuple[Action, ...]:
     path = f"{RUN_DIR}/{work.renaming.new}.xml"
+    secret = may_have_password(text)
     return (
-        WriteFile(path=path, content=text.encode(), why="its definition, with that changed"),
+        # By its UUID: it may have either name.
+        *(edited(work.before.uuid, path, edits) if secret else written(path, text)),
         Command(argv=("virsh", "define", "--validate", "--", path), why=why),
         Command(argv=("rm", "--force", "--", path), why="leave no copy"),
     )
@@ -307,17 +310,38 @@ def _unnamed(work: _Work) -> list[Reason]:
     return found
 
 
+def _unchangeable(work: _Work) -> list[Reason]:
+    """Return why its firmware's variables can't be named in a text that is not seen whole."""
+    domain = work.domain
+    if _definition(work) == domain.xml or not may_have_password(domain.xml):
+        return []
+    hint = f"write <nvram>{domain.variables}</nvram> there: virsh edit {shlex.quote(domain.name)}"
+    known = variables_edit(domain.xml, domain.variables)
+    return [] if known else [("its definition has no <os>, or more than one", hint)]
+
+
 def _new_definition(work: _Work) -> str:
     """Return its definition with the new names; all else in it stays, to the byte."""
     old, new = work.renaming.old, work.renaming.new
     text = _definition(work).replace(f"<name>{old}</name>", f"<name>{new}</name>", 1)
+    for value in _values(work):
+        text = with_value(text, *value)
+    return text
+
+
+def _values(work: _Work) -> tuple[tuple[str, str, str], ...]:
+    """Return which attributes change in its definition, from what to what."""
     vg = work.scene.spec.storage.vg
-    for before, after in zip(work.before.volumes, work.after.volumes, strict=True):
-        if before.lv != after.lv:
-            for path in aliases(vg, before.lv, ""):
-                for attribute in ("dev", "file"):
-                    text = _with_value(text, attribute, path, lv_path(vg, after.lv))
-    return _with_value(text, "file", console_log(old), console_log(new))
+    return (
+        *(
+            (attribute, path, lv_path(vg, after.lv))
+            for before, after in zip(work.before.volumes, work.after.volumes, strict=True)
+            if before.lv != after.lv
+            for path in aliases(vg, before.lv, "")
+            for attribute in ("dev", "file")
+        ),
+        ("file", console_log(work.renaming.old), console_log(work.renaming.new)),
+    )
 
 
 def _xml_steps(work: _Work) -> tuple[Step, ...]:
@@ -326,11 +350,12 @@ def _xml_steps(work: _Work) -> tuple[Step, ...]:
     text = _new_definition(work)
     if text == work.domain.xml:
         return ()
+    edits = tuple(value_edit(*value) for value in _values(work))
     log = ("mv", "--no-target-directory", "--", console_log(old), console_log(new))
     actions = (
         # 1 also where there is none, or where an interrupted run has moved it.
         Command(argv=log, why="keep the console's log", ok=(0, 1)),
-        *_define(work, text, "have libvirt use the LVs under their new names"),
+        *_define(work, text, edits, "have libvirt use the LVs under their new names"),
     )
     return (
         Step(
@@ -343,12 +368,6 @@ def _xml_steps(work: _Work) -> tuple[Step, ...]:
             risk=Risk.GUEST,
         ),
     )
-
-
-def _with_value(xml: str, attribute: str, before: str, after: str) -> str:
-    """Replace an attribute's value where it is just that one."""
-    wanted = rf"""(?<=\s){attribute}=(["']){re.escape(before)}\1"""
-    return re.sub(wanted, lambda found: f"{attribute}={found[1]}{after}{found[1]}", xml)
 
 
 def _spec_step(work: _Work) -> Step:

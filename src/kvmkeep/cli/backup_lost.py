@@ -16,6 +16,7 @@ from kvmkeep.cli.moment import utc_now
 from kvmkeep.errors import Refused, SpecError, Unready, UsageError
 from kvmkeep.model.backup import recency
 from kvmkeep.model.backup_manifest import GUEST_SPEC, HOST_SPEC
+from kvmkeep.model.host_units import PROGRAM
 from kvmkeep.model.units import Label, printable
 
 if TYPE_CHECKING:
@@ -125,7 +126,6 @@ def _of_url(place: Place, ctx: Context, names: frozenset[str]) -> Found:
     """Return what a repository has, for a host that has no spec yet."""
     from kvmkeep.host.repositories import look
     from kvmkeep.model.backup import RepositoryState
-    from kvmkeep.model.host_units import PROGRAM
 
     repository = _repository(place)
     door = ctx.door()
@@ -145,9 +145,36 @@ def _of_url(place: Place, ctx: Context, names: frozenset[str]) -> Found:
         f"guests/{name}.yaml": _file(ctx, repository, one, GUEST_SPEC)
         for name, one in wanted.items()
     }
-    found = _in_order(ctx, wanted, {HOST_SPEC: host_file, **files})
+    try:
+        found = _in_order(ctx, wanted, {HOST_SPEC: host_file, **files})
+    except SpecError as error:
+        hint = f"{_of_template(ctx, repository, newest)}{error.hint}"
+        raise SpecError(error.message, hint=hint) from error
     stored = StoredHost(content=host_file, entry=newest, repository=repository)
     return replace(found, host=stored)
+
+
+def _of_template(ctx: Context, repository: Repository, entry: BackupEntry) -> str:
+    """Return how to have the site's own template, without which the host file can't be read.
+
+    It is not written where the host file says: others may have written both.
+    """
+    template = read_manifest(ctx, repository, entry).template
+    if not template:
+        return ""
+    line = _fetching(repository, ctx.door().which(PROGRAM), entry, template)
+    return (
+        f"if there is no template where {HOST_SPEC} names it, fetch it: {line} > THAT FILE - look "
+        "through it (`apply` makes guests of it), and type the same line again. Else "
+    )
+
+
+def _fetching(repository: Repository, program: str, entry: BackupEntry, name: str) -> str:
+    """Return the line that writes a file of a backup to its stdout."""
+    from kvmkeep.planning.repositories.engine import driver
+
+    words = driver(repository, program).get(entry.manifest, f"{entry.path}/{name}")
+    return shlex.join(words)
 
 
 def demand_repositories(found: Found, ctx: Context) -> None:
@@ -192,12 +219,10 @@ def demand_host(found: Found, facts: Facts, ctx: Context) -> None:
 
 def _by_hand(found: Found, facts: Facts, ctx: Context) -> str:
     """Return how to have a host file that is not there yet, to correct it."""
-    from kvmkeep.planning.repositories.engine import driver
-
     if found.host is None:
         return ""
-    words, entry = driver(found.host.repository, facts.units.command), found.host.entry
-    line = shlex.join(words.get(entry.manifest, f"{entry.path}/{HOST_SPEC}"))
+    host = found.host
+    line = _fetching(host.repository, facts.units.command, host.entry, HOST_SPEC)
     folder = shlex.quote(ctx.spec_dir)
     return (
         f"where this host has other names, fetch that file: mkdir -p {folder}; {line} > "

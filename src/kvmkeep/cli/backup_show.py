@@ -92,5 +92,5 @@ def text(entry: BackupEntry, manifest: Manifest) -> str:
 
 
 def _files(manifest: Manifest) -> list[str]:
-    names = (manifest.xml, manifest.nvram, manifest.guest_spec, manifest.host_spec)
-    return [name for name in names if name]
+    spec = (manifest.guest_spec, manifest.host_spec, manifest.template)
+    return [name for name in (manifest.xml, manifest.nvram, *spec) if name]

@@ -13,6 +13,8 @@ DOMAIN_XML = "domain.xml"
 NVRAM = "nvram.fd"
 GUEST_SPEC = "guest.yaml"
 HOST_SPEC = "host.yaml"
+TEMPLATE = "template.xml"
+"""The site's own base template, where it has one: the host file leads to it."""
 
 
 class DiskRecord(Struct, frozen=True, kw_only=True):
@@ -44,8 +46,8 @@ class Versions(Struct, frozen=True, kw_only=True):
 class Manifest(Struct, frozen=True, kw_only=True):
     """What a backup is: the last that is stored of it, as `manifest.json`.
 
-    `xml`, `nvram`, `guest_spec` and `host_spec` are names of files beside it, or empty. `started`
-    and `ended` are those of the reading, UTC in ISO 8601.
+    `xml`, `nvram`, `guest_spec`, `host_spec` and `template` are names of files beside it, or
+    empty. `started` and `ended` are those of the reading, UTC in ISO 8601.
     """
 
     format: int
@@ -63,3 +65,4 @@ class Manifest(Struct, frozen=True, kw_only=True):
     versions: Versions
     started: str
     ended: str
+    template: str = ""

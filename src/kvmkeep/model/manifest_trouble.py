@@ -16,6 +16,7 @@ from kvmkeep.model.backup_manifest import (
     HOST_SPEC,
     MANIFEST_FORMAT,
     NVRAM,
+    TEMPLATE,
     DiskRecord,
     Manifest,
 )
@@ -42,6 +43,7 @@ def _troubles(manifest: Manifest, entry: BackupEntry) -> Iterator[str]:
         NVRAM: manifest.nvram,
         GUEST_SPEC: manifest.guest_spec,
         HOST_SPEC: manifest.host_spec,
+        TEMPLATE: manifest.template,
     }
     for name, told in files.items():
         if told not in {"", name}:

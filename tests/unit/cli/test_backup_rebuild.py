@@ -15,6 +15,7 @@ from kvmkeep.model.command import WriteFile
 from kvmkeep.model.facts import ArrayState
 from kvmkeep.model.secret_file import SecretFile
 from kvmkeep.model.units import Size
+from kvmkeep.planning.domains.xml import BASE
 from tests.unit.cli.backup_site import BackupSite
 
 URL = ("--url", "/srv/vault", "--password-file", "/root/backup.password")
@@ -337,6 +338,37 @@ def test_what_the_new_server_lacks_is_told_before_anything_is_done(
     assert f"type: kvmkeep --spec {site.spec_dir} backup rebuild" in told
     assert "Nothing was touched." in told
     assert not list(Path(site.spec_dir).iterdir())
+
+
+def test_a_site_with_a_template_of_its_own_has_it_from_the_backup(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.add("host.yaml", "template: own.xml\n")
+    own = Path(site.spec_dir) / "own.xml"
+    own.write_text(f"<!-- ours -->{BASE}")
+    see_the_spec(site)
+    assert site.line("backup", "run", "--all") == 0
+    objects = site.host.restic.listed("/srv/vault")
+    site.host.proof.repository.objects = {one.id: one.files for one in objects}
+    lose(site)
+    own.unlink(missing_ok=True)
+    assert not list(Path(site.spec_dir).iterdir())
+    capsys.readouterr()
+    assert site.line("backup", "rebuild", *URL, "--yes") == 3
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"template: there is no file {own}" in told
+    assert "/template.xml > THAT FILE - look through it" in told
+    (kept,) = {
+        text
+        for one in objects
+        for path, text in one.files.items()
+        if path.endswith("/template.xml")
+    }
+    own.write_bytes(kept)
+    assert site.line("backup", "rebuild", *URL, "--yes") == 0
+    assert site.line("plan", "--exit-code") == 0
+    assert site.line("backup", "show", "web") == 0
+    assert "host.yaml, template.xml" in capsys.readouterr().out
 
 
 def test_room_for_all_is_looked_at_before_anything_is_done(

@@ -37,6 +37,7 @@ def test_one_of_ours() -> None:
         ({"nvram": ELSEWHERE}, "where nvram.fd is expected"),
         ({"guest_spec": "host.yaml"}, "where guest.yaml is expected"),
         ({"host_spec": "/etc/shadow"}, "where host.yaml is expected"),
+        ({"template": "/etc/shadow"}, "where template.xml is expected"),
         ({"disks": (RECORD, RECORD)}, "a disk twice"),
     ],
 )

@@ -21,6 +21,7 @@ from kvmkeep.planning.backups.init import plan_init
 from kvmkeep.planning.backups.send import Storing, plan_send
 from kvmkeep.planning.backups.take import Beginning, plan_drop, plan_take
 from kvmkeep.planning.domains.rename import Renaming, plan_rename
+from kvmkeep.planning.domains.xml import BASE
 from kvmkeep.planning.running.start import plan_start
 from kvmkeep.planning.running.watch import plan_look_after
 from kvmkeep.planning.snapshots.create import SnapshotRequest, plan_create
@@ -128,6 +129,15 @@ def test_what_the_manifest_tells() -> None:
         )
     }  # fmt: skip
     assert b"canary" not in commit.files[f"{FOLDER}/manifest.json"]
+
+
+def test_the_sites_own_template_is_in_the_backup() -> None:
+    own = replace(SPEC, template=BASE)
+    host = begun(own)
+    reach(host, own, store)
+    commit = host.restic.listed(VAULT.url)[-1]
+    assert commit.files[f"{FOLDER}/template.xml"] == BASE.encode()
+    assert json.loads(commit.files[f"{FOLDER}/manifest.json"])["template"] == "template.xml"
 
 
 def test_a_disk_that_the_spec_loses_while_it_is_sent_is_in_the_backup_all_the_same() -> None:

@@ -23,6 +23,7 @@ from kvmkeep.model.backup_manifest import (
     MANIFEST,
     MANIFEST_FORMAT,
     NVRAM,
+    TEMPLATE,
     DiskRecord,
     Manifest,
     Versions,
@@ -191,6 +192,7 @@ def _prepare(work: BackupWork) -> tuple[Step, ...]:
             why="keep the guest's definition",
             stdout_to=f"{work.folder}/{DOMAIN_XML}",
         ),
+        *_template(work),
         *(
             Command(argv=("cp", "--", source, f"{work.folder}/{name}"), why=f"keep {source}")
             for source, name in copies
@@ -205,6 +207,13 @@ def _prepare(work: BackupWork) -> tuple[Step, ...]:
             actions=tuple(actions),
         ),
     )
+
+
+def _template(work: BackupWork) -> tuple[WriteFile, ...]:
+    """Return what keeps the site's own template: without it, the host file can't be read."""
+    text = work.scene.spec.template
+    path, why = f"{work.folder}/{TEMPLATE}", "keep the site's template, which host.yaml names"
+    return (WriteFile(path=path, content=text.encode(), why=why, dir_mode=0o700),) if text else ()
 
 
 def _send(work: BackupWork, member: Volume) -> Step:
@@ -309,6 +318,7 @@ def _manifest(work: BackupWork) -> Manifest:
         nvram=NVRAM if work.keeps_nvram else "",
         guest_spec=GUEST_SPEC,
         host_spec=HOST_SPEC,
+        template=TEMPLATE if work.keeps_template else "",
         versions=Versions(
             kvmkeep=__version__,
             engine=work.seen.version or work.repository.engine,

@@ -7,7 +7,14 @@ from enum import Enum, auto
 from msgspec import Struct
 
 from kvmkeep.model.backup import RepositoryFacts, SentDisk, StagedSet, StoredDisk, blocks_name
-from kvmkeep.model.backup_manifest import DOMAIN_XML, GUEST_SPEC, HOST_SPEC, MANIFEST, NVRAM
+from kvmkeep.model.backup_manifest import (
+    DOMAIN_XML,
+    GUEST_SPEC,
+    HOST_SPEC,
+    MANIFEST,
+    NVRAM,
+    TEMPLATE,
+)
 from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import Volume
@@ -74,6 +81,12 @@ class BackupWork(Struct, frozen=True, kw_only=True):
     def keeps_nvram(self) -> bool:
         """Whether the variables are in the backup: one that was prepared stays as it is."""
         return NVRAM in self.staged.names or (not self.prepared and bool(self.nvram))
+
+    @property
+    def keeps_template(self) -> bool:
+        """Whether the site's own template is in the backup: as with the variables."""
+        own = bool(self.scene.spec.template)
+        return TEMPLATE in self.staged.names or (not self.prepared and own)
 
 
 class Reached(Enum):

@@ -60,6 +60,7 @@ class FakeProof:
             "restic": self._restic,
             "umount": self._umount,
             "tail": self._tail,
+            "echo": lambda argv, _: (0, " ".join(argv) + "\n"),
             "xargs": self._ends_first,
         }
 

@@ -115,4 +115,5 @@ def text(proof: Proof) -> str:
     ]
     verdict = "is proven" if proof.proven else "did NOT prove good"
     head = f"Backup {proof.guest}@{proof.moment} in {proof.repository} {verdict}."
+    head += f" It had {proof.little} of memory." if proof.little else ""
     return "\n".join([head, *lines, f"  the console's last screen: {proof.screen}"])

@@ -251,6 +251,7 @@ def _proof(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Fin
             subject=subject,
             what=f"its backup {proof.moment} did not prove good"
             + (f" ({fell.name}{', at its time limit' * late})" if fell is not None else "")
+            + (f"; it had {proof.little} of memory" if proof.little else "")
             + (f"; it did at {proof.proven_before}" if proof.proven_before else ""),
             why="it brought the guest up before, so look whether that is the backup's fault"
             if proof.proven_before

@@ -34,7 +34,8 @@ class Proof(Struct, frozen=True, kw_only=True):
     """How the proof of a backup ended. `screen` is the file of the console's last screen.
 
     `guest` is the name that the backup is stored under. Older ones tell no `identity`.
-    `proven_before` is when this backup was last proven, where it is not any more.
+    `proven_before` is when this backup was last proven, where it is not any more. `little` tells
+    with how much of its memory it was started (`300 MiB of 2 GiB`); empty where that was all.
     """
 
     repository: str
@@ -46,6 +47,7 @@ class Proof(Struct, frozen=True, kw_only=True):
     screen: str = ""
     identity: str = ""
     proven_before: str = ""
+    little: str = ""
 
     @property
     def last_proven(self) -> str:
@@ -125,6 +127,8 @@ OVERLAY = "overlay-"
 """With a disk's name behind it: that it can be opened for the guest."""
 VARIABLES = "variables"
 """That those of its firmware are there. Both are told only where they fell."""
+MEMORY = "memory"
+"""Nothing is tried for it: it keeps how much of its memory the guest is started with."""
 SCREEN = "screen"
 """What the console shows in the end: the last that is done, and nothing that could fall."""
 

@@ -7,11 +7,20 @@ from msgspec import Struct
 from kvmkeep.host.door import Door
 from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.names import PROOF_DIR, PROOFS_DIR
-from kvmkeep.model.proof import FILESYSTEMS, MOUNTS, PARTITIONS, SCREEN, Ladder, Proof, parse_rung
+from kvmkeep.model.proof import (
+    FILESYSTEMS,
+    MEMORY,
+    MOUNTS,
+    PARTITIONS,
+    SCREEN,
+    Ladder,
+    Proof,
+    parse_rung,
+)
 from kvmkeep.model.units import GuestName, parse_guest_name
 
 _LIMIT = 256 << 10
-_SAID = (PARTITIONS, FILESYSTEMS, MOUNTS, SCREEN)
+_SAID = (PARTITIONS, FILESYSTEMS, MEMORY, MOUNTS, SCREEN)
 
 
 class Progressed(Struct, frozen=True, kw_only=True):

@@ -167,6 +167,8 @@ def test_proofs() -> None:
     )
     (once,) = found(proof=slow)
     assert once.severity is Severity.WARNING
+    (poor,) = found(proof=replace(bad, little="300 MiB of 2 GiB"))
+    assert poor.what.endswith("did not prove good; it had 300 MiB of 2 GiB of memory")
     assert once.what.endswith("(login, at its time limit); it did at 2026-11-16T06:00:00Z")
     assert one.todo == "look at the journal; kvmkeep backup prove web"
 

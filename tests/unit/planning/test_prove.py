@@ -438,3 +438,18 @@ def test_what_shows_the_repository_stands_back_for_disks_too() -> None:
     units = [one.argv for one in host.calls if "--service-type=exec" in one.argv]
     assert units
     assert all("--property=IOSchedulingClass=idle" in one for one in units)
+
+
+def test_with_how_much_of_its_memory_it_was_started_is_told() -> None:
+    host, site, subject = site_with_backup()
+    assert plan_prove(site, host.facts(site), proving(host, subject)).notes == ()
+    assert prove(host, site, subject).little == ""
+    spare = 300 << 20
+    wanted = site.guests[0].memory.bytes
+    facts = host.facts(site)
+    least = sum(one.memory.bytes for one in facts.domains) + site.host.memory_reserve.bytes
+    host.memory = least + spare
+    (note,) = plan_prove(site, host.facts(site), proving(host, subject, LATER)).notes
+    told = f"{Size(spare)} of {Size(wanted)}"
+    assert note.text.startswith(f"it is started with {told} of memory")
+    assert prove(host, site, subject, LATER).little == told

@@ -16,7 +16,7 @@ from kvmkeep.model.proof import (
     proof_uuid,
 )
 from kvmkeep.model.units import Size
-from kvmkeep.planning.proofs.domain import Likeness, ProofDisk
+from kvmkeep.planning.proofs.domain import Likeness, ProofDisk, memory_of
 from kvmkeep.planning.proofs.parts import Parts, results_dir
 from kvmkeep.planning.scene import Scene, aliases
 
@@ -51,6 +51,12 @@ class Climb(Struct, frozen=True, kw_only=True):
     def subject(self) -> str:
         """What the steps are about."""
         return f"backup {self.guest}@{self.entry.moment}"
+
+    @property
+    def little(self) -> str:
+        """How much of its memory the guest gets, where that is less than all."""
+        wanted = memory_of(self.xml)
+        return f"{self.memory} of {wanted}" if self.memory < wanted else ""
 
     @property
     def results(self) -> str:

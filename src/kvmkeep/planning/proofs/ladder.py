@@ -15,6 +15,7 @@ from kvmkeep.model.proof import (
     CHECK,
     FILESYSTEMS,
     LOGIN,
+    MEMORY,
     MOUNTS,
     OVERLAY,
     PARTITIONS,
@@ -118,6 +119,7 @@ def _start_step(climb: Climb, assumes: str) -> Step:
         _filesystem_rung(climb),
         *(_overlay(climb, one.disk) for one in parts.content.disks),
         *_firmware(climb),
+        *_memory(climb),
         make_bridge(climb.guest),
         WriteFile(
             path=f"{above}/domain.xml",
@@ -200,6 +202,16 @@ def _firmware(climb: Climb) -> tuple[Command, ...]:
     own = parts.beside(parts.content.nvram)
     install = ("install", "--mode=0600", "--", own, nvram_copy(climb))
     return (_rung(climb, VARIABLES, install, "give it a copy of its firmware's variables"),)
+
+
+def _memory(climb: Climb) -> tuple[Command, ...]:
+    """Return what keeps that the guest has less memory than it is used to.
+
+    The verdict is made later, when the host may have more or less to spare.
+    """
+    if not climb.little:
+        return ()
+    return (_rung(climb, MEMORY, ("echo", climb.little), "keep with how much memory it starts"),)
 
 
 def _inside(climb: Climb, domain: str) -> tuple[Command, ...]:

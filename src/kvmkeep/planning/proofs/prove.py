@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import GROUPS, Facts
-from kvmkeep.model.plan import Noun, Plan, Reason, Refusal, Step, refused
+from kvmkeep.model.plan import Note, Noun, Plan, Reason, Refusal, Step, refused
 from kvmkeep.model.proof import TAG_PROOF, Ladder, Proof
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Spec
@@ -92,7 +92,7 @@ def plan_prove(spec: Spec, facts: Facts, proving: Proving) -> Plan:
         *secret_refusals(facts, proving.subject.repository),
         *_unfit(scene, climb),
     )
-    return Plan(steps=steps, refusals=refusals, once=True)
+    return Plan(steps=steps, refusals=refusals, notes=_notes(climb), once=True)
 
 
 def killed_proofs(scene: Scene) -> tuple[Step, ...]:
@@ -216,6 +216,11 @@ def _unfit(scene: Scene, climb: Climb) -> tuple[Refusal, ...]:
         *_groupless(climb),
         *refused(climb.subject, found),
     )
+
+
+def _notes(climb: Climb) -> tuple[Note, ...]:
+    text = f"it is started with {climb.little} of memory: the host has no more to spare"
+    return (Note(subject=climb.subject, text=text),) if climb.little else ()
 
 
 def _groupless(climb: Climb) -> tuple[Refusal, ...]:

@@ -15,6 +15,7 @@ from kvmkeep.model.proof import (
     DISKS,
     FILESYSTEMS,
     LOGIN,
+    MEMORY,
     MOUNTS,
     PARTITIONS,
     REPOSITORY,
@@ -83,6 +84,7 @@ def verdict(climb: Climb) -> Proof:
         rungs=rungs,
         screen=f"{_evidence(climb)}.screen",
         identity=climb.entry.identity,
+        little=ladder.said.get(MEMORY, "").strip(),
         proven_before="" if proven else climb.proven_before,
     )
 

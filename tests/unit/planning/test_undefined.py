@@ -61,6 +61,20 @@ def test_a_guest_that_runs_without_a_definition_gets_the_kept_one_back() -> None
     assert web.live is not None
 
 
+def test_a_kept_one_that_names_an_lv_by_its_other_name_is_whole() -> None:
+    host, wanted = running()
+    web = host.libvirt.domains["web"]
+    for tree in (web.xml, web.live):
+        source = tree.find("devices/disk/source[@dev='/dev/rl_build/vm-web']")
+        source.set("dev", "/dev/mapper/rl_build-vm--web")
+    ET.SubElement(web.xml.find("devices"), "hostdev")
+    reach(host, wanted)
+    off_and_undefined(host)
+    assert make_plan(wanted, host.facts(wanted)).steps[0].what == f"define guest web from {KEPT}"
+    reach(host, wanted)
+    assert host.libvirt.domains["web"].xml.find("devices/hostdev") is not None
+
+
 def test_without_the_kept_one_it_is_defined_as_it_runs() -> None:
     host, wanted = running()
     undefine(host)

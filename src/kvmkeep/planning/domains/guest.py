@@ -24,7 +24,7 @@ from kvmkeep.planning.first_boot.before_boot import tell_of_seed
 from kvmkeep.planning.first_boot.seed import Seed, as_clone, make_seed
 from kvmkeep.planning.images.image import ASSUMED, ImageSource
 from kvmkeep.planning.running.waiting import first_boot_done, ready
-from kvmkeep.planning.scene import Known, Scene, active
+from kvmkeep.planning.scene import Known, Scene, active, disks_in
 
 
 class GuestWork(Struct, frozen=True, kw_only=True):
@@ -96,7 +96,7 @@ def kept_domain(scene: Scene, guest: Guest) -> Domain | None:
     whole = (
         (kept.name, kept.uuid) == (guest.name, guest.uuid)
         and all(disk.format == "raw" for disk in kept.disks if disk.source)
-        and names >= {scene.path(disk) for disk in guest.disks}
+        and all(disks_in(scene, kept, disk) for disk in guest.disks)
         and seed_path(guest.name) not in names
     )
     return kept if whole else None

@@ -353,6 +353,18 @@ def test_a_definition_that_would_name_a_path_that_is_gone_is_refused() -> None:
     assert refusal.hint == "name it as /dev/rl_build/vm-web there: virsh edit web"
 
 
+def test_what_reads_or_writes_an_lv_keeps_its_name() -> None:
+    host, wanted = site()
+    snapshot = host.lvm.add("vm-web-20260102T1200Z", GIB, "kvmkeep", "kvmkeep.guest=web")
+    snapshot.origin = "vm-web"
+    seen = host.facts(wanted).volumes
+    for name in ("vm-web-data", "vm-web-20260102T1200Z"):
+        volumes = tuple(replace(one, opened=one.name == name) for one in seen)
+        (refusal,) = planned(host, wanted, renaming(), volumes=volumes).refusals
+        assert refusal.reason == f"something has rl_build/{name} open"
+        assert "lsblk /dev/rl_build/" in refusal.hint
+
+
 @pytest.mark.parametrize("kind", ["vnc", "spice"])
 def test_a_password_that_libvirt_does_not_tell_is_not_lost(kind: str) -> None:
     host, wanted = site()

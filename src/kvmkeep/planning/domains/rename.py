@@ -44,7 +44,7 @@ from kvmkeep.planning.domains.redefine import (
     with_value,
     written,
 )
-from kvmkeep.planning.lvm import wears
+from kvmkeep.planning.lvm import wears, who_has
 from kvmkeep.planning.running.saved import saved_reasons
 from kvmkeep.planning.scene import Scene, active, aliases, disks_in, make_scene
 
@@ -193,6 +193,8 @@ def _volume_refusals(work: _Work) -> tuple[Refusal, ...]:
         if volume.merging:
             hint = "wait until that is done: lvs -a -o +lv_merging"
             found.append((f"{vg}/{volume.name} is being reverted to a snapshot", hint))
+        if volume.opened:
+            found.append((f"something has {vg}/{volume.name} open", who_has(volume.full_name)))
         if wanted != volume.name and wanted in work.scene.volumes:
             found.append((f"there is an LV {vg}/{wanted}", "choose another name"))
     return refused(f"guest {work.renaming.old}", found)

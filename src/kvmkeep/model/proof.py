@@ -204,6 +204,10 @@ def filesystem_script(found: Iterable[tuple[str, str]]) -> bytes:
 _FSTAB = "@kvmkeep-fstab"
 
 
+_NOT_AT_BOOT = frozenset({"noauto", "nofail", "_netdev", "x-systemd.automount"})
+"""Options of what need not be there once it is up, or comes at its first use (systemd.mount(5))."""
+
+
 def wanted_mounts(text: str) -> tuple[str, ...]:
     """Return the mount points of an fstab that a guest on its own is to have mounted (fstab(5))."""
     found: list[str] = []
@@ -214,9 +218,15 @@ def wanted_mounts(text: str) -> tuple[str, ...]:
         _, place, kind, options = words[:4]
         some = {*options.split(",")}
         by_device = words[0].startswith(("/dev/", "UUID=", "LABEL=", "PARTUUID=", "PARTLABEL="))
-        if by_device and kind not in _NETWORK and not some & {"noauto", "nofail", "_netdev"}:
-            found.append(place.rstrip("/") or "/")
+        if by_device and kind not in _NETWORK and not some & _NOT_AT_BOOT:
+            found.append(_plain(place).rstrip("/") or "/")
     return tuple(dict.fromkeys(found))[:_MOST]
+
+
+def _plain(word: str) -> str:
+    """Return a word of an fstab as it is meant: it has blanks as octal numbers (fstab(5))."""
+    data = re.sub(rb"\\([0-3][0-7]{2})", lambda one: bytes([int(one[1], 8)]), word.encode())
+    return data.decode("utf-8", "replace")
 
 
 class _Mounted(Struct, frozen=True):
@@ -238,7 +248,10 @@ def missing_mounts(fstab: str, answer: str) -> str:
     there = {one.mountpoint for one in said.mounted}
     if not there:
         return "its agent says that nothing is mounted"
-    missing = [place for place in wanted_mounts(fstab) if place not in there]
+    # An old system on another disk, or a second one, has an fstab of its own.
+    wanted = filter(None, map(wanted_mounts, fstab.split(_FSTAB)))
+    lacking = [[place for place in one if place not in there] for one in wanted]
+    missing = min(lacking, key=len, default=[])
     return f"not mounted: {', '.join(missing)}" if missing else ""
 
 

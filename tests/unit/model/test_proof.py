@@ -25,6 +25,7 @@ tmpfs /tmp tmpfs defaults 0 0
 UUID=3 /mnt/usb ext4 noauto 0 0
 UUID=4 /mnt/old ext4 defaults,nofail 0 0
 UUID=5 /iscsi ext4 _netdev 0 0
+UUID=6 /auto ext4 defaults,x-systemd.automount 0 2
 server:/export /nfs nfs defaults 0 0
 /dev/vdc /glued 9p defaults 0 0
 UUID=2 /srv xfs defaults 0 2
@@ -35,6 +36,20 @@ short line
 def test_what_an_fstab_wants_of_a_guest_on_its_own() -> None:
     assert wanted_mounts(FSTAB) == ("/", "/srv", "/home")
     assert wanted_mounts("") == ()
+
+
+def test_a_blank_in_a_mount_point_is_a_blank() -> None:
+    line = "LABEL=x /srv/my\\040f\\303\\274r\\134x ext4 defaults 0 2\n"
+    assert wanted_mounts(line) == ("/srv/my f\u00fcr\\x",)
+
+
+def test_a_second_system_in_it_wants_nothing_of_the_first() -> None:
+    old = "@kvmkeep-fstab\nLABEL=old / ext4 rw 0 1\nLABEL=gone /data xfs rw 0 2\n"
+    there = '{"return":[{"mountpoint":"/"},{"mountpoint":"/srv"},{"mountpoint":"/home"}]}'
+    assert missing_mounts(old + FSTAB, there) == ""
+    assert missing_mounts(FSTAB + old, there) == ""
+    assert missing_mounts(old, there) == "not mounted: /data"
+    assert missing_mounts("@kvmkeep-fstab\n@kvmkeep-fstab\n", there) == ""
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from kvmkeep.cli.backup_lost import (
     demand_repositories,
     find_lost,
 )
-from kvmkeep.cli.backup_restore import restoring_of
+from kvmkeep.cli.backup_restore import restoring_of, telling_of_others
 from kvmkeep.cli.backup_subject import subject_of
 from kvmkeep.cli.consent import add_consent, agrees, demand_terminal
 from kvmkeep.cli.ended import Ended, tell, together
@@ -273,7 +273,8 @@ def _restore(entry: BackupEntry, ctx: Context, *, stays_off: bool) -> tuple[str,
         reading=ctx.reading(),
     )
     notes: list[Note] = []
-    reach_without_asking(noting(goal, notes, kept=True), ctx)
+    with telling_of_others(subject):
+        reach_without_asking(noting(goal, notes, kept=True), ctx)
     tell_notes(notes, ctx)
     return asked.missing
 

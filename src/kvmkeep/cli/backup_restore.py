@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -9,10 +10,11 @@ from msgspec import Struct
 from kvmkeep.cli.backup_subject import add_backup, stored_file, subject_of
 from kvmkeep.cli.consent import add_consent
 from kvmkeep.cli.goal import Goal, reach
-from kvmkeep.errors import Unready, UsageError
+from kvmkeep.errors import StepFailed, Unready, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from collections.abc import Iterator
 
     from kvmkeep.cli.context import Context
     from kvmkeep.model.facts import Facts
@@ -84,7 +86,25 @@ def run(args: Args, ctx: Context) -> int:
         planner=lambda spec, facts: plan_restore(spec, facts, restoring),
         reading=ctx.reading(),
     )
-    return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run)
+    with telling_of_others(subject):
+        return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run)
+
+
+@contextmanager
+def telling_of_others(subject: Subject) -> Iterator[None]:
+    """Have an error of data that can't be had tell what else there is: it may stay so."""
+    try:
+        yield
+    except StepFailed as error:
+        if error.argv[1:3] != ("blocks", "receive"):
+            raise
+        name = subject.entry.guest
+        hint = (
+            "if the repository stays damaged, take an older backup: kvmkeep backup list "
+            f"{name}, then: kvmkeep backup restore {name}@TIME; what the guest had until now lies "
+            "in the trash: kvmkeep trash list"
+        )
+        raise StepFailed(error.message, hint=hint, argv=error.argv) from error
 
 
 def _as_new(args: Args, ctx: Context, subject: Subject) -> int:

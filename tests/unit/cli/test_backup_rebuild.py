@@ -547,6 +547,8 @@ def test_a_guest_comes_back_without_what_it_needs_and_stays_off(
     assert site.line("backup", "rebuild", *URL, "--yes") == 7
     told = capsys.readouterr()
     assert "guest zdb did not come back" in told.err
+    assert "if the repository stays damaged, take an older backup: kvmkeep" in told.err
+    assert "backup list zdb" in told.err
     assert "web    done" in told.out
     assert "guest web: what it needs is not there: zdb; it comes back without that" in told.err
     assert f"web starts with the host, and is off: kvmkeep --spec {site.spec_dir} start" in told.err

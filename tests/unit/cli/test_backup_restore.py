@@ -59,6 +59,16 @@ def test_where_there_is_no_room_the_present_disks_can_make_it(
     assert "web" in site.host.libvirt.domains
 
 
+@pytest.mark.parametrize(("failing", "told"), [("blocks receive", True), ("lvcreate", False)])
+def test_a_restore_that_the_repository_fails_tells_of_older_backups_and_of_the_former_disks(
+    failing: str, *, told: bool, site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.door.failing = failing
+    assert site.line("backup", "restore", "web", "--yes") == 7
+    said = capsys.readouterr().err
+    assert ("backup restore web@TIME; what the guest had until now lies" in said) is told
+
+
 def of_another_host(site: BackupSite, moment: str = "") -> None:
     """Have another host store a guest of that name, just then or at the same moment."""
     objects = site.host.restic.listed("/srv/vault")

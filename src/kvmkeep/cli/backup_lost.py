@@ -89,6 +89,7 @@ def _of_spec(ctx: Context, names: frozenset[str]) -> Found:
     there = {str(guest.name) for guest in spec.guests}
     known = {str(guest.identity) for guest in spec.guests}
     wanted = _wanted(entries, spec.host.name, names, utc_now())
+    _tell_outdone([one for one in mine if one.identity not in known], names, ctx)
     lacking = {
         name: one for name, one in wanted.items() if name not in there and one.identity not in known
     }
@@ -139,6 +140,7 @@ def _of_url(place: Place, ctx: Context, names: frozenset[str]) -> Found:
     host = _host(place.host, {one.host for one in seen.entries}, repository.url)
     now = utc_now()
     wanted = _wanted(seen.entries, host, names, now)
+    _tell_outdone([one for one in seen.entries if one.host == host], names, ctx)
     newest = max(wanted.values(), key=lambda one: recency(one.moment, now))
     host_file = _file(ctx, repository, newest, HOST_SPEC)
     files = {
@@ -280,6 +282,20 @@ def _wanted(
         )
     asked = (one for one in mine if not names or one.guest in names)
     return last_backups(asked, host, now)
+
+
+def _tell_outdone(mine: Iterable[BackupEntry], names: frozenset[str], ctx: Context) -> None:
+    from kvmkeep.planning.backups.rebuild import outdone
+
+    for one in outdone(mine, utc_now()):
+        if names and one.guest not in names:
+            continue
+        backup = f"{one.guest}@{one.moment}"
+        ctx.streams.talk(
+            f"{backup} is the last backup of an older guest that had this name, of the identity "
+            f"{printable(one.identity)}: it does not come back. Its disks can be had: kvmkeep "
+            f"backup restore {backup} --disk {one.disks[0].disk} --to FILE"
+        )
 
 
 def _file(ctx: Context, repository: Repository, entry: BackupEntry, name: str) -> bytes:

@@ -127,6 +127,22 @@ def test_a_guest_may_be_named_as_it_was_before_it_was_renamed(
     assert "web@" in capsys.readouterr().out
 
 
+def test_of_two_guests_that_had_one_name_the_older_one_is_told(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lose(site)
+    for one in site.host.restic.listed("/srv/vault"):
+        if "guest=zdb" in one.tags:
+            said = {"guest=zdb": "guest=web"}
+            tags = tuple(said.get(tag, tag) for tag in one.tags)
+            one.tags = tuple("set=20261101T0000Z" if tag[:4] == "set=" else tag for tag in tags)
+    assert site.line("backup", "rebuild", *URL, "--dry-run") == 0
+    told = capsys.readouterr().err
+    assert "web@20261101T0000Z is the last backup of an older guest that had this name" in told
+    assert "of the identity 'zdb'" in told
+    assert "backup restore web@20261101T0000Z --disk root --to FILE" in told
+
+
 def test_a_backup_from_the_future_is_not_the_last_one(
     site: BackupSite, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,7 +30,7 @@ from kvmkeep.model.units import GuestName, Label, Size
 from kvmkeep.planning.backups.due import due_backups, due_proofs
 from kvmkeep.planning.backups.forget import Forgetting, plan_forget, unusable
 from kvmkeep.planning.backups.memo import missing_memo_steps
-from kvmkeep.planning.backups.rebuild import last_backups
+from kvmkeep.planning.backups.rebuild import last_backups, outdone
 from kvmkeep.planning.backups.upkeep import passed_over, plan_prune, plan_verify
 from tests.unit.planning.build import HOST, POLICY, VAULT, guest, spec
 
@@ -448,6 +448,9 @@ def test_a_guest_that_was_renamed_comes_back_once_and_under_its_last_name() -> N
     assert last_backups((*known, new), HOST, NOW) == {"shop": after, "db": other, "web": new}
     gone = entry(OLD, guest="shop", identity="shop")
     assert last_backups((*known, gone), HOST, NOW) == {"shop": after, "db": other}
+    # Nor does one go in silence whose name another one has by now.
+    assert outdone((after, old, other, gone), NOW) == (gone,)
+    assert outdone((after, old, other, before, new), NOW) == ()
 
 
 def last(identity: str, moment: str) -> LastBackup:

@@ -36,12 +36,23 @@ def last_backups(
     A guest is known by its identity, which it keeps when it is renamed. A backup that lacks a disk
     is the last only where no whole one is there.
     """
-    ours = sorted(
-        (one for one in entries if one.host == host),
-        key=lambda one: (one.whole, *recency(one.moment, now)),
-    )
+    return {one.guest: one for one in _last_ones((e for e in entries if e.host == host), now)}
+
+
+def outdone(entries: Iterable[BackupEntry], now: datetime) -> tuple[BackupEntry, ...]:
+    """Return the last backups of a host's guests whose name is that of a later guest.
+
+    That is one that was renamed and never backed up since: both can't come back under one name.
+    """
+    ours = _last_ones(entries, now)
+    later = {one.guest: one for one in ours}
+    return tuple(one for one in ours if later[one.guest] != one)
+
+
+def _last_ones(entries: Iterable[BackupEntry], now: datetime) -> list[BackupEntry]:
+    ours = sorted(entries, key=lambda one: (one.whole, *recency(one.moment, now)))
     last = {one.identity: one for one in ours}
-    return {one.guest: one for one in ours if last[one.identity] == one}
+    return [one for one in ours if last[one.identity] == one]
 
 
 def bound_for_trash(spec: Spec, facts: Facts, entries: Iterable[BackupEntry]) -> tuple[Volume, ...]:

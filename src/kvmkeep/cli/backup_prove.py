@@ -62,6 +62,8 @@ def run(args: Args, ctx: Context) -> int:
 
 def _prove(backup: str, args: Args, ctx: Context) -> int:
     from kvmkeep.cli.moment import utc_now
+    from kvmkeep.host.repositories import look
+    from kvmkeep.model.host_units import PROGRAM
     from kvmkeep.model.names import PROOF_LOCK, second_stamp
     from kvmkeep.observe.proof import kept_proof, look_at_run
     from kvmkeep.planning.proofs.prove import Proving, plan_prove
@@ -74,6 +76,10 @@ def _prove(backup: str, args: Args, ctx: Context) -> int:
     def planner(spec: Spec, facts: Facts) -> Plan:
         door = ctx.door()
         seen = look_at_run(door, name, stamp)
+        # It was chosen before others were waited for, which may have forgotten it.
+        known = kept_proof(door, identity, subject.entry.moment)
+        first = not seen.ladder.rungs and (known is None or known.time != asked)
+        program = door.which(PROGRAM)
         return plan_prove(
             spec,
             facts,
@@ -82,8 +88,9 @@ def _prove(backup: str, args: Args, ctx: Context) -> int:
                 asked=asked,
                 run=stamp,
                 ladder=seen.ladder,
-                known=kept_proof(door, identity, subject.entry.moment),
+                known=known,
                 stray=seen.stray,
+                listed=look(door, subject.repository, program) if first else None,
             ),
         )
 

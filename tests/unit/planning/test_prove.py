@@ -3,12 +3,13 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from kvmkeep.model.backup import RepositoryFacts, RepositoryState
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Problem
 from kvmkeep.model.names import TAG_OURS
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.proof import Rung, proof_domain
-from kvmkeep.model.units import Size
+from kvmkeep.model.units import Label, Size
 from kvmkeep.planning.proofs.prove import plan_prove
 from kvmkeep.planning.running.watch import plan_look_after
 from tests.unit.planning.build import GIB
@@ -453,3 +454,20 @@ def test_with_how_much_of_its_memory_it_was_started_is_told() -> None:
     told = f"{Size(spare)} of {Size(wanted)}"
     assert note.text.startswith(f"it is started with {told} of memory")
     assert prove(host, site, subject, LATER).little == told
+
+
+@pytest.mark.parametrize(
+    ("state", "reasons"),
+    [(RepositoryState.READY, ["it was forgotten meanwhile"]), (RepositoryState.UNSEEN, [])],
+)
+def test_one_that_was_forgotten_while_others_were_waited_for_has_no_verdict(
+    state: RepositoryState, reasons: list[str]
+) -> None:
+    host, site, subject = site_with_backup()
+    other = replace(subject.entry, manifest="ee" * 32)
+    listed = RepositoryFacts(name=Label("vault"), state=state, entries=(other,))
+    asked = replace(proving(host, subject), listed=listed)
+    plan = plan_prove(site, host.facts(site), asked)
+    assert [one.reason for one in plan.refusals] == reasons
+    there = replace(listed, state=RepositoryState.READY, entries=(other, subject.entry))
+    assert plan_prove(site, host.facts(site), replace(asked, listed=there)).refusals == ()

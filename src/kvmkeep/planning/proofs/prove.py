@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
+from kvmkeep.model.backup import RepositoryFacts, RepositoryState
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import GROUPS, Facts
 from kvmkeep.model.plan import Note, Noun, Plan, Reason, Refusal, Step, refused
@@ -42,7 +43,8 @@ class Proving(Struct, frozen=True, kw_only=True):
 
     `asked` is a time of ISO 8601, `run` the name of the directory of its results. `known` is the
     verdict that is kept of this backup: that of this run, or an earlier one. `stray` are guests
-    with runs whose results others have left.
+    with runs whose results others have left. `listed` is what the repository has once nobody can
+    forget anything any more; None where that is known from an earlier look.
     """
 
     subject: Subject
@@ -51,6 +53,7 @@ class Proving(Struct, frozen=True, kw_only=True):
     ladder: Ladder
     known: Proof | None
     stray: tuple[tuple[str, str], ...]
+    listed: RepositoryFacts | None = None
 
     @property
     def kept(self) -> bool:
@@ -66,19 +69,9 @@ def plan_prove(spec: Spec, facts: Facts, proving: Proving) -> Plan:
         mine = (own,) if proving.ladder.rungs or proving.ladder.said else ()
         return Plan(steps=leftover_steps(scene, (*proving.stray, *mine)))
     cleaning = leftover_steps(scene, proving.stray)
-    lost = gone(proving.subject)
+    lost = _lost(proving)
     if lost:
-        # That is known without trying, and says nothing new: it is no verdict.
-        return Plan(
-            refusals=tuple(
-                Refusal(
-                    subject=_name(proving),
-                    reason=f"its disk {disk} is gone from the repository",
-                    hint=_ANOTHER,
-                )
-                for disk in lost
-            )
-        )
+        return Plan(refusals=lost)
     try:
         climb = _climb(scene, proving)
         proof_xml(likeness(climb))
@@ -93,6 +86,22 @@ def plan_prove(spec: Spec, facts: Facts, proving: Proving) -> Plan:
         *_unfit(scene, climb),
     )
     return Plan(steps=steps, refusals=refusals, notes=_notes(climb), once=True)
+
+
+def _lost(proving: Proving) -> tuple[Refusal, ...]:
+    """Refuse what is not there: that is known without trying, and is no verdict."""
+    listed, subject = proving.listed, _name(proving)
+    if listed is not None and listed.state is RepositoryState.READY:
+        wanted = proving.subject.entry.manifest
+        if all(one.manifest != wanted for one in listed.entries):
+            reason = "it was forgotten meanwhile"
+            return (Refusal(subject=subject, reason=reason, hint=_ANOTHER, unready=True),)
+    return tuple(
+        Refusal(
+            subject=subject, reason=f"its disk {disk} is gone from the repository", hint=_ANOTHER
+        )
+        for disk in gone(proving.subject)
+    )
 
 
 def killed_proofs(scene: Scene) -> tuple[Step, ...]:

@@ -225,7 +225,21 @@ def shared_disks(scene: Scene) -> tuple[Refusal, ...]:
         for guest in scene.guests
         for disk in guest.disks
         for name in users(scene, disk)
-        if name != guest.name
+        if name != guest.name and scene.domains[name].uuid != guest.uuid
+    )
+
+
+def half_renamed(scene: Scene, guest: Guest) -> Refusal | None:
+    """Refuse a guest whose domain has another name already: a renaming was stopped."""
+    twin = scene.domains_by_uuid.get(guest.uuid)
+    if twin is None or twin.name == guest.name or not twin.ours:
+        return None
+    name = shlex.quote(twin.name)
+    return Refusal(
+        subject=f"guest {guest.name}",
+        reason=f"its domain is called {twin.name}: it was being renamed",
+        hint=f"finish that: kvmkeep rename {guest.name} {name}; or name it back: "
+        f"virsh domrename {name} {guest.name}",
     )
 
 
@@ -296,6 +310,9 @@ def _domain_refusals(scene: Scene, guest: Guest) -> list[Refusal]:
         elif not domain.ours and domain.uuid == guest.uuid:
             hint = f"it has the guest's UUID: if it only lost its mark, {_mark_again(domain)}"
         return [Refusal(subject=subject, reason=reason, hint=hint)]
+    half = half_renamed(scene, guest)
+    if half is not None:
+        return [half]
     twin = scene.domains_by_uuid.get(guest.uuid)
     if twin is not None and twin.name != guest.name:
         reason = f"the domain {twin.name} has its UUID {guest.uuid}"

@@ -225,8 +225,10 @@ def test_domain_of_somebody_else_is_not_touched() -> None:
     other = replace(facts.domains[0], uuid="11111111-1111-4111-8111-111111111111")
     assert "that has another UUID" in reasons(plan(host, wanted, domains=(other,)))
     renamed = replace(facts.domains[0], name="web2")
-    assert "the domain web2 has its UUID" in reasons(plan(host, wanted, domains=(renamed,)))
-    renamed = replace(facts.domains[0], name="w; reboot")
+    assert "its domain is called web2" in reasons(plan(host, wanted, domains=(renamed,)))
+    twin = replace(renamed, ours=False)
+    assert "the domain web2 has its UUID" in reasons(plan(host, wanted, domains=(twin,)))
+    renamed = replace(facts.domains[0], name="w; reboot", ours=False)
     hints = [one.hint for one in plan(host, wanted, domains=(renamed,)).refusals]
     assert "if it was renamed, name it back: virsh domrename 'w; reboot' web" in hints
 

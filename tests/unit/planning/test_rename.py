@@ -18,6 +18,8 @@ from kvmkeep.observe.firmware import firmware_variables
 from kvmkeep.planning.domains.rename import Renaming, plan_rename
 from kvmkeep.planning.domains.xml import BASE
 from kvmkeep.planning.plan import make_plan
+from kvmkeep.planning.running.start import plan_start
+from kvmkeep.planning.snapshots.create import SnapshotRequest, plan_create
 from tests.unit.planning.build import GIB, IMAGE, guest, nic, spec
 from tests.unit.planning.rounds import carry_out, reach
 
@@ -174,7 +176,7 @@ def test_guests_that_are_not_at_rest() -> None:
         "it runs, and libvirt renames only guests that are off"
     ]
     assert "which is not ours" in told(with_domain(ours=False))[0]
-    assert "which is not ours" in told(with_domain(name="other"))[0]
+    assert told(with_domain(name="other")) == ["it was being renamed to other"]
     assert told(replace(facts, domains=())) == ["libvirt does not know it yet"]
     hole = Problem(what="volume groups", reason="vgs failed", hint="run it as root")
     assert told(replace(facts, problems=(hole,))) == ["vgs failed"]
@@ -351,6 +353,26 @@ def test_a_definition_that_would_name_a_path_that_is_gone_is_refused() -> None:
     (refusal,) = planned(host, wanted, renaming(), domains=(changed,)).refusals
     assert refusal.reason == f"its definition names /dev/rl_build/vm-web as {odd}"
     assert refusal.hint == "name it as /dev/rl_build/vm-web there: virsh edit web"
+
+
+def test_who_was_not_renamed_to_the_end_is_told_so_by_other_verbs() -> None:
+    host, wanted = site()
+    for step in planned(host, wanted, renaming()).steps:
+        carry_out(host, step)
+        if "shop" in host.libvirt.domains:
+            break
+    facts = host.facts(wanted)
+    names = (GuestName("web"),)
+    for plan in (
+        plan_start(wanted, facts, names),
+        plan_create(wanted, facts, SnapshotRequest(guests=names, moment=facts.time)),
+        make_plan(wanted, facts),
+    ):
+        (refusal,) = plan.refusals
+        assert refusal.reason == "its domain is called shop: it was being renamed"
+        assert refusal.hint.startswith("finish that: kvmkeep rename web shop; or")
+    (refusal,) = planned(host, wanted, renaming("other")).refusals
+    assert refusal.hint == "finish that first: kvmkeep rename web shop"
 
 
 def test_what_reads_or_writes_an_lv_keeps_its_name() -> None:

@@ -164,7 +164,10 @@ def _wrong_state(
     found: list[Reason] = []
     if domain is None:
         found.append(("libvirt does not know it yet", "make it first: kvmkeep apply"))
-    elif not domain.ours or domain.name not in {renaming.old, renaming.new}:
+    elif domain.name not in {renaming.old, renaming.new} and domain.ours:
+        hint = f"finish that first: kvmkeep rename {renaming.old} {shlex.quote(domain.name)}"
+        found.append((f"it was being renamed to {domain.name}", hint))
+    elif not domain.ours:
         hint = f"look at: virsh dumpxml {shlex.quote(domain.name)}"
         found.append((f"its UUID is that of the domain {domain.name}, which is not ours", hint))
     elif active(domain):

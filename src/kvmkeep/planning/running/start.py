@@ -72,6 +72,9 @@ def not_a_guest(scene: Scene, guest: Guest) -> Refusal | None:
     subject = f"guest {guest.name}"
     domain = scene.domain(guest)
     if domain is None:
+        half = guards.half_renamed(scene, guest)
+        if half is not None:
+            return half
         for unseen in guards.blind(scene, LIBVIRT):
             return replace(unseen, subject=subject, reason=f"it can't be seen: {unseen.reason}")
         if kept_domain(scene, guest) is not None:

@@ -162,7 +162,8 @@ def _reasons(work: _Work, *, begun: bool) -> list[Reason]:
 def _of_domain(work: _Work, domain: Domain) -> list[Reason]:
     name, guest = work.removing.guest, work.guest
     if domain.name != name:
-        hint = f"finish renaming it, or look at: virsh dumpxml {shlex.quote(domain.name)}"
+        other = shlex.quote(domain.name)
+        hint = f"finish renaming it (kvmkeep rename {name} {other}), or: virsh dumpxml {other}"
         return [(f"its UUID is that of the domain {domain.name}", hint)]
     if not domain.ours or (guest is not None and domain.uuid != guest.uuid):
         hint = f"use virsh for it: virsh dumpxml {name}"

@@ -95,9 +95,10 @@ def _held(door: Door, place: str) -> bool:
 
 
 def _not_tried(name: str, missing: str) -> Rung:
-    from kvmkeep.model.proof import Rung
+    from kvmkeep.model.proof import NOT_TRIED, Rung
 
-    return Rung(name=name, passed=False, seconds=0.0, detail=f"not tried: {missing} did not hold")
+    detail = f"{NOT_TRIED}{missing} did not hold"
+    return Rung(name=name, passed=False, seconds=0.0, detail=detail)
 
 
 def _tried(args: Args, door: Door, command: Command) -> tuple[Rung, bytes]:

@@ -22,7 +22,7 @@ from kvmkeep.model.host_units import (
     UNIT_DIR,
 )
 from kvmkeep.model.names import stamped_time
-from kvmkeep.model.proof import LATE
+from kvmkeep.model.proof import Proof, Rung
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.units import Label
 from kvmkeep.planning.backups.take import backup_sets
@@ -243,19 +243,20 @@ def _proof(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Fin
         )
         return
     if not proof.proven:
-        fell = next((one for one in proof.rungs if not one.passed), None)
-        late = fell is not None and fell.detail == LATE
+        fell = [one for one in proof.rungs if not one.passed]
+        words = ", ".join(
+            filter(None, (word for one in fell[:1] for word in (one.name, one.unanswered)))
+        )
+        severity, why = _failed(proof, fell)
         yield Finding(
             name="backup-proof-failed",
-            severity=Severity.WARNING if proof.proven_before else Severity.CRITICAL,
+            severity=severity,
             subject=subject,
             what=f"its backup {proof.moment} did not prove good"
-            + (f" ({fell.name}{', at its time limit' * late})" if fell is not None else "")
+            + (f" ({words})" if words else "")
             + (f"; it had {proof.little} of memory" if proof.little else "")
             + (f"; it did at {proof.proven_before}" if proof.proven_before else ""),
-            why="it brought the guest up before, so look whether that is the backup's fault"
-            if proof.proven_before
-            else "if the guest is lost now, this backup does not bring it back as it should",
+            why=why,
             todo=f"look at {proof.screen or 'the journal'}; {todo}",
         )
         return
@@ -278,6 +279,18 @@ def _proof(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Fin
             why="what has changed since in guest and host was never tried",
             todo=todo,
         )
+
+
+def _failed(proof: Proof, fell: list[Rung]) -> tuple[Severity, str]:
+    """Return how bad it is that a proof did not hold, and why."""
+    if proof.proven_before:
+        why = "it brought the guest up before, so look whether that is the backup's fault"
+        return Severity.WARNING, why
+    if fell and all(one.unanswered for one in fell):
+        why = "nobody knows whether it is good: what else was tried of it held"
+        return Severity.WARNING, why
+    why = "if the guest is lost now, this backup does not bring it back as it should"
+    return Severity.CRITICAL, why
 
 
 def passed(schedule: str, since: datetime, now: datetime) -> int:

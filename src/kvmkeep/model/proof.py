@@ -29,6 +29,21 @@ class Rung(Struct, frozen=True, kw_only=True, rename={"passed": "held"}):
     seconds: float
     detail: str = ""
 
+    @property
+    def unanswered(self) -> str:
+        """Why it fell without an answer: that may be the fault of the line, or of this host.
+
+        What the guest itself does not do in its time is an answer.
+        """
+        if self.passed:
+            return ""
+        if self.detail.startswith(NOT_TRIED):
+            return "which was not tried"
+        if self.detail == LATE and self.name not in {AGENT, LOGIN, MOUNTS, CHECK}:
+            return "at its time limit"
+        old = self.name == FILESYSTEMS and _TOO_NEW in self.detail
+        return "whose checker on this host is too old for them" if old else ""
+
 
 class Proof(Struct, frozen=True, kw_only=True):
     """How the proof of a backup ended. `screen` is the file of the console's last screen.
@@ -117,6 +132,10 @@ def proof_console(guest: str) -> str:
 
 REPOSITORY, PARTITIONS, FILESYSTEMS = "repository", "partitions", "filesystems"
 START, AGENT, LOGIN, MOUNTS, CHECK = "start", "agent", "login", "mounts", "check"
+_TOO_NEW = "unsupported feature"
+"""What e2fsck(8) says of a filesystem that a newer one has made; it looks no further then."""
+NOT_TRIED = "not tried: "
+"""With the rung behind it that it needs."""
 LATE = "it did not end within its time limit"
 """Why a rung fell that came to no answer."""
 DISKS = "disks"

@@ -162,14 +162,19 @@ def test_proofs() -> None:
     )
     (one,) = found(proof=replace(bad, rungs=rungs, screen=""))
     assert one.what.endswith("(login)")
-    slow = replace(
-        bad, rungs=(replace(rungs[1], detail=LATE),), proven_before="2026-11-16T06:00:00Z"
-    )
-    (once,) = found(proof=slow)
+    slow = replace(bad, rungs=(Rung(name="blocks-root", passed=False, seconds=9.0, detail=LATE),))
+    (once,) = found(proof=replace(slow, proven_before="2026-11-16T06:00:00Z"))
     assert once.severity is Severity.WARNING
+    assert once.what.endswith("(blocks-root, at its time limit); it did at 2026-11-16T06:00:00Z")
+    (unknown,) = found(proof=slow)
+    assert (unknown.severity, unknown.why.split(":")[0]) == (
+        Severity.WARNING, "nobody knows whether it is good",
+    )  # fmt: skip
+    assert (
+        found(proof=replace(slow, rungs=(*slow.rungs, rungs[1])))[0].severity is Severity.CRITICAL
+    )
     (poor,) = found(proof=replace(bad, little="300 MiB of 2 GiB"))
     assert poor.what.endswith("did not prove good; it had 300 MiB of 2 GiB of memory")
-    assert once.what.endswith("(login, at its time limit); it did at 2026-11-16T06:00:00Z")
     assert one.todo == "look at the journal; kvmkeep backup prove web"
 
 

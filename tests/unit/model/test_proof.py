@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kvmkeep.model.proof import (
+    LATE,
     SCREEN_LIMIT,
     Ladder,
     Rung,
@@ -125,3 +126,22 @@ def test_the_last_screen_is_text_whatever_the_guest_wrote() -> None:
     assert len(last_screen(many).splitlines()) == 50
     assert len(last_screen(b"x" * 10**6)) == SCREEN_LIMIT + 1
     assert last_screen(b"") == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "detail", "why"),
+    [
+        ("blocks-root", LATE, "at its time limit"),
+        ("check", LATE, ""),
+        ("blocks-root", "block 3 is another one", ""),
+        ("filesystems", "e2fsck: /dev/sda1 has unsupported feature(s): FEATURE_C12", "too old"),
+        ("filesystems", "still has errors", ""),
+        ("check", "unsupported feature", ""),
+        ("start", "not tried: overlay-root did not hold", "not tried"),
+    ],
+)
+def test_what_came_to_no_answer_is_not_what_is_bad(name: str, detail: str, why: str) -> None:
+    rung = Rung(name=name, passed=False, seconds=1.0, detail=detail)
+    assert why in rung.unanswered
+    assert bool(rung.unanswered) is bool(why)
+    assert Rung(name=name, passed=True, seconds=1.0, detail=detail).unanswered == ""

@@ -45,7 +45,7 @@ def test_inspect_of_what_is_not_there(site: Site, capsys: pytest.CaptureFixture[
 def test_copy_out(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     assert site.line("copy-out", "web", "/etc/fstab", "/srv/x", "--dry-run") == 0
     assert site.line("copy-out", "web", "/etc/../etc/fstab", "/srv/x") == 0
-    assert site.host.files["/srv/x/fstab"].content == b"vm-web-look /etc/fstab"
+    assert site.host.files["/srv/x/fstab"].content == b"vm-web+look /etc/fstab"
     capsys.readouterr()
     assert site.line("copy-out", "web", "/etc/fstab", "/srv/x") == 4
     assert "/srv/x/fstab is there already" in capsys.readouterr().err

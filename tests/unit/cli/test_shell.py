@@ -65,14 +65,14 @@ def test_a_guest_that_runs_is_looked_at_through_a_snapshot_and_never_written_to(
     host, wanted = inspected()
     plan = plan_open(wanted, host.facts(wanted), "web", RUN, read_only=False)
     assert "is not off" in plan.refusals[0].reason
-    assert opened(host, wanted, read_only=True) == "/dev/rl_build/vm-web-look"
-    busy = in_use(host, wanted, "vm-web-look")
+    assert opened(host, wanted, read_only=True) == "/dev/rl_build/vm-web+look"
+    busy = in_use(host, wanted, "vm-web+look")
     look = plan_inspect(wanted, busy, ASKED, None)
     assert "somebody looks into its disk" in look.refusals[0].reason
     assert look.steps == ()
     # What a killed shell has left goes with the next look.
     left = plan_open(wanted, host.facts(wanted), "web", "other", read_only=True)
-    assert left.steps[0].what == "delete the snapshot rl_build/vm-web-look"
+    assert left.steps[0].what == "delete the snapshot rl_build/vm-web+look"
     closed(host, wanted)
 
 
@@ -118,7 +118,7 @@ def test_the_terminal_goes_to_the_shell_and_then_all_is_put_away(
     assert site.line("shell", "web") == 4
     assert site.line("shell", "web", "--read-only") == 0
     called = (tmp_path / "called").read_text()
-    assert called == "--ro --format=raw -a /dev/rl_build/vm-web-look -i direct\n"
+    assert called == "--ro --format=raw -a /dev/rl_build/vm-web+look -i direct\n"
     assert site.host.lvm.volumes.keys() == {"vm-web"}
     site.host.libvirt.domains["web"].live = None
     (tmp_path / "bin/virt-rescue").write_text("#!/bin/sh\nexit 3\n")

@@ -29,7 +29,7 @@ def test_a_running_guest_is_looked_at_through_a_snapshot_that_goes_again() -> No
     assert [volume.name for volume in host.lvm.volumes.values()] == ["vm-web"]
     assert [call.argv[4] for call in host.calls if "-a" in call.argv][
         -1
-    ] == "/dev/rl_build/vm-web-look"
+    ] == "/dev/rl_build/vm-web+look"
     assert inspect(host, wanted).empty
     assert host.files[ASKED.path].mode == 0o600
     # Another time is another question.
@@ -47,16 +47,33 @@ def test_a_killed_look_leaves_a_snapshot_that_the_next_one_removes() -> None:
     host, wanted = site()
     (step,) = inspect(host, wanted).steps
     carry_out(host, replace(step, actions=step.actions[:1], finally_=()))
-    assert host.lvm.volumes.keys() == {"vm-web", "vm-web-look"}
+    assert host.lvm.volumes.keys() == {"vm-web", "vm-web+look"}
     first, second = inspect(host, wanted).steps
     carry_out(host, first)
     carry_out(host, second)
     assert host.lvm.volumes.keys() == {"vm-web"}
 
 
+def test_what_a_look_of_an_older_version_left_goes_as_well() -> None:
+    host, wanted = site()
+    tags = ("kvmkeep", "kvmkeep.guest=web", "kvmkeep.disk=root", "kvmkeep.state=look")
+    host.lvm.add("vm-web-look", GIB, *tags).origin = "vm-web"
+    first, _ = inspect(host, wanted).steps
+    carry_out(host, first)
+    assert host.lvm.volumes.keys() == {"vm-web"}
+
+
+def test_a_disk_called_look_is_in_nobodys_way() -> None:
+    host, wanted = site()
+    host.lvm.add("vm-web-look", GIB, "kvmkeep", "kvmkeep.guest=web", "kvmkeep.disk=look")
+    (step,) = inspect(host, wanted).steps
+    carry_out(host, step)
+    assert host.lvm.volumes.keys() == {"vm-web", "vm-web-look"}
+
+
 def test_a_snapshot_of_that_name_that_is_not_ours_is_neither_used_nor_removed() -> None:
     host, wanted = site()
-    host.lvm.add("vm-web-look", GIB)
+    host.lvm.add("vm-web+look", GIB)
     assert "not a snapshot of ours" in only_reason(inspect(host, wanted))
     assert inspect(host, wanted).steps == ()
 
@@ -139,7 +156,7 @@ def test_files_are_copied_to_where_nobody_looks_then_made_harmless_then_moved() 
     host, wanted = site()
     plan = plan_copy_out(wanted, host.facts(wanted), WISH)
     reach(host, wanted, lambda s, f: plan_copy_out(s, f, replace(WISH, there=host.names("/srv/x"))))
-    assert host.files["/srv/x/fstab"].content == b"vm-web-look /etc/fstab"
+    assert host.files["/srv/x/fstab"].content == b"vm-web+look /etc/fstab"
     assert host.names("/srv/x") == ("fstab", "log")
     assert host.lvm.volumes.keys() == {"vm-web"}
     words = [action.argv[0] for action in plan.steps[0].actions]  # type: ignore[union-attr]

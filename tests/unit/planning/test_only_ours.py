@@ -27,7 +27,7 @@ from tests.unit.planning.build import GIB
 from tests.unit.planning.test_remove import FILE, MOMENT, STAMP, site
 
 NAMES = (
-    "vm-web", "vm-web-data", "vm-web-data-old", "vm-web-look", f"vm-web-{STAMP}", "vm-webs",
+    "vm-web", "vm-web-data", "vm-web-data-old", "vm-web-look", "vm-web+look", f"vm-web-{STAMP}", "vm-webs",
     f"vm-web-data-{STAMP}", f"trash-{STAMP}-vm-web", f"trash-{STAMP}-vm-web-data", "root", "home",
     f"trash-{STAMP}-root", "trash-web",
 )  # fmt: skip

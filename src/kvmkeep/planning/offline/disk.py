@@ -58,7 +58,7 @@ def reading(scene: Scene, guest: Guest, tag: str = "") -> DiskReader:
     return DiskReader(
         path=lv_path(scene.spec.storage.vg, name),
         before=(_create(scene, guest, tag),),
-        after=_removal(scene, guest),
+        after=_removal(scene.full_name(name)),
         probe=is_guest(guest),
         through=" through a snapshot, while the guest runs",
     )
@@ -82,15 +82,15 @@ def leftovers(scene: Scene, guest: Guest) -> tuple[Step, ...]:
             subject=f"guest {guest.name}",
             what=f"delete the snapshot {left.full_name}",
             why="a look that was interrupted has left it",
-            actions=_removal(scene, guest),
+            actions=_removal(left.full_name),
         ),
     )
 
 
 def look_snapshot(scene: Scene, guest: Guest) -> Volume | None:
     """Return the snapshot that was made for looking, if there is one."""
-    left = scene.volumes.get(_snapshot(guest))
-    return left if left is not None and _is_look(guest, left) else None
+    found = (scene.volumes.get(name) for name in (_snapshot(guest), f"{guest.root.lv}-look"))
+    return next((one for one in found if one is not None and _is_look(guest, one)), None)
 
 
 def reading_refusals(scene: Scene, guest: Guest) -> tuple[Refusal, ...]:
@@ -99,7 +99,7 @@ def reading_refusals(scene: Scene, guest: Guest) -> tuple[Refusal, ...]:
     if refusal is not None:
         return (refusal,)
     domain, volume = scene.domains[guest.name], scene.volume(guest.root)
-    left = scene.volumes.get(_snapshot(guest))
+    left = look_snapshot(scene, guest) or scene.volumes.get(_snapshot(guest))
     subject = f"guest {guest.name}"
     if not active(domain) or volume is None or scene.group is None:
         return (*_open(scene, guest),) if volume is not None and not active(domain) else ()
@@ -185,7 +185,8 @@ def _is_look(guest: Guest, volume: Volume) -> bool:
 
 
 def _snapshot(guest: Guest) -> str:
-    return f"{guest.root.lv}-look"
+    # With a `-`, as in older versions, it might be the disk `look`, or of the guest `web-look`.
+    return f"{guest.root.lv}+look"
 
 
 def _size(scene: Scene, guest: Guest) -> Size:
@@ -206,7 +207,6 @@ def _create(scene: Scene, guest: Guest, tag: str) -> Command:
     )  # fmt: skip
 
 
-def _removal(scene: Scene, guest: Guest) -> tuple[Command, ...]:
-    lv = scene.full_name(_snapshot(guest))
+def _removal(lv: str) -> tuple[Command, ...]:
     why = "remove the snapshot, if it is one that was made for looking"
     return removal(lv, (TAG_OURS, STATE_LOOK), why)

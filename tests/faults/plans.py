@@ -59,7 +59,8 @@ from kvmkeep.planning.backups.to_file import DiskToFile, plan_to_file
 from kvmkeep.planning.backups.upkeep import plan_prune
 from kvmkeep.planning.clones.clone import Cloning, plan_clone
 from kvmkeep.planning.clones.origin import Wanted
-from kvmkeep.planning.domains.rename import Renaming, plan_rename
+from kvmkeep.planning.domains.new_name import Renaming
+from kvmkeep.planning.domains.rename import plan_rename
 from kvmkeep.planning.domains.xml import BASE
 from kvmkeep.planning.offline.copy_in import CopyIn, plan_copy_in
 from kvmkeep.planning.offline.copy_out import CopyOut, plan_copy_out

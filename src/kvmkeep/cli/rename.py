@@ -38,7 +38,8 @@ def run(args: Args, ctx: Context) -> int:
 
     from kvmkeep.errors import UsageError
     from kvmkeep.model.units import GuestName, parse_guest_name
-    from kvmkeep.planning.domains.rename import Renaming, plan_rename
+    from kvmkeep.planning.domains.new_name import Renaming
+    from kvmkeep.planning.domains.rename import plan_rename
     from kvmkeep.spec.identity import takes_identity
 
     try:

@@ -20,7 +20,8 @@ from kvmkeep.model.units import GuestName, Label, Size
 from kvmkeep.planning.backups.init import plan_init
 from kvmkeep.planning.backups.send import Storing, plan_send
 from kvmkeep.planning.backups.take import Beginning, plan_drop, plan_take
-from kvmkeep.planning.domains.rename import Renaming, plan_rename
+from kvmkeep.planning.domains.new_name import Renaming
+from kvmkeep.planning.domains.rename import plan_rename
 from kvmkeep.planning.domains.xml import BASE
 from kvmkeep.planning.running.start import plan_start
 from kvmkeep.planning.running.watch import plan_look_after

@@ -11,7 +11,8 @@ from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import GuestName, Size
-from kvmkeep.planning.domains.rename import Renaming, plan_rename
+from kvmkeep.planning.domains.new_name import Renaming
+from kvmkeep.planning.domains.rename import plan_rename
 from kvmkeep.planning.offline.copy_out import CopyOut, plan_copy_out
 from kvmkeep.planning.offline.inspect import Question, plan_inspect
 from kvmkeep.planning.plan import make_plan

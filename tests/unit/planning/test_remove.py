@@ -10,7 +10,8 @@ from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.trash_folder import TrashFolder
 from kvmkeep.model.units import GuestName
-from kvmkeep.planning.domains.rename import Renaming, plan_rename
+from kvmkeep.planning.domains.new_name import Renaming
+from kvmkeep.planning.domains.rename import plan_rename
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.snapshots.create import SnapshotRequest, plan_create
 from kvmkeep.planning.trash.remove import Removing, plan_remove

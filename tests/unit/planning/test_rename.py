@@ -15,7 +15,8 @@ from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import FileDisk, Guest, Place, Spec
 from kvmkeep.model.units import GuestName, Label, Size
 from kvmkeep.observe.firmware import firmware_variables
-from kvmkeep.planning.domains.rename import Renaming, plan_rename
+from kvmkeep.planning.domains.new_name import Renaming
+from kvmkeep.planning.domains.rename import plan_rename
 from kvmkeep.planning.domains.xml import BASE
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.running.start import plan_start
@@ -373,6 +374,25 @@ def test_who_was_not_renamed_to_the_end_is_told_so_by_other_verbs() -> None:
         assert refusal.hint.startswith("finish that: kvmkeep rename web shop; or")
     (refusal,) = planned(host, wanted, renaming("other")).refusals
     assert refusal.hint == "finish that first: kvmkeep rename web shop"
+
+
+def test_what_somebody_left_under_the_new_name_is_kept() -> None:
+    host, wanted = site()
+    log = "/var/log/libvirt/qemu/{}-console.log"
+    host.put("/root/kvm/shop.xml", b"<by-hand/>")
+    host.put(log.format("web"), b"web")
+    host.put(log.format("shop"), b"of another")
+    steps = planned(host, wanted, renaming()).steps
+    for step in steps[:-1]:
+        carry_out(host, step)
+    # Killed after it kept its definition: that is nothing that somebody left.
+    carry_out(host, replace(steps[-1], actions=steps[-1].actions[:2]))
+    assert host.files["/root/kvm/shop.by-hand.xml"].content == b"<by-hand/>"
+    assert b"<name>shop</name>" in host.files["/root/kvm/shop.xml"].content
+    (last,) = planned(host, wanted, renaming()).steps
+    assert "by-hand" not in repr(last)
+    assert host.files[log.format("shop")].content == b"web"
+    assert host.files[log.format("shop") + ".~1~"].content == b"of another"
 
 
 def test_what_reads_or_writes_an_lv_keeps_its_name() -> None:

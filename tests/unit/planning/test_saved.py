@@ -14,7 +14,8 @@ from kvmkeep.planning.backups.restore import plan_restore
 from kvmkeep.planning.backups.restoring import BackupRestoreRequest
 from kvmkeep.planning.clones.clone import Cloning, plan_clone
 from kvmkeep.planning.clones.origin import Wanted
-from kvmkeep.planning.domains.rename import Renaming, plan_rename
+from kvmkeep.planning.domains.new_name import Renaming
+from kvmkeep.planning.domains.rename import plan_rename
 from kvmkeep.planning.offline.disk import writing_refusals
 from kvmkeep.planning.running.recover import recovery
 from kvmkeep.planning.running.start import plan_start

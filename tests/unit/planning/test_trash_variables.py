@@ -10,7 +10,8 @@ from kvmkeep.model.facts import Variables
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import GuestName
-from kvmkeep.planning.domains.rename import Renaming, plan_rename
+from kvmkeep.planning.domains.new_name import Renaming
+from kvmkeep.planning.domains.rename import plan_rename
 from kvmkeep.planning.domains.xml import BASE
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.trash.empty import plan_empty

@@ -11,7 +11,8 @@ from kvmkeep.model.plan import Plan, Refusal
 from kvmkeep.model.spec import FileDisk, Spec
 from kvmkeep.model.units import GuestName, Label, Size
 from kvmkeep.planning.adoption.release import Letting, plan_release
-from kvmkeep.planning.domains.rename import Renaming, plan_rename
+from kvmkeep.planning.domains.new_name import Renaming
+from kvmkeep.planning.domains.rename import plan_rename
 from kvmkeep.planning.offline.inspect import Question, plan_inspect
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.running.start import plan_start

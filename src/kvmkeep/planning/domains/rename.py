@@ -34,8 +34,9 @@ from kvmkeep.planning.disks.stage import fresh
 from kvmkeep.planning.disks.storage import half_removed
 from kvmkeep.planning.domains.firmware import with_variables_named
 from kvmkeep.planning.domains.guest import is_guest, kept_path
-from kvmkeep.planning.domains.kept_xml import keep_definition
+from kvmkeep.planning.domains.kept_xml import holds, keep_definition
 from kvmkeep.planning.domains.new_lv import new_disk, new_lv
+from kvmkeep.planning.domains.new_name import Renaming, wrong_names
 from kvmkeep.planning.domains.redefine import (
     edited,
     may_have_password,
@@ -47,23 +48,6 @@ from kvmkeep.planning.domains.redefine import (
 from kvmkeep.planning.lvm import wears, who_has
 from kvmkeep.planning.running.saved import saved_reasons
 from kvmkeep.planning.scene import Scene, active, aliases, disks_in, make_scene
-
-
-class Renaming(Struct, frozen=True, kw_only=True):
-    """Who is to be called what. `file` is the absolute path of the guest's file of the spec.
-
-    `takes_identity` tells whether a line at its end can give it an identity.
-    """
-
-    old: GuestName
-    new: GuestName
-    file: str
-    takes_identity: bool
-
-    @property
-    def new_file(self) -> str:
-        """The path that the guest's file gets."""
-        return posixpath.join(posixpath.dirname(self.file), f"{self.new}.yaml")
 
 
 class _Work(Struct, frozen=True, kw_only=True):
@@ -123,39 +107,8 @@ def _unfit(
     scene: Scene, guest: Guest, domain: Domain | None, renaming: Renaming
 ) -> tuple[Refusal, ...]:
     """Return why the guest can't be renamed, or not to that name."""
-    found = (*_wrong_names(scene, guest, renaming), *_wrong_state(scene, guest, domain, renaming))
+    found = (*wrong_names(scene, guest, renaming), *_wrong_state(scene, guest, domain, renaming))
     return refused(f"guest {guest.name}", found)
-
-
-def _wrong_names(scene: Scene, guest: Guest, renaming: Renaming) -> list[Reason]:
-    found: list[Reason] = []
-    old, new = renaming.old, renaming.new
-    if old == new:
-        found.append(("that is its name already", "give it another one"))
-    elif new in scene.every_guest:
-        found.append((f"there is a guest {new} in the spec", "choose another name"))
-    theirs = (one for one in scene.every_guest.values() if one.name not in {old, new})
-    taken = next((one for one in theirs if _is_called(one, f"{new}.yaml")), None)
-    if taken is not None:
-        found.append((f"{new}.yaml is the file of guest {taken.name}", "choose another name"))
-    other = scene.domains.get(new)
-    if other is not None and other.uuid != guest.uuid:
-        found.append((f"there is a domain {new}", "choose another name"))
-    if posixpath.basename(renaming.file) != f"{old}.yaml":
-        hint = f"call the file {old}.yaml and take `name` out of it, or change `name` by hand"
-        found.append((f"its name stands in {renaming.file}, and is not that of the file", hint))
-    elif not renaming.takes_identity:
-        hint = f"write `identity: {guest.identity}` into it, as a line of its own at its end"
-        found.append((f"{renaming.file} can't be given a further line", hint))
-    needing = [one.name for one in scene.spec.guests if old in one.run.needs]
-    if needing:
-        hint = f"take {old} out of their `needs`, rename it, then put {new} in"
-        found.append((f"it is needed by {', '.join(needing)}", hint))
-    return found
-
-
-def _is_called(guest: Guest, name: str) -> bool:
-    return posixpath.basename(guest.place.file) == name
 
 
 def _wrong_state(
@@ -356,10 +309,10 @@ def _xml_steps(work: _Work) -> tuple[Step, ...]:
     if text == work.domain.xml:
         return ()
     edits = tuple(value_edit(*value) for value in _values(work))
-    log = ("mv", "--no-target-directory", "--", console_log(old), console_log(new))
+    log = _moved(console_log(old), console_log(new))
     actions = (
         # 1 also where there is none, or where an interrupted run has moved it.
-        Command(argv=log, why="keep the console's log", ok=(0, 1)),
+        replace(log, why="keep the console's log", ok=(0, 1)),
         *_define(work, text, edits, "have libvirt use the LVs under their new names"),
     )
     return (
@@ -387,6 +340,7 @@ def _spec_step(work: _Work) -> Step:
         why="the guest is called as its file is; with `identity` it stays the same machine",
         probe=is_guest(work.after),
         actions=(
+            *_by_hand(work),
             keep_definition(scene.spec, work.after),
             Command(argv=("rm", "--force", "--", old_xml), why="that guest is no more"),
             Command(
@@ -400,3 +354,17 @@ def _spec_step(work: _Work) -> Step:
             ),
         ),
     )
+
+
+def _by_hand(work: _Work) -> tuple[Command, ...]:
+    """Return what keeps a file that somebody has left where the guest's is to be."""
+    saved = work.scene.saved.get(work.renaming.new)
+    if saved is None or holds(saved, work.domain):
+        return ()
+    aside = f"{saved.path.removesuffix('.xml')}.by-hand.xml"
+    return (_moved(saved.path, aside),)
+
+
+def _moved(path: str, to: str) -> Command:
+    argv = ("mv", "--backup=numbered", "--no-target-directory", "--", path, to)
+    return Command(argv=argv, why="keep what lies there")

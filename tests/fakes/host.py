@@ -575,6 +575,8 @@ class FakeHost:
         return 0, ""
 
     def _guestfish(self, argv: tuple[str, ...], stdin: bytes) -> tuple[int, str]:
+        if argv[:2] == ("--rw", "--format=qcow2"):
+            return self.proof.guestfish(argv, stdin.decode())
         if "--ro" in argv:
             return self._looks(argv, stdin.decode())
         words = take_apart(argv, values="--format -a", flags="--rw -i", needs="--rw --format -a -i")

@@ -134,8 +134,12 @@ class FakeProof:
         if "copy-out" in argv:
             return self._copy_out(argv)
         paths = argv[3::2]
-        assert argv[:2] == ("--ro", "--format=raw"), argv
         assert set(argv[2::2]) == {"-a"}, argv
+        if argv[:2] == ("--rw", "--format=qcow2"):
+            paths = tuple(map(self._written, paths))
+        else:
+            assert argv[:2] == ("--ro", "--format=raw"), argv
+            assert "mount" not in script, "what it writes goes to the host's /tmp"
         if not all(self.host.read(path) is not None for path in paths):
             return 1, "No such file or directory"
         if "list-filesystems" in script:
@@ -144,6 +148,16 @@ class FakeProof:
         if any(path.endswith("root.raw") and self._is_broken(path) for path in paths):
             return 1, "libguestfs: error: e2fsck: filesystem still has errors"
         return 0, f"@kvmkeep-fstab\n{self.fstab}"
+
+    def _written(self, path: str) -> str:
+        """Write to an overlay; return what lies below it."""
+        volume = self.host.lvm.at(path)
+        assert volume is not None
+        assert any(tag.startswith("kvmkeep.proof=") for tag in volume.tags), "a guest's disk"
+        below = volume.holds.decode().removeprefix("overlay of ")
+        assert below.encode() != volume.holds, "no overlay, or one that was written to"
+        volume.holds = b"written to"
+        return below
 
     def _copy_out(self, argv: tuple[str, ...]) -> tuple[int, str]:
         at = argv.index("-i")

@@ -384,7 +384,7 @@ def test_a_disk_or_variables_that_are_gone_have_a_verdict_and_nothing_is_started
             ]
         proof = prove(host, site, subject, LATER)
         fell = [one.name for one in proof.rungs if not one.passed]
-        disk = ["blocks-data", "partitions", "filesystems", "overlay-data"]
+        disk = ["blocks-data", "partitions", "overlay-data", "filesystems"]
         first = disk if lost == "data" else ["variables"]
         assert fell == [*first, "start", "agent", "login", "mounts"]
         assert (proof.proven, proof.time) == (False, LATER)
@@ -471,3 +471,20 @@ def test_one_that_was_forgotten_while_others_were_waited_for_has_no_verdict(
     assert [one.reason for one in plan.refusals] == reasons
     there = replace(listed, state=RepositoryState.READY, entries=(other, subject.entry))
     assert plan_prove(site, host.facts(site), replace(asked, listed=there)).refusals == ()
+
+
+def test_what_a_look_into_filesystems_writes_goes_to_overlays_of_its_own() -> None:
+    host, site, subject = site_with_backup()
+    assert prove(host, site, subject).proven
+    lines = [" ".join(one.argv) for one in host.calls if " rung " in " ".join(one.argv)]
+    order = [
+        word
+        for line in lines
+        for word in ("--ro", "--rw", "qemu-img", "virsh create")
+        if f" {word} " in line
+    ]
+    assert order == ["--ro", *["qemu-img"] * 2, "--rw", *["qemu-img"] * 2, "virsh create"]
+    (look,) = [line for line in lines if " --rw " in line]
+    assert look.endswith(
+        "-a /dev/rl_build/kvmkeep-proof-web-root -a /dev/rl_build/kvmkeep-proof-web-data"
+    )

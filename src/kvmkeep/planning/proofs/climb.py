@@ -71,9 +71,12 @@ class Climb(Struct, frozen=True, kw_only=True):
 
 def given(climb: Climb) -> tuple[str, ...]:
     """Return the rungs by which the guest is given what is in the backup: without, no start."""
-    content = climb.parts.content
-    disks = tuple(OVERLAY + one.disk for one in content.disks)
-    return (*disks, VARIABLES) if content.nvram else disks
+    return (*opened(climb), VARIABLES) if climb.parts.content.nvram else opened(climb)
+
+
+def opened(climb: Climb) -> tuple[str, ...]:
+    """Return the rungs by which its disks can be opened, with what is written beside them."""
+    return tuple(OVERLAY + one.disk for one in climb.parts.content.disks)
 
 
 def likeness(climb: Climb) -> Likeness:

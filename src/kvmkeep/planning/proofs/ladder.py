@@ -34,7 +34,7 @@ from kvmkeep.model.units import Size
 from kvmkeep.planning.aside import aside, ended_first
 from kvmkeep.planning.backups.fetch import SLOW
 from kvmkeep.planning.commands import HOUR, long_enough
-from kvmkeep.planning.proofs.climb import Climb, given, likeness, nvram_copy
+from kvmkeep.planning.proofs.climb import Climb, given, likeness, nvram_copy, opened
 from kvmkeep.planning.proofs.domain import has_agent, proof_xml
 from kvmkeep.planning.proofs.parts import (
     Parts,
@@ -112,12 +112,14 @@ def _data_step(climb: Climb) -> Step:
 
 
 def _start_step(climb: Climb, assumes: str) -> Step:
-    parts = climb.parts
     domain, above = proof_domain(climb.guest), proof_run_dir(climb.guest)
+    overlays = tuple(_overlay(climb, one.disk) for one in climb.parts.content.disks)
     actions: tuple[Action, ...] = (
         *_prepared(climb),
+        *overlays,
         _filesystem_rung(climb),
-        *(_overlay(climb, one.disk) for one in parts.content.disks),
+        # Made anew: the guest starts from what is in the backup.
+        *overlays,
         *_firmware(climb),
         *_memory(climb),
         make_bridge(climb.guest),
@@ -180,8 +182,8 @@ def _taken_down(climb: Climb) -> tuple[Command, ...]:
 def _filesystem_rung(climb: Climb) -> Command:
     found = filesystems(climb.ladder.said.get(PARTITIONS, ""))
     return _rung(
-        climb, FILESYSTEMS, _guestfish(climb.parts), "check its filesystems",
-        limit=int(4 * HOUR), stdin=filesystem_script(found), needs=(PARTITIONS,),
+        climb, FILESYSTEMS, _writing(climb.parts), "check its filesystems",
+        limit=int(4 * HOUR), stdin=filesystem_script(found), needs=(PARTITIONS, *opened(climb)),
     )  # fmt: skip
 
 
@@ -243,6 +245,15 @@ def _inside(climb: Climb, domain: str) -> tuple[Command, ...]:
 def _guestfish(parts: Parts) -> tuple[str, ...]:
     disks = (word for one in parts.content.disks for word in ("-a", parts.data(one.disk)))
     return aside(("guestfish", "--ro", "--format=raw", *disks))
+
+
+def _writing(parts: Parts) -> tuple[str, ...]:
+    """Return a look that replays journals and corrects, all of which goes to the overlays.
+
+    With --ro, libguestfs keeps what is written in a file in the host's /tmp, however much it is.
+    """
+    disks = (word for one in parts.content.disks for word in ("-a", parts.overlay(one.disk)))
+    return aside(("guestfish", "--rw", "--format=qcow2", *disks))
 
 
 def _rung(

@@ -68,7 +68,7 @@ def verdict(climb: Climb) -> Proof:
     ladder = climb.ladder
     disks = tuple(BLOCKS + one.disk for one in climb.parts.content.disks)
     made = given(climb)
-    names = (REPOSITORY, *disks, PARTITIONS, FILESYSTEMS, *made, *_LAST)
+    names = (REPOSITORY, *disks, PARTITIONS, *made, FILESYSTEMS, *_LAST)
     found = [rung for name in names if (rung := ladder.rung(name)) is not None]
     found = [rung for rung in found if not rung.passed or rung.name not in made]
     if ladder.passed(AGENT):

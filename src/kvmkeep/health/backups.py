@@ -247,16 +247,17 @@ def _proof(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Fin
         words = ", ".join(
             filter(None, (word for one in fell[:1] for word in (one.name, one.unanswered)))
         )
-        severity, why = _failed(proof, fell)
+        doubt = _doubt(proof, fell)
         yield Finding(
             name="backup-proof-failed",
-            severity=severity,
+            severity=Severity.WARNING if doubt else Severity.CRITICAL,
             subject=subject,
             what=f"its backup {proof.moment} did not prove good"
             + (f" ({words})" if words else "")
             + (f"; it had {proof.little} of memory" if proof.little else "")
             + (f"; it did at {proof.proven_before}" if proof.proven_before else ""),
-            why=why,
+            why=doubt
+            or "if the guest is lost now, this backup does not bring it back as it should",
             todo=f"look at {proof.screen or 'the journal'}; {todo}",
         )
         return
@@ -281,16 +282,13 @@ def _proof(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Fin
         )
 
 
-def _failed(proof: Proof, fell: list[Rung]) -> tuple[Severity, str]:
-    """Return how bad it is that a proof did not hold, and why."""
+def _doubt(proof: Proof, fell: list[Rung]) -> str:
+    """Return why a proof that did not hold may say nothing about the backup; empty if it does."""
     if proof.proven_before:
-        why = "it brought the guest up before, so look whether that is the backup's fault"
-        return Severity.WARNING, why
+        return "it brought the guest up before, so look whether that is the backup's fault"
     if fell and all(one.unanswered for one in fell):
-        why = "nobody knows whether it is good: what else was tried of it held"
-        return Severity.WARNING, why
-    why = "if the guest is lost now, this backup does not bring it back as it should"
-    return Severity.CRITICAL, why
+        return "nobody knows whether it is good: what else was tried of it held"
+    return ""
 
 
 def passed(schedule: str, since: datetime, now: datetime) -> int:

@@ -131,6 +131,7 @@ COPY_DIR, FETCH_DIR = RUN_DIR + "/copy", RUN_DIR + "/restore"
 PROOF_LOCK = RUN_DIR + "/proof.lock"
 """Held as long as a run proves a backup: other verbs go on beside it, another proof does not."""
 CONSOLE_DIR = "/var/log/libvirt/qemu"
+_CONSOLE = "-console"
 
 LONGEST_MAPPED_NAME = 127
 """Device mapper's limit, DM_NAME_LEN of dm-ioctl.h without the closing zero."""
@@ -244,4 +245,13 @@ def variables_path(guest: str) -> str:
 
 def console_log(guest: str) -> str:
     """Return the file that virtlogd writes a guest's serial console to."""
-    return f"{CONSOLE_DIR}/{guest}-console.log"
+    return f"{CONSOLE_DIR}/{guest}{_CONSOLE}.log"
+
+
+def same_log(guest: str) -> tuple[str, ...]:
+    """Return the names that no guest may have beside this one.
+
+    libvirt's own log of a guest called `web-console` is the console's log of `web`.
+    """
+    shorter = guest.removesuffix(_CONSOLE)
+    return (f"{guest}{_CONSOLE}", *((shorter,) if shorter != guest else ()))

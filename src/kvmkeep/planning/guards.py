@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import GROUPS, LIBVIRT, OF_DOMAIN, VOLUMES, Facts
 from kvmkeep.model.image_facts import Contents
-from kvmkeep.model.names import METADATA_URI
+from kvmkeep.model.names import METADATA_URI, same_log
 from kvmkeep.model.plan import Note, Noun, Refusal, Step
 from kvmkeep.model.spec import Disk, FirstBoot, Guest, ReadyAgent
 from kvmkeep.model.trash import is_trash
-from kvmkeep.model.units import Label, Size
+from kvmkeep.model.units import GuestName, Label, Size
 from kvmkeep.planning.arrays import unfit_arrays
 from kvmkeep.planning.disks.grow import room_needed
 from kvmkeep.planning.disks.stage import Stage, cloned_from, needs_image, needs_seed, stage
@@ -203,6 +203,7 @@ def identities(scene: Scene) -> tuple[Refusal, ...]:
     }
     for guest in scene.guests:
         found.extend(_domain_refusals(scene, guest))
+        found.extend(_log_refusals(scene, guest))
         subject = f"guest {guest.name}"
         for nic in guest.nics:
             if nic.mac in macs:
@@ -331,6 +332,22 @@ def _domain_refusals(scene: Scene, guest: Guest) -> list[Refusal]:
         hint = f"shut it down: kvmkeep shutdown {guest.name}"
         return [Refusal(subject=subject, reason=reason, hint=hint)]
     return []
+
+
+def _log_refusals(scene: Scene, guest: Guest) -> list[Refusal]:
+    """Refuse a new guest whose log would be another one's; what is there already stays."""
+    if scene.domain(guest) is not None or scene.volume(guest.root) is not None:
+        return []
+    other = log_of_another(scene, guest.name)
+    reason = f"its log and that of {other} would be one file"
+    found = Refusal(subject=f"guest {guest.name}", reason=reason, hint="choose another name")
+    return [found] if other else []
+
+
+def log_of_another(scene: Scene, name: GuestName) -> str:
+    """Return a guest or domain whose log would be that of a guest of this name."""
+    known = {*scene.every_guest, *scene.domains}
+    return next((one for one in same_log(name) if one in known), "")
 
 
 def _mark_again(domain: Domain) -> str:

@@ -233,6 +233,15 @@ def test_domain_of_somebody_else_is_not_touched() -> None:
     assert "if it was renamed, name it back: virsh domrename 'w; reboot' web" in hints
 
 
+def test_two_guests_do_not_get_one_log() -> None:
+    both = spec(guest("web"), guest("web-console"))
+    host = looked_at()
+    assert "its log and that of web-console would be one file" in reasons(plan(host, both))
+    assert "its log and that of web would be one file" in reasons(plan(host, both))
+    running(host, spec(guest("web")))
+    assert reasons(plan(host, both)).count("would be one file") == 1, "what is there stays"
+
+
 def test_guest_that_runs_on_an_incomplete_disk() -> None:
     host, wanted = looked_at(), spec(guest())
     running(host, wanted)

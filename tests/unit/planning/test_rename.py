@@ -376,6 +376,13 @@ def test_who_was_not_renamed_to_the_end_is_told_so_by_other_verbs() -> None:
     assert refusal.hint == "finish that first: kvmkeep rename web shop"
 
 
+def test_no_name_is_taken_whose_log_is_anothers() -> None:
+    host, wanted = site(guest("db"))
+    found = refusals(planned(host, wanted, renaming("db-console")))
+    assert found == ["its log and that of db would be one file"]
+    assert refusals(planned(host, wanted, renaming("web-console"))) == []
+
+
 def test_what_somebody_left_under_the_new_name_is_kept() -> None:
     host, wanted = site()
     log = "/var/log/libvirt/qemu/{}-console.log"

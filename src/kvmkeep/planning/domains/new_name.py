@@ -9,6 +9,7 @@ from msgspec import Struct
 from kvmkeep.model.plan import Reason
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.units import GuestName
+from kvmkeep.planning.guards import log_of_another
 from kvmkeep.planning.scene import Scene
 
 
@@ -41,6 +42,9 @@ def wrong_names(scene: Scene, guest: Guest, renaming: Renaming) -> list[Reason]:
     taken = next((one for one in theirs if _is_called(one, f"{new}.yaml")), None)
     if taken is not None:
         found.append((f"{new}.yaml is the file of guest {taken.name}", "choose another name"))
+    same = log_of_another(scene, new)
+    if same and same != old:
+        found.append((f"its log and that of {same} would be one file", "choose another name"))
     other = scene.domains.get(new)
     if other is not None and other.uuid != guest.uuid:
         found.append((f"there is a domain {new}", "choose another name"))

@@ -123,9 +123,12 @@ def test_what_is_kept_is_not_used_where_it_is_not_whole(before: bytes, after: by
     assert before in kept(host)
     host.put("/root/kvm/web.xml", kept(host).replace(before, after))
     del host.libvirt.domains["web"]
-    assert programs(plan(host, wanted))[1] == "virsh define --validate"
+    damaged = kept(host)
+    aside, _, define, *_ = programs(plan(host, wanted))
+    assert (aside.partition(" ")[0], define) == ("mv", "virsh define --validate")
     reach(host, wanted)
     assert plan(host, wanted).empty
+    assert host.files["/root/kvm/web.by-hand.xml"].content == damaged
 
 
 def test_what_is_kept_of_a_guest_that_is_no_more_is_not_used() -> None:

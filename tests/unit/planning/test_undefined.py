@@ -75,6 +75,17 @@ def test_a_kept_one_that_names_an_lv_by_its_other_name_is_whole() -> None:
     assert host.libvirt.domains["web"].xml.find("devices/hostdev") is not None
 
 
+def test_a_kept_one_that_is_of_no_use_is_set_aside() -> None:
+    host, wanted = running()
+    off_and_undefined(host)
+    host.put(KEPT, b"<domain><by-hand/></domain>")
+    first, *_ = make_plan(wanted, host.facts(wanted)).steps
+    assert first.what == "define guest web"
+    reach(host, wanted)
+    assert host.files["/root/kvm/web.by-hand.xml"].content == b"<domain><by-hand/></domain>"
+    assert b"<name>web</name>" in host.files[KEPT].content
+
+
 def test_without_the_kept_one_it_is_defined_as_it_runs() -> None:
     host, wanted = running()
     undefine(host)

@@ -176,6 +176,7 @@ def _define_anew(scene: Scene, guest: Guest) -> tuple[Action, ...]:
         return ()
     path = kept_path(scene.spec, guest)
     return (
+        *_unused(scene, guest),
         WriteFile(
             path=path, content=xml.encode(), why="keep the guest's XML at hand", dir_mode=0o700
         ),
@@ -184,6 +185,19 @@ def _define_anew(scene: Scene, guest: Guest) -> tuple[Action, ...]:
             why="make the guest known to libvirt",
         ),
     )
+
+
+def _unused(scene: Scene, guest: Guest) -> tuple[Action, ...]:
+    """Return what sets the kept file aside of a guest that has lost its definition.
+
+    It does not name what the guest has now, or is torn: but others' work may stand in it.
+    """
+    saved = scene.saved.get(guest.name)
+    if saved is None or fresh(scene, guest) or stage(scene, guest, guest.root) is not Stage.SERVICE:
+        return ()
+    aside = f"{saved.path.removesuffix('.xml')}.by-hand.xml"
+    argv = ("mv", "--backup=numbered", "--no-target-directory", "--", saved.path, aside)
+    return (Command(argv=argv, why="it is not used, but may tell what others have changed"),)
 
 
 def _start_step(scene: Scene, work: GuestWork) -> Step | None:

@@ -5,13 +5,14 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
 
-.PHONY: demo test check lab-test long-test torture bench clean help
+.PHONY: demo test check sweep lab-test long-test torture bench clean help
 
 help:
 	@echo "make demo    bring up the lab and watch a guest being made in it"
 	@echo "make test    run all tests, the lab's included (under 60 minutes on 2 cores)"
 	@echo "make check   lint, types, contracts and the fast tests only"
-	@echo "make long-test    the lab's long ones: backups, proofs, dying daemons, more power cuts (3 hours more)"
+	@echo "make sweep   strike each action of each plan in each way (make test: each in a third of the ways)"
+	@echo "make long-test    the lab's long ones: backups, proofs, dying daemons, more power cuts (4 hours more)"
 	@echo "make torture strike at random moments, in N rounds (N=100 SEED=1 CUTS=4, or DEATHS=3; BACKUPS=1)"
 	@echo "make bench   compare with what you would use instead"
 	@echo "make clean   remove the virtual environment (the lab: python3 -m lab down)"
@@ -27,6 +28,9 @@ test: check lab-test
 
 check: $(STAMP)
 	tools/check $(VENV)
+
+sweep: $(STAMP)
+	KVMKEEP_SWEEP=whole $(PYTHON) -m pytest -n 2 tests/faults
 
 # Each worker has a lab of its own, which takes one core; a module is never divided.
 lab-test: $(STAMP)

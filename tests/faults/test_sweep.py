@@ -7,6 +7,7 @@ memory; then a second run without the fault, and a third that finds nothing to d
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -49,6 +50,8 @@ from tests.unit.apply.scripted import MemoryFolder, MemoryLines, noon
 
 Make = Callable[[], Case]
 
+STRIDE = 1 if os.environ.get("KVMKEEP_SWEEP") == "whole" else 3
+"""How many actions lie between two that the same mode strikes: with `make sweep`, none."""
 LONGEST_STEP = 40
 """No step has more actions: what stood before a step that ended sooner is not asked for."""
 
@@ -283,7 +286,8 @@ def test_whatever_goes_wrong_anywhere_once_more_is_enough(
     make: Make, mode: tuple[Way, Effect], lock: Lock
 ) -> None:
     straight = actions_of(make, lock)
-    for at, action in enumerate(straight):
+    # One mode begins where the one before it did not, so each action is struck in some ways.
+    for at, action in list(enumerate(straight))[MODES.index(mode) % STRIDE :: STRIDE]:
         if mode[1] is Effect.HALF and mode[0] is not Way.STOP_NOW and not is_tearable(action):
             continue
         if isinstance(action, WriteFile) and mode == (Way.HANGS, Effect.HALF):

@@ -10,6 +10,8 @@ import pytest
 if TYPE_CHECKING:
     from labhost import Host
 
+pytestmark = pytest.mark.long
+
 SHOP, MAC = "10.5.68.21", "52:54:00:00:00:21"
 EXTRAS = ("<title>Of the shop</title>", "urn:example:site", "i6300esb", "x.qcow2", "bus='sata'")
 DOMAIN = f"""\

@@ -302,6 +302,7 @@ def test_a_forgetful_disk_keeps_what_was_flushed_and_some_of_the_rest(tmp_path: 
     assert processes_of(state.name) == []
 
 
+@pytest.mark.long
 def test_two_labs_run_side_by_side_and_a_reset_touches_only_its_own(ours: Lab) -> None:
     twin = Lab(TWIN).up(images=False)
     first, second = load_state(OUR), load_state(TWIN)
@@ -326,6 +327,7 @@ def test_two_labs_run_side_by_side_and_a_reset_touches_only_its_own(ours: Lab) -
     assert must(ours, "cat /root/mark") == "ours\n"
 
 
+@pytest.mark.long
 def test_killing_the_way_up_in_the_middle_blocks_nobody(ours: Lab) -> None:
     assert ours.log.exists()
     Lab(TWIN).down()
@@ -346,6 +348,7 @@ def test_killing_the_way_up_in_the_middle_blocks_nobody(ours: Lab) -> None:
     assert must(twin, "cat /etc/hostname") == "build\n"
 
 
+@pytest.mark.long
 def test_nothing_is_left_after_down(ours: Lab) -> None:
     assert ours.log.exists()
     Lab(TWIN).up(images=False)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from labhost import TINY_YAML, Host
+
+pytestmark = pytest.mark.long
 
 GUESTS = {"tiny": TINY_YAML.replace("ADDRESS", "10.5.68.5")}
 

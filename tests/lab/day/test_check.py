@@ -6,6 +6,7 @@ import re
 import time
 from typing import TYPE_CHECKING
 
+import pytest
 from findings import METRICS, Found, check
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
@@ -77,6 +78,7 @@ def figures(site: Host) -> dict[str, float]:
     }
 
 
+@pytest.mark.long
 def test_what_others_broke_is_named_and_healed_as_it_says(site: Host) -> None:
     code, before = well(site)
     # The lab has neither a clock service nor checks of arrays, which are warnings.

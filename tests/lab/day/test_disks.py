@@ -99,6 +99,7 @@ def test_disks_grow_while_the_guest_runs(site: Host) -> None:
     assert site.plan()["steps"] == []
 
 
+@pytest.mark.long
 def test_disks_are_added_to_the_running_guest_and_show_nothing_of_what_was_there(
     site: Host,
 ) -> None:
@@ -135,6 +136,7 @@ def test_disks_are_added_to_the_running_guest_and_show_nothing_of_what_was_there
     assert site.plan()["steps"] == []
 
 
+@pytest.mark.long
 def test_what_can_not_be_done_is_refused_with_the_way_out(site: Host) -> None:
     want(site, MORE.replace("data: 128MiB", "data: 64MiB"))
     assert "data: 128MiB" in refused(site, "apply", "--yes")

@@ -88,6 +88,7 @@ def test_a_guest_that_hears_nothing_runs_until_its_plug_is_pulled(site: Host) ->
     site.ssh("root", ALPHA, HEAR_AGAIN)
 
 
+@pytest.mark.long
 def test_a_guest_is_renamed_and_stays_the_machine_it_is(site: Host) -> None:
     site.ssh("root", ALPHA, "echo of-alpha > /root/mark; sync")
     uuid = site.must("virsh domuuid alpha").strip()

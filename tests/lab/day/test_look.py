@@ -70,6 +70,7 @@ def test_what_the_agent_tells_is_what_the_guest_has(site: Host) -> None:
     assert "vda" in root["device"]
 
 
+@pytest.mark.long
 def test_an_address_that_the_spec_does_not_know_is_told(site: Host) -> None:
     device = site.ssh("root", ALPHA, "ip -o -4 address show | grep -F 10.5.68.11").split()[1]
     site.ssh("root", ALPHA, f"ip address add 10.5.68.77/24 dev {device}")
@@ -92,6 +93,7 @@ def silent_agent(site: Host) -> Iterator[None]:
     site.until(ping, limit=60, what="the agent to answer again")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("silent_agent")
 def test_a_silent_agent_is_named_in_time_and_hides_nobody_else(site: Host) -> None:
     spent = site.must(

@@ -183,6 +183,7 @@ def test_a_change_after_which_the_gateway_is_silent_is_undone(site: Host) -> Non
     assert seconds.total_seconds() < 44
 
 
+@pytest.mark.long
 def test_networkmanager_restarted_in_the_window(site: Host) -> None:
     was, before = profiles(site), ports(site)
     site.put_spec(GUESTS, host_yaml(600))
@@ -242,6 +243,7 @@ def test_a_profile_that_cannot_be_reapplied_is_told_and_blocks_nothing(site: Hos
     assert site.plan()["steps"] == []
 
 
+@pytest.mark.long
 def test_an_ipv6_gateway_is_asked_on_a_bridge_without_an_address(site: Host) -> None:
     here, nobody = "fd00:5:68::1", "fd00:5:68::2"
     on = f"dev campus0.{INTERNAL}"
@@ -255,6 +257,7 @@ def test_an_ipv6_gateway_is_asked_on_a_bridge_without_an_address(site: Host) -> 
         site.must(f"ip -n campus address del {here}/64 {on}")
 
 
+@pytest.mark.long
 def test_another_vlan_behind_a_bridge_whose_gateway_is_not_there(site: Host) -> None:
     was = profiles(site)
     names = f", bridge: virbr1.{PUBLIC}, vlan_interface: ens802f1.{PUBLIC}"
@@ -275,6 +278,7 @@ def test_another_vlan_behind_a_bridge_whose_gateway_is_not_there(site: Host) -> 
     assert site.plan()["steps"] == []
 
 
+@pytest.mark.long
 def test_another_vlan_behind_a_bridge_is_kept_where_its_gateway_answers(site: Host) -> None:
     bridge, port = f"virbr1.{PUBLIC}", f"ens802f1.{PUBLIC}"
     before = site.must(f"ls /sys/class/net/{bridge}/brif")
@@ -302,6 +306,7 @@ def test_another_vlan_behind_a_bridge_is_kept_where_its_gateway_answers(site: Ho
     nothing_is_left(site)
 
 
+@pytest.mark.long
 def test_a_bridge_that_others_took_down_and_up_gets_its_guests_back(site: Host) -> None:
     before = ports(site)
     site.must(f"nmcli connection down {BRIDGE}")

@@ -67,6 +67,7 @@ def test_libvirts_word_that_a_guest_died_is_enough_without_the_timer(site: Host)
     site.must("systemctl start kvmkeep-watch.timer")
 
 
+@pytest.mark.long
 def test_a_guest_that_dies_is_up_again_after_a_look(site: Host) -> None:
     """It is the other guest: one that has just been started again would rest for a minute."""
     alpha = site.qemu_pid("alpha")
@@ -100,6 +101,7 @@ def test_after_a_power_cut_all_are_up_in_the_order_of_their_needs(site: Host) ->
     assert site.kvmkeep("recover").returncode == 0
 
 
+@pytest.mark.long
 def test_a_reboot_shuts_guests_down_cleanly_and_who_was_off_stays_off(site: Host) -> None:
     done = site.kvmkeep("shutdown", "alpha")
     assert done.returncode == 0, done.stderr
@@ -144,6 +146,7 @@ def test_without_any_good_spec_the_guests_still_go_down_with_the_host(site: Host
     site.must("kvmkeep start alpha beta")
 
 
+@pytest.mark.long
 def test_libvirt_gets_back_what_was_taken(site: Host) -> None:
     site.put_spec({**GUESTS, "alpha": NEEDY})
     done = site.kvmkeep("uninstall-units", "--yes")

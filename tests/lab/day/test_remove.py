@@ -84,6 +84,7 @@ def machine(site: Host) -> str:
     return site.must("virsh domuuid gamma; virsh domiflist gamma --inactive | grep virbr1")
 
 
+@pytest.mark.long
 def test_removed_and_taken_back_and_destroyed(site: Host) -> None:
     site.put_spec({**GUESTS, "gamma": f"protect: true\n{YAML}"})
     site.apply("gamma", limit=900)

@@ -64,6 +64,7 @@ def test_a_guest_runs_on_while_a_set_is_taken_and_gets_its_file_back(site: Host)
     assert "kvmkeep.start" not in tags
 
 
+@pytest.mark.long
 def test_a_snapshot_that_got_full_is_told_and_not_gone_back_to(site: Host) -> None:
     name = take(site, "--size", "4MiB")
     site.ssh("root", ALPHA, "dd if=/dev/urandom of=/dev/vdc bs=1M count=12 conv=fsync 2>/dev/null")

@@ -12,7 +12,7 @@ help:
 	@echo "make test    run all tests, the lab's included (under 60 minutes on 2 cores)"
 	@echo "make check   lint, types, contracts and the fast tests only"
 	@echo "make sweep   strike each action of each plan in each way (make test: each in a third of the ways)"
-	@echo "make long-test    the lab's long ones: backups, proofs, dying daemons, more power cuts (4 hours more)"
+	@echo "make long-test    the lab's long ones: backups, proofs, adoption, dying daemons, more power cuts (5 hours more)"
 	@echo "make torture strike at random moments, in N rounds (N=100 SEED=1 CUTS=4, or DEATHS=3; BACKUPS=1)"
 	@echo "make bench   compare with what you would use instead"
 	@echo "make clean   remove the virtual environment (the lab: python3 -m lab down)"

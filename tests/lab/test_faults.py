@@ -42,13 +42,9 @@ POINTS = [
     ("after", "--eject"),
 ]
 FEW = [
-    ("before", "CheckpointDestroy"),
     ("after", "lvcreate"),
     ("during", "qemu-img convert"),
-    ("after", "virsh define"),
     ("fail", "virsh start"),
-    ("before", "guest-ping"),
-    ("after", "--eject"),
 ]
 PROGRAMS = (
     "guestfish",

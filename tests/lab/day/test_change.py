@@ -70,6 +70,7 @@ def what_others_put_in(site: Host) -> Iterator[None]:
     assert sorted(after.split()) == sorted(before.split())
 
 
+@pytest.mark.long
 def test_nics_and_labels_of_a_running_guest(site: Host) -> None:
     process = site.qemu_pid("alpha")
     want(site, second_nic(NIC), more="labels: [prod]\ndescription: the shop\n")

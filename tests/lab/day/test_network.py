@@ -198,6 +198,7 @@ def test_networkmanager_restarted_in_the_window(site: Host) -> None:
     nothing_is_left(site)
 
 
+@pytest.mark.long
 def test_killed_in_the_window(site: Host) -> None:
     was, before = profiles(site), ports(site)
     site.put_spec(GUESTS, host_yaml(600))

@@ -28,6 +28,7 @@ def inside(site: Host, disk: str, command: str) -> str:
     return site.must(f"debugfs -R '{command}' '{disk}?offset=1048576' 2>/dev/null")
 
 
+@pytest.mark.long
 def test_a_guest_that_runs_or_whose_disk_is_open_is_left_alone(site: Host) -> None:
     refused = site.kvmkeep("tweak", "alpha", "--hostname", "x", "--yes")
     assert refused.returncode == 4

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from tests.torture.deeds import Deed
 
+pytestmark = pytest.mark.long
+
 SEED = "make test"
-CUTS = [3, *(pytest.param(number, marks=pytest.mark.long) for number in (0, 1, 2))]
 
 
 @pytest.fixture(scope="module")
@@ -43,18 +44,16 @@ def hold(host: Host, oath: Oath, draw: Draw) -> None:
     assert not ended.wrong, f"{draw}: {ended.word}: {'; '.join(ended.wrong)}"
 
 
-@pytest.mark.parametrize("number", CUTS)
+@pytest.mark.parametrize("number", range(4))
 def test_whenever_the_power_goes_all_comes_back(host: Host, oath: Oath, number: int) -> None:
     hold(host, oath, Draw.of(SEED, number))
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("deed", deeds.DEEDS, ids=lambda deed: deed.name)
 def test_whatever_dies_meanwhile_the_goal_is_reached(host: Host, oath: Oath, deed: Deed) -> None:
     hold(host, oath, Draw.of_processes(f"{SEED}: {deed.name}", 0, 3, (deed,)))
 
 
-@pytest.mark.long
 def test_the_power_goes_while_a_guest_is_backed_up_restored_and_proven(host: Host) -> None:
     oath = begin(host, backups.prepare)
     for deed in backups.DEEDS:

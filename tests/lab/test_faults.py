@@ -41,11 +41,6 @@ POINTS = [
     ("before", "guest-ping"),
     ("after", "--eject"),
 ]
-FEW = [
-    ("after", "lvcreate"),
-    ("during", "qemu-img convert"),
-    ("fail", "virsh start"),
-]
 PROGRAMS = (
     "guestfish",
     "nmcli",
@@ -106,7 +101,8 @@ def plant(host: Host, script: str) -> None:
         )
 
 
-@pytest.mark.parametrize("points", [FEW, pytest.param(POINTS, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("points", [POINTS])
 def test_killed_at_each_kind_of_step_and_run_again_it_reaches_the_goal(
     host: Host, points: list[tuple[str, str]]
 ) -> None:

@@ -174,6 +174,7 @@ def test_a_second_apply_has_nothing_to_do(host: Host) -> None:
 @pytest.mark.parametrize(
     "environment", ["LANG=de_DE.UTF-8", "COLUMNS=40", "TERM=dumb", "LC_ALL=C PYTHONUTF8=0"]
 )
+@pytest.mark.long
 def test_odd_surroundings_do_no_harm(host: Host, environment: str) -> None:
     done = host.run(f"env {environment} kvmkeep status < /dev/null")
     assert done.returncode == 0, done.stdout + done.stderr

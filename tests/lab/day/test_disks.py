@@ -74,6 +74,7 @@ def guest_with_a_mount(site: Host) -> Iterator[None]:
     site.put_spec(GUESTS)
 
 
+@pytest.mark.long
 def test_disks_grow_while_the_guest_runs(site: Host) -> None:
     process = site.qemu_pid("gamma")
     inside(

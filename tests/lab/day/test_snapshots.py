@@ -42,6 +42,7 @@ def no_set_is_left(site: Host):  # noqa: ANN201
     assert found.strip() == ""
 
 
+@pytest.mark.long
 def test_a_guest_runs_on_while_a_set_is_taken_and_gets_its_file_back(site: Host) -> None:
     process = site.qemu_pid("alpha")
     site.ssh(

@@ -105,8 +105,9 @@ VGS = _argv("vgs", _Vg)
 STATES = _argv("vgs", _State)
 
 BACKUPS = "/etc/lvm/backup"
-ARCHIVE = "/etc/lvm/archive"
 """Where LVM keeps the newest state of each group (lvm.conf(5), `backup/backup_dir`)."""
+ARCHIVE = "/etc/lvm/archive"
+"""Where it keeps the older ones (`backup/archive_dir`)."""
 _SEQNO = re.compile(r"^\tseqno = ([0-9]{1,9})$", re.MULTILINE)
 _ARCHIVED = re.compile(r"(.+)_([0-9]{5,9})-[0-9]+\.vg")
 

@@ -101,8 +101,8 @@ def telling_of_others(subject: Subject) -> Iterator[None]:
         name = subject.entry.guest
         hint = (
             "if the repository stays damaged, take an older backup: kvmkeep backup list "
-            f"{name}, then: kvmkeep backup restore {name}@TIME; what the guest had until now lies "
-            "in the trash: kvmkeep trash list"
+            f"{name}, then: kvmkeep backup restore {name}@TIME; any disks that it had until now "
+            "lie in the trash: kvmkeep trash list"
         )
         raise StepFailed(error.message, hint=hint, argv=error.argv) from error
 

@@ -66,7 +66,7 @@ def test_a_restore_that_the_repository_fails_tells_of_older_backups_and_of_the_f
     site.door.failing = failing
     assert site.line("backup", "restore", "web", "--yes") == 7
     said = capsys.readouterr().err
-    assert ("backup restore web@TIME; what the guest had until now lies" in said) is told
+    assert ("backup restore web@TIME; any disks that it had until now lie" in said) is told
 
 
 def of_another_host(site: BackupSite, moment: str = "") -> None:

@@ -123,9 +123,9 @@ def _run_finally(hands: Hands, step: Step, failure: Failure | None) -> Failure |
             result = attempt(hands, command)
             if failed is None and not result.ok:
                 failed = failure_of(command, result)
-    if failed is not None and failure is None:
-        return replace(failed, left=Left.DONE if step.placing else failed.left)
-    if failed is not None and failure is not None:
+    if failed is not None:
+        if failure is None:
+            return replace(failed, left=Left.DONE if step.placing else failed.left)
         left = Left.HALF if step.placing else failure.left
         text = f"Then this failed as well: {failed.doing}."
         return replace(failure, aftermath=text, left=left)

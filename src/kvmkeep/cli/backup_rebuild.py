@@ -134,10 +134,9 @@ def run(args: Args, ctx: Context) -> int:
         _write_host_file(found.host.content, ctx)
     with _not_as_before("the spec is there again, but no guest yet"):
         _make_networks(ctx)
-    waiting: set[str] = set()
-    ended = [_one(entry, ctx, waiting, stays_off=args.no_start) for entry in found.entries]
-    code = tell(ended, ctx, "BACK")
-    back = {one.guest for one in ended if one.error is None} - waiting
+    ended = [_one(entry, ctx, stays_off=args.no_start) for entry in found.entries]
+    code = tell([one for one, _ in ended], ctx, "BACK")
+    back = {one.guest for one, missing in ended if one.error is None and not missing}
     if not args.no_start:
         with _not_as_before("they are back, but were not started"):
             started = _start(back, ctx)
@@ -231,14 +230,15 @@ def _make_networks(ctx: Context) -> None:
     reach_without_asking(Goal(verb=VERB, planner=plan_networks), ctx)
 
 
-def _one(entry: BackupEntry, ctx: Context, waiting: set[str], *, stays_off: bool) -> Ended:
-    """Bring one guest back; one that fails keeps no other from coming back.
+def _one(entry: BackupEntry, ctx: Context, *, stays_off: bool) -> tuple[Ended, tuple[str, ...]]:
+    """Bring one guest back, and return which of its needs are not there.
 
-    `waiting` takes the guest if what it needs is not there.
+    One that fails keeps no other from coming back.
     """
     clock = ctx.door().clock
     began = clock()
     error: KvmkeepError | None = None
+    missing: tuple[str, ...] = ()
     try:
         missing = _restore(entry, ctx, stays_off=stays_off)
     except Interrupted as stopped:
@@ -246,9 +246,7 @@ def _one(entry: BackupEntry, ctx: Context, waiting: set[str], *, stays_off: bool
     except KvmkeepError as failed:
         error = failed
         explain(failed, ctx.streams, begin=f"kvmkeep: guest {entry.guest} did not come back: ")
-    else:
-        waiting.update((entry.guest,) if missing else ())
-    return Ended(guest=entry.guest, seconds=clock() - began, error=error)
+    return Ended(guest=entry.guest, seconds=clock() - began, error=error), missing
 
 
 def _tell_unmet(unmet: Mapping[str, tuple[str, ...]], ctx: Context) -> None:

@@ -166,7 +166,8 @@ def _holder(door: Door) -> LockHolder | None:
 
 def _inside(ctx: Context, spec: Spec, facts: Facts) -> tuple[GuestAnswer, ...]:
     from kvmkeep.cli.moment import utc_now
-    from kvmkeep.cli.signs import Readiness, has_said, look_inside, readiness, up_for
+    from kvmkeep.cli.signs import Readiness, look_inside, readiness, up_for
+    from kvmkeep.model.console import has_said
 
     guests: dict[str, Guest] = {guest.name: guest for guest in spec.guests}
     up = [

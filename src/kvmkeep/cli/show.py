@@ -8,8 +8,9 @@ from msgspec import Struct, to_builtins
 
 from kvmkeep.cli.guests import checked
 from kvmkeep.cli.moment import utc_now
-from kvmkeep.cli.signs import has_said, look_inside, readiness
+from kvmkeep.cli.signs import look_inside, readiness
 from kvmkeep.errors import Unready, UsageError
+from kvmkeep.model.console import has_said
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import LIBVIRT, VOLUMES
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from kvmkeep.host.door import Door
     from kvmkeep.model.agent import AgentFacts, AgentFilesystem
     from kvmkeep.model.command import Command
-    from kvmkeep.model.domain_facts import Domain
     from kvmkeep.model.spec import Guest
 
 _PID_FILE = "/run/libvirt/qemu/{}.pid"
@@ -54,7 +53,7 @@ def look_inside(
 ) -> dict[str, Signs]:
     """Return the signs of running guests, given by name with their UUIDs; two seconds in all.
 
-    `said` are those of whom it is known that they said the line they are asked for (`has_said`).
+    `said` are those of whom it is known that they said their line (`model.console.has_said`).
     """
     from kvmkeep.observe.agents import observe_agents
 
@@ -84,12 +83,6 @@ def question(guest: Guest) -> Command | None:
             return console_try(guest, wanted)
         case _:
             return None
-
-
-def has_said(guest: Guest, domain: Domain) -> bool:
-    """Whether a guest's QEMU process keeps that the line its spec asks for was on its console."""
-    wanted = guest.run.ready
-    return isinstance(wanted, ReadyConsole) and domain.ready_line == wanted.pattern
 
 
 def _up(door: Door, guest: Guest | None, now: datetime) -> float | None:

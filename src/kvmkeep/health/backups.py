@@ -244,16 +244,14 @@ def _proof(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Fin
         return
     if not proof.proven:
         fell = [one for one in proof.rungs if not one.passed]
-        words = ", ".join(
-            filter(None, (word for one in fell[:1] for word in (one.name, one.unanswered)))
-        )
+        first = ", ".join(filter(None, (fell[0].name, fell[0].unanswered))) if fell else ""
         doubt = _doubt(proof, fell)
         yield Finding(
             name="backup-proof-failed",
             severity=Severity.WARNING if doubt else Severity.CRITICAL,
             subject=subject,
             what=f"its backup {proof.moment} did not prove good"
-            + (f" ({words})" if words else "")
+            + (f" ({first})" if first else "")
             + (f"; it had {proof.little} of memory" if proof.little else "")
             + (f"; it did at {proof.proven_before}" if proof.proven_before else ""),
             why=doubt

@@ -119,25 +119,26 @@ def _backups(patient: Patient) -> Iterator[Finding]:
 
 def _archives(patient: Patient) -> Iterator[Finding]:
     for one in patient.vitals.backups:
-        late = one.index >= _LAST_INDEX
-        if not late and one.archived <= _MANY:
-            continue
         find = f"find /etc/lvm/archive -name '{one.vg}_[0-9]*.vg'"
+        if one.index >= _LAST_INDEX:
+            what = f"its older states in /etc/lvm/archive have come to number {one.index}"
+            why = "from number 100000 on LVM deletes none of them, until / is full: "
+            why += "then no snapshot, no backup and no growth is possible"
+            # With none left it begins at 0 again.
+            todo = f"mkdir -p /root/lvm-archive; {find} -exec mv -t /root/lvm-archive {{}} +"
+        elif one.archived > _MANY:
+            what = f"{one.archived} copies of its older states lie in /etc/lvm/archive"
+            why = "each command of LVM reads them all, be it while a guest is suspended"
+            todo = f"{find} -mtime +7 -delete"
+        else:
+            continue
         yield Finding(
             name="group-archive-large",
             severity=Severity.WARNING,
             subject=f"group {one.vg}",
-            what=f"its older states in /etc/lvm/archive have come to number {one.index}"
-            if late
-            else f"{one.archived} copies of its older states lie in /etc/lvm/archive",
-            why="from number 100000 on LVM deletes none of them, until / is full: "
-            "then no snapshot, no backup and no growth is possible"
-            if late
-            else "each command of LVM reads them all, be it while a guest is suspended",
-            # With none left it begins at 0 again.
-            todo=f"mkdir -p /root/lvm-archive; {find} -exec mv -t /root/lvm-archive {{}} +"
-            if late
-            else f"{find} -mtime +7 -delete",
+            what=what,
+            why=why,
+            todo=todo,
         )
 
 

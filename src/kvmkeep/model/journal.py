@@ -78,11 +78,11 @@ def unanswered(names: tuple[str, ...], now: datetime) -> Iterator[str]:
     """Return the last run, then the last one of each verb that is typed and not long ago."""
     since, until = run_name(now - _MINDED, "", 0), run_name(now, "~", 0)
     yield from names[-1:]
-    seen = {_DOWN}
-    for name in reversed(names):
+    seen = {_DOWN, *map(_verb, names[-1:])}
+    for name in reversed(names[:-1]):
         verb = _verb(name)
         if verb not in seen and not _often(name) and since < name < until:
-            yield from () if name == names[-1] else (name,)
+            yield name
         seen.add(verb)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from kvmkeep.host.door import Door
 from kvmkeep.model.command import Command
-from kvmkeep.model.console import line_argv
+from kvmkeep.model.console import has_said, line_argv
 from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.spec import ReadyConsole, Spec
 from kvmkeep.observe.agents import AT_ONCE, LIMIT
@@ -23,7 +23,7 @@ def said(
         if guest.name in names
         and isinstance(wanted := guest.run.ready, ReadyConsole)
         and (domain := running.get(guest.name)) is not None
-        and domain.ready_line != wanted.pattern
+        and not has_said(guest, domain)
     }
     results = door.run_all(tuple(asked.values()), limit=LIMIT, at_once=AT_ONCE) if asked else ()
     return tuple(name for name, one in zip(asked, results, strict=True) if one.ok)

@@ -41,6 +41,12 @@ def remove_tree(path: str, why: str) -> Command:
     return Command(argv=("rm", "--recursive", "--force", "--", path), why=why)
 
 
+def moved(path: str, to: str, why: str) -> Command:
+    """Return what moves a file; one that has its new name already stays, with a number behind."""
+    argv = ("mv", "--backup=numbered", "--no-target-directory", "--", path, to)
+    return Command(argv=argv, why=why)
+
+
 def zero(device: str, offset: int, length: int, why: str) -> Command:
     """Return what zeroes a part of a device; both numbers are in bytes."""
     return Command(

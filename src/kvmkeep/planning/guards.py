@@ -339,9 +339,10 @@ def _log_refusals(scene: Scene, guest: Guest) -> list[Refusal]:
     if scene.domain(guest) is not None or scene.volume(guest.root) is not None:
         return []
     other = log_of_another(scene, guest.name)
+    if not other:
+        return []
     reason = f"its log and that of {other} would be one file"
-    found = Refusal(subject=f"guest {guest.name}", reason=reason, hint="choose another name")
-    return [found] if other else []
+    return [Refusal(subject=f"guest {guest.name}", reason=reason, hint="choose another name")]
 
 
 def log_of_another(scene: Scene, name: GuestName) -> str:

@@ -17,7 +17,6 @@ from kvmkeep.cli.signs import (
     Signs,
     addresses,
     fullest,
-    has_said,
     look_inside,
     question,
     readiness,
@@ -25,6 +24,7 @@ from kvmkeep.cli.signs import (
 from kvmkeep.cli.stages import Stages
 from kvmkeep.host.door import Door
 from kvmkeep.model.agent import AgentFacts, AgentFilesystem, AgentNic
+from kvmkeep.model.console import has_said
 from kvmkeep.model.facts import Volume
 from kvmkeep.model.names import console_log
 from kvmkeep.model.spec import ReadyAgent, ReadyConsole, ReadyDelay, ReadyTcp

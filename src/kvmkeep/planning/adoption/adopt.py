@@ -20,7 +20,7 @@ from kvmkeep.model.spec import Guest, LvDisk, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.adoption.choice import unmarked
-from kvmkeep.planning.domains.guest import is_guest, kept_path
+from kvmkeep.planning.domains.guest import by_hand_path, is_guest, kept_path
 from kvmkeep.planning.domains.kept_xml import holds, kept_step
 from kvmkeep.planning.domains.metadata import files_of, mark_commands
 from kvmkeep.planning.domains.xml import sha256
@@ -188,7 +188,7 @@ def _aside_step(scene: Scene, guest: Guest, domain: Domain) -> Step | None:
     if domain.ours or saved is None or aside in scene.saved or holds(saved, domain):
         return None
     path = kept_path(scene.spec, guest)
-    other = f"{scene.spec.xml_dir}/{aside}.xml"
+    other = by_hand_path(scene.spec, guest)
     return Step(
         noun=Noun.DOMAINS,
         subject=f"guest {guest.name}",

@@ -85,10 +85,10 @@ def _of_room(work: RestoreWork) -> list[Reason]:
         return []
     new = (work.scene.rounded(disk.size).bytes for _, disk in work.pairs if work.made(disk) is None)
     needed = Size(sum(new))
-    free = group.free.minus(work.scene.spec.host.storage_reserve)
+    reserve = work.scene.spec.host.storage_reserve
+    free = group.free.minus(reserve)
     if needed <= free:
         return []
-    reserve = work.scene.spec.host.storage_reserve
     reason = f"it needs {needed} beside what is there, but {free} of {group.name} may be used "
     reason += f"({reserve} are the host's reserve)"
     return [(reason, MAKE_ROOM + (_in_place(work) if work.leaving else ""))]

@@ -13,7 +13,7 @@ from kvmkeep.model.names import SEED_DIR, STATE_DIR, seed_path
 from kvmkeep.model.plan import Noun, Risk, Step
 from kvmkeep.model.spec import FirstBoot, Guest, Spec
 from kvmkeep.model.units import GuestName
-from kvmkeep.planning.commands import has_state, remove_tree
+from kvmkeep.planning.commands import has_state, moved, remove_tree
 from kvmkeep.planning.disks.files import mounted
 from kvmkeep.planning.disks.stage import Stage, cloned_from, fresh, needs_seed, stage
 from kvmkeep.planning.disks.storage import activation, put_in_service
@@ -107,6 +107,11 @@ def kept_path(spec: Spec, guest: Guest) -> str:
     return f"{spec.xml_dir}/{guest.name}.xml"
 
 
+def by_hand_path(spec: Spec, guest: Guest) -> str:
+    """Return where a file is kept that others have written in the place of that."""
+    return f"{spec.xml_dir}/{guest.name}.by-hand.xml"
+
+
 def start_command(guest: Guest) -> Command:
     """Return what starts a guest."""
     return Command(argv=("virsh", "start", "--", guest.name), why="start the guest", timeout=300.0)
@@ -195,9 +200,8 @@ def _unused(scene: Scene, guest: Guest) -> tuple[Action, ...]:
     saved = scene.saved.get(guest.name)
     if saved is None or fresh(scene, guest) or stage(scene, guest, guest.root) is not Stage.SERVICE:
         return ()
-    aside = f"{saved.path.removesuffix('.xml')}.by-hand.xml"
-    argv = ("mv", "--backup=numbered", "--no-target-directory", "--", saved.path, aside)
-    return (Command(argv=argv, why="it is not used, but may tell what others have changed"),)
+    why = "it is not used, but may tell what others have changed"
+    return (moved(saved.path, by_hand_path(scene.spec, guest), why),)
 
 
 def _start_step(scene: Scene, work: GuestWork) -> Step | None:

@@ -29,11 +29,11 @@ from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards, programs
-from kvmkeep.planning.commands import has_state, synced
+from kvmkeep.planning.commands import has_state, moved, synced
 from kvmkeep.planning.disks.stage import fresh
 from kvmkeep.planning.disks.storage import half_removed
 from kvmkeep.planning.domains.firmware import with_variables_named
-from kvmkeep.planning.domains.guest import is_guest, kept_path
+from kvmkeep.planning.domains.guest import by_hand_path, is_guest, kept_path
 from kvmkeep.planning.domains.kept_xml import holds, keep_definition
 from kvmkeep.planning.domains.new_lv import new_disk, new_lv
 from kvmkeep.planning.domains.new_name import Renaming, wrong_names
@@ -309,10 +309,9 @@ def _xml_steps(work: _Work) -> tuple[Step, ...]:
     if text == work.domain.xml:
         return ()
     edits = tuple(value_edit(*value) for value in _values(work))
-    log = _moved(console_log(old), console_log(new))
     actions = (
         # 1 also where there is none, or where an interrupted run has moved it.
-        replace(log, why="keep the console's log", ok=(0, 1)),
+        replace(moved(console_log(old), console_log(new), "keep the console's log"), ok=(0, 1)),
         *_define(work, text, edits, "have libvirt use the LVs under their new names"),
     )
     return (
@@ -361,10 +360,5 @@ def _by_hand(work: _Work) -> tuple[Command, ...]:
     saved = work.scene.saved.get(work.renaming.new)
     if saved is None or holds(saved, work.domain):
         return ()
-    aside = f"{saved.path.removesuffix('.xml')}.by-hand.xml"
-    return (_moved(saved.path, aside),)
-
-
-def _moved(path: str, to: str) -> Command:
-    argv = ("mv", "--backup=numbered", "--no-target-directory", "--", path, to)
-    return Command(argv=argv, why="keep what lies there")
+    aside = by_hand_path(work.scene.spec, work.after)
+    return (moved(saved.path, aside, "keep what lies there"),)

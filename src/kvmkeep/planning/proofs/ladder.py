@@ -38,10 +38,11 @@ from kvmkeep.planning.proofs.climb import Climb, given, likeness, nvram_copy, op
 from kvmkeep.planning.proofs.domain import has_agent, proof_xml
 from kvmkeep.planning.proofs.parts import (
     Parts,
+    end,
     make_bridge,
     make_overlay,
     overlay_size,
-    take_down,
+    remove,
 )
 from kvmkeep.planning.proofs.verdict import evidence_step
 from kvmkeep.planning.repositories.files import LONGEST, plain, show
@@ -106,8 +107,8 @@ def _data_step(climb: Climb) -> Step:
         what="compare each block with its checksum, and look for filesystems",
         why="it has to be what was read, and to hold something",
         actions=(*_prepared(climb, lasts), *compares, look),
-        finally_=(down := _taken_down(climb)),
-        thorough=len(down) - 2 * len(climb.overlays),
+        finally_=(*_ended(climb), *_removed(climb)),
+        thorough=len(_ended(climb)),
     )
 
 
@@ -146,8 +147,8 @@ def _start_step(climb: Climb, assumes: str) -> Step:
         what=f"check its filesystems, and start it as {domain} on a bridge without an uplink",
         why="a backup is good if the guest comes up from it",
         actions=actions,
-        finally_=(down := _taken_down(climb)),
-        thorough=len(down) - 2 * len(climb.overlays),
+        finally_=(*_ended(climb), *_removed(climb)),
+        thorough=len(_ended(climb)),
         assumes=assumes,
     )
 
@@ -175,8 +176,12 @@ def _prepared(climb: Climb, lasts: float = LONGEST) -> tuple[Action, ...]:
     return (*overlays, *show(parts.shown, parts.driver, lasts), *looks)
 
 
-def _taken_down(climb: Climb) -> tuple[Command, ...]:
-    return take_down(climb.parts.host, climb.parts.vg, climb.guest, climb.overlays)
+def _ended(climb: Climb) -> tuple[Command, ...]:
+    return end(climb.parts.host, climb.guest)
+
+
+def _removed(climb: Climb) -> tuple[Command, ...]:
+    return remove(climb.parts.vg, climb.guest, climb.overlays)
 
 
 def _filesystem_rung(climb: Climb) -> Command:
@@ -268,7 +273,7 @@ def _rung(
     stdin: bytes = b"",
 ) -> Command:
     options = (
-        *(f"--needs={name}" for name in needs),
+        *(f"--needs={need}" for need in needs),
         *((f"--patience={patience}",) if patience else ()),
         *(("--stdin",) if stdin else ()),
     )

@@ -106,18 +106,11 @@ def make_bridge(guest: str) -> Command:
     )
 
 
-def take_down(host: str, vg: str, guest: str, overlays: tuple[str, ...]) -> tuple[Command, ...]:
-    """Return what takes a proof down, whatever there is of it; `overlays` are names of LVs.
-
-    Two commands for each of those are the last: they tell of the rest as long as there is any.
-    """
+def end(host: str, guest: str) -> tuple[Command, ...]:
+    """Return what ends a proof, whatever there is of it, but for its overlays' LVs."""
     console = proof_console(guest)
     log = console.removesuffix("-console.log") + ".log"
     logs = (console, *(f"{console}.{number}" for number in range(3)), log)
-    removals = (
-        removal(f"{vg}/{one}", (TAG_OURS, TAG_PROOF + guest), "remove what it has written")
-        for one in overlays
-    )
     return (
         Command(
             # By its UUID: no other domain ever has it. 1: there is none; if that is not the
@@ -138,8 +131,16 @@ def take_down(host: str, vg: str, guest: str, overlays: tuple[str, ...]) -> tupl
         ),
         *hide(_shown(guest, 0)),
         Command(argv=("rm", "--force", "--", *logs), why="remove the log of its console"),
-        *(command for pair in removals for command in pair),
     )
+
+
+def remove(vg: str, guest: str, overlays: tuple[str, ...]) -> tuple[Command, ...]:
+    """Return what removes overlays, by their LVs' names; the last, since they tell of the rest."""
+    removals = (
+        removal(f"{vg}/{one}", (TAG_OURS, TAG_PROOF + guest), "remove what it has written")
+        for one in overlays
+    )
+    return tuple(command for pair in removals for command in pair)
 
 
 def results_dir(guest: str, run: str) -> str:

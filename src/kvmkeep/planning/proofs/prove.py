@@ -26,7 +26,7 @@ from kvmkeep.planning.proofs.climb import Climb, likeness
 from kvmkeep.planning.proofs.domain import CannotProveError, has_agent, memory_of, proof_xml
 from kvmkeep.planning.proofs.ladder import climb_steps
 from kvmkeep.planning.proofs.lock import unless_proving
-from kvmkeep.planning.proofs.parts import Parts, overlay_size, results_dir, take_down
+from kvmkeep.planning.proofs.parts import Parts, end, overlay_size, remove, results_dir
 from kvmkeep.planning.repositories.engine import driver
 from kvmkeep.planning.repositories.files import engine_refusals
 from kvmkeep.planning.repositories.secrets import secret_refusals
@@ -154,7 +154,8 @@ def _killed(scene: Scene) -> Iterator[tuple[str, tuple[Command, ...]]]:
         if guest:
             left.setdefault(guest, []).append(volume.name)
     for guest, names in sorted(left.items()):
-        yield guest, take_down(scene.spec.host.name, vg, guest, tuple(sorted(names)))
+        removed = remove(vg, guest, tuple(sorted(names)))
+        yield guest, (*end(scene.spec.host.name, guest), *removed)
 
 
 def _name(proving: Proving) -> str:

@@ -38,9 +38,9 @@ FILE = Fingerprint(device=1, inode=2, size=4096, mtime_ns=3, ctime_ns=4)
 
 
 @cache
-def captured(name: str, kind: str = "lab") -> str:
-    """Return the newest capture of that name."""
-    found = sorted(CAPTURED.glob(f"{name}-[0-9]*-{kind}.*"))
+def captured(name: str, kind: str = "lab", version: str = "[0-9]*") -> str:
+    """Return the newest capture of that name, or that of a version."""
+    found = sorted(CAPTURED.glob(f"{name}-{version}-{kind}.*"))
     assert found, f"nothing was captured of {name}"
     return found[-1].read_text("utf-8")
 

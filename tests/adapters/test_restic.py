@@ -1,4 +1,4 @@
-"""What restic 0.14 printed, read as facts; and what it should never print."""
+"""What restic 0.14 and 0.18 printed, read as facts; and what it should never print."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ VAULT = Repository(
 ROOT = "47f7a534fe421e4667aa3c3eaffcf4622a6312e08b6d7e8cfefed76554d64d9b"
 OTHER = "25c5ccb24fe20a17971a26884ddacfc8394407cfccc971606e0b3eb996b43c54"
 COMMIT = "3654d11205630e876d85b1424856a94a863b5d19ddbb4657ccdc743188c03535"
+OLD, NEW = "0.14.0", "0.18.0"
 SAYS_VERSION = b"restic 0.14.0 compiled with go1.19.8 on linux/amd64\n"
 
 
@@ -41,8 +42,8 @@ def look(result: Result) -> RepositoryFacts:
     return repositories.look(says(result), VAULT, "/usr/bin/kvmkeep")  # type: ignore[arg-type]
 
 
-def refused(kind: str) -> RepositoryFacts:
-    return look(ended(1, stderr=captured(f"restic-{kind}", "here").encode()))
+def refused(kind: str, version: str = OLD, code: int = 1) -> RepositoryFacts:
+    return look(ended(code, stderr=captured(f"restic-{kind}", "here", version).encode()))
 
 
 def disk(one: str, moment: str) -> StoredDisk:
@@ -51,7 +52,7 @@ def disk(one: str, moment: str) -> StoredDisk:
 
 
 def test_a_listing() -> None:
-    found = look(ended(stdout=captured("restic-snapshots", "here").encode()))
+    found = look(ended(stdout=captured("restic-snapshots", "here", OLD).encode()))
     assert found == RepositoryFacts(
         name="vault",
         state=RepositoryState.READY,
@@ -84,16 +85,27 @@ def test_a_listing() -> None:
     )
 
 
+def test_a_listing_of_0_18() -> None:
+    found = look(ended(stdout=captured("restic-snapshots", "here", NEW).encode()))
+    (one,) = found.entries
+    assert (one.guest, one.moment, one.whole) == ("web", "20261127T1240Z", True)
+    assert one.path == "/var/lib/kvmkeep/backup/web/20261127T1240Z"
+    assert [(disk.disk, disk.path) for disk in one.disks] == [("root", "/web-root.raw")]
+    assert found.fragments == ()
+
+
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "version", "said"),
     [
-        ("damaged", "could not load snapshot 0449d3b1: load <snapshot/0449d3b110>"),
-        ("unlisted", "could not load snapshots: "),
+        ("damaged", OLD, "could not load snapshot 0449d3b1: load <snapshot/0449d3b110>"),
+        ("unlisted", OLD, "could not load snapshots: "),
+        ("damaged", NEW, 'Ignoring "47385f69371bac118df71b25d933968c94797ca5200938b2d02dd9fb8'),
     ],
 )
-def test_a_listing_that_leaves_something_out_is_none(kind: str, said: str) -> None:
-    listing = captured("restic-snapshots", "here").encode()
-    found = look(ended(stdout=listing, stderr=captured(f"restic-{kind}", "here").encode()))
+def test_a_listing_that_leaves_something_out_is_none(kind: str, version: str, said: str) -> None:
+    listing = captured("restic-snapshots", "here", OLD).encode()
+    stderr = captured(f"restic-{kind}", "here", version).encode()
+    found = look(ended(stdout=listing, stderr=stderr))
     assert (found.state, found.entries, found.fragments) == (RepositoryState.UNSEEN, (), ())
     assert f"restic lists only a part of it: {said}" in found.said
     assert found.said.endswith("remove /var/cache/kvmkeep/restic")
@@ -130,8 +142,24 @@ def test_why_there_is_no_listing(kind: str, state: RepositoryState, said: str) -
     assert said in found.said
 
 
+@pytest.mark.parametrize(
+    ("kind", "code", "state", "said"),
+    [
+        ("absent", 10, RepositoryState.ABSENT, "Fatal: repository does not exist: unable to open"),
+        ("password", 12, RepositoryState.WRONG_PASSWORD, "Fatal: wrong password or no key found"),
+        ("two-keys", 1, RepositoryState.HALF, "Fatal: config or key f2050dcb24797893de9513fa15"),
+        ("empty-config", 1, RepositoryState.HALF, "config file has zero size, invalid repository?"),
+        ("nofile", 1, RepositoryState.UNSEEN, "Fatal: Resolving password failed: Fatal: /nope/pw"),
+    ],
+)
+def test_why_0_18_gives_no_listing(kind: str, code: int, state: RepositoryState, said: str) -> None:
+    found = refused(kind, NEW, code)
+    assert (found.state, found.said[: len(said)]) == (state, said)
+    assert "{" not in found.said
+
+
 def test_a_key_that_a_stopped_init_has_left() -> None:
-    door = says(ended(1, stderr=captured("restic-absent", "here").encode()))
+    door = says(ended(1, stderr=captured("restic-absent", "here", OLD).encode()))
     for names, state in (
         (("0906cd6a-tmp-3272686996",), RepositoryState.ABSENT),  # restic takes it for no key
         (("00856fa089388072c1eb75",), RepositoryState.HALF),
@@ -211,8 +239,14 @@ def test_anything_is_a_listing_or_none(told: bytes) -> None:
 
 
 def test_what_was_stored() -> None:
-    said = captured("restic-backup", "here").encode()
+    said = captured("restic-backup", "here", OLD).encode()
     assert repositories.stored(said) == Stored(object="47f7a534", added=Size(5000780))
+
+
+def test_what_0_18_stored() -> None:
+    said = captured("restic-backup", "here", NEW).encode()
+    one = "eeb357a9052e5a20f32921f14223604684f96a6810be9a122b88e448b9b94767"
+    assert repositories.stored(said) == Stored(object=one, added=Size(5000562))
 
 
 @pytest.mark.parametrize(

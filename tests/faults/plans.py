@@ -529,7 +529,7 @@ def storing_a_backup() -> Case:
     host.restic.run(
         ("--repo=/srv/vault", "--password-file=/root/pw", "--cache-dir=/var/cache/kvmkeep/restic",
          "backup", "--json", f"--host={HOST}", "--tag=kvmkeep,guest=web,set=20261122T0710Z,disk=root",
-         "--stdin", "--stdin-filename=/web/root.raw")
+         "--stdin", "--stdin-filename=/web-root.raw")
     )  # fmt: skip
     store = Storing(guest=GuestName("web"), moment=MOMENT, spec_dir=SPEC_DIR)
     return Case(
@@ -608,7 +608,7 @@ def forgetting_backups() -> Case:
     host.restic.run(
         ("--repo=/srv/vault", "--password-file=/root/pw", "--cache-dir=/var/cache/kvmkeep/restic",
          "backup", "--json", f"--host={HOST}", "--tag=kvmkeep,guest=web,set=20261120T0710Z,disk=root",
-         "--stdin", "--stdin-filename=/web/root.raw")
+         "--stdin", "--stdin-filename=/web-root.raw")
     )  # fmt: skip
     few = replace(POLICY, keep=Keep(last=1, daily=0, weekly=0, monthly=0))
     wanted = replace(wanted, guests=(replace(wanted.guests[0], backup=few),))
@@ -747,9 +747,9 @@ def restoring_a_backup() -> Case:
     (one,) = site.guests
     host.libvirt.domains["web"].end("shutdown")
     for number, disk in enumerate(one.volumes):
-        path = f"/web/{disk.name}.raw"
+        path = f"/web-{disk.name}.raw"
         host.proof.repository.objects[f"0{number}" * 32][path] = host.lvm.volumes[disk.lv].holds
-    host.proof.repository.instances["/web/root.raw"] = one.uuid
+    host.proof.repository.instances["/web-root.raw"] = one.uuid
     wish = BackupRestoreRequest(subject=subject, guest=one, asked="2026-11-27T14:00:00Z")
     return Case(
         host=host, spec=site, off=("web",), restored=True,
@@ -772,9 +772,9 @@ def restoring_a_backup_as_a_new_guest() -> Case:
     host, site, subject = site_with_backup(a_host())
     (web,) = site.guests
     for number, disk in enumerate(web.volumes):
-        path = f"/web/{disk.name}.raw"
+        path = f"/web-{disk.name}.raw"
         host.proof.repository.objects[f"0{number}" * 32][path] = host.lvm.volumes[disk.lv].holds
-    host.proof.repository.instances["/web/root.raw"] = web.uuid
+    host.proof.repository.instances["/web-root.raw"] = web.uuid
     copy = guest("copy", data=GIB, nics=(nic("copy", addresses=(ip_interface("10.223.0.99/24"),)),))
     file = f"{FOLDER}/copy.yaml"
     wish = Cloning(
@@ -797,7 +797,7 @@ def copying_out_of_a_backup() -> Case:
         return plan_copy_out_of(spec, facts, subject, there)
 
     tree = "/run/kvmkeep/copy/web/repository/ids"
-    of = f"{tree}/{'00' * 32}/web/root.raw"
+    of = f"{tree}/{'00' * 32}/web-root.raw"
     brought = tuple((f"/srv/x/{name}", f"{of} {path}".encode()) for name, path in (
         ("fstab", "/etc/fstab"), ("a b", "/a b"),
     ))  # fmt: skip

@@ -41,7 +41,7 @@ def spoil(site: BackupSite, **changes: object) -> None:
     ("changes", "told"),
     [
         ({"disk": {"blocks": CRON}}, "names '../../../../etc/cron.d/x' where root.blocks"),
-        ({"disk": {"path": "/../../dev/sda"}}, "names '/../../dev/sda' where /web/root.raw"),
+        ({"disk": {"path": "/../../dev/sda"}}, "names '/../../dev/sda' where /web-root.raw"),
         ({"disk": {"size": {"bytes": -4096}}}, "something else than the JSON expected"),
         ({"disk": {"object": "latest"}}, "is no object of a repository"),
         ({"guest_spec": "/etc/shadow"}, "where guest.yaml is expected"),

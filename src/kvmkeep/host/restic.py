@@ -26,6 +26,13 @@ _WRONG_PASSWORD = 12
 # At the end of its line: S3 says of a key to log in with that it "does not exist in our records".
 _GONE = re.compile(r"(no such file or directory|does not exist)\.?$", re.MULTILINE)
 
+
+class _Fatal(msgspec.Struct, tag_field="message_type", tag="exit_error"):
+    """The last thing that it says with `--json` since 0.18, on stderr."""
+
+    message: str
+
+
 _TRACE = re.compile(r"\n\S+\n\t\S+\.go:[0-9]+")
 _LEFT_OUT = re.compile(r"^(could not load snapshots?|Ignoring)\b.*", re.MULTILINE)
 """What it says of what it does not list; it ends well all the same (tried with 0.14)."""
@@ -106,13 +113,22 @@ def _object(one: _Snapshot) -> StoredObject:
     )
 
 
+def _fatal(result: Result) -> str:
+    """Return why it ended, in its own words; empty before 0.18, which told it as text."""
+    for line in reversed(result.stderr.splitlines()):
+        found = decoded_or_none(line, _Fatal)
+        if found is not None:
+            return found.message
+    return ""
+
+
 def _said(result: Result) -> str:
     """Return what restic said, without where in its source that was."""
-    return clean(_TRACE.split(result.tail)[0])
+    return clean(_TRACE.split(_fatal(result) or result.tail)[0])
 
 
 def _state(result: Result) -> RepositoryState:
-    said = result.stderr.decode("utf-8", "replace")
+    said = _fatal(result) or result.stderr.decode("utf-8", "replace")
     if result.code == _WRONG_PASSWORD or "wrong password or no key found" in said:
         return RepositoryState.WRONG_PASSWORD
     if any(words in said for words in _HALF):

@@ -259,6 +259,14 @@ def done_name(disk: str) -> str:
     return f"{disk}.blocks.done"
 
 
-def object_path(guest: str, disk: str) -> str:
-    """Return the path of a disk's data in its object."""
+def nested_path(guest: str, disk: str) -> str:
+    """Return the path of a disk's data in an object of borg's, and of an older one of restic's."""
     return f"/{guest}/{disk}.raw"
+
+
+def flat_path(guest: str, disk: str) -> str:
+    """Return the path of a disk's data in an object of restic's.
+
+    restic 0.18.0 stores nothing from its stdin under a name with a directory (restic's issue 5324).
+    """
+    return f"/{guest}-{disk}.raw"

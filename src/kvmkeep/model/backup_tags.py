@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from kvmkeep.model.backup import BackupEntry, Fragment, StoredDisk, object_path, parse_moment
+from kvmkeep.model.backup import BackupEntry, Fragment, StoredDisk, nested_path, parse_moment
 from kvmkeep.model.backup_manifest import Manifest
 from kvmkeep.model.units import Size, accepted, parse_guest_name, parse_label
 
@@ -62,7 +62,7 @@ def manifest_tags(manifest: Manifest) -> tuple[str, ...]:
 def disk_named(tags: tuple[str, ...]) -> str:
     """Return the path of the data of a disk's object; empty where the tags are of no disk."""
     found = tag_values(tags)
-    return object_path(found["guest"], found["disk"]) if {"guest", "disk"} <= found.keys() else ""
+    return nested_path(found["guest"], found["disk"]) if {"guest", "disk"} <= found.keys() else ""
 
 
 def tag_values(tags: tuple[str, ...]) -> dict[str, str]:

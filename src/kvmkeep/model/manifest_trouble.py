@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kvmkeep.model.backup import BackupEntry, blocks_name, object_path
+from kvmkeep.model.backup import BackupEntry, blocks_name, flat_path, nested_path
 from kvmkeep.model.backup_manifest import (
     DOMAIN_XML,
     GUEST_SPEC,
@@ -59,12 +59,12 @@ def _of_disk(guest: str, disk: DiskRecord) -> Iterator[str]:
         parse_label(disk.disk)
     except ValueError:
         yield f"{disk.disk!a:.80} is no name of a disk"
-    for told, name in (
-        (disk.blocks, blocks_name(disk.disk)),
-        (disk.path, object_path(guest, disk.disk)),
+    for told, names in (
+        (disk.blocks, (blocks_name(disk.disk),)),
+        (disk.path, (flat_path(guest, disk.disk), nested_path(guest, disk.disk))),
     ):
-        if told != name:
-            yield f"it names {told!a:.80} where {name} is expected"
+        if told not in names:
+            yield f"it names {told!a:.80} where {names[0]} is expected"
     if _OBJECT.fullmatch(disk.object) is None and archive_tags(disk.object) is None:
         yield f"{disk.object!a:.80} is no object of a repository"
     if _SHA256.fullmatch(disk.blocks_sha256) is None:

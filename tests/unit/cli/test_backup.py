@@ -79,7 +79,7 @@ def test_a_listing_tells_which_backup_lacks_a_disk(
 ) -> None:
     assert site.line("backup", "run", "web") == 0
     objects = site.host.restic.listed("/srv/vault")
-    objects.remove(next(one for one in objects if one.path.endswith("/root.raw")))
+    objects.remove(next(one for one in objects if one.path.endswith("-root.raw")))
     capsys.readouterr()
     assert site.line("backup", "list") == 9
     assert "0, LACKS A DISK" in capsys.readouterr().out

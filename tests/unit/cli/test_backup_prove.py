@@ -42,7 +42,7 @@ def test_a_backup_that_was_made_is_proven(
 def test_a_broken_one_is_told_and_is_no_failed_step(
     site: BackupSite, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site.host.proof.repository.broken.add("/web/root.raw")
+    site.host.proof.repository.broken.add("/web-root.raw")
     assert site.line("backup", "prove", "web") == 9
     told = capsys.readouterr().out
     assert "did NOT prove good." in told

@@ -118,7 +118,7 @@ def test_one_disk_into_a_file_beside_a_running_guest(
     assert site.line("backup", "restore", "web", "--to", "/srv/x.raw") == 2
     assert site.line("backup", "restore", "web", "--disk", "logs", "--to", "/srv/x.raw") == 4
     assert "it has no disk logs" in capsys.readouterr().err
-    site.host.proof.repository.broken.add("/web/root.raw")
+    site.host.proof.repository.broken.add("/web-root.raw")
     assert site.line(*words, "/srv/other.raw") == 7
     assert "is not what was read at the backup" in capsys.readouterr().err
     assert not [path for path in site.host.files if "other.raw" in path]

@@ -16,7 +16,7 @@ from kvmkeep.model.backup import (
     StoredDisk,
     blocks_name,
     done_name,
-    object_path,
+    flat_path,
     parse_moment,
     recency,
 )
@@ -31,7 +31,7 @@ RECORD = DiskRecord(
     disk="root",
     size=Size(4096),
     object="aa" * 32,
-    path="/web/root.raw",
+    path="/web-root.raw",
     blocks="root.blocks",
     blocks_sha256="bb" * 32,
     read=Size(1024),
@@ -60,7 +60,7 @@ def stored(one: str, path: str, *tags: str) -> StoredObject:
     return StoredObject(id=one, time="2026-11-27T12:41:02Z", host="h", path=path, tags=tags)
 
 
-ROOT = object_path("web", "root")
+ROOT = flat_path("web", "root")
 DISK = stored("d1", ROOT, *disk_tags("web", MOMENT, "root", Size(4096), identity="www"))
 OLDER = replace(DISK, tags=tuple(tag for tag in DISK.tags if tag != "identity=www"))
 COMMIT = stored("m1", "/var/lib/kvmkeep/backup/web/" + MOMENT, *manifest_tags(MANIFEST))
@@ -82,7 +82,7 @@ def test_a_set_with_a_manifest_is_a_backup() -> None:
                 size=Size(4096),
                 added=Size(512),
                 disks=(
-                    StoredDisk(disk="root", object="d1", path="/web/root.raw", size=Size(4096)),
+                    StoredDisk(disk="root", object="d1", path="/web-root.raw", size=Size(4096)),
                 ),
             ),
         ),
@@ -93,7 +93,7 @@ def test_a_set_with_a_manifest_is_a_backup() -> None:
 def test_a_set_without_a_manifest_is_none() -> None:
     entries, fragments = listed("vault", (DISK,))
     assert entries == ()
-    disk = StoredDisk(disk="root", object="d1", path="/web/root.raw", size=Size(4096))
+    disk = StoredDisk(disk="root", object="d1", path="/web-root.raw", size=Size(4096))
     fragment = Fragment(
         repository="vault", host="h", guest="web", moment=MOMENT, disks=(disk,), identity="www"
     )
@@ -105,7 +105,7 @@ def test_a_backup_whose_disk_is_not_listed_is_not_whole() -> None:
     two = replace(MANIFEST, disks=(RECORD, replace(RECORD, disk="data")))
     commit = replace(COMMIT, tags=manifest_tags(two))
     data = stored(
-        "d2", "/web/data.raw", *disk_tags("web", MOMENT, "data", RECORD.size, identity="www")
+        "d2", "/web-data.raw", *disk_tags("web", MOMENT, "data", RECORD.size, identity="www")
     )
     assert listed("vault", (commit, DISK, data))[0][0].whole
     for objects in ((commit, DISK), (commit, DISK, replace(DISK, id="d3")), (commit,)):

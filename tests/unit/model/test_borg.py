@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kvmkeep.model.backup import object_path
+from kvmkeep.model.backup import nested_path
 from kvmkeep.model.backup_tags import disk_named, disk_tags
 from kvmkeep.model.borg import archive_name, archive_tags, finished_name, version_trouble
 from kvmkeep.model.units import Size
@@ -19,7 +19,7 @@ def test_a_name_tells_what_tags_would() -> None:
         "+host=host.example.org"
     )
     assert archive_tags(name) == ("host.example.org", TAGS)
-    assert disk_named(TAGS) == object_path("web", "root")
+    assert disk_named(TAGS) == nested_path("web", "root")
     assert disk_named(("kvmkeep", "manifest", "guest=web")) == ""
 
 

@@ -50,7 +50,7 @@ def test_another_one(changes: dict[str, object], told: str) -> None:
     [
         ({"disk": "../x"}, "is no name of a disk"),
         ({"blocks": ELSEWHERE}, "where root.blocks is expected"),
-        ({"path": "/../../../dev/sda"}, "where /web/root.raw is expected"),
+        ({"path": "/../../../dev/sda"}, "where /web-root.raw is expected"),
         ({"object": "latest"}, "is no object"),
         ({"object": "--target=/"}, "is no object"),
         ({"blocks_sha256": ""}, "has no checksum"),

@@ -6,7 +6,7 @@ from fakes.host import CLOUD, FakeHost, FakeImage
 from fakes.virsh import xml_text
 from msgspec.structs import replace
 
-from kvmkeep.model.backup import BackupEntry, object_path
+from kvmkeep.model.backup import BackupEntry, flat_path
 from kvmkeep.model.backup_manifest import DiskRecord, Manifest, Versions
 from kvmkeep.model.backup_policy import BackupPolicy, Engine, Keep, Repository
 from kvmkeep.model.facts import Facts
@@ -47,7 +47,7 @@ def a_backup(host: FakeHost, site: Spec) -> Subject:
     disks = tuple(
         DiskRecord(
             disk=disk.name, source=f"/dev/rl_build/{disk.lv}", size=disk.size,
-            object=f"0{number}" * 32, path=object_path("web", disk.name),
+            object=f"0{number}" * 32, path=flat_path("web", disk.name),
             blocks=f"{disk.name}.blocks", blocks_sha256="ab" * 32, read=disk.size, added=disk.size,
         )
         for number, disk in enumerate(one.volumes)

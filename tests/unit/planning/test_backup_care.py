@@ -42,7 +42,7 @@ OLD, MIDDLE, LAST = "20261125T0000Z", "20261126T0000Z", "20261127T0000Z"
 
 
 def entry(moment: str, **changes: object) -> BackupEntry:
-    disk = StoredDisk(disk="root", object=f"disk-{moment}", path="/web/root.raw", size=Size(1))
+    disk = StoredDisk(disk="root", object=f"disk-{moment}", path="/web-root.raw", size=Size(1))
     made = BackupEntry(
         repository="vault", guest="web", identity="web", moment=moment, level="frozen",
         manifest=f"manifest-{moment}", path="/x", time="", host=HOST, size=Size(1), added=Size(1),
@@ -180,7 +180,7 @@ def test_only_what_this_host_made_of_guests_of_the_spec_is_forgotten() -> None:
 
 
 def test_what_a_killed_run_left_goes_as_well() -> None:
-    disk = StoredDisk(disk="root", object="torn", path="/web/root.raw", size=Size(1))
+    disk = StoredDisk(disk="root", object="torn", path="/web-root.raw", size=Size(1))
     torn = Fragment(repository="vault", host=HOST, guest="web", moment=OLD, disks=(disk,))
     strange = replace(torn, guest="gone")
     sending = replace(torn, host="other.example.org")  # perhaps another host just stores it

@@ -48,7 +48,7 @@ def test_files_come_out_and_nothing_is_left_of_the_repository() -> None:
 @pytest.mark.parametrize("kind", ["link", "device"])
 def test_a_disk_in_the_repository_that_is_none_is_not_read(kind: str) -> None:
     host, site, subject = site_with_backup()
-    path = f"/run/kvmkeep/copy/web/repository/ids/{subject.manifest.disks[1].object}/web/data.raw"
+    path = f"/run/kvmkeep/copy/web/repository/ids/{subject.manifest.disks[1].object}/web-data.raw"
     (host.links if kind == "link" else host.devices).update({path: "/dev/sda"})
     (step,) = planner(host, subject)(site, host.facts(site)).steps
     with pytest.raises(StepError):

@@ -51,7 +51,7 @@ def test_a_good_backup_is_proven_and_only_the_verdict_is_left() -> None:
     assert host.libvirt.domains.keys() == {"web"}
 
 
-@pytest.mark.parametrize("name", ["web/root.raw", "data.blocks", "nvram.fd"])
+@pytest.mark.parametrize("name", ["web-root.raw", "data.blocks", "nvram.fd"])
 def test_a_file_in_the_repository_that_leads_to_the_host_is_not_used(name: str) -> None:
     host, site, subject = site_with_backup()
     subject = replace(subject, manifest=replace(subject.manifest, nvram="nvram.fd"))
@@ -96,7 +96,7 @@ def test_only_root_and_qemu_look_into_the_repository() -> None:
     [
         (lambda host: setattr(host.proof.repository, "damaged", True), ["repository"]),
         (
-            lambda host: host.proof.repository.broken.add("/web/root.raw"),
+            lambda host: host.proof.repository.broken.add("/web-root.raw"),
             ["blocks-root", "filesystems"],
         ),
         (lambda host: setattr(host.proof, "lists", "/dev/sda: unknown thing\n"), ["partitions"]),

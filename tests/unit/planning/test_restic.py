@@ -40,8 +40,8 @@ def test_what_can_be_done_with_a_repository() -> None:
     part = words.check(Part(number=3, of=20)).argv
     assert part == (*BEGIN, "check", "--no-lock", "--read-data-subset=3/20")
     assert words.forget(("a1", "b2"), "old").argv == (*BEGIN, "forget", "--", "a1", "b2")
-    assert words.get("a1", "/web/root.raw") == (
-        *BEGIN, "dump", "--no-lock", "--", "a1", "/web/root.raw"
+    assert words.get("a1", "/web-root.raw") == (
+        *BEGIN, "dump", "--no-lock", "--", "a1", "/web-root.raw"
     )  # fmt: skip
     fetch = words.fetch("a1", "/m.json", "/run/m.json", "read it")
     assert fetch.argv == (*BEGIN, "dump", "--no-lock", "--", "a1", "/m.json")
@@ -59,9 +59,9 @@ def test_what_only_reads_takes_no_lock() -> None:
 
 def test_what_is_stored() -> None:
     words = driver(VAULT, "/usr/bin/kvmkeep")
-    assert words.put("/web/root.raw", "host", ("kvmkeep", "guest=web")) == (
+    assert words.put("/web-root.raw", "host", ("kvmkeep", "guest=web")) == (
         *BEGIN, "backup", "--json", "--host=host", "--tag=kvmkeep,guest=web", "--stdin",
-        "--stdin-filename=/web/root.raw",
+        "--stdin-filename=/web-root.raw",
     )  # fmt: skip
     assert words.put_files("/var/x", "host", ("kvmkeep", "manifest"), "commit").argv == (
         *BEGIN, "backup", "--force", "--host=host", "--tag=kvmkeep,manifest", "--", "/var/x",
@@ -73,7 +73,7 @@ def test_all_objects_as_files() -> None:
     assert words.mount("/run/x") == (
         *BEGIN, "mount", "--no-lock", "--allow-other", "--path-template=ids/%I", "--", "/run/x",
     )  # fmt: skip
-    assert words.mounted("/run/x", "a1", "/web/root.raw") == "/run/x/ids/a1/web/root.raw"
+    assert words.mounted("/run/x", "a1", "/web-root.raw") == "/run/x/ids/a1/web-root.raw"
 
 
 def test_who_logs_in_to_a_rest_server_stands_in_no_command_line() -> None:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kvmkeep import __version__
-from kvmkeep.model.backup import LastBackup, StagedSet, blocks_name, object_path
+from kvmkeep.model.backup import LastBackup, StagedSet, blocks_name
 from kvmkeep.model.backup_manifest import (
     DOMAIN_XML,
     GUEST_SPEC,
@@ -229,7 +229,7 @@ def _send(work: BackupWork, member: Volume) -> Step:
             f"--blocks={work.folder}/{blocks_name(disk)}", f"--size={size.bytes}",
             *((f"--rate={rate}",) if rate else ()),
             *(() if words.ends_by == "INT" else (f"--ends-by={words.ends_by}",)), "--",
-            *words.put(object_path(name, disk), work.host, tags),
+            *words.put(words.place(name, disk), work.host, tags),
         )),
         why="read the snapshot, and have the engine store it",
         timeout=words.waits + long_enough(size, slowest),
@@ -337,7 +337,7 @@ def _record(work: BackupWork, member: Volume) -> DiskRecord:
         source=_source(work, member),
         size=told.size,
         object=object_of(work, disk, told),
-        path=object_path(work.guest.name, disk),
+        path=work.words.place(work.guest.name, disk),
         blocks=blocks_name(disk),
         blocks_sha256=told.sha256,
         read=told.read,

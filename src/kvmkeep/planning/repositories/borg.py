@@ -6,7 +6,7 @@ by itself (borg(1), BORG_HOSTNAME_IS_UNIQUE); about others only a human can know
 
 from __future__ import annotations
 
-from kvmkeep.model.backup import Part
+from kvmkeep.model.backup import Part, nested_path
 from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.borg import (
     BORG_MARKS,
@@ -53,6 +53,10 @@ class Borg:
         """See `Driver`."""
         words = ("--encryption=repokey-blake2", "--", self._repository.url)
         return Command(argv=self._argv("init", *words), why=f"make {self._name}", timeout=2 * HOUR)
+
+    def place(self, guest: str, disk: str) -> str:
+        """See `Driver`."""
+        return nested_path(guest, disk)
 
     def put(self, path: str, host: str, tags: tuple[str, ...]) -> tuple[str, ...]:
         """See `Driver`; what it says on stdout tells of the object (`--json`)."""

@@ -31,6 +31,9 @@ class Driver(Protocol):
     def init(self) -> Command:
         """Return what makes the repository; it fails where there is one."""
 
+    def place(self, guest: str, disk: str) -> str:
+        """Return the path that a disk's data has in its object."""
+
     def put(self, path: str, host: str, tags: tuple[str, ...]) -> tuple[str, ...]:
         """Return what stores its stdin as one object, with the data at `path`."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvmkeep.model.backup import Part
+from kvmkeep.model.backup import Part, flat_path
 from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.command import Command, Meaning
 from kvmkeep.model.restic import restic_argv, restic_get
@@ -40,6 +40,10 @@ class Restic:
     def init(self) -> Command:
         """See `Driver`."""
         return Command(argv=self._argv("init"), why=f"make {self._name}", timeout=HOUR)
+
+    def place(self, guest: str, disk: str) -> str:
+        """See `Driver`."""
+        return flat_path(guest, disk)
 
     def put(self, path: str, host: str, tags: tuple[str, ...]) -> tuple[str, ...]:
         """See `Driver`; its last line on stdout tells of the object (`--json`)."""

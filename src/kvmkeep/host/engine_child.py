@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import select
 import signal
 import subprocess
 from contextlib import suppress
@@ -15,7 +16,12 @@ _GRACE = 20.0
 """Seconds that an engine gets to take its locks away when it is asked to end."""
 _PIPE = 1 << 20
 """Bytes that a pipe may hold (pipe(7), /proc/sys/fs/pipe-max-size)."""
+PATIENCE = 2 * 3600.0
+"""Seconds without a byte until an engine counts as one that hangs.
 
+restic 0.17 and later try for 15 minutes to reach a store that does not answer, and borg may read
+much of a repository before it takes anything. The limit of a whole disk is of days.
+"""
 
 Child = subprocess.Popen[bytes]
 
@@ -54,12 +60,26 @@ def widened(stream: IO[bytes] | None) -> IO[bytes]:
     return made
 
 
+def comes_soon(descriptor: int, event: int, patience: float) -> bool:
+    """Whether a pipe can be read or written, or has lost its other end, within so many seconds."""
+    ready = select.poll()
+    ready.register(descriptor, event)
+    return bool(ready.poll(patience * 1000))
+
+
+def ends_soon(child: Child, patience: float) -> bool:
+    """Whether a process ends within so many seconds."""
+    try:
+        child.wait(patience)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
 def end(child: Child, by: signal.Signals = signal.SIGINT) -> None:
     """End an engine that may be running, by a signal on which it takes its locks away."""
     child.send_signal(by)
-    try:
-        child.wait(_GRACE)
-    except subprocess.TimeoutExpired:
+    if not ends_soon(child, _GRACE):
         child.kill()
         child.wait()
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import select
 from typing import Self
 
 from kvmkeep.errors import StepFailed
-from kvmkeep.host.engine_child import end, fate, started, widened
+from kvmkeep.host.engine_child import PATIENCE, comes_soon, end, fate, started, widened
 from kvmkeep.model.command import innermost
 
 
 class EngineOutput:
-    """The engine's process. Where the block inside ends badly, it is ended."""
+    """The engine's process. Where the block inside ends badly, it is ended.
 
-    def __init__(self, argv: tuple[str, ...]) -> None:
+    One that gives nothing for so many seconds, its `patience`, has failed.
+    """
+
+    def __init__(self, argv: tuple[str, ...], patience: float = PATIENCE) -> None:
         self._name = innermost(argv)[0]
+        self._patience = patience
         self._child = started(argv, fed=False, failed=StepFailed)
         self._stdout = widened(self._child.stdout)
 
@@ -33,6 +38,9 @@ class EngineOutput:
         """
         done = 0
         while done < len(view):
+            if not comes_soon(self._stdout.fileno(), select.POLLIN, self._patience):
+                minutes = self._patience / 60
+                raise StepFailed(f"{self._name} gave nothing for {minutes:.0f} minutes")
             try:
                 got = os.readv(self._stdout.fileno(), [view[done:]])
             except OSError as error:

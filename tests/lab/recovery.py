@@ -21,7 +21,7 @@ def recovered(site: Host, code: int = 0) -> str:
         "systemctl show kvmkeep-recover.service -p ActiveState,ExecMainStatus,Result,"
         "ExecMainExitTimestampMonotonic > /run/over; cat /run/over;"
         "journalctl -b -u kvmkeep-recover.service -o cat | tail -n 20; systemctl list-jobs;"
-        "grep -q Monotonic=[1-9] /run/over"
+        "grep -q Monotonic=[1-9] /run/over && ! grep -q ActiveState=activating /run/over"
     )
     told = site.until(over, limit=480, what="recovery is over")
     assert f"ExecMainStatus={code}\n" in told, told

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 UNIT = "kvmkeep-recover.service"
 ENDED = (
-    f"! systemctl is-active --quiet {UNIT} && systemctl show"
+    f"systemctl show -p ActiveState --value {UNIT} | grep -qxE 'inactive|failed' && systemctl show"
     f" -p ExecMainExitTimestampMonotonic --value {UNIT} | grep -vqx 0"
 )
 _HOW = f"systemctl show -p ExecMainCode -p ExecMainStatus {UNIT}"

@@ -55,13 +55,23 @@ UP, HELD, NOT_UP = "up", "held back", "not up"
 
 
 class Watching(SteadyUi):
-    """Notes how the last step of each guest ended, and when; `done` since the last plan."""
+    """Notes how the last step of each guest ended, and when; `done` since the last plan.
 
-    def __init__(self, ui: Ui, now: Callable[[], datetime]) -> None:
+    At the first look, when this run has the lock, it calls `begun`.
+    """
+
+    def __init__(self, ui: Ui, now: Callable[[], datetime], begun: Callable[[], None]) -> None:
         super().__init__(ui)
+        self._begun = begun
         self.last: dict[str, tuple[StepReport, datetime]] = {}
         self.done: set[Step] = set()
         self._now = now
+
+    def round_begins(self, number: int) -> None:
+        """Tell that it has begun, and pass it on."""
+        if number == 1:
+            self._begun()
+        super().round_begins(number)
 
     def step_ends(self, number: int, total: int, report: StepReport) -> None:
         """Note it, and pass it on."""
@@ -75,6 +85,7 @@ def run(args: Args, ctx: Context) -> int:
     """Bring them up, as nobody is there at night to be asked; tell how each of them stands."""
     from kvmkeep.cli.examine import last_run
     from kvmkeep.cli.moment import utc_now
+    from kvmkeep.host.service import tell_ready
     from kvmkeep.observe.notebook import Notebook
     from kvmkeep.planning.running.preflight import preflight
     from kvmkeep.planning.running.recover import recovery
@@ -94,7 +105,7 @@ def run(args: Args, ctx: Context) -> int:
         return looks[-1].plan
 
     def watching(ui: Ui) -> Ui:
-        screens.append(Watching(ui, utc_now))
+        screens.append(Watching(ui, utc_now, tell_ready))
         return screens[-1]
 
     def tells() -> bool:

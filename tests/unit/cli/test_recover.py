@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import select
+import socket
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from kvmkeep.errors import Unready
 from kvmkeep.model.facts import Facts
-from kvmkeep.model.names import JOURNAL_DIR
+from kvmkeep.model.names import JOURNAL_DIR, LOCK_FILE
 from tests.unit.cli.site import GUEST_YAML, HASH, Site
 
 
@@ -50,6 +54,32 @@ def test_all_come_up_and_the_report_says_so(site: Site, capsys: pytest.CaptureFi
     assert {(one["guest"], one["state"], one["at"]) for one in found["guests"]} == {
         ("web", "up", ""), ("db", "up", ""), ("mail", "up", ""),
     }  # fmt: skip
+
+
+def test_systemd_hears_that_it_has_started_once_it_holds_the_lock(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the watch, which comes after it, could have the lock first."""
+    place = str(tmp_path / "notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", place)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(place)
+        taken, heard_too_early = threading.Event(), []
+
+        def another_run() -> None:
+            with site.stages.lock(LOCK_FILE).hold("apply"):
+                taken.set()
+                time.sleep(0.5)
+                heard_too_early.append(select.select([systemd], [], [], 0)[0])
+
+        other = threading.Thread(target=another_run)
+        other.start()
+        assert taken.wait(10)
+        assert site.line("recover") == 0
+        other.join()
+        assert heard_too_early == [[]]
+        assert systemd.recv(100) == b"READY=1"
+        assert not select.select([systemd], [], [], 0)[0]
 
 
 def test_mounts_are_shown_among_what_a_guest_needs(

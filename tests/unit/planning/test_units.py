@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from fakes.host import FakeHost
 from msgspec.structs import replace
 
@@ -23,7 +25,7 @@ from kvmkeep.model.host_units import (
 )
 from kvmkeep.model.spec import Spec
 from kvmkeep.planning.plan import make_plan
-from kvmkeep.planning.units.files import Program, start_seconds, stop_seconds, unit_texts
+from kvmkeep.planning.units.files import PATIENCE, Program, start_seconds, stop_seconds, unit_texts
 from kvmkeep.planning.units.install import plan_install, plan_uninstall
 from tests.unit.planning.build import POLICY, VAULT, guest, spec
 from tests.unit.planning.cut_off import site
@@ -225,6 +227,18 @@ def test_the_command_lines_name_the_spec_and_survive_systemd() -> None:
     program = Program(path="/usr/bin/kvmkeep", options=("--spec", "/srv/50% of $it's"))
     text = unit_texts(program, start=1, stop=2)[RECOVER]
     assert 'ExecStart=/usr/bin/kvmkeep recover --spec "/srv/50%% of $$it\'s"\n' in text
+
+
+def test_no_look_comes_before_recovery_which_is_begun_until_it_has_the_lock() -> None:
+    texts = unit_texts(Program(path="/usr/bin/kvmkeep"), start=1, stop=2)
+    for name in (WATCH, *LISTENERS):
+        after = [line for line in texts[name].splitlines() if line.startswith("After=")]
+        assert RECOVER in " ".join(after)
+    for line in ("Type=notify", "RestartForceExitStatus=6", "StartLimitIntervalSec=0"):
+        assert f"\n{line}\n" in texts[RECOVER]
+    limit = re.search(r"^TimeoutStartSec=([0-9]+)$", texts[RECOVER], re.MULTILINE)
+    assert limit is not None
+    assert int(limit[1]) > PATIENCE
 
 
 def test_a_look_follows_each_event_of_a_guest_and_not_too_often() -> None:

@@ -114,7 +114,9 @@ TimeoutStopSec={stop}
 [Install]
 WantedBy=multi-user.target
 """,
-        # Of another type, it would hold the host's boot up until the last guest is ready.
+        # It has started once it holds the lock: before that, the watch would be first, and start
+        # all guests at once. As a oneshot, it would hold the host's boot up until the last guest
+        # is ready. 6: another run of kvmkeep is at work; nobody but systemd tries this one again.
         RECOVER: f"""\
 {SIGNATURE}
 [Unit]
@@ -123,11 +125,15 @@ Documentation=man:kvmkeep(1)
 Wants=network-online.target
 After={LIBVIRT} {GUESTS}
 After={_BELOW}
+StartLimitIntervalSec=0
 
 [Service]
-Type=exec
+Type=notify
 ExecStart={program.line("recover")}
+TimeoutStartSec={PATIENCE + _MARGIN}
 RuntimeMaxSec={start}
+RestartForceExitStatus=6
+RestartSec={_BETWEEN_LOOKS}
 
 [Install]
 WantedBy=multi-user.target

@@ -13,7 +13,7 @@ help:
 	@echo "make check   lint, types, contracts and the fast tests only"
 	@echo "make sweep   strike each action of each plan in each way (make test: each in a third of the ways)"
 	@echo "make long-test    the lab's long ones: backups, proofs, adoption, dying daemons, more power cuts (5 hours more)"
-	@echo "make torture strike at random moments, in N rounds (N=100 SEED=1 CUTS=4, or DEATHS=3; BACKUPS=1)"
+	@echo "make torture strike at random moments, in N rounds (N=100 SEED=1 CUTS=4, or DEATHS=3, or PHASES=1; BACKUPS=1)"
 	@echo "make bench   compare with what you would use instead"
 	@echo "make clean   remove the virtual environment (the lab: python3 -m lab down)"
 
@@ -41,7 +41,7 @@ long-test: $(STAMP)
 	$(PYTHON) -m pytest tests/lab -m long -v
 
 torture: $(STAMP)
-	PYTHONPATH=tests/lab $(PYTHON) -m tests.torture --rounds $(or $(N),3) --first $(or $(FIRST),0) --seed $(or $(SEED),1) $(CUTS:%=--cuts %) $(DEATHS:%=--deaths %) $(if $(BACKUPS),--backups)
+	PYTHONPATH=tests/lab $(PYTHON) -m tests.torture --rounds $(or $(N),3) --first $(or $(FIRST),0) --seed $(or $(SEED),1) $(CUTS:%=--cuts %) $(DEATHS:%=--deaths %) $(if $(PHASES),--phases) $(if $(BACKUPS),--backups)
 
 bench: $(STAMP)
 	$(PYTHON) -m bench

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from labhost import HOST_YAML, QUICK, TINY_YAML, Host
+from stand_in import plant
 
 GUESTS = {
     "tiny": TINY_YAML.replace("ADDRESS", "10.5.68.5").replace("256MiB}", "256MiB, data: 64MiB}")
@@ -90,17 +91,6 @@ def arm(host: Host, when: str, pattern: str) -> None:
     host.must("rm -rf /run/killed; cat > /run/kill-at", text=f"{when} {pattern}\n")
 
 
-def plant(host: Host, script: str) -> None:
-    """Put a script in the place of each program, which is called `PROGRAM.real` then."""
-    for program in PROGRAMS:
-        # LVM's programs are told apart by their names, so each keeps its own.
-        host.must(
-            f"path=$(command -v {program}); test -e $path.real || mv $path $path.real;"
-            "cat > $path && chmod 755 $path",
-            text=script,
-        )
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("points", [POINTS])
 def test_killed_at_each_kind_of_step_and_run_again_it_reaches_the_goal(
@@ -108,7 +98,7 @@ def test_killed_at_each_kind_of_step_and_run_again_it_reaches_the_goal(
 ) -> None:
     host.put_spec(GUESTS)
     arm(host, "never", "nothing")
-    plant(host, KILLER)
+    plant(host, KILLER, PROGRAMS)
     for when, pattern in points:
         arm(host, when, pattern)
         broken = host.kvmkeep("apply", "--yes")
@@ -143,7 +133,7 @@ def test_daemons_killed_at_the_steps_that_need_them_cost_a_run_at_most(host: Hos
     host.must("rm -rf /run/strikes /run/struck; mkdir /run/strikes /run/struck")
     for number, strike in enumerate(STRIKES):
         host.must(f"cat > /run/strikes/{number}", text=f"{strike}\n")
-    plant(host, STRIKER)
+    plant(host, STRIKER, PROGRAMS)
     told = []
     for _ in range(RUNS):
         done = host.kvmkeep("apply", "--yes")

@@ -12,6 +12,7 @@ import sites
 
 from lab.machine import Lab
 from tests.torture import backups, deeds
+from tests.torture.aim import watch
 from tests.torture.round import Draw, begin, play
 
 
@@ -21,6 +22,8 @@ def main() -> int:
     lab = Lab(f"torture-{os.getpid()}", forgetful=True)
     ended: Counter[str] = Counter()
     host = sites.day(lab)
+    if options.phases:
+        watch(host)
     oath = begin(host, backups.prepare if options.backups else deeds.nothing)
     for number in range(options.first, options.first + options.rounds):
         draw = _draw(options, number)
@@ -49,19 +52,29 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--deaths", type=int, help="no power cuts: so many processes die in each round"
     )
+    parser.add_argument(
+        "--phases", action="store_true", help="cut in each phase of a deed, one deed in a round"
+    )
     parser.add_argument("--backups", action="store_true", help="back up, restore and prove")
     return parser
 
 
 def _draw(options: argparse.Namespace, number: int) -> Draw:
     chosen = backups.DEEDS if options.backups else deeds.DEEDS
+    if options.phases:
+        return Draw.of_phases(options.seed, chosen[number % len(chosen)])
     if options.deaths:
         return Draw.of_processes(options.seed, number, options.deaths, chosen)
     return Draw.of(options.seed, number, options.cuts, chosen)
 
 
 def _again(options: argparse.Namespace, number: int) -> str:
-    words = {"CUTS": options.cuts, "DEATHS": options.deaths, "BACKUPS": options.backups or None}
+    words = {
+        "CUTS": options.cuts,
+        "DEATHS": options.deaths,
+        "PHASES": options.phases or None,
+        "BACKUPS": options.backups or None,
+    }
     more = "".join(f" {name}={int(value)}" for name, value in words.items() if value is not None)
     return f"make torture N=1 FIRST={number} SEED={options.seed}{more}"
 

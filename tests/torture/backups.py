@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from labhost import HOST_YAML
 
+from tests.torture.aim import after, before, during
 from tests.torture.deeds import Deed, good, spec
 
 if TYPE_CHECKING:
@@ -52,6 +53,14 @@ DEEDS = (
         lasts=100,
         prepare=_counted,
         done=f'test "$({_COUNT})" -gt "$(cat /root/count)"',
+        phases=(
+            after("virsh*fsfreeze-freeze"),
+            after("lvcreate --snapshot"),
+            during("restic*backup*--stdin"),
+            after("restic*backup*--stdin"),
+            after("restic*backup*manifest"),
+            before("lvremove"),
+        ),
     ),
     Deed(
         name="restore a guest",
@@ -61,6 +70,15 @@ DEEDS = (
         done=f"{_TRASH} && kvmkeep start alpha",
         undo=_emptied,
         renews=True,
+        phases=(
+            after("lvchange --addtag kvmkeep.trash="),
+            after("lvrename"),
+            after("lvcreate"),
+            during("restic*dump*.raw"),
+            after("restic*dump*.raw"),
+            before("lvchange --deltag kvmkeep.state=filling"),
+            after("lvchange --deltag kvmkeep.state=filling"),
+        ),
     ),
     Deed(
         name="prove a backup",
@@ -68,5 +86,14 @@ DEEDS = (
         lasts=200,
         prepare=_timed,
         done="find /var/lib/kvmkeep/proofs -name '*.json' -newer /root/begun | grep -q .",
+        phases=(
+            after("lvcreate*kvmkeep-proof"),
+            during("restic*mount"),
+            after("qemu-img create"),
+            during("guestfish"),
+            after("virsh create"),
+            before("virsh destroy"),
+            before("lvremove*kvmkeep-proof"),
+        ),
     ),
 )

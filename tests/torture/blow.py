@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from labhost import Host
 
+    from tests.torture.aim import Aim
+
 
 def _service(unit: str) -> str:
     """Return the line that kills a service: of one that does not run, `systemctl kill` ends well."""
@@ -40,14 +42,18 @@ class Strike:
     """A blow, so many seconds after the one before it, or after the deed's begin.
 
     If `asked`, the deed is under way, and where it has ended it is asked for once more; otherwise
-    the host recovers from the blow before.
+    the host recovers from the blow before. With an aim, the time begins at its moment, and before
+    it the host has recovered.
     """
 
     blow: Blow
     after: float
     asked: bool
+    aim: Aim | None = None
 
     def __str__(self) -> str:
+        if self.aim is not None:
+            return f"{self.blow} {self.aim}"
         return f"{self.blow} after {self.after:.1f} s{'' if self.asked else ' of recovery'}"
 
     def fall(self, host: Host) -> bool:

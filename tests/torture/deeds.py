@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from labhost import HOST_YAML, QUICK, TINY_YAML
 from sites import ALPHA, GUESTS
 
+from tests.torture.aim import Aim, after, before, during
+
 if TYPE_CHECKING:
     from labhost import Host
 
@@ -29,6 +31,7 @@ class Deed:
     `lasts` is about how many seconds it takes in the lab: the cut comes within them. `done` is a
     line of shell that succeeds once the deed was done, whether it was cut or not. `undo` leads
     back to where a round begins; what `renews` a guest leaves it with other LVs of the same names.
+    `phases` are the moments at which a cut leaves it in another state, one by one.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Deed:
     prepare: Callable[[Host], None] = nothing
     undo: Callable[[Host], None] = nothing
     renews: bool = False
+    phases: tuple[Aim, ...] = ()
 
 
 def good(host: Host, *argv: str) -> str:
@@ -120,6 +124,13 @@ DEEDS = (
         lasts=25,
         prepare=_larger,
         done="kvmkeep plan --exit-code alpha",
+        phases=(
+            after("lvcreate*+grow"),
+            before("blkdiscard"),
+            after("lvremove*+grow"),
+            after("lvextend"),
+            after("virsh blockresize"),
+        ),
     ),
     Deed(
         name="take a snapshot",
@@ -127,6 +138,12 @@ DEEDS = (
         lasts=20,
         done="lvs --noheadings -o lv_name --select 'origin=vm-alpha-logs' rl_build | grep -q alpha",
         undo=_no_snapshots,
+        phases=(
+            after("virsh*fsfreeze-freeze"),
+            after("lvcreate --snapshot"),
+            before("virsh*fsfreeze-thaw"),
+            after("lvchange --deltag kvmkeep.state=partial"),
+        ),
     ),
     Deed(
         name="go back to a snapshot",
@@ -135,6 +152,14 @@ DEEDS = (
         prepare=_snapshot,
         done=f"kvmkeep start alpha && ip netns exec campus ping -c 1 -W 60 {ALPHA}",
         undo=_no_snapshots,
+        phases=(
+            after("lvchange --addtag kvmkeep.start="),
+            after("virsh shutdown"),
+            after("lvchange --addtag kvmkeep.revert="),
+            after("lvconvert*--merge"),
+            after("lvchange --refresh"),
+            after("virsh start"),
+        ),
     ),
     Deed(
         name="rename a guest",
@@ -143,6 +168,13 @@ DEEDS = (
         prepare=lambda host: good(host, "shutdown", "alpha") and None,
         done="virsh domuuid gamma && ! virsh domuuid alpha",
         undo=_renamed_back,
+        phases=(
+            after("virsh domrename"),
+            after("lvrename"),
+            before("lvchange --deltag kvmkeep.guest="),
+            after("virsh define"),
+            before("mv*/etc/kvmkeep/guests/gamma.yaml"),
+        ),
     ),
     Deed(
         name="remove a guest",
@@ -150,6 +182,14 @@ DEEDS = (
         lasts=45,
         done="! virsh domuuid alpha",
         undo=_restored,
+        phases=(
+            after("virsh shutdown"),
+            after("lvchange --addtag kvmkeep.trash="),
+            after("virsh undefine"),
+            after("lvrename"),
+            before("mv*/etc/kvmkeep/guests/alpha.yaml"),
+            after("lvrename rl_build/vm-alpha rl_build/trash"),
+        ),
     ),
     Deed(
         name="take a removed guest back",
@@ -163,6 +203,13 @@ DEEDS = (
         prepare=_removed,
         done="virsh domuuid alpha",
         undo=lambda host: good(host, "start", "alpha") and None,
+        phases=(
+            after("lvrename"),
+            before("virsh define"),
+            after("virsh define"),
+            after("mv*/etc/kvmkeep/guests/alpha.yaml"),
+            after("lvchange --deltag kvmkeep.trash="),
+        ),
     ),
     Deed(
         name="make a guest",
@@ -171,6 +218,15 @@ DEEDS = (
         prepare=_with_gamma,
         done="kvmkeep plan --exit-code gamma && virsh domstate gamma | grep running",
         undo=_without_gamma,
+        phases=(
+            after("lvcreate"),
+            during("qemu-img convert"),
+            before("lvchange --deltag kvmkeep.state=filling"),
+            after("virsh define"),
+            after("xorriso"),
+            after("virsh start"),
+            after("virsh*--eject"),
+        ),
     ),
     Deed(
         name="change a network",
@@ -179,6 +235,13 @@ DEEDS = (
         prepare=_switched("ageing_time: 300"),
         done="grep -qx 30000 /sys/class/net/virbr1.2368/bridge/ageing_time",
         undo=_as_it_was,
+        phases=(
+            after("busctl*CheckpointCreate"),
+            after("nmcli connection modify"),
+            after("nmcli device reapply"),
+            before("busctl*CheckpointDestroy"),
+            after("busctl*CheckpointDestroy"),
+        ),
     ),
     Deed(
         name="shut a guest down",
@@ -186,5 +249,9 @@ DEEDS = (
         lasts=20,
         done="virsh domstate alpha | grep -q 'shut off'",
         undo=lambda host: good(host, "start", "alpha") and None,
+        phases=(
+            after('virsh metadata*wanted="off'),
+            after("virsh shutdown"),
+        ),
     ),
 )

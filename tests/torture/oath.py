@@ -32,7 +32,7 @@ LOOKS = {
     "no half-written file": "find /var/lib/kvmkeep /root/kvm /etc/kvmkeep -name '*.part'",
     "nothing to be stored": "find /var/lib/kvmkeep/backup /run/kvmkeep/proof -type f 2>/dev/null; true",
     "no lock in the repository": "find /srv/vault/locks -type f 2>/dev/null; true",
-    "no engine": "pgrep -x restic; true",
+    "no engine": "pgrep -x 'restic(\\.real)?'; true",
     "no object that is of no backup": _STRAYS,
     "no checkpoint of NetworkManager": CHECKPOINTS,
     "no unit of a run": "systemctl list-units --all --plain --no-legend 'kvmkeep-*' | awk '{print $1}' | sort",

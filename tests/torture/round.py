@@ -13,6 +13,7 @@ from sites import ALPHA
 
 from lab.errors import LabError
 from tests.torture import recovery
+from tests.torture.aim import When
 from tests.torture.blow import PROCESSES, Blow, Strike
 from tests.torture.deeds import DEEDS, MARK, Deed, good, nothing
 from tests.torture.oath import Oath
@@ -29,6 +30,8 @@ SECOND = 1 / 3
 """How many of the rounds cut the power a second time, unless all shall be cut equally often."""
 RECOVERY = 60.0
 """A cut in the recovery comes within so many seconds after the host answers again."""
+INTO = 4.0
+"""A cut in the middle of a command comes within so many seconds of its begin."""
 LONG = 1500
 
 
@@ -64,6 +67,21 @@ class Draw:
         strikes = (
             Strike(blow=dice.choice(PROCESSES), after=dice.uniform(0.5, deed.lasts / 2), asked=True)
             for _ in range(deaths)
+        )
+        return cls(deed=deed, strikes=tuple(strikes))
+
+    @classmethod
+    def of_phases(cls, seed: str, deed: Deed) -> Draw:
+        """Draw a round in which the power is cut in each phase of a deed, one after another."""
+        dice = random.Random(f"{seed}:{deed.name}")  # noqa: S311 - likewise
+        strikes = (
+            Strike(
+                blow=Blow.POWER,
+                after=dice.uniform(0, INTO) if aim.when is When.DURING else 0,
+                asked=True,
+                aim=aim,
+            )
+            for aim in deed.phases
         )
         return cls(deed=deed, strikes=tuple(strikes))
 
@@ -139,23 +157,73 @@ def play(host: Host, oath: Oath, draw: Draw) -> Ended:
     """Play a round."""
     deed = draw.deed
     deed.prepare(host)
-    struck = _struck(host, draw)
+    struck = _in_phases(host, draw) if draw.strikes[0].aim else _struck(host, draw)
     wrong = struck.wrong
-    if struck.acknowledged and host.run(deed.done).returncode:
+    if struck.acknowledged and not _is_done(host, deed):
         wrong.append("it was acknowledged, and is not there")
     for _ in range(TRIES):
-        if host.run(deed.done).returncode == 0:
+        if _is_done(host, deed):
             break
         Running(host, deed).wait(LONG)
     else:
         wrong.append(f"not done after {TRIES} further runs")
-    deed.undo(host)
-    good(host, "apply", "--yes")
-    host.until(f"ip netns exec campus ping -c 1 -W 2 {ALPHA}", limit=240, what="alpha answers")
+    _go_back(host, deed)
     if host.ssh("root", ALPHA, "cat /root/mark").strip() != MARK:
         wrong.append("the file in the guest is not what it was")
     held = oath.renewed(host) if deed.renews else oath
     return Ended(wrong=(*wrong, *held.broken(host)), word=str(struck), oath=held)
+
+
+def _is_done(host: Host, deed: Deed) -> bool:
+    return host.run(deed.done).returncode == 0
+
+
+def _go_back(host: Host, deed: Deed) -> None:
+    """Lead back to where a round begins."""
+    deed.undo(host)
+    good(host, "apply", "--yes")
+    host.until(f"ip netns exec campus ping -c 1 -W 2 {ALPHA}", limit=240, what="alpha answers")
+
+
+def _in_phases(host: Host, draw: Draw) -> _Struck:
+    """Cut the power at each moment that is aimed at, and go on from what the cut before it left.
+
+    What is done by then is undone and begun anew. So is a deed that did not come by: what the
+    cut before it had left over was less than that.
+    """
+    struck = _Struck()
+    began = time.monotonic()
+    deed = draw.deed
+    for number, strike in enumerate(draw.strikes):
+        if number and _is_done(host, deed):
+            _go_back(host, deed)
+            deed.prepare(host)
+        running = _run_into(host, deed, strike)
+        if running is None:
+            _go_back(host, deed)
+            deed.prepare(host)
+            running = _run_into(host, deed, strike)
+        if running is None:
+            struck.wrong.append(f"it did not come by: {strike.aim}")
+            continue
+        running.wait(strike.after)
+        strike.fall(host)
+        running.wait(60)
+        struck.acknowledged = running.acknowledged
+        host.lab.boot()
+        host.until(recovery.ENDED, limit=600, what="recovery has ended")
+        struck.wrong += recovery.wrong(host)
+    struck.seconds = time.monotonic() - began
+    return struck
+
+
+def _run_into(host: Host, deed: Deed, strike: Strike) -> Running | None:
+    """Do a deed until it is where a strike is aimed at; return none if it ended without that."""
+    assert strike.aim is not None
+    strike.aim.take(host)
+    running = Running(host, deed)
+    there = strike.aim.comes_by(host, lambda: running.ended)
+    return running if there else None
 
 
 def _struck(host: Host, draw: Draw) -> _Struck:

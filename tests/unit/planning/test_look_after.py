@@ -17,7 +17,7 @@ from kvmkeep.planning.running.shutdown import plan_shutdown
 from kvmkeep.planning.running.start import plan_start
 from kvmkeep.planning.running.watch import PAUSES, WELL, plan_look_after
 from kvmkeep.planning.snapshots.create import plan_create
-from tests.unit.planning.cut_off import site
+from tests.unit.planning.cut_off import cut, site
 from tests.unit.planning.rounds import StepError, carry_out, plan_recover, reach
 from tests.unit.planning.sets import wish
 
@@ -294,6 +294,65 @@ def test_what_holds_a_guest_back_is_told(watched: Watched) -> None:
     del watched.host.lvm.volumes["vm-web"]
     assert "held back: " in watched.told["web"]
     assert "gone" in watched.told["web"]
+
+
+def without_word() -> Watched:
+    """What web needs doesn't start with the host by itself, and needs a mount."""
+    return Watched(autostart=False, mounts=("/data",))
+
+
+def test_what_a_guest_needs_is_started_too_once_its_late_mount_is_there() -> None:
+    watched = without_word()
+    cut(watched.host)
+    watched.host.mounts.discard("/data")
+    reach(watched.host, watched.spec, plan_recover)
+    assert (watched.state("db"), watched.state("web")) == ("shut off", "shut off")
+    assert watched.told["db"].startswith("held back: it needs /data, where nothing is mounted")
+    assert watched.told["web"].startswith("held back: it needs db, which is held back")
+    watched.host.mounts.add("/data")
+    steps = [f"{s.what.split()[0]} {s.subject.split()[1]}" for s in watched.plan().steps]
+    assert steps == ["start db", "wait db", "start web", "wait web"]
+    watched.look()
+    assert (watched.state("db"), watched.state("web")) == ("running", "running")
+    watched.dies("db")
+    watched.later(PAUSES[1])
+    watched.look()
+    assert watched.state("db") == "running", "web runs, and needs it"
+
+
+def test_what_a_guest_needs_stays_off_where_kvmkeep_shut_it_down() -> None:
+    watched = without_word()
+    reach(watched.host, watched.spec, lambda s, f: plan_shutdown(s, f, ("db",)))
+    assert watched.plan() == Plan(once=True)
+    watched.dies("web")
+    watched.host.libvirt.domains["db"].why = ""  # libvirt was restarted
+    assert watched.plan().empty
+    assert watched.told["web"] == "held back: it needs db, which is off (kvmkeep start)"
+    assert "db" not in watched.told
+    reach(watched.host, watched.spec, lambda s, f: plan_start(s, f, ("web",)))
+    assert watched.state("db") == "running"
+
+
+def test_what_a_guest_needs_stays_off_where_others_shut_it_down_and_is_told() -> None:
+    watched = without_word()
+    watched.dies("db", "destroyed")
+    watched.dies("web")
+    assert watched.plan().empty
+    assert watched.told["web"] == "held back: it needs db, which is off (kvmkeep start)"
+    assert "is off (destroyed), but not by kvmkeep" in watched.told["db"]
+
+
+def test_what_a_guest_needs_is_told_where_libvirt_has_lost_it() -> None:
+    watched = without_word()
+    del watched.host.libvirt.domains["db"]
+    assert watched.told["db"].startswith("held back: libvirt has lost its definition")
+
+
+def test_what_only_those_need_that_are_to_stay_off_is_left_alone() -> None:
+    watched = without_word()
+    reach(watched.host, watched.spec, lambda s, f: plan_shutdown(s, f, ("web", "db")))
+    watched.host.libvirt.domains["db"].why = ""
+    assert watched.plan() == Plan(once=True)
 
 
 def test_a_definition_that_libvirt_has_lost_is_told(watched: Watched) -> None:

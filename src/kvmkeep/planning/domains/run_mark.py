@@ -25,9 +25,11 @@ def keep_mark(guest: Known, mark: RunMark, why: str) -> Command:
 def with_word(domain: Domain, *, on: bool) -> RunMark:
     """Return a domain's mark after the word that it is to run, or to stay off.
 
-    A word that says what holds anyhow is not kept. Either one forgets how often it died.
+    That it is to run is not kept where that holds anyhow; that it is to stay off always is, since
+    who does not start with the host is started for those that need it. Either word forgets how
+    often it died.
     """
-    return RunMark(starts=domain.run_mark.starts, wanted=None if on == domain.starts else on)
+    return RunMark(starts=domain.run_mark.starts, wanted=None if on and domain.starts else on)
 
 
 def starting_with_host(
@@ -43,7 +45,7 @@ def starting_with_host(
     kept = NO_RUN_MARK if domain is None else domain.run_mark
     flag, starts = on and not by_units, on and by_units
     wanted = False if stays_off else kept.wanted
-    mark = replace(kept, starts=starts, wanted=None if wanted == on else wanted)
+    mark = replace(kept, starts=starts, wanted=None if on and wanted else wanted)
     commands: list[Command] = []
     if flag != flagged:
         argv = ("virsh", "autostart", *(() if flag else ("--disable",)), "--", guest.name)

@@ -94,6 +94,24 @@ def willing(spec: Spec, facts: Facts) -> tuple[GuestName, ...]:
     return tuple(guest.name for guest in spec.guests if _willing(scene, guest))
 
 
+def awaited(spec: Spec, facts: Facts) -> tuple[GuestName, ...]:
+    """Return the guests that are to run, and what they need that nobody has said no to."""
+    wanted = {*willing(spec, facts)}
+    order = in_order(spec, wanted, with_needs=True)
+    scene = make_scene(spec, facts, order.guests)
+    unsaid = {guest.name for guest in order.guests if _unsaid(scene, guest)}
+    for guest in reversed(order.guests):
+        if guest.name in wanted:
+            wanted |= unsaid & {*guest.run.needs}
+    return tuple(guest.name for guest in order.guests if guest.name in wanted)
+
+
+def _unsaid(scene: Scene, guest: Guest) -> bool:
+    """Whether it is a guest of ours about which there is no word."""
+    known = scene.domain(guest) or kept_domain(scene, guest)
+    return known is not None and known.ours and known.run_mark.wanted is None
+
+
 def _willing(scene: Scene, guest: Guest) -> bool:
     domain = scene.domain(guest)
     if domain is not None:

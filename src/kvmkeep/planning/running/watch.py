@@ -29,11 +29,11 @@ from kvmkeep.planning.proofs.prove import killed_proofs
 from kvmkeep.planning.running.order import in_order
 from kvmkeep.planning.running.paused import how_to_continue, paused_text
 from kvmkeep.planning.running.recover import (
+    awaited,
     beside_proofs,
     held_back,
     rising,
     wait_step,
-    willing,
 )
 from kvmkeep.planning.running.saved import resumed_notes
 from kvmkeep.planning.running.waiting import was_ready
@@ -70,7 +70,7 @@ class _Care(Struct):
 
 def plan_look_after(spec: Spec, facts: Facts) -> Plan:
     """Plan to start guests again that are to run and died, and to have filling snapshots grow."""
-    order = in_order(spec, willing(spec, facts))
+    order = in_order(spec, awaited(spec, facts))
     scene = make_scene(spec, facts, order.guests)
     care = _Care(scene=scene, now=datetime.fromisoformat(facts.time))
     for guest in scene.guests:
@@ -225,10 +225,11 @@ def _dead(care: _Care) -> list[Guest]:
 
 def _off_by_will(care: _Care, guest: Guest) -> str:
     """Return a guest that this one needs, and that is off and is not started either."""
+    looked_after = {one.name for one in care.scene.guests}
     for need in guest.run.needs:
         domain = care.scene.domains.get(need)
         off = domain is not None and not active(domain)
-        if domain is not None and off and (not domain.wanted or domain.why in _MEANT):
+        if domain is not None and off and (need not in looked_after or domain.why in _MEANT):
             return need
     return ""
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from kvmkeep.host import lvm
-from kvmkeep.host.mountinfo import LIMIT, PLACE, mount_of, mount_points
+from kvmkeep.host.mountinfo import LIMIT, PLACE, asleep, mount_of, mount_points
 from kvmkeep.model.agent import agent_argv
 from kvmkeep.model.command import Command
 from kvmkeep.model.decoding import decoded_or_none
@@ -18,10 +18,13 @@ from kvmkeep.model.image_facts import ImageFile
 from kvmkeep.model.names import STATE_SPARE, TAG_GROW, TAG_GUEST
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, Spec
+from kvmkeep.observe.agents import AT_ONCE
 from kvmkeep.observe.notebook import Notebook
 
 _AGENT_LIMIT = 2
 """Seconds that an agent gets to answer."""
+_MOUNT_LIMIT = 5.0
+"""Seconds for all automounts: one whose server is silent goes on by itself, for a later look."""
 _LARGEST_ANSWER = 1 << 18
 
 
@@ -120,9 +123,27 @@ def mounts(notebook: Notebook, spec: Spec, files: tuple[str, ...] = ()) -> tuple
     wanted.update(mount for guest in spec.guests for mount in guest.run.mounts)
     if not wanted and not files:
         return ()
-    points = mount_points(notebook.read(PLACE, LIMIT) or b"")
+    asked = {*wanted, *(posixpath.dirname(path) for path in files)}
+    points = mount_points(_woken(notebook, sorted(asked)))
     above = (mount_of(path, points) for path in files)
     return tuple(sorted((wanted & points) | {one for one in above if one}))
+
+
+def _woken(notebook: Notebook, places: list[str]) -> bytes:
+    """Return what is mounted, once automounts had their time to bring what belongs there.
+
+    Else nobody might go there before the guest does. A directory that is asked for by its own name
+    wakes no automount (stat(2), AT_NO_AUTOMOUNT), "." in it does.
+    """
+    content = notebook.read(PLACE, LIMIT) or b""
+    commands = tuple(
+        Command(argv=("stat", "--", f"{one}/."), why=f"have {one} mounted", timeout=_MOUNT_LIMIT)
+        for one in asleep(content, places)
+    )
+    if not commands:
+        return content
+    notebook.door.run_all(commands, limit=_MOUNT_LIMIT, at_once=AT_ONCE)
+    return notebook.read(PLACE, LIMIT) or b""
 
 
 def disk_files(

@@ -97,7 +97,8 @@ class DiskSection(Section, frozen=True, kw_only=True):
         str | None,
         Meta(
             description="With `file`, and required there: the mount point that the file lies "
-            "under, other than `/`. No guest starts while nothing is mounted there.",
+            "under, other than `/`. No guest starts while nothing is mounted there; an automount "
+            "counts once it has mounted it.",
             examples=["/data"],
         ),
     ] = None
@@ -133,7 +134,8 @@ class RunSection(Section, frozen=True, kw_only=True):
         tuple[NeedText | None, ...],
         Meta(
             description="What must be there before this one starts: guests that are ready, by "
-            "their names, and mounts of the host, by their absolute paths.",
+            "their names, and mounts of the host, by their absolute paths. An automount counts "
+            "once it has mounted what belongs there.",
             examples=[["dns", "/data"]],
         ),
     ] = ()

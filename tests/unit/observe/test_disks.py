@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.libvirt import Described, State
+from kvmkeep.host.mountinfo import PLACE
 from kvmkeep.model.command import Command
 from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.facts import Facts
@@ -52,6 +54,25 @@ class Answering(FakeHost):
         del watch
         self.calls.append(command)
         return self.answer
+
+
+class Automounting(FakeHost):
+    """A host with automounts, and what they bring once somebody goes there."""
+
+    def __init__(self, rows: str, **brings: str) -> None:
+        super().__init__()
+        self.rows = f"22 1 8:1 / / rw - ext4 /dev/sda1 rw\n{rows}"
+        self.brings = brings
+        self.put(PLACE, self.rows.encode())
+
+    def run_all(
+        self, commands: Sequence[Command], *, limit: float, at_once: int
+    ) -> tuple[Result, ...]:
+        assert (limit, at_once) == (5, 16)
+        self.calls += commands
+        self.rows += "".join(self.brings.get(one.argv[-1].split("/")[1], "") for one in commands)
+        self.put(PLACE, self.rows.encode())
+        return ()
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +196,44 @@ def test_files_are_looked_at_only_on_their_mount() -> None:
     assert mounts(Notebook(host), wanted) == ()
     assert disk_files(Notebook(host), wanted, ("/data and",)) == ()
     assert mounts(Notebook(host), spec(guest())) == ()
+
+
+DATA = "25 22 0:9 / /data rw - autofs systemd-1 rw,direct\n"
+NFS = "26 25 0:9 / /data rw - nfs4 filer:/data rw\n"
+
+
+def asked(host: FakeHost) -> list[tuple[str, ...]]:
+    return [command.argv for command in host.calls]
+
+
+def test_an_automount_is_no_mount_and_is_asked_for_what_it_brings() -> None:
+    wanted = spec(guest(mounts=("/data",)))
+    host = Automounting(DATA, data=NFS)
+    assert mounts(Notebook(host), wanted) == ("/data",)
+    assert asked(host) == [("stat", "--", "/data/.")]
+    assert mounts(Notebook(host), wanted) == ("/data",)
+    assert len(host.calls) == 1, "it is there by now"
+
+
+def test_an_automount_whose_server_is_silent_brings_nothing() -> None:
+    wanted = spec(guest(mounts=("/data",)))
+    host = Automounting(DATA)
+    assert mounts(Notebook(host), wanted) == ()
+    assert asked(host) == [("stat", "--", "/data/.")]
+
+
+def test_what_lies_below_an_automount_is_asked_for_as_well() -> None:
+    below = "26 25 0:9 / /misc/data rw - nfs4 filer:/data rw\n"
+    host = Automounting(DATA.replace("/data", "/misc"), misc=below)
+    wanted = spec(guest(mounts=("/misc/data",)))
+    assert mounts(Notebook(host), wanted, ("/data/x", "/misc/data/vm/y")) == ("/misc/data",)
+    assert asked(host) == [("stat", "--", "/misc/data/."), ("stat", "--", "/misc/data/vm/.")]
+
+
+def test_what_lies_on_a_mount_below_an_automount_is_not_asked_for() -> None:
+    host = Automounting(DATA + NFS)
+    assert mounts(Notebook(host), spec(guest(mounts=("/data/more",))), ("/data/x",)) == ("/data",)
+    assert asked(host) == []
 
 
 def test_files_behind_loop_devices_are_told_where_a_guest_has_one() -> None:

@@ -108,7 +108,8 @@ def _lacks(guest: Guest, mount: str, reason: str) -> Refusal:
 
 
 def _mounted(mount: str, why: str) -> Command:
-    argv = ("mountpoint", "--quiet", mount)
+    # An automount counts as a mount point. "." in it has the mount made, or does not succeed.
+    argv = ("mountpoint", "--quiet", f"{mount}/.")
     return Command(argv=argv, why=f"see that {mount} is mounted: {why}")
 
 

@@ -89,7 +89,7 @@ def run(args: Args, ctx: Context) -> int:
     from kvmkeep.observe.notebook import Notebook
     from kvmkeep.planning.running.preflight import preflight
     from kvmkeep.planning.running.recover import recovery
-    from kvmkeep.planning.units.files import PATIENCE
+    from kvmkeep.planning.units.files import RECOVERY_PATIENCE
 
     # Before this run is one itself.
     before = Notebook(ctx.door()).ask("the journal", last_run, None)
@@ -119,7 +119,7 @@ def run(args: Args, ctx: Context) -> int:
         ctx,
         dry_run=args.dry_run,
         tells=tells,
-        patience=PATIENCE,
+        patience=RECOVERY_PATIENCE,
         seen=watching,
     )
 

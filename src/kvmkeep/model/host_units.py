@@ -37,7 +37,7 @@ ENABLED = (GUESTS, RECOVER, *TIMERS, *LISTENERS)
 """Those that begin by themselves with the host, of those that are wanted."""
 STARTED = (GUESTS, *TIMERS, *LISTENERS)
 """Those that are begun when they are installed."""
-STOPPED = (*TIMERS, *LISTENERS)
+STOPPED = (*TIMERS, *LISTENERS, RECOVER, WATCH)
 """Those that are stopped when they are taken away."""
 SIGNATURE = "# Written by kvmkeep install-units; kvmkeep uninstall-units removes it."
 """The first line of each: what has another one is not ours."""

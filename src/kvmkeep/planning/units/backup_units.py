@@ -24,6 +24,12 @@ _PERCENT = 5
 """How much of the data the engine reads each week, in turn: all of it within half a year."""
 
 
+_DAILY, _WEEKLY = "1d", "8d"
+"""How long a unit rests at most. Those of each day choose by themselves who is due.
+
+A timer that elapsed while the clock was ahead waits for the time after that (systemd.timer(5),
+"Persistent="; its issue 13513), which may be years away. These go by no clock.
+"""
 _BACK_UP = "back up those whose time has come, and forget what is not kept any longer"
 
 
@@ -40,21 +46,23 @@ def backup_texts(program: Program, spec: Spec) -> dict[str, str]:
             program.line("backup", "run", "--due", "--forget"),
         ),
         BACKUP_TIMER: _timer(
-            "backups at the times of the spec", (policy.schedule for policy in policies)
+            "backups at the times of the spec", (policy.schedule for policy in policies), _DAILY
         ),
         PROVE: _service(
             "prove backups by starting them, those whose time has come",
             program.line("backup", "prove", "--due"),
         ),
         PROVE_TIMER: _timer(
-            "proofs of backups at the times of the spec", (policy.prove for policy in policies)
+            "proofs of backups at the times of the spec",
+            (policy.prove for policy in policies),
+            _DAILY,
         ),
         PRUNE: _service(
             "free the room of forgotten backups, and check a part of the others",
             # In one line as well.
             program.line("backup", "prune", f"--verify={_PERCENT}"),
         ),
-        PRUNE_TIMER: _timer("room of forgotten backups, each week", (_QUIET,)),
+        PRUNE_TIMER: _timer("room of forgotten backups, each week", (_QUIET,), _WEEKLY),
     }
 
 
@@ -80,7 +88,7 @@ TimeoutStopSec=300
 """
 
 
-def _timer(what: str, times: Iterable[str]) -> str:
+def _timer(what: str, times: Iterable[str], rest: str) -> str:
     when = "".join(f"OnCalendar={time}\n" for time in sorted({*times}))
     # What was missed while the host was off is made up for.
     return f"""\
@@ -91,6 +99,8 @@ Documentation=man:kvmkeep(1)
 
 [Timer]
 {when}Persistent=true
+OnActiveSec={rest}
+OnUnitInactiveSec={rest}
 
 [Install]
 WantedBy=timers.target

@@ -19,7 +19,9 @@ from kvmkeep.planning.running.shutdown import ASKING
 from kvmkeep.planning.units.quoting import unit_word
 
 PATIENCE = 180
-"""Seconds that the units wait for another run of kvmkeep to end."""
+"""Seconds that a run which nobody attends to waits for another run of kvmkeep to end."""
+RECOVERY_PATIENCE = 24 * 3600
+"""Seconds that recovery waits for that: until it has the lock, no look of the watch is begun."""
 _MARGIN = 60
 _STARTING = 120
 """Seconds for the start of a guest's QEMU, besides its `start_timeout`."""
@@ -28,14 +30,20 @@ _TRIES = 6
 _LEAST = 10
 _LISTENS = 3600
 """Seconds after which virsh is begun anew, should it have lost its libvirt without a word."""
+_BETWEEN_RECOVERIES = 15
 _BETWEEN_LOOKS = 5
 """Seconds: a guest can make events as fast as it likes."""
 _STOP = re.compile(r"^TimeoutStopSec=([0-9]{1,9})$", re.MULTILINE)
 
-LIBVIRT = "libvirtd.service libvirtd.socket virtqemud.service virtqemud.socket virtlogd.socket"
+LIBVIRT = (
+    "libvirtd.service libvirtd.socket virtqemud.service virtqemud.socket "
+    "virtlogd.service virtlogd.socket"
+)
+# time-sync.target is not among them: without a server that tells the time, which may be a guest,
+# systemd-time-wait-sync.service has it wait for ever.
 _BELOW = (
     "local-fs.target remote-fs.target lvm2-monitor.service NetworkManager.service "
-    "network-online.target time-sync.target"
+    "network-online.target"
 )
 
 
@@ -114,9 +122,11 @@ TimeoutStopSec={stop}
 [Install]
 WantedBy=multi-user.target
 """,
-        # It has started once it holds the lock: before that, the watch would be first, and start
-        # all guests at once. As a oneshot, it would hold the host's boot up until the last guest
-        # is ready. 6: another run of kvmkeep is at work; nobody but systemd tries this one again.
+        # It has started once it holds the lock: else the watch could be first, which tries each
+        # guest once. As a oneshot, it would hold the host's boot up until the last guest is ready.
+        # 5: libvirt or LVM did not answer; 6: another run of kvmkeep is at work. Nothing was
+        # touched then, and nobody but systemd begins it again. What calls kvmkeep may be a wrapper
+        # (NotifyAccess).
         RECOVER: f"""\
 {SIGNATURE}
 [Unit]
@@ -129,11 +139,12 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=notify
+NotifyAccess=all
 ExecStart={program.line("recover")}
-TimeoutStartSec={PATIENCE + _MARGIN}
+TimeoutStartSec=infinity
 RuntimeMaxSec={start}
-RestartForceExitStatus=6
-RestartSec={_BETWEEN_LOOKS}
+RestartForceExitStatus=5 6 SIGKILL
+RestartSec={_BETWEEN_RECOVERIES}
 
 [Install]
 WantedBy=multi-user.target

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 
 from kvmkeep.health.patient import Patient
+from kvmkeep.model.domain_facts import DomainState
+from kvmkeep.model.facts import LIBVIRT
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.host_units import (
     ALWAYS,
@@ -17,6 +19,7 @@ from kvmkeep.model.host_units import (
     UNIT_DIR,
     WATCH,
 )
+from kvmkeep.planning.running.recover import awaited
 from kvmkeep.planning.units.install import wanted_texts
 
 _RUNNING = (GUESTS, TIMER)
@@ -80,7 +83,9 @@ def _own(patient: Patient) -> Iterator[Finding]:
             )
     for name, what in _ENDS.items():
         file = units.file(name)
-        if file is not None and file.ours and file.failed:
+        if file is None or not file.ours or not file.failed:
+            continue
+        if name != RECOVER or not _all_up(patient):
             yield Finding(
                 name="unit-failed",
                 severity=Severity.CRITICAL,
@@ -89,6 +94,21 @@ def _own(patient: Patient) -> Iterator[Finding]:
                 why="what it does for guests is done in part, or not at all",
                 todo=f"systemctl status {name}; kvmkeep journal; then: systemctl start {name}",
             )
+
+
+def _all_up(patient: Patient) -> bool:
+    """Whether each guest that is to run does, and was ready: what held it back is over.
+
+    The watch starts those that recovery could not, and systemd calls that one failed until its
+    next start.
+    """
+    if patient.unseen(LIBVIRT):
+        return False
+    wanted = set(awaited(patient.spec, patient.facts))
+    domains = [patient.scene.own_domain(one) for one in patient.spec.guests if one.name in wanted]
+    return all(
+        one is not None and one.state is DomainState.RUNNING and one.was_ready for one in domains
+    )
 
 
 def _wrong(patient: Patient, name: str, wanted: str) -> str:

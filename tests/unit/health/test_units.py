@@ -8,7 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from kvmkeep.health.judge import judge
-from kvmkeep.model.facts import Problem
+from kvmkeep.model.domain_facts import DomainState
+from kvmkeep.model.facts import LIBVIRT, Problem
 from kvmkeep.model.health import Severity
 from kvmkeep.model.host_units import (
     ALWAYS,
@@ -24,9 +25,10 @@ from kvmkeep.model.host_units import (
     UnitFile,
 )
 from kvmkeep.model.plan import Plan
+from kvmkeep.model.run_mark import RunMark
 from kvmkeep.model.vitals import Service, SpecFileStat
 from kvmkeep.planning.units.install import wanted_texts
-from tests.unit.health.build import FACTS, SPEC, VITALS, findings, only
+from tests.unit.health.build import FACTS, SPEC, VITALS, domain, findings, only
 
 CRITICAL = Severity.CRITICAL
 PROGRAM = "/usr/bin/kvmkeep"
@@ -140,6 +142,43 @@ def test_a_look_or_a_recovery_that_failed(name: str) -> None:
     found = only(CRITICAL, "unit-failed", units=units(name, failed=True, active=False))
     assert found.subject == name
     assert found.todo == f"systemctl status {name}; kvmkeep journal; then: systemctl start {name}"
+
+
+FAILED = units(RECOVER, failed=True, active=False)
+
+
+def test_a_recovery_that_failed_is_told_no_more_once_all_that_are_to_run_are_up() -> None:
+    up = domain(was_ready=True)
+    assert findings(units=FAILED, domains=(up,)) == ()
+    off = replace(up, state=DomainState.SHUTOFF, run_mark=RunMark(wanted=False))
+    assert "unit-failed" not in names(units=FAILED, domains=(off,)), "it is to be off"
+    failed = units(WATCH, failed=True, active=False)
+    only(CRITICAL, "unit-failed", units=failed, domains=(up,))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"was_ready": False},
+        {"state": DomainState.SHUTOFF},
+        {"state": DomainState.PAUSED},
+        {"uuid": "of another one"},
+    ],
+)
+def test_a_recovery_that_failed_is_told_as_long_as_one_is_not_up(
+    changes: dict[str, object],
+) -> None:
+    one = replace(domain(was_ready=True), **changes)
+    assert "unit-failed" in names(units=FAILED, domains=(one,))
+
+
+def test_a_recovery_that_failed_is_told_where_no_guest_is_seen() -> None:
+    silent = (Problem(what=LIBVIRT, reason="it does not answer", hint="wait"),)
+    assert "unit-failed" in names(units=FAILED, domains=(), problems=silent)
+
+
+def names(**changes: object) -> set[str]:
+    return {one.name for one in findings(**changes)}
 
 
 def services(**states: str) -> tuple[Service, ...]:

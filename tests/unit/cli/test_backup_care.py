@@ -46,6 +46,26 @@ def older(site: BackupSite, moment: str) -> None:
         one.tags = tuple(f"set={moment}" if tag.startswith("set=") else tag for tag in one.tags)
 
 
+def test_no_disk_goes_before_the_repository_has_let_its_manifest_go(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """restic 0.17 and 0.18 end well where the store has refused to delete anything."""
+    assert site.line("backup", "run", "web") == 0
+    older(site, "20250101T0000Z")
+    assert site.line("backup", "run", "web") == 0
+    objects = site.host.restic.listed("/srv/vault")
+    (kept,) = (one for one in objects if {"manifest", "set=20250101T0000Z"} <= {*one.tags})
+    site.host.restic.repositories["/srv/vault"].undeletable = {kept.id}
+    before = list(objects)
+    capsys.readouterr()
+    assert site.line("backup", "forget", "web@20250101T0000Z", "--yes") == 8
+    assert "forget 1 of its backups in repository vault" in capsys.readouterr().err
+    assert site.host.restic.listed("/srv/vault") == before
+    site.host.restic.repositories["/srv/vault"].undeletable = set()
+    assert site.line("backup", "forget", "web@20250101T0000Z", "--yes") == 0
+    assert not [one for one in site.host.restic.listed("/srv/vault") if "set=2025" in str(one.tags)]
+
+
 def test_what_the_spec_does_not_keep_is_forgotten_and_its_room_freed(
     site: BackupSite, capsys: pytest.CaptureFixture[str]
 ) -> None:

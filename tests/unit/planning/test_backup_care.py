@@ -80,11 +80,12 @@ def commands(plan: Plan) -> list[str]:
 def test_manifests_go_first_and_then_their_disks() -> None:
     plan = plan_forget(SPEC, facts(*THREE), WISH)
     assert plan.refusals == ()
-    (step,) = plan.steps
+    (step,) = plan.certain
     assert step.what == f"forget 2 of its backups in repository vault: {OLD}, {MIDDLE}"
     assert commands(plan) == [
         "unlock",
         f"forget -- manifest-{OLD} manifest-{MIDDLE}",
+        "unlock",
         f"forget -- disk-{OLD} disk-{MIDDLE}",
     ]
     without = plan_forget(SPEC, facts(entry(OLD, disks=()), entry(LAST)), WISH)
@@ -104,7 +105,7 @@ def test_a_repository_that_cannot_be_used_keeps_no_other_from_forgetting(
     )))  # fmt: skip
     (trouble,) = unusable(both, known)
     plan = plan_forget(both, known, replace(WISH, several=True))
-    assert (len(plan.steps), plan.refusals, plan.notes) == (1, (), (trouble.note,))
+    assert (len(plan.certain), plan.refusals, plan.notes) == (1, (), (trouble.note,))
     # Who names guests is told that not all of it can be done.
     assert plan_forget(both, known, WISH).refusals == (trouble,)
     alone = replace(known, backups=replace(known.backups, repositories=(lost,)))
@@ -113,10 +114,10 @@ def test_a_repository_that_cannot_be_used_keeps_no_other_from_forgetting(
 
 def test_the_last_that_is_proven_stays() -> None:
     known = facts(*THREE, proofs=(proof(OLD), proof(MIDDLE, proven=False)))
-    (step,) = plan_forget(SPEC, known, WISH).steps
+    (step,) = plan_forget(SPEC, known, WISH).certain
     assert step.what.endswith(f"vault: {MIDDLE}")
     elsewhere = facts(*THREE, proofs=(replace(proof(OLD), repository="attic"),))
-    (step,) = plan_forget(SPEC, elsewhere, WISH).steps
+    (step,) = plan_forget(SPEC, elsewhere, WISH).certain
     assert step.what.endswith(f"{OLD}, {MIDDLE}")
 
 
@@ -175,7 +176,7 @@ def test_only_what_this_host_made_of_guests_of_the_spec_is_forgotten() -> None:
     whole = replace(WISH, guests=(GuestName("web"), GuestName("db"), GuestName("gone")))
     assert plan_forget(SPEC, facts(*others, entry(LAST)), whole).empty
     renamed = entry(OLD, guest="www")
-    (step,) = plan_forget(SPEC, facts(renamed, entry(LAST)), WISH).steps
+    (step,) = plan_forget(SPEC, facts(renamed, entry(LAST)), WISH).certain
     assert step.what.endswith(f"vault: {OLD}")
 
 
@@ -253,6 +254,7 @@ def test_one_that_is_named() -> None:
     assert commands(plan_forget(SPEC, known, named)) == [
         "unlock",
         f"forget -- manifest-{OLD}",
+        "unlock",
         f"forget -- disk-{OLD}",
     ]
     assert plan_forget(SPEC, facts(entry(LAST)), named).empty
@@ -287,7 +289,7 @@ def test_one_that_did_not_hold_when_it_was_tried_again_is_not_forgotten() -> Non
 def test_one_that_lacks_a_disk_stands_for_nothing_and_may_go() -> None:
     broken = entry(LAST, whole=False)
     known = facts(entry(OLD), entry(MIDDLE), broken, proofs=(proof(OLD), proof(LAST)))
-    assert len(plan_forget(SPEC, known, replace(WISH, moment=LAST)).steps) == 1
+    assert len(plan_forget(SPEC, known, replace(WISH, moment=LAST)).certain) == 1
     for moment in (MIDDLE, OLD):
         assert plan_forget(SPEC, known, replace(WISH, moment=moment)).refusals != ()
 
@@ -295,7 +297,7 @@ def test_one_that_lacks_a_disk_stands_for_nothing_and_may_go() -> None:
 def test_what_comes_from_the_future_stands_for_nothing_and_may_go() -> None:
     future = "20360101T0000Z"
     known = facts(*THREE, entry(future), proofs=(proof(OLD), proof(future)))
-    assert len(plan_forget(SPEC, known, replace(WISH, moment=future)).steps) == 1
+    assert len(plan_forget(SPEC, known, replace(WISH, moment=future)).certain) == 1
     for moment in (LAST, OLD):
         assert plan_forget(SPEC, known, replace(WISH, moment=moment)).refusals != ()
 
@@ -310,7 +312,7 @@ def test_of_a_guest_that_is_no_more_even_the_last_one_may_go() -> None:
     gone = entry(LAST, guest="gone", identity="gone")
     wish = replace(WISH, guests=(GuestName("gone"),), moment=LAST)
     plan = plan_forget(SPEC, facts(gone), wish)
-    assert (len(plan.steps), plan.refusals) == (1, ())
+    assert (len(plan.certain), plan.refusals) == (1, ())
 
 
 def test_a_repository_that_can_not_be_used_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from adapters.replay import captured
 from msgspec.structs import replace
 
@@ -91,9 +92,10 @@ def test_who_logs_in_to_a_rest_server_stands_in_no_command_line() -> None:
     )
 
 
-def test_what_is_forgotten_where_nothing_may_be_deleted() -> None:
+@pytest.mark.parametrize("version", ["0.14.0", "0.18.0"])
+def test_what_is_forgotten_where_nothing_may_be_deleted(version: str) -> None:
     words = driver(VAULT, "/usr/bin/kvmkeep")
-    said = captured("restic-append-only", "here")
+    said = captured("restic-append-only", "here", version)
     for command in (words.forget(("a1",), "old"), words.prune()):
         (told,) = [one.sentence for one in command.meanings if one.words in said]
         assert "lets nothing be deleted" in told

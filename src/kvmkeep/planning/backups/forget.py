@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kvmkeep.model.backup import BackupEntry, RepositoryFacts, recency
 from kvmkeep.model.backup_policy import Repository
@@ -30,6 +31,7 @@ from kvmkeep.planning.scene import make_scene
 
 _AT_ONCE = 500
 """Verdicts that one step removes."""
+_GONE = "that the repository lists their manifests no more"
 
 
 class Forgetting(Struct, frozen=True, kw_only=True):
@@ -55,10 +57,12 @@ def plan_forget(spec: Spec, facts: Facts, wish: Forgetting) -> Plan:
     """Plan to forget in the repositories of the facts; the room is freed by `backup prune`.
 
     A backup without its manifest is none: that goes first, so what a killed run leaves is never
-    taken for a backup, and the next run takes it away.
+    taken for a backup, and the next run takes it away. The disks go once the listing shows that it
+    did go: restic 0.17 and 0.18 end well where the store has refused (its issue 5233).
     """
     scene = make_scene(spec, facts, ())
     steps: list[Step] = []
+    later: list[Step] = []
     refusals: list[Refusal] = []
     notes: list[Note] = []
     bad: list[Refusal] = []
@@ -79,12 +83,14 @@ def plan_forget(spec: Spec, facts: Facts, wish: Forgetting) -> Plan:
             refusals += _precious(spec, facts, seen, named, wish.now)
             steps += _steps(spec, facts, seen, wish.guests[0], named)
             steps += _left(spec, facts, seen, wish.guests[0], wish.moment)
+            later += _then(spec, facts, seen, wish.guests[0], named)
             continue
         for guest in (one for one in spec.guests if one.name in wish.guests):
             found = retained(spec, facts, seen, guest, wish.now)
             if found is not None:
                 steps += _steps(spec, facts, seen, guest.name, found.forgotten)
                 steps += _left(spec, facts, seen, guest.name)
+                later += _then(spec, facts, seen, guest.name, found.forgotten)
                 steps += _verdicts(facts, seen, guest, wish.now)
     # What is not seen to be proven would be forgotten; of the host, nothing else is needed.
     if wish.several and sound:
@@ -93,7 +99,7 @@ def plan_forget(spec: Spec, facts: Facts, wish: Forgetting) -> Plan:
         refusals += bad
     unseen = guards.blind_below(scene, PROOFS_DIR)
     trouble = (*unseen, *programs.missing_tools(scene, steps), *refusals)
-    return Plan(steps=tuple(steps), refusals=trouble, notes=tuple(notes))
+    return Plan(steps=(*steps, *later), refusals=trouble, notes=tuple(notes))
 
 
 def _closed(repository: Repository, named: tuple[BackupEntry, ...]) -> tuple[Refusal, ...]:
@@ -204,21 +210,24 @@ def _steps(
     words = driver(spec.repository(Label(seen.name)), facts.units.command)
     moments = ", ".join(one.moment for one in doomed)
     manifests = tuple(one.manifest for one in doomed)
-    disks = tuple(disk.object for one in doomed for disk in one.disks)
-    actions = [
-        *words.unlock(),
-        words.forget(manifests, "the manifests first: without one there is no backup"),
-    ]
-    actions += [words.forget(disks, "then their disks")] if disks else []
+    why = "the manifests first: without one there is no backup"
     return (
         Step(
             noun=Noun.STORAGE,
             subject=f"guest {name}",
             what=f"forget {len(doomed)} of its backups in repository {seen.name}: {moments}",
             why="nothing asks for them any longer; the engine has their data until it is pruned",
-            actions=tuple(actions),
+            actions=(*words.unlock(), words.forget(manifests, why)),
         ),
     )
+
+
+def _then(
+    spec: Spec, facts: Facts, seen: RepositoryFacts, name: str, doomed: tuple[BackupEntry, ...]
+) -> tuple[Step, ...]:
+    """Return what takes away the disks of what is forgotten first."""
+    disks = tuple(disk.object for one in doomed for disk in one.disks)
+    return (replace(_disks(spec, facts, seen, name, disks), assumes=_GONE),) if disks else ()
 
 
 def _left(
@@ -228,17 +237,19 @@ def _left(
     own = (one for one in seen.fragments if one.host == spec.host.name)
     mine = (one for one in own if is_meant(spec, one, name))
     left = tuple(disk.object for one in mine if moment in {"", one.moment} for disk in one.disks)
-    if not left:
-        return ()
+    return (_disks(spec, facts, seen, name, left),) if left else ()
+
+
+def _disks(
+    spec: Spec, facts: Facts, seen: RepositoryFacts, name: str, disks: tuple[str, ...]
+) -> Step:
     words = driver(spec.repository(Label(seen.name)), facts.units.command)
-    return (
-        Step(
-            noun=Noun.STORAGE,
-            subject=f"guest {name}",
-            what=f"forget what dead runs left in repository {seen.name}",
-            why="it never became a backup, or is none any more",
-            actions=(*words.unlock(), words.forget(left, "disks without a manifest")),
-        ),
+    return Step(
+        noun=Noun.STORAGE,
+        subject=f"guest {name}",
+        what=f"forget disks without a manifest in repository {seen.name}",
+        why="they never became a backup, or are none any more",
+        actions=(*words.unlock(), words.forget(disks, "no manifest names them")),
     )
 
 

@@ -9,12 +9,20 @@ from kvmkeep.model.restic import restic_argv, restic_get
 from kvmkeep.planning.commands import HOUR
 
 DAY = 24 * HOUR
-# What a REST server says that only takes new data (rest-server --append-only, and rclone's); to
-# restic it is one error of many, which it tries again ten times.
-_APPEND_ONLY = Meaning(
-    words="not removed, server response: 403",
-    sentence="The server lets nothing be deleted. If it is to be so, write append_only: true to "
-    "the repository in host.yaml; else have it allow that for a while, and run this again",
+# What a REST server says that only takes new data (rest-server --append-only, and rclone's): to
+# restic it is one error of many. The second words are those of 0.17 on.
+_APPEND_ONLY = tuple(
+    Meaning(
+        words=words,
+        sentence="The server lets nothing be deleted. If it is to be so, write append_only: true "
+        "to the repository in host.yaml; else have it allow that for a while, and run this again",
+    )
+    for words in ("not removed, server response: 403", "unexpected HTTP response (403)")
+)
+_HAS_KEYS = Meaning(
+    words="already contains keys",
+    sentence="An init that was stopped has left a key there. If the repository has no data yet, "
+    "remove its directory `keys`, and run this again",
 )
 
 
@@ -39,7 +47,8 @@ class Restic:
 
     def init(self) -> Command:
         """See `Driver`."""
-        return Command(argv=self._argv("init"), why=f"make {self._name}", timeout=HOUR)
+        why = f"make {self._name}"
+        return Command(argv=self._argv("init"), why=why, timeout=HOUR, meanings=(_HAS_KEYS,))
 
     def place(self, guest: str, disk: str) -> str:
         """See `Driver`."""
@@ -80,13 +89,13 @@ class Restic:
     def forget(self, objects: tuple[str, ...], why: str) -> Command:
         """See `Driver`."""
         argv = self._argv("forget", "--", *objects)
-        return Command(argv=argv, why=why, timeout=HOUR, meanings=(_APPEND_ONLY,))
+        return Command(argv=argv, why=why, timeout=HOUR, meanings=_APPEND_ONLY)
 
     def prune(self) -> Command:
         """See `Driver`."""
         why = f"delete what no backup in {self._name} has any more"
         argv = self._argv("prune")
-        return Command(argv=argv, why=why, timeout=DAY, meanings=(_APPEND_ONLY,))
+        return Command(argv=argv, why=why, timeout=DAY, meanings=_APPEND_ONLY)
 
     def check(self, part: Part | None = None) -> Command:
         """See `Driver`."""

@@ -783,7 +783,7 @@ class FakeHost:
 
     def _mountpoint(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         words = take_apart(argv, flags="--quiet", needs="--quiet")
-        return (0, "") if words.rest[0].removesuffix("/.") in self.mounts else (32, "")
+        return (0, "") if words.rest[0].rstrip("/") in self.mounts else (32, "")
 
     def _mkdir(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         words = take_apart(argv, values="--mode", flags="--parents", needs="--parents --mode")

@@ -132,12 +132,12 @@ def mounts(notebook: Notebook, spec: Spec, files: tuple[str, ...] = ()) -> tuple
 def _woken(notebook: Notebook, places: list[str]) -> bytes:
     """Return what is mounted, once automounts had their time to bring what belongs there.
 
-    Else nobody might go there before the guest does. A directory that is asked for by its own name
-    wakes no automount (stat(2), AT_NO_AUTOMOUNT), "." in it does.
+    Else nobody might go there before the guest does. A directory that is asked for by its mere
+    name wakes no automount (stat(2), AT_NO_AUTOMOUNT); with a slash behind it, it does.
     """
     content = notebook.read(PLACE, LIMIT) or b""
     commands = tuple(
-        Command(argv=("stat", "--", f"{one}/."), why=f"have {one} mounted", timeout=_MOUNT_LIMIT)
+        Command(argv=("stat", "--", f"{one}/"), why=f"have {one} mounted", timeout=_MOUNT_LIMIT)
         for one in asleep(content, places)
     )
     if not commands:

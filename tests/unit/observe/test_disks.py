@@ -210,7 +210,7 @@ def test_an_automount_is_no_mount_and_is_asked_for_what_it_brings() -> None:
     wanted = spec(guest(mounts=("/data",)))
     host = Automounting(DATA, data=NFS)
     assert mounts(Notebook(host), wanted) == ("/data",)
-    assert asked(host) == [("stat", "--", "/data/.")]
+    assert asked(host) == [("stat", "--", "/data/")]
     assert mounts(Notebook(host), wanted) == ("/data",)
     assert len(host.calls) == 1, "it is there by now"
 
@@ -219,7 +219,7 @@ def test_an_automount_whose_server_is_silent_brings_nothing() -> None:
     wanted = spec(guest(mounts=("/data",)))
     host = Automounting(DATA)
     assert mounts(Notebook(host), wanted) == ()
-    assert asked(host) == [("stat", "--", "/data/.")]
+    assert asked(host) == [("stat", "--", "/data/")]
 
 
 def test_what_lies_below_an_automount_is_asked_for_as_well() -> None:
@@ -227,7 +227,7 @@ def test_what_lies_below_an_automount_is_asked_for_as_well() -> None:
     host = Automounting(DATA.replace("/data", "/misc"), misc=below)
     wanted = spec(guest(mounts=("/misc/data",)))
     assert mounts(Notebook(host), wanted, ("/data/x", "/misc/data/vm/y")) == ("/misc/data",)
-    assert asked(host) == [("stat", "--", "/misc/data/."), ("stat", "--", "/misc/data/vm/.")]
+    assert asked(host) == [("stat", "--", "/misc/data/"), ("stat", "--", "/misc/data/vm/")]
 
 
 def test_what_lies_on_a_mount_below_an_automount_is_not_asked_for() -> None:

@@ -108,8 +108,9 @@ def _lacks(guest: Guest, mount: str, reason: str) -> Refusal:
 
 
 def _mounted(mount: str, why: str) -> Command:
-    # An automount counts as a mount point. "." in it has the mount made, or does not succeed.
-    argv = ("mountpoint", "--quiet", f"{mount}/.")
+    # An automount counts as a mount point. With a slash behind it, the mount is made, or this
+    # fails. "/." would too, but root may not search what an NFS server keeps from it.
+    argv = ("mountpoint", "--quiet", f"{mount}/")
     return Command(argv=argv, why=f"see that {mount} is mounted: {why}")
 
 

@@ -15,6 +15,7 @@ from kvmkeep import __version__
 from kvmkeep.apply.checkpoint import wait_for_others
 from kvmkeep.apply.executor import apply_plan
 from kvmkeep.apply.journal import Journal, Journals, digest, utc_now
+from kvmkeep.apply.sight import Lookout, Sight
 from kvmkeep.apply.ui import SteadyUi, Ui
 from kvmkeep.errors import (
     Declined,
@@ -72,8 +73,8 @@ class RunSettings(Struct, frozen=True, kw_only=True):
 
     Where the host starts or goes down, nobody is there to mend what is in the way (`unattended`):
     then a run goes by the last good spec where the present one has mistakes, and by the
-    `fallback_spec` where none was kept either; it goes on where its journal can't be kept, and
-    waits for nobody else's change of the network.
+    `fallback_spec` where none was kept either; it goes on where its journal can't be kept, waits
+    for nobody else's change of the network, and looks again for what can't be seen (`sight`).
     """
 
     spec_dir: str
@@ -92,6 +93,7 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     typed: bool = False
     unattended: bool = False
     fallback_spec: Spec | None = None
+    sight: Sight = Sight()
 
 
 def load_spec(ctx: RunSettings, seen: dict[str, bytes] | None = None) -> Spec:
@@ -207,6 +209,7 @@ class _Run:
         self.ui = SteadyUi(ctx.ui)
         self._ctx = ctx
         self._verb = verb
+        self._sight = Lookout(ctx.sight, ctx.door, self.ui, ctx.stop)
         self._look_now = look
         self._confirm = confirm
         self._agreed: frozenset[tuple[str, str]] = frozenset()
@@ -218,6 +221,7 @@ class _Run:
         """Show that another run is waited for; raises Declined where somebody asks to stop."""
         if self._ctx.stop.requested:
             raise Declined("stopped on request")
+        self._sight.waited(seconds)
         self.ui.waiting(message, seconds, limit)
 
     def reach(self) -> Report:
@@ -274,7 +278,7 @@ class _Run:
         try:
             if not self._ctx.unattended:
                 wait_for_others(self._ctx.door, self.ui, self._ctx.stop)
-            look = self._look_now()
+            look = self._sight.until_seen(self._look_now, lambda found: found.plan)
         except KvmkeepError as error:
             if not self._touched or isinstance(error, Interrupted):
                 raise

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from kvmkeep import flow
     from kvmkeep.apply.journal import Journals
+    from kvmkeep.apply.sight import Sight
     from kvmkeep.apply.ui import Ui
     from kvmkeep.cli.goal import Goal
     from kvmkeep.cli.stages import Stages
@@ -85,13 +86,16 @@ class Context(Struct, frozen=True, kw_only=True):
         patience: float = 0.0,
         unattended: bool = False,
         fallback_spec: Spec | None = None,
+        sight: Sight | None = None,
     ) -> Report:
         """Reach a goal; see `flow.run_goal`.
 
-        `patience`, `unattended` and `fallback_spec` are for runs that nobody attends to: see
-        `flow.RunSettings`.
+        `patience`, `unattended`, `fallback_spec` and `sight` are for runs that nobody attends to:
+        see `flow.RunSettings`.
         """
         from msgspec.structs import replace
+
+        from kvmkeep.apply.sight import Sight
 
         context = replace(
             self._flow(ui, goal.lock),
@@ -102,6 +106,7 @@ class Context(Struct, frozen=True, kw_only=True):
             patience=patience,
             unattended=unattended,
             fallback_spec=fallback_spec,
+            sight=sight or Sight(),
         )
         return self.stages.run_goal(context, goal.verb, goal.planner, confirm)
 

@@ -17,6 +17,7 @@ from kvmkeep.errors import NEEDS_ATTENTION, Unready, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from kvmkeep.apply.sight import Sight
     from kvmkeep.apply.ui import Ui
     from kvmkeep.cli.context import Context
     from kvmkeep.cli.streams import Streams
@@ -117,14 +118,15 @@ def reach_unattended(
     notes: Collection[Note] | None = None,
     patience: float = 0.0,
     fallback_spec: Spec | None = None,
+    sight: Sight | None = None,
     seen: Callable[[Ui], Ui] | None = None,
 ) -> int:
     """Reach the goal as nobody is there to be asked, or only show it (`dry_run`).
 
     In the end, also of a run that fails, `tells` tells what there is to tell, and returns whether
     something needs attention. `notes` are printed with the report where that is to be JSON; a verb
-    without them prints its own. `patience` and `fallback_spec` are those of `flow.RunSettings`;
-    `seen` returns a screen before the usual one.
+    without them prints its own. `patience`, `fallback_spec` and `sight` are those of
+    `flow.RunSettings`; `seen` returns a screen before the usual one.
     """
     if dry_run:
         return show(goal, ctx, unattended=True, fallback_spec=fallback_spec)
@@ -133,7 +135,13 @@ def reach_unattended(
     before = ui if seen is None else seen(ui)
     try:
         report = ctx.run_goal(
-            goal, before, _agree, patience=patience, unattended=True, fallback_spec=fallback_spec
+            goal,
+            before,
+            _agree,
+            patience=patience,
+            unattended=True,
+            fallback_spec=fallback_spec,
+            sight=sight,
         )
     finally:
         ui.close()

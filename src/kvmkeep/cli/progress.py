@@ -64,6 +64,7 @@ class PlainUi(Ui):
 
     def round_begins(self, number: int) -> None:
         """Say that the host is looked at."""
+        self._minutes = -1
         again = "" if number == 1 else " again"
         self._streams.talk(f"Looking at the host{again} ...")
 

@@ -83,13 +83,14 @@ class Watching(SteadyUi):
 
 def run(args: Args, ctx: Context) -> int:
     """Bring them up, as nobody is there at night to be asked; tell how each of them stands."""
+    from kvmkeep.apply.sight import Sight
     from kvmkeep.cli.examine import last_run
     from kvmkeep.cli.moment import utc_now
     from kvmkeep.host.service import tell_ready
     from kvmkeep.observe.notebook import Notebook
     from kvmkeep.planning.running.preflight import preflight
     from kvmkeep.planning.running.recover import recovery
-    from kvmkeep.planning.units.files import RECOVERY_PATIENCE
+    from kvmkeep.planning.units.files import PATIENCE, RECOVERY_PATIENCE
 
     # Before this run is one itself.
     before = Notebook(ctx.door()).ask("the journal", last_run, None)
@@ -120,6 +121,7 @@ def run(args: Args, ctx: Context) -> int:
         dry_run=args.dry_run,
         tells=tells,
         patience=RECOVERY_PATIENCE,
+        sight=Sight(seconds=PATIENCE),
         seen=watching,
     )
 

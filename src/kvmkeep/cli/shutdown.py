@@ -81,6 +81,7 @@ def _with_host(args: Args, ctx: Context) -> int:
 
     Another run does not stop that. Guests that nobody asks lose their power with the host.
     """
+    from kvmkeep.apply.sight import Sight
     from kvmkeep.host.lock import ForgoneLock
     from kvmkeep.model.names import LOCK_FILE
     from kvmkeep.planning.running.host_down import NO_SPEC, plan_host_down
@@ -98,4 +99,6 @@ def _with_host(args: Args, ctx: Context) -> int:
         notes=notes,
         patience=PATIENCE,
         fallback_spec=NO_SPEC,
+        # The unit's limit has room for one of both.
+        sight=Sight(seconds=PATIENCE, with_lock=True),
     )

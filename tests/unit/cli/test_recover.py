@@ -7,6 +7,7 @@ import select
 import socket
 import threading
 import time
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -167,7 +168,7 @@ def test_the_last_run_that_was_killed_and_a_wrong_clock_are_told_and_hold_nobody
 def test_what_came_up_is_told_although_the_last_look_failed(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    looks = iter(range(9))
+    looks = count()
 
     def blind(facts: Facts) -> Facts:
         if next(looks) > 0:
@@ -181,6 +182,27 @@ def test_what_came_up_is_told_although_the_last_look_failed(
     assert "the host can't be looked at again: libvirt does not answer" in told.err
     words = [line.split()[:2] for line in told.out.splitlines()[1:]]
     assert sorted(words) == [["db", "up"], ["mail", "up"], ["web", "up"]]
+
+
+@pytest.mark.parametrize("silent", [{0}, {1}, {0, 1, 2, 4}])
+def test_a_libvirt_that_is_silent_for_a_while_is_waited_for(
+    site: Site, silent: set[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    looks = count()
+
+    def blind(facts: Facts) -> Facts:
+        if next(looks) in silent:
+            raise Unready("libvirt does not answer")
+        return facts
+
+    site.change = blind
+    assert site.line("recover") == 0
+    assert set(states(site).values()) == {"running"}
+    told = capsys.readouterr().err
+    assert "waiting for what can't be seen (libvirt does not answer)" in told
+    looks = count()
+    assert site.line("shutdown", "--host") == 0
+    assert set(states(site).values()) == {"shut off"}
 
 
 def test_without_such_guests_this_is_said(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from kvmkeep.apply.journal import Journals
+from kvmkeep.apply.sight import Sight
 from kvmkeep.errors import (
     Busy,
     Declined,
@@ -165,6 +166,15 @@ def test_a_host_that_can_not_be_looked_at_again_was_touched(tmp_path: Path) -> N
     error = site.fails(StepFailed)
     assert error.message == "After 2 steps the host can't be looked at again: no libvirt"
     assert error.hint == "start it"
+
+
+def test_where_nobody_attends_it_is_looked_at_again_for_a_while(tmp_path: Path) -> None:
+    silent = Unready("libvirt does not answer", hint="start it")
+    site = Site(tmp_path, silent, Plan(steps=(ONE,)), silent, EMPTY)
+    site.context = replace(site.context, unattended=True, sight=Sight(seconds=180))
+    assert site.reach().ok
+    assert site.acts == ["act 1"]
+    assert [line for line in site.ui.told if line.startswith("round")] == ["round 1", "round 2"]
 
 
 def test_what_is_left_in_the_end_is_named(tmp_path: Path) -> None:

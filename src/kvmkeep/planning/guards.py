@@ -20,6 +20,7 @@ from kvmkeep.planning.domains.guest import kept_domain
 from kvmkeep.planning.domains.metadata import KEY
 from kvmkeep.planning.first_boot.seed import SeedKind, beyond_a_drive, declines_a_route, seed_kind
 from kvmkeep.planning.images.image import ImageWork
+from kvmkeep.planning.lvm import WHERE_IS_IT
 from kvmkeep.planning.proofs.beside import HOW_TO_END, proofs_memory, proofs_text
 from kvmkeep.planning.scene import Scene, active, users
 
@@ -95,7 +96,7 @@ def whole_group(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
     if scene.group is None and scene.facts.unseen(GROUPS):
         return ()
     if scene.group is None:
-        hint = "correct storage.vg; `vgs` shows all groups"
+        hint = f"{WHERE_IS_IT}; or correct storage.vg"
         return (Refusal(subject=subject, reason="there is no such volume group", hint=hint),)
     if not scene.group.missing_pvs or not any(step.noun is Noun.STORAGE for step in steps):
         return ()

@@ -12,6 +12,8 @@ from kvmkeep.model.command import Command, Poll
 from kvmkeep.model.facts import Volume
 from kvmkeep.model.units import Size
 
+WHERE_IS_IT = "pvs; vgs; cat /proc/mdstat"
+"""What tells why a volume group is not there: LVM shows none of which it sees no disk."""
 _NOT_FOUND = 5
 """What LVM's tools end with where there is no such LV."""
 

@@ -6,9 +6,10 @@ import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
 from msgspec.structs import replace
 
-from kvmkeep.model.facts import Array, ArrayState, Facts, SeedFile
+from kvmkeep.model.facts import GROUPS, Array, ArrayState, Facts, Problem, SeedFile
 from kvmkeep.model.spec import OnFail, ReadyTcp, Spec
 from kvmkeep.model.units import GuestName
+from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.running.recover import recovery
 from kvmkeep.planning.running.shutdown import plan_shutdown
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
@@ -174,7 +175,23 @@ def test_what_is_not_well_below_the_guests_is_told() -> None:
     ]
     two = replace(facts, groups=(replace(group, missing_pvs=2),))
     assert "2 of its physical volumes are missing" in plan_recover(wanted, two).notes[0].text
-    assert not plan_recover(wanted, replace(facts, groups=())).notes
+
+
+def test_a_volume_group_that_is_not_there_yet_is_named_and_no_guest_is_to_be_given_up() -> None:
+    host, wanted = site()
+    facts = replace(host.facts(wanted), groups=(), volumes=())
+    plan = plan_recover(wanted, facts)
+    told = {note.subject: note.text for note in plan.notes}
+    assert told["volume group rl_build"] == "it is not there (pvs; vgs; cat /proc/mdstat)"
+    assert told["guest dns"] == (
+        "held back: its volume group rl_build is not there (pvs; vgs; cat /proc/mdstat)"
+    )
+    for refusal in (*recovery(wanted, facts).blocked, *make_plan(wanted, facts).refusals):
+        assert not {"undefine", "vgcfgrestore"} & {*refusal.hint.replace("`", "").split()}
+    hole = Problem(what=GROUPS, reason="vgs did not answer", hint="")
+    assert "volume group rl_build" not in {
+        note.subject for note in plan_recover(wanted, replace(facts, problems=(hole,))).notes
+    }
 
 
 def test_a_guest_that_does_not_get_ready_is_not_marked() -> None:

@@ -6,7 +6,7 @@ The options of LVM are those of lvcreate(8) and lvchange(8); nothing here remove
 from __future__ import annotations
 
 from kvmkeep.model.command import Action, Command, Progress
-from kvmkeep.model.facts import Volume
+from kvmkeep.model.facts import GROUPS, Volume
 from kvmkeep.model.names import (
     STATE_FILLING,
     STATE_FRESH,
@@ -28,7 +28,15 @@ from kvmkeep.planning.backups.coming_back import coming_back
 from kvmkeep.planning.commands import long_enough, same_file, synced, zero
 from kvmkeep.planning.disks.stage import Stage, stage
 from kvmkeep.planning.images.image import ImageSource
-from kvmkeep.planning.lvm import absent, activate, create, selected, selection, who_has
+from kvmkeep.planning.lvm import (
+    WHERE_IS_IT,
+    absent,
+    activate,
+    create,
+    selected,
+    selection,
+    who_has,
+)
 from kvmkeep.planning.scene import Scene, owned, users
 
 _BLOCK = Size(4096)
@@ -88,7 +96,7 @@ def storage_refusals(scene: Scene) -> tuple[Refusal, ...]:
     for guest in scene.guests:
         for disk in guest.volumes:
             found.extend(_disk_refusals(scene, guest, disk))
-    return tuple(found)
+    return tuple(dict.fromkeys(found))
 
 
 def _disk_refusals(scene: Scene, guest: Guest, disk: LvDisk) -> list[Refusal]:
@@ -112,6 +120,11 @@ def _disk_refusals(scene: Scene, guest: Guest, disk: LvDisk) -> list[Refusal]:
 
 def _lost(scene: Scene, guest: Guest, disk: LvDisk) -> Refusal:
     """Refuse to make anew what was there; say where it may have gone."""
+    vg = scene.spec.storage.vg
+    if scene.group is None and not scene.facts.unseen(GROUPS):
+        # What is late, or needs its disks, is neither lost nor to be written over.
+        reason = f"its volume group {vg} is not there"
+        return Refusal(subject=f"guest {guest.name}", reason=reason, hint=WHERE_IS_IT)
     lv, hint = scene.full_name(disk.lv), "bring the LV back (vgcfgrestore, or a backup)"
     there = "was taken over" if guest.adopted else "is defined"
     if scene.domain(guest) is None and not guest.adopted:
@@ -128,7 +141,7 @@ def _lost(scene: Scene, guest: Guest, disk: LvDisk) -> Refusal:
     ]
     if renamed:
         reason += f"; {', '.join(renamed)} wears its marks"
-        hint = f"if it was renamed, name it back: lvrename {scene.spec.storage.vg} {renamed[0]} "
+        hint = f"if it was renamed, name it back: lvrename {vg} {renamed[0]} "
         hint += disk.lv
     return Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint)
 

@@ -22,6 +22,7 @@ from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backups.fetch import Subject, gone
 from kvmkeep.planning.backups.owner import owner
 from kvmkeep.planning.commands import remove_tree
+from kvmkeep.planning.lvm import WHERE_IS_IT
 from kvmkeep.planning.proofs.climb import Climb, likeness
 from kvmkeep.planning.proofs.domain import CannotProveError, has_agent, memory_of, proof_xml
 from kvmkeep.planning.proofs.ladder import climb_steps
@@ -247,7 +248,7 @@ def _room(scene: Scene, climb: Climb) -> list[Reason]:
     if group is None and scene.facts.unseen(GROUPS):
         return []
     if group is None:
-        return [("there is no such volume group", "correct storage.vg; `vgs` shows all groups")]
+        return [("there is no such volume group", f"{WHERE_IS_IT}; or correct storage.vg")]
     sizes = (overlay_size(one.size, group.extent).bytes for one in climb.parts.content.disks)
     needed, reserve = Size(sum(sizes)), scene.spec.host.storage_reserve
     left = (one.size.bytes for one in scene.volumes.values() if tag_value(one, TAG_PROOF))

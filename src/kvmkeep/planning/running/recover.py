@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kvmkeep.model.command import Action, Command, Poll
-from kvmkeep.model.facts import LIBVIRT, VOLUMES, ArrayState, Facts
+from kvmkeep.model.facts import GROUPS, LIBVIRT, VOLUMES, ArrayState, Facts
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.snapshot import snapshot_sets
 from kvmkeep.model.spec import Guest, OnFail, Spec
@@ -23,6 +23,7 @@ from kvmkeep.planning import guards, programs
 from kvmkeep.planning.commands import has_state
 from kvmkeep.planning.disks.storage import storage_refusals
 from kvmkeep.planning.domains.guest import is_guest, kept_domain
+from kvmkeep.planning.lvm import WHERE_IS_IT
 from kvmkeep.planning.proofs.beside import HOW_TO_END, proofs_memory, proofs_text
 from kvmkeep.planning.running.order import in_order
 from kvmkeep.planning.running.saved import resumed_notes
@@ -222,10 +223,13 @@ def _storage_notes(scene: Scene) -> tuple[Note, ...]:
         for one in scene.facts.arrays
         if one.state is not ArrayState.CLEAN
     ]
+    subject = f"volume group {scene.spec.storage.vg}"
+    if scene.group is None and not scene.facts.unseen(GROUPS):
+        notes.append(Note(subject=subject, text=f"it is not there ({WHERE_IS_IT})"))
     if scene.group is not None and scene.group.missing_pvs:
         count = scene.group.missing_pvs
         text = f"{count} of its physical volumes {'is' if count == 1 else 'are'} missing"
-        notes.append(Note(subject=f"volume group {scene.group.name}", text=text))
+        notes.append(Note(subject=subject, text=text))
     notes += [
         Note(subject=f"guest {one.guest}", text=f"its snapshot set {one.name} is lost: it was full")
         for one in snapshot_sets(scene.facts.volumes, scene.spec.storage.vg)

@@ -80,6 +80,12 @@ def test_what_disks_tell(kind: str, found: PhysicalDisk) -> None:
     assert disk(kind) == found
 
 
+def test_the_number_that_is_printed_on_a_disk() -> None:
+    told = '{"model_name": "Disk 1", "serial_number": " BTYF1 \\u001b", "smart_status": {"passed": true}}'
+    (found,) = smart.disks(host(sda=told)) or ()
+    assert (found.model, found.serial) == ("Disk 1", "BTYF1 ?")
+
+
 def test_the_exit_code_tells_of_the_disk_not_of_the_command() -> None:
     failing = ended(216, captured("smartctl", "ata-failing").encode())
     found = smart.disks(host(sda=failing))

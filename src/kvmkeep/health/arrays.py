@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from kvmkeep.health.patient import Patient
+from kvmkeep.health.replacing import left, refill
 from kvmkeep.model.facts import Array, ArrayState
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.trend import CHECKS, continued
@@ -25,14 +26,15 @@ _TOLD = 4
 def array_findings(patient: Patient) -> Iterator[Finding]:
     """Return what is wrong with arrays."""
     for array in patient.facts.arrays:
-        yield from _members(array)
+        yield from _members(patient, array)
     yield from _mismatches(patient)
     yield from _scrubs(patient)
 
 
-def _members(array: Array) -> Iterator[Finding]:
+def _members(patient: Patient, array: Array) -> Iterator[Finding]:
     subject = f"array {array.name}"
     look = f"mdadm --detail /dev/{array.name}"
+    stays, refilled = left(array, patient.vitals.disks or ()), refill(array, patient.facts.arrays)
     if array.state is ArrayState.FAILED:
         yield Finding(
             name="array-failed",
@@ -66,9 +68,9 @@ def _members(array: Array) -> Iterator[Finding]:
             name="array-degraded",
             severity=Severity.CRITICAL,
             subject=subject,
-            what=f"it is degraded: {array.detail}",
+            what="; ".join(filter(None, (f"it is degraded: {array.detail}", stays))),
             why="one more disk that fails may take all guests with it",
-            todo=f"{look}; replace the disk, then: {_replace(array)}",
+            todo=f"{look}; replace the disk, then: {refilled}",
         )
     elif array.faulty:
         yield Finding(
@@ -77,7 +79,7 @@ def _members(array: Array) -> Iterator[Finding]:
             subject=subject,
             what=f"{', '.join(array.faulty)} failed, and nothing depends on it yet",
             why="a spare that failed can't step in",
-            todo=f"{look}; replace the disk, then: {_replace(array)}",
+            todo=f"{look}; replace the disk, then: {refilled}",
         )
     elif array.action and array.action not in CHECKS:
         yield Finding(
@@ -88,13 +90,6 @@ def _members(array: Array) -> Iterator[Finding]:
             why="a disk that fails meanwhile may hold the only good copy; disks are slower as well",
             todo="wait: cat /proc/mdstat",
         )
-
-
-def _replace(array: Array) -> str:
-    """Return what takes a failed member out and a new one in."""
-    device = f"/dev/{array.name}"
-    removals = "".join(f"mdadm {device} --remove /dev/{one}; " for one in array.faulty)
-    return f"{removals}mdadm {device} --add /dev/DISK"
 
 
 def _mismatches(patient: Patient) -> Iterator[Finding]:

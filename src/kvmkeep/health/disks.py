@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from kvmkeep.health.patient import Patient
-from kvmkeep.model.facts import Array
+from kvmkeep.health.replacing import disk_of, move, named
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.vitals import PhysicalDisk
 
@@ -45,7 +44,7 @@ def disk_findings(patient: Patient) -> Iterator[Finding]:
 def _disk(patient: Patient, disk: PhysicalDisk) -> Iterator[Finding]:
     subject = f"disk {disk.name}"
     look = f"smartctl --xall /dev/{disk.name}"
-    model = f" ({disk.model})" if disk.model else ""
+    model, replaced = named(disk), move(disk.name, patient.facts.arrays)
     if disk.silent:
         yield Finding(
             name="disk-hangs" if disk.hangs else "disk-tells-nothing",
@@ -67,7 +66,7 @@ def _disk(patient: Patient, disk: PhysicalDisk) -> Iterator[Finding]:
             subject=subject,
             what=f"it says of itself that it is failing{model}",
             why="it may be gone within a day, with what lies on no other disk",
-            todo=f"{look}; {_replace(patient, disk.name)}",
+            todo=f"{look}; {replaced}",
         )
     if disk.pending:
         yield Finding(
@@ -76,8 +75,7 @@ def _disk(patient: Patient, disk: PhysicalDisk) -> Iterator[Finding]:
             subject=subject,
             what=f"{disk.pending} of its sectors can't be read{model}",
             why="if the other copy is lost, these sectors are; more of them often follow",
-            todo=_reread(patient, disk.name) + f"; if they stay: {look}; "
-            f"{_replace(patient, disk.name)}",
+            todo=_reread(patient, disk.name) + f"; if they stay: {look}; {replaced}",
         )
     if disk.worn_percent is not None and disk.worn_percent >= _WORN:
         yield Finding(
@@ -86,7 +84,7 @@ def _disk(patient: Patient, disk: PhysicalDisk) -> Iterator[Finding]:
             subject=subject,
             what=f"{disk.worn_percent} % of its life is over{model}",
             why="a flash disk takes so many writes and no more; disks of one age go together",
-            todo=f"{look}; {_replace(patient, disk.name)}",
+            todo=f"{look}; {replaced}",
         )
     yield from _counts(disk, look)
 
@@ -109,35 +107,12 @@ def _counts(disk: PhysicalDisk, look: str) -> Iterator[Finding]:
         )
 
 
-def _member(patient: Patient, disk: str) -> tuple[Array, str] | None:
-    """Return the array that a disk, or a partition of it, is in, and the member's name."""
-    part = re.compile(rf"{re.escape(disk)}(p?\d+)?")
-    for array in patient.facts.arrays:
-        for member in array.members:
-            if part.fullmatch(member):
-                return array, member
-    return None
-
-
-def _replace(patient: Patient, disk: str) -> str:
-    found = _member(patient, disk)
-    if found is None:
-        return "copy what lies on it, and replace it"
-    array, member = found
-    device = f"/dev/{array.name}"
-    if member in array.faulty:
-        return f"replace it: mdadm {device} --remove /dev/{member}; mdadm {device} --add /dev/DISK"
-    # `--replace` keeps the old member until the new one is full (mdadm(8)).
-    return (
-        f"add another disk and move over: mdadm {device} --add /dev/DISK; "
-        f"mdadm {device} --replace /dev/{member}"
-    )
-
-
 def _reread(patient: Patient, disk: str) -> str:
-    found = _member(patient, disk)
-    if found is None:
+    arrays = [
+        array for array in patient.facts.arrays if disk in {disk_of(one) for one in array.members}
+    ]
+    if not arrays:
         return "read all of it, and write anew what can't be read"
     # A check writes what can't be read anew from the other members (md(4), "SCRUBBING").
-    sync = f"/sys/block/{found[0].name}/md/sync_action"
-    return f"have the array write them anew: echo check > {sync}"
+    checks = "; ".join(f"echo check > /sys/block/{array.name}/md/sync_action" for array in arrays)
+    return f"have the array write them anew: {checks}"

@@ -78,6 +78,7 @@ class _Answer(msgspec.Struct):
     smartctl: _Smartctl | None = None
     model_name: str = ""
     scsi_model_name: str = ""
+    serial_number: str = ""
     smart_status: _Status | None = None
     ata_smart_attributes: _Attributes | None = None
     nvme_smart_health_information_log: _Nvme | None = None
@@ -120,6 +121,7 @@ def _disk(name: str, result: Result) -> PhysicalDisk:
     return PhysicalDisk(
         name=name,
         model=clean(told.model_name or told.scsi_model_name)[:100],
+        serial=clean(told.serial_number).strip()[:100],
         passed=status.passed if status is not None else None,
         reallocated=counts.get(_REALLOCATED),
         pending=counts.get(_PENDING),

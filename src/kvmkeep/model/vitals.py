@@ -115,6 +115,8 @@ class MetadataBackup(Struct, frozen=True, kw_only=True):
 class PhysicalDisk(Struct, frozen=True, kw_only=True):
     """A disk as the kernel names it (`sda`), and what it tells of itself (SMART).
 
+    The name may be another one after a boot; `serial` is printed on the disk.
+
     `passed` is its own word on whether it is well; None where it has none. `reallocated` sectors
     were replaced by spare ones, `pending` ones can't be read and wait to be written anew, and
     `uncorrectable` counts data that was lost for good, over its whole life. `worn_percent` is the
@@ -126,6 +128,7 @@ class PhysicalDisk(Struct, frozen=True, kw_only=True):
 
     name: str
     model: str = ""
+    serial: str = ""
     passed: bool | None = None
     reallocated: int | None = None
     pending: int | None = None

@@ -31,13 +31,40 @@ def test_a_disk_that_is_failing_is_replaced_without_losing_the_other_copy() -> N
     assert "mdadm /dev/md0 --replace /dev/sda2" in found.todo
     dead = replace(array, faulty=("sda2",))
     found = findings(disks=failing, arrays=(dead,))[0]
-    assert "mdadm /dev/md0 --remove /dev/sda2; mdadm /dev/md0 --add /dev/DISK" in found.todo
+    assert "mdadm /dev/md0 --remove /dev/sda2; mdadm /dev/md0 --add /dev/DISK2" in found.todo
     nvme = (PhysicalDisk(name="nvme0n1", passed=False),)
     array = replace(ARRAY, members=("nvme0n1p3", "nvme0n10p3"))
     found = only(Severity.CRITICAL, "disk-failing", disks=nvme, arrays=(array,))
     assert "--replace /dev/nvme0n1p3" in found.todo
     found = only(Severity.CRITICAL, "disk-failing", disks=failing, arrays=())
     assert "copy what lies on it" in found.todo
+
+
+def test_a_disk_is_named_by_what_is_printed_on_it() -> None:
+    failing = replace(WELL, passed=False, serial="BTYF1")
+    found = only(Severity.CRITICAL, "disk-failing", disks=(failing,))
+    assert found.what.endswith("failing (Disk 1, serial BTYF1)")
+    found = only(Severity.CRITICAL, "disk-failing", disks=(replace(failing, model=""),))
+    assert found.what.endswith("failing (serial BTYF1)")
+
+
+def test_a_failing_disk_is_moved_in_each_array_that_has_a_part_of_it() -> None:
+    lvm = replace(ARRAY, name="md126", members=("sda3", "sdb3"))
+    boot = replace(ARRAY, name="md127", members=("sda2", "sdb2"))
+    other = replace(ARRAY, name="md5", members=("sdaa1", "sdab1"))
+    failing = (replace(WELL, name="sdb", passed=False, pending=1),)
+    found, unreadable = findings(disks=failing, arrays=(lvm, boot, other))
+    assert found.todo == (
+        "smartctl --xall /dev/sdb; add another disk and move over: "
+        "partition the new one as docs/how-to/replace-a-disk.md says; "
+        "mdadm /dev/md126 --add /dev/DISK3; mdadm /dev/md126 --replace /dev/sdb3; "
+        "mdadm /dev/md127 --add /dev/DISK2; mdadm /dev/md127 --replace /dev/sdb2; "
+        "put the boot loader on it"
+    )
+    assert unreadable.todo.startswith(
+        "have the array write them anew: echo check > /sys/block/md126/md/sync_action; "
+        "echo check > /sys/block/md127/md/sync_action; if they stay"
+    )
 
 
 def test_sectors_that_cannot_be_read() -> None:

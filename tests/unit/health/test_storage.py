@@ -15,6 +15,7 @@ from kvmkeep.model.vitals import (
     Count,
     MetadataBackup,
     Mismatches,
+    PhysicalDisk,
     Schedule,
     Trend,
 )
@@ -70,6 +71,38 @@ def test_how_a_failed_member_is_replaced() -> None:
         "mdadm --detail /dev/md0; replace the disk, then: "
         "mdadm /dev/md0 --remove /dev/sdb; mdadm /dev/md0 --add /dev/DISK"
     )
+
+
+def test_a_degraded_mirror_tells_which_disk_must_stay() -> None:
+    """The dead one has no name any more, and both are of one model."""
+    lvm = replace(ARRAY, name="md126", state=ArrayState.DEGRADED, missing=1, members=("sda3",))
+    boot = replace(lvm, name="md127", members=("sda2",))
+    whole = replace(ARRAY, name="md5", members=("sda4", "sdc4"))
+    elsewhere = replace(lvm, name="md6", members=("sdc1",))
+    model = PhysicalDisk(name="sda", model="Disk 1", serial="BTYF1", passed=True)
+    told = findings(arrays=(lvm, boot, whole, elsewhere), disks=(model,))
+    found = {one.subject: one for one in told}
+    assert set(found) == {"array md126", "array md127", "array md6"}
+    assert found["array md126"].what == (
+        "it is degraded: 2 of 2 run; left is sda3, on sda (Disk 1, serial BTYF1): "
+        "do not pull that one"
+    )
+    assert found["array md126"].todo == (
+        "mdadm --detail /dev/md126; replace the disk, then: "
+        "partition the new one as docs/how-to/replace-a-disk.md says; "
+        "mdadm /dev/md126 --add /dev/DISK3; mdadm /dev/md127 --add /dev/DISK2; "
+        "put the boot loader on it"
+    )
+    assert "left is sdc1, on sdc: do not" in found["array md6"].what
+    six = replace(lvm, level="raid6", members=("nvme0n1p2", "nvme1n1p2", "dm-3"))
+    found = {one.name: one for one in findings(arrays=(six,), disks=None)}
+    assert found["array-degraded"].what.endswith(
+        "left are nvme0n1p2, nvme1n1p2, dm-3, on dm-3 and nvme0n1 and nvme1n1: do not pull those"
+    )
+    assert "--add /dev/DISKp2;" in found["array-degraded"].todo
+    none = only(CRITICAL, "array-degraded", arrays=(replace(lvm, members=()),))
+    assert none.what == "it is degraded: 2 of 2 run"
+    assert none.todo.endswith("--add /dev/DISK")
 
 
 def test_a_check_that_runs_is_no_trouble() -> None:

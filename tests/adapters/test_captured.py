@@ -202,6 +202,27 @@ def test_how_the_host_is_reached() -> None:
     assert not iproute.answers(lab_host(ping=ended(1)), "ens802f0", "10.0.2.2")
 
 
+@pytest.mark.parametrize(
+    ("told", "there"),
+    [
+        ('[{"dst":"10.0.2.2","lladdr":"52:55:0a:00:02:02","state":["REACHABLE"]}]', True),
+        ('[{"dst":"10.0.2.2","lladdr":"52:55:0a:00:02:02","state":["DELAY"]}]', True),
+        ('[{"dst":"10.0.2.2","lladdr":"52:55:0a:00:02:02","state":["STALE"]}]', False),
+        ('[{"dst":"10.0.2.2","state":["INCOMPLETE"]}]', False),
+        ('[{"dst":"10.0.2.2","state":["FAILED"]}]', False),
+        ("[]", False),
+        ("", False),
+        ("nonsense", False),
+        (ended(1, stderr=b'Cannot find device "ens802f0"'), False),
+    ],
+)
+def test_a_gateway_that_drops_pings_answers_on_its_link(told: str | Result, *, there: bool) -> None:
+    host = lab_host(ping=ended(1))
+    line = ("ip", "-json", "neighbour", "show", "to", "10.0.2.2", "dev", "ens802f0")
+    host.answers[line] = told if isinstance(told, Result) else ended(stdout=told.encode())
+    assert iproute.answers(host, "ens802f0", "10.0.2.2") is there
+
+
 SESSIONS = """\
 LISTEN 0 128        0.0.0.0:2222       0.0.0.0:*     users:(("sshd",pid=7,fd=3))
 LISTEN 0 128           [::]:2200          [::]:*     users:(("sshd-session",pid=8,fd=3),("systemd",pid=1,fd=4))

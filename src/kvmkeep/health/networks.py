@@ -244,7 +244,7 @@ def _management(patient: Patient) -> Iterator[Finding]:
             name="gateway-silent",
             severity=Severity.WARNING,
             subject=f"gateway {way.gateway}",
-            what=f"it does not answer over {way.interface}",
+            what=f"it answers neither pings nor for its address over {way.interface}",
             why="the host may not be reached from elsewhere",
             todo=f"ping -I {way.interface} {way.gateway}; ip neighbour; ip route",
         )

@@ -23,6 +23,9 @@ SESSIONS = (
 _SSH_PORT = "22"
 _SERVERS = ('"sshd"', '"sshd-session"')
 
+_FOUND = frozenset({"REACHABLE", "DELAY", "PROBE"})
+"""States of a neighbour that answered for its address (ip-neighbour(8))."""
+
 _HZ = 100
 """The kernel tells a bridge's times in hundredths of a second (USER_HZ)."""
 
@@ -75,6 +78,10 @@ class _Route(_Hop):
     nexthops: list[_Hop] = []
 
 
+class _Neighbour(msgspec.Struct):
+    state: list[str] = []
+
+
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A login by SSH: the addresses of its two ends."""
 
@@ -121,12 +128,30 @@ def _preferred(door: Door, argv: tuple[str, ...]) -> tuple[str, str] | None:
 
 
 def answers(door: Door, interface: str, gateway: str) -> bool:
-    """Whether a gateway answers one of two pings, within two seconds."""
+    """Whether a gateway is there: it answers a ping within two seconds, or else on its link.
+
+    Many drop pings. None can be reached without answering for its address.
+    """
     try:
         ask(door, "the gateway", ("ping", "-c", "1", "-w", "2", "-I", interface, gateway))
     except Unanswered:
-        return False
+        return _is_neighbour(door, interface, gateway)
     return True
+
+
+def _is_neighbour(door: Door, interface: str, gateway: str) -> bool:
+    """Whether the kernel, which had to find the gateway for the ping, has found it.
+
+    Where it knew it from before, it asks again only five seconds later (arp(7)); a gateway that
+    died meanwhile is told by the next look.
+    """
+    what = "the gateway on its link"
+    argv = ("ip", "-json", "neighbour", "show", "to", gateway, "dev", interface)
+    try:
+        rows = decode(ask(door, what, argv).strip() or "[]", list[_Neighbour], what, "ip")
+    except Unanswered:
+        return False
+    return any(not _FOUND.isdisjoint(row.state) for row in rows)
 
 
 def ssh_sessions(door: Door) -> tuple[Session, ...]:

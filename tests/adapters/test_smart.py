@@ -86,6 +86,28 @@ def test_the_number_that_is_printed_on_a_disk() -> None:
     assert (found.model, found.serial) == ("Disk 1", "BTYF1 ?")
 
 
+@pytest.mark.parametrize(
+    ("value", "passed", "hot", "warnings"),
+    [
+        (0x02, True, True, ()),
+        (0x08, False, False, ("it is read-only",)),
+        (0x03, False, True, ("its spare cells are nearly used up",)),
+        (0x40, False, False, ("a warning that is not known here",)),
+        (0x00, False, False, ()),
+    ],
+)
+def test_what_an_nvme_disk_warns_of(
+    value: int, passed: object, hot: object, warnings: tuple[str, ...]
+) -> None:
+    """smartctl says that it fails whichever of its critical warnings there is."""
+    told = captured("smartctl", "nvme").replace(
+        '"smart_status": {"passed": true, "nvme": {"value": 0}}',
+        f'"smart_status": {{"passed": false, "nvme": {{"value": {value}}}}}',
+    )
+    (found,) = smart.disks(host(sda=told)) or ()
+    assert (found.passed, found.hot, found.warnings) == (passed, hot, warnings)
+
+
 def test_the_exit_code_tells_of_the_disk_not_of_the_command() -> None:
     failing = ended(216, captured("smartctl", "ata-failing").encode())
     found = smart.disks(host(sda=failing))

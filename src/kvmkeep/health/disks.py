@@ -64,9 +64,21 @@ def _disk(patient: Patient, disk: PhysicalDisk) -> Iterator[Finding]:
             name="disk-failing",
             severity=Severity.CRITICAL,
             subject=subject,
-            what=f"it says of itself that it is failing{model}",
+            what="it says of itself that it is failing"
+            + (f": {', '.join(disk.warnings)}" if disk.warnings else "")
+            + model,
             why="it may be gone within a day, with what lies on no other disk",
             todo=f"{look}; {replaced}",
+        )
+    if disk.hot:
+        degrees = "" if disk.celsius is None else f": {disk.celsius} degrees Celsius"
+        yield Finding(
+            name="disk-hot",
+            severity=Severity.WARNING,
+            subject=subject,
+            what=f"it says that it is hotter or colder than it may be{degrees}{model}",
+            why="it slows down, and ages; that is no sign that it fails",
+            todo=f"look at its fans, and at what works it hard (cat /proc/mdstat); {look}",
         )
     if disk.pending:
         yield Finding(

@@ -27,6 +27,18 @@ _DISK = re.compile(r"sd[a-z]{1,3}|nvme\d{1,4}n\d{1,4}")
 _REALLOCATED, _PENDING, _UNCORRECTABLE = 5, 197, 198
 """Attributes whose raw values count sectors, with all vendors."""
 
+_TOO_HOT = 0x02
+_WARNINGS = (
+    (0x01, "its spare cells are nearly used up"),
+    (0x04, "it is not reliable any more"),
+    (0x08, "it is read-only"),
+    (0x10, "the power that its cache needs in a power cut has failed"),
+    (0x20, "its persistent memory is not reliable any more"),
+    (0xC0, "a warning that is not known here"),
+)
+"""Bits of an NVMe disk's critical warning, beside the heat (NVM Express Base Specification, "SMART
+/ Health Information"). smartctl calls the disk failing with any of them, be it the heat alone."""
+
 _Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 _Celsius = Annotated[int, msgspec.Meta(ge=-100, le=1000)]
 
@@ -39,8 +51,13 @@ class _Smartctl(msgspec.Struct):
     messages: list[_Message] = []
 
 
+class _Warning(msgspec.Struct, frozen=True):
+    value: _Count = 0
+
+
 class _Status(msgspec.Struct):
     passed: bool
+    nvme: _Warning = _Warning()
 
 
 class _Raw(msgspec.Struct):
@@ -117,12 +134,15 @@ def _disk(name: str, result: Result) -> PhysicalDisk:
     except Unanswered as error:
         return PhysicalDisk(name=name, silent=error.problem.reason)
     status, worn, counts = told.smart_status, told.nvme_smart_health_information_log, _counts(told)
+    warned = status.nvme.value if status is not None else 0
     known = status is not None or bool(counts)
     return PhysicalDisk(
         name=name,
         model=clean(told.model_name or told.scsi_model_name)[:100],
         serial=clean(told.serial_number).strip()[:100],
-        passed=status.passed if status is not None else None,
+        passed=status.passed or warned == _TOO_HOT if status is not None else None,
+        hot=bool(warned & _TOO_HOT),
+        warnings=tuple(text for bits, text in _WARNINGS if warned & bits),
         reallocated=counts.get(_REALLOCATED),
         pending=counts.get(_PENDING),
         uncorrectable=counts.get(_UNCORRECTABLE),

@@ -117,7 +117,9 @@ class PhysicalDisk(Struct, frozen=True, kw_only=True):
 
     The name may be another one after a boot; `serial` is printed on the disk.
 
-    `passed` is its own word on whether it is well; None where it has none. `reallocated` sectors
+    `passed` is its own word on whether it is well; None where it has none. `warnings` say what is
+    not, where it tells that. `hot` where it calls itself too hot, or too cold, which alone does not
+    mean that it fails. `reallocated` sectors
     were replaced by spare ones, `pending` ones can't be read and wait to be written anew, and
     `uncorrectable` counts data that was lost for good, over its whole life. `worn_percent` is the
     part of a flash disk's life that is over; it may pass 100. None is what it does not count.
@@ -130,6 +132,8 @@ class PhysicalDisk(Struct, frozen=True, kw_only=True):
     model: str = ""
     serial: str = ""
     passed: bool | None = None
+    warnings: tuple[str, ...] = ()
+    hot: bool = False
     reallocated: int | None = None
     pending: int | None = None
     uncorrectable: int | None = None

@@ -40,6 +40,21 @@ def test_a_disk_that_is_failing_is_replaced_without_losing_the_other_copy() -> N
     assert "copy what lies on it" in found.todo
 
 
+def test_a_disk_tells_in_which_way_it_is_failing() -> None:
+    failing = (replace(WELL, passed=False, warnings=("it is read-only", "it is not reliable")),)
+    found = only(Severity.CRITICAL, "disk-failing", disks=failing)
+    assert found.what.endswith("is failing: it is read-only, it is not reliable (Disk 1)")
+
+
+def test_a_hot_disk_is_not_taken_out_of_its_array() -> None:
+    hot = replace(WELL, hot=True, celsius=86)
+    found = only(Severity.WARNING, "disk-hot", disks=(hot,))
+    assert found.what.endswith("may be: 86 degrees Celsius (Disk 1)")
+    assert "mdadm" not in found.todo
+    found = only(Severity.WARNING, "disk-hot", disks=(replace(hot, celsius=None),))
+    assert found.what.endswith("may be (Disk 1)")
+
+
 def test_a_disk_is_named_by_what_is_printed_on_it() -> None:
     failing = replace(WELL, passed=False, serial="BTYF1")
     found = only(Severity.CRITICAL, "disk-failing", disks=(failing,))

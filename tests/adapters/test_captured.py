@@ -178,6 +178,7 @@ def test_a_bridge_with_its_port() -> None:
     assert (bridge.stp, bridge.topology_change, bridge.vlan_id) == (True, False, -1)
     assert (bridge.master, port.master) == ("", "virbr1.223")
     assert (port.kind, port.up, port.ageing_time) == ("veth", True, -1)
+    assert (bridge.port_state, port.port_state) == ("", "listening")
     assert (loopback.up, loopback.carrier) == (False, False)
     assert found["far0"].addresses[0] == "192.0.2.1/24"
 
@@ -192,6 +193,15 @@ def test_a_vlan_on_an_uplink() -> None:
     assert (vlan.kind, vlan.vlan_id, vlan.parent) == ("vlan", 223, "ens1")
     assert (vlan.up, vlan.carrier, vlan.master) == (True, False, "virbr1.223")
     assert moved.parent == ""
+
+
+def test_the_state_of_a_bonds_port_is_none_of_stp() -> None:
+    told = (
+        '[{"ifname":"ens1","master":"bond0","linkinfo":{"info_slave_kind":"bond",'
+        '"info_slave_data":{"state":"BACKUP","mii_status":"UP"}}}]'
+    )
+    (port,) = iproute.links(Replay({"ip-address": told}))
+    assert (port.master, port.port_state) == ("bond0", "")
 
 
 def test_how_the_host_is_reached() -> None:

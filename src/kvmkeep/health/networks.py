@@ -8,6 +8,7 @@ from kvmkeep.health.patient import Patient
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import LINKS, NETWORK_MANAGER
 from kvmkeep.model.health import Finding, Severity
+from kvmkeep.model.links import is_team
 from kvmkeep.model.network_facts import Link
 from kvmkeep.model.spec import Network
 from kvmkeep.planning.networks.ports import other_ports
@@ -62,6 +63,24 @@ def _uplink(patient: Patient) -> Iterator[Finding]:
             why=why,
             todo=f"look at cable, transceiver and switch port; ethtool {name}",
         )
+    elif is_team(link):
+        yield from _team(patient, link)
+
+
+def _team(patient: Patient, team: Link) -> Iterator[Finding]:
+    """Tell of ports of a bond or team that carry nothing: the others stand in for them."""
+    ports = [one for one in patient.facts.links if one.master == team.name]
+    dead = [one.name for one in ports if not (one.up and one.carrier)]
+    if dead:
+        yield Finding(
+            name="uplink-degraded",
+            severity=Severity.WARNING,
+            subject=f"uplink {team.name}",
+            what=f"{len(dead)} of its {len(ports)} ports have no carrier: {', '.join(dead)}",
+            why="once the others go too, no guest reaches its network",
+            todo=f"look at cable, transceiver and switch port; ethtool {dead[0]}; "
+            f"ip link show master {team.name}",
+        )
 
 
 def _network(patient: Patient, network: Network) -> Iterator[Finding]:
@@ -82,6 +101,7 @@ def _network(patient: Patient, network: Network) -> Iterator[Finding]:
         )
         return
     yield from _port(patient, network, port)
+    yield from _blocked(patient, network, bridge, port)
     yield from _settings(network, bridge, port)
     yield from _other_ports(patient, network)
     yield from _addresses(patient, network, bridge)
@@ -112,6 +132,26 @@ def _port(patient: Patient, network: Network, port: Link | None) -> Iterator[Fin
             what=state,
             why="guests on it reach each other, but nobody else",
             todo=todo,
+        )
+
+
+def _blocked(
+    patient: Patient, network: Network, bridge: Link, port: Link | None
+) -> Iterator[Finding]:
+    """Tell of a port that STP has pass nothing on, once the topology is settled."""
+    if port is None or port.master != bridge.name or bridge.topology_change:
+        return
+    if port.port_state == "blocking":
+        # Where the bridge has a second way out, that may be what carries the frames.
+        another = any(other_ports(patient.scene, network))
+        yield Finding(
+            name="bridge-port-blocked",
+            severity=Severity.WARNING if another else Severity.CRITICAL,
+            subject=f"network {network.name}",
+            what=f"STP keeps {port.name} blocked: {bridge.name} has a loop, or another way out",
+            why="guests on it reach each other, but nobody else over that port",
+            todo=f"bridge -details link show; ip -details link show dev {bridge.name}; "
+            "take the second way away, at the switch or in a guest that bridges",
         )
 
 

@@ -41,9 +41,15 @@ class _Data(msgspec.Struct):
     topology_change: _Number = 0
 
 
+class _PortData(msgspec.Struct):
+    state: str = ""
+
+
 class _Info(msgspec.Struct):
     info_kind: str = ""
     info_data: msgspec.Raw = msgspec.Raw(b"{}")
+    info_slave_kind: str = ""
+    info_slave_data: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 class _Address(msgspec.Struct):
@@ -196,12 +202,13 @@ def _address(text: str) -> str:
 
 
 def _link(row: _Link) -> Link:
-    kind = row.linkinfo.info_kind
-    data = _Data()
+    kind, what = row.linkinfo.info_kind, f"details of interface {row.ifname}"
+    data, port = _Data(), _PortData()
+    # Only these are understood: other kinds use the same words for other things.
     if kind in {"vlan", "bridge"}:
-        # Only these two are understood: other kinds use the same words for other things.
-        text = bytes(row.linkinfo.info_data).decode("utf-8", "replace")
-        data = decode(text, _Data, f"details of interface {row.ifname}", "ip")
+        data = decode(_text(row.linkinfo.info_data), _Data, what, "ip")
+    if row.linkinfo.info_slave_kind == "bridge":
+        port = decode(_text(row.linkinfo.info_slave_data), _PortData, what, "ip")
     return Link(
         name=row.ifname,
         kind=kind,
@@ -216,8 +223,13 @@ def _link(row: _Link) -> Link:
         stp=data.stp_state != 0,
         forward_delay=_seconds(data.forward_delay),
         topology_change=data.topology_change != 0,
+        port_state=port.state,
         addresses=tuple(f"{address.local}/{address.prefixlen}" for address in row.addr_info),
     )
+
+
+def _text(raw: msgspec.Raw) -> str:
+    return bytes(raw).decode("utf-8", "replace")
 
 
 def _seconds(hundredths: int) -> int:

@@ -30,6 +30,8 @@ class Link(Struct, frozen=True, kw_only=True):
     forward_delay: int
     addresses: tuple[str, ...]
     topology_change: bool = False
+    port_state: str = ""
+    """Of a bridge's port, by STP's words: `forwarding`, `blocking` ... (ip-link(8))."""
 
 
 class Profile(Struct, frozen=True, kw_only=True):

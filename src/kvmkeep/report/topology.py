@@ -258,7 +258,11 @@ def _disk(part: str, models: Iterable[str]) -> str:
 def _frames(spec: Spec, facts: Facts, findings: tuple[Finding, ...]) -> Iterator[Edge]:
     """Return how frames go between the uplink and the bridges."""
     masters = {link.name: link.master for link in facts.links}
-    dead = {one.subject for one in findings if one.name.startswith("uplink-")}
+    dead = {
+        one.subject
+        for one in findings
+        if one.name.startswith("uplink-") and one.severity is Severity.CRITICAL
+    }
     for one in spec.networks:
         uplink, port = f"uplink {spec.uplink}", f"vlan {one.vlan_interface}"
         lost = one.vlan_interface not in masters

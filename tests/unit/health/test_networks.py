@@ -36,6 +36,35 @@ def test_an_uplink_that_is_gone() -> None:
     assert findings(replace(SPEC, networks=()), links=links(without="uplink0")) == ()
 
 
+def test_a_bond_with_a_dead_port() -> None:
+    bond = replace(UPLINK, kind="bond")
+    e0, e1, e2 = (link(name, master="uplink0") for name in ("e0", "e1", "e2"))
+    assert findings(links=links(bond, e0, e1, e2)) == ()
+    dead = links(bond, e0, replace(e1, carrier=False), replace(e2, up=False))
+    found = only(WARNING, "uplink-degraded", links=dead)
+    assert found.what == "2 of its 3 ports have no carrier: e1, e2"
+    assert "ethtool e1;" in found.todo
+    # All are dead: told once.
+    only(CRITICAL, "uplink-no-carrier", links=(replace(bond, carrier=False), *dead[1:]))
+
+
+def test_a_port_that_stp_keeps_blocking() -> None:
+    blocked = replace(PORT, port_state="blocking")
+    found = only(CRITICAL, "bridge-port-blocked", links=links(blocked))
+    assert "uplink0.223 blocked" in found.what
+    assert findings(links=links(replace(PORT, port_state="forwarding"))) == ()
+    settling = links(blocked, replace(BRIDGE, topology_change=True))
+    assert findings(links=settling) == ()
+    elsewhere = links(replace(blocked, master="br9"))
+    only(CRITICAL, "bridge-port-missing", links=elsewhere)
+    second = link("eno2", master="virbr1.223", port_state="forwarding")
+    both = findings(links=links(blocked, second))
+    assert [(one.severity, one.name) for one in both] == [
+        (WARNING, "bridge-other-port"),
+        (WARNING, "bridge-port-blocked"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("changed", "what"),
     [

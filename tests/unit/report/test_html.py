@@ -181,6 +181,10 @@ def test_what_is_torn_apart_is_drawn_so() -> None:
     dark = replace(SICK, links=(link("uplink0", carrier=False), *SICK.links[1:]))
     broken = {(e.left, e.right) for e in seen(page(dark)).edges if e.broken}
     assert ("uplink uplink0", "vlan uplink0.223") in broken
+    port = link("eno9", master="uplink0", carrier=False)
+    half = replace(SICK, links=(link("uplink0", kind="bond"), port, *SICK.links[1:]))
+    broken = {(e.left, e.right) for e in seen(page(half)).edges if e.broken}
+    assert ("uplink uplink0", "vlan uplink0.223") not in broken
 
 
 def test_a_host_with_nothing_yet() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from adapters.replay import Replay, captured, ended
 from msgspec.structs import replace
@@ -106,6 +108,51 @@ def test_what_an_nvme_disk_warns_of(
     )
     (found,) = smart.disks(host(sda=told)) or ()
     assert (found.passed, found.hot, found.warnings) == (passed, hot, warnings)
+
+
+def sata(**changes: object) -> str:
+    """Return what a SATA SSD tells, as smartctl 7.2 has it."""
+    table = [
+        {"id": 5, "name": "Reallocated_Sector_Ct", "raw": {"value": 0}},
+        {"id": 187, "name": "Uncorrectable_Error_Cnt", "raw": {"value": 57}},
+        {"id": 198, "name": "Host_Reads_GiB", "raw": {"value": 81920}},
+    ]
+    pages = [
+        {"number": 1, "table": [{"offset": 8, "value": 20}]},
+        {"number": 7, "table": [{"offset": 16, "value": 5}, {"offset": 8, "value": 99}]},
+    ]
+    told: dict[str, object] = {
+        "smart_status": {"passed": True},
+        "ata_smart_attributes": {"table": table},
+        "ata_device_statistics": {"pages": pages},
+    }
+    return json.dumps(told | changes)
+
+
+def test_the_wear_of_a_sata_ssd_and_what_it_lost() -> None:
+    (found,) = smart.disks(host(sda=sata())) or ()
+    assert (found.worn_percent, found.uncorrectable) == (99, 57), "198 is something else here"
+
+
+@pytest.mark.parametrize(
+    ("changes", "worn"),
+    [
+        ({"endurance_used": {"current_percent": 1}}, 99),
+        ({"ata_device_statistics": {"pages": []}}, None),
+        ({"ata_device_statistics": {"pages": [{}]}, "endurance_used": {"current_percent": 95}}, 95),
+        ({"ata_device_statistics": {"pages": [{"number": 7, "table": [{"offset": 8}]}]}}, None),
+    ],
+)
+def test_wear_is_its_own_figure_before_a_guess(changes: dict[str, object], worn: object) -> None:
+    (found,) = smart.disks(host(sda=sata(**changes))) or ()
+    assert found.worn_percent == worn
+
+
+def test_the_wear_of_a_sas_ssd() -> None:
+    told = json.loads(captured("smartctl", "scsi"))
+    told["scsi_percentage_used_endurance_indicator"] = 91
+    (found,) = smart.disks(host(sda=json.dumps(told))) or ()
+    assert found.worn_percent == 91
 
 
 def test_the_exit_code_tells_of_the_disk_not_of_the_command() -> None:

@@ -16,16 +16,25 @@ from kvmkeep.host.tools import Unanswered, clean, decode
 from kvmkeep.model.command import NOT_FOUND, NOT_STARTED, Command
 from kvmkeep.model.vitals import PhysicalDisk
 
-SMARTCTL = ("smartctl", "--json", "--info", "--health", "--attributes", "--nocheck=standby")
-"""A disk that sleeps is not woken."""
+SMARTCTL = (
+    "smartctl", "--json", "--info", "--health", "--attributes", "--log=ssd", "--nocheck=standby",
+)  # fmt: skip
+"""A disk that sleeps is not woken. `ssd` is page 7 of an ATA disk's statistics: where it has none,
+smartctl goes on (smartctl(8), "-l ssd"). NVMe and SCSI disks tell of their wear anyway."""
 LIMIT = 5.0
 """Seconds for all disks: the kernel itself may try for minutes to reach one that died."""
 AT_ONCE = 16
 
 _DISK = re.compile(r"sd[a-z]{1,3}|nvme\d{1,4}n\d{1,4}")
 """Hardware. A virtual disk (`vda`) has nothing to tell."""
-_REALLOCATED, _PENDING, _UNCORRECTABLE = 5, 197, 198
+_REALLOCATED, _PENDING = 5, 197
 """Attributes whose raw values count sectors, with all vendors."""
+_REPORTED, _OFFLINE = 187, 198
+_LOST = frozenset({_REPORTED, _OFFLINE})
+"""What was lost: most SSDs tell 187 alone, hard disks 198. Some vendors use either number for
+something else, and smartctl's database has another name for it then (drivedb.h)."""
+_SSD_PAGE, _USED = 7, 8
+"""ACS-3, "Solid State Device Statistics": "Percentage Used Endurance Indicator"."""
 
 _TOO_HOT = 0x02
 _WARNINGS = (
@@ -67,10 +76,29 @@ class _Raw(msgspec.Struct):
 class _Attribute(msgspec.Struct):
     id: int
     raw: _Raw
+    name: str = ""
 
 
 class _Attributes(msgspec.Struct):
     table: list[_Attribute] = []
+
+
+class _Statistic(msgspec.Struct):
+    offset: int
+    value: _Count | None = None
+
+
+class _Page(msgspec.Struct):
+    number: int = -1
+    table: list[_Statistic] = []
+
+
+class _Statistics(msgspec.Struct):
+    pages: list[_Page] = []
+
+
+class _Used(msgspec.Struct):
+    current_percent: _Count | None = None
 
 
 class _Nvme(msgspec.Struct):
@@ -98,7 +126,10 @@ class _Answer(msgspec.Struct):
     serial_number: str = ""
     smart_status: _Status | None = None
     ata_smart_attributes: _Attributes | None = None
+    ata_device_statistics: _Statistics | None = None
     nvme_smart_health_information_log: _Nvme | None = None
+    scsi_percentage_used_endurance_indicator: _Count | None = None
+    endurance_used: _Used | None = None
     scsi_grown_defect_list: _Count | None = None
     scsi_error_counter_log: _ErrorLog | None = None
     temperature: _Temperature | None = None
@@ -133,7 +164,7 @@ def _disk(name: str, result: Result) -> PhysicalDisk:
         told = decode(result.text, _Answer, name, "smartctl")
     except Unanswered as error:
         return PhysicalDisk(name=name, silent=error.problem.reason)
-    status, worn, counts = told.smart_status, told.nvme_smart_health_information_log, _counts(told)
+    status, counts = told.smart_status, _counts(told)
     warned = status.nvme.value if status is not None else 0
     known = status is not None or bool(counts)
     return PhysicalDisk(
@@ -145,8 +176,8 @@ def _disk(name: str, result: Result) -> PhysicalDisk:
         warnings=tuple(text for bits, text in _WARNINGS if warned & bits),
         reallocated=counts.get(_REALLOCATED),
         pending=counts.get(_PENDING),
-        uncorrectable=counts.get(_UNCORRECTABLE),
-        worn_percent=worn.percentage_used if worn is not None else None,
+        uncorrectable=max((counts[one] for one in _LOST & counts.keys()), default=None),
+        worn_percent=_worn(told),
         celsius=told.temperature.current if told.temperature is not None and known else None,
         silent="" if known else _why(told),
     )
@@ -155,16 +186,41 @@ def _disk(name: str, result: Result) -> PhysicalDisk:
 def _counts(told: _Answer) -> dict[int, int]:
     """Return what ATA's attributes count, and what SCSI and NVMe count alike."""
     table = told.ata_smart_attributes.table if told.ata_smart_attributes is not None else []
-    counts = {one.id: one.raw.value for one in table}
+    counts = {
+        one.id: one.raw.value
+        for one in table
+        if one.id not in _LOST or re.search("unc|_ue", one.name, re.IGNORECASE)
+    }
     if told.scsi_grown_defect_list is not None:
         counts[_REALLOCATED] = told.scsi_grown_defect_list
     log, nvme = told.scsi_error_counter_log, told.nvme_smart_health_information_log
     if log is not None:
         sides = [side for side in (log.read, log.write) if side is not None]
-        counts[_UNCORRECTABLE] = sum(side.total_uncorrected_errors for side in sides)
+        counts[_REPORTED] = sum(side.total_uncorrected_errors for side in sides)
     if nvme is not None and nvme.media_errors is not None:
-        counts[_UNCORRECTABLE] = nvme.media_errors
+        counts[_REPORTED] = nvme.media_errors
     return counts
+
+
+def _worn(told: _Answer) -> int | None:
+    """Return the part of a flash disk's life that is over: its own figure before smartctl's.
+
+    `endurance_used` is smartctl's since 7.5, which may guess it from a vendor's attribute.
+    """
+    nvme, used = told.nvme_smart_health_information_log, told.endurance_used
+    pages = told.ata_device_statistics.pages if told.ata_device_statistics is not None else []
+    figures = [
+        nvme.percentage_used if nvme is not None else None,
+        *(
+            one.value
+            for page in pages
+            for one in page.table
+            if (page.number, one.offset) == (_SSD_PAGE, _USED)
+        ),
+        told.scsi_percentage_used_endurance_indicator,
+        used.current_percent if used is not None else None,
+    ]
+    return next((figure for figure in figures if figure is not None), None)
 
 
 def _why(told: _Answer) -> str:

@@ -290,14 +290,16 @@ class FakeLvm:
         for select in words.values.get("--select", []):
             match = re.fullmatch(
                 r"(?:origin=(\S+) && )?lv_tags=\{(.*)\}"
-                r"(?: && lv_size=(\d+)b)?( && lv_device_open!=open)?",
+                r"(?: && lv_size=(\d+)b)?( && lv_device_open!=open)?"
+                r'( && lv_snapshot_invalid!="snapshot invalid")?',
                 select,
             )
             if match is None:
                 raise UnknownCommandError(select)
             in_use = match[4] is not None and self.is_open(volume.name)
             other = match[1] not in {None, volume.origin}
-            if in_use or other or match[3] not in {None, str(volume.size)}:
+            lost = match[5] is not None and volume.invalid
+            if in_use or other or lost or match[3] not in {None, str(volume.size)}:
                 return 0, ""
             if not {tag.strip('"') for tag in match[2].split(" && ")} <= volume.tags:
                 return 0, ""

@@ -8,11 +8,13 @@ from msgspec.structs import replace
 from kvmkeep.model.command import Command
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import Facts
-from kvmkeep.model.plan import Plan
+from kvmkeep.model.plan import Plan, Reason
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
 from kvmkeep.planning.running.start import plan_start
+from kvmkeep.planning.scene import make_scene
 from kvmkeep.planning.snapshots.revert import plan_revert
+from kvmkeep.planning.trash.moves import guests_volumes, trouble
 from tests.unit.planning.build import GIB
 from tests.unit.planning.rounds import StepError, carry_out, reach
 from tests.unit.planning.sets import LATER, SET, sets, site, take
@@ -99,6 +101,91 @@ def test_a_disk_that_is_younger_than_the_set_is_told() -> None:
     assert host.lvm.volumes["vm-web-data"].holds == b"new"
 
 
+def overflow(host: FakeHost) -> None:
+    host.lvm.volumes[SNAP].invalid = True
+
+
+def as_it_was(host: FakeHost) -> bool:
+    """Whether the guest runs on the disks that it had, and nothing of the revert is left."""
+    tags = {tag for one in host.lvm.volumes.values() for tag in one.tags if not one.origin}
+    names = ("vm-web", "vm-web-data")
+    return (
+        all(host.lvm.volumes[name].holds == b"new" for name in names)
+        and host.libvirt.domains["web"].state == "running"
+        and not [tag for tag in tags if tag.startswith(("kvmkeep.revert", "kvmkeep.start"))]
+    )
+
+
+def give_up(host: FakeHost, wanted: Spec) -> None:
+    plan = plan_revert(wanted, host.facts(wanted), "web", SET, 60)
+    assert plan.refusals == ()
+    assert f"kvmkeep snapshot delete web {SET}" in plan.notes[0].text
+    for step in plan.steps:
+        carry_out(host, step)
+    assert as_it_was(host)
+    assert "no good: invalid" in refused(wanted, host.facts(wanted))
+
+
+def test_a_set_that_is_lost_while_the_guest_shuts_down_stops_the_revert_before_the_marks() -> None:
+    host, wanted = with_set()
+    shutdown, mark, *_ = plan_revert(wanted, host.facts(wanted), "web", SET, 60).steps
+    carry_out(host, shutdown)
+    overflow(host)
+    with pytest.raises(StepError, match="snapshot invalid"):
+        carry_out(host, mark)
+    assert host.libvirt.domains["web"].state == "shut off"
+    assert not [one for one in host.lvm.volumes.values() if f"kvmkeep.revert={SET}" in one.tags]
+    give_up(host, wanted)
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_set_that_is_lost_before_any_disk_is_back_is_given_up(*, running: bool) -> None:
+    host, wanted = with_set()
+    shutdown, mark, merge, *_ = plan_revert(wanted, host.facts(wanted), "web", SET, 60).steps
+    carry_out(host, shutdown)
+    carry_out(host, mark)
+    overflow(host)
+    with pytest.raises(StepError, match="invalidated"):
+        carry_out(host, merge)
+    if running:
+        assert host.run(Command(argv=("virsh", "start", "--", "web"), why="")).ok
+    assert not as_it_was(host)
+    give_up(host, wanted)
+
+
+def test_a_guest_that_was_off_stays_off_where_its_revert_is_given_up() -> None:
+    host, wanted = with_set()
+    host.libvirt.domains["web"].live = None
+    carry_out(host, plan_revert(wanted, host.facts(wanted), "web", SET).steps[0])
+    overflow(host)
+    (step,) = plan_revert(wanted, host.facts(wanted), "web", SET).steps
+    carry_out(host, step)
+    assert host.libvirt.domains["web"].state == "shut off"
+    assert plan_start(wanted, host.facts(wanted), ("web",)).refusals == ()
+
+
+def test_disks_of_two_times_may_go_for_a_backup_once_the_set_is_lost() -> None:
+    host, wanted = with_set()
+    host.libvirt.domains["web"].live = None
+    for step in plan_revert(wanted, host.facts(wanted), "web", SET).steps[:2]:
+        carry_out(host, step)
+    (left,) = [one for one in host.lvm.volumes.values() if one.origin]
+
+    def in_the_way() -> list[Reason]:
+        facts = host.facts(wanted)
+        scene = make_scene(wanted, facts, wanted.guests)
+        found = guests_volumes(scene, "web")
+        return [why for one in found for why in trouble(scene, one, "web", running=False)]
+
+    host.lvm.volumes["vm-web"].merging = ""
+    assert "being reverted" in in_the_way()[0][0]
+    left.invalid = True
+    assert in_the_way() == []
+    assert "kvmkeep backup restore web" in refused(wanted, host.facts(wanted))
+    host.lvm.volumes["vm-web"].merging = SNAP
+    assert "being reverted" in in_the_way()[0][0]
+
+
 def test_guest_that_does_not_go_down_is_left_as_it_is() -> None:
     host, wanted = with_set()
     host.libvirt.domains["web"].ignores_shutdown = True
@@ -161,7 +248,8 @@ def test_what_is_no_good_is_refused_before_anything_is_begun() -> None:
     other = changed(facts, "vm-web", tags=(*tags, "kvmkeep.revert=20200101T0000Z"))
     assert "being reverted to 20200101T0000Z" in refused(wanted, other)
     begun = changed(facts, "vm-web", tags=(*tags, f"kvmkeep.revert={SET}"))
-    assert "has become invalid" in refused(wanted, changed(begun, SNAP, invalid=True))
+    merging = changed(changed(begun, SNAP, invalid=True), "vm-web-data", merging=True)
+    assert "has become invalid" in refused(wanted, merging)
     domain = facts.domain("web")
     assert domain is not None
     for state, given, text in (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from kvmkeep.model.command import Command
+from msgspec.structs import replace
+
+from kvmkeep.model.command import Command, Meaning
 from kvmkeep.model.facts import Volume
 from kvmkeep.model.names import STATE_PARTIAL, TAG_GUEST, TAG_OURS, TAG_SET
 from kvmkeep.model.plan import Noun, Step
@@ -29,8 +31,19 @@ def removal(one: SnapshotSet, why: str) -> tuple[Step, ...]:
 
 def still_ours(one: SnapshotSet, member: Volume) -> Command:
     """Succeed only while the LV is our snapshot of just this guest, set and origin (lvs(8))."""
-    select = f"origin={member.origin} && {selection(_marks(one))}"
-    return selected(member.full_name, select, "see that the LV still is this snapshot of ours")
+    why = "see that the LV still is this snapshot of ours"
+    return selected(member.full_name, _ours(one, member), why)
+
+
+def still_good(one: SnapshotSet, member: Volume, *meanings: Meaning) -> Command:
+    """Succeed only while, besides, it holds all that was overwritten: it did not get full."""
+    select = f'{_ours(one, member)} && lv_snapshot_invalid!="snapshot invalid"'
+    look = selected(member.full_name, select, "see that the snapshot did not get full meanwhile")
+    return replace(look, meanings=meanings)
+
+
+def _ours(one: SnapshotSet, member: Volume) -> str:
+    return f"origin={member.origin} && {selection(_marks(one))}"
 
 
 def _marks(one: SnapshotSet) -> tuple[str, ...]:

@@ -16,11 +16,11 @@ from msgspec import Struct
 from kvmkeep.model.command import Command, Poll
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import Facts, Volume
-from kvmkeep.model.names import TAG_REVERT, TAG_START, stamped_time
+from kvmkeep.model.names import TAG_REVERT, TAG_START
 from kvmkeep.model.plan import Note, Noun, Plan, Reason, Refusal, Risk, Step, refused
 from kvmkeep.model.snapshot import SnapshotSet, tag_value
 from kvmkeep.model.spec import Guest, Spec
-from kvmkeep.model.units import GuestName, Size
+from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.commands import has_state
 from kvmkeep.planning.domains.guest import is_guest
@@ -31,8 +31,10 @@ from kvmkeep.planning.running.shutdown import shutdown_actions
 from kvmkeep.planning.running.start import not_a_guest, start_step
 from kvmkeep.planning.scene import Scene, active, make_scene, owned
 from kvmkeep.planning.snapshots.keep import keep_notes, keep_refusals, keep_steps
+from kvmkeep.planning.snapshots.lost import LOST_MEANWHILE, lost_note, lost_set, unmark_step
 from kvmkeep.planning.snapshots.mend import held, sets_of, thaw_steps
-from kvmkeep.planning.snapshots.removal import still_ours
+from kvmkeep.planning.snapshots.overfill import overfilled
+from kvmkeep.planning.snapshots.removal import still_good, still_ours
 from kvmkeep.planning.snapshots.window import thaw_again
 
 _AFTER = TAG_START + "after-revert"
@@ -131,12 +133,15 @@ def _plan(scene: Scene, guest: Guest, to: str, limit: int, keep: str) -> Plan:
         limit=limit,
         keep=keep,
     )
+    lost = _lost(revert)
+    if lost is not None:
+        return _give_up(revert, lost)
     reached = _reached(revert)
     match reached:
         case _Reached.DONE:
             return Plan()
         case _Reached.TO_START:
-            return _forget(scene, guest) if revert.on else Plan(steps=(_start(scene, guest),))
+            return Plan(steps=(_again(revert),))
         case _Reached.BEGUN | _Reached.NOT_BEGUN:
             return _go_back(revert)
         case _:  # pragma: no cover - the type checker proves it
@@ -154,13 +159,30 @@ def _go_back(revert: _Revert) -> Plan:
         steps=(
             *thaw_steps(scene, guest),
             *((_shutdown(scene, guest, revert.limit),) if revert.on else ()),
-            *((_mark(scene, guest, to, revert.origins),) if unmarked else ()),
+            *((_mark(revert),) if unmarked else ()),
             *(keep_steps(scene, guest, to, keep) if keep else ()),
             *_merges(revert),
             _finish(scene, guest, to, revert.origins),
             *((_start(scene, guest),) if revert.on or revert.runs_again else ()),
         ),
         notes=(*_younger(revert), *(keep_notes(scene, guest, to, keep) if keep else ())),
+    )
+
+
+def _lost(revert: _Revert) -> SnapshotSet | None:
+    """Return the set where a run before this one has begun, and it can't be gone back to."""
+    begun = revert.marked or (revert.runs_again and not revert.on)
+    return lost_set(revert.taken, _volumes(revert.scene, revert.guest)) if begun else None
+
+
+def _give_up(revert: _Revert, lost: SnapshotSet) -> Plan:
+    lvs = [revert.scene.full_name(name) for name in sorted(revert.marked)]
+    return Plan(
+        steps=(
+            *((unmark_step(lost, lvs),) if lvs else ()),
+            *((_again(revert),) if revert.runs_again else ()),
+        ),
+        notes=(lost_note(lost),),
     )
 
 
@@ -208,43 +230,10 @@ def _refusals(revert: _Revert) -> tuple[Refusal, ...]:
     if taken is not None and taken.trouble and not begun:
         found.append((f"the set {to} is no good: {taken.trouble}", _LIST))
     for member in revert.members:
-        found += _of_member(member, volumes.get(member.origin), begun=begun, on=revert.on)
+        found += _of_member(guest, member, volumes.get(member.origin), begun=begun, on=revert.on)
     if taken is not None and not begun:
-        found += [pair for each in taken.members for pair in _overfilled(scene, guest, taken, each)]
+        found += [pair for each in taken.members for pair in overfilled(scene, guest, taken, each)]
     return refused(f"guest {guest.name}", found)
-
-
-def _overfilled(scene: Scene, guest: Guest, back_to: SnapshotSet, member: Volume) -> list[Reason]:
-    """Refuse where a later set would be lost: LVM copies into it what a merge overwrites.
-
-    An older set has all of that: it was copied there as well when the origin was written.
-    """
-    most = Size(round(member.size.bytes * member.filled_percent / 100))
-    origin = scene.volumes.get(member.origin)
-    found: list[Reason] = []
-    for other in (each for each in sets_of(scene, guest) if _may_lose(each, back_to)):
-        for one in (each for each in other.members if each.origin == member.origin):
-            room = Size(round(one.size.bytes * (1 - one.filled_percent / 100)))
-            if origin is None or one.size >= origin.size or most <= room:
-                continue
-            reason = (
-                f"the set {other.name} may be lost by it: up to {most} of {origin.name} are "
-                f"overwritten, and {one.name} has room for {room} of that"
-            )
-            more = scene.rounded(most)
-            hint = (
-                f"extend it first: lvextend --size +{more.bytes}b {one.full_name}; or delete that "
-                f"set: kvmkeep snapshot delete {guest.name} {other.name}"
-            )
-            found.append((reason, hint))
-    return found
-
-
-def _may_lose(other: SnapshotSet, back_to: SnapshotSet) -> bool:
-    """Whether a set that is good lacks something of what was written since another one."""
-    times = (stamped_time(other.taken), stamped_time(back_to.taken))
-    older = times[0] is not None and times[1] is not None and times[0] < times[1]
-    return other.name != back_to.name and not other.trouble and not older
 
 
 def _of_domain(scene: Scene, guest: Guest, limit: int, *, begun: bool) -> list[Reason]:
@@ -271,9 +260,12 @@ def _of_volume(guest: Guest, volume: Volume, to: str) -> list[Reason]:
     return []
 
 
-def _of_member(member: Volume, origin: Volume | None, *, begun: bool, on: bool) -> list[Reason]:
+def _of_member(
+    guest: Guest, member: Volume, origin: Volume | None, *, begun: bool, on: bool
+) -> list[Reason]:
     if member.invalid and begun:
-        return [(f"{member.name} has become invalid", "bring the disks back from a backup")]
+        hint = f"bring the disks back from a backup: kvmkeep backup restore {guest.name}"
+        return [(f"{member.name} has become invalid, and not all disks can go back", hint)]
     if origin is None:
         hint = f"look at: lvs -o +lv_tags {member.vg}/{member.origin}"
         return [(f"{member.name} is of {member.origin}, no disk of this guest", hint)]
@@ -302,10 +294,12 @@ def _shutdown(scene: Scene, guest: Guest, limit: int) -> Step:
     )
 
 
-def _mark(scene: Scene, guest: Guest, to: str, origins: list[str]) -> Step:
-    lvs = (scene.full_name(name) for name in origins)
+def _mark(revert: _Revert) -> Step:
+    scene, guest, to, taken = revert.scene, revert.guest, revert.to, revert.taken
+    # Until the guest was off it wrote, and so filled the snapshots.
+    looks = () if taken is None else (still_good(taken, m, LOST_MEANWHILE) for m in taken.members)
     mark = Command(
-        argv=("lvchange", "--addtag", TAG_REVERT + to, *lvs),
+        argv=("lvchange", "--addtag", TAG_REVERT + to, *map(scene.full_name, revert.origins)),
         why="from now on nothing starts the guest before all of its disks are taken back",
     )
     return Step(
@@ -314,7 +308,8 @@ def _mark(scene: Scene, guest: Guest, to: str, origins: list[str]) -> Step:
         what=f"mark its disks as being reverted to {to}",
         why="a run that is stopped in the middle is finished by the next",
         probe=has_state(guest, str(DomainState.SHUTOFF)),
-        actions=(mark,),
+        actions=(*looks, mark),
+        placing=1,
     )
 
 
@@ -370,15 +365,18 @@ def _start(scene: Scene, guest: Guest) -> Step:
     )
 
 
-def _forget(scene: Scene, guest: Guest) -> Plan:
-    step = Step(
+def _again(revert: _Revert) -> Step:
+    """Return what has a guest run again that a run has shut down."""
+    scene, guest = revert.scene, revert.guest
+    if not revert.on:
+        return _start(scene, guest)
+    return Step(
         noun=Noun.STORAGE,
         subject=f"guest {guest.name}",
         what="forget that it was to be started",
         why="it runs",
         actions=_unwanted(scene, guest),
     )
-    return Plan(steps=(step,))
 
 
 def _unwanted(scene: Scene, guest: Guest) -> tuple[Command, ...]:

@@ -6,7 +6,15 @@ from collections.abc import Iterable
 
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Volume
-from kvmkeep.model.names import TAG_GUEST, TAG_OURS, TAG_REVERT, TAG_TRASH, TAG_WAS, trash_name
+from kvmkeep.model.names import (
+    TAG_GUEST,
+    TAG_OURS,
+    TAG_REVERT,
+    TAG_SET,
+    TAG_TRASH,
+    TAG_WAS,
+    trash_name,
+)
 from kvmkeep.model.plan import Noun, Reason, Step
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.trash import is_trash, original_name
@@ -35,12 +43,20 @@ def trouble(scene: Scene, volume: Volume, guest: str, *, running: bool) -> list[
         for name in users_of(scene, volume.name, volume.device)
         if name != guest
     ]
-    if volume.merging or tag_value(volume, TAG_REVERT):
+    if volume.merging or _goes_back(scene, volume, guest):
         hint = "wait, or finish that: kvmkeep snapshot list tells how far it is"
         found.append((f"{lv} is being reverted to a snapshot", hint))
     if volume.opened and (volume.origin or not running):
         found.append((f"something has {lv} open", who_has(lv)))
     return found
+
+
+def _goes_back(scene: Scene, volume: Volume, guest: str) -> bool:
+    """Whether a revert can still be finished: once a snapshot of its set is lost, none can."""
+    to = tag_value(volume, TAG_REVERT)
+    marks = {TAG_GUEST + guest, TAG_SET + to}
+    lost = (one for one in scene.volumes.values() if one.invalid and marks <= {*one.tags})
+    return to != "" and not any(lost)
 
 
 def mark_step(guest: str, volumes: Iterable[Volume], stamp: str, probe: Command | None) -> Step:

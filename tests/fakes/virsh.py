@@ -44,6 +44,8 @@ class FakeDomain:
     boots: int = 0
     executes: bool = True
     """Whether its agent runs programs when it is asked to."""
+    shows_files: bool = True
+    """Whether its agent opens files when it is asked to."""
     grows: bool = True
     """Whether the filesystem takes the room that it is given."""
     sizes: dict[str, int] = field(default_factory=dict)
@@ -252,7 +254,7 @@ class FakeVirsh:
         disks = domain.live.findall("devices/disk")
         found = [disk for disk in disks if disk.findtext("serial") == serial]
         place = f"/run/kvmkeep-grow.{stamp}"
-        domain.own_files.add(f"{place}.ended")
+        domain.own_files |= {f"{place}.log", f"{place}.ended"}
         if domain.grows and found and domain.sizes.get(target(found[0])) == int(size):
             domain.own_files.add(f"{place}.grown")
             disk = self.disk(source(found[0]))
@@ -824,7 +826,7 @@ def _takes_port(live: ET.Element, disk: ET.Element) -> bool:
 
 def _open(domain: FakeDomain, path: str, mode: str) -> int | None:
     assert mode == "r"
-    return 1000 if path in domain.own_files else None
+    return 1000 if domain.shows_files and path in domain.own_files else None
 
 
 def _missing(name: str) -> tuple[int, str]:

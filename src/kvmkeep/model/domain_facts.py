@@ -96,8 +96,8 @@ class Domain(Struct, frozen=True, kw_only=True):
     or of its being off, in the words of virsh(1), "domstate". `run` is libvirt's number of the
     QEMU process, -1 while there is none: another start gives another number. `rebooted` is when a
     reboot that kvmkeep asked for was last seen to be over, as this QEMU process keeps it.
-    `executes` when its agent
-    says that it runs programs for us; it is asked only while a disk of the guest grows or is to go.
+    `executes` when its agent says that it runs programs for us and opens the files that they leave,
+    on Linux; it is asked only while a disk of the guest grows or is to go.
 
     `defined` is the shape that its next start gives it, `live` the one of the running process; None
     where it can't be read, or does not run. `files` are the paths of the disks in files that its

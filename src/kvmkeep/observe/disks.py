@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -26,6 +27,7 @@ _AGENT_LIMIT = 2
 _MOUNT_LIMIT = 5.0
 """Seconds for all automounts: one whose server is silent goes on by itself, for a later look."""
 _LARGEST_ANSWER = 1 << 18
+_T = TypeVar("_T")
 
 
 class _Known(msgspec.Struct):
@@ -39,6 +41,15 @@ class _Info(msgspec.Struct):
 
 class _Answer(msgspec.Struct):
     returned: _Info = msgspec.field(name="return")
+
+
+class _System(msgspec.Struct):
+    id: str = ""
+    kernel_version: str = msgspec.field(default="", name="kernel-version")
+
+
+class _SystemAnswer(msgspec.Struct):
+    returned: _System = msgspec.field(name="return")
 
 
 def with_extents(notebook: Notebook, volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
@@ -182,15 +193,35 @@ def _grows(guest: Guest, there: dict[str, Volume], sizes: dict[str, int]) -> boo
     )
 
 
+_NEEDED = frozenset({"guest-exec", "guest-file-open"})
+"""What an agent must allow: the first begins a program, the second tells how it went on."""
+
+
 def _executes(notebook: Notebook, guest: str) -> bool:
-    """Whether the agent says that `guest-exec` is allowed; a silent or lying one says no."""
-    question = '{"execute":"guest-info"}'
-    argv = agent_argv(guest, question, _AGENT_LIMIT)
-    command = Command(argv=argv, why="ask the guest agent what it allows", timeout=5.0)
-    result = notebook.door.run(command)
-    if not result.ok or len(result.stdout) > _LARGEST_ANSWER:
+    """Whether the agent says that what is needed is allowed; a silent or lying one says no."""
+    allows = _answer(notebook, guest, "guest-info", "ask the guest agent what it allows", _Answer)
+    if allows is None:
         return False
-    answer = decoded_or_none(result.stdout, _Answer)
-    return answer is not None and any(
-        one.name == "guest-exec" and one.enabled for one in answer.returned.supported_commands
-    )
+    allowed = {one.name for one in allows.returned.supported_commands if one.enabled}
+    return allowed >= _NEEDED and not _other_system(notebook, guest)
+
+
+def _other_system(notebook: Notebook, guest: str) -> bool:
+    """Whether the guest says that it is no Linux: our programs look into its /sys and /proc.
+
+    Windows has the id `mswindows`; the BSDs have no id of their own before they got an
+    os-release(5), but say so as their kernel's version.
+    """
+    why = "ask the guest agent which system it is"
+    answer = _answer(notebook, guest, "guest-get-osinfo", why, _SystemAnswer)
+    if answer is None:
+        return False
+    return answer.returned.id == "mswindows" or "BSD" in answer.returned.kernel_version
+
+
+def _answer(notebook: Notebook, guest: str, question: str, why: str, kind: type[_T]) -> _T | None:
+    argv = agent_argv(guest, f'{{"execute":"{question}"}}', _AGENT_LIMIT)
+    result = notebook.door.run(Command(argv=argv, why=why, timeout=5.0))
+    if not result.ok or len(result.stdout) > _LARGEST_ANSWER:
+        return None
+    return decoded_or_none(result.stdout, kind)

@@ -14,7 +14,13 @@ from kvmkeep.planning import guards, programs
 from kvmkeep.planning.disks.change import attach_steps, disk_notes
 from kvmkeep.planning.disks.edited import edited_refusals
 from kvmkeep.planning.disks.files import file_refusals, file_steps
-from kvmkeep.planning.disks.grow import grow_notes, grow_refusals, grow_steps, later_grow_steps
+from kvmkeep.planning.disks.grow import (
+    grow_notes,
+    grow_refusals,
+    grow_steps,
+    later_grow_steps,
+    use_steps,
+)
 from kvmkeep.planning.disks.leaving import undefine_disk_steps, unplug_disk_steps
 from kvmkeep.planning.disks.stage import fresh
 from kvmkeep.planning.disks.storage import data_steps, root_steps, storage_refusals
@@ -71,6 +77,12 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         *rest,
         *(step for guest in scene.guests for step in later_look_steps(scene, guest)),
         *(step for guest in scene.guests for step in later_grow_steps(scene, guest)),
+        *(
+            step
+            for guest in scene.guests
+            if not is_undefined(scene, guest)
+            for step in use_steps(scene, guest)
+        ),
         *(step for guest in scene.guests for step in unplug_disk_steps(scene, guest)),
     )
     refusals = (

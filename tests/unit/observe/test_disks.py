@@ -37,6 +37,7 @@ ALLOWED = json.dumps(
     {"return": {"version": "7.2", "supported_commands": [
         {"name": "guest-ping", "enabled": True, "success-response": True},
         {"name": "guest-exec", "enabled": True, "success-response": True},
+        {"name": "guest-file-open", "enabled": True, "success-response": True},
     ]}}
 ).encode()  # fmt: skip
 
@@ -54,6 +55,22 @@ class Answering(FakeHost):
         del watch
         self.calls.append(command)
         return self.answer
+
+
+class Running(Answering):
+    """A host with a guest that runs some system; the agent need not say which."""
+
+    def __init__(self, **system: str) -> None:
+        super().__init__(ALLOWED)
+        self.system = system
+
+    def run(self, command: Command, watch: ProgressWatcher | None = None) -> Result:
+        answer = super().run(command, watch)
+        if "guest-get-osinfo" not in command.argv[-1]:
+            return answer
+        return replace(
+            answer, ok=bool(self.system), stdout=json.dumps({"return": self.system}).encode()
+        )
 
 
 class Automounting(FakeHost):
@@ -149,6 +166,8 @@ def test_an_agent_that_can_not_answer_is_not_asked(quiet: Facts, change: dict[st
     [
         Answering(ALLOWED, code=1),
         Answering(ALLOWED.replace(b'exec", "enabled": true', b'exec", "enabled": false')),
+        Answering(ALLOWED.replace(b'open", "enabled": true', b'open", "enabled": false')),
+        Answering(ALLOWED.replace(b"guest-file-open", b"guest-file-read")),
         Answering(b'{"return": {"supported_commands": [{"name": 7, "enabled": true}]}}'),
         Answering(b"\xff\xfe"),
         Answering(b"[" * 100_000),
@@ -159,6 +178,19 @@ def test_an_agent_that_can_not_answer_is_not_asked(quiet: Facts, change: dict[st
 def test_an_agent_that_is_silent_or_lies_runs_nothing(door: Answering, quiet: Facts) -> None:
     assert not executes(door, sized(data=2 * GIB), quiet)
     assert len(door.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("system", "ours"),
+    [
+        ({"id": "debian", "kernel-version": "#1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1"}, True),
+        ({}, True),
+        ({"id": "mswindows", "kernel-version": "10.0"}, False),
+        ({"kernel-version": "FreeBSD 14.1-RELEASE-p5 stable/24.7 SMP"}, False),
+    ],
+)
+def test_our_programs_are_for_linux(system: dict[str, str], *, ours: bool, quiet: Facts) -> None:
+    assert executes(Running(**system), sized(data=2 * GIB), quiet) == ours
 
 
 def test_only_extents_of_spare_lvs_are_asked_for(seen: Facts) -> None:

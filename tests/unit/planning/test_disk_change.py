@@ -173,7 +173,7 @@ def test_a_disk_that_is_mounted_waits_and_comes_back_from_there() -> None:
     ("changes", "why"),
     [
         ({"agent": False}, "its agent does not tell"),
-        ({"executes": False}, "guest-exec is needed"),
+        ({"executes": False}, "needs guest-exec and guest-file-open"),
         ({"paused": True}, "the guest is paused"),
     ],
 )

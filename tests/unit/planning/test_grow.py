@@ -10,14 +10,17 @@ from fakes.host import CLOUD, FakeHost, FakeImage
 from fakes.lvm import EXTENT
 from msgspec.structs import replace
 
+from kvmkeep.apply.executor import apply_plan
+from kvmkeep.apply.ui import Ui
 from kvmkeep.host.machine_door import MachineDoor
 from kvmkeep.model.command import Command
 from kvmkeep.model.domain_facts import DomainState
-from kvmkeep.model.plan import Plan
+from kvmkeep.model.plan import Plan, strands
 from kvmkeep.model.spec import FileDisk, Guest, Spec
 from kvmkeep.model.units import Label, Size
 from kvmkeep.planning.disks.grow_script import GROW_SCRIPT
 from kvmkeep.planning.plan import make_plan
+from tests.unit.apply.scripted import new_journal
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
 from tests.unit.planning.rounds import StepError, carry_out, reach
 
@@ -125,6 +128,50 @@ def test_a_filesystem_that_did_not_grow_is_told_and_tried_again() -> None:
     reach(host, wanted)
     assert host.lvm.volumes["vm-web-data"].used == 2 * GIB
     assert "kvmkeep.grow=data" not in host.lvm.volumes["vm-web"].tags
+
+
+def test_what_a_guest_can_not_do_inside_keeps_nothing_else_from_being_done() -> None:
+    others = (guest("mail", data=GIB), guest("web", data=GIB))
+    host = FakeHost()
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
+    reach(host, spec(*others))
+    for domain in host.libvirt.domains.values():
+        domain.agent = True
+    host.libvirt.domains["mail"].grows = False
+    wanted = spec(
+        larger(others[0], data=2 * GIB, root=5 * GIB), larger(others[1], data=2 * GIB), guest("new")
+    )
+    outcomes: dict[str, str] = {}
+    for _ in range(3):
+        report = apply_plan(planned(host, wanted), host, new_journal(), Ui())
+        outcomes.update((one.step.subject, one.outcome) for one in report.steps)
+        assert not strands(report.steps[-1])
+    assert {name for name, outcome in outcomes.items() if outcome == "failed"} == {
+        "disk root of guest mail", "disk data of guest mail",
+    }  # fmt: skip
+    assert host.lvm.volumes["vm-web-data"].used == 2 * GIB
+    assert host.libvirt.domains["new"].live is not None
+    way_out = (
+        "grow partition and filesystem inside by hand, and have this one forgotten: "
+        "lvchange --deltag kvmkeep.grow=data rl_build/vm-mail"
+    )
+    (failed,) = (one for one in report.steps if one.step.subject == "disk data of guest mail")
+    assert way_out in failed.detail
+    again = planned(host, wanted)
+    assert [note.text for note in again.notes if way_out in note.text] == [
+        f"an earlier run had it begin to use the new size of disk data; where it can't, {way_out}"
+    ]
+    host.lvm.volumes["vm-mail"].tags -= {"kvmkeep.grow=data", "kvmkeep.grow=root"}
+    assert planned(host, wanted).empty
+
+
+def test_a_guest_of_which_no_file_can_be_seen_is_not_waited_for_long() -> None:
+    host = site()
+    host.libvirt.domains["web"].shows_files = False
+    began = host.clock()
+    with pytest.raises(StepError, match="to begin to use the new size of disk data"):
+        reach(host, spec(larger(guest(data=GIB), data=2 * GIB)))
+    assert host.clock() - began < 60
 
 
 def test_what_a_stopped_growth_left_is_used_or_deleted() -> None:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kvmkeep.model.command import Action, Command
-from kvmkeep.model.domain_facts import DomainState
+from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.facts import Volume
 from kvmkeep.model.names import (
     TAG_BACKUP,
@@ -25,7 +25,7 @@ from kvmkeep.model.spec import Disk, FileDisk, Guest, LvDisk
 from kvmkeep.model.units import MIB, Size
 from kvmkeep.planning.commands import long_enough
 from kvmkeep.planning.disks.files import on_mount
-from kvmkeep.planning.disks.grow_inside import asked, forget_step, use_step
+from kvmkeep.planning.disks.grow_inside import asked, forget_step, use_step, way_out
 from kvmkeep.planning.disks.grow_spare import ready, removal_step, set_free, spare_steps, spares
 from kvmkeep.planning.disks.stage import Stage, fresh, stage
 from kvmkeep.planning.lvm import selected, selection
@@ -87,13 +87,12 @@ def grow_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
         if growth.spare is None:
             steps += spare_steps(scene, guest, growth.disk, growth.more)
         else:
-            steps += _growth_steps(scene, growth)
-    marked = {disk.name for disk in _marked(scene, guest)} - {one.disk.name for one in due}
-    for disk in guest.disks:
-        if isinstance(disk, FileDisk) and _too_small(scene, disk):
-            steps.append(_file_step(scene, guest, disk))
-        elif disk.name in marked:
-            steps.append(use_step(scene, guest, disk, _size(scene, disk)))
+            steps.append(_extend_step(scene, growth))
+    steps += [
+        _file_step(disk, guest)
+        for disk in guest.files
+        if _too_small(scene, disk) and not _runs(scene, guest, disk)
+    ]
     gone = _marks(scene, guest) - {disk.name for disk in guest.disks}
     steps += [forget_step(scene, guest, name) for name in sorted(gone)]
     return tuple(steps)
@@ -102,7 +101,32 @@ def grow_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
 def later_grow_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
     """Return what follows once LVM has chosen the new extents."""
     due = [growth for growth in growths(scene, guest) if growth.spare is None]
-    return tuple(step for growth in due for step in _growth_steps(scene, growth))
+    return tuple(_extend_step(scene, growth) for growth in due)
+
+
+def use_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
+    """Return what has a guest use its larger disks, or forgets that it was to.
+
+    They come last, each by itself: what one guest can't do inside keeps nothing else from being
+    done.
+    """
+    if scene.own_domain(guest) is None or fresh(scene, guest):
+        return ()
+    due = {growth.disk.name: growth for growth in growths(scene, guest)}
+    marks = _marks(scene, guest)
+    steps: list[Step] = []
+    for disk in guest.disks:
+        growth, runs = due.get(disk.name), _runs(scene, guest, disk)
+        if growth is not None:
+            assumes = "" if growth.spare is not None else _UNKNOWN
+            step = use_step(scene, guest, disk, growth.size)
+            steps += [replace(step, assumes=assumes)] if runs else []
+        elif disk.name in marks:
+            steps.append(use_step(scene, guest, disk, _size(scene, disk)))
+        elif runs and isinstance(disk, FileDisk) and _too_small(scene, disk):
+            use = use_step(scene, guest, disk, disk.size)
+            steps.append(replace(use, actions=(_mark(scene, guest, disk), *use.actions)))
+    return tuple(steps)
 
 
 def grow_refusals(scene: Scene) -> tuple[Refusal, ...]:
@@ -119,20 +143,38 @@ def grow_refusals(scene: Scene) -> tuple[Refusal, ...]:
 
 
 def grow_notes(scene: Scene) -> tuple[Note, ...]:
-    """Return what becomes of a growth inside a guest that can't be asked for it."""
+    """Return what becomes of growths in guests that can't be asked, or did not do it."""
     notes: list[Note] = []
     for guest in scene.guests:
         names = _growing(scene, guest)
         domain = scene.own_domain(guest)
-        if not names or domain is None or asked(scene, guest):
+        if not names or domain is None:
             continue
-        why = "its agent does not run programs" if active(domain) else "it is off"
-        text = (
-            f"{why}: partition and filesystem of {', '.join(names)} grow at its next boot where "
-            "cloud-init's growpart is; else grow them inside (growpart, resize2fs, xfs_growfs)"
-        )
-        notes.append(Note(subject=f"guest {guest.name}", text=text))
+        if asked(scene, guest):
+            texts = [_begun(scene, guest, disk.name) for disk in _marked(scene, guest)]
+        else:
+            texts = [_unasked(domain, names)]
+        notes += [Note(subject=f"guest {guest.name}", text=text) for text in texts]
     return tuple(notes)
+
+
+def _unasked(domain: Domain, names: list[str]) -> str:
+    why = (
+        "its agent does not run programs and show files for us (guest-exec, guest-file-open), or "
+        "it is no Linux"
+    )
+    return (
+        f"{why if active(domain) else 'it is off'}: partition and filesystem of "
+        f"{', '.join(names)} grow at its next boot where cloud-init's growpart is; else grow them "
+        "inside (growpart, resize2fs, xfs_growfs)"
+    )
+
+
+def _begun(scene: Scene, guest: Guest, name: str) -> str:
+    return (
+        f"an earlier run had it begin to use the new size of disk {name}; where it can't, "
+        f"{way_out(scene, guest, name)}"
+    )
 
 
 def _growing(scene: Scene, guest: Guest) -> list[str]:
@@ -247,14 +289,13 @@ def _leftovers(scene: Scene, guest: Guest, due: tuple[Growth, ...]) -> list[Volu
     return [one for one in spares(scene, guest) if (one.name, one.size) not in wanted]
 
 
-def _growth_steps(scene: Scene, growth: Growth) -> list[Step]:
-    """Return what gives a disk its extents, and then has the guest use them."""
+def _extend_step(scene: Scene, growth: Growth) -> Step:
+    """Return what gives a disk its extents."""
     guest, disk, spare = growth.guest, growth.disk, growth.spare
     vg, name = scene.spec.storage.vg, spare_name(disk.lv)
     lv = f"{vg}/{disk.lv}"
-    runs = _runs(scene, guest, disk)
     actions: list[Action] = []
-    if runs and disk.name not in _marks(scene, guest):
+    if _runs(scene, guest, disk) and disk.name not in _marks(scene, guest):
         actions.append(_mark(scene, guest, disk))
     ranges = spare.extents if spare is not None else ()
     actions += [
@@ -265,25 +306,18 @@ def _growth_steps(scene: Scene, growth: Growth) -> list[Step]:
             timeout=120.0,
         ),
     ]
-    assumes = "" if spare is not None else _UNKNOWN
-    extend = Step(
+    return Step(
         noun=Noun.STORAGE,
         subject=f"guest {guest.name}",
         what=f"make LV {lv} larger: {growth.size} instead of {growth.volume.size}",
         why="the spec says so",
         probe=_has_size(growth),
         actions=tuple(actions),
-        assumes=assumes,
+        assumes="" if spare is not None else _UNKNOWN,
     )
-    use = [use_step(scene, guest, disk, growth.size)] if runs else []
-    return [extend, *(replace(step, assumes=assumes) for step in use)]
 
 
-def _file_step(scene: Scene, guest: Guest, disk: FileDisk) -> Step:
-    if _runs(scene, guest, disk):
-        use = use_step(scene, guest, disk, disk.size)
-        marked = disk.name in _marks(scene, guest)
-        return use if marked else replace(use, actions=(_mark(scene, guest, disk), *use.actions))
+def _file_step(disk: FileDisk, guest: Guest) -> Step:
     resize = Command(
         argv=(
             "qemu-img", "resize", "-f", "raw", "--preallocation=falloc", disk.path,

@@ -17,6 +17,8 @@ from kvmkeep.planning.domains.guest import is_guest
 from kvmkeep.planning.running.agent_commands import opens, runs_script
 from kvmkeep.planning.scene import Scene, active, disk_in
 
+_BEGINS_WITHIN = 30.0
+"""Seconds for the script to begin: where its log can't be seen by then, nothing of it ever can."""
 _PATIENCE = 900.0
 """Seconds that the guest has; a filesystem mostly grows within a few."""
 
@@ -51,12 +53,22 @@ def use_step(scene: Scene, guest: Guest, disk: Disk, size: Size) -> Step:
         actions += _ask(scene, guest, disk.name, found.serial, size)
     return Step(
         noun=Noun.DOMAINS,
-        subject=f"guest {guest.name}",
+        subject=f"disk {disk.name} of guest {guest.name}",
         what=what,
         why="a larger disk is of no use before",
         probe=is_guest(guest),
         actions=(*actions, _forget(scene, guest, disk.name)),
         risk=Risk.GUEST,
+        isolated=True,
+    )
+
+
+def way_out(scene: Scene, guest: Guest, name: str) -> str:
+    """Return how a growth ends that a guest can't do by itself: its disk has the room already."""
+    lv = scene.full_name(guest.root.lv)
+    return (
+        "grow partition and filesystem inside by hand, and have this one forgotten: "
+        f"lvchange --deltag {TAG_GROW}{name} {lv}"
     )
 
 
@@ -75,18 +87,26 @@ def _ask(scene: Scene, guest: Guest, name: str, serial: str, size: Size) -> tupl
     stamp = f"{second_stamp(scene.facts.time)}-{name}"
     place = f"/run/kvmkeep-grow.{stamp}"
     words = (GROW_SCRIPT, "kvmkeep", serial, str(size.bytes), stamp)
+    otherwise = f"{place}.log in the guest tells why; else {way_out(scene, guest, name)}"
     return (
         runs_script(guest, words, "ask it to have partition and filesystem grow"),
+        Poll(
+            command=opens(guest, f"{place}.log", "see whether the guest has begun"),
+            limit=_BEGINS_WITHIN,
+            message=f"guest {guest.name} to begin to use the new size of disk {name}",
+            otherwise=otherwise,
+        ),
         Poll(
             command=opens(guest, f"{place}.ended", "see whether the guest is done with it"),
             limit=_PATIENCE,
             message=f"guest {guest.name} to use the new size of disk {name}",
-            otherwise=f"see inside the guest what it does: cat {place}.log",
+            otherwise=otherwise,
         ),
-        opens(
-            guest,
-            f"{place}.grown",
-            f"see that the room is there; else {place}.log in the guest tells why not",
+        Poll(
+            command=opens(guest, f"{place}.grown", "see that the room is there"),
+            limit=1.0,
+            message=f"guest {guest.name} to tell that disk {name} has its room",
+            otherwise=otherwise,
         ),
     )
 

@@ -138,7 +138,10 @@ def _stays(scene: Scene, domain: Domain, found: DomainDisk) -> str:
     if mounted:
         return f"{', '.join(mounted)} in it lies on that disk"
     if not domain.executes:
-        return "its agent does not tell whether it is used (guest-exec is needed for that)"
+        return (
+            "its agent does not tell whether it is used (that needs guest-exec and "
+            "guest-file-open, on Linux)"
+        )
     return ""
 
 

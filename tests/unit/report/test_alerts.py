@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml  # noqa: TID251 - no MAC addresses in it
 
 from kvmkeep.health.measures import measures
+from kvmkeep.model.health import Severity
 from kvmkeep.report.metrics import PREFIX, metrics_text
 from tests.unit.health.build import FACTS, SPEC, VITALS
 from tests.unit.report.test_metrics import NOW
@@ -54,6 +55,17 @@ def test_a_host_whose_metrics_are_gone_is_told() -> None:
     stamp = f"{PREFIX}check_timestamp_seconds"
     ends = f"unless on (instance) {stamp}"
     assert [rule["alert"] for rule in group["rules"] if rule["expr"].endswith(ends)]
+
+
+def test_a_host_stays_gone_over_the_holidays_and_a_clock_ahead_hides_none() -> None:
+    (group,) = yaml.safe_load((DOCS / "kvmkeep-alerts.yaml").read_text())["groups"]
+    rules = {rule["alert"]: rule for rule in group["rules"]}
+    assert "[90d]" in rules["KvmkeepGone"]["expr"]
+    assert rules["KvmkeepSilent"]["expr"].startswith("abs(time() - ")
+    # `check` that fails has no findings of guests any more: what was critical seems mended.
+    blind = rules["KvmkeepBlind"]
+    assert blind["expr"] == f"{PREFIX}check_status == {Severity.UNKNOWN.code}"
+    assert (blind["for"], blind["labels"]["severity"]) == ("15m", "critical")
 
 
 def test_the_guide_starts_each_timer_that_it_writes() -> None:

@@ -19,6 +19,8 @@ _MIRRORS = frozenset({"raid1", "raid10"})
 _REDUNDANT = _MIRRORS | {"raid4", "raid5", "raid6"}
 _REBUILD = "recover"
 """What fills the place of a lost member; a resync makes those equal that are left (md(4))."""
+_TREND = 3
+"""Counts that make a trend: of any two that vary by chance, the second is often the higher one."""
 _TOLD = 4
 """Counts of a trend that are told."""
 
@@ -106,13 +108,16 @@ def _mismatches(patient: Patient) -> Iterator[Finding]:
         counts = trend.counts
         mirror = level in _MIRRORS
         look = f"smartctl --all on each member of {array}"
-        grew = len(counts) > 1 and 0 < counts[-2].sectors < counts[-1].sectors
+        rising = _rising(counts)
+        grew = len(rising) >= _TREND and rising[-2].sectors > max(
+            one.sectors for one in counts[:-2]
+        )
         if grew:
             yield Finding(
                 name="array-mismatches-grow",
                 severity=Severity.WARNING,
                 subject=f"array {array}",
-                what=f"each check finds more sectors that differ between members: {_told(counts)}",
+                what=f"each check finds more sectors that differ between members: {_told(rising)}",
                 why="a disk that lies, its cable or its controller: data on it go bad unseen",
                 todo=f"{look}; dmesg; then replace the one that is suspect",
             )
@@ -138,6 +143,15 @@ def _last(trend: Trend, seen: tuple[Mismatches, ...]) -> int:
     whole = trend.counts[-1].sectors if trend.counts else 0
     pieces = (one.sectors for one in seen if one.array == trend.array and one.action in CHECKS)
     return next(pieces, 0) or whole if trend.pieces else whole
+
+
+def _rising(counts: tuple[Count, ...]) -> tuple[Count, ...]:
+    """Return the last counts, as far back as each is higher than the one before it."""
+    start = max(
+        (at for at in range(1, len(counts)) if counts[at].sectors <= counts[at - 1].sectors),
+        default=0,
+    )
+    return counts[start:]
 
 
 def _told(counts: tuple[Count, ...]) -> str:

@@ -11,6 +11,7 @@ from kvmkeep.model.names import stamped_time
 from kvmkeep.model.snapshot import snapshot_sets
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.trash import is_trash
+from kvmkeep.model.trend import CHECKS
 from kvmkeep.model.vitals import PhysicalDisk, Vitals
 from kvmkeep.planning.guards import promised
 from kvmkeep.planning.scene import active
@@ -34,7 +35,11 @@ def measures(spec: Spec, facts: Facts, vitals: Vitals) -> tuple[Measure, ...]:
         _each(
             "array_mismatched_sectors",
             "Sectors that the last check found to differ between members",
-            ((one.sectors, ("array", one.array)) for one in vitals.mismatches),
+            (
+                (one.sectors, ("array", one.array))
+                for one in vitals.mismatches
+                if one.action in CHECKS
+            ),
         ),
         *_disks(vitals.disks or ()),
         _each(

@@ -150,6 +150,12 @@ def test_mismatches_that_grow_from_check_to_check_are_an_alarm() -> None:
         "each check finds more sectors that differ between members: "
         "0 (2026-01-01), 128 (2026-02-01), 512 (2026-11-24)"
     )
+    found = only(WARNING, "array-mismatches-grow", mismatches=told, trends=counted(9, 1, 4, 8, 16))
+    assert found.what.endswith(
+        "members: 4 (2026-03-01), 8 (2026-04-01), 16 (2026-05-01), 512 (2026-11-24)"
+    )
+    found = only(WARNING, "array-mismatches-grow", mismatches=told, trends=counted(8, 4, 16))
+    assert found.what.endswith("members: 4 (2026-02-01), 16 (2026-03-01), 512 (2026-11-24)")
     six = replace(ARRAY, level="raid6")
     names = [one.name for one in findings(mismatches=told, trends=counted(0, 128), arrays=(six,))]
     assert names == ["array-mismatches", "array-mismatches-grow"]
@@ -158,7 +164,13 @@ def test_mismatches_that_grow_from_check_to_check_are_an_alarm() -> None:
     only(WARNING, "array-mismatches-grow", mismatches=boot, trends=counted(0, 128, 512))
 
 
-@pytest.mark.parametrize("trend", [(), (0,), (1024,), (128, 1024), (128, 512, 512)])
+@pytest.mark.parametrize(
+    "trend",
+    [
+        (), (0,), (1024,), (128, 1024), (128, 512, 512), (128,), (5000, 128), (5000, 0, 128),
+        (400, 128, 256), (256, 0, 256),
+    ],
+)  # fmt: skip
 def test_mismatches_that_come_and_go_are_none(trend: tuple[int, ...]) -> None:
     told = (Mismatches(array="md0", sectors=512, action="check"),)
     only(Severity.OK, "array-mismatches", mismatches=told, trends=counted(*trend))

@@ -74,7 +74,10 @@ def test_the_figures_of_a_host() -> None:
     facts = replace(FACTS, volumes=(*FACTS.volumes, snapshot))
     vitals = replace(
         VITALS, inside=(GuestAnswer(guest="web", ready=False, silent="x", up=None),),
-        mismatches=(Mismatches(array="md0", sectors=128, action="check"),),
+        mismatches=(
+            Mismatches(array="md0", sectors=128, action="check"),
+            Mismatches(array="md1", sectors=1439285488, action="resync"),
+        ),
         disks=(
             PhysicalDisk(name="sda", passed=True, reallocated=3, pending=0, uncorrectable=0, celsius=31),
             PhysicalDisk(name="nvme0n1", passed=False, worn_percent=104, uncorrectable=7),
@@ -108,6 +111,7 @@ def test_the_figures_of_a_host() -> None:
     }
     assert wanted.items() <= series.items()
     assert ("kvmkeep_disk_healthy", (("disk", "sdb"),)) not in series
+    assert ("kvmkeep_array_mismatched_sectors", (("array", "md1"),)) not in series
 
 
 def test_a_snapshot_that_cant_get_full_has_no_figure_to_alert_on() -> None:

@@ -192,14 +192,38 @@ def test_an_upgrade_of_debian_is_told_and_makes_the_directory_anew_before_the_re
 def test_the_plugin_of_the_how_to_calls_a_kvmkeep_that_does_not_start_unknown(
     tmp_path: Path, body: str, code: int, told: str
 ) -> None:
-    text = (ROOT / "docs/how-to/monitoring.md").read_text("utf-8")
-    script = text.partition("```sh\n")[2].partition("```")[0]
     program = tmp_path / "kvmkeep"
     program.write_text(f"#!/bin/sh\n{body}\n")
     program.chmod(0o755)
-    script = script.replace("/usr/local/sbin/kvmkeep check", f"{program} check")
-    done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, check=False, timeout=60)
+    done = _plugin(tmp_path, program, sudo='test "$1" = -n && shift && exec "$@"')
     assert (done.returncode, done.stdout.decode().startswith(told)) == (code, True)
+
+
+def test_the_plugin_of_the_how_to_calls_a_sudo_that_refuses_unknown(tmp_path: Path) -> None:
+    done = _plugin(
+        tmp_path, Path("/bin/true"), sudo="echo sudo: a password is required >&2; exit 1"
+    )
+    assert done.returncode == 3
+    assert b", or sudo refuses; type as " in done.stdout
+
+
+def _plugin(tmp_path: Path, program: Path, *, sudo: str) -> subprocess.CompletedProcess[bytes]:
+    """Run the script of the how-to, as a user of the monitoring does."""
+    text = (ROOT / "docs/how-to/monitoring.md").read_text("utf-8")
+    script = text.partition("```sh\n")[2].partition("```")[0]
+    # Nothing but what the script runs, with that very argument.
+    run = re.findall(r"sudo -n (/\S+ check)\)", script)
+    assert f"    nagios ALL=(root) NOPASSWD: {run[0]}\n" in text
+    script = script.replace("/usr/local/sbin/kvmkeep check", f"{program} check")
+    (tmp_path / "sudo").write_text(f"#!/bin/sh\n{sudo}\n")
+    (tmp_path / "sudo").chmod(0o755)
+    return subprocess.run(
+        ["/bin/sh", "-c", script],
+        capture_output=True,
+        check=False,
+        timeout=60,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+    )
 
 
 def _blocks(document: str) -> list[str]:

@@ -16,11 +16,15 @@ _PLENTY = Size(10 << 30)
 """So much is enough, however small a part of the filesystem it is."""
 _WRITTEN = frozenset({"/", "/run", "/var", "/var/log", "/var/lib", "/var/lib/libvirt", STATE_DIR})
 
+_LOGS = "/var/log"
+_OLD_KERNELS = "old kernels: apt-get autoremove --purge, or dnf remove --oldinstallonly"
+
 
 def host_findings(patient: Patient) -> Iterator[Finding]:
     """Return what is wrong with the host."""
-    for space in patient.vitals.spaces:
-        yield from _space(space)
+    spaces = patient.vitals.spaces
+    for space in spaces:
+        yield from _space(space, logs=space.mount == _mount_of(_LOGS, spaces))
     if patient.vitals.synchronized is False:
         yield Finding(
             name="clock-not-synchronized",
@@ -41,7 +45,13 @@ def host_findings(patient: Patient) -> Iterator[Finding]:
         )
 
 
-def _space(space: Space) -> Iterator[Finding]:
+def _mount_of(path: str, spaces: tuple[Space, ...]) -> str:
+    """Return the filesystem on which a path lies."""
+    above = (one.mount for one in spaces if f"{path}/".startswith(f"{one.mount.rstrip('/')}/"))
+    return max(above, key=len, default="")
+
+
+def _space(space: Space, *, logs: bool) -> Iterator[Finding]:
     subject = f"filesystem {space.mount}"
     if space.read_only and space.mount in _WRITTEN:
         yield Finding(
@@ -68,6 +78,7 @@ def _space(space: Space) -> Iterator[Finding]:
         why="libvirt loses sight of its guests when it can't write, and logs end"
         if space.mount in _WRITTEN
         else "updates of the system fail",
-        todo=f"du --one-file-system --human-readable --max-depth=2 {space.mount}; "
-        "journalctl --vacuum-size=500M",
+        todo=f"du --one-file-system --human-readable --max-depth=2 {space.mount}"
+        + ("; journalctl --vacuum-size=500M" if logs else "")
+        + (f"; {_OLD_KERNELS}" if space.mount == "/boot" else ""),
     )

@@ -168,6 +168,27 @@ def test_full_filesystems(changes: dict[str, object], severity: Severity, what: 
     assert found.what == what
 
 
+@pytest.mark.parametrize(
+    ("mounts", "ends"),
+    [
+        (("/",), ("journalctl --vacuum-size=500M",)),
+        (("/", "/var"), ("--max-depth=2 /", "journalctl --vacuum-size=500M")),
+        (
+            ("/", "/var", "/var/log", "/var/lib", "/run"),
+            ("=2 /", "=2 /run", "=2 /var", "=2 /var/lib", "journalctl --vacuum-size=500M"),
+        ),
+        (("/boot",), ("or dnf remove --oldinstallonly",)),
+        (("/etc", "/var/cache"), ("--max-depth=2 /etc", "--max-depth=2 /var/cache")),
+    ],
+)
+def test_what_may_fill_a_filesystem(mounts: tuple[str, ...], ends: tuple[str, ...]) -> None:
+    full = tuple(replace(ROOT, mount=mount, free=Size(GIB)) for mount in mounts)
+    found = findings(spaces=full)
+    assert len(found) == len(ends)
+    for one, end in zip(found, ends, strict=True):
+        assert one.todo.endswith(end)
+
+
 def test_filesystems_with_room() -> None:
     large = replace(ROOT, size=Size(4096 * GIB), free=Size(100 * GIB))
     # Some filesystems count no inodes, and some are read-only for good.

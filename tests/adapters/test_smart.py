@@ -211,6 +211,23 @@ def test_an_answer_that_makes_no_sense(told: str) -> None:
     assert found[0].silent
 
 
+def test_one_odd_figure_hides_no_other() -> None:
+    told = json.loads(captured("smartctl", "nvme"))
+    told["smart_status"]["passed"] = False
+    told["nvme_smart_health_information_log"]["media_errors"] = 2**64
+    told["temperature"]["current"] = -273
+    told["serial_number"] = 7
+    (found,) = smart.disks(host(sda=json.dumps(told))) or ()
+    assert (found.passed, found.worn_percent, found.silent) == (False, 3, "")
+    assert (found.uncorrectable, found.celsius, found.serial) == (None, None, "")
+    odd = {"id": 197, "name": "Current_Pending_Sector", "raw": {"value": 2**63}}
+    well = {"id": 5, "name": "Reallocated_Sector_Ct", "raw": {"value": 3}}
+    (found,) = smart.disks(host(sda=sata(ata_smart_attributes={"table": [odd, {}]}))) or ()
+    assert (found.passed, found.worn_percent) == (True, 99)
+    (found,) = smart.disks(host(sda=sata(ata_smart_attributes={"table": [odd, well]}))) or ()
+    assert (found.pending, found.reallocated) == (None, 3)
+
+
 def test_a_name_that_is_hostile() -> None:
     told = '{"model_name": "\\u001b[2Jx", "smartctl": {"messages": [{"string": "a\\nb\\u001b"}]}}'
     (found,) = smart.disks(host(sda=told)) or ()

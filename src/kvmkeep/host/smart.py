@@ -14,6 +14,7 @@ import msgspec
 from kvmkeep.host.door import Door, Result
 from kvmkeep.host.tools import Unanswered, clean, decode
 from kvmkeep.model.command import NOT_FOUND, NOT_STARTED, Command
+from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.vitals import PhysicalDisk
 
 SMARTCTL = (
@@ -50,6 +51,9 @@ _WARNINGS = (
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 _Celsius = Annotated[int, msgspec.Meta(ge=-100, le=1000)]
+_Part = msgspec.Raw
+"""Decoded by itself: some firmwares count 2^64 errors, and that must hide nothing else."""
+_NONE = _Part()
 
 
 class _Message(msgspec.Struct):
@@ -60,23 +64,23 @@ class _Smartctl(msgspec.Struct):
     messages: list[_Message] = []
 
 
-class _Warning(msgspec.Struct, frozen=True):
+class _Warning(msgspec.Struct):
     value: _Count = 0
 
 
 class _Status(msgspec.Struct):
     passed: bool
-    nvme: _Warning = _Warning()
+    nvme: _Part = _NONE
 
 
-class _Raw(msgspec.Struct):
-    value: _Count
+class _Raw(msgspec.Struct, frozen=True):
+    value: _Part = _NONE
 
 
 class _Attribute(msgspec.Struct):
     id: int
-    raw: _Raw
     name: str = ""
+    raw: _Raw = _Raw()
 
 
 class _Attributes(msgspec.Struct):
@@ -85,7 +89,7 @@ class _Attributes(msgspec.Struct):
 
 class _Statistic(msgspec.Struct):
     offset: int
-    value: _Count | None = None
+    value: _Part = _NONE
 
 
 class _Page(msgspec.Struct):
@@ -98,12 +102,12 @@ class _Statistics(msgspec.Struct):
 
 
 class _Used(msgspec.Struct):
-    current_percent: _Count | None = None
+    current_percent: _Part = _NONE
 
 
 class _Nvme(msgspec.Struct):
-    media_errors: _Count | None = None
-    percentage_used: _Count | None = None
+    media_errors: _Part = _NONE
+    percentage_used: _Part = _NONE
 
 
 class _Errors(msgspec.Struct):
@@ -120,19 +124,19 @@ class _Temperature(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
-    smartctl: _Smartctl | None = None
-    model_name: str = ""
-    scsi_model_name: str = ""
-    serial_number: str = ""
-    smart_status: _Status | None = None
-    ata_smart_attributes: _Attributes | None = None
-    ata_device_statistics: _Statistics | None = None
-    nvme_smart_health_information_log: _Nvme | None = None
-    scsi_percentage_used_endurance_indicator: _Count | None = None
-    endurance_used: _Used | None = None
-    scsi_grown_defect_list: _Count | None = None
-    scsi_error_counter_log: _ErrorLog | None = None
-    temperature: _Temperature | None = None
+    smartctl: _Part = _NONE
+    model_name: _Part = _NONE
+    scsi_model_name: _Part = _NONE
+    serial_number: _Part = _NONE
+    smart_status: _Part = _NONE
+    ata_smart_attributes: _Part = _NONE
+    ata_device_statistics: _Part = _NONE
+    nvme_smart_health_information_log: _Part = _NONE
+    scsi_percentage_used_endurance_indicator: _Part = _NONE
+    endurance_used: _Part = _NONE
+    scsi_grown_defect_list: _Part = _NONE
+    scsi_error_counter_log: _Part = _NONE
+    temperature: _Part = _NONE
 
 
 def disks(door: Door) -> tuple[PhysicalDisk, ...] | None:
@@ -164,13 +168,15 @@ def _disk(name: str, result: Result) -> PhysicalDisk:
         told = decode(result.text, _Answer, name, "smartctl")
     except Unanswered as error:
         return PhysicalDisk(name=name, silent=error.problem.reason)
-    status, counts = told.smart_status, _counts(told)
-    warned = status.nvme.value if status is not None else 0
+    status, counts = decoded_or_none(told.smart_status, _Status), _counts(told)
+    nvme = decoded_or_none(status.nvme, _Warning) if status is not None else None
+    warned = nvme.value if nvme is not None else 0
     known = status is not None or bool(counts)
+    heat = decoded_or_none(told.temperature, _Temperature)
     return PhysicalDisk(
         name=name,
-        model=clean(told.model_name or told.scsi_model_name)[:100],
-        serial=clean(told.serial_number).strip()[:100],
+        model=_text(told.model_name) or _text(told.scsi_model_name),
+        serial=_text(told.serial_number),
         passed=status.passed or warned == _TOO_HOT if status is not None else None,
         hot=bool(warned & _TOO_HOT),
         warnings=tuple(text for bits, text in _WARNINGS if warned & bits),
@@ -178,28 +184,33 @@ def _disk(name: str, result: Result) -> PhysicalDisk:
         pending=counts.get(_PENDING),
         uncorrectable=max((counts[one] for one in _LOST & counts.keys()), default=None),
         worn_percent=_worn(told),
-        celsius=told.temperature.current if told.temperature is not None and known else None,
+        celsius=heat.current if heat is not None and known else None,
         silent="" if known else _why(told),
     )
 
 
+def _text(part: _Part) -> str:
+    return clean(decoded_or_none(part, str) or "").strip()[:100]
+
+
 def _counts(told: _Answer) -> dict[int, int]:
     """Return what ATA's attributes count, and what SCSI and NVMe count alike."""
-    table = told.ata_smart_attributes.table if told.ata_smart_attributes is not None else []
-    counts = {
-        one.id: one.raw.value
-        for one in table
+    attributes = decoded_or_none(told.ata_smart_attributes, _Attributes) or _Attributes()
+    figures = {
+        one.id: decoded_or_none(one.raw.value, _Count)
+        for one in attributes.table
         if one.id not in _LOST or re.search("unc|_ue", one.name, re.IGNORECASE)
     }
-    if told.scsi_grown_defect_list is not None:
-        counts[_REALLOCATED] = told.scsi_grown_defect_list
-    log, nvme = told.scsi_error_counter_log, told.nvme_smart_health_information_log
+    if told.scsi_grown_defect_list:
+        figures[_REALLOCATED] = decoded_or_none(told.scsi_grown_defect_list, _Count)
+    log = decoded_or_none(told.scsi_error_counter_log, _ErrorLog)
     if log is not None:
         sides = [side for side in (log.read, log.write) if side is not None]
-        counts[_REPORTED] = sum(side.total_uncorrected_errors for side in sides)
-    if nvme is not None and nvme.media_errors is not None:
-        counts[_REPORTED] = nvme.media_errors
-    return counts
+        figures[_REPORTED] = sum(side.total_uncorrected_errors for side in sides)
+    nvme = decoded_or_none(told.nvme_smart_health_information_log, _Nvme)
+    if nvme is not None:
+        figures[_REPORTED] = decoded_or_none(nvme.media_errors, _Count)
+    return {which: figure for which, figure in figures.items() if figure is not None}
 
 
 def _worn(told: _Answer) -> int | None:
@@ -207,23 +218,26 @@ def _worn(told: _Answer) -> int | None:
 
     `endurance_used` is smartctl's since 7.5, which may guess it from a vendor's attribute.
     """
-    nvme, used = told.nvme_smart_health_information_log, told.endurance_used
-    pages = told.ata_device_statistics.pages if told.ata_device_statistics is not None else []
-    figures = [
-        nvme.percentage_used if nvme is not None else None,
+    nvme = decoded_or_none(told.nvme_smart_health_information_log, _Nvme) or _Nvme()
+    statistics = decoded_or_none(told.ata_device_statistics, _Statistics) or _Statistics()
+    used = decoded_or_none(told.endurance_used, _Used) or _Used()
+    parts = [
+        nvme.percentage_used,
         *(
             one.value
-            for page in pages
+            for page in statistics.pages
             for one in page.table
             if (page.number, one.offset) == (_SSD_PAGE, _USED)
         ),
         told.scsi_percentage_used_endurance_indicator,
-        used.current_percent if used is not None else None,
+        used.current_percent,
     ]
+    figures = (decoded_or_none(part, _Count) for part in parts)
     return next((figure for figure in figures if figure is not None), None)
 
 
 def _why(told: _Answer) -> str:
     """Return why a disk tells nothing, in smartctl's words where it has some."""
-    said = [one.string for one in told.smartctl.messages] if told.smartctl is not None else []
-    return clean(" / ".join(said))[:300].replace("\n", " ") or "it has no SMART"
+    said = decoded_or_none(told.smartctl, _Smartctl) or _Smartctl()
+    words = " / ".join(one.string for one in said.messages)
+    return clean(words)[:300].replace("\n", " ") or "it has no SMART"

@@ -70,8 +70,10 @@ def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
             vg=lvm.vg, name=volume.name, size=Size(volume.size), tags=tuple(sorted(volume.tags)),
             active=volume.active, opened=volume.name in opened,
             device=volume.device if volume.active else "", attributes="-ri-a-----" if volume.readonly else "-wi-a-----",
-            origin=volume.origin, invalid=volume.invalid, merging=bool(volume.merging),
-            merge_waits=volume.waits, filled_percent=volume.filled,
+            origin=volume.origin, invalid=volume.invalid and volume.active,
+            merging=bool(volume.merging),
+            merge_waits=bool(volume.merging) and (volume.waits or not volume.active),
+            filled_percent=volume.filled,
             merge_failed=volume.merge_failed,
             extents=volume.extents if "kvmkeep.state=spare" in volume.tags else (),
         )

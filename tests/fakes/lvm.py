@@ -109,19 +109,22 @@ class FakeLvm:
         return [volume for volume in self.volumes.values() if volume.origin == name]
 
     def lvconvert(self, argv: tuple[str, ...]) -> tuple[int, str]:
-        """Merge a snapshot; its origin shows the old content at once, or later if it is open."""
+        """Merge a snapshot; its origin shows the old content at once.
+
+        Where it is open, or not active, that comes later: at its activation, or a refresh.
+        """
         if "--splitsnapshot" in argv:
             return self._split(argv)
         words = take_apart(
             argv, flags="--yes --background --merge", needs="--yes --background --merge"
         )
         snapshot = self._named(words.rest)
-        if snapshot is None or not snapshot.origin or snapshot.invalid:
+        if snapshot is None or not snapshot.origin or (snapshot.invalid and snapshot.active):
             return 5, "not found, no snapshot, or invalidated"
         origin = self.volumes[snapshot.origin]
         if origin.merging:
             return 5, "it is merging already"
-        origin.merging, origin.waits = snapshot.name, self.is_open(origin.name)
+        origin.merging, origin.waits = snapshot.name, True
         origin.past = (snapshot.holds, snapshot.instance, snapshot.drop_in)
         self._begin(origin)
         del self.volumes[snapshot.name]
@@ -136,7 +139,7 @@ class FakeLvm:
         return 0, ""
 
     def _begin(self, origin: FakeVolume) -> None:
-        if origin.merging and not self.is_open(origin.name):
+        if origin.merging and origin.active and not self.is_open(origin.name):
             origin.waits = False
             origin.holds, origin.instance, origin.drop_in = origin.past
 
@@ -261,7 +264,10 @@ class FakeLvm:
                 return 5, "in use, or nobody said yes to deactivate its origin as well"
             for switch in words.values.get("--activate", []):
                 for one in (volume, *self.snapshots(volume.name)):
+                    started = switch == "y" and not one.active
                     one.active = switch == "y"
+                    if started:
+                        self._begin(one)
             if "--refresh" in words.flags:
                 self._begin(volume)
         return 0, ""
@@ -298,7 +304,8 @@ class FakeLvm:
                 raise UnknownCommandError(select)
             in_use = match[4] is not None and self.is_open(volume.name)
             other = match[1] not in {None, volume.origin}
-            lost = match[5] is not None and volume.invalid
+            # Only the kernel knows of that, and only while it is active.
+            lost = match[5] is not None and volume.invalid and volume.active
             if in_use or other or lost or match[3] not in {None, str(volume.size)}:
                 return 0, ""
             if not {tag.strip('"') for tag in match[2].split(" && ")} <= volume.tags:

@@ -213,14 +213,52 @@ def test_a_merge_that_only_waits_does_not_let_the_guest_start() -> None:
     assert reverted(host)
 
 
+def inactive(host: FakeHost) -> None:
+    host.libvirt.domains["web"].live = None
+    for volume in host.lvm.volumes.values():
+        volume.active = False
+
+
+def test_disks_that_are_not_active_go_back_as_well() -> None:
+    host, wanted = with_set()
+    inactive(host)
+    revert(host, wanted, 0)
+    assert reverted(host)
+    assert not [one for one in host.lvm.volumes.values() if f"kvmkeep.revert={SET}" in one.tags]
+
+
+def test_merges_that_wait_for_disks_to_be_active_are_begun_by_the_next_run() -> None:
+    host, wanted = with_set()
+    host.libvirt.domains["web"].live = None
+    *marked, _, _, _ = plan_revert(wanted, host.facts(wanted), "web", SET).steps
+    for step in marked:
+        carry_out(host, step)
+    inactive(host)
+    *merges, _ = plan_revert(wanted, host.facts(wanted), "web", SET).steps
+    for step in merges:
+        carry_out(host, step)
+    assert not reverted(host)
+    revert(host, wanted, 0)
+    assert reverted(host)
+
+
+def test_a_set_that_is_lost_is_seen_once_the_disks_are_active() -> None:
+    host, wanted = with_set()
+    inactive(host)
+    overflow(host)
+    with pytest.raises(StepError, match="snapshot invalid"):
+        carry_out(host, plan_revert(wanted, host.facts(wanted), "web", SET).steps[0])
+
+
 def test_a_merge_that_waits_for_somebody_else_is_told_before_a_start() -> None:
     host, wanted = site()
     host.libvirt.domains["web"].live = None
     volume = host.lvm.volumes["vm-web-data"]
     volume.merging, volume.waits = "of-somebody", True
-    assert "lvchange --refresh rl_build/vm-web-data" in reasons(
-        plan_start(wanted, host.facts(wanted), ("web",))
-    )
+    for active, line in ((True, "--refresh"), (False, "--activate y")):
+        volume.active = active
+        told = reasons(plan_start(wanted, host.facts(wanted), ("web",)))
+        assert f"lvchange {line} rl_build/vm-web-data" in told
 
 
 def test_guest_that_was_started_by_hand_after_its_revert_is_only_forgotten() -> None:

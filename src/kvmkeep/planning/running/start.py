@@ -130,7 +130,8 @@ def _half_reverted(scene: Scene, guest: Guest) -> Refusal | None:
             hint = f"finish that: kvmkeep snapshot revert {guest.name} {to}"
             return Refusal(subject=subject, reason=f"its revert to {to} is not done", hint=hint)
         if volume is not None and volume.merge_waits:
-            hint = f"begin that: lvchange --refresh {volume.full_name}"
+            how = "--refresh" if volume.active else "--activate y"
+            hint = f"begin that: lvchange {how} {volume.full_name}"
             reason = f"a merge of a snapshot into {disk.lv} was asked for, and has not begun"
             return Refusal(subject=subject, reason=reason, hint=hint)
     return None

@@ -23,6 +23,7 @@ from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.commands import has_state
+from kvmkeep.planning.disks.storage import activation
 from kvmkeep.planning.domains.guest import is_guest
 from kvmkeep.planning.lvm import selected, who_has
 from kvmkeep.planning.running.order import in_order
@@ -308,7 +309,8 @@ def _mark(revert: _Revert) -> Step:
         what=f"mark its disks as being reverted to {to}",
         why="a run that is stopped in the middle is finished by the next",
         probe=has_state(guest, str(DomainState.SHUTOFF)),
-        actions=(*looks, mark),
+        # Only the kernel knows of a snapshot that got full, and merges into a disk.
+        actions=(*activation(scene, guest), *looks, mark),
         placing=1,
     )
 
@@ -355,7 +357,7 @@ def _finish(scene: Scene, guest: Guest, to: str, origins: list[str]) -> Step:
         what=f"see that all of its disks are back at {to}",
         why="the guest must not start on some old and some new disks",
         probe=has_state(guest, str(DomainState.SHUTOFF)),
-        actions=(refresh, *polls, unmark),
+        actions=(*activation(scene, guest), refresh, *polls, unmark),
     )
 
 

@@ -108,6 +108,7 @@ class FakeHost:
         self.peers: dict[str, bool] = {}
         """Who is logged in by SSH, and whether that machine answers."""
         self.mounts: set[str] = set()
+        self.free_on_mounts = 1 << 50
         self.held: set[str] = set()
         """LVs that something else than a domain has open: a mount, a mapping."""
         self.links: dict[str, str] = {}
@@ -795,6 +796,11 @@ class FakeHost:
         assert argv[0] == "-c"
         if argv[1].startswith("told="):
             return self._told_of(argv[1])
+        if argv[1].startswith("said=$(fallocate"):
+            path, offset, length = argv[3:]
+            assert int(offset) == self.files[path].size
+            free = self.free_on_mounts
+            return (0, "") if int(length) <= free else (1, "No space left on device")
         text, _, group = argv[1].partition(" || { ")
         code = self._either(text)
         if code and group:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
@@ -18,6 +19,7 @@ from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.plan import Plan, strands
 from kvmkeep.model.spec import FileDisk, Guest, Spec
 from kvmkeep.model.units import Label, Size
+from kvmkeep.planning.disks.grow_file import TAKE_ROOM
 from kvmkeep.planning.disks.grow_script import GROW_SCRIPT
 from kvmkeep.planning.plan import make_plan
 from tests.unit.apply.scripted import new_journal
@@ -368,6 +370,39 @@ def test_a_file_of_a_guest_grows_running_or_off() -> None:
     assert "--addtag" not in " ".join(
         str(action) for action in planned(host, wanted).steps[0].actions
     )
+
+
+def test_a_file_takes_its_room_before_the_running_guest_sees_it() -> None:
+    one = replace(guest(), disks=(*guest().disks, FAR))
+    host = site(one)
+    host.free_on_mounts = GIB
+    with pytest.raises(StepError, match="No space left"):
+        reach(host, spec(larger(one, far=4 * GIB)))
+    assert (host.files[FAR.path].size, host.libvirt.domains["web"].sizes) == (GIB, {})
+    assert planned(host, spec(one)).empty
+    reach(host, spec(larger(one, far=2 * GIB)))
+    assert host.files[FAR.path].size == 2 * GIB
+
+
+@pytest.mark.parametrize(
+    ("said", "length", "ends"),
+    [
+        ("", 1 << 20, ""),
+        ("fallocate: fallocate failed: keep size mode is unsupported", 1 << 20, ""),
+        ("fallocate: fallocate failed: Operation not supported", 1 << 62, "bytes are free there"),
+        ("fallocate: fallocate failed: No space left on device", 1 << 20, "No space left"),
+    ],
+)
+def test_where_no_room_can_be_taken_there_has_to_be_some(
+    said: str, length: int, ends: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "disk.img"
+    path.write_bytes(b"disk")
+    stub = f"fallocate() {{ echo '{said}'; [ -z '{said}' ]; }}; "
+    argv = ("sh", "-c", stub + TAKE_ROOM, "kvmkeep", str(path), "4", str(length))
+    result = MachineDoor().run(Command(argv=argv, why="take room"))
+    assert (result.ok, path.stat().st_size) == (not ends, 4)
+    assert ends in result.stderr.decode()
 
 
 def test_a_disk_that_its_definition_has_otherwise_grows_as_the_guest_runs_with_it() -> None:

@@ -23,8 +23,7 @@ from kvmkeep.model.plan import Note, Noun, Reason, Refusal, Step, refused
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Disk, FileDisk, Guest, LvDisk
 from kvmkeep.model.units import MIB, Size
-from kvmkeep.planning.commands import long_enough
-from kvmkeep.planning.disks.files import on_mount
+from kvmkeep.planning.disks.grow_file import file_step, room_taken
 from kvmkeep.planning.disks.grow_inside import asked, forget_step, use_step, way_out
 from kvmkeep.planning.disks.grow_spare import ready, removal_step, set_free, spare_steps, spares
 from kvmkeep.planning.disks.stage import Stage, fresh, stage
@@ -89,7 +88,7 @@ def grow_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
         else:
             steps.append(_extend_step(scene, growth))
     steps += [
-        _file_step(disk, guest)
+        file_step(guest, disk)
         for disk in guest.files
         if _too_small(scene, disk) and not _runs(scene, guest, disk)
     ]
@@ -121,11 +120,13 @@ def use_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
             assumes = "" if growth.spare is not None else _UNKNOWN
             step = use_step(scene, guest, disk, growth.size)
             steps += [replace(step, assumes=assumes)] if runs else []
+        elif runs and isinstance(disk, FileDisk) and _too_small(scene, disk):
+            first: list[Action] = [room_taken(scene, disk)]
+            first += [] if disk.name in marks else [_mark(scene, guest, disk)]
+            use = use_step(scene, guest, disk, disk.size)
+            steps.append(replace(use, actions=(*first, *use.actions)))
         elif disk.name in marks:
             steps.append(use_step(scene, guest, disk, _size(scene, disk)))
-        elif runs and isinstance(disk, FileDisk) and _too_small(scene, disk):
-            use = use_step(scene, guest, disk, disk.size)
-            steps.append(replace(use, actions=(_mark(scene, guest, disk), *use.actions)))
     return tuple(steps)
 
 
@@ -314,25 +315,6 @@ def _extend_step(scene: Scene, growth: Growth) -> Step:
         probe=_has_size(growth),
         actions=tuple(actions),
         assumes="" if spare is not None else _UNKNOWN,
-    )
-
-
-def _file_step(disk: FileDisk, guest: Guest) -> Step:
-    resize = Command(
-        argv=(
-            "qemu-img", "resize", "-f", "raw", "--preallocation=falloc", disk.path,
-            str(disk.size.bytes),
-        ),
-        why="make the file larger; it is never made smaller without --shrink",
-        timeout=long_enough(disk.size),
-    )  # fmt: skip
-    return Step(
-        noun=Noun.STORAGE,
-        subject=f"guest {guest.name}",
-        what=f"make {disk.path} larger: {disk.size}",
-        why="the spec says so",
-        probe=on_mount(disk),
-        actions=(resize,),
     )
 
 

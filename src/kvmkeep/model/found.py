@@ -38,6 +38,8 @@ class FoundGuest(Struct, frozen=True, kw_only=True):
     remarks: tuple[str, ...]
     memory_max: Size | None = None
     vcpus_max: int | None = None
+    agent_unseen: bool = False
+    """It is off, and may have an agent."""
 
 
 class SpecChange(Struct, frozen=True, kw_only=True):

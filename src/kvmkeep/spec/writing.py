@@ -9,6 +9,8 @@ from kvmkeep.model.spec import Disk, FileDisk, LvDisk
 from kvmkeep.model.units import Size
 from kvmkeep.spec.nodes import Kind, plain_kind
 
+_UNSEEN = "It was off: `ready: agent` if an agent answers once it runs."
+
 
 def guest_text(found: FoundGuest) -> str:
     """Return the file of a guest that is taken over."""
@@ -37,6 +39,10 @@ def guest_text(found: FoundGuest) -> str:
     lines += [
         "run:",
         f"  autostart: {value_text(found.autostart)}",
+        *(
+            ["  # It was off: `ready: agent` if an agent answers once it runs."]
+            * found.agent_unseen
+        ),
         f"  ready: {found.ready}",
     ]
     return "\n".join(lines) + "\n"

@@ -166,6 +166,22 @@ def test_a_guest_without_an_agent_or_with_a_silent_one_is_ready_after_a_while() 
     assert "ready: delay:30" in host.files[FILE].content.decode()
 
 
+def test_a_guest_that_is_off_hangs_on_no_agent_that_nobody_has_seen() -> None:
+    host = by_hand()
+    host.libvirt.domains["old"].live = None
+    adopt(host)
+    text = host.files[FILE].content.decode()
+    assert "  # It was off: `ready: agent` if an agent answers once it runs.\n" in text
+    assert "  ready: delay:30\n" in text
+    bare = by_hand()
+    bare.libvirt.domains["old"].live = None
+    edited(bare, "org.qemu.guest_agent.0", "com.redhat.spice.0")
+    adopt(bare)
+    text = bare.files[FILE].content.decode()
+    assert "  ready: delay:30\n" in text
+    assert "It was off" not in text
+
+
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [

@@ -82,7 +82,8 @@ def find(scene: Scene, domain: Domain) -> AdoptResult:
             disks=tuple(disks),
             nics=tuple(nics),
             autostart=domain.starts,
-            ready=_ready(root, domain),
+            ready=_ready(domain),
+            agent_unseen=_agent_unseen(root, domain),
             remarks=tuple(finding.remarks),
             memory_max=shape.memory_max if memory < shape.memory_max else None,
             vcpus_max=shape.vcpus_max if vcpus < shape.vcpus_max else None,
@@ -216,11 +217,15 @@ def _description(root: ET.Element) -> str:
     return text if text.isprintable() and len(text) <= _LONGEST else ""
 
 
-def _ready(root: ET.Element, domain: Domain) -> str:
-    """Return how it may be told that the guest is ready; an agent that is silent tells nothing."""
+def _ready(domain: Domain) -> str:
+    """Return how it may be told that the guest is ready; an agent that nobody saw tells nothing."""
+    return "agent" if domain.agent else "delay:30"
+
+
+def _agent_unseen(root: ET.Element, domain: Domain) -> bool:
+    """Whether an agent may answer once the guest runs: many images have the channel alone."""
     targets = root.iterfind("devices/channel/target")
-    channel = any(target.get("name") == AGENT_CHANNEL for target in targets)
-    return "agent" if domain.agent or (channel and not active(domain)) else "delay:30"
+    return not active(domain) and any(target.get("name") == AGENT_CHANNEL for target in targets)
 
 
 def _remarks(root: ET.Element) -> list[str]:

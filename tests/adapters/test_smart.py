@@ -211,6 +211,19 @@ def test_an_answer_that_makes_no_sense(told: str) -> None:
     assert found[0].silent
 
 
+@pytest.mark.parametrize(
+    ("state", "gone"),
+    [(b"running\n", ""), (b"offline\n", "offline"), (b"dead\n", "dead"), (b"live\n", "")],
+)
+def test_a_disk_that_the_kernel_gave_up(state: bytes, gone: str) -> None:
+    late = not_run(NOT_STARTED, "smartctl: no time was left to begin it", timed_out=True)
+    for told in (captured("smartctl", "none"), late):
+        door = host(sda=told)
+        door.files["/sys/block/sda/device/state"] = state
+        (found,) = smart.disks(door) or ()
+        assert (found.gone, found.asked) == (gone, bool(gone) or told is not late)
+
+
 def test_one_odd_figure_hides_no_other() -> None:
     told = json.loads(captured("smartctl", "nvme"))
     told["smart_status"]["passed"] = False

@@ -44,7 +44,18 @@ def disk_findings(patient: Patient) -> Iterator[Finding]:
 def _disk(patient: Patient, disk: PhysicalDisk) -> Iterator[Finding]:
     subject = f"disk {disk.name}"
     look = f"smartctl --xall /dev/{disk.name}"
-    model, replaced = named(disk), move(disk.name, patient.facts.arrays)
+    model = named(disk)
+    replaced = move(disk.name, patient.facts.arrays, gone=bool(disk.gone))
+    if disk.gone:
+        yield Finding(
+            name="disk-gone",
+            severity=Severity.CRITICAL,
+            subject=subject,
+            what=f"the kernel gave it up: it is {disk.gone}{model}",
+            why="nothing on it can be read or written any more",
+            todo=f"dmesg; cat /proc/mdstat; it may be its cable; else {replaced}",
+        )
+        return
     if disk.silent:
         yield Finding(
             name="disk-hangs" if disk.hangs else "disk-tells-nothing",

@@ -54,24 +54,27 @@ def refill(array: Array, arrays: Iterable[Array]) -> str:
     return _with_partitions([*lines, *(_add(one, *_left(one)) for one in alike)])
 
 
-def move(disk: str, arrays: Iterable[Array]) -> str:
-    """Return what takes a disk out of all its arrays, and puts a new one in."""
+def move(disk: str, arrays: Iterable[Array], *, gone: bool = False) -> str:
+    """Return what takes a disk out of all its arrays, and puts a new one in.
+
+    Of one that is `gone`, nothing can be moved, though MD may not have noticed yet.
+    """
     places = [
         (array, member) for array in arrays for member in array.members if disk_of(member) == disk
     ]
     if not places:
-        return "copy what lies on it, and replace it"
+        return "replace it" if gone else "copy what lies on it, and replace it"
     lines: list[str] = []
     for array, member in places:
         add, device = _add(array, member), f"mdadm /dev/{array.name}"
-        # `--replace` keeps the old member until the new one is full (mdadm(8)).
-        failed = member in array.faulty
-        lines += (
-            [f"{device} --remove /dev/{member}", add]
-            if failed
-            else [add, f"{device} --replace /dev/{member}"]
-        )
-    dead = all(member in array.faulty for array, member in places)
+        if member in array.faulty:
+            lines += [f"{device} --remove /dev/{member}", add]
+        elif gone:
+            lines += [f"{device} --fail /dev/{member} --remove /dev/{member}", add]
+        else:
+            # `--replace` keeps the old member until the new one is full (mdadm(8)).
+            lines += [add, f"{device} --replace /dev/{member}"]
+    dead = gone or all(member in array.faulty for array, member in places)
     todo = "replace it" if dead else "add another disk and move over"
     return f"{todo}: {_with_partitions(lines)}"
 

@@ -10,6 +10,7 @@ import re
 from typing import Annotated
 
 import msgspec
+from msgspec.structs import replace
 
 from kvmkeep.host.door import Door, Result
 from kvmkeep.host.tools import Unanswered, clean, decode
@@ -28,6 +29,10 @@ AT_ONCE = 16
 
 _DISK = re.compile(r"sd[a-z]{1,3}|nvme\d{1,4}n\d{1,4}")
 """Hardware. A virtual disk (`vda`) has nothing to tell."""
+_GONE = frozenset({"offline", "transport-offline", "dead"})
+"""`device/state` of what the kernel has given up (drivers/scsi/scsi_sysfs.c, "sdev_states";
+drivers/nvme/host/sysfs.c, "nvme_sysfs_show_state"). smartctl's errors are no sign of that: bridges
+and RAID controllers refuse its questions with the same words."""
 _REALLOCATED, _PENDING = 5, 197
 """Attributes whose raw values count sectors, with all vendors."""
 _REPORTED, _OFFLINE = 187, 198
@@ -156,7 +161,16 @@ def disks(door: Door) -> tuple[PhysicalDisk, ...] | None:
     results = door.run_all(commands, limit=LIMIT, at_once=AT_ONCE) if commands else ()
     if any(result.code == NOT_FOUND for result in results):
         return None
-    return tuple(_disk(name, result) for name, result in zip(names, results, strict=True))
+    found = (_disk(name, result) for name, result in zip(names, results, strict=True))
+    return tuple(_as_seen(door, disk) for disk in found)
+
+
+def _as_seen(door: Door, disk: PhysicalDisk) -> PhysicalDisk:
+    """Return a disk with what the kernel thinks of it."""
+    state = (door.read(f"/sys/block/{disk.name}/device/state", 64) or b"").decode(
+        "ascii", "replace"
+    )
+    return replace(disk, asked=True, gone=state.strip()) if state.strip() in _GONE else disk
 
 
 def _disk(name: str, result: Result) -> PhysicalDisk:

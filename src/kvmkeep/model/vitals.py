@@ -125,7 +125,8 @@ class PhysicalDisk(Struct, frozen=True, kw_only=True):
     part of a flash disk's life that is over; it may pass 100. None is what it does not count.
 
     `silent` says why it told nothing at all; empty if it did. `hangs` where that is since it did
-    not answer in time. Not `asked` where others took all the time.
+    not answer in time. Not `asked` where others took all the time. `gone` is the kernel's word for
+    one that it has given up, such as `offline`; else empty.
     """
 
     name: str
@@ -141,6 +142,7 @@ class PhysicalDisk(Struct, frozen=True, kw_only=True):
     celsius: int | None = None
     silent: str = ""
     hangs: bool = False
+    gone: str = ""
     asked: bool = True
 
 

@@ -106,6 +106,18 @@ def test_counts_that_never_go_back_are_no_alarm() -> None:
     assert found.what.endswith("3 sectors were replaced by spare ones and 1 errors lost data of it")
 
 
+def test_a_disk_that_the_kernel_gave_up_is_no_silent_one() -> None:
+    silent = "/dev/sda: open device failed: No such device"
+    gone = PhysicalDisk(name="sda", silent=silent, gone="offline")
+    found = only(Severity.CRITICAL, "disk-gone", disks=(gone,))
+    assert found.what == "the kernel gave it up: it is offline"
+    assert found.todo.endswith(
+        "replace it: mdadm /dev/md0 --fail /dev/sda --remove /dev/sda; mdadm /dev/md0 --add /dev/DISK"
+    )
+    found = only(Severity.CRITICAL, "disk-gone", disks=(gone,), arrays=())
+    assert found.todo.endswith("else replace it")
+
+
 def test_disks_that_were_never_asked_are_unknown() -> None:
     late = tuple(PhysicalDisk(name=name, asked=False) for name in ("sdq", "sdr"))
     found = only(Severity.UNKNOWN, "not-seen", disks=late)

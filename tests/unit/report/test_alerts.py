@@ -68,6 +68,19 @@ def test_a_host_stays_gone_over_the_holidays_and_a_clock_ahead_hides_none() -> N
     assert (blind["for"], blind["labels"]["severity"]) == ("15m", "critical")
 
 
+def test_a_guest_that_reboots_from_within_pages_nobody_at_once() -> None:
+    (group,) = yaml.safe_load((DOCS / "kvmkeep-alerts.yaml").read_text())["groups"]
+    waits = {
+        rule["expr"]: rule["for"]
+        for rule in group["rules"]
+        if f'{PREFIX}finding{{severity="critical"' in rule["expr"]
+    }
+    assert waits == {
+        f'{PREFIX}finding{{severity="critical",finding!="guest-not-ready"}} == 1': "3m",
+        f'{PREFIX}finding{{severity="critical",finding="guest-not-ready"}} == 1': "10m",
+    }
+
+
 def test_the_guide_starts_each_timer_that_it_writes() -> None:
     text = (DOCS / "how-to" / "monitoring.md").read_text()
     written_there = set(re.findall(r"^# /etc/systemd/system/(\S+\.timer)$", text, re.MULTILINE))

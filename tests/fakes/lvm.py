@@ -156,10 +156,14 @@ class FakeLvm:
             raise UnknownCommandError(str(argv))
         name, size = words.one("--name"), int(words.one("--size").removesuffix("b"))
         size = -(-size // EXTENT) * EXTENT
-        if name in self.volumes or size > self.free:
-            return 5, "already exists, or insufficient free space"
+        if name in self.volumes or size > self.free or self._too_long(name):
+            return 5, "already exists, insufficient free space, or a long name"
         self.add(name, size, *words.values["--addtag"]).overwrite(0, 4096)
         return 0, ""
+
+    def _too_long(self, name: str, layer: str = "") -> bool:
+        """Whether device mapper refuses an LV's name: LVM doubles each hyphen in it."""
+        return len(f"{self.vg}-{name}".replace("-", "--")) - 1 + len(layer) > 127
 
     def _snapshot(self, argv: tuple[str, ...]) -> tuple[int, str]:
         words = take_apart(
@@ -170,8 +174,8 @@ class FakeLvm:
         )
         origin = self._named(words.rest)
         name = words.one("--name")
-        if origin is None or name in self.volumes:
-            return 5, "not found, or already exists"
+        if origin is None or name in self.volumes or self._too_long(name, "-cow"):
+            return 5, "not found, already exists, or a long name"
         if origin.origin or origin.merging:
             return 5, "Snapshots of snapshots, or of a merging origin, are not supported"
         if words.values.get("--extents"):

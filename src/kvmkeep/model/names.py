@@ -185,6 +185,21 @@ def mapped_name(vg: str, lv: str) -> str:
     return f"{vg.replace('-', '--')}-{lv.replace('-', '--')}"
 
 
+def check_snapshot_name(vg: str, lv: str) -> str:
+    """Accept the name of a snapshot, or say why device mapper would not.
+
+    LVM keeps a snapshot's blocks in a device of its own, whose name ends with `-cow`; that of its
+    origin, `-real`, is never the longer one, since the snapshot's name holds that of the origin.
+    """
+    name = f"{mapped_name(vg, lv)}-cow"
+    if len(name) > LONGEST_MAPPED_NAME:
+        raise ValueError(
+            f"its snapshot would have a device {name[:20]}...-cow of {len(name)} characters "
+            f"(device mapper allows {LONGEST_MAPPED_NAME}; LVM doubles each '-')"
+        )
+    return lv
+
+
 def trash_name(vg: str, stamp: str, lv: str) -> str:
     """Return the name of an LV in the trash; it tells of its old one where there is room."""
     name = f"trash-{stamp}-{lv}"

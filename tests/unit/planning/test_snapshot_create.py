@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from fakes.host import FakeHost
+from fakes.host import CLOUD, FakeHost, FakeImage
 from msgspec.structs import replace
 
 from kvmkeep.host.door import ProgressWatcher, Result
@@ -14,7 +14,7 @@ from kvmkeep.model.snapshot import Level, disk_of, snapshot_sets
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning.snapshots.create import plan_create
-from tests.unit.planning.build import GIB, guest, spec
+from tests.unit.planning.build import GIB, IMAGE, guest, spec
 from tests.unit.planning.rounds import StepError, reach
 from tests.unit.planning.sets import LATER, MOMENT, SET, sets, site, take, wish
 
@@ -241,6 +241,35 @@ def test_what_can_not_be_done_is_refused_with_a_reason() -> None:
     assert "has 137 characters" in found(long, replace(volume, name="x" * 120))
     missing = replace(facts, groups=())
     assert "no such volume group" in reasons(plan_create(wanted, missing, wish()))
+
+
+@pytest.mark.parametrize(
+    ("lv", "taken", "refused"),
+    [
+        # `rl_build-`, the name with each hyphen twice, a time behind two hyphens, and `-cow`.
+        ("a" * 98, False, False),
+        ("a" * 99, False, True),
+        ("a-" * 29 + "a" * 11, False, False),
+        ("a-" * 29 + "a" * 12, False, True),
+        # To the second, where the minute is taken.
+        ("a" * 97, True, True),
+    ],
+)
+def test_names_that_device_mapper_would_refuse_are_told_before_the_guest_is_held(
+    lv: str, *, taken: bool, refused: bool
+) -> None:
+    host = FakeHost()
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
+    one = guest("web")
+    wanted = spec(replace(one, disks=(replace(one.root, lv=lv),)))
+    reach(host, wanted)
+    if taken:
+        host.lvm.add(f"{lv}-{SET}", GIB)
+    found = plan(host, wanted)
+    assert ("-cow of 128 characters (device mapper allows 127" in reasons(found)) is refused
+    assert (found.steps == ()) is refused
+    if not refused:
+        take(host, wanted)
 
 
 def test_nobody_is_asked_for_by_an_unknown_name() -> None:

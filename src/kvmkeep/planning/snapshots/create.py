@@ -18,6 +18,7 @@ from kvmkeep.model.names import (
     TAG_REVERT,
     TAG_SET,
     TAG_TAKEN,
+    check_snapshot_name,
     lv_tags,
     second_stamp,
     utc_stamp,
@@ -288,11 +289,12 @@ def _refusals(scene: Scene, guest: Guest, wish: SnapshotRequest) -> list[Refusal
 
 
 def long_names(scene: Scene, guest: Guest, wish: SnapshotRequest) -> list[Refusal]:
-    """Refuse names of snapshots that LVM would refuse."""
+    """Refuse names of snapshots that LVM or device mapper would refuse."""
     found: list[Refusal] = []
     for disk, _ in _disks(scene, guest):
         try:
             check_lv_name(f"{disk.lv}-{second_stamp(wish.moment)}")
+            check_snapshot_name(scene.spec.storage.vg, f"{disk.lv}-{set_name(scene, guest, wish)}")
         except ValueError as error:
             hint = "a shorter name of guest or disk leaves room for the time"
             found.append(Refusal(subject=f"guest {guest.name}", reason=str(error), hint=hint))

@@ -37,6 +37,7 @@ def _members(patient: Patient, array: Array) -> Iterator[Finding]:
     subject = f"array {array.name}"
     look = f"mdadm --detail /dev/{array.name}"
     stays, refilled = left(array, patient.vitals.disks or ()), refill(array, patient.facts.arrays)
+    reshaped = array.action == "reshape"
     if array.state is ArrayState.FAILED:
         yield Finding(
             name="array-failed",
@@ -88,7 +89,8 @@ def _members(patient: Patient, array: Array) -> Iterator[Finding]:
             name="array-resyncing",
             severity=Severity.WARNING,
             subject=subject,
-            what=f"its members are being made equal: {array.detail}",
+            what=f"{'it gets another shape' if reshaped else 'its members are being made equal'}: "
+            f"{array.detail}",
             why="a disk that fails meanwhile may hold the only good copy; disks are slower as well",
             todo="wait: cat /proc/mdstat",
         )

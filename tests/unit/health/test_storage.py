@@ -58,6 +58,13 @@ def test_arrays_in_trouble(array: Array, severity: Severity, name: str) -> None:
     assert found.subject == "array md0"
 
 
+def test_an_array_that_grows_is_not_being_made_equal() -> None:
+    """By `mdadm --grow`: of disks, of a level, of a chunk's size."""
+    array = replace(REBUILT, missing=0, action="reshape")
+    found = only(WARNING, "array-resyncing", arrays=(array,))
+    assert found.what.startswith("it gets another shape: ")
+
+
 def test_an_array_that_takes_no_write_is_told_how_to() -> None:
     array = replace(ARRAY, state=ArrayState.READ_ONLY, missing=1)
     told = {one.name: one for one in findings(arrays=(array,))}

@@ -74,7 +74,7 @@ def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
             merging=bool(volume.merging),
             merge_waits=bool(volume.merging) and (volume.waits or not volume.active),
             filled_percent=volume.filled,
-            merge_failed=volume.merge_failed,
+            merge_failed=volume.merge_failed, striped=volume.striped,
             extents=volume.extents if "kvmkeep.state=spare" in volume.tags else (),
         )
         for volume in lvm.volumes.values()

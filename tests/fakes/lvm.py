@@ -52,6 +52,7 @@ class FakeVolume:
     zeroed: bool = False
     """Whether all of it was zeroed, and nothing was written since."""
 
+    striped: bool = False
     extents: tuple[str, ...] = ()
     """Where it lies on the physical volume."""
     used: int = 0
@@ -211,7 +212,7 @@ class FakeLvm:
         if size <= volume.size or size - volume.size > self.free:
             return 5, "not larger than it is, or insufficient free space"
         if not volume.origin:
-            if ranges not in self._zeroed:
+            if ranges not in self._zeroed or volume.striped:
                 return 5, "Insufficient suitable allocatable extents"
             if not self._zeroed[ranges]:
                 volume.stale.append((volume.size, size))

@@ -87,6 +87,19 @@ class _SegmentReport(msgspec.Struct):
     report: list[_Segments]
 
 
+class _Name(msgspec.Struct):
+    vg_name: str
+    lv_name: str
+
+
+class _Names(msgspec.Struct):
+    lv: list[_Name]
+
+
+class _NameReport(msgspec.Struct):
+    report: list[_Names]
+
+
 class _State(msgspec.Struct):
     vg_name: str
     vg_seqno: _Number
@@ -156,6 +169,18 @@ def extents(door: Door) -> dict[tuple[str, str], tuple[str, ...]]:
         key = (row.vg_name, row.lv_name)
         found[key] = found.get(key, ()) + tuple(row.seg_pe_ranges.split())
     return found
+
+
+def striped(door: Door) -> frozenset[tuple[str, str]]:
+    """Return group and name of each LV of which any part is striped; raises Unanswered."""
+    what = "striped logical volumes"
+    # Of the layout, any word may fit; the letters of lv_attr have none for it (lvs(8)).
+    argv = (*_argv("lvs", _Name), "--select", 'lv_layout="striped"')
+    return frozenset(
+        (row.vg_name, row.lv_name)
+        for part in decode(ask(door, what, argv), _NameReport, what, "lvs").report
+        for row in part.lv
+    )
 
 
 def groups(door: Door) -> tuple[VolumeGroup, ...]:

@@ -91,7 +91,8 @@ class Volume(Struct, frozen=True, kw_only=True):
     `merge_failed` when the kernel gave it up.
 
     `extents` are the ranges of physical extents (`/dev/md0:100-149`) of an LV that gives them to
-    another, as lvextend(8) takes them; they are not read for any other LV.
+    another, as lvextend(8) takes them; they are not read for any other LV. `striped` is asked for
+    only while the disk of a guest is to grow.
     """
 
     vg: str
@@ -109,6 +110,7 @@ class Volume(Struct, frozen=True, kw_only=True):
     merge_failed: bool = False
     merge_waits: bool = False
     extents: tuple[str, ...] = ()
+    striped: bool = False
 
     @property
     def full_name(self) -> str:

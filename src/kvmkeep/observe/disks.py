@@ -66,6 +66,18 @@ def with_extents(notebook: Notebook, volumes: tuple[Volume, ...]) -> tuple[Volum
     )
 
 
+def with_stripes(notebook: Notebook, spec: Spec, volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
+    """Mark the LVs that are striped, where one of a guest is to grow."""
+    there = _of_group(spec, volumes)
+    if not any(_lv_grows(guest, there) for guest in spec.guests):
+        return volumes
+    none: frozenset[tuple[str, str]] = frozenset()
+    found = notebook.ask("striped logical volumes", lvm.striped, none)
+    return tuple(
+        replace(one, striped=True) if (one.vg, one.name) in found else one for one in volumes
+    )
+
+
 def with_executing_agents(
     notebook: Notebook,
     spec: Spec,
@@ -74,7 +86,7 @@ def with_executing_agents(
     files: tuple[ImageFile, ...],
 ) -> tuple[Domain, ...]:
     """Ask the agents of the guests whose disks grow, or go, whether they run programs for us."""
-    there = {volume.name: volume for volume in volumes if volume.vg == spec.storage.vg}
+    there = _of_group(spec, volumes)
     sizes = {file.path: file.fingerprint.size for file in files}
     changing = {
         *(guest.name for guest in spec.guests if _grows(guest, there, sizes)),
@@ -182,15 +194,23 @@ def loop_files(notebook: Notebook, spec: Spec) -> tuple[str, ...]:
     return tuple(one.decode("utf-8", "replace").rstrip("\n") for one in found if one)
 
 
+def _of_group(spec: Spec, volumes: tuple[Volume, ...]) -> dict[str, Volume]:
+    return {volume.name: volume for volume in volumes if volume.vg == spec.storage.vg}
+
+
 def _grows(guest: Guest, there: dict[str, Volume], sizes: dict[str, int]) -> bool:
     root = there.get(guest.root.lv)
     marked = root is not None and any(tag.startswith(TAG_GROW) for tag in root.tags)
-    lvs = ((there.get(disk.lv), disk) for disk in guest.volumes)
     return (
         marked
-        or any(volume is not None and volume.size < disk.size for volume, disk in lvs)
+        or _lv_grows(guest, there)
         or any(sizes.get(disk.path, disk.size.bytes) < disk.size.bytes for disk in guest.files)
     )
+
+
+def _lv_grows(guest: Guest, there: dict[str, Volume]) -> bool:
+    lvs = ((there.get(disk.lv), disk) for disk in guest.volumes)
+    return any(volume is not None and volume.size < disk.size for volume, disk in lvs)
 
 
 _NEEDED = frozenset({"guest-exec", "guest-file-open"})

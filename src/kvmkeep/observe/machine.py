@@ -24,6 +24,7 @@ from kvmkeep.observe.disks import (
     with_disks_to_go,
     with_executing_agents,
     with_extents,
+    with_stripes,
 )
 from kvmkeep.observe.domains import Looks, observe_domains
 from kvmkeep.observe.firmware import observe_variables
@@ -77,6 +78,7 @@ def observe(
     guests, named = domains.domains, frozenset(agents)
     asking = named
     if spec is not None:
+        volumes = with_stripes(notebook, spec, volumes)
         asking |= with_disks_to_go(spec, guests, volumes)
         guests = with_executing_agents(notebook, spec, guests, volumes, files)
     backups = observe_backups(notebook, spec, repositories, units.program, moment)

@@ -25,6 +25,7 @@ from kvmkeep.observe.disks import (
     with_disks_to_go,
     with_executing_agents,
     with_extents,
+    with_stripes,
 )
 from kvmkeep.observe.domains import parse_domain
 from kvmkeep.observe.notebook import Notebook
@@ -208,6 +209,21 @@ def test_only_extents_of_spare_lvs_are_asked_for(seen: Facts) -> None:
     blind = Notebook(door)
     assert with_extents(blind, (spare,)) == (spare,)
     assert [problem.what for problem in blind.problems] == ["extents of logical volumes"]
+
+
+def test_striped_lvs_are_asked_for_only_while_a_disk_grows(seen: Facts) -> None:
+    report = {"report": [{"lv": [
+        {"vg_name": "rl_build", "lv_name": "vm-web-data"}, {"vg_name": "old", "lv_name": "vm-web"},
+    ]}]}  # fmt: skip
+    door = Answering(json.dumps(report).encode())
+    assert with_stripes(Notebook(door), sized(far=2 * GIB), seen.volumes) == seen.volumes
+    assert door.calls == []
+    found = with_stripes(Notebook(door), sized(data=2 * GIB), seen.volumes)
+    assert [one.name for one in found if one.striped] == ["vm-web-data"]
+    assert door.calls[0].argv[-2:] == ("--select", 'lv_layout="striped"')
+    blind = Notebook(Answering(code=5))
+    assert with_stripes(blind, sized(data=2 * GIB), seen.volumes) == seen.volumes
+    assert [problem.what for problem in blind.problems] == ["striped logical volumes"]
 
 
 def test_files_are_looked_at_only_on_their_mount() -> None:

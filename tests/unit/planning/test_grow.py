@@ -273,7 +273,8 @@ def test_a_set_of_a_backup_is_not_told_to_be_deleted(
 @pytest.mark.parametrize(
     ("attributes", "kind"),
     [("rwi-aor---", "a RAID LV"), ("Cwi-aoC---", "a cached LV"), ("Vwi-aotz--", "a thin LV"),
-     ("mwi-aom---", "no plain LV")],
+     ("mwi-aom---", "no plain LV"), ("-wc-ao----", "a contiguous LV"),
+     ("-wC-ao----", "a contiguous LV")],
 )  # fmt: skip
 def test_a_disk_that_takes_no_extents_of_a_plain_lv_is_refused(attributes: str, kind: str) -> None:
     host = site()
@@ -288,6 +289,15 @@ def test_a_disk_that_takes_no_extents_of_a_plain_lv_is_refused(attributes: str, 
     line = f"lvextend --size {2 * GIB}b rl_build/vm-web-data"
     mark = "lvchange --addtag kvmkeep.grow=data rl_build/vm-web"
     assert found.hint == f"make it larger by hand, and apply again: {line} && {mark}"
+
+
+def test_a_striped_lv_is_refused_before_anything_is_taken_for_it() -> None:
+    host = site()
+    host.lvm.volumes["vm-web-data"].striped = True
+    assert planned(host, spec(guest(data=GIB))).empty
+    (found,) = planned(host, spec(larger(guest(data=GIB), data=2 * GIB))).refusals
+    assert found.reason == "vm-web-data is a striped LV: only a plain one is made larger here"
+    assert f"lvextend --size {2 * GIB}b rl_build/vm-web-data" in found.hint
 
 
 def test_a_guest_that_stands_still_is_left_alone_where_nothing_grows() -> None:

@@ -209,8 +209,8 @@ def _unable(scene: Scene, growth: Growth) -> list[Reason]:
     guest, volume = growth.guest, growth.volume
     found: list[Reason] = []
     snapshots = [one for one in scene.volumes.values() if one.origin == volume.name]
-    if volume.attributes[:1] not in _PLAIN:
-        kind = _KINDS.get(volume.attributes[0], "no plain LV")
+    kind = _kind(volume)
+    if kind:
         extend = f"lvextend --size {growth.size.bytes}b {volume.full_name}"
         mark = f"{TAG_GROW}{growth.disk.name} {scene.full_name(guest.root.lv)}"
         hint = f"make it larger by hand, and apply again: {extend} && lvchange --addtag {mark}"
@@ -227,6 +227,16 @@ def _unable(scene: Scene, growth: Growth) -> list[Reason]:
         hint = f"look at it: lvs -o +lv_tags {volume.vg}/{name}"
         found.append((f"the LV {volume.vg}/{name} is not ours", hint))
     return found
+
+
+def _kind(volume: Volume) -> str:
+    """Return what an LV is that takes no extents by their numbers; empty where it does."""
+    if volume.attributes[:1] not in _PLAIN:
+        return _KINDS.get(volume.attributes[0], "no plain LV")
+    if volume.striped:
+        return "a striped LV"
+    # Its third letter is how it takes extents: only just behind its own, of a contiguous one.
+    return "a contiguous LV" if volume.attributes[2:3] in {"c", "C"} else ""
 
 
 def _rid_of(scene: Scene, guest: Guest, snapshots: list[Volume]) -> str:

@@ -17,7 +17,7 @@ from kvmkeep.planning.domains.guest import is_guest
 from kvmkeep.planning.running.agent_commands import opens, runs_script
 from kvmkeep.planning.scene import Scene, active, disk_in
 
-_BEGINS_WITHIN = 30.0
+_BEGINS_WITHIN = 60.0
 """Seconds for the script to begin: where its log can't be seen by then, nothing of it ever can."""
 _PATIENCE = 900.0
 """Seconds that the guest has; a filesystem mostly grows within a few."""

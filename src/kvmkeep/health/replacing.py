@@ -32,11 +32,15 @@ def left(array: Array, disks: Iterable[PhysicalDisk]) -> str:
     if not members:
         return ""
     known = {disk.name: disk for disk in disks}
-    names = sorted({disk_of(member) for member in members})
-    told = [name + (named(known[name]) if name in known else "") for name in names]
+    told: list[str] = []
+    for member in members:
+        name = disk_of(member)
+        place = "" if name == member else f" on {name}"
+        told.append(member + place + (named(known[name]) if name in known else ""))
+    one = len({disk_of(member) for member in members}) == 1
     return (
-        f"left {'is' if len(members) == 1 else 'are'} {', '.join(members)}, "
-        f"on {' and '.join(told)}: do not pull {'that one' if len(told) == 1 else 'those'}"
+        f"left {'is' if len(members) == 1 else 'are'} {' and '.join(told)}: "
+        f"do not pull {'that one' if one else 'those'}"
     )
 
 

@@ -86,7 +86,8 @@ def test_the_worst_comes_first_with_its_exit_code(
     assert site.line("check") == 2
     said = capsys.readouterr().out
     assert said.startswith(
-        "CRITICAL: array md0: it is degraded: 1 of 2 run, vdc is faulty (and 1 more) "
+        "CRITICAL: array md0: it is degraded: 1 of 2 run, vdc is faulty; left is vdb: "
+        "do not pull that one (and 1 more) "
         "| warning=1 critical=1 unknown=0\n"
     )
     assert "do:  mdadm --detail /dev/md0; replace the disk, then: mdadm /dev/md0 --remove" in said
@@ -337,7 +338,8 @@ def test_status_begins_with_the_trouble(site: Site, capsys: pytest.CaptureFixtur
         "build.example.org: NOT as the spec says",
         "",
         "Trouble",
-        "  CRITICAL array md0: it is degraded: 1 of 2 run, vdc is faulty",
+        "  CRITICAL array md0: it is degraded: 1 of 2 run, vdc is faulty; left is vdb: "
+        "do not pull that one",
         "  WARNING  clock: nobody keeps the host's clock right",
     ]
     assert f"See: kvmkeep --spec {site.spec_dir} check" in said

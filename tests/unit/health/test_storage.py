@@ -91,7 +91,7 @@ def test_a_degraded_mirror_tells_which_disk_must_stay() -> None:
     found = {one.subject: one for one in told}
     assert set(found) == {"array md126", "array md127", "array md6"}
     assert found["array md126"].what == (
-        "it is degraded: 2 of 2 run; left is sda3, on sda (Disk 1, serial BTYF1): "
+        "it is degraded: 2 of 2 run; left is sda3 on sda (Disk 1, serial BTYF1): "
         "do not pull that one"
     )
     assert found["array md126"].todo == (
@@ -100,11 +100,11 @@ def test_a_degraded_mirror_tells_which_disk_must_stay() -> None:
         "mdadm /dev/md126 --add /dev/DISK3; mdadm /dev/md127 --add /dev/DISK2; "
         "put the boot loader on it"
     )
-    assert "left is sdc1, on sdc: do not" in found["array md6"].what
+    assert "left is sdc1 on sdc: do not" in found["array md6"].what
     six = replace(lvm, level="raid6", members=("nvme0n1p2", "nvme1n1p2", "dm-3"))
     found = {one.name: one for one in findings(arrays=(six,), disks=None)}
     assert found["array-degraded"].what.endswith(
-        "left are nvme0n1p2, nvme1n1p2, dm-3, on dm-3 and nvme0n1 and nvme1n1: do not pull those"
+        "left are nvme0n1p2 on nvme0n1 and nvme1n1p2 on nvme1n1 and dm-3: do not pull those"
     )
     assert "--add /dev/DISKp2;" in found["array-degraded"].todo
     none = only(CRITICAL, "array-degraded", arrays=(replace(lvm, members=()),))

@@ -1,8 +1,8 @@
 """What a guest's agent is asked to run when a disk has grown: partition, then filesystem.
 
 POSIX sh, and busybox's is enough. `$1` is the disk's serial (may be empty), `$2` its new size in
-bytes, `$3` names the files that tell how it ended: `.grown` only where the filesystem was seen to
-have the room, or where nothing lies on the disk that could have it; `.ended` in any case.
+bytes, `$3` names the files that tell how it ended: `.grown` only where the filesystem or the LVM
+physical volume was seen to have the room, or where nothing lies there yet; `.ended` in any case.
 """
 
 from __future__ import annotations
@@ -54,6 +54,10 @@ if [ -n "$part" ]; then
       sfdisk --force --no-reread --no-tell-kernel /dev/$disk &&
       partx --update --nr $number /dev/$disk || end "$part can't be made larger" bad
   fi
+  # Neither tells that a logical partition stays as it is, or one of an MBR below 2 TiB.
+  behind=$((last + $(cat /sys/block/$disk/$part/size)))
+  [ $((behind + 32768)) -ge $(cat /sys/block/$disk/size) ] ||
+    end "$part still ends before the end of $disk: nothing in it can have the room" bad
 fi
 dev=/dev/${part:-$disk}
 kind= where=
@@ -88,7 +92,8 @@ case $kind in
     pvresize $dev || end "pvresize could not grow $dev" bad
     end "the physical volume $dev is larger; which LV gets the room is the guest's matter" good
     ;;
-  *) end "on $dev is no filesystem that grows here ($kind)" good ;;
+  "") end "nothing is on $dev yet" good ;;
+  *) end "$dev is larger, but what is on it does not grow by itself: $kind" bad ;;
 esac
 [ -n "$where" ] || end "$dev is larger" good
 room=$(df -P -k "$where" | tail -n 1 | sed 's/^[^ ]* *\([0-9]*\) .*/\1/')

@@ -665,6 +665,14 @@ def reverting_a_running_guest() -> Case:
     return Case(host=host, spec=wanted, planner=lambda s, f: plan_revert(s, f, "web", to, 60))
 
 
+def reverting_disks_that_are_not_active() -> Case:
+    case = reverting_a_running_guest()
+    case.host.libvirt.domains["web"].live = None
+    for volume in case.host.lvm.volumes.values():
+        volume.active = not volume.name.startswith("vm-web")
+    return Case(host=case.host, spec=case.spec, planner=case.planner, off=("web",))
+
+
 def reverting_and_keeping_what_was() -> Case:
     host, wanted = running_with_two_disks()
     wish = SnapshotRequest(guests=("web",), moment=MOMENT)
@@ -1244,7 +1252,8 @@ PLANS = (
     applying_with_units,
     snapshot_of_frozen_guest, snapshot_of_suspended_guest, snapshot_of_guest_that_is_off,
     deleting_a_set, deleting_expired_sets, extending_snapshots_that_fill,
-    reverting_a_running_guest, reverting_and_keeping_what_was, renaming,
+    reverting_a_running_guest, reverting_disks_that_are_not_active,
+    reverting_and_keeping_what_was, renaming,
     renaming_to_a_name_that_begins_with_the_old_one,
     proving_a_backup_after_a_killed_proof, looking_after_a_killed_proof, restoring_a_backup,
     restoring_a_disk_to_a_file, restoring_a_backup_as_a_new_guest, copying_out_of_a_backup,

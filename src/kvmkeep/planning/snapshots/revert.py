@@ -16,7 +16,7 @@ from msgspec import Struct
 from kvmkeep.model.command import Command, Poll
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import Facts, Volume
-from kvmkeep.model.names import TAG_REVERT, TAG_START
+from kvmkeep.model.names import TAG_REVERT
 from kvmkeep.model.plan import Note, Noun, Plan, Reason, Refusal, Risk, Step, refused
 from kvmkeep.model.snapshot import SnapshotSet, tag_value
 from kvmkeep.model.spec import Guest, Spec
@@ -29,16 +29,15 @@ from kvmkeep.planning.lvm import selected, who_has
 from kvmkeep.planning.running.order import in_order
 from kvmkeep.planning.running.saved import saved_reasons
 from kvmkeep.planning.running.shutdown import shutdown_actions
-from kvmkeep.planning.running.start import not_a_guest, start_step
+from kvmkeep.planning.running.start import not_a_guest
 from kvmkeep.planning.scene import Scene, active, make_scene, owned
+from kvmkeep.planning.snapshots.again import AFTER, goes_on, runs_again, start_again
 from kvmkeep.planning.snapshots.keep import keep_notes, keep_refusals, keep_steps
 from kvmkeep.planning.snapshots.lost import LOST_MEANWHILE, lost_note, lost_set, unmark_step
 from kvmkeep.planning.snapshots.mend import held, sets_of, thaw_steps
 from kvmkeep.planning.snapshots.overfill import overfilled
 from kvmkeep.planning.snapshots.removal import still_good, still_ours
-from kvmkeep.planning.snapshots.window import thaw_again
 
-_AFTER = TAG_START + "after-revert"
 _LIST = "choose another: kvmkeep snapshot list"
 
 
@@ -130,7 +129,7 @@ def _plan(scene: Scene, guest: Guest, to: str, limit: int, keep: str) -> Plan:
         to=to,
         taken=next((one for one in sets_of(scene, guest) if one.name == to), None),
         marked=frozenset(v.name for v in _volumes(scene, guest) if TAG_REVERT + to in v.tags),
-        runs_again=_wanted_on(scene, guest),
+        runs_again=runs_again(scene, guest),
         limit=limit,
         keep=keep,
     )
@@ -142,7 +141,7 @@ def _plan(scene: Scene, guest: Guest, to: str, limit: int, keep: str) -> Plan:
         case _Reached.DONE:
             return Plan()
         case _Reached.TO_START:
-            return Plan(steps=(_again(revert),))
+            return Plan(steps=(goes_on(revert.scene, revert.guest),))
         case _Reached.BEGUN | _Reached.NOT_BEGUN:
             return _go_back(revert)
         case _:  # pragma: no cover - the type checker proves it
@@ -160,11 +159,12 @@ def _go_back(revert: _Revert) -> Plan:
         steps=(
             *thaw_steps(scene, guest),
             *((_shutdown(scene, guest, revert.limit),) if revert.on else ()),
+            *_activate(scene, guest),
             *((_mark(revert),) if unmarked else ()),
             *(keep_steps(scene, guest, to, keep) if keep else ()),
             *_merges(revert),
             _finish(scene, guest, to, revert.origins),
-            *((_start(scene, guest),) if revert.on or revert.runs_again else ()),
+            *((start_again(scene, guest),) if revert.on or revert.runs_again else ()),
         ),
         notes=(*_younger(revert), *(keep_notes(scene, guest, to, keep) if keep else ())),
     )
@@ -181,7 +181,7 @@ def _give_up(revert: _Revert, lost: SnapshotSet) -> Plan:
     return Plan(
         steps=(
             *((unmark_step(lost, lvs),) if lvs else ()),
-            *((_again(revert),) if revert.runs_again else ()),
+            *((goes_on(revert.scene, revert.guest),) if revert.runs_again else ()),
         ),
         notes=(lost_note(lost),),
     )
@@ -213,11 +213,6 @@ def _keep_refusals(revert: _Revert) -> tuple[Refusal, ...]:
 def _volumes(scene: Scene, guest: Guest) -> list[Volume]:
     found = ((disk, scene.volume(disk)) for disk in guest.volumes)
     return [volume for disk, volume in found if volume is not None and owned(volume, guest, disk)]
-
-
-def _wanted_on(scene: Scene, guest: Guest) -> bool:
-    volume = scene.volume(guest.root)
-    return volume is not None and _AFTER in volume.tags
 
 
 def _refusals(revert: _Revert) -> tuple[Refusal, ...]:
@@ -281,7 +276,7 @@ def _of_member(
 
 def _shutdown(scene: Scene, guest: Guest, limit: int) -> Step:
     note = Command(
-        argv=("lvchange", "--addtag", _AFTER, scene.full_name(guest.root.lv)),
+        argv=("lvchange", "--addtag", AFTER, scene.full_name(guest.root.lv)),
         why="note that the guest ran: it is started again in the end",
     )
     return Step(
@@ -293,6 +288,21 @@ def _shutdown(scene: Scene, guest: Guest, limit: int) -> Step:
         actions=(note, *shutdown_actions(scene, guest, limit)),
         risk=Risk.GUEST,
     )
+
+
+def _activate(scene: Scene, guest: Guest) -> tuple[Step, ...]:
+    commands = activation(scene, guest)
+    if not commands:
+        return ()
+    step = Step(
+        noun=Noun.STORAGE,
+        subject=f"guest {guest.name}",
+        what="activate its disks",
+        why="only then it shows whether a snapshot got full, and merges begin",
+        probe=has_state(guest, str(DomainState.SHUTOFF)),
+        actions=commands,
+    )
+    return (step,)
 
 
 def _mark(revert: _Revert) -> Step:
@@ -309,8 +319,7 @@ def _mark(revert: _Revert) -> Step:
         what=f"mark its disks as being reverted to {to}",
         why="a run that is stopped in the middle is finished by the next",
         probe=has_state(guest, str(DomainState.SHUTOFF)),
-        # Only the kernel knows of a snapshot that got full, and merges into a disk.
-        actions=(*activation(scene, guest), *looks, mark),
+        actions=(*looks, mark),
         placing=1,
     )
 
@@ -357,30 +366,5 @@ def _finish(scene: Scene, guest: Guest, to: str, origins: list[str]) -> Step:
         what=f"see that all of its disks are back at {to}",
         why="the guest must not start on some old and some new disks",
         probe=has_state(guest, str(DomainState.SHUTOFF)),
-        actions=(*activation(scene, guest), refresh, *polls, unmark),
+        actions=(refresh, *polls, unmark),
     )
-
-
-def _start(scene: Scene, guest: Guest) -> Step:
-    return start_step(
-        scene, guest, after=(thaw_again(guest), *_unwanted(scene, guest)), state=DomainState.SHUTOFF
-    )
-
-
-def _again(revert: _Revert) -> Step:
-    """Return what has a guest run again that a run has shut down."""
-    scene, guest = revert.scene, revert.guest
-    if not revert.on:
-        return _start(scene, guest)
-    return Step(
-        noun=Noun.STORAGE,
-        subject=f"guest {guest.name}",
-        what="forget that it was to be started",
-        why="it runs",
-        actions=_unwanted(scene, guest),
-    )
-
-
-def _unwanted(scene: Scene, guest: Guest) -> tuple[Command, ...]:
-    argv = ("lvchange", "--deltag", _AFTER, scene.full_name(guest.root.lv))
-    return (Command(argv=argv, why="the guest runs again as before"),)

@@ -49,6 +49,14 @@ def goes_on(site: Host, process: str) -> None:
     site.ssh("root", sites.ALPHA, "echo of-alpha > /root/mark; sync")
 
 
+@pytest.fixture(autouse=True)
+def at_once(wire: Wire) -> Iterator[None]:
+    """Have each test begin with a store that takes what it is given."""
+    wire.rate, wire.silent = 0, False
+    yield
+    wire.rate, wire.silent = 0, False
+
+
 def test_a_slow_one_while_the_guest_grows_and_a_second_run_is_asked_for(
     site: Host, wire: Wire
 ) -> None:
@@ -59,8 +67,10 @@ def test_a_slow_one_while_the_guest_grows_and_a_second_run_is_asked_for(
     goes_on(site, process)
     assert "another" in fails(site, 6, "backup", "run", "alpha")
     site.must("sed -i 's/data: 64MiB/data: 72MiB/' /etc/kvmkeep/guests/alpha.yaml")
-    site.apply("alpha")
+    said = fails(site, 4, "apply", "--yes", "alpha")
+    assert "wait until the backup that it is for has ended" in said
     assert ended(site).returncode == 0
+    site.apply("alpha")
     (one,) = backups(site)
     sizes = {disk["disk"]: disk["size"] for disk in one["disks"]}
     assert sizes["data"] == 64 << 20
@@ -81,7 +91,9 @@ def test_one_that_falls_silent_in_the_middle(site: Host, wire: Wire) -> None:
     wire.rate = SLOW
     begin(site)
     wire.silent = True
-    assert "did not answer within 180 s" in fails(site, 1, "backup", "list")
+    listing = site.kvmkeep("backup", "list")
+    assert listing.returncode != 0
+    assert "repository vault can't be seen" in listing.stderr
     goes_on(site, process)
     site.must("kill -INT $(cat /root/run)")
     done = ended(site)

@@ -183,7 +183,7 @@ TROUBLE = [
     (array(ArrayState.DEGRADED), "mdstat", REFUSED),
     (array(ArrayState.RESYNCING), "mdstat", REFUSED),
     (array(ArrayState.FAILED), "mdstat", REFUSED),
-    (facts(groups=()), "`vgs` shows all groups", REFUSED),
+    (facts(groups=()), "pvs; vgs; cat /proc/mdstat", REFUSED),
 ]
 
 

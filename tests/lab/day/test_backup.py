@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import leaks
 import pytest
+from backing_up import ours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,12 +29,6 @@ repositories:
   small: {url: /mnt/small/vault, password_file: /root/vault.password}
   far: {url: "sftp:root@localhost:/srv/far", password_file: /root/vault.password, rate: 4MiB/s}
 """
-
-
-def ours(site: Host, *words: str) -> str:
-    done = site.kvmkeep(*words)
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 def backups(site: Host) -> list[dict[str, Any]]:

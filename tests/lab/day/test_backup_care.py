@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from backing_up import backups, ours
 
 if TYPE_CHECKING:
     from labhost import Host
@@ -17,16 +18,6 @@ repositories:
   vault: {url: /srv/vault, password_file: /root/vault.password}
 """
 POLICY = "backup: {repository: vault, schedule: minutely, keep: {last: 1}}"
-
-
-def ours(site: Host, *words: str) -> str:
-    done = site.kvmkeep(*words)
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-def backups(site: Host) -> list[dict[str, Any]]:
-    return json.loads(ours(site, "backup", "list", "--json"))["backups"]
 
 
 def findings(site: Host) -> dict[str, dict[str, str]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import sites
+from backing_up import LONG, ours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +17,6 @@ pytestmark = pytest.mark.long
 
 SHOP = "10.5.68.15"
 SPEC = "repositories: {vault: {url: /srv/vault, password_file: /root/backup.password}}\n"
-LONG = 1500
 AS_SHOP = ("backup", "restore", "alpha", "--as", "shop", "--address", f"internal={SHOP}/24")
 HOST_KEY = "dropbearkey -y -f /etc/dropbear/key | grep ^ssh-"
 MAC = "cat /sys/class/net/*/address | sort"
@@ -26,12 +26,6 @@ OTHERS = (
     " md5sum /dev/rl_build/vm-alpha /dev/rl_build/vm-alpha-logs"
 )
 """The disks of alpha that are not to come back, to the byte."""
-
-
-def ours(site: Host, *words: str) -> str:
-    done = site.kvmkeep(*words, limit=LONG)
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 def fails(site: Host, code: int, *words: str) -> str:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+from fcntl import LOCK_EX, flock
+from pathlib import Path
+
 from fakes.host import FakeHost
 from msgspec.structs import replace
 
@@ -52,6 +57,25 @@ def test_guests_are_taken_over_after_the_units_are_there_and_given_back_before_t
     assert {(one.autostart, one.run_mark.starts) for one in facts.domains} == {(True, False)}
     assert facts.units.files == ()
     assert make_plan(wanted, facts).empty
+
+
+def test_no_look_is_begun_while_another_run_is_at_work(tmp_path: Path) -> None:
+    lock = tmp_path / "absent" / "lock"
+    text = unit_texts(Program(path="/usr/bin/kvmkeep"), start=1, stop=1)[WATCH]
+    (line,) = re.findall(r'^ExecCondition=/bin/sh -c "(.*)"$', text, re.MULTILINE)
+    condition = line.replace("$$", "$").replace("/run/kvmkeep/lock", str(lock))
+
+    def begins() -> bool:
+        return subprocess.run(["sh", "-c", condition], check=False).returncode == 0
+
+    assert begins(), "kvmkeep makes the directory"
+    lock.parent.mkdir()
+    assert begins(), "a lock that was never made is held by nobody"
+    assert lock.stat().st_mode & 0o777 == 0o600, "whoever may open it may lock it"
+    with lock.open() as handle:
+        flock(handle, LOCK_EX)
+        assert not begins()
+    assert begins()
 
 
 def backed_up(wanted: Spec, *schedules: str) -> Spec:

@@ -159,6 +159,9 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot
+# A look beside another run, such as a recovery that takes minutes, would only say so. 77: it is
+# locked; whatever else flock tells of keeps no look from being tried.
+ExecCondition=/bin/sh -c "umask 077; flock --shared --nonblock --conflict-exit-code 77 {LOCK_FILE} true; [ $$? -ne 77 ]"
 ExecStart={program.line("watch")}
 # 6: another run of kvmkeep is at work, such as recovery. 9: kvmkeep check tells it too.
 SuccessExitStatus=6 9
@@ -207,6 +210,8 @@ ExecStartPost=-flock --shared --nonblock {LOCK_FILE} systemctl start --no-block 
 SuccessExitStatus=1
 Restart=always
 RestartSec={_BETWEEN_LOOKS}
+# flock(1) makes the lock where there is none; whoever may open it may lock it.
+UMask=0077
 
 [Install]
 WantedBy=multi-user.target

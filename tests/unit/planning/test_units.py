@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 from fakes.host import FakeHost
 from msgspec.structs import replace
 
+from kvmkeep.host.machine_door import MachineDoor
+from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Facts, Problem
 from kvmkeep.model.host_units import (
     BACKUP,
@@ -66,7 +67,8 @@ def test_no_look_is_begun_while_another_run_is_at_work(tmp_path: Path) -> None:
     condition = line.replace("$$", "$").replace("/run/kvmkeep/lock", str(lock))
 
     def begins() -> bool:
-        return subprocess.run(["sh", "-c", condition], check=False).returncode == 0
+        argv = ("sh", "-c", condition)
+        return MachineDoor().run(Command(argv=argv, why="as systemd does")).ok
 
     assert begins(), "kvmkeep makes the directory"
     lock.parent.mkdir()

@@ -35,6 +35,11 @@ _BETWEEN_LOOKS = 5
 """Seconds: a guest can make events as fast as it likes."""
 _STOP = re.compile(r"^TimeoutStopSec=([0-9]{1,9})$", re.MULTILINE)
 
+_FREE = (
+    f"umask 077; flock --shared --nonblock --conflict-exit-code 77 {LOCK_FILE} true; [ $$? -ne 77 ]"
+)
+"""Whatever flock(1) tells of, other than that it is locked, keeps no look from being tried."""
+
 LIBVIRT = (
     "libvirtd.service libvirtd.socket virtqemud.service virtqemud.socket "
     "virtlogd.service virtlogd.socket"
@@ -159,9 +164,8 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot
-# A look beside another run, such as a recovery that takes minutes, would only say so. 77: it is
-# locked; whatever else flock tells of keeps no look from being tried.
-ExecCondition=/bin/sh -c "umask 077; flock --shared --nonblock --conflict-exit-code 77 {LOCK_FILE} true; [ $$? -ne 77 ]"
+# A look beside another run, such as a recovery that takes minutes, would only say so.
+ExecCondition=/bin/sh -c "{_FREE}"
 ExecStart={program.line("watch")}
 # 6: another run of kvmkeep is at work, such as recovery. 9: kvmkeep check tells it too.
 SuccessExitStatus=6 9

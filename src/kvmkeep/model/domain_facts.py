@@ -86,6 +86,18 @@ class DomainState(StrEnum):
     CRASHED = "crashed"
     SUSPENDED = "suspended"
 
+    @property
+    def virsh(self) -> str:
+        """What `virsh domstate` prints of it: three of its words are not ours."""
+        return _VIRSH.get(self, self.value)
+
+
+_VIRSH = {
+    DomainState.BLOCKED: "idle",
+    DomainState.SHUTDOWN: "in shutdown",
+    DomainState.SUSPENDED: "pmsuspended",
+}
+
 
 class Domain(Struct, frozen=True, kw_only=True):
     """A domain of libvirt; `ours` when it carries our metadata. `xml` is the inactive XML.

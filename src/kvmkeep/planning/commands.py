@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kvmkeep.model.command import Command
+from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.image_facts import Fingerprint
 from kvmkeep.model.units import Size
 from kvmkeep.planning.scene import Known
@@ -10,12 +11,12 @@ from kvmkeep.planning.scene import Known
 HOUR = 3600.0
 
 
-def has_state(guest: Known, state: str, why: str = "") -> Command:
-    """Succeed only while the guest is in a state of virsh(1), "domstate"."""
+def has_state(guest: Known, state: DomainState, why: str = "") -> Command:
+    """Succeed only while the guest is in a state."""
     return Command(
         argv=("virsh", "domstate", "--", guest.name),
         why=why or f"see that the guest is still {state}",
-        expect=state,
+        expect=state.virsh,
     )
 
 

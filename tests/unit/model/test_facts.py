@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import Array, ArrayState
+
+
+def test_states_are_known_by_the_words_of_virsh() -> None:
+    """As `virsh domstate` prints them (virsh-domain-monitor.c), in the order of libvirt-domain.h."""
+    assert [state.virsh for state in DomainState] == [
+        "no state", "running", "idle", "paused", "in shutdown", "shut off", "crashed", "pmsuspended",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -419,3 +419,24 @@ def test_a_file_that_is_gone_or_none_is_told(adopted: bool) -> None:  # noqa: FB
     host.files[FAR.path] = dataclasses.replace(kept, kind="fifo")
     (refusal,) = planned(host, spec(one)).refusals
     assert refusal.reason == "/data/vm/web.img is no plain file, but: fifo"
+
+
+def test_a_guest_that_sleeps_gets_a_new_disk_at_its_next_start() -> None:
+    host = site()
+    domain = host.libvirt.domains["web"]
+    domain.asleep = True
+    wanted = spec(with_disks(LOGS))
+    reach(host, wanted)
+    assert "vdc" in targets(host)
+    assert "vdc" not in targets(host, live=True)
+    plan = planned(host, wanted)
+    assert plan.steps == ()
+    (note,) = plan.notes
+    assert note.pending
+    assert note.text == (
+        "it has put itself to sleep; it gets logs at its next start, or when it is awake: "
+        "kvmkeep resume web, and then kvmkeep apply"
+    )
+    domain.asleep = False
+    reach(host, wanted)
+    assert "vdc" in targets(host, live=True)

@@ -119,7 +119,7 @@ def _from_disks(scene: Scene, copies: Copies) -> Origin:
     subject = f"guest {source.name}"
     opened = [volume for disk, _ in copies.pairs if (volume := scene.volumes[disk.lv]).opened]
     # QEMU's own locks keep the guest from starting meanwhile; others may write all the same.
-    off = has_state(source, str(DomainState.SHUTOFF))
+    off = has_state(source, DomainState.SHUTOFF)
     return Origin(
         paths=tuple(scene.path(disk) for disk, _ in copies.pairs),
         how=f", while {source.name} is off",

@@ -32,7 +32,7 @@ def attach_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
     room = free_ports(domain)
     for disk in guest.disks:
         found = disks_in(scene, domain, disk)
-        live = active(domain) and not any(one.attached for one in found)
+        live = _takes_devices(domain) and not any(one.attached for one in found)
         kept = not any(one.defined for one in found)
         if not live and not kept:
             continue
@@ -62,10 +62,17 @@ def disk_notes(scene: Scene) -> tuple[Note, ...]:
 
 def _late(scene: Scene, guest: Guest, domain: Domain) -> list[str]:
     """Return which disks come with the guest's next start only."""
-    if not active(domain) or fresh(scene, guest) or domain.state is not DomainState.RUNNING:
+    asleep = domain.state is DomainState.SUSPENDED
+    if fresh(scene, guest) or not (asleep or domain.state is DomainState.RUNNING):
         return []
     found = ((disk, disks_in(scene, domain, disk)) for disk in guest.disks)
     lacking = [disk.name for disk, there in found if not any(one.attached for one in there)]
+    if asleep and lacking:
+        text = (
+            f"it has put itself to sleep; it gets {', '.join(lacking)} at its next start, or when "
+            f"it is awake: kvmkeep resume {guest.name}, and then kvmkeep apply"
+        )
+        return [text]
     late = lacking[free_ports(domain) :]
     if not late:
         return []
@@ -74,6 +81,14 @@ def _late(scene: Scene, guest: Guest, domain: Domain) -> list[str]:
         "when it is shut down and started again"
     )
     return [text]
+
+
+def _takes_devices(domain: Domain) -> bool:
+    """Whether a device can be given to the process.
+
+    One that is in ACPI S3 may be awakened by it, and its kernel is not there to take it.
+    """
+    return active(domain) and domain.state is not DomainState.SUSPENDED
 
 
 def _attach_step(
@@ -111,7 +126,7 @@ def _attach_step(
         subject=f"guest {guest.name}",
         what=f"give it {scene.path(disk)} as disk {target}, {when}",
         why=f"the spec has the disk {disk.name}",
-        probe=has_state(guest, str(domain.state)),
+        probe=has_state(guest, domain.state),
         actions=tuple(actions),
         risk=Risk.GUEST,
     )

@@ -181,7 +181,7 @@ def _undefine_step(guest: Guest, domain: Domain, one: Leaving) -> Step:
         what=f"take disk {one.found.target} ({one.place}) from {where}; "
         f"the {one.kind} stays as it is",
         why="the spec no longer has it",
-        probe=is_guest(guest) if runs else has_state(guest, str(domain.state)),
+        probe=is_guest(guest) if runs else has_state(guest, domain.state),
         actions=(_detach(guest, one.found, "--config", "take it out of the definition"),),
         risk=Risk.GUEST,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from kvmkeep.model.command import Action, Command, WriteFile
-from kvmkeep.model.domain_facts import Domain
+from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.names import SEED_DIR, STATE_DIR, seed_path
 from kvmkeep.model.plan import Noun, Risk, Step
 from kvmkeep.model.spec import FirstBoot, Guest, Spec
@@ -222,7 +222,7 @@ def _start_step(scene: Scene, work: GuestWork) -> Step | None:
         subject=f"guest {guest.name}",
         what=what,
         why="it makes itself what the spec says: accounts, keys, addresses",
-        probe=has_state(guest, "shut off" if domain is None else str(domain.state)),
+        probe=has_state(guest, DomainState.SHUTOFF if domain is None else domain.state),
         actions=tuple(actions),
         risk=Risk.GUEST,
         assumes=work.assumes,

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kvmkeep.model.command import Action, Command
-from kvmkeep.model.domain_facts import Domain
+from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.facts import Facts, Volume
 from kvmkeep.model.names import (
     RUN_DIR,
@@ -183,7 +183,7 @@ def _firmware_steps(work: _Work) -> tuple[Step, ...]:
             subject=f"guest {work.renaming.old}",
             what=f"define it with the place of its firmware's variables: {path}",
             why="libvirt finds them by its name alone, and would begin with new ones",
-            probe=has_state(work.before, "shut off"),
+            probe=has_state(work.before, DomainState.SHUTOFF),
             actions=_define(
                 work,
                 text,
@@ -218,7 +218,7 @@ def _domain_steps(work: _Work) -> tuple[Step, ...]:
             subject=f"guest {old}",
             what=f"rename the domain to {new}",
             why="you asked for it",
-            probe=has_state(work.before, "shut off"),
+            probe=has_state(work.before, DomainState.SHUTOFF),
             actions=(rename,),
             risk=Risk.GUEST,
         ),
@@ -320,7 +320,7 @@ def _xml_steps(work: _Work) -> tuple[Step, ...]:
             subject=f"guest {old}",
             what="define it with the new names of its disks and console log",
             why="its definition names them",
-            probe=has_state(work.after, "shut off"),
+            probe=has_state(work.after, DomainState.SHUTOFF),
             actions=actions,
             risk=Risk.GUEST,
         ),

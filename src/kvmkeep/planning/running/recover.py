@@ -284,7 +284,7 @@ def _start(scene: Scene, guest: Guest, before: tuple[Command, ...]) -> Step:
         subject=_subject(guest),
         what="start it",
         why=f"what it needs is there: {', '.join(needs)}" if needs else "it runs with the host",
-        probe=has_state(guest, str(scene.domains[guest.name].state)),
+        probe=has_state(guest, scene.domains[guest.name].state),
         actions=(*before, *start_actions(scene, guest)),
         risk=Risk.GUEST,
         isolated=True,

@@ -179,7 +179,7 @@ def start_step(
         subject=f"guest {guest.name}",
         what="start it, and wait until it is ready",
         why="you asked for it, or a guest that you asked for needs it",
-        probe=has_state(guest, str(state or scene.domains[guest.name].state)),
+        probe=has_state(guest, state or scene.domains[guest.name].state),
         actions=(*before, *start_actions(scene, guest), *ready(guest), *after),
         risk=Risk.GUEST,
     )

@@ -94,7 +94,7 @@ def _suspend_step(scene: Scene, guest: Guest) -> Step:
         subject=f"guest {guest.name}",
         what="suspend it: it stands still until it is resumed, and keeps its memory",
         why="you asked for it",
-        probe=has_state(guest, str(_state(scene, guest))),
+        probe=has_state(guest, _state(scene, guest)),
         actions=(Command(argv=("virsh", "suspend", "--", guest.name), why="stop its processors"),),
         risk=Risk.GUEST,
     )
@@ -111,7 +111,7 @@ def _resume_step(guest: Guest, domain: Domain) -> Step:
         actions = (
             Command(argv=("virsh", "dompmwakeup", "--", guest.name), why="wake it up"),
             Poll(
-                command=has_state(guest, DomainState.RUNNING.value),
+                command=has_state(guest, DomainState.RUNNING),
                 limit=_WAKING,
                 message=f"guest {guest.name} to wake up",
             ),
@@ -121,15 +121,10 @@ def _resume_step(guest: Guest, domain: Domain) -> Step:
         subject=f"guest {guest.name}",
         what=what,
         why="you asked for it",
-        probe=has_state(guest, _as_virsh_says(domain.state)),
+        probe=has_state(guest, domain.state),
         actions=actions,
         risk=Risk.GUEST,
     )
-
-
-def _as_virsh_says(state: DomainState) -> str:
-    """Return a state in the words of virsh(1), "domstate"."""
-    return "pmsuspended" if state is DomainState.SUSPENDED else state.value
 
 
 def _stopped_by_disk(guest: Guest) -> Note:

@@ -122,7 +122,7 @@ def off(guest: Known, limit: int, *, agent: bool) -> Poll:
         else "the guest has no agent connected, and ignores the ACPI power button or is slow"
     )
     return Poll(
-        command=has_state(guest, str(DomainState.SHUTOFF), "see whether it is off"),
+        command=has_state(guest, DomainState.SHUTOFF, "see whether it is off"),
         limit=float(limit),
         message=f"guest {guest.name} to shut down",
         otherwise=(

@@ -150,11 +150,11 @@ def take_steps(scene: Scene, guest: Guest, wish: SnapshotRequest) -> tuple[Step,
     creates = tuple(_create(scene, guest, disk, wish) for disk, _ in disks)
     actions: tuple[Action, ...] = creates
     finally_: tuple[Command, ...] = ()
-    probe = has_state(guest, str(domain.state))
+    probe = has_state(guest, domain.state)
     if active(domain) and not _stands(scene, guest, domain):
         around = window(scene, guest, level, len(disks))
         actions, finally_ = (*around.before, *creates, around.still), around.after
-        probe = has_state(guest, str(DomainState.RUNNING))
+        probe = has_state(guest, DomainState.RUNNING)
         if level is Level.FROZEN:
             probe = agent_answers(guest)
     how = {

@@ -299,7 +299,7 @@ def _activate(scene: Scene, guest: Guest) -> tuple[Step, ...]:
         subject=f"guest {guest.name}",
         what="activate its disks",
         why="only then it shows whether a snapshot got full, and merges begin",
-        probe=has_state(guest, str(DomainState.SHUTOFF)),
+        probe=has_state(guest, DomainState.SHUTOFF),
         actions=commands,
     )
     return (step,)
@@ -318,7 +318,7 @@ def _mark(revert: _Revert) -> Step:
         subject=f"guest {guest.name}",
         what=f"mark its disks as being reverted to {to}",
         why="a run that is stopped in the middle is finished by the next",
-        probe=has_state(guest, str(DomainState.SHUTOFF)),
+        probe=has_state(guest, DomainState.SHUTOFF),
         actions=(*looks, mark),
         placing=1,
     )
@@ -365,6 +365,6 @@ def _finish(scene: Scene, guest: Guest, to: str, origins: list[str]) -> Step:
         subject=f"guest {guest.name}",
         what=f"see that all of its disks are back at {to}",
         why="the guest must not start on some old and some new disks",
-        probe=has_state(guest, str(DomainState.SHUTOFF)),
+        probe=has_state(guest, DomainState.SHUTOFF),
         actions=(refresh, *polls, unmark),
     )

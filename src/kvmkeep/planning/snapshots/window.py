@@ -40,7 +40,7 @@ def window(scene: Scene, guest: Guest, level: Level, disks: int) -> Window:
         why="stop the guest's CPUs: QEMU ends all writes that are under way",
         timeout=20.0,
     )
-    still = has_state(guest, str(DomainState.PAUSED), "see that the guest stood still all the time")
+    still = has_state(guest, DomainState.PAUSED, "see that the guest stood still all the time")
     return Window(
         before=(_hold(scene, guest, level), guard, *freeze, suspend),
         still=still,
@@ -61,7 +61,7 @@ def thaw_commands(scene: Scene, guest: Guest, level: str) -> tuple[Command, ...]
             ok=(0, 1),
             timeout=20.0,
         ),
-        has_state(guest, str(DomainState.RUNNING), "see that the guest runs"),
+        has_state(guest, DomainState.RUNNING, "see that the guest runs"),
         *((thaw,) if level == Level.FROZEN else ()),
         *forget(scene, guest),
     )
@@ -133,7 +133,7 @@ def _guard(guest: Guest, level: Level, seconds: int) -> Command:
 
     It tries again for two minutes where the agent does not answer at once.
     """
-    look = has_state(guest, str(DomainState.RUNNING)).argv
+    look = has_state(guest, DomainState.RUNNING).argv
     last = agent_argv(guest.name, _THAW, 5) if level is Level.FROZEN else look
     return Command(
         argv=(

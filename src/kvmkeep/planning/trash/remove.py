@@ -236,7 +236,7 @@ def _off(work: _Work) -> Command:
     if work.domain is None:
         return no_domain(work.removing.guest)
     state = DomainState.SHUTOFF if active(work.domain) else work.domain.state
-    return has_state(work.domain, str(state))
+    return has_state(work.domain, state)
 
 
 def _undefine(work: _Work, domain: Domain) -> Step:

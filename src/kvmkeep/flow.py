@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
@@ -31,12 +30,19 @@ from kvmkeep.host.environment import invoker
 from kvmkeep.host.lock import Lock
 from kvmkeep.host.machine_door import host_name
 from kvmkeep.host.stop import Stop
-from kvmkeep.model.names import GOOD_SPEC
 from kvmkeep.model.plan import Outcome, Plan, Report, strands
 from kvmkeep.observe.machine import observe
 from kvmkeep.report.json import encoded
-from kvmkeep.report.outcome import failure_text, leftover_text, refusal_text, unfinished_text
-from kvmkeep.spec.good import keep_good, last_good, loses_guests
+from kvmkeep.report.outcome import (
+    again_text,
+    counted,
+    failure_text,
+    leftover_text,
+    refusal_text,
+    shows_text,
+    unfinished_text,
+)
+from kvmkeep.spec.good import keep_last, stand_in
 from kvmkeep.spec.load import load
 
 if TYPE_CHECKING:
@@ -105,28 +111,18 @@ def load_spec(ctx: RunSettings, seen: dict[str, bytes] | None = None) -> Spec:
     try:
         spec = load(ctx.spec_dir, ctx.door, seen=files)
     except SpecError as error:
-        other, instead = _stand_in(ctx)
+        if not ctx.unattended:
+            raise
+        other = stand_in(error, ctx.spec_dir, ctx.door, ctx.fallback_spec)
         if other is None:
             raise
-        spec = other
-        ctx.ui.warn(
-            f"the spec has mistakes, {instead}; "
-            f"kvmkeep validate tells all; the first is: {error.message.splitlines()[0]}"
-        )
+        spec, told = other
+        ctx.ui.warn(told)
         files = {}
     if seen is not None:
         seen.clear()
         seen.update(files)
     return spec
-
-
-def _stand_in(ctx: RunSettings) -> tuple[Spec | None, str]:
-    """Return what there is to go by where the spec has mistakes, and how that is told."""
-    good = last_good(ctx.spec_dir, ctx.door) if ctx.unattended else None
-    if good is not None:
-        spec, time = good
-        return spec, f"so this goes by the last good one, of {time}"
-    return ctx.fallback_spec, "and no good one is kept, so this goes by the guests' own marks alone"
 
 
 def observe_host(ctx: RunSettings, spec: Spec) -> Facts:
@@ -158,19 +154,11 @@ def run_goal(
 
 def keep_spec(ctx: RunSettings, files: dict[str, bytes]) -> None:
     """Keep the files of the spec that a run was made by, for a time when they have a mistake."""
-    if not files:
-        return
-    try:
-        # An empty mount point looks like a spec whose guests were all removed.
-        if (ctx.unattended or not ctx.typed) and loses_guests(files, ctx.door):
-            ctx.ui.warn(
-                "the spec has no guests any more: the last good one stays as it was, with some; "
-                f"look whether {ctx.spec_dir}/guests is mounted"
-            )
-            return
-        keep_good(ctx.spec_dir, files, utc_now().isoformat(timespec="seconds"), ctx.door)
-    except OSError as error:
-        ctx.ui.warn(f"the spec could not be kept in {GOOD_SPEC}: {error.strerror}")
+    time = utc_now().isoformat(timespec="seconds")
+    seen = ctx.typed and not ctx.unattended
+    trouble = keep_last(ctx.spec_dir, files, time, ctx.door, seen=seen) if files else ""
+    if trouble:
+        ctx.ui.warn(trouble)
 
 
 class Look(Struct, frozen=True, kw_only=True):
@@ -361,19 +349,11 @@ class _Run:
 
     @property
     def _again(self) -> str:
-        """What to type to go on: what was typed, unless that was for more than this goal."""
-        typed = shlex.join(self._ctx.argv[1:])
-        return typed if f" {self._verb} " in f" {typed} " else self._verb
+        return again_text(self._verb, self._ctx.argv)
 
     @property
-    def _shows(self) -> str:
-        """What tells which command shows what is left, and does none of it, if there is one."""
-        if not self._ctx.dry_run:
-            return ""
-        typed, verb = f"kvmkeep {self._again} ", f" {self._verb} "
-        shows = typed.replace(verb, f"{verb}--dry-run ", 1).strip()
-        shows = "kvmkeep plan" if self._verb == "apply" else shows
-        return f"`{shows}` shows what is left and why"
+    def _count(self) -> str:
+        return counted(self._report.steps)
 
     @property
     def _touched(self) -> bool:
@@ -381,11 +361,6 @@ class _Run:
             step.outcome is not Outcome.INTERRUPTED or step.failure is not None
             for step in self._report.steps
         )
-
-    @property
-    def _count(self) -> str:
-        done = len(self._report.steps)
-        return "1 step" if done == 1 else f"{done} steps"
 
     def _stopped(self) -> KvmkeepError:
         if self._touched:
@@ -401,4 +376,5 @@ class _Run:
         )
 
     def _not_converged(self, plan: Plan) -> KvmkeepError:
-        return NotConverged(leftover_text(plan), hint=self._shows)
+        shows = shows_text(self._verb, self._ctx.argv) if self._ctx.dry_run else ""
+        return NotConverged(leftover_text(plan), hint=shows)

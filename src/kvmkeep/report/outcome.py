@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
+from collections.abc import Sized
 
 from kvmkeep.model.command import NOT_FOUND, Command
 from kvmkeep.model.plan import Failure, Left, Outcome, Plan, Report, StepReport
@@ -128,3 +130,32 @@ def leftover_text(plan: Plan) -> str:
     lines += [f"  {one_line(step.subject)}: {one_line(step.what)}" for step in plan.steps]
     lines += [f"  {one_line(r.subject)}: {one_line(r.reason)}" for r in plan.refusals]
     return "\n".join(lines)
+
+
+def counted(steps: Sized) -> str:
+    """Return how many steps these are."""
+    return "1 step" if len(steps) == 1 else f"{len(steps)} steps"
+
+
+def again_text(verb: str, argv: tuple[str, ...]) -> str:
+    """Return what to type to go on: what was typed, unless that was for more than this goal."""
+    return shlex.join(_words_again(verb, argv))
+
+
+def shows_text(verb: str, argv: tuple[str, ...]) -> str:
+    """Return what tells which command shows what is left, and does none of it."""
+    words = _words_again(verb, argv)
+    end = _end_of_verb(verb, words)
+    shows = "plan" if verb == "apply" else shlex.join((*words[:end], "--dry-run", *words[end:]))
+    return f"`kvmkeep {shows}` shows what is left and why"
+
+
+def _words_again(verb: str, argv: tuple[str, ...]) -> tuple[str, ...]:
+    return argv[1:] if _end_of_verb(verb, argv[1:]) else tuple(verb.split())
+
+
+def _end_of_verb(verb: str, words: tuple[str, ...]) -> int:
+    """Return where a verb of one or two words ends in a command line; 0 where it isn't."""
+    sought = tuple(verb.split())
+    ends = range(len(sought), len(words) + 1)
+    return next((end for end in ends if words[end - len(sought) : end] == sought), 0)

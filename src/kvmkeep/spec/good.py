@@ -74,6 +74,44 @@ def last_good(directory: str, door: Door) -> tuple[Spec, str] | None:
         return None
 
 
+def stand_in(
+    error: SpecError, directory: str, door: Door, fallback: Spec | None
+) -> tuple[Spec, str] | None:
+    """Return what to go by where the spec of this directory has mistakes, and how that is told."""
+    good = last_good(directory, door)
+    if good is not None:
+        spec, time = good
+        instead = f"so this goes by the last good one, of {time}"
+    elif fallback is not None:
+        spec = fallback
+        instead = "and no good one is kept, so this goes by the guests' own marks alone"
+    else:
+        return None
+    first = error.message.splitlines()[0]
+    told = f"the spec has mistakes, {instead}; kvmkeep validate tells all; the first is: {first}"
+    return spec, told
+
+
+def keep_last(
+    directory: str, files: Mapping[str, bytes], time: str, door: Door, *, seen: bool
+) -> str:
+    """Keep the files of the spec that a run was made by; returns what is to be told, if anything.
+
+    `seen` is whether somebody saw what the run did.
+    """
+    try:
+        # An empty mount point looks like a spec whose guests were all removed.
+        if not seen and loses_guests(files, door):
+            return (
+                "the spec has no guests any more: the last good one stays as it was, with some; "
+                f"look whether {directory}/guests is mounted"
+            )
+        keep_good(directory, files, time, door)
+    except OSError as error:
+        return f"the spec could not be kept in {GOOD_SPEC}: {error.strerror}"
+    return ""
+
+
 def _has_guests(files: Mapping[str, bytes]) -> bool:
     return any(posixpath.dirname(path) == GUEST_DIR for path in files)
 

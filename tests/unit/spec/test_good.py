@@ -7,7 +7,7 @@ from fakes.host import FakeHost
 
 from kvmkeep.errors import SpecError
 from kvmkeep.model.names import GOOD_SPEC
-from kvmkeep.spec.good import keep_good, last_good
+from kvmkeep.spec.good import keep_good, last_good, stand_in
 from kvmkeep.spec.load import load
 from tests.unit.cli.site import GUEST_YAML, HASH, HOST_YAML
 
@@ -97,3 +97,21 @@ def test_what_this_version_does_not_take_is_none() -> None:
     site = host()
     assert keep_good(DIRECTORY, {"host.yaml": b"uplink: [of, another, version]\n"}, THEN, site)
     assert last_good(DIRECTORY, site) is None
+
+
+def test_what_stands_in_for_a_spec_with_mistakes_is_told_with_the_first_of_them() -> None:
+    site = host()
+    mistakes = SpecError("guests/web.yaml:1: no\nhost.yaml:2: no")
+    end = "kvmkeep validate tells all; the first is: guests/web.yaml:1: no"
+    assert stand_in(mistakes, DIRECTORY, site, None) is None
+    fallback = load(DIRECTORY, site)
+    spec, told = stand_in(mistakes, DIRECTORY, site, fallback) or (None, "")
+    assert spec is fallback
+    assert told == (
+        "the spec has mistakes, and no good one is kept, so this goes by the guests' own marks "
+        f"alone; {end}"
+    )
+    assert keep(site, THEN)
+    spec, told = stand_in(mistakes, DIRECTORY, site, None) or (None, "")
+    assert spec is not None
+    assert told == f"the spec has mistakes, so this goes by the last good one, of {THEN}; {end}"

@@ -11,7 +11,7 @@ from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.links import is_team
 from kvmkeep.model.network_facts import Link
 from kvmkeep.model.spec import Network
-from kvmkeep.planning.networks.ports import other_ports
+from kvmkeep.planning.networks.ports import is_dead_end, other_ports
 from kvmkeep.planning.networks.taps import loose_nics, put_back
 
 _REPAIR = "kvmkeep plan; kvmkeep apply"
@@ -261,6 +261,20 @@ def _taps(patient: Patient, domain: Domain) -> Iterator[Finding]:
             why="the guest runs, and nobody reaches it there",
             todo=str(put_back(nic)),
         )
+    taps = {one.tap for one in loose_nics(domain, patient.scene.links)}
+    uuids = {guest.uuid for guest in patient.spec.guests}
+    for nic in domain.live_nics:
+        if nic.tap and nic.tap not in taps and is_dead_end(patient.scene, nic.bridge):
+            again = f"have it name another bridge (virsh edit {domain.name}), and start it anew"
+            yield Finding(
+                name="guest-cut-off",
+                severity=Severity.CRITICAL,
+                subject=f"guest {domain.name}",
+                what=f"its NIC {nic.mac} ({nic.tap}) is on {nic.bridge}, which has no port but "
+                "guests' and is no network's of the spec",
+                why="the guest runs, and nobody reaches it there",
+                todo=_REPAIR if domain.uuid in uuids else again,
+            )
 
 
 def _filters(patient: Patient) -> Iterator[Finding]:

@@ -35,6 +35,7 @@ from kvmkeep.planning.domains.guest import (
 )
 from kvmkeep.planning.domains.kept_xml import kept_step
 from kvmkeep.planning.domains.nic_places import place_refusals
+from kvmkeep.planning.domains.stranded import moves, stranded_refusals
 from kvmkeep.planning.domains.undefined import define_again_step, is_undefined, later_look_steps
 from kvmkeep.planning.domains.xml import TemplateError
 from kvmkeep.planning.images.image import ImageWork, image_notes, image_refusals, image_works
@@ -71,6 +72,7 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         *certain,
         *of_networks,
         *tap_steps(scene),
+        *_moves(scene, of_networks),
         *(step for step in first if not step.assumes),
         *assumed,
         *(step for step in first if step.assumes),
@@ -91,6 +93,7 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         *programs.missing_tools(scene, steps),
         *image_refusals(scene, works),
         *network_refusals(scene, networks),
+        *stranded_refusals(scene, networks),
         *guards.volume_group(scene, steps),
         *storage_refusals(scene),
         *taken_refusals(scene),
@@ -125,6 +128,12 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
 def _networks(scene: Scene) -> tuple[Network, ...]:
     used = {nic.network for guest in scene.guests for nic in guest.nics}
     return tuple(network for network in scene.spec.networks if network.name in used)
+
+
+def _moves(scene: Scene, networks: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Return the moves of all guests' NICs, which rest on what the steps of networks rest on."""
+    found = tuple(step for guest in scene.guests for step in moves(scene, guest))
+    return _assuming(found, next((step.assumes for step in networks if step.assumes), ""))
 
 
 def _guest_steps(
@@ -183,7 +192,7 @@ def _steps_of(
         attached = (*undefine_disk_steps(scene, guest), *attach_steps(scene, guest))
         begin = (*begin, *attached, *grow_steps(scene, guest), *change_steps(scene, guest))
     finish = finish_steps(scene, work)
-    kept = kept_step(scene, guest, (*begin, *finish), work.assumes)
+    kept = kept_step(scene, guest, (*moves(scene, guest), *begin, *finish), work.assumes)
     return begin, finish if kept is None else (*finish, kept)
 
 

@@ -22,7 +22,7 @@ _POSITIONS = 64
 
 
 def nic_steps(scene: Scene, guest: Guest, domain: Domain) -> tuple[Step, ...]:
-    """Return what gives a guest the NICs of the spec; raises TemplateError.
+    """Return what gives a guest the NICs of the spec, but for moves; raises TemplateError.
 
     A live one is added last of all: only so many fit into the running machine.
     """
@@ -34,19 +34,27 @@ def nic_steps(scene: Scene, guest: Guest, domain: Domain) -> tuple[Step, ...]:
     ]
     fits = _fitting(guest, domain)
     for nic in guest.nics:
+        lacks = ("--config",) if nic.mac not in defined else ()
+        flags = (*lacks, *(("--live",) if nic in fits else ()))
+        if flags:
+            text = nic_xml(scene.spec, guest, scene.networks, nic)
+            steps.append(_addition(guest, nic, text, flags, runs=domain.live is not None))
+    return tuple(steps)
+
+
+def move_steps(scene: Scene, guest: Guest, domain: Domain) -> tuple[Step, ...]:
+    """Return what moves NICs of a guest to the bridges of their networks."""
+    defined, live = nics_by_mac(domain.nics), nics_by_mac(domain.live_nics)
+    steps: list[Step] = []
+    for nic in guest.nics:
         bridge = scene.networks[nic.network].bridge
-        one, other = defined.get(nic.mac), live.get(nic.mac)
         moved = tuple(
             (found, flag)
-            for found, flag in ((one, "--config"), (other, "--live"))
+            for found, flag in ((defined.get(nic.mac), "--config"), (live.get(nic.mac), "--live"))
             if found is not None and found.kind == "bridge" and found.bridge != bridge
         )
         if moved:
             steps.append(_move(guest, nic, bridge, moved))
-        flags = (*(("--config",) if one is None else ()), *(("--live",) if nic in fits else ()))
-        if flags:
-            text = nic_xml(scene.spec, guest, scene.networks, nic)
-            steps.append(_addition(guest, nic, text, flags, runs=domain.live is not None))
     return tuple(steps)
 
 

@@ -90,11 +90,36 @@ def _astray(scene: Scene, network: Network) -> set[str]:
         return set()
     link = scene.links.get(network.vlan_interface)
     found = {link.master} if link is not None else set()
-    for key in _MASTER:
-        master = profile.setting(key)
-        named = scene.profiles.get(master)
-        found.add(named.interface if named is not None else master)
-    return found - {network.bridge}
+    return (found | _masters(scene, profile)) - {network.bridge}
+
+
+def left_bridge(scene: Scene, network: Network) -> str:
+    """Return the bridge that a network's VLAN interface leaves for another one, or nothing.
+
+    One whose profile names the network's bridge was taken astray by somebody, and comes back; and
+    another network's bridge gets its own port.
+    """
+    profile, link = _own(scene, network), scene.links.get(network.vlan_interface)
+    if profile is None or link is None or network.bridge in _masters(scene, profile):
+        return ""
+    bridges = {one.bridge for one in scene.spec.networks}
+    return "" if link.master in bridges else link.master
+
+
+def is_dead_end(scene: Scene, bridge: str) -> bool:
+    """Whether a bridge is ours, is no network's of the spec any more, and has no way out."""
+    return (
+        bridge not in {one.bridge for one in scene.spec.networks}
+        and own_profile(scene, "bridge", bridge) is not None
+        and all(one.kind in _ENDS for one in scene.facts.links if one.master == bridge)
+    )
+
+
+def _masters(scene: Scene, profile: Profile) -> set[str]:
+    """Return the interfaces whose port a profile makes, by their names."""
+    told = {profile.setting(key) for key in _MASTER} - {""}
+    named = scene.profiles
+    return {named[one].interface if one in named else one for one in told}
 
 
 def _own(scene: Scene, network: Network) -> Profile | None:

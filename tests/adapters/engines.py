@@ -12,16 +12,21 @@ if TYPE_CHECKING:
 
 
 class Says:
-    """Answers `result` to all that is `asked` but the version; `there` are the directories."""
+    """Answers `result` to all that is `asked` but the version; `there` are the directories.
+
+    `most` is how much of an answer was asked to be kept.
+    """
 
     def __init__(self, result: Result, version: Result) -> None:
         self.result = result
         self.version = version
         self.asked: list[tuple[str, ...]] = []
+        self.most = 0
         self.there: dict[str, tuple[str, ...]] = {}
 
     def run(self, command: Command) -> Result:
         self.asked.append(command.argv)
+        self.most = max(self.most, command.most)
         return self.version if command.argv[-1] in {"version", "--version"} else self.result
 
     def names(self, directory: str) -> tuple[str, ...]:

@@ -97,6 +97,13 @@ def test_a_listing() -> None:
     )  # fmt: skip
 
 
+def test_a_listing_that_was_cut_is_not_read() -> None:
+    door = says(replace(listing(), cut=300 << 20))
+    found = repositories.look(door, VAULT, "/usr/bin/kvmkeep")  # type: ignore[arg-type]
+    assert (found.state, found.said[:21]) == (RepositoryState.UNSEEN, "borg printed 300.0 Mi")
+    assert door.most == 256 << 20
+
+
 def test_a_manifest_that_is_half_stored_makes_no_backup() -> None:
     commit = SET.replace("kvmkeep+", "kvmkeep+manifest+")
     for end in (".checkpoint", ".checkpoint.1"):

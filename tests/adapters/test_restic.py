@@ -9,6 +9,7 @@ from adapters.engines import Says
 from adapters.replay import captured, ended
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from kvmkeep.host import repositories
 from kvmkeep.host.door import Result
@@ -116,6 +117,36 @@ def test_looking_takes_no_lock() -> None:
     found = repositories.look(door, VAULT, "/usr/bin/kvmkeep")  # type: ignore[arg-type]
     assert (found.state, found.entries) == (RepositoryState.READY, ())
     assert "--no-lock" in door.asked[0]
+
+
+def test_a_long_listing_is_read_whole_and_of_what_is_ours_alone() -> None:
+    """The limit of other answers, 16 MiB, is reached by 30 guests in months."""
+    tags = ["kvmkeep", "manifest", "guest=web", "level=frozen"]
+    one = {"id": "a" * 64, "time": "2026-11-27T13:09:56Z", "paths": ["/x"], "hostname": "h"}
+    found = [
+        {**one, "tags": [*tags, f"set=2{at:07}T0000Z"], "tree": "b" * 300} for at in range(50_000)
+    ]
+    door = says(ended(stdout=json.dumps(found).encode()))
+    seen = repositories.look(door, VAULT, "/usr/bin/kvmkeep")  # type: ignore[arg-type]
+    assert (seen.state, len(seen.entries)) == (RepositoryState.READY, 50_000)
+    assert door.most == 256 << 20
+    assert "--tag=kvmkeep" in door.asked[0]
+
+
+def test_a_listing_that_was_cut_is_not_read() -> None:
+    whole = captured("restic-snapshots", "here", OLD).encode()
+    found = look(replace(ended(stdout=whole), cut=(300 << 20) - len(whole)))
+    assert (found.state, found.entries, found.fragments) == (RepositoryState.UNSEEN, (), ())
+    assert found.said == (
+        "restic printed 300 MiB, which is more than is read of it; begin another repository, or "
+        "remove its oldest objects with restic itself"
+    )
+
+
+def test_a_file_that_was_cut_is_not_read() -> None:
+    door = says(replace(ended(stdout=b"{}"), cut=1))
+    with pytest.raises(Unanswered, match="restic printed 3 B, which is more than"):
+        repositories.read(door, VAULT, "/usr/bin/kvmkeep", one="a", path="/x")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

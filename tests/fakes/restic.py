@@ -74,7 +74,7 @@ class FakeRestic:
     def _snapshots(
         self, repository: FakeRepository, argv: tuple[str, ...], _: bytes
     ) -> tuple[int, str]:
-        assert set(argv) == {"--json", "--no-lock"}
+        assert set(argv) == {"--json", "--no-lock", "--tag=kvmkeep"}
         found = [
             {
                 "time": "2026-11-23T07:12:00.5+01:00", "tree": "0", "paths": [one.path],
@@ -82,6 +82,7 @@ class FakeRestic:
                 "short_id": one.id[:8],
             }
             for one in repository.objects
+            if "kvmkeep" in one.tags
         ]  # fmt: skip
         return 0, json.dumps(found) + "\n"
 

@@ -9,8 +9,8 @@ from typing import Annotated
 import msgspec
 
 from kvmkeep.host.door import Door, Result
-from kvmkeep.host.engine_answer import LOOK_LIMIT, last_words
-from kvmkeep.host.tools import Unanswered, clean, decode
+from kvmkeep.host.engine_answer import LISTING_LIMIT, LOOK_LIMIT, last_words, listing
+from kvmkeep.host.tools import Unanswered, clean
 from kvmkeep.model.backup import RepositoryFacts, RepositoryState, Stored
 from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.backup_tags import StoredObject, disk_named, listed, tag_values
@@ -86,12 +86,12 @@ def look(door: Door, repository: Repository, program: str) -> RepositoryFacts:
     marks = f"--glob-archives={BORG_MARKS}"
     argv = borg_argv(repository, program, "--log-json", *words, marks, "--", repository.url)
     why = f"see what repository {name} holds"
-    result = door.run(Command(argv=argv, why=why, timeout=LOOK_LIMIT))
+    result = door.run(Command(argv=argv, why=why, timeout=LOOK_LIMIT, most=LISTING_LIMIT))
     if not result.ok:
         state, said = _trouble(repository, result)
         return RepositoryFacts(name=name, state=state, said=said)
     try:
-        found = decode(result.text, _Listing, f"repository {name}", "borg")
+        found = listing(result, _Listing, name, "borg")
     except Unanswered as error:
         return RepositoryFacts(name=name, state=RepositoryState.UNSEEN, said=error.problem.reason)
     entries, fragments = listed(name, _objects(found))

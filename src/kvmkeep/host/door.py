@@ -20,7 +20,7 @@ class Result(Struct, frozen=True, kw_only=True):
 
     `code` is its exit code, or minus the signal's number, 127 where the program is missing.
     `ok` is judged by the command's `ok` and `expect`. `seconds` is how long it ran. `timed_out`
-    when its time limit ended it.
+    when its time limit ended it. `cut` are the bytes that were left out of the middle of stdout.
     """
 
     code: int
@@ -29,6 +29,7 @@ class Result(Struct, frozen=True, kw_only=True):
     seconds: float
     timed_out: bool
     ok: bool
+    cut: int = 0
 
     @property
     def text(self) -> str:

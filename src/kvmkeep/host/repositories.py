@@ -5,7 +5,7 @@ from __future__ import annotations
 from kvmkeep.host import borg, restic
 from kvmkeep.host.door import Door
 from kvmkeep.host.engine_answer import LOOK_LIMIT, last_words
-from kvmkeep.host.tools import Unanswered, argv_text, clean, decode
+from kvmkeep.host.tools import Unanswered, argv_text, clean, decode, whole
 from kvmkeep.model.backup import BackupEntry, RepositoryFacts, RepositoryState, Stored
 from kvmkeep.model.backup_manifest import MANIFEST, Manifest
 from kvmkeep.model.backup_policy import Engine, Repository
@@ -64,7 +64,7 @@ def read(door: Door, repository: Repository, program: str, *, one: str, path: st
     if not result.ok:
         said = last_words(repository.engine, result, clean(result.tail))
         raise Unanswered(Problem(what=what, reason=said, hint=f"try: {argv_text(argv)}"))
-    return result.stdout
+    return whole(result, what, repository.engine)
 
 
 def manifest(door: Door, repository: Repository, program: str, entry: BackupEntry) -> Manifest:

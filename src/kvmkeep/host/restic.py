@@ -9,11 +9,11 @@ from typing import Annotated
 import msgspec
 
 from kvmkeep.host.door import Door, Result
-from kvmkeep.host.engine_answer import LOOK_LIMIT, last_words
-from kvmkeep.host.tools import Unanswered, clean, decode
+from kvmkeep.host.engine_answer import LISTING_LIMIT, LOOK_LIMIT, last_words, listing
+from kvmkeep.host.tools import Unanswered, clean
 from kvmkeep.model.backup import RepositoryFacts, RepositoryState, Stored
 from kvmkeep.model.backup_policy import Repository
-from kvmkeep.model.backup_tags import StoredObject, listed
+from kvmkeep.model.backup_tags import TAG, StoredObject, listed
 from kvmkeep.model.command import Command
 from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.names import CACHE_DIR
@@ -58,9 +58,12 @@ def look(door: Door, repository: Repository, program: str) -> RepositoryFacts:
 
     Nothing is written to it, no lock either: looking neither waits for others nor stops them.
     """
-    argv = restic_argv(repository, program, "snapshots", "--json", "--no-lock")
+    # Others may have stored far more there. That of all hosts is asked for: this one may have been
+    # called otherwise.
+    words = ("snapshots", "--json", "--no-lock", f"--tag={TAG}")
+    argv = restic_argv(repository, program, *words)
     why = f"see what repository {repository.name} holds"
-    result = door.run(Command(argv=argv, why=why, timeout=LOOK_LIMIT))
+    result = door.run(Command(argv=argv, why=why, timeout=LOOK_LIMIT, most=LISTING_LIMIT))
     name = repository.name
     if not result.ok:
         return RepositoryFacts(
@@ -74,7 +77,7 @@ def look(door: Door, repository: Repository, program: str) -> RepositoryFacts:
         )
         return RepositoryFacts(name=name, state=RepositoryState.UNSEEN, said=said)
     try:
-        found = decode(result.text, list[_Snapshot], f"repository {name}", "restic")
+        found = listing(result, list[_Snapshot], name, "restic")
     except Unanswered as error:
         return RepositoryFacts(name=name, state=RepositoryState.UNSEEN, said=error.problem.reason)
     entries, fragments = listed(name, (_object(one) for one in found))

@@ -75,6 +75,12 @@ class Bounded:
         note = b"\n[... %d bytes left out ...]\n" % self._left_out if self._left_out else b""
         return bytes(self._head) + note + bytes(self._tail)
 
+    @property
+    def left_out(self) -> int:
+        """How many bytes were left out."""
+        self._trim()
+        return self._left_out
+
     def _trim(self) -> None:
         surplus = len(self._tail) - self._half
         if surplus > 0:
@@ -204,7 +210,7 @@ class Talk:
         self._setting = setting
         self._watch = watch
         self._reader = ProgressReader(command)
-        self._stdout = Bounded(setting.limit)
+        self._stdout = Bounded(command.most or setting.limit)
         self._stderr = Bounded(setting.limit)
         self._unsent = memoryview(command.stdin)
         self._selector = selectors.EpollSelector()
@@ -295,6 +301,7 @@ class Talk:
             seconds=seconds,
             timed_out=self._timed_out,
             ok=ok,
+            cut=self._stdout.left_out,
         )
 
     def _exchange(self, wait: float) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from kvmkeep.host.door import Door, Result
-from kvmkeep.host.tools import Unanswered, clean, decode
+from kvmkeep.host.tools import Unanswered, clean, decode, whole
 from kvmkeep.model.command import NOT_FOUND, NOT_STARTED, Command
 from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.vitals import PhysicalDisk
@@ -179,7 +179,7 @@ def _disk(name: str, result: Result) -> PhysicalDisk:
     if result.timed_out:
         return PhysicalDisk(name=name, hangs=True, silent=f"did not answer within {LIMIT:.0f} s")
     try:
-        told = decode(result.text, _Answer, name, "smartctl")
+        told = decode(whole(result, name, "smartctl"), _Answer, name, "smartctl")
     except Unanswered as error:
         return PhysicalDisk(name=name, silent=error.problem.reason)
     status, counts = decoded_or_none(told.smart_status, _Status), _counts(told)

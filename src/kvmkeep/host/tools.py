@@ -9,6 +9,7 @@ import msgspec
 from kvmkeep.host.door import Door, Result
 from kvmkeep.model.command import NOT_FOUND, NOT_STARTED, Command
 from kvmkeep.model.facts import Problem
+from kvmkeep.model.units import Size
 
 T = TypeVar("T")
 
@@ -39,9 +40,9 @@ def question(door: Door, what: str, argv: tuple[str, ...]) -> Result:
 
 def answer(result: Result, what: str, argv: tuple[str, ...], *, hint: str = "") -> str:
     """Return what the command printed, or raise Unanswered as `ask` does."""
-    if result.ok:
-        return result.text
     program = argv[0]
+    if result.ok:
+        return whole(result, what, program).decode("utf-8", "replace")
     if result.timed_out:
         reason = _late(result, program)
     elif result.code == NOT_FOUND:
@@ -54,17 +55,31 @@ def answer(result: Result, what: str, argv: tuple[str, ...], *, hint: str = "") 
     )
 
 
+def whole(result: Result, what: str, program: str, todo: str = "") -> bytes:
+    """Return all that a command printed; raise Unanswered where there was more than is kept.
+
+    Without its middle, it may still be read, as something else.
+    """
+    if not result.cut:
+        return result.stdout
+    said = Size(len(result.stdout) + result.cut)
+    reason = f"{program} printed {said}, which is more than is read of it"
+    reason += f"; {todo}" if todo else ""
+    raise Unanswered(Problem(what=what, reason=reason, hint=todo))
+
+
 def _late(result: Result, program: str) -> str:
     if result.code == NOT_STARTED:
         return f"{program} was not asked: no time was left"
     return f"{program} did not answer within {result.seconds:.0f} s"
 
 
-def decode(text: str, form: type[T], what: str, program: str) -> T:
+def decode(content: str | bytes, form: type[T], what: str, program: str) -> T:
     """Parse a tool's JSON into our types; raise Unanswered where it is not what was asked for."""
     try:
-        return msgspec.json.decode(text.encode("utf-8", "replace"), type=form, strict=False)
-    except (msgspec.DecodeError, RecursionError) as error:  # also of ValidationError
+        data = content.encode("utf-8", "replace") if isinstance(content, str) else content
+        return msgspec.json.decode(data, type=form, strict=False)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         reason = f"{program} answered with something else than the JSON expected: {error}"
         hint = "run it again; if it stays so, this version of the tool is not known yet"
         raise Unanswered(Problem(what=what, reason=clean(reason)[:400], hint=hint)) from error

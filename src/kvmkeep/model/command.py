@@ -47,7 +47,8 @@ class Command(Struct, frozen=True, kw_only=True):
     `argv` never holds a secret; secrets go through `stdin`. `timeout` is in seconds. `stdout_to`
     names a file that receives stdout (mode 0600, written beside it and renamed when the command
     ended well). `expect` is, if not empty, the exact stdout (stripped) that counts as success.
-    `meanings` are for ends that the tool's own words leave in the dark.
+    `meanings` are for ends that the tool's own words leave in the dark. `most` are the bytes of
+    stdout that are kept, where those are more than usual.
     """
 
     argv: tuple[str, ...]
@@ -61,6 +62,7 @@ class Command(Struct, frozen=True, kw_only=True):
     progress: Progress = Progress.NONE
     total_bytes: int = 0
     meanings: tuple[Meaning, ...] = ()
+    most: int = 0
 
     def __str__(self) -> str:
         return shlex.join(self.argv)

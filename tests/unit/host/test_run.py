@@ -150,6 +150,15 @@ def test_only_the_beginning_and_the_end_of_much_output_are_kept() -> None:
     assert result.stdout.endswith(b"END")
     assert len(result.stdout) < (1 << 16) + 100
     assert b"bytes left out" in result.stdout
+    assert result.cut == 30000008 - (1 << 16)
+
+
+def test_a_command_may_say_how_much_of_its_output_is_kept() -> None:
+    line = "head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2"
+    result = run(shell(line, most=300_000), quick(limit=1 << 16))
+    assert (len(result.stdout), result.cut) == (300_000, 0)
+    assert len(result.stderr) < 1 << 17
+    assert run(shell(line, most=299_998), quick(limit=1 << 16)).cut == 2
 
 
 def test_what_fits_is_kept_whole() -> None:

@@ -169,8 +169,10 @@ def test_a_clone_of_el_keeps_no_interface_but_the_loopback() -> None:
     tree, folder = debian(), "/etc/sysconfig/network-scripts"
     for name in ("ifcfg-eth0", "ifcfg-lan0", "ifcfg-lo", "route-eth0", "route6-eth0", "rule-eth0"):
         tree.put(f"{folder}/{name}")
+    tree.put("/etc/NetworkManager/conf.d/99-cloud-init.conf", "[main]\ndns = none\n")
     assert tree.run(identity(site()), lambda _: None) == ""
     assert tree.below(folder) == [folder, f"{folder}/ifcfg-lo"]
+    assert "/etc/NetworkManager/conf.d/99-cloud-init.conf" not in tree.inodes
 
 
 def test_addresses_that_are_left_in_a_clone_are_told() -> None:

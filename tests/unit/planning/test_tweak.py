@@ -257,6 +257,18 @@ def test_an_interface_that_is_not_named_any_more_takes_its_profile_with_it() -> 
     assert nic("web").mac.upper() in off.tree.text(f"{folder}/kvmkeep0.nmconnection")
 
 
+@pytest.mark.parametrize("dns", [True, False])
+def test_network_manager_cares_for_name_servers_where_cloud_init_has_kept_it_off(
+    *, dns: bool
+) -> None:
+    off, file = Off(), "/etc/NetworkManager/conf.d/99-cloud-init.conf"
+    off.tree.put(file, "[main]\ndns = none\n")
+    off.tweak(Tweak(nics=(nic("web") if dns else replace(nic("web"), dns=()),)))
+    # Without name servers of its own, those that cloud-init wrote are all that it has.
+    assert (file in off.tree.inodes) is not dns
+    assert (f"{OLD}{file}" in off.tree.inodes) is dns
+
+
 @pytest.mark.parametrize("renderer", ["netplan", "networkd"])
 @pytest.mark.parametrize("resolved", [True, False])
 def test_networkd_alone_leaves_name_servers_to_others(renderer: str, *, resolved: bool) -> None:

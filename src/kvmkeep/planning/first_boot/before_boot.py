@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from kvmkeep.model.command import Command
 from kvmkeep.model.guestfish import line
 from kvmkeep.model.spec import Guest
-from kvmkeep.planning.first_boot.network_files import INTERFACES
+from kvmkeep.planning.first_boot.network_files import INTERFACES, NO_DNS
 from kvmkeep.planning.first_boot.seed import (
     CACHE_FILE,
     DROP_IN,
@@ -37,6 +37,7 @@ _STATE = (
     CACHE_FILE,
     NETWORK_FILE,
     HOSTNAME_FILE,
+    NO_DNS,
 )
 _CLOUD = tuple(f"/var/lib/cloud/{name}" for name in ("instance", "instances", "data", "sem"))
 _NETWORK = (

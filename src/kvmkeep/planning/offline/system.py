@@ -9,6 +9,7 @@ from kvmkeep.model.fittings import LARGEST, bytes_of
 from kvmkeep.model.inside import Renderer
 from kvmkeep.model.spec import Nic
 from kvmkeep.planning.first_boot.network_files import (
+    NO_DNS,
     RESOLV_CONF,
     directories,
     in_the_way,
@@ -25,6 +26,8 @@ _HOST_KEY = re.compile(r"ssh_host_[a-z0-9]+_key")
 _GETTY = "serial-getty@.service"
 _UNITS = ("/usr/lib/systemd/system", "/lib/systemd/system")
 _SYSTEMD = ("/usr/lib/systemd", "/lib/systemd")
+_WITH_DNS = {Renderer.NETWORK_MANAGER, Renderer.IFCFG}
+"""What brings name servers along in its own files."""
 _WANTS = "/etc/systemd/system/getty.target.wants"
 
 
@@ -125,6 +128,9 @@ def _network_of(editing: Editing, renderer: Renderer, nics: tuple[Nic, ...]) -> 
     for directory in directories(renderer):
         for path in in_the_way(directory, editing.names(directory), new):
             editing.keep(path, move=True)
+    told = any(nic.dhcp or nic.dns for nic in nics)
+    if told and renderer in _WITH_DNS and editing.seen(NO_DNS).kind:
+        editing.keep(NO_DNS, move=True)
 
 
 def _writes_resolv_conf(editing: Editing, renderer: Renderer) -> bool:

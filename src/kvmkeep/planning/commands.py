@@ -20,6 +20,30 @@ def has_state(guest: Known, state: DomainState, why: str = "") -> Command:
     )
 
 
+def is_guest(guest: Known) -> Command:
+    """Succeed only while the domain of that name is this guest."""
+    return Command(
+        argv=("virsh", "domuuid", "--", guest.name),
+        why="see that the domain is still this guest",
+        expect=guest.uuid,
+    )
+
+
+def no_domain(name: str) -> Command:
+    """Succeed only while there is no domain of that name."""
+    # virsh(1) ends with 1 for each kind of error; then whatever comes next fails as well.
+    return Command(
+        argv=("virsh", "domuuid", "--", name),
+        why="see that there is still no domain of that name",
+        ok=(1,),
+    )
+
+
+def start_command(guest: Known) -> Command:
+    """Return what starts a guest."""
+    return Command(argv=("virsh", "start", "--", guest.name), why="start the guest", timeout=300.0)
+
+
 def stat_text(fingerprint: Fingerprint) -> str:
     """Return a fingerprint as `stat_command` prints it."""
     times = (fingerprint.mtime_ns, fingerprint.ctime_ns)

@@ -16,7 +16,7 @@ from kvmkeep.model.units import GuestName, Label, Size
 from kvmkeep.planning.arrays import unfit_arrays
 from kvmkeep.planning.disks.grow import room_needed
 from kvmkeep.planning.disks.stage import Stage, cloned_from, needs_image, needs_seed, stage
-from kvmkeep.planning.domains.guest import kept_domain
+from kvmkeep.planning.domains.kept_xml import kept_domain
 from kvmkeep.planning.domains.metadata import KEY
 from kvmkeep.planning.first_boot.seed import SeedKind, beyond_a_drive, declines_a_route, seed_kind
 from kvmkeep.planning.images.image import ImageWork

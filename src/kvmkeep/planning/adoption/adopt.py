@@ -20,8 +20,8 @@ from kvmkeep.model.spec import Guest, LvDisk, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.adoption.choice import unmarked
-from kvmkeep.planning.domains.guest import by_hand_path, is_guest, kept_path
-from kvmkeep.planning.domains.kept_xml import holds, kept_step
+from kvmkeep.planning.commands import is_guest
+from kvmkeep.planning.domains.kept_xml import by_hand_path, holds, kept_path, kept_step
 from kvmkeep.planning.domains.metadata import files_of, mark_commands
 from kvmkeep.planning.domains.xml import sha256
 from kvmkeep.planning.lvm import retag, same_tags

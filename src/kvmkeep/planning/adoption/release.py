@@ -30,8 +30,8 @@ from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
 from kvmkeep.model.run_mark import NO_RUN_MARK
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, Spec
-from kvmkeep.planning.domains.guest import is_guest, kept_path
-from kvmkeep.planning.domains.kept_xml import holds, keep_definition
+from kvmkeep.planning.commands import is_guest
+from kvmkeep.planning.domains.kept_xml import holds, keep_definition, kept_path
 from kvmkeep.planning.domains.run_mark import keep_mark, starting_with_host
 from kvmkeep.planning.guards import holes
 from kvmkeep.planning.lvm import retag, same_tags

@@ -13,7 +13,7 @@ from kvmkeep.model.plan import Noun, Risk, Step
 from kvmkeep.model.spec import Guest
 from kvmkeep.planning.backups.fetch import Subject, tidy
 from kvmkeep.planning.backups.returned_domain import Returned
-from kvmkeep.planning.domains.guest import no_domain
+from kvmkeep.planning.commands import no_domain
 from kvmkeep.planning.domains.kept_xml import keep_definition
 from kvmkeep.planning.domains.run_mark import starting_with_host
 from kvmkeep.planning.repositories.engine import driver

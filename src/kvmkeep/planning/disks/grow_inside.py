@@ -12,8 +12,8 @@ from kvmkeep.model.names import TAG_GROW, second_stamp
 from kvmkeep.model.plan import Noun, Risk, Step
 from kvmkeep.model.spec import Disk, Guest
 from kvmkeep.model.units import Size
+from kvmkeep.planning.commands import is_guest
 from kvmkeep.planning.disks.grow_script import GROW_SCRIPT
-from kvmkeep.planning.domains.guest import is_guest
 from kvmkeep.planning.running.agent_commands import opens, runs_script
 from kvmkeep.planning.scene import Scene, active, disk_in
 

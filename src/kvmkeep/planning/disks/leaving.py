@@ -19,10 +19,9 @@ from kvmkeep.model.plan import Note, Noun, Risk, Step
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.trash import is_trash
-from kvmkeep.planning.commands import has_state
+from kvmkeep.planning.commands import has_state, is_guest
 from kvmkeep.planning.disks.free_script import FREE_SCRIPT
 from kvmkeep.planning.disks.stage import fresh
-from kvmkeep.planning.domains.guest import is_guest
 from kvmkeep.planning.domains.metadata import files_of, live_mark, record
 from kvmkeep.planning.domains.record import live_files
 from kvmkeep.planning.running.agent_commands import opens, runs_script

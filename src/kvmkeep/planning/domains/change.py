@@ -6,7 +6,7 @@ from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.plan import Note, Step
 from kvmkeep.model.spec import Guest
 from kvmkeep.planning.disks.stage import fresh
-from kvmkeep.planning.domains.guest import kept_domain
+from kvmkeep.planning.domains.kept_xml import kept_domain
 from kvmkeep.planning.domains.memory_and_cpus import shape_notes, shape_steps
 from kvmkeep.planning.domains.nics import nic_notes, nic_steps
 from kvmkeep.planning.domains.record import given_notes, record_steps

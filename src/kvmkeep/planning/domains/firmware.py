@@ -9,7 +9,7 @@ from kvmkeep.model.names import variables_path
 from kvmkeep.model.plan import Refusal
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.template import VM_NAME
-from kvmkeep.planning.domains.guest import kept_domain
+from kvmkeep.planning.domains.kept_xml import kept_domain
 from kvmkeep.planning.domains.tree import DomainTreeError, domain_tree
 from kvmkeep.planning.scene import Scene
 

@@ -11,12 +11,44 @@ from collections.abc import Iterable
 from kvmkeep.model.command import Action, Command
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import SavedXml
+from kvmkeep.model.names import seed_path
 from kvmkeep.model.plan import Noun, Step
 from kvmkeep.model.spec import Guest, Spec
+from kvmkeep.planning.commands import is_guest
 from kvmkeep.planning.disks.stage import fresh
-from kvmkeep.planning.domains.guest import is_guest, kept_path
 from kvmkeep.planning.domains.xml import sha256
-from kvmkeep.planning.scene import Scene
+from kvmkeep.planning.scene import Scene, disks_in
+
+
+def kept_path(spec: Spec, guest: Guest) -> str:
+    """Return the file that keeps a guest's XML."""
+    return f"{spec.xml_dir}/{guest.name}.xml"
+
+
+def by_hand_path(spec: Spec, guest: Guest) -> str:
+    """Return where a file is kept that others have written in the place of that."""
+    return f"{spec.xml_dir}/{guest.name}.by-hand.xml"
+
+
+def kept_domain(scene: Scene, guest: Guest) -> Domain | None:
+    """Return what a guest in service is defined from again, if libvirt has lost its definition.
+
+    The file of a guest that is to be made anew is of one that is no more.
+    """
+    saved = scene.saved.get(guest.name)
+    kept = saved.domain if saved is not None else None
+    there = scene.domain(guest)
+    defined = there is not None and there.persistent
+    if kept is None or not kept.ours or defined or fresh(scene, guest):
+        return None
+    names = {disk.source for disk in kept.disks}
+    whole = (
+        (kept.name, kept.uuid) == (guest.name, guest.uuid)
+        and all(disk.format == "raw" for disk in kept.disks if disk.source)
+        and all(disks_in(scene, kept, disk) for disk in guest.disks)
+        and seed_path(guest.name) not in names
+    )
+    return kept if whole else None
 
 
 def keep_definition(spec: Spec, guest: Guest) -> Command:

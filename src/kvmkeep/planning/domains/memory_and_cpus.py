@@ -16,7 +16,7 @@ from kvmkeep.model.domain_facts import Domain, DomainState, Shape
 from kvmkeep.model.plan import Note, Noun, Risk, Step
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.units import Size
-from kvmkeep.planning.domains.guest import is_guest
+from kvmkeep.planning.commands import is_guest
 
 _SLACK = 1024
 """In KiB: QEMU's memory is whole MiB (qemuDomainGetMemorySizeAlignment() in libvirt)."""

@@ -11,7 +11,7 @@ from kvmkeep.model.domain_facts import Domain, DomainNic
 from kvmkeep.model.names import guest_mac
 from kvmkeep.model.plan import Note, Noun, Risk, Step
 from kvmkeep.model.spec import Guest, Nic
-from kvmkeep.planning.domains.guest import is_guest
+from kvmkeep.planning.commands import is_guest
 from kvmkeep.planning.domains.memory_and_cpus import runs
 from kvmkeep.planning.domains.xml import moved_nic_xml, nic_xml
 from kvmkeep.planning.running.waiting import let_go

@@ -8,7 +8,7 @@ from kvmkeep.model.command import Command
 from kvmkeep.model.domain_facts import Domain, GivenNic
 from kvmkeep.model.plan import Note, Noun, Step
 from kvmkeep.model.spec import Guest, Nic, Spec
-from kvmkeep.planning.domains.guest import is_guest
+from kvmkeep.planning.commands import is_guest
 from kvmkeep.planning.domains.metadata import files_of, mark_commands, record, settings_of
 
 

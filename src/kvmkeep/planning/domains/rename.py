@@ -16,25 +16,17 @@ from msgspec.structs import replace
 from kvmkeep.model.command import Action, Command
 from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.facts import Facts, Volume
-from kvmkeep.model.names import (
-    RUN_DIR,
-    TAG_DISK,
-    TAG_GUEST,
-    TAG_OURS,
-    console_log,
-    lv_path,
-)
+from kvmkeep.model.names import RUN_DIR, TAG_DISK, TAG_GUEST, TAG_OURS, console_log, lv_path
 from kvmkeep.model.plan import Noun, Plan, Reason, Refusal, Risk, Step, refused
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards, programs
-from kvmkeep.planning.commands import has_state, moved, synced
+from kvmkeep.planning.commands import has_state, is_guest, moved, synced
 from kvmkeep.planning.disks.stage import fresh
 from kvmkeep.planning.disks.storage import half_removed
 from kvmkeep.planning.domains.firmware import with_variables_named
-from kvmkeep.planning.domains.guest import by_hand_path, is_guest, kept_path
-from kvmkeep.planning.domains.kept_xml import holds, keep_definition
+from kvmkeep.planning.domains.kept_xml import by_hand_path, holds, keep_definition, kept_path
 from kvmkeep.planning.domains.new_lv import new_disk, new_lv
 from kvmkeep.planning.domains.new_name import Renaming, wrong_names
 from kvmkeep.planning.domains.redefine import (

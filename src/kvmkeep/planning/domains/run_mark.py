@@ -9,7 +9,9 @@ from msgspec.structs import replace
 from kvmkeep.model.command import Command
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.names import RUN_KEY, RUN_URI
+from kvmkeep.model.plan import Noun, Step
 from kvmkeep.model.run_mark import NO_RUN_MARK, RunMark
+from kvmkeep.planning.commands import is_guest
 from kvmkeep.planning.scene import Known
 
 
@@ -57,6 +59,21 @@ def starting_with_host(
         command = keep_mark(guest, mark, why)
         commands = [command, *commands] if starts else [*commands, command]
     return tuple(commands)
+
+
+def autostart_step(
+    guest: Known, actions: tuple[Command, ...], *, on: bool, why: str, assumes: str = ""
+) -> Step:
+    """Return the step that has a guest start with the host, or not, by some actions."""
+    return Step(
+        noun=Noun.DOMAINS,
+        subject=f"guest {guest.name}",
+        what=f"have it {'start' if on else 'not start'} with the host",
+        why=why,
+        probe=is_guest(guest),
+        actions=actions,
+        assumes=assumes,
+    )
 
 
 def _element(mark: RunMark) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from kvmkeep.model.command import Command
 from kvmkeep.model.plan import Noun, Step
 from kvmkeep.model.spec import Guest
+from kvmkeep.planning.commands import is_guest
 from kvmkeep.planning.disks.stage import fresh
-from kvmkeep.planning.domains.guest import is_guest, kept_domain, kept_path
-from kvmkeep.planning.domains.kept_xml import keep_definition
+from kvmkeep.planning.domains.kept_xml import keep_definition, kept_domain, kept_path
 from kvmkeep.planning.scene import Scene
 
 _SEEN_LATER = "what its definition holds then"

@@ -7,8 +7,8 @@ from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.plan import Noun, Step
 from kvmkeep.model.run_mark import RunMark
 from kvmkeep.model.spec import Guest
+from kvmkeep.planning.commands import is_guest
 from kvmkeep.planning.disks.stage import fresh
-from kvmkeep.planning.domains.guest import is_guest
 from kvmkeep.planning.domains.kept_xml import is_kept, keep_definition
 from kvmkeep.planning.domains.run_mark import keep_mark, with_word
 from kvmkeep.planning.scene import Scene

@@ -17,9 +17,9 @@ from kvmkeep.model.plan import Noun, Refusal, Step
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.units import Size
+from kvmkeep.planning.commands import is_guest
 from kvmkeep.planning.disks.stage import Stage, stage
 from kvmkeep.planning.disks.storage import activation
-from kvmkeep.planning.domains.guest import is_guest
 from kvmkeep.planning.lvm import removal, selected, selection, who_has
 from kvmkeep.planning.running.saved import saved_refusals
 from kvmkeep.planning.running.start import not_a_guest

@@ -9,9 +9,8 @@ from kvmkeep.model.plan import Note, Plan, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import programs
-from kvmkeep.planning.domains.guest import autostart_step
 from kvmkeep.planning.domains.kept_xml import with_kept
-from kvmkeep.planning.domains.run_mark import starting_with_host
+from kvmkeep.planning.domains.run_mark import autostart_step, starting_with_host
 from kvmkeep.planning.running.order import in_order
 from kvmkeep.planning.running.start import not_a_guest
 from kvmkeep.planning.scene import Scene, make_scene

@@ -15,7 +15,7 @@ from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.spec import DEFAULT_STOP, Guest, Host, Spec, Storage
 from kvmkeep.model.units import Size
 from kvmkeep.planning import guards, programs
-from kvmkeep.planning.domains.guest import is_guest
+from kvmkeep.planning.commands import is_guest
 from kvmkeep.planning.running.order import in_order
 from kvmkeep.planning.running.paused import standing
 from kvmkeep.planning.running.shutdown import asking, deaf, shutdown_actions

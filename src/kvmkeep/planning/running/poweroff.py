@@ -10,8 +10,8 @@ from kvmkeep.model.plan import Note, Noun, Plan, Risk, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import programs
+from kvmkeep.planning.commands import is_guest
 from kvmkeep.planning.disks.stage import fresh
-from kvmkeep.planning.domains.guest import is_guest
 from kvmkeep.planning.domains.wanted_state import word, word_step
 from kvmkeep.planning.running.order import in_order
 from kvmkeep.planning.running.shutdown import left_alone

@@ -20,7 +20,7 @@ from kvmkeep.model.plan import Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.spec import Guest, ReadyAgent, ReadyConsole, ReadyTcp, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import programs
-from kvmkeep.planning.domains.guest import is_guest
+from kvmkeep.planning.commands import is_guest
 from kvmkeep.planning.running.order import in_order
 from kvmkeep.planning.running.shutdown import ASKING, deaf, left_alone, shutdown_step
 from kvmkeep.planning.running.start import plan_start, young

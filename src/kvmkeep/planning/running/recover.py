@@ -20,9 +20,9 @@ from kvmkeep.model.snapshot import snapshot_sets
 from kvmkeep.model.spec import Guest, OnFail, Spec
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning import guards, programs
-from kvmkeep.planning.commands import has_state
+from kvmkeep.planning.commands import has_state, is_guest
 from kvmkeep.planning.disks.storage import storage_refusals
-from kvmkeep.planning.domains.guest import is_guest, kept_domain
+from kvmkeep.planning.domains.kept_xml import kept_domain
 from kvmkeep.planning.lvm import WHERE_IS_IT
 from kvmkeep.planning.proofs.beside import HOW_TO_END, proofs_memory, proofs_text
 from kvmkeep.planning.running.order import in_order

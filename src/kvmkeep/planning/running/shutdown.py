@@ -10,7 +10,7 @@ from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import programs
-from kvmkeep.planning.domains.guest import is_guest
+from kvmkeep.planning.commands import is_guest
 from kvmkeep.planning.domains.wanted_state import word, word_step
 from kvmkeep.planning.running.order import in_order
 from kvmkeep.planning.running.paused import standing

@@ -16,13 +16,13 @@ from kvmkeep.model.spec import Guest, ReadyConsole, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backups.coming_back import coming_back
-from kvmkeep.planning.commands import has_state
+from kvmkeep.planning.commands import has_state, start_command
 from kvmkeep.planning.disks.edited import edited
 from kvmkeep.planning.disks.files import mounted, unmounted
 from kvmkeep.planning.disks.stage import fresh
 from kvmkeep.planning.disks.storage import activation, storage_refusals
 from kvmkeep.planning.disks.taken import let_go, taken
-from kvmkeep.planning.domains.guest import kept_domain, kept_path, start_command
+from kvmkeep.planning.domains.kept_xml import kept_domain, kept_path
 from kvmkeep.planning.domains.wanted_state import word, word_step
 from kvmkeep.planning.running.order import in_order
 from kvmkeep.planning.running.paused import STILL, how_to_continue, paused_text

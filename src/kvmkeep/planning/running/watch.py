@@ -23,18 +23,12 @@ from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backups.strays import stray_steps
 from kvmkeep.planning.backups.take import leftovers
-from kvmkeep.planning.domains.guest import is_guest
+from kvmkeep.planning.commands import is_guest
 from kvmkeep.planning.domains.wanted_state import marking
 from kvmkeep.planning.proofs.prove import killed_proofs
 from kvmkeep.planning.running.order import in_order
 from kvmkeep.planning.running.paused import how_to_continue, paused_text
-from kvmkeep.planning.running.recover import (
-    awaited,
-    beside_proofs,
-    held_back,
-    rising,
-    wait_step,
-)
+from kvmkeep.planning.running.recover import awaited, beside_proofs, held_back, rising, wait_step
 from kvmkeep.planning.running.saved import resumed_notes
 from kvmkeep.planning.running.waiting import was_ready
 from kvmkeep.planning.scene import Scene, active, make_scene

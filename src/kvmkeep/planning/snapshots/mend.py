@@ -6,7 +6,7 @@ from kvmkeep.model.names import TAG_HELD
 from kvmkeep.model.plan import Noun, Risk, Step
 from kvmkeep.model.snapshot import SnapshotSet, snapshot_sets, tag_value
 from kvmkeep.model.spec import Guest
-from kvmkeep.planning.domains.guest import is_guest
+from kvmkeep.planning.commands import is_guest
 from kvmkeep.planning.scene import Scene, active
 from kvmkeep.planning.snapshots.removal import removal
 from kvmkeep.planning.snapshots.window import forget, thaw_commands

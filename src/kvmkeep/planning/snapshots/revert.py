@@ -22,9 +22,8 @@ from kvmkeep.model.snapshot import SnapshotSet, tag_value
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards, programs
-from kvmkeep.planning.commands import has_state
+from kvmkeep.planning.commands import has_state, is_guest
 from kvmkeep.planning.disks.storage import activation
-from kvmkeep.planning.domains.guest import is_guest
 from kvmkeep.planning.lvm import selected, who_has
 from kvmkeep.planning.running.order import in_order
 from kvmkeep.planning.running.saved import saved_reasons

@@ -16,14 +16,7 @@ from msgspec import Struct
 from kvmkeep.model.command import Action, Command, WriteFile
 from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.facts import Facts, Volume
-from kvmkeep.model.names import (
-    STATE_DIR,
-    TAG_DISK,
-    TAG_TRASH,
-    TRASH_DIR,
-    console_log,
-    utc_stamp,
-)
+from kvmkeep.model.names import STATE_DIR, TAG_DISK, TAG_TRASH, TRASH_DIR, console_log, utc_stamp
 from kvmkeep.model.plan import Note, Noun, Plan, Reason, Risk, Step, refused
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import ROOT_DISK, Guest, Spec
@@ -38,8 +31,8 @@ from kvmkeep.model.trash import (
 )
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards, programs
-from kvmkeep.planning.commands import has_state
-from kvmkeep.planning.domains.guest import is_guest, no_domain, remove_seed
+from kvmkeep.planning.commands import has_state, is_guest, no_domain
+from kvmkeep.planning.first_boot.seed_steps import remove_seed
 from kvmkeep.planning.running.paused import STILL, how_to_continue, paused_text
 from kvmkeep.planning.running.saved import saved_reasons
 from kvmkeep.planning.running.shutdown import asking

@@ -30,9 +30,8 @@ from kvmkeep.model.trash import (
 from kvmkeep.model.trash_folder import KeptDomain
 from kvmkeep.model.units import check_lv_name
 from kvmkeep.planning import guards, programs
-from kvmkeep.planning.commands import remove_tree
-from kvmkeep.planning.domains.guest import autostart_step, no_domain
-from kvmkeep.planning.domains.run_mark import starting_with_host
+from kvmkeep.planning.commands import no_domain, remove_tree
+from kvmkeep.planning.domains.run_mark import autostart_step, starting_with_host
 from kvmkeep.planning.lvm import wears
 from kvmkeep.planning.scene import Scene, aliases, make_scene, users_of
 from kvmkeep.planning.trash import variables

@@ -25,9 +25,8 @@ from kvmkeep.model.host_units import (
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.planning import guards, programs
-from kvmkeep.planning.domains.guest import autostart_step
 from kvmkeep.planning.domains.kept_xml import with_kept
-from kvmkeep.planning.domains.run_mark import starting_with_host
+from kvmkeep.planning.domains.run_mark import autostart_step, starting_with_host
 from kvmkeep.planning.scene import Scene, make_scene
 from kvmkeep.planning.units.backup_units import backup_texts
 from kvmkeep.planning.units.files import (

@@ -8,6 +8,6 @@ has its name and begins with "The plan of":
     snapshots  backups  repositories  proofs       a guest's past, and how it comes back
     offline  clones  trash  adoption  units        the other verbs
 
-scene.py is what planning looks at, guards.py and programs.py what refuses a plan; lvm.py,
-commands.py and aside.py hold commands that many steps are made of.
+scene.py is what planning looks at, guards.py, groups.py and programs.py what refuses a plan;
+lvm.py, commands.py and aside.py hold commands that many steps are made of.
 """

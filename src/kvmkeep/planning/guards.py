@@ -9,18 +9,16 @@ from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import GROUPS, LIBVIRT, OF_DOMAIN, VOLUMES, Facts
 from kvmkeep.model.image_facts import Contents
 from kvmkeep.model.names import METADATA_URI, same_log
-from kvmkeep.model.plan import Note, Noun, Refusal, Step
+from kvmkeep.model.plan import Note, Refusal
 from kvmkeep.model.spec import Disk, FirstBoot, Guest, ReadyAgent
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import GuestName, Label, Size
-from kvmkeep.planning.arrays import unfit_arrays
 from kvmkeep.planning.disks.grow import room_needed
 from kvmkeep.planning.disks.stage import Stage, cloned_from, needs_image, needs_seed, stage
 from kvmkeep.planning.domains.kept_xml import kept_domain
 from kvmkeep.planning.domains.metadata import KEY
 from kvmkeep.planning.first_boot.seed import SeedKind, beyond_a_drive, declines_a_route, seed_kind
 from kvmkeep.planning.images.image import ImageWork
-from kvmkeep.planning.lvm import WHERE_IS_IT
 from kvmkeep.planning.proofs.beside import HOW_TO_END, proofs_memory, proofs_text
 from kvmkeep.planning.scene import Scene, active, users
 
@@ -75,34 +73,6 @@ def half_blind(scene: Scene, *needed: str) -> tuple[Note, ...]:
         for one in scene.facts.problems
         if one.what not in needed
     )
-
-
-def volume_group(
-    scene: Scene, steps: Iterable[Step], *, urgent: bool = False
-) -> tuple[Refusal, ...]:
-    """Refuse to write to a volume group that is not whole, or to an array that is not well.
-
-    What is `urgent` waits for no resync: see `unfit_arrays`.
-    """
-    storage = [step for step in steps if step.noun is Noun.STORAGE]
-    sick = unfit_arrays(scene, urgent=urgent) if storage and scene.group is not None else ()
-    return (*whole_group(scene, storage), *sick)
-
-
-def whole_group(scene: Scene, steps: Iterable[Step]) -> tuple[Refusal, ...]:
-    """Refuse to change a volume group that is not whole."""
-    vg = scene.spec.storage.vg
-    subject = f"volume group {vg}"
-    if scene.group is None and scene.facts.unseen(GROUPS):
-        return ()
-    if scene.group is None:
-        hint = f"{WHERE_IS_IT}; or correct storage.vg"
-        return (Refusal(subject=subject, reason="there is no such volume group", hint=hint),)
-    if not scene.group.missing_pvs or not any(step.noun is Noun.STORAGE for step in steps):
-        return ()
-    reason = f"{scene.group.missing_pvs} of its physical volumes are missing"
-    hint = f"bring the disks back first: `pvs`, `vgdisplay {vg}`"
-    return (Refusal(subject=subject, reason=reason, hint=hint, unready=True),)
 
 
 def capacity(scene: Scene) -> tuple[Refusal, ...]:

@@ -10,7 +10,7 @@ from kvmkeep.model.facts import LIBVIRT, LINKS, NETWORK_MANAGER, VOLUMES, Facts
 from kvmkeep.model.plan import Plan, Refusal, Step
 from kvmkeep.model.spec import Guest, Network, Spec
 from kvmkeep.model.units import GuestName, Label
-from kvmkeep.planning import guards, programs
+from kvmkeep.planning import groups, guards, programs
 from kvmkeep.planning.disks.change import attach_steps, disk_notes
 from kvmkeep.planning.disks.edited import edited_refusals
 from kvmkeep.planning.disks.files import file_refusals, file_steps
@@ -94,7 +94,7 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         *image_refusals(scene, works),
         *network_refusals(scene, networks),
         *stranded_refusals(scene, networks),
-        *guards.volume_group(scene, steps),
+        *groups.sound_group(scene, steps),
         *storage_refusals(scene),
         *taken_refusals(scene),
         *file_refusals(scene),

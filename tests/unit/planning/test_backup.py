@@ -466,6 +466,13 @@ def test_a_volume_group_that_is_not_there() -> None:
     ]
 
 
+def test_no_guest_is_frozen_for_a_backup_while_physical_volumes_are_missing() -> None:
+    facts = site().facts(SPEC)
+    partial = replace(facts, groups=(replace(facts.groups[0], missing_pvs=1),))
+    (refusal,) = plan_take(SPEC, partial, beginning()).refusals
+    assert "1 of its physical volumes are missing" in refusal.reason
+
+
 @pytest.mark.parametrize(
     ("state", "reason"),
     [

@@ -20,7 +20,7 @@ from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step, refused
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import LvDisk, Spec
 from kvmkeep.model.trash import is_trash
-from kvmkeep.planning import guards, programs
+from kvmkeep.planning import groups, guards, programs
 from kvmkeep.planning.arrays import strained_arrays
 from kvmkeep.planning.backups.fetch import fetched, tidy
 from kvmkeep.planning.backups.restored import taken_over
@@ -61,7 +61,7 @@ def plan_restore(spec: Spec, facts: Facts, restoring: BackupRestoreRequest) -> P
         refusals=(
             *guards.unseen_beside_files(scene, (restoring.guest,)),
             *programs.missing_tools(scene, steps),
-            *guards.volume_group(scene, steps, urgent=True),
+            *groups.sound_group(scene, steps, urgent=True),
             *secret_refusals(facts, restoring.subject.repository),
             *refused(subject, reasons),
         ),

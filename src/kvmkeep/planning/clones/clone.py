@@ -26,7 +26,7 @@ from kvmkeep.model.plan import Note, Noun, Plan, Reason, Refusal, Step, refused
 from kvmkeep.model.snapshot import SnapshotSet, tag_value
 from kvmkeep.model.spec import FileDisk, FirstBoot, Guest, LvDisk, Spec
 from kvmkeep.model.units import GuestName, Size
-from kvmkeep.planning import guards, programs
+from kvmkeep.planning import groups, guards, programs
 from kvmkeep.planning.clones.copy import content_steps
 from kvmkeep.planning.clones.origin import Copies, Origin, Wanted, origin
 from kvmkeep.planning.disks.stage import Stage, cloned_from, stage
@@ -122,7 +122,7 @@ def _whole(work: _Work, facts: Facts) -> Plan:
     removed = tuple(step for one in _left(work, found) for step in _removal(one))
     refusals = (
         *programs.missing_tools(work.scene, steps),
-        *guards.volume_group(work.scene, steps),
+        *groups.sound_group(work.scene, steps),
         *_room(work, copies, new),
         *found.refusals,
         *later.refusals,

@@ -21,7 +21,7 @@ from kvmkeep.model.plan import Noun, Plan, Reason, Refusal, Risk, Step, refused
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import GuestName
-from kvmkeep.planning import guards, programs
+from kvmkeep.planning import groups, guards, programs
 from kvmkeep.planning.commands import has_state, is_guest, moved, synced
 from kvmkeep.planning.disks.stage import fresh
 from kvmkeep.planning.disks.storage import half_removed
@@ -80,6 +80,7 @@ def plan_rename(spec: Spec, facts: Facts, renaming: Renaming) -> Plan:
     )
     refusals = (
         *programs.missing_tools(scene, steps),
+        *groups.whole_group(scene, steps),
         *_volume_refusals(work),
         *refused(f"guest {before.name}", (*_unnamed(work), *_unchangeable(work))),
     )

@@ -27,7 +27,7 @@ from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
 from kvmkeep.model.snapshot import Level, SnapshotSet, full_size, is_snapshot, tag_value
 from kvmkeep.model.spec import Guest, LvDisk, Spec
 from kvmkeep.model.units import GuestName, Size, check_lv_name
-from kvmkeep.planning import guards, programs
+from kvmkeep.planning import groups, guards, programs
 from kvmkeep.planning.commands import has_state
 from kvmkeep.planning.disks.stage import fresh
 from kvmkeep.planning.disks.storage import storage_refusals
@@ -84,7 +84,8 @@ def plan_create(spec: Spec, facts: Facts, wish: SnapshotRequest) -> Plan:
             *order.refusals,
             *guards.blind_for(scene, scene.guests),
             *programs.missing_tools(scene, steps),
-            *guards.volume_group(scene, ()),
+            *groups.group_exists(scene),
+            *groups.whole_group(scene, steps),
             *guards.shared_disks(scene),
             *refusals,
         ),

@@ -21,7 +21,7 @@ from kvmkeep.model.plan import Note, Noun, Plan, Reason, Refusal, Risk, Step, re
 from kvmkeep.model.snapshot import SnapshotSet, tag_value
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
-from kvmkeep.planning import guards, programs
+from kvmkeep.planning import groups, guards, programs
 from kvmkeep.planning.commands import has_state, is_guest
 from kvmkeep.planning.disks.storage import activation
 from kvmkeep.planning.lvm import selected, who_has
@@ -59,6 +59,7 @@ def plan_revert(
             *order.refusals,
             *guards.unseen(scene),
             *programs.missing_tools(scene, steps),
+            *groups.whole_group(scene, steps),
             *guards.shared_disks(scene),
             *refusals,
         ),

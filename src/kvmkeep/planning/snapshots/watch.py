@@ -14,7 +14,7 @@ from kvmkeep.model.plan import Note, Noun, Plan, Step
 from kvmkeep.model.snapshot import SnapshotSet, disk_of, full_size, snapshot_sets
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
-from kvmkeep.planning import guards, programs
+from kvmkeep.planning import groups, guards, programs
 from kvmkeep.planning.scene import Scene, make_scene
 from kvmkeep.planning.snapshots.removal import still_ours
 
@@ -68,7 +68,8 @@ def plan_watch(spec: Spec, facts: Facts, watch: Watch) -> Plan:
             *guards.blind_for(scene),
             *programs.missing_tools(scene, tuple(steps)),
             # More room is no new disk: what is lost with an array is lost either way.
-            *guards.whole_group(scene, tuple(steps)),
+            *groups.group_exists(scene),
+            *groups.whole_group(scene, steps),
         ),
         notes=tuple(notes),
     )

@@ -30,7 +30,7 @@ from kvmkeep.model.trash import (
     trash_entries,
 )
 from kvmkeep.model.units import GuestName
-from kvmkeep.planning import guards, programs
+from kvmkeep.planning import groups, guards, programs
 from kvmkeep.planning.commands import has_state, is_guest, no_domain
 from kvmkeep.planning.first_boot.seed_steps import remove_seed
 from kvmkeep.planning.running.paused import STILL, how_to_continue, paused_text
@@ -123,6 +123,7 @@ def plan_remove(spec: Spec, facts: Facts, removing: Removing) -> Plan:
         refusals=(
             *guards.unseen(scene),
             *programs.missing_tools(scene, steps),
+            *groups.whole_group(scene, steps),
             *variables.unseen(scene, work.subject, "" if domain is None else domain.variables),
             *refused(work.subject, reasons),
         ),

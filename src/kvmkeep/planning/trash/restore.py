@@ -29,7 +29,7 @@ from kvmkeep.model.trash import (
 )
 from kvmkeep.model.trash_folder import KeptDomain
 from kvmkeep.model.units import check_lv_name
-from kvmkeep.planning import guards, programs
+from kvmkeep.planning import groups, guards, programs
 from kvmkeep.planning.commands import no_domain, remove_tree
 from kvmkeep.planning.domains.run_mark import autostart_step, starting_with_host
 from kvmkeep.planning.lvm import wears
@@ -65,6 +65,7 @@ def plan_restore(spec: Spec, facts: Facts, restoring: TrashRestoreRequest) -> Pl
         refusals=(
             *guards.unseen(scene),
             *programs.missing_tools(scene, steps),
+            *groups.whole_group(scene, steps),
             *variables.unseen(scene, subject, _variables(entry)),
             *refused(subject, reasons),
         ),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from fakes.borg import FakeBorg, without_environment
 from fakes.facts import facts_of
-from fakes.files import FakeFiles
+from fakes.files import FakeFiles, roots_own
 from fakes.guestfish import FakeTree, debian
 from fakes.lvm import FakeLvm, FakeVolume
 from fakes.nm import FakeLink, FakeNm
@@ -36,6 +36,7 @@ from kvmkeep.model.names import BACKUP_LOCK, FIRST_BOOT_DONE, LOCK_FILE, PROOF_L
 from kvmkeep.model.secret_file import SecretFile
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
+from kvmkeep.model.way import Way
 from kvmkeep.observe.firmware import firmware_variables
 
 
@@ -88,10 +89,11 @@ class FakeHost:
         self.systemd.files, self.systemd.put = self.files, self.put
         self.restic = FakeRestic(self._below)
         self.borg = FakeBorg(self._below)
-        self.backup_running = False
-        self.working = False
+        self.backup_running = self.working = False
         self.secrets: dict[str, SecretFile] = {}
         """Files of secrets that are not as they should be, by their paths."""
+        self.ways: dict[str, Way] = {}
+        """The ways to directories that are not root's own, by their paths."""
         self.directories: dict[str, int] = {"/etc/systemd/system": 0o755}
         self.images: dict[bytes, FakeImage] = {}
         self.trees: dict[str, FakeTree] = {}
@@ -250,6 +252,9 @@ class FakeHost:
 
     def secret(self, path: str) -> SecretFile:
         return self.secrets.get(path, SecretFile(path=path, kind="file", mode=0o600))
+
+    def way(self, directory: str) -> Way:
+        return self.ways.get(directory, roots_own(directory))
 
     def device(self, path: str) -> str:
         volume = self.lvm.at(path)
@@ -787,8 +792,11 @@ class FakeHost:
         return (0, "") if words.rest[0].rstrip("/") in self.mounts else (32, "")
 
     def _mkdir(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
-        words = take_apart(argv, values="--mode", flags="--parents", needs="--parents --mode")
-        self.directories.setdefault(words.rest[0], int(words.one("--mode"), 8))
+        words = take_apart(argv, values="--mode", flags="--parents", needs="--mode")
+        (path,) = words.rest
+        if "--parents" not in words.flags and (path in self.directories or self.names(path)):
+            return 1, "File exists"
+        self.directories.setdefault(path, int(words.one("--mode"), 8))
         return 0, ""
 
     def _sh(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:

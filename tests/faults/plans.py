@@ -14,6 +14,7 @@ from itertools import count
 from xml.etree import ElementTree as ET
 
 from fakes.borg import FakeArchives
+from fakes.files import roots_own
 from fakes.host import CLOUD, FakeHost, FakeImage, digest_of
 from fakes.lvm import EXTENT
 from fakes.nm import FakeLink, FakeProfile
@@ -725,7 +726,10 @@ def copying_out(*, running: bool) -> Case:
     if not running:
         host.libvirt.domains["web"].live = None
         host.lvm.volumes["vm-web"].active = False
-    wish = CopyOut(guest="web", paths=("/etc/fstab", "/a b"), directory="/srv/x", largest=Size(1))
+    wish = CopyOut(
+        guest="web", paths=("/etc/fstab", "/a b"), directory="/srv/x", largest=Size(1),
+        way=roots_own("/srv/x"),
+    )  # fmt: skip
 
     def planner(spec: Spec, facts: Facts) -> Plan:
         return plan_copy_out(spec, facts, replace(wish, there=host.names("/srv/x")))
@@ -768,7 +772,8 @@ def restoring_a_backup() -> Case:
 
 def restoring_a_disk_to_a_file() -> Case:
     host, site, subject = site_with_backup(a_host())
-    wish = DiskToFile(subject=subject, disk="data", path="/srv/x/data.raw")
+    way = roots_own("/srv/x")
+    wish = DiskToFile(subject=subject, disk="data", path="/srv/x/data.raw", way=way)
 
     def planner(spec: Spec, facts: Facts) -> Plan:
         return plan_to_file(spec, facts, wish, there=host.look(wish.path) is not None)
@@ -798,7 +803,10 @@ def restoring_a_backup_as_a_new_guest() -> Case:
 
 def copying_out_of_a_backup() -> Case:
     host, site, subject = site_with_backup(a_host())
-    wish = CopyOut(guest="web", paths=("/etc/fstab", "/a b"), directory="/srv/x", largest=Size(1))
+    wish = CopyOut(
+        guest="web", paths=("/etc/fstab", "/a b"), directory="/srv/x", largest=Size(1),
+        way=roots_own("/srv/x"),
+    )  # fmt: skip
 
     def planner(spec: Spec, facts: Facts) -> Plan:
         there = replace(wish, there=host.names("/srv/x"))
@@ -826,8 +834,9 @@ def tweaking(*, image: bool) -> Case:
     if not image:
         host.libvirt.domains["web"].live = None
     change = OfflineChange(
-        name=name, asked="20261123T071034Z", output="/srv/new.raw" if image else ""
-    )
+        name=name, asked="20261123T071034Z", output="/srv/new.raw" if image else "",
+        way=roots_own("/srv"),
+    )  # fmt: skip
 
     def planner(spec: Spec, facts: Facts) -> Plan:
         answer = host.read(change.answer, 1 << 20)

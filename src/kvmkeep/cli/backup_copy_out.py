@@ -56,6 +56,7 @@ def run(args: Args, ctx: Context) -> int:
             paths=paths,
             directory=directory,
             largest=largest,
+            way=ctx.door().way(directory),
             there=there(directory, ctx),
         )
         return plan_copy_out_of(spec, facts, subject, wish)

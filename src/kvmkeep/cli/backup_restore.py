@@ -133,10 +133,11 @@ def _to_file(args: Args, ctx: Context, subject: Subject) -> int:
     path = posixpath.abspath(args.to)
     if ctx.door().look(path) is not None:
         raise UsageError(f"{path} is there already", hint="name a new file")
-    wish = DiskToFile(subject=subject, disk=args.disk, path=path)
 
     def planner(spec: Spec, facts: Facts) -> Plan:
         there = ctx.door().look(path) is not None
+        way = ctx.door().way(posixpath.dirname(path))
+        wish = DiskToFile(subject=subject, disk=args.disk, path=path, way=way)
         return plan_to_file(spec, facts, wish, there=there)
 
     goal = Goal(verb=VERB, planner=planner, reading=ctx.reading())

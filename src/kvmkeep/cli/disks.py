@@ -75,10 +75,11 @@ def change_of(guest: Guest | None, name: str, output: str, ctx: Context) -> Offl
 
 
 def now(change: OfflineChange, ctx: Context) -> OfflineChange:
-    """Return the change with the names that are in the directory of its output by now."""
+    """Return the change with the directory of its output as it is by now."""
     if not change.output:
         return change
-    return replace(change, there=there(posixpath.dirname(change.output), ctx))
+    folder = posixpath.dirname(change.output)
+    return replace(change, way=ctx.door().way(folder), there=there(folder, ctx))
 
 
 def fittings(change: OfflineChange, ctx: Context) -> Fittings | None:

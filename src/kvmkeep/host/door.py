@@ -10,6 +10,7 @@ from msgspec import Struct
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.image_facts import ImageFile
 from kvmkeep.model.secret_file import SecretFile
+from kvmkeep.model.way import Way
 
 ProgressWatcher = Callable[[int, int], None]
 """Called with the bytes done and the bytes in all, a few times a second."""
@@ -72,6 +73,9 @@ class Door(Protocol):
 
     def secret(self, path: str) -> SecretFile:
         """Return how what must be root's, such as a file of secrets, is seen; never raises."""
+
+    def way(self, directory: str) -> Way:
+        """Return the way to a directory, which need not be there; never raises."""
 
     def device(self, path: str) -> str:
         """Return the `major:minor` of a block device, through links; empty if it is none."""

@@ -145,7 +145,7 @@ def look_at(path: str) -> ImageFile | None:
         mtime_ns=found.st_mtime_ns,
         ctime_ns=found.st_ctime_ns,
     )
-    return ImageFile(path=path, fingerprint=fingerprint, kind=_kind(found.st_mode))
+    return ImageFile(path=path, fingerprint=fingerprint, kind=kind_of(found.st_mode))
 
 
 def look_at_secret(path: str) -> SecretFile:
@@ -159,14 +159,15 @@ def look_at_secret(path: str) -> SecretFile:
         return SecretFile(path=path, error=error.strerror or str(error))
     return SecretFile(
         path=path,
-        kind=_kind(found.st_mode),
+        kind=kind_of(found.st_mode),
         owner=found.st_uid,
         mode=stat.S_IMODE(found.st_mode),
         blank=not (content or b"").strip(),
     )
 
 
-def _kind(mode: int) -> str:
+def kind_of(mode: int) -> str:
+    """Return what kind of file a mode is that of."""
     kinds = {
         stat.S_IFREG: "file",
         stat.S_IFDIR: "directory",

@@ -18,6 +18,7 @@ from kvmkeep.host.silent import Silent, answer_within
 from kvmkeep.model.command import NOT_STARTED, Command, WriteFile
 from kvmkeep.model.image_facts import ImageFile
 from kvmkeep.model.secret_file import SecretFile
+from kvmkeep.model.way import Way
 
 HASTY = Setting(grace=0.3, patience=0.3, linger=0.1)
 """How commands end that have no time: these read only, so nothing is lost where they are killed."""
@@ -93,6 +94,13 @@ class HurriedDoor:
             return self._in_time(path, lambda: self._door.secret(path))
         except TimeoutError as error:
             return SecretFile(path=path, error=str(error.strerror))
+
+    def way(self, directory: str) -> Way:
+        """Return the way to a directory; never raises."""
+        try:
+            return self._in_time(directory, lambda: self._door.way(directory))
+        except TimeoutError as error:
+            return Way(path=directory, error=str(error.strerror))
 
     def device(self, path: str) -> str:
         """Return the `major:minor` of a block device; empty if it is none, or can't be seen."""

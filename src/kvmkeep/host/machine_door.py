@@ -12,9 +12,11 @@ from kvmkeep.host.crowd import run_all
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.hung import HungMounts
 from kvmkeep.host.run import Setting, run
+from kvmkeep.host.ways import way_to
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.image_facts import ImageFile
 from kvmkeep.model.secret_file import SecretFile
+from kvmkeep.model.way import Way
 
 
 class MachineDoor:
@@ -62,6 +64,13 @@ class MachineDoor:
             return self._hung.ask(path, lambda: files.look_at_secret(path))
         except TimeoutError as error:
             return SecretFile(path=path, error=str(error.strerror))
+
+    def way(self, directory: str) -> Way:
+        """Return the way to a directory, which need not be there; never raises."""
+        try:
+            return self._hung.ask(directory, lambda: way_to(directory))
+        except TimeoutError as error:
+            return Way(path=directory, error=str(error.strerror))
 
     def device(self, path: str) -> str:
         """Return the `major:minor` of a block device, through links; empty if it is none."""

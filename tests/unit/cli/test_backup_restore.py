@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fakes.files import anybodys
 
 from kvmkeep.model.command import WriteFile
 from tests.unit.cli.backup_site import BackupSite
@@ -122,6 +123,16 @@ def test_one_disk_into_a_file_beside_a_running_guest(
     assert site.line(*words, "/srv/other.raw") == 7
     assert "is not what was read at the backup" in capsys.readouterr().err
     assert not [path for path in site.host.files if "other.raw" in path]
+
+
+def test_a_disk_is_not_written_where_others_could_lay_a_link(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.host.ways["/tmp"] = anybodys("/tmp")
+    words = ("backup", "restore", "web", "--disk", "root", "--to", "/tmp/root.raw")
+    assert site.line(*words) == 4
+    assert "others than root may write to /tmp" in capsys.readouterr().err
+    assert "/tmp/root.raw" not in site.host.files
 
 
 def lose(site: BackupSite) -> None:

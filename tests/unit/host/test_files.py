@@ -282,7 +282,8 @@ def test_a_loop_of_links_is_no_file_that_can_be_read(door: MachineDoor, tmp_path
 
 
 def test_what_takes_devices_and_pipes_out_of_a_copy(tmp_path: Path) -> None:
-    wish = CopyOut(guest="web", paths=("/in",), directory=str(tmp_path), largest=Size(9))
+    way = MachineDoor().way(str(tmp_path))
+    wish = CopyOut(guest="web", paths=("/in",), directory=str(tmp_path), largest=Size(9), way=way)
     find = next(one for one in copies(wish, ("/in",), ()) if str(one).startswith("find "))
     work = tmp_path / WORK
     (work / "in").mkdir(parents=True)

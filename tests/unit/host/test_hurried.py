@@ -19,6 +19,7 @@ from kvmkeep.host.run import not_run
 from kvmkeep.host.silent import Silent, answer_within
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.secret_file import SecretFile
+from kvmkeep.model.way import Way
 from kvmkeep.observe.machine import observe
 from kvmkeep.observe.vitals import observe_vitals
 
@@ -83,6 +84,10 @@ def test_files_of_the_kernel_are_read_as_ever_and_others_in_time() -> None:
             never.wait(60)
             return SecretFile(path=path)
 
+        def way(self, directory: str) -> Way:
+            never.wait(60)
+            return Way(path=directory)
+
     host = Stuck()
     host.put("/proc/mdstat", b"none")
     host.put("/etc/x", b"here")
@@ -95,6 +100,7 @@ def test_files_of_the_kernel_are_read_as_ever_and_others_in_time() -> None:
         "/mnt/nfs/disk.raw", "it did not answer in time",
     )  # fmt: skip
     assert door.device("/mnt/nfs/block") == ""
+    assert door.way("/mnt/nfs/out").error == "it did not answer in time"
     assert door.secret("/mnt/nfs/pw").error == "it did not answer in time"
     assert time.monotonic() - began < 5
     assert door.read("/etc/x", 2) == b"he"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from fakes.files import anybodys
 from fakes.host import FakeHost
 from msgspec.structs import replace
 
@@ -22,6 +23,7 @@ def planner(host: FakeHost, subject: Subject):  # noqa: ANN201 - a planner
         wish = CopyOut(
             guest="web", paths=("/etc/fstab", "/srv/shop"), directory="/root/back",
             largest=Size(8 * GIB), there=host.names("/root/back"),
+            way=host.way("/root/back"),
         )  # fmt: skip
         return plan_copy_out_of(site, facts, subject, wish)
 
@@ -92,6 +94,14 @@ def test_of_one_that_had_copied_all_only_its_place_is_removed() -> None:
     (step,) = reach(host, site, planner(host, subject))
     assert step.what == "remove /root/back/.kvmkeep-copy-out"
     assert host.names("/root/back") == ("fstab", "shop")
+
+
+def test_nothing_is_copied_to_where_others_could_lay_links() -> None:
+    host, site, subject = site_with_backup()
+    host.ways["/root/back"] = anybodys("/root/back")
+    plan = planner(host, subject)(site, host.facts(site))
+    assert [one.subject for one in plan.refusals] == [f"backup web@{subject.entry.moment}"]
+    assert not plan.steps
 
 
 def test_what_can_not_be_read_leaves_nothing() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from fakes.files import roots_own
 from fakes.host import FakeHost
 from msgspec.structs import replace
 
@@ -177,6 +178,7 @@ def test_a_directory_that_is_not_there_is_refused(directory: str) -> None:
 
 def test_an_image_gets_them_in_a_copy() -> None:
     host, wanted, wish = off("/")
-    change = OfflineChange(name="debian", asked=STAMP, output="/srv/out/new.raw")
+    way = roots_own("/srv/out")
+    change = OfflineChange(name="debian", asked=STAMP, output="/srv/out/new.raw", way=way)
     copy(host, wanted, wish, change)
     assert host.trees["/srv/out/new.raw"].text("/hosts") == "/srv/x/hosts"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from fakes.files import anybodys, roots_own
 from fakes.host import FakeHost
 from msgspec.structs import replace
 
@@ -9,6 +10,7 @@ from kvmkeep.model.inside import parse_inside
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
+from kvmkeep.model.way import Way
 from kvmkeep.planning.offline.copy_out import WORK, CopyOut, plan_copy_out
 from kvmkeep.planning.offline.inspect import Question, plan_inspect
 from tests.unit.planning.build import GIB
@@ -149,7 +151,10 @@ def test_images_that_are_not_there_or_not_what_the_spec_says_are_refused() -> No
     assert "backing" in reason(replace(facts, images=(replace(known, header=header),)))
 
 
-WISH = CopyOut(guest="web", paths=("/etc/fstab", "/var/log"), directory="/srv/x", largest=Size(9))
+WISH = CopyOut(
+    guest="web", paths=("/etc/fstab", "/var/log"), directory="/srv/x", largest=Size(9),
+    way=roots_own("/srv/x"),
+)  # fmt: skip
 
 
 def test_files_are_copied_to_where_nobody_looks_then_made_harmless_then_moved() -> None:
@@ -160,7 +165,9 @@ def test_files_are_copied_to_where_nobody_looks_then_made_harmless_then_moved() 
     assert host.names("/srv/x") == ("fstab", "log")
     assert host.lvm.volumes.keys() == {"vm-web"}
     words = [action.argv[0] for action in plan.steps[0].actions]  # type: ignore[union-attr]
-    assert words == ["lvcreate", "rm", "install", "prlimit", "find", "chown", "chmod", "mv", "mv"]
+    assert words == [
+        "lvcreate", "rm", "mkdir", "mkdir", "prlimit", "find", "chown", "chmod", "mv", "mv",
+    ]  # fmt: skip
 
 
 def test_what_is_there_is_not_copied_again_and_half_a_copy_goes() -> None:
@@ -170,6 +177,18 @@ def test_what_is_there_is_not_copied_again_and_half_a_copy_goes() -> None:
     assert step.what == f"remove /srv/x/{WORK}"
     (step,) = plan_copy_out(wanted, host.facts(wanted), replace(WISH, there=("fstab",))).steps
     assert "/etc/fstab" not in str(step.actions)
+
+
+def test_nothing_is_copied_to_where_others_could_lay_links() -> None:
+    host, wanted = site()
+    wish = replace(WISH, way=anybodys("/srv/x"), there=(WORK,))
+    plan = plan_copy_out(wanted, host.facts(wanted), wish)
+    assert "others than root may write to /srv/x" in only_reason(plan)
+    assert "man kvmkeep" in plan.refusals[0].hint
+    assert not plan.steps
+    assert not plan.unready
+    unseen = replace(WISH, way=Way(path="/srv/x", error="Permission denied"))
+    assert plan_copy_out(wanted, host.facts(wanted), unseen).unready
 
 
 def test_copying_is_refused_as_looking_is() -> None:

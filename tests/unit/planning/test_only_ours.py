@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fakes.files import roots_own
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -75,7 +76,10 @@ VOLUMES = st.lists(
 def plans(spec: Spec, facts: Facts) -> list[Plan]:
     name = f"web-{STAMP}"
     question = Question(name="web", asked="20261123T071034Z")
-    copying = CopyOut(guest="web", paths=("/etc/fstab",), directory="/srv/x", largest=Size(1))
+    copying = CopyOut(
+        guest="web", paths=("/etc/fstab",), directory="/srv/x", largest=Size(1),
+        way=roots_own("/srv/x"),
+    )  # fmt: skip
     renaming = Renaming(old=GuestName("web"), new=GuestName("shop"), file=FILE, takes_identity=True)
     reading = (
         [plan_inspect(spec, facts, question, None), plan_copy_out(spec, facts, copying)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from fakes.files import roots_own
 from fakes.host import FakeHost
 
 from kvmkeep.model.plan import Plan
@@ -33,14 +34,16 @@ def proven(host: FakeHost, site: Spec, subject: Subject) -> Plan:
 
 
 def in_a_file(host: FakeHost, site: Spec, subject: Subject) -> Plan:
-    wish = DiskToFile(subject=subject, disk="root", path="/srv/root.raw")
+    way = roots_own("/srv")
+    wish = DiskToFile(subject=subject, disk="root", path="/srv/root.raw", way=way)
     return plan_to_file(site, host.facts(site), wish, there=False)
 
 
 def copied(host: FakeHost, site: Spec, subject: Subject) -> Plan:
     wish = CopyOut(
-        guest="web", paths=("/etc/fstab",), directory="/root/back", largest=Size(GIB), there=()
-    )
+        guest="web", paths=("/etc/fstab",), directory="/root/back", largest=Size(GIB),
+        way=roots_own("/root/back"),
+    )  # fmt: skip
     return plan_copy_out_of(site, host.facts(site), subject, wish)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_interface
 
 import pytest
+from fakes.files import anybodys, roots_own
 from fakes.guestfish import FakeTree, debian
 from fakes.host import FakeHost
 from msgspec.structs import replace
@@ -26,7 +27,9 @@ from tests.unit.planning.rounds import carry_out, reach
 
 STAMP = "20261123T071034Z"
 CHANGE = OfflineChange(name="web", asked=STAMP)
-COPY = OfflineChange(name="debian", asked=STAMP, output="/srv/out/new.raw")
+COPY = OfflineChange(
+    name="debian", asked=STAMP, output="/srv/out/new.raw", way=roots_own("/srv/out")
+)
 HASH = "$6$salt$" + "x" * 86
 KEY = "ssh-ed25519 AAAAC3Nz me@desk"
 OLD = f"/var/lib/kvmkeep-old/{STAMP}"
@@ -571,6 +574,11 @@ def test_an_image_that_is_not_there_is_refused() -> None:
     off = Off()
     del off.host.files[IMAGE.source]
     assert "not on this host" in off.refusals(ALL, COPY)[0]
+
+
+def test_no_copy_is_written_where_others_could_lay_a_link() -> None:
+    there = replace(COPY, way=anybodys("/srv/out"))
+    assert "others than root may write to /srv/out" in Off().refusals(ALL, there)[0]
 
 
 def test_addresses_are_remembered_so_that_nothing_is_told_of_them_any_more() -> None:

@@ -19,14 +19,17 @@ from kvmkeep.planning.repositories.engine import driver
 from kvmkeep.planning.repositories.files import engine_refusals, hide, plain, show
 from kvmkeep.planning.repositories.secrets import secret_refusals
 from kvmkeep.planning.scene import make_scene
+from kvmkeep.planning.ways import way_refusals
 
 
 def plan_copy_out_of(spec: Spec, facts: Facts, subject: Subject, wish: CopyOut) -> Plan:
     """Plan to copy what is not there yet."""
-    scene = make_scene(spec, facts, ())
-    missing = tuple(path for path in wish.paths if posixpath.basename(path) not in wish.there)
     entry = subject.entry
     name = f"backup {entry.guest}@{entry.moment}"
+    if refusals := way_refusals(name, wish.way):
+        return Plan(refusals=refusals)
+    scene = make_scene(spec, facts, ())
+    missing = tuple(path for path in wish.paths if posixpath.basename(path) not in wish.there)
     if not missing:
         left = (tidy_step(name, wish),) if WORK in wish.there else ()
         return Plan(steps=(*left, *stray_steps(facts)))

@@ -12,19 +12,25 @@ from kvmkeep.model.names import fetch_dir
 from kvmkeep.model.plan import Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.store import part_path
+from kvmkeep.model.way import Way
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backups.fetch import Subject, fetched
 from kvmkeep.planning.backups.strays import stray_steps
 from kvmkeep.planning.repositories.secrets import secret_refusals
 from kvmkeep.planning.scene import make_scene
+from kvmkeep.planning.ways import way_refusals
 
 
 class DiskToFile(Struct, frozen=True, kw_only=True):
-    """Which disk of which backup becomes the file `path`, which is not there yet."""
+    """Which disk of which backup becomes the file `path`, which is not there yet.
+
+    `way` leads to its directory.
+    """
 
     subject: Subject
     disk: str
     path: str
+    way: Way
 
 
 def plan_to_file(spec: Spec, facts: Facts, wish: DiskToFile, *, there: bool) -> Plan:
@@ -34,6 +40,8 @@ def plan_to_file(spec: Spec, facts: Facts, wish: DiskToFile, *, there: bool) -> 
     scene = make_scene(spec, facts, ())
     entry = wish.subject.entry
     subject = f"backup {entry.guest}@{entry.moment}"
+    if away := way_refusals(subject, wish.way):
+        return Plan(refusals=away)
     disk = next((one for one in wish.subject.manifest.disks if one.disk == wish.disk), None)
     if disk is None:
         known = ", ".join(one.disk for one in wish.subject.manifest.disks)

@@ -11,36 +11,41 @@ from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Noun, Plan, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import Size
+from kvmkeep.model.way import Way
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.commands import HOUR, remove_tree
 from kvmkeep.planning.offline.disk import leftovers, reading, reading_refusals
 from kvmkeep.planning.scene import Scene, make_scene
+from kvmkeep.planning.ways import way_refusals
 
 WORK = ".kvmkeep-copy-out"
+"""The directory beside the target in which files lie until they are complete and harmless."""
 _SPECIAL = (
     "-type", "b", "-o", "-type", "c", "-o", "-type", "p", "-o", "-type", "s",
 )  # fmt: skip
 """Devices, pipes and sockets: tar(1), which libguestfs has bring directories out, makes them."""
-"""The directory beside the target in which files lie until they are complete and harmless."""
 
 
 class CopyOut(Struct, frozen=True, kw_only=True):
     """What is copied: absolute `paths` inside the guest, into `directory` of the host.
 
     `largest` is the size of the largest file that is taken: a guest may hold one that looks
-    larger than any disk. `there` are the names in the directory.
+    larger than any disk. `way` leads to the directory, `there` are the names in it.
     """
 
     guest: str
     paths: tuple[str, ...]
     directory: str
     largest: Size
+    way: Way
     there: tuple[str, ...] = ()
 
 
 def plan_copy_out(spec: Spec, facts: Facts, wish: CopyOut) -> Plan:
     """Plan to copy what is not there yet."""
     guest = next(one for one in spec.guests if one.name == wish.guest)
+    if away := way_refusals(f"guest {guest.name}", wish.way):
+        return Plan(refusals=away)
     scene = make_scene(spec, facts, (guest,))
     missing = tuple(path for path in wish.paths if posixpath.basename(path) not in wish.there)
     refusals = reading_refusals(scene, guest) if missing else ()
@@ -74,14 +79,20 @@ def _copy_step(scene: Scene, guest: Guest, wish: CopyOut, paths: tuple[str, ...]
 def copies(wish: CopyOut, paths: tuple[str, ...], disks: tuple[str, ...]) -> tuple[Action, ...]:
     """Return what copies files out of a guest's disks, and makes them harmless."""
     work = f"{wish.directory}/{WORK}"
-    install = ("install", "--directory", "--mode=0700", "--", work)
     # setrlimit(2), RLIMIT_FSIZE: a file of a guest may have holes and be larger than any disk.
     limit = ("prlimit", f"--fsize={wish.largest.bytes}", "--")
     words = (word for disk in disks for word in ("-a", disk))
     guestfish = ("guestfish", "--ro", "--format=raw", *words, "-i")
     actions: list[Action] = [
         tidy(work),
-        Command(argv=install, why="make a directory that nobody else can look into"),
+        Command(
+            argv=("mkdir", "--parents", "--mode=0700", "--", wish.directory),
+            why="make the directory for them, if it is not there",
+        ),
+        Command(
+            argv=("mkdir", "--mode=0700", "--", work),
+            why="make a new one in it that nobody else can look into",
+        ),
         Command(
             argv=(*limit, *guestfish, "copy-out", *paths, work),
             why="copy the files out of it",

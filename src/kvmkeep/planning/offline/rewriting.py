@@ -20,6 +20,7 @@ from kvmkeep.model.plan import Note, Noun, Plan, Risk, Step, refused
 from kvmkeep.model.spec import Format, Guest, Image
 from kvmkeep.model.store import part_path
 from kvmkeep.model.tweak import OLD_DIR
+from kvmkeep.model.way import Way
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.commands import HOUR, same_file, synced
 from kvmkeep.planning.disks.storage import activation
@@ -27,18 +28,20 @@ from kvmkeep.planning.offline.disk import unused, writing_refusals
 from kvmkeep.planning.offline.editing import Editing
 from kvmkeep.planning.offline.inspect import LOOK_TIME, image_refusals
 from kvmkeep.planning.scene import Scene
+from kvmkeep.planning.ways import way_refusals
 
 
 class OfflineChange(Struct, frozen=True, kw_only=True):
     """A change of the disk of `name`: a guest, or an image that is copied to `output` first.
 
-    `asked` names the run: it begins with its time (`second_stamp`). `there` are the
-    names in the directory of `output`.
+    `asked` names the run: it begins with its time (`second_stamp`). `way` leads to the directory
+    of `output`, `there` are the names in it.
     """
 
     name: str
     asked: str
     output: str = ""
+    way: Way = Way(path="")
     there: tuple[str, ...] = ()
 
     @property
@@ -113,7 +116,7 @@ def plan_for_image(scene: Scene, image: Image, change: OfflineChange, work: Work
     subject = f"image {image.name}"
     if posixpath.basename(change.output) in change.there:
         return Plan(steps=_leftover(subject, part, change))
-    refusals = image_refusals(scene, image)
+    refusals = (*way_refusals(subject, change.way), *image_refusals(scene, image))
     if refusals:
         return Plan(refusals=(*guards.unseen(scene), *refusals))
     usable = scene.image_facts[image.name].usable

@@ -492,8 +492,9 @@ class FakeVirsh:
     def _metadata(self, rest: tuple[str, ...]) -> tuple[int, str]:
         if "urn:kvmkeep:guest:1" in rest:
             return self._mark(rest)
-        if "urn:kvmkeep:run:1" in rest:
-            return self._mark_run(rest)
+        for key in ("run", "born"):
+            if f"urn:kvmkeep:{key}:1" in rest:
+                return self._mark_definition(rest, f"kvmkeep-{key}", f"urn:kvmkeep:{key}:1")
         words = take_apart(
             rest,
             values="--domain --uri --key --set",
@@ -548,8 +549,8 @@ class FakeVirsh:
                 tree.remove(metadata)
         return 0, ""
 
-    def _mark_run(self, rest: tuple[str, ...]) -> tuple[int, str]:
-        """Set or remove the element that tells how a guest is to run, in its definition alone."""
+    def _mark_definition(self, rest: tuple[str, ...], key: str, uri: str) -> tuple[int, str]:
+        """Set or remove an element that stands in the definition alone."""
         words = take_apart(
             rest, values="--domain --uri --key --set", flags="--remove --config",
             needs="--domain --uri --config",
@@ -560,14 +561,13 @@ class FakeVirsh:
         assert not domain.transient, _NO_DEFINITION
         metadata = domain.xml.find("metadata")
         assert metadata is not None, "not a domain of ours"
-        old = metadata.find("{urn:kvmkeep:run:1}run")
-        if old is not None:
+        for old in metadata.findall(f"{{{uri}}}*"):
             metadata.remove(old)
         if "--remove" in words.flags:
             return 0, ""
-        assert words.one("--key") == "kvmkeep-run"
+        assert words.one("--key") == key
         inner = ET.fromstring(words.one("--set"))  # noqa: S314 - our own
-        inner.tag = f"{{urn:kvmkeep:run:1}}{inner.tag}"
+        inner.tag = f"{{{uri}}}{inner.tag}"
         metadata.append(inner)
         return 0, ""
 

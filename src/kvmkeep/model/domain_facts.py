@@ -74,6 +74,18 @@ class GivenNic(Struct, frozen=True, kw_only=True):
     settings: tuple[tuple[str, str], ...] = ()
 
 
+class Born(Struct, frozen=True, kw_only=True):
+    """What a guest was given at its first boot, as its domain's definition remembers it.
+
+    `login` and `user_data` are parts of digests. Without a seed there is but the image.
+    """
+
+    image: str = ""
+    hostname: str = ""
+    login: str = ""
+    user_data: str = ""
+
+
 class DomainState(StrEnum):
     """States of a domain: virDomainState of libvirt-domain.h."""
 
@@ -116,7 +128,8 @@ class Domain(Struct, frozen=True, kw_only=True):
     definition remembers as given by kvmkeep, `live_files` those of the running process. `nics` are
     those of its definition, `live_nics` those of the running process, and `ports` the number of
     devices that can be added to that on the bus of a Q35 machine; -1 where this is another machine.
-    `description`, `labels` and `given` are those of its definition. `was_ready` when its QEMU
+    `description`, `labels`, `given` and `born` are those of its definition; `born` is None where
+    that is not known. `was_ready` when its QEMU
     process keeps that the guest was seen to be ready, and `ready_line` is the pattern of the line
     on its console that told so, if one did. `variables` is the file that libvirt takes
     for those of its firmware, if it has one. `saved` when libvirt keeps its memory (virsh(1),
@@ -147,6 +160,7 @@ class Domain(Struct, frozen=True, kw_only=True):
     description: str = ""
     labels: tuple[str, ...] = ()
     given: tuple[GivenNic, ...] = ()
+    born: Born | None = None
     files: tuple[str, ...] = ()
     live_files: tuple[str, ...] = ()
     was_ready: bool = False

@@ -12,9 +12,17 @@ from msgspec.structs import replace
 
 from kvmkeep.host.door import Door
 from kvmkeep.host.libvirt import Described, Hypervisor
-from kvmkeep.model.domain_facts import AGENT_CHANNEL, Domain, DomainDisk, DomainNic, GivenNic, Shape
+from kvmkeep.model.domain_facts import (
+    AGENT_CHANNEL,
+    Born,
+    Domain,
+    DomainDisk,
+    DomainNic,
+    GivenNic,
+    Shape,
+)
 from kvmkeep.model.facts import LIBVIRT, OF_DOMAIN, Machines
-from kvmkeep.model.names import METADATA_URI, READY_URI, REBOOT_URI, RUN_URI
+from kvmkeep.model.names import BORN_URI, METADATA_URI, READY_URI, REBOOT_URI, RUN_URI
 from kvmkeep.model.proof import PROOF_URI, RunningProof
 from kvmkeep.model.run_mark import NO_RUN_MARK, RunMark
 from kvmkeep.model.units import Size
@@ -132,6 +140,7 @@ def parse_domain(described: Described, door: Door, tree: ET.Element | None = Non
         was_ready=ready is not None,
         ready_line="" if ready is None else ready.get("line", ""),
         given=tuple(_given(nic) for nic in root.iterfind(f"{_MARK}/{{*}}nic")),
+        born=_born(root),
         files=_files(root),
         live_files=() if live is None else _files(live),
     )
@@ -210,6 +219,18 @@ def _count(mark: ET.Element, name: str) -> int:
 def _given(nic: ET.Element) -> GivenNic:
     settings = (pair for pair in sorted(nic.attrib.items()) if pair[0] != "mac")
     return GivenNic(mac=nic.get("mac", ""), settings=tuple(settings))
+
+
+def _born(root: ET.Element) -> Born | None:
+    mark = root.find(f"metadata/{{{BORN_URI}}}born")
+    if mark is None:
+        return None
+    return Born(
+        image=mark.get("image", ""),
+        hostname=mark.get("hostname", ""),
+        login=mark.get("login", ""),
+        user_data=mark.get("user-data", ""),
+    )
 
 
 def _files(root: ET.Element) -> tuple[str, ...]:

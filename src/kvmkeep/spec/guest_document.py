@@ -179,7 +179,8 @@ class GuestFile(Section, frozen=True, kw_only=True):
     image: Annotated[
         LabelText | None,
         Meta(
-            description="Name of an image of `host.yaml`. Required, unless the guest is `adopted`.",
+            description="Name of an image of `host.yaml`. Required, unless the guest is `adopted`. "
+            "It counts until the first boot only: a guest that is there is never made anew.",
             examples=["rocky9"],
         ),
     ] = None
@@ -242,7 +243,11 @@ class GuestFile(Section, frozen=True, kw_only=True):
         ),
     ] = None
     hostname: Annotated[
-        str | None, Meta(description="The name it calls itself. Default: the guest's name.")
+        str | None,
+        Meta(
+            description="The name it calls itself. Default: the guest's name. It counts at the "
+            "first boot only; later, `kvmkeep tweak NAME --hostname` changes it."
+        ),
     ] = None
     description: Annotated[str, Meta(description="What it is for.")] = ""
     labels: Annotated[
@@ -257,7 +262,10 @@ class GuestFile(Section, frozen=True, kw_only=True):
     ] = ()
     login: Annotated[
         LoginSection | None,
-        Meta(description="The account made at first boot; required unless `first_boot` is none."),
+        Meta(
+            description="The account made at first boot; required unless `first_boot` is none. It "
+            "counts at the first boot only: a key that goes later on still opens the guest."
+        ),
     ] = None
     run: Annotated[RunSection, Meta(description="How it is to run.")] = RunSection()
     backup: Annotated[
@@ -272,14 +280,14 @@ class GuestFile(Section, frozen=True, kw_only=True):
         FirstBoot,
         Meta(
             description="How it gets its configuration at first boot: `auto` looks into the image; "
-            "`none` gives it no configuration at all."
+            "`none` gives it no configuration at all. It counts at the first boot only."
         ),
     ] = FirstBoot.AUTO
     user_data: Annotated[
         dict[str, Any] | None,
         Meta(
             description="Further cloud-config, merged over ours. The lists `packages`, `runcmd`, "
-            "`users` and `write_files` are added to ours.",
+            "`users` and `write_files` are added to ours. It counts at the first boot only.",
             examples=[{"packages": ["vim"]}],
             extra_json_schema={
                 "properties": {

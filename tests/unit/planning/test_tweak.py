@@ -90,9 +90,12 @@ def planned(off: Off, spec: Spec, facts: Facts, tweak: Tweak, change: OfflineCha
 def test_all_at_once_and_then_there_is_nothing_left() -> None:
     off = Off()
     done = off.tweak(ALL)
-    look, change = done
+    look, change, *remembered = done
     assert look == "look into its disk vm-web"
     assert change.startswith("change its disk vm-web: set the password of root; have 1 SSH key")
+    assert remembered == [
+        "remember what it is called inside", "keep its definition in /root/kvm/web.xml",
+    ]  # fmt: skip
     tree = off.tree
     assert tree.text("/etc/shadow").splitlines()[0] == f"root:{HASH}:20000:0:99999:7:::"
     assert (tree.inodes["/etc/shadow"].mode, tree.inodes["/etc/shadow"].gid) == (0o640, 42)
@@ -149,7 +152,7 @@ def test_what_is_secret_is_never_in_a_command_line_and_is_said_to_be_one() -> No
 
 
 def test_nobody_is_asked_before_a_look_and_the_change_is_only_assumed() -> None:
-    look, edit = Off().plan(ALL).steps
+    look, edit, *_ = Off().plan(ALL).steps
     assert (look.looks, look.assumes) == (True, "")
     assert edit.assumes == "its disk is fitted for that"
     assert not edit.looks
@@ -245,7 +248,7 @@ def test_one_look_is_enough_where_grub_reads_a_file_of_the_sites() -> None:
     off = Off()
     off.tree.put("/boot/grub/grub.cfg", "linux /vmlinuz\nif [ -f $prefix/custom.cfg ]; then\n")
     off.tree.put("/etc/default/grub", "GRUB_TIMEOUT=5\n")
-    assert len(off.tweak(ALL)) == 2
+    assert [what.partition(" ")[0] for what in off.tweak(ALL)[:3]] == ["look", "change", "remember"]
     assert "serial" in off.tree.text("/boot/grub/custom.cfg")
 
 
@@ -354,7 +357,8 @@ KEYS = Tweak(hostname="new", ssh_keys=(SshKeys(user="admin", keys=(KEY,)),))
 
 def test_the_policys_own_reader_labels_what_is_new_where_libguestfs_has_it() -> None:
     off = Off(selinux())
-    assert len(off.tweak(KEYS)) == 2, "one look is enough"
+    done = [what.partition(" ")[0] for what in off.tweak(KEYS)]
+    assert done == ["look", "change", "remember", "keep"], "one look is enough"
     for path in ("/etc/hostname", "/home/admin/.ssh", "/home/admin/.ssh/authorized_keys"):
         assert off.tree.inodes[path].label == "right", path
     assert off.tree.inodes[f"{OLD}/etc/hostname"].label == label("etc_hostname")
@@ -604,6 +608,22 @@ def test_addresses_are_remembered_so_that_nothing_is_told_of_them_any_more() -> 
     assert domain.labels == ()
     later = replace(CHANGE, asked="20261123T081034Z")
     assert off.tweak(Tweak(nics=(moved,)), later) == ["look into its disk vm-web"]
+
+
+def test_a_name_is_remembered_so_that_nothing_is_told_of_it_any_more() -> None:
+    off = Off()
+    (web,) = off.wanted.guests
+    off.wanted = spec(replace(web, hostname="shop"))
+    (note,) = make_plan(off.wanted, off.host.facts(off.wanted)).notes
+    assert "`kvmkeep tweak web`" in note.text
+    done = off.tweak(Tweak(hostname="shop"))
+    assert done[2:] == [
+        "remember what it is called inside", "keep its definition in /root/kvm/web.xml",
+    ]  # fmt: skip
+    assert make_plan(off.wanted, off.host.facts(off.wanted)).notes == ()
+    assert "remember what it is called inside" not in off.tweak(
+        Tweak(hostname="shop"), replace(CHANGE, asked="20261123T081034Z")
+    )
 
 
 def test_what_a_list_says_otherwise_than_the_spec_is_told_afterwards() -> None:

@@ -31,6 +31,7 @@ from kvmkeep.model.run_mark import NO_RUN_MARK
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.planning.commands import is_guest
+from kvmkeep.planning.domains.born import keep_born
 from kvmkeep.planning.domains.kept_xml import holds, keep_definition, kept_path
 from kvmkeep.planning.domains.run_mark import keep_mark, starting_with_host
 from kvmkeep.planning.guards import holes
@@ -160,6 +161,8 @@ def _domain_step(domain: Domain) -> Step:
     on = domain.starts
     given_back = starting_with_host(domain, domain, on=on, by_units=False)
     no_word = keep_mark(domain, NO_RUN_MARK, "take what kvmkeep remembers of it out as well")
+    forgotten = keep_born(domain, None, "take out what it was given at its first boot as well")
+    unborn = () if domain.born is None else (forgotten,)
     kept = () if domain.run_mark == NO_RUN_MARK else (*given_back, no_word)
     return Step(
         noun=Noun.DOMAINS,
@@ -169,6 +172,7 @@ def _domain_step(domain: Domain) -> Step:
         probe=is_guest(domain),
         actions=(
             *kept,
+            *unborn,
             Command(
                 argv=(
                     "virsh", "metadata", "--domain", domain.name, "--uri", METADATA_URI,

@@ -6,6 +6,7 @@ from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.plan import Note, Step
 from kvmkeep.model.spec import Guest
 from kvmkeep.planning.disks.stage import fresh
+from kvmkeep.planning.domains.born import born_notes
 from kvmkeep.planning.domains.kept_xml import kept_domain
 from kvmkeep.planning.domains.memory_and_cpus import shape_notes, shape_steps
 from kvmkeep.planning.domains.nics import nic_notes, nic_steps
@@ -37,6 +38,7 @@ def change_notes(scene: Scene, guest: Guest) -> tuple[Note, ...]:
         *nic_notes(scene, guest, domain),
         *shape_notes(guest, domain),
         *given_notes(guest, domain),
+        *born_notes(guest, domain),
     )
 
 

@@ -9,7 +9,10 @@ from kvmkeep.model.domain_facts import Domain, GivenNic
 from kvmkeep.model.plan import Note, Noun, Step
 from kvmkeep.model.spec import Guest, Nic, Spec
 from kvmkeep.planning.commands import is_guest
+from kvmkeep.planning.domains.born import keep_born
 from kvmkeep.planning.domains.metadata import files_of, mark_commands, record, settings_of
+
+_TOLD_LATER = "where the spec says otherwise later on, that is told"
 
 
 def record_steps(spec: Spec, guest: Guest, domain: Domain) -> tuple[Step, ...]:
@@ -72,7 +75,17 @@ def given_steps(
     live = None if domain.live is None else domain.live_files
     marking = mark_commands(as_it_is, wanted, domain.files, live)
     step = _step(guest, "remember what its NICs have inside", *marking)
-    return (replace(step, why="where the spec says otherwise later on, that is told"),)
+    return (replace(step, why=_TOLD_LATER),)
+
+
+def named_steps(guest: Guest, domain: Domain, hostname: str) -> tuple[Step, ...]:
+    """Return what has a domain remember the name that its guest was given since; may be empty."""
+    born = domain.born
+    if born is None or not born.hostname or hostname in {"", born.hostname}:
+        return ()
+    command = keep_born(guest, replace(born, hostname=hostname), "put it into its definition")
+    step = _step(guest, "remember what it is called inside", command)
+    return (replace(step, why=_TOLD_LATER),)
 
 
 def given_notes(guest: Guest, domain: Domain) -> tuple[Note, ...]:

@@ -28,6 +28,7 @@ from kvmkeep.model.template import (
     unknown_placeholders,
 )
 from kvmkeep.model.units import Label
+from kvmkeep.planning.domains.born import born_element
 from kvmkeep.planning.domains.metadata import given_now, mark, record
 from kvmkeep.planning.domains.tree import DomainTreeError, domain_tree
 from kvmkeep.planning.domains.xml_text import xml_text
@@ -92,10 +93,12 @@ def domain_xml(
     """Return a guest's domain XML; raises TemplateError where the site's template is wrong.
 
     `emulator` is the path of QEMU on this host; empty keeps the template's. `young` tells that its
-    first boot is before it, which gives it the network settings of the spec.
+    first boot is before it, which gives it what the spec says.
     """
     root = _parse(_filled(spec.template or BASE, guest, networks))
     _set_head(root, guest, record(spec, guest, given_now(guest) if young else {}))
+    if young:
+        _child(root, "metadata").append(born_element(guest))
     devices = _child(root, "devices")
     if emulator:
         _child(devices, "emulator", first=True).text = emulator

@@ -11,7 +11,7 @@ from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.tweak import NewFile, Tweak
 from kvmkeep.model.units import Label
 from kvmkeep.planning.domains.kept_xml import kept_step
-from kvmkeep.planning.domains.record import given_steps
+from kvmkeep.planning.domains.record import given_steps, named_steps
 from kvmkeep.planning.offline.accounts import add_keys, allow_sudo, set_passwords
 from kvmkeep.planning.offline.editing import Editing
 from kvmkeep.planning.offline.rewriting import OfflineChange, Work, plan_for_guest, plan_for_image
@@ -45,11 +45,13 @@ def plan_tweak(
 
 
 def _remembered(scene: Scene, guest: Guest, tweak: Tweak) -> tuple[Step, ...]:
-    """Return what has the guest's domain, and its kept XML, remember its addresses."""
+    """Return what has the guest's domain, and its kept XML, remember its addresses and its name."""
     domain = scene.own_domain(guest)
-    if domain is None or not tweak.nics:
+    if domain is None or not (tweak.nics or tweak.hostname):
         return ()
-    steps = given_steps(scene.spec, guest, domain, tweak.nics)
+    steps = named_steps(guest, domain, tweak.hostname)
+    if tweak.nics:
+        steps = (*given_steps(scene.spec, guest, domain, tweak.nics), *steps)
     kept = kept_step(scene, guest, steps, "")
     return steps if kept is None else (*steps, kept)
 

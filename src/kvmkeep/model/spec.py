@@ -269,8 +269,12 @@ class FirstBoot(StrEnum):
 
 
 LEAST_MEMORY = Size(64 << 20)
-MOST_VCPUS = 512
-"""Bounds of a guest, whoever made it."""
+MOST_VCPUS = 255
+"""Bounds of a guest, whoever made it.
+
+An x86 guest with more CPUs needs an IOMMU with interrupt remapping (formatdomain, `iommu`, `eim`),
+which libvirt asks for at the start only: `virsh setvcpus --config` takes any number.
+"""
 
 
 class Guest(Struct, frozen=True, kw_only=True):

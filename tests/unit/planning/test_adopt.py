@@ -187,6 +187,7 @@ def test_a_guest_that_is_off_hangs_on_no_agent_that_nobody_has_seen() -> None:
     [
         ("2097152", "32768", "it has 32 MiB of memory, a spec says 64 MiB"),
         (">2<", ">600<", "it has 600 CPUs"),
+        ("<vcpu>2", '<vcpu current="2">256', "it has 256 CPUs"),
         ("/dev/mapper/rl_build-web--root", "/dev/sdb", "its first disk vda is not a raw LV of"),
         ('device="disk"', 'device="floppy"', "it has no disk"),
     ],

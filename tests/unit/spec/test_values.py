@@ -248,7 +248,7 @@ description: |
   Don't stop it.
 labels: [prod, web-1]
 image: rocky9
-vcpus: 512
+vcpus: 255
 memory: 64MiB
 disks: {{data: 1GiB, root: 20GiB}}
 nics:
@@ -269,7 +269,7 @@ user_data: {{b: [1, -2.5, true, null, text], a: {{disk_setup: }}}}
     assert (guest.name, guest.hostname) == ("other", "WWW.example.org")
     assert guest.description == "Serves pages.\nDon't stop it."
     assert guest.labels == ("prod", "web-1")
-    assert (guest.vcpus, guest.memory) == (512, Size(64 << 20))
+    assert (guest.vcpus, guest.memory) == (255, Size(64 << 20))
     assert [disk.lv for disk in guest.volumes] == ["vm-other", "vm-other-data"]
     assert guest.root.name == "root"
     nic = guest.nics[0]

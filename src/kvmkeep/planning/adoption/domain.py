@@ -68,7 +68,7 @@ def find(scene: Scene, domain: Domain) -> AdoptResult:
     root = ET.fromstring(domain.xml)  # noqa: S314 - libvirt made it
     shape = domain.defined or _NO_SHAPE
     memory, vcpus = shape.memory, shape.vcpus
-    _check_shape(finding, domain, memory, vcpus)
+    _check_shape(finding, domain, shape)
     finding.remarks.extend(_remarks(root))
     disks = _disks(scene, name, domain, root, finding)
     nics = _nics(scene, domain, finding)
@@ -91,17 +91,17 @@ def find(scene: Scene, domain: Domain) -> AdoptResult:
     return finding
 
 
-def _check_shape(finding: AdoptResult, domain: Domain, memory: Size, vcpus: int) -> None:
+def _check_shape(finding: AdoptResult, domain: Domain, shape: Shape) -> None:
     name = shlex.quote(domain.name)
     if not domain.persistent:
         file = shlex.quote(f"/root/{domain.name}.xml")
         hint = f"define it: virsh dumpxml {name} > {file} && virsh define {file}"
         finding.wrong.append(("it is transient: libvirt forgets it once it is off", hint))
-    if memory < LEAST_MEMORY:
+    if shape.memory < LEAST_MEMORY:
         hint = f"give it more: virsh setmaxmem {name} 64M --config"
-        finding.wrong.append((f"it has {memory} of memory, a spec says {LEAST_MEMORY}", hint))
-    if not 1 <= vcpus <= MOST_VCPUS:
-        finding.wrong.append((f"it has {vcpus} CPUs", f"a spec says 1 to {MOST_VCPUS}"))
+        finding.wrong.append((f"it has {shape.memory} of memory, a spec says {LEAST_MEMORY}", hint))
+    if not 1 <= shape.vcpus_max <= MOST_VCPUS:
+        finding.wrong.append((f"it has {shape.vcpus_max} CPUs", f"a spec says 1 to {MOST_VCPUS}"))
 
 
 def _disks(

@@ -44,7 +44,7 @@ from kvmkeep.host.lock import Lock
 from kvmkeep.host.stop import Stop
 from kvmkeep.model.command import Checkpoint, Command, Poll, WriteFile
 from kvmkeep.model.plan import Outcome, Plan, Report, Step
-from kvmkeep.report.clean import lines_of
+from kvmkeep.model.text import lines_of
 from kvmkeep.report.outcome import failure_text
 from tests.unit.apply.scripted import MemoryFolder, MemoryLines, noon
 

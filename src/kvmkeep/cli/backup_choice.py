@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kvmkeep.cli.guests import checked
 from kvmkeep.errors import Unready, UsageError
-from kvmkeep.model.units import printable
+from kvmkeep.model.text import printable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

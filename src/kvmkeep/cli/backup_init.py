@@ -9,7 +9,7 @@ from msgspec import Struct
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.errors import StepFailed, UsageError
-from kvmkeep.model.units import printable
+from kvmkeep.model.text import printable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

@@ -17,7 +17,8 @@ from kvmkeep.errors import Refused, SpecError, Unready, UsageError
 from kvmkeep.model.backup import recency
 from kvmkeep.model.backup_manifest import GUEST_SPEC, HOST_SPEC
 from kvmkeep.model.host_units import PROGRAM
-from kvmkeep.model.units import Label, printable
+from kvmkeep.model.text import printable
+from kvmkeep.model.units import Label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

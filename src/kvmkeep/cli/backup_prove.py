@@ -112,7 +112,7 @@ def _prove(backup: str, args: Args, ctx: Context) -> int:
 
 def text(proof: Proof) -> str:
     """Return a verdict for a person."""
-    from kvmkeep.report.clean import one_line
+    from kvmkeep.model.text import one_line
 
     wide = max((len(rung.name) for rung in proof.rungs), default=0)
     lines = [

@@ -65,7 +65,7 @@ def read_manifest(ctx: Context, repository: Repository, entry: BackupEntry) -> M
 
 def text(entry: BackupEntry, manifest: Manifest) -> str:
     """Return it for a terminal."""
-    from kvmkeep.report.clean import one_line
+    from kvmkeep.model.text import one_line
 
     made = manifest.versions
     rows = [

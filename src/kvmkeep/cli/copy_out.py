@@ -11,7 +11,8 @@ from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.guests import checked
 from kvmkeep.errors import Refused, Unready, UsageError
-from kvmkeep.model.units import Size, parse_size, printable
+from kvmkeep.model.text import printable
+from kvmkeep.model.units import Size, parse_size
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

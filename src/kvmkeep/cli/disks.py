@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from kvmkeep.cli.copy_out import there
 from kvmkeep.cli.guests import checked
 from kvmkeep.errors import Refused, UsageError
-from kvmkeep.model.units import printable
+from kvmkeep.model.text import printable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

@@ -207,7 +207,7 @@ def noting(goal: Goal, notes: list[Note], *, kept: bool = False) -> Goal:
 
 def tell_notes(notes: Collection[Note], ctx: Context) -> bool:
     """Tell what should be known after a run that nobody attends to; return whether there is any."""
-    from kvmkeep.report.clean import one_line
+    from kvmkeep.model.text import one_line
 
     for note in notes:
         ctx.streams.talk(f"{one_line(note.subject)}: {one_line(note.text)}")

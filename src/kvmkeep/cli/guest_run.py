@@ -59,7 +59,7 @@ def run(args: Args, ctx: Context) -> int:
 
 
 def _told(status: dict[str, object], ctx: Context) -> int:
-    from kvmkeep.report.clean import lines_of
+    from kvmkeep.model.text import lines_of
 
     for key in ("out-data", "err-data"):
         data = status.get(key)

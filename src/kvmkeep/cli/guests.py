@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from kvmkeep.errors import UsageError
-from kvmkeep.model.units import printable
+from kvmkeep.model.text import printable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

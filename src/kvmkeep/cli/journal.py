@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from kvmkeep.cli.table import table
 from kvmkeep.errors import UsageError
-from kvmkeep.model.units import printable
+from kvmkeep.model.text import printable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

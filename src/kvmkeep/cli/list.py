@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from kvmkeep.cli.guests import add_guests, checked, completable
 from kvmkeep.cli.table import table
 from kvmkeep.errors import Unready, UsageError
-from kvmkeep.model.units import printable
+from kvmkeep.model.text import printable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from kvmkeep.errors import UsageError
-from kvmkeep.model.units import printable
+from kvmkeep.model.text import printable
 
 _SPAN = re.compile(r"([1-9][0-9]{0,4})([hdw])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}

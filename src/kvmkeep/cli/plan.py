@@ -79,7 +79,7 @@ def plan_for(spec: Spec, facts: Facts, guests: tuple[str, ...]) -> Plan:
 
 def demand_guests(spec: Spec, guests: tuple[str, ...]) -> None:
     """Refuse names of guests that the spec does not have."""
-    from kvmkeep.model.units import printable
+    from kvmkeep.model.text import printable
 
     known = {guest.name for guest in spec.guests}
     missing = [name for name in guests if name not in known]

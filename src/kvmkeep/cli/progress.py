@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from kvmkeep.apply.ui import Ui
-from kvmkeep.cli.streams import harmless
 from kvmkeep.model.plan import Outcome
+from kvmkeep.model.text import escaped
 from kvmkeep.model.units import Size
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class DrawnUi(PlainUi):
         """Draw the seconds of a wait."""
         from rich.text import Text
 
-        words = "  " + harmless(waiting_text(message, seconds, limit))
+        words = "  " + escaped(waiting_text(message, seconds, limit))
         self._draw(Text(words, overflow="fold"))
 
     def step_ends(self, number: int, total: int, report: StepReport) -> None:

@@ -150,9 +150,9 @@ def tell(found: Recovery, watching: Watching, ctx: Context) -> None:
 
     from kvmkeep.cli.table import table
     from kvmkeep.host.upkeep import synchronized
+    from kvmkeep.model.text import one_line
     from kvmkeep.observe.notebook import Notebook
     from kvmkeep.planning.running.preflight import UNKEPT
-    from kvmkeep.report.clean import one_line
 
     made = rows(found, watching)
     held = {one.subject for one in found.blocked}

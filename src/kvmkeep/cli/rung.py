@@ -120,7 +120,7 @@ def _tried(args: Args, door: Door, command: Command) -> tuple[Rung, bytes]:
 
 def _why_not(result: Result) -> str:
     from kvmkeep.model.proof import LATE
-    from kvmkeep.report.clean import lines_of
+    from kvmkeep.model.text import lines_of
 
     if result.timed_out:
         return LATE

@@ -11,7 +11,7 @@ from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.guests import checked
 from kvmkeep.cli.moment import utc_now
 from kvmkeep.errors import UsageError
-from kvmkeep.model.units import printable
+from kvmkeep.model.text import printable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

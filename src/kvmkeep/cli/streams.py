@@ -11,15 +11,7 @@ import sys
 from typing import TextIO
 
 from kvmkeep.cli.hints import SPEC_DIR, with_spec
-from kvmkeep.report.clean import BIDI, CONTROLS
-
-_HARMLESS = {code: f"\\u{code:04x}" for code in (0x0D, *CONTROLS, *BIDI)}
-"""What could move the cursor or reorder text, as the escape that JSON uses too."""
-
-
-def harmless(text: str) -> str:
-    """Return text with every control character but line feed and tab written as an escape."""
-    return text.translate(_HARMLESS)
+from kvmkeep.model.text import escaped
 
 
 def columns(stream: TextIO | None) -> int:
@@ -75,14 +67,14 @@ class Streams:
 
     def result(self, text: str, *, foreign: bool = False) -> None:
         """Write a result to stdout, with a line feed at its end."""
-        self._print(harmless(text if foreign else with_spec(text, self.spec_dir)))
+        self._print(escaped(text if foreign else with_spec(text, self.spec_dir)))
 
     def json(self, text: str, *, foreign: bool = False) -> None:
         """Write JSON to stdout; what is escaped in it means the same."""
         if not foreign:
             text = with_spec(text, self.spec_dir, _in_json)
         encoding = (getattr(self._out, "encoding", None) or "utf-8").lower().replace("-", "")
-        self._print(harmless(text if encoding == "utf8" else _ascii_json(text)))
+        self._print(escaped(text if encoding == "utf8" else _ascii_json(text)))
 
     def script(self, text: str) -> None:
         """Write a script to stdout as it is: whoever made it has quoted what is in it."""
@@ -93,7 +85,7 @@ class Streams:
         if self._err is None:
             return
         try:
-            self._err.write(harmless(with_spec(text, self.spec_dir)).rstrip("\n") + "\n")
+            self._err.write(escaped(with_spec(text, self.spec_dir)).rstrip("\n") + "\n")
             self._err.flush()
         except (OSError, ValueError):
             self._err = None

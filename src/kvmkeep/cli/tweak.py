@@ -12,7 +12,7 @@ from kvmkeep.cli.consent import add_consent, answers
 from kvmkeep.cli.disks import add_disk, add_output, change_of, fittings, guest_of, now
 from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.errors import SpecError, Unready, UsageError
-from kvmkeep.model.units import printable
+from kvmkeep.model.text import printable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

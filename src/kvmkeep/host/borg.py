@@ -10,7 +10,7 @@ import msgspec
 
 from kvmkeep.host.door import Door, Result
 from kvmkeep.host.engine_answer import LISTING_LIMIT, LOOK_LIMIT, last_words, listing
-from kvmkeep.host.tools import Unanswered, clean
+from kvmkeep.host.tools import Unanswered
 from kvmkeep.model.backup import RepositoryFacts, RepositoryState, Stored
 from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.backup_tags import StoredObject, disk_named, listed, tag_values
@@ -25,6 +25,7 @@ from kvmkeep.model.borg import (
 from kvmkeep.model.command import Command
 from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.names import staging_dir
+from kvmkeep.model.text import masked_lines
 from kvmkeep.model.units import Size
 
 _WAIT = 60
@@ -75,7 +76,7 @@ def look(door: Door, repository: Repository, program: str) -> RepositoryFacts:
     """
     name = repository.name
     asked = door.run(Command(argv=("borg", "--version"), why="see which borg this is"))
-    version = " ".join(clean(asked.text).split()[:2])[:60]
+    version = " ".join(masked_lines(asked.text).split()[:2])[:60]
     if not asked.ok:
         said = last_words("borg", asked, asked.tail)
         return RepositoryFacts(name=name, state=RepositoryState.UNSEEN, said=said)
@@ -110,7 +111,7 @@ def stored(said: bytes) -> Stored | None:
     if summary is None:
         return None
     made = summary.archive
-    return Stored(object=clean(made.name), added=Size(made.stats.deduplicated_size))
+    return Stored(object=masked_lines(made.name), added=Size(made.stats.deduplicated_size))
 
 
 def _objects(found: _Listing) -> Iterator[StoredObject]:
@@ -136,7 +137,7 @@ def _trouble(repository: Repository, result: Result) -> tuple[RepositoryState, s
     lines = list(_lines(result.stderr))
     ids = [line.msgid for line in lines if line.msgid]
     state = next((_STATES[one] for one in ids if one in _STATES), RepositoryState.UNSEEN)
-    said = last_words("borg", result, clean("\n".join(line.message for line in lines)))
+    said = last_words("borg", result, masked_lines("\n".join(line.message for line in lines)))
     if _LOCKED in ids:
         said += (
             "; somebody uses it: a backup, a proof, another host. Wait for that; if surely nobody "

@@ -20,9 +20,9 @@ from msgspec.structs import replace
 
 from kvmkeep.errors import Unready
 from kvmkeep.host.silent import Silent, answer_within
-from kvmkeep.host.tools import clean
 from kvmkeep.model.domain_facts import IO_ERROR, DomainState
 from kvmkeep.model.names import LIBVIRT_URI, RUN_URI
+from kvmkeep.model.text import masked_lines
 from kvmkeep.model.units import Size
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class Libvirt:
             finally:
                 connection.close()
         except library.libvirtError as error:
-            reason = clean(error.get_error_message() or str(error))
+            reason = masked_lines(error.get_error_message() or str(error))
             raise Unready(
                 f"libvirt at {self.uri} can't be asked: {reason[:300]}",
                 hint="start it (systemctl start libvirtd or virtqemud.socket), or run this as root",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kvmkeep.host import borg, restic
 from kvmkeep.host.door import Door
 from kvmkeep.host.engine_answer import LOOK_LIMIT, last_words
-from kvmkeep.host.tools import Unanswered, argv_text, clean, decode, whole
+from kvmkeep.host.tools import Unanswered, argv_text, decode, whole
 from kvmkeep.model.backup import BackupEntry, RepositoryFacts, RepositoryState, Stored
 from kvmkeep.model.backup_manifest import MANIFEST, Manifest
 from kvmkeep.model.backup_policy import Engine, Repository
@@ -14,6 +14,7 @@ from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Problem
 from kvmkeep.model.manifest_trouble import manifest_trouble
 from kvmkeep.model.restic import restic_get
+from kvmkeep.model.text import masked_lines
 
 
 def look(door: Door, repository: Repository, program: str) -> RepositoryFacts:
@@ -29,7 +30,7 @@ def look(door: Door, repository: Repository, program: str) -> RepositoryFacts:
         found = _LOOKS[repository.engine](door, repository, program)
     except _WRONG as error:
         # Others may write to a repository: what one holds must not hide all others.
-        said = f"{repository.engine} told what can't be true: {clean(str(error))}"
+        said = f"{repository.engine} told what can't be true: {masked_lines(str(error))}"
         return RepositoryFacts(name=repository.name, state=RepositoryState.UNSEEN, said=said)
     here = repository.url.startswith("/")
     return _without_remains(door, repository, found) if here else found
@@ -46,7 +47,7 @@ def _without_remains(door: Door, repository: Repository, found: RepositoryFacts)
         return found
     place = repository.url + _BEGINS[repository.engine]
     try:
-        names = [clean(one) for one in door.names(place) if "-tmp-" not in one]
+        names = [masked_lines(one) for one in door.names(place) if "-tmp-" not in one]
     except OSError as error:
         said = f"{place}: {error.strerror or error}"
         return RepositoryFacts(name=found.name, state=RepositoryState.UNSEEN, said=said)
@@ -62,7 +63,7 @@ def read(door: Door, repository: Repository, program: str, *, one: str, path: st
     what = f"{path} in repository {repository.name}"
     result = door.run(Command(argv=argv, why=f"read {what}", timeout=LOOK_LIMIT))
     if not result.ok:
-        said = last_words(repository.engine, result, clean(result.tail))
+        said = last_words(repository.engine, result, masked_lines(result.tail))
         raise Unanswered(Problem(what=what, reason=said, hint=f"try: {argv_text(argv)}"))
     return whole(result, what, repository.engine)
 

@@ -10,7 +10,7 @@ import msgspec
 
 from kvmkeep.host.door import Door, Result
 from kvmkeep.host.engine_answer import LISTING_LIMIT, LOOK_LIMIT, last_words, listing
-from kvmkeep.host.tools import Unanswered, clean
+from kvmkeep.host.tools import Unanswered
 from kvmkeep.model.backup import RepositoryFacts, RepositoryState, Stored
 from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.backup_tags import TAG, StoredObject, listed
@@ -18,6 +18,7 @@ from kvmkeep.model.command import Command
 from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.names import CACHE_DIR
 from kvmkeep.model.restic import restic_argv
+from kvmkeep.model.text import masked_lines
 from kvmkeep.model.units import Size
 
 _NO_REPOSITORY = 10
@@ -72,8 +73,8 @@ def look(door: Door, repository: Repository, program: str) -> RepositoryFacts:
     if left_out := _LEFT_OUT.search(result.stderr.decode("utf-8", "replace")):
         # As a backup without its manifest, what is left out would be deleted as a fragment.
         said = (
-            f"restic lists only a part of it: {clean(left_out[0])}; if `restic check` finds no "
-            f"fault, what this host keeps of it is damaged: remove {CACHE_DIR}/restic"
+            f"restic lists only a part of it: {masked_lines(left_out[0])}; if `restic check` finds "
+            f"no fault, what this host keeps of it is damaged: remove {CACHE_DIR}/restic"
         )
         return RepositoryFacts(name=name, state=RepositoryState.UNSEEN, said=said)
     try:
@@ -93,7 +94,7 @@ def look(door: Door, repository: Repository, program: str) -> RepositoryFacts:
 def _version(door: Door) -> str:
     """Return how restic calls itself: `restic 0.14.0`."""
     result = door.run(Command(argv=("restic", "version"), why="see which restic this is"))
-    return " ".join(clean(result.text).split()[:2])[:60]
+    return " ".join(masked_lines(result.text).split()[:2])[:60]
 
 
 def stored(said: bytes) -> Stored | None:
@@ -101,18 +102,18 @@ def stored(said: bytes) -> Stored | None:
     for line in reversed(said.splitlines()):
         found = decoded_or_none(line, _Summary)
         if found is not None:
-            return Stored(object=clean(found.snapshot_id), added=Size(found.data_added))
+            return Stored(object=masked_lines(found.snapshot_id), added=Size(found.data_added))
     return None
 
 
 def _object(one: _Snapshot) -> StoredObject:
     time = one.time if one.time.tzinfo is not None else one.time.replace(tzinfo=UTC)
     return StoredObject(
-        id=clean(one.id),
+        id=masked_lines(one.id),
         time=time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        host=clean(one.hostname),
+        host=masked_lines(one.hostname),
         path=one.paths[0] if one.paths else "",
-        tags=tuple(clean(tag) for tag in one.tags or ()),
+        tags=tuple(masked_lines(tag) for tag in one.tags or ()),
     )
 
 
@@ -127,7 +128,7 @@ def _fatal(result: Result) -> str:
 
 def _said(result: Result) -> str:
     """Return what restic said, without where in its source that was."""
-    return clean(_TRACE.split(_fatal(result) or result.tail)[0])
+    return masked_lines(_TRACE.split(_fatal(result) or result.tail)[0])
 
 
 def _state(result: Result) -> RepositoryState:

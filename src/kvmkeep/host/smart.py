@@ -13,9 +13,10 @@ import msgspec
 from msgspec.structs import replace
 
 from kvmkeep.host.door import Door, Result
-from kvmkeep.host.tools import Unanswered, clean, decode, whole
+from kvmkeep.host.tools import Unanswered, decode, whole
 from kvmkeep.model.command import NOT_FOUND, NOT_STARTED, Command
 from kvmkeep.model.decoding import decoded_or_none
+from kvmkeep.model.text import masked_lines
 from kvmkeep.model.vitals import PhysicalDisk
 
 SMARTCTL = (
@@ -204,7 +205,7 @@ def _disk(name: str, result: Result) -> PhysicalDisk:
 
 
 def _text(part: _Part) -> str:
-    return clean(decoded_or_none(part, str) or "").strip()[:100]
+    return masked_lines(decoded_or_none(part, str) or "").strip()[:100]
 
 
 def _counts(told: _Answer) -> dict[int, int]:
@@ -254,4 +255,4 @@ def _why(told: _Answer) -> str:
     """Return why a disk tells nothing, in smartctl's words where it has some."""
     said = decoded_or_none(told.smartctl, _Smartctl) or _Smartctl()
     words = " / ".join(one.string for one in said.messages)
-    return clean(words)[:300].replace("\n", " ") or "it has no SMART"
+    return masked_lines(words)[:300].replace("\n", " ") or "it has no SMART"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from kvmkeep.host.door import Door
 from kvmkeep.host.mountinfo import LIMIT, PLACE, read_only
-from kvmkeep.host.tools import Unanswered, ask, clean
+from kvmkeep.host.tools import Unanswered, ask
 from kvmkeep.model.facts import Problem
 from kvmkeep.model.names import STATE_DIR
+from kvmkeep.model.text import masked_lines
 from kvmkeep.model.units import Size
 from kvmkeep.model.vitals import Space
 
@@ -33,7 +34,7 @@ def spaces(door: Door) -> tuple[Space, ...]:
     except ValueError as error:
         reason = f"df answered with something else than the columns expected: {error}"
         raise Unanswered(
-            Problem(what=what, reason=clean(reason)[:400], hint="try: df -h; df -i")
+            Problem(what=what, reason=masked_lines(reason)[:400], hint="try: df -h; df -i")
         ) from error
 
 

@@ -9,6 +9,7 @@ import msgspec
 from kvmkeep.host.door import Door, Result
 from kvmkeep.model.command import NOT_FOUND, NOT_STARTED, Command
 from kvmkeep.model.facts import Problem
+from kvmkeep.model.text import masked_lines
 from kvmkeep.model.units import Size
 
 T = TypeVar("T")
@@ -48,7 +49,7 @@ def answer(result: Result, what: str, argv: tuple[str, ...], *, hint: str = "") 
     elif result.code == NOT_FOUND:
         reason = f"{program} is not installed"
     else:
-        said = [line.strip() for line in clean(result.tail).splitlines() if line.strip()]
+        said = [line.strip() for line in masked_lines(result.tail).splitlines() if line.strip()]
         reason = f"{program} failed with exit code {result.code}: {' / '.join(said[-3:])}"
     raise Unanswered(
         Problem(what=what, reason=reason[:400], hint=hint or f"try: {argv_text(argv)}")
@@ -82,15 +83,12 @@ def decode(content: str | bytes, form: type[T], what: str, program: str) -> T:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         reason = f"{program} answered with something else than the JSON expected: {error}"
         hint = "run it again; if it stays so, this version of the tool is not known yet"
-        raise Unanswered(Problem(what=what, reason=clean(reason)[:400], hint=hint)) from error
+        raise Unanswered(
+            Problem(what=what, reason=masked_lines(reason)[:400], hint=hint)
+        ) from error
 
 
 def argv_text(argv: tuple[str, ...]) -> str:
     """Return a command for a hint, not too long."""
     text = str(Command(argv=argv, why=""))
     return text if len(text) <= 200 else text[:197] + "..."
-
-
-def clean(text: str) -> str:
-    """Return foreign text without control characters other than newlines."""
-    return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)

@@ -22,6 +22,7 @@ from kvmkeep.model.look import (
     root_of,
 )
 from kvmkeep.model.spec import Format
+from kvmkeep.model.text import masked
 from kvmkeep.model.units import Size
 
 _DISK = "the disk"
@@ -156,11 +157,7 @@ def parse_inside(text: str) -> Inside:
 
 def _first(system: Filesystem, kind: str) -> str:
     lines = system.answers.get(kind, [])
-    return _printable(lines[0].strip(), 2000) if lines else ""
-
-
-def _printable(text: str, limit: int = 80) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text)[:limit]
+    return masked(lines[0].strip(), 2000) if lines else ""
 
 
 def _sector(device: str, at: int) -> str:
@@ -206,12 +203,12 @@ def _partitions(disk: Filesystem, table: str) -> tuple[Partition, ...]:
 def _type(answers: list[str], table: str) -> str:
     """Return a partition's type; of an MBR, libguestfs 1.48 tells sgdisk's idea of a GUID too."""
     fit = [one for one in answers if table != "msdos" or one.startswith("0x")]
-    return _printable(fit[0].strip().lower(), 36) if fit else ""
+    return masked(fit[0].strip().lower(), 36) if fit else ""
 
 
 def _devices(disk: Filesystem) -> tuple[tuple[str, str], ...]:
     pairs = (line.partition(": ") for line in disk.answers.get("filesystems", [])[:_MOST])
-    return tuple((_printable(device), _printable(kind)) for device, _, kind in pairs)
+    return tuple((masked(device, 80), masked(kind, 80)) for device, _, kind in pairs)
 
 
 def _users(root: Filesystem) -> tuple[User, ...]:
@@ -226,9 +223,9 @@ def _users(root: Filesystem) -> tuple[User, ...]:
         if uid == 0 or 1000 <= uid < 65534:
             users.append(
                 User(
-                    name=_printable(fields[0], 32),
+                    name=masked(fields[0], 32),
                     uid=uid,
-                    shell=_printable(fields[6]),
+                    shell=masked(fields[6], 80),
                     password=fields[0] in unlocked,
                 )
             )

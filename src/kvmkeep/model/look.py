@@ -15,6 +15,7 @@ from msgspec import Struct, field
 
 from kvmkeep.model.image_facts import Contents
 from kvmkeep.model.spec import Format
+from kvmkeep.model.text import masked
 
 LOOK_LIMIT = 8 << 20
 """How much of an answer is read, in bytes; what the script prints stays below."""
@@ -204,12 +205,12 @@ def _contents(system: Filesystem) -> Contents:
     if len(system.config) >= _CONFIG_LIMIT:
         detail.append("its configuration is very large and was not read to its end")
     return Contents(
-        os=_printable(_os_name(system.os), 80),
+        os=masked(_os_name(system.os), 80),
         cloud_init=installed and not disabled,
         datasources=sources,
         agent="agent" in system.programs,
         bakes_disks=_BAKED.search(system.config) is not None,
-        detail=_printable("; ".join(detail), 300),
+        detail=masked("; ".join(detail), 300),
     )
 
 
@@ -236,7 +237,7 @@ def datasource_list(config: str) -> tuple[str, ...]:
             value = bare.removeprefix("datasource_list:").removeprefix(" ")
     names = value.removeprefix("[").removesuffix("]").split(",")
     stripped = (_unquoted(name.strip()) for name in names)
-    return tuple(_printable(name, 40) for name in stripped if name)[:40]
+    return tuple(masked(name, 40) for name in stripped if name)[:40]
 
 
 def _unquoted(text: str) -> str:
@@ -265,7 +266,3 @@ def _os_name(text: str) -> str:
             values[key.strip()] = _unquoted(value.strip())
     named = f"{values.get('NAME') or values.get('ID', '')} {values.get('VERSION_ID', '')}"
     return values.get("PRETTY_NAME") or named.strip() or "unnamed"
-
-
-def _printable(text: str, limit: int) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text)[:limit]

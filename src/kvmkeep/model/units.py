@@ -11,6 +11,8 @@ from typing import NewType
 
 from msgspec import Struct
 
+from kvmkeep.model.text import printable
+
 GuestName = NewType("GuestName", str)
 """Name of a guest: also the domain's name and a part of its LVs' names."""
 
@@ -194,9 +196,3 @@ def check_lv_name(text: str) -> str:
     if any(infix in text for infix in _LVM_RESERVED_INFIXES):
         raise ValueError(f"the LV name {text} holds a word that LVM reserves")
     return text
-
-
-def printable(text: str) -> str:
-    """Quote text of unknown origin for a terminal: no control characters, bounded length."""
-    short = text if len(text) <= 60 else text[:57] + "..."
-    return ascii(short)

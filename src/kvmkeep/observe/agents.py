@@ -17,11 +17,11 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from kvmkeep.host.door import Door, Result
-from kvmkeep.host.tools import clean
 from kvmkeep.model.agent import AgentDisk, AgentFacts, AgentFilesystem, AgentNic
 from kvmkeep.model.command import Command
 from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.names import LIBVIRT_URI
+from kvmkeep.model.text import masked, masked_lines
 from kvmkeep.model.units import Size
 
 LIMIT = 2
@@ -79,7 +79,7 @@ def observe_agents(
 def agent_questions(uuid: str, uri: str = LIBVIRT_URI) -> Command:
     """Return what asks an agent everything; a UUID needs no quoting in virsh's little language."""
     if _UUID.fullmatch(uuid) is None:
-        raise ValueError(f"{clean(uuid)} is no UUID")
+        raise ValueError(f"{masked_lines(uuid)} is no UUID")
     ask = 'qemu-agent-command --timeout {} {} \'{{"execute":"{}"}}\''
     lines = (f"echo {_MARK}{one}; {ask.format(LIMIT, uuid, one)}" for one in _QUESTIONS)
     argv = ("virsh", "--connect", uri, "--quiet", "; ".join(lines))
@@ -103,7 +103,7 @@ def parse_answers(guest: str, result: Result) -> AgentFacts:
     return AgentFacts(
         guest=guest,
         problem=_problem(result, answers, [hostname, nics, filesystems]),
-        hostname=_text(hostname or "", 64),
+        hostname=masked(hostname or "", 64),
         nics=_nics(nics or ()),
         filesystems=_filesystems(filesystems or ()),
     )
@@ -120,7 +120,7 @@ def _problem(result: Result, answers: Mapping[str, str], found: list[object]) ->
             return problem
     if answers:
         return "answered with something that can't be read"
-    lines = [line for line in clean(said).splitlines() if line.strip()]
+    lines = [line for line in masked_lines(said).splitlines() if line.strip()]
     return f"could not be asked: {lines[0] if lines else 'virsh says nothing'}"[:200]
 
 
@@ -192,7 +192,7 @@ def _nics(raw: Iterable[msgspec.Raw]) -> tuple[AgentNic, ...]:
         mac = one.hardware_address.lower()
         texts = (_address(address) for address in _all(one.ip_addresses, _Address, "addresses"))
         nic = AgentNic(
-            name=_text(one.name, 32),
+            name=masked(one.name, 32),
             mac=mac if _MAC.fullmatch(mac) else "",
             addresses=tuple(text for text in texts if text),
         )
@@ -213,13 +213,13 @@ def _address(address: _Address) -> str:
 def _filesystems(raw: Iterable[msgspec.Raw]) -> tuple[AgentFilesystem, ...]:
     return tuple(
         AgentFilesystem(
-            mountpoint=_text(one.mountpoint, 256),
-            type=_text(one.type, 32),
-            device=_text(one.name, 64),
+            mountpoint=masked(one.mountpoint, 256),
+            type=masked(one.type, 32),
+            device=masked(one.name, 64),
             used=None if one.used_bytes is None else Size(one.used_bytes),
             total=None if one.total_bytes is None else Size(one.total_bytes),
             disks=tuple(
-                AgentDisk(serial=_text(disk.serial, 64), device=_text(disk.dev, 64))
+                AgentDisk(serial=masked(disk.serial, 64), device=masked(disk.dev, 64))
                 for disk in _all(one.disk, _Disk, "disks")
             ),
         )
@@ -227,7 +227,3 @@ def _filesystems(raw: Iterable[msgspec.Raw]) -> tuple[AgentFilesystem, ...]:
         # More than there is: neither number means anything.
         if one.used_bytes is None or one.used_bytes <= (one.total_bytes or one.used_bytes)
     )
-
-
-def _text(text: str, longest: int) -> str:
-    return clean(text[:longest]).replace("\n", "?")

@@ -7,9 +7,10 @@ from typing import TypeVar
 
 from kvmkeep.errors import Unready
 from kvmkeep.host.door import Door
-from kvmkeep.host.tools import Unanswered, clean
+from kvmkeep.host.tools import Unanswered
 from kvmkeep.model.facts import Problem
 from kvmkeep.model.image_facts import ImageFile
+from kvmkeep.model.text import masked_lines
 
 T = TypeVar("T")
 
@@ -46,7 +47,9 @@ class Notebook:
 
     def note(self, what: str, reason: str, hint: str) -> None:
         """Write a problem down."""
-        self._problems.append(Problem(what=clean(what), reason=clean(reason), hint=clean(hint)))
+        self._problems.append(
+            Problem(what=masked_lines(what), reason=masked_lines(reason), hint=masked_lines(hint))
+        )
 
     def read(self, path: str, limit: int = 1 << 20) -> bytes | None:
         """Return a file's first bytes, or None where it is not or can't be read."""

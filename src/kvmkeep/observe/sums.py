@@ -7,7 +7,7 @@ import re
 from msgspec import Struct
 
 from kvmkeep.model.spec import Algorithm
-from kvmkeep.model.units import printable
+from kvmkeep.model.text import printable
 
 _GNU = re.compile(r"(?P<hex>[0-9A-Fa-f]{32,128}) [ *](?P<name>\S.*)")
 _BSD = re.compile(r"(?P<tag>[A-Z0-9/-]{2,12}) \((?P<name>.+)\) = (?P<hex>[0-9A-Fa-f]{32,128})")

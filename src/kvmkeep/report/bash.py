@@ -7,7 +7,8 @@ import posixpath
 
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.store import part_path
-from kvmkeep.report.clean import one_line, shell_line, shell_word
+from kvmkeep.model.text import one_line
+from kvmkeep.report.shell_words import shell_line, shell_word
 
 
 def say(text: str) -> str:

@@ -14,8 +14,8 @@ from msgspec import Struct
 from kvmkeep.model.facts import LIBVIRT, Facts
 from kvmkeep.model.health import Finding, Severity, worst
 from kvmkeep.model.spec import Guest, LvDisk, Spec
+from kvmkeep.model.text import one_line
 from kvmkeep.model.vitals import GuestAnswer, Vitals
-from kvmkeep.report.clean import one_line
 from kvmkeep.report.picture import picture
 from kvmkeep.report.topology import topology
 

@@ -8,7 +8,7 @@ from collections.abc import Sized
 
 from kvmkeep.model.command import NOT_FOUND, Command
 from kvmkeep.model.plan import Failure, Left, Outcome, Plan, Report, StepReport
-from kvmkeep.report.clean import lines_of, one_line
+from kvmkeep.model.text import lines_of, one_line
 from kvmkeep.report.text import command_line, refusal_lines
 
 _WIDTH = 80

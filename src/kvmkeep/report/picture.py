@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 from msgspec import Struct
 
 from kvmkeep.model.health import Severity
-from kvmkeep.report.clean import one_line
+from kvmkeep.model.text import one_line
 from kvmkeep.report.topology import Column, Edge, Node, Topology
 
 _WIDTH, _HEIGHT = 164, 40

@@ -9,6 +9,7 @@ from __future__ import annotations
 from kvmkeep.errors import Refused, Unready
 from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile
 from kvmkeep.model.plan import Plan, Step
+from kvmkeep.model.text import one_line
 from kvmkeep.report.bash import (
     captured,
     command_lines,
@@ -17,7 +18,7 @@ from kvmkeep.report.bash import (
     indented,
     say,
 )
-from kvmkeep.report.clean import one_line, shell_line, shell_word
+from kvmkeep.report.shell_words import shell_line, shell_word
 
 # virsh would ask the libvirt of VIRSH_DEFAULT_CONNECT_URI before the other (virsh(1)).
 _HEAD = """\

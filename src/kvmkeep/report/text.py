@@ -7,7 +7,8 @@ from itertools import groupby
 
 from kvmkeep.model.command import Action, Checkpoint, Command, Poll, WriteFile
 from kvmkeep.model.plan import Note, Plan, Refusal, Risk, Step
-from kvmkeep.report.clean import one_line, shell_line, shell_word
+from kvmkeep.model.text import one_line
+from kvmkeep.report.shell_words import shell_line, shell_word
 
 NARROWEST = 40
 _WIDEST = 100

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address, ip_interface, ip_network
 
 from kvmkeep.model.spec import Address, Interface, Prefix
-from kvmkeep.model.units import printable
+from kvmkeep.model.text import printable
 
 _BARE = re.compile(r"[0-9A-Fa-f:.]{2,45}")
 _WITH_PREFIX = re.compile(r"[0-9A-Fa-f:.]{2,45}/[0-9]{1,3}")

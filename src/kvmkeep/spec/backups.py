@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from kvmkeep.model.backup_policy import BackupPolicy, Engine, Keep, Repository
 from kvmkeep.model.calendar import parse_calendar
-from kvmkeep.model.units import Label, printable
+from kvmkeep.model.text import printable
+from kvmkeep.model.units import Label
 from kvmkeep.spec.backup_document import BackupSection, KeepSection, RepositorySection
 from kvmkeep.spec.guest_document import GuestFile
 from kvmkeep.spec.host_document import HostFile

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, assert_never, cast
 
 from msgspec import Struct, inspect
 
-from kvmkeep.model.units import printable
+from kvmkeep.model.text import printable
 from kvmkeep.spec.document import Section
 from kvmkeep.spec.mistakes import Mistakes
 from kvmkeep.spec.nodes import Broken, Kind, Mapping, Node, Scalar, Sequence

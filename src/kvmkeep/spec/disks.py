@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from kvmkeep.model.names import LONGEST_MAPPED_NAME, lv_name, mapped_name
 from kvmkeep.model.spec import ROOT_DISK, Disk, FileDisk, LvDisk, Storage
-from kvmkeep.model.units import MIB, GuestName, Size, check_lv_name, parse_size, printable
+from kvmkeep.model.text import printable
+from kvmkeep.model.units import MIB, GuestName, Size, check_lv_name, parse_size
 from kvmkeep.spec.claims import Claims
 from kvmkeep.spec.guest_document import DiskSection, GuestFile
 from kvmkeep.spec.host_document import HostFile, StorageSection

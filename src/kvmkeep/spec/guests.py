@@ -8,15 +8,8 @@ import re
 
 from kvmkeep.model.names import guest_uuid
 from kvmkeep.model.spec import LEAST_MEMORY, Disk, FirstBoot, Guest, Image, Place, Storage
-from kvmkeep.model.units import (
-    GuestName,
-    Label,
-    Size,
-    parse_guest_name,
-    parse_label,
-    parse_size,
-    printable,
-)
+from kvmkeep.model.text import printable
+from kvmkeep.model.units import GuestName, Label, Size, parse_guest_name, parse_label, parse_size
 from kvmkeep.spec.addresses import parse_hostname
 from kvmkeep.spec.backups import Backups, resolve_backup
 from kvmkeep.spec.disks import parse_amount, resolve_disks

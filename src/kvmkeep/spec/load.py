@@ -13,6 +13,7 @@ from kvmkeep.errors import Unready
 from kvmkeep.host.door import Door
 from kvmkeep.model.spec import Place, Spec
 from kvmkeep.model.template import PLACEHOLDERS, unknown_placeholders
+from kvmkeep.model.text import escaped_name
 from kvmkeep.spec.convert import convert
 from kvmkeep.spec.document import Section
 from kvmkeep.spec.guest_document import GuestFile
@@ -80,7 +81,7 @@ def load(
     except PermissionError as error:
         raise _forbidden(guests) from error
     except OSError as error:
-        where = Place(file=_printable(guests), line=1, column=1)
+        where = Place(file=escaped_name(guests), line=1, column=1)
         mistakes.add(where, f"the directory can't be read: {error.strerror}")
     new = (path for path in also if posixpath.dirname(path) == GUEST_DIR)
     return _load(
@@ -105,7 +106,7 @@ def _load(
     names: list[str], read: Reader, mistakes: Mistakes, *, directory: str, shown: str
 ) -> Spec:
     def place(path: str) -> str:
-        return _printable(posixpath.join(shown, path))
+        return escaped_name(posixpath.join(shown, path))
 
     host = _document(HOST_FILE, place(HOST_FILE), read, HostFile, mistakes)
     guests: list[Source[GuestFile]] = []
@@ -159,7 +160,7 @@ def _host_hint(read: Reader) -> str:
 def _demand_directory(path: str, door: Door, mistakes: Mistakes) -> None:
     """Note what is there and holds no names, since it is no directory, or a link to none."""
     found = door.look(path)
-    where = Place(file=_printable(path), line=1, column=1)
+    where = Place(file=escaped_name(path), line=1, column=1)
     if found is None or found.kind == "directory":
         return
     if found.kind != "symlink":
@@ -173,7 +174,7 @@ def _demand_directory(path: str, door: Door, mistakes: Mistakes) -> None:
 
 
 def _forbidden(path: str) -> Unready:
-    return Unready(f"{_printable(path)} can't be read: permission denied", hint="run it as root")
+    return Unready(f"{escaped_name(path)} can't be read: permission denied", hint="run it as root")
 
 
 def _template(source: Source[HostFile], name: str, read: Reader, directory: str) -> str:
@@ -226,8 +227,3 @@ def _check_xml(path: str, text: str, mistakes: Mistakes) -> None:
     except expat.ExpatError as error:
         where = Place(file=path, line=error.lineno, column=error.offset + 1)
         mistakes.add(where, f"this is not XML: {expat.ErrorString(error.code)}")
-
-
-def _printable(name: str) -> str:
-    """Return a file's name as a terminal can show it."""
-    return name if name.isprintable() else ascii(name)[1:-1]

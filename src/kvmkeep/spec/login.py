@@ -7,7 +7,7 @@ import binascii
 import re
 
 from kvmkeep.model.spec import Login
-from kvmkeep.model.units import printable
+from kvmkeep.model.text import printable
 from kvmkeep.spec.guest_document import GuestFile, LoginSection
 from kvmkeep.spec.source import Source
 

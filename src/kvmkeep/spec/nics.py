@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from kvmkeep.model.names import guest_mac
 from kvmkeep.model.spec import Address, Interface, Network, Nic, Prefix, Route
-from kvmkeep.model.units import GuestName, Mac, parse_label, parse_mac, printable
+from kvmkeep.model.text import printable
+from kvmkeep.model.units import GuestName, Mac, parse_label, parse_mac
 from kvmkeep.spec.addresses import (
     in_reach,
     of_one_link,

@@ -26,7 +26,7 @@ from yaml import (
 
 from kvmkeep.errors import Unready
 from kvmkeep.model.spec import Place
-from kvmkeep.model.units import printable
+from kvmkeep.model.text import printable
 from kvmkeep.spec.mistakes import Mistakes
 
 LARGEST_FILE = 1 << 20

@@ -14,7 +14,8 @@ from kvmkeep.model.spec import (
     ReadyTcp,
     Run,
 )
-from kvmkeep.model.units import GuestName, parse_guest_name, printable
+from kvmkeep.model.text import printable
+from kvmkeep.model.units import GuestName, parse_guest_name
 from kvmkeep.spec.document import LONGEST
 from kvmkeep.spec.guest_document import GuestFile, RunSection
 from kvmkeep.spec.pattern import flaw

@@ -7,7 +7,8 @@ import re
 from urllib.parse import urlsplit
 
 from kvmkeep.model.spec import Algorithm, Checksum, Format, Packing
-from kvmkeep.model.units import parse_size, printable
+from kvmkeep.model.text import printable
+from kvmkeep.model.units import parse_size
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _URL = re.compile(r"https?://[!-~]+")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from kvmkeep.model.facts import Facts, VolumeGroup
 from kvmkeep.model.links import is_team, rests_on, team_of
 from kvmkeep.model.network_facts import Link
+from kvmkeep.model.text import masked
 from kvmkeep.model.units import Size, accepted, parse_interface
 from kvmkeep.spec.addresses import parse_hostname
 from kvmkeep.spec.disks import parse_group
@@ -66,7 +67,7 @@ def host_text(facts: Facts, left_out: Mapping[str, str]) -> str:
     uplinks = _uplinks(facts)
     networks = _networks(facts, uplinks[0] if uplinks else "")
     comments = "".join(
-        f"# Left as it is: {name}: {_comment(left_out[name])}.\n"
+        f"# Left as it is: {name}: {masked(left_out[name])}.\n"
         for name, _ in networks
         if name in left_out
     )
@@ -100,7 +101,7 @@ storage:
   # Begins the name of each guest's logical volume.
   lv_prefix: "vm-"
 
-# The interface that carries the guests' VLANs. Never {_comment(management)}: over it the host is
+# The interface that carries the guests' VLANs. Never {masked(management)}: over it the host is
 # reached. {_found("Candidates", uplinks)}
 uplink: {_plain(uplinks[0] if uplinks else _UNKNOWN)}
 
@@ -232,12 +233,7 @@ def _storage_reserve(group: VolumeGroup | None) -> str:
 
 
 def _found(what: str, names: Iterable[str]) -> str:
-    return f"{what}: {_comment(', '.join(names)) or 'none found'}."
-
-
-def _comment(text: str) -> str:
-    """Return foreign text as it can stand in a comment."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return f"{what}: {masked(', '.join(names)) or 'none found'}."
 
 
 def _plain(name: str) -> str:

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from kvmkeep.model.spec import Interface, Nic
+from kvmkeep.model.text import printable
 from kvmkeep.model.tweak import NewFile, Password, SshKeys, Tweak
-from kvmkeep.model.units import Label, parse_mac, printable
+from kvmkeep.model.units import Label, parse_mac
 from kvmkeep.spec.addresses import (
     in_reach,
     parse_address,

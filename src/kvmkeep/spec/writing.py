@@ -6,6 +6,7 @@ import json
 
 from kvmkeep.model.found import FoundGuest, FoundNic
 from kvmkeep.model.spec import Disk, FileDisk, LvDisk
+from kvmkeep.model.text import masked
 from kvmkeep.model.units import Size
 from kvmkeep.spec.nodes import Kind, plain_kind
 
@@ -78,8 +79,4 @@ def _remarks(found: FoundGuest) -> list[str]:
     if not found.remarks:
         return []
     head = "# It has more than a spec can say. All of that stays as it is:"
-    return [head, *(f"#   - {_printable(text)}" for text in found.remarks)]
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return [head, *(f"#   - {masked(text)}" for text in found.remarks)]

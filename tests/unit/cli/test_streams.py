@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from kvmkeep.cli.streams import Streams, columns, harmless
+from kvmkeep.cli.streams import Streams, columns
 
 
 class Broken(io.StringIO):
@@ -17,11 +17,6 @@ class Broken(io.StringIO):
 
     def write(self, _text: str) -> int:
         raise self._error
-
-
-def test_control_characters_are_written_as_escapes() -> None:
-    assert harmless("a\u061c\u2028") == "a\\u061c\\u2028"
-    assert harmless("a\x1b[2Jb\r\x9b\u202e\tc\n") == "a\\u001b[2Jb\\u000d\\u009b\\u202e\tc\n"
 
 
 def test_a_reader_that_went_away_is_remembered_and_nothing_is_raised() -> None:

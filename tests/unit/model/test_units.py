@@ -12,7 +12,6 @@ from kvmkeep.model.units import (
     parse_label,
     parse_mac,
     parse_size,
-    printable,
 )
 
 BINARY = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
@@ -196,10 +195,3 @@ def test_lv_names(name: str) -> None:
 def test_names_that_lvm_refuses(name: str, part: str) -> None:
     with pytest.raises(ValueError, match=part):
         check_lv_name(name)
-
-
-def test_foreign_text_is_shown_bounded_and_without_control_characters() -> None:
-    assert printable("web") == "'web'"
-    assert printable("\x1b[31mä\n") == "'\\x1b[31m\\xe4\\n'"
-    assert printable("a" * 60) == f"'{'a' * 60}'"
-    assert printable("a" * 61) == f"'{'a' * 57}...'"

@@ -20,8 +20,8 @@ from kvmkeep.host.machine_door import MachineDoor
 from kvmkeep.host.run import Setting
 from kvmkeep.model.command import Checkpoint, Command, Poll, Undo, WriteFile
 from kvmkeep.model.plan import Plan, Refusal
-from kvmkeep.report.clean import shell_line
 from kvmkeep.report.script import holds_secrets, plan_script
+from kvmkeep.report.shell_words import shell_line
 from tests.unit.apply.scripted import MemoryFolder, RecordingUi, command, new_journal, step
 
 pytestmark = pytest.mark.machine

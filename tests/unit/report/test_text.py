@@ -21,7 +21,6 @@ from kvmkeep.model.plan import (
     Step,
     StepReport,
 )
-from kvmkeep.report.clean import lines_of, one_line
 from kvmkeep.report.outcome import failure_text, leftover_text, refusal_text
 from kvmkeep.report.text import plan_text as text_of
 from tests.unit.apply.scripted import UNDO, command, step
@@ -174,9 +173,6 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     assert " ".join(text.split()).count("a very long sentence") == 6
 
 
-EVIL = "\x1b[2J\x9b\u202e\r\n\0\x7fx"
-
-
 @given(st.text(st.characters(exclude_categories=())))
 def test_no_text_moves_the_cursor(text: str) -> None:
     plan = Plan(
@@ -188,11 +184,6 @@ def test_no_text_moves_the_cursor(text: str) -> None:
     for shown in (plan_text(plan, explain=True), leftover_text(plan)):
         assert not [c for c in shown if ord(c) < 32 and c != "\n"]
         assert not set(shown) & set("\x7f\x80\x9b\u202e\u2066")
-
-
-def test_evil_text_is_shown_as_escapes() -> None:
-    assert one_line(EVIL) == "\\x1b[2J\\x9b\\u202e  \\x00\\x7fx"
-    assert lines_of("10 %\r20 %\r\n\n\x1b[1mdone\n") == ["10 %", "20 %", "\\x1b[1mdone"]
 
 
 def failed(failure: Failure | None, outcome: Outcome = Outcome.FAILED, done: int = 2) -> str:

@@ -11,6 +11,7 @@ from kvmkeep.model.plan import Plan, Refusal, Step
 from kvmkeep.model.spec import Guest, Network, Spec
 from kvmkeep.model.units import GuestName, Label
 from kvmkeep.planning import groups, guards, programs
+from kvmkeep.planning.disks.astray import path_steps
 from kvmkeep.planning.disks.change import attach_steps, disk_notes
 from kvmkeep.planning.disks.edited import edited_refusals
 from kvmkeep.planning.disks.files import file_refusals, file_steps
@@ -190,7 +191,13 @@ def _steps_of(
     begin = (*root, *_data_steps(scene, guest, work.assumes), *begin_steps(scene, work))
     if not fresh(scene, guest):
         attached = (*undefine_disk_steps(scene, guest), *attach_steps(scene, guest))
-        begin = (*begin, *attached, *grow_steps(scene, guest), *change_steps(scene, guest))
+        begin = (
+            *begin,
+            *path_steps(scene, guest),
+            *attached,
+            *grow_steps(scene, guest),
+            *change_steps(scene, guest),
+        )
     finish = finish_steps(scene, work)
     kept = kept_step(scene, guest, (*moves(scene, guest), *begin, *finish), work.assumes)
     return begin, finish if kept is None else (*finish, kept)

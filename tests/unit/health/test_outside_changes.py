@@ -220,6 +220,19 @@ def lv_renamed(site: Site) -> None:
     site.host.lvm.volumes["web-old"] = volume
 
 
+def lv_renamed_in_spec_as_well(site: Site) -> None:
+    lv_renamed(site)
+    path = Path(site.spec_dir, "guests/web.yaml")
+    root = "root: {size: 20GiB, lv: web-old}"
+    path.write_text(path.read_text().replace("root: 20GiB", root))
+
+
+def another_lv(site: Site) -> None:
+    web(site).end()
+    site.host.lvm.add("root", 20 * GIB)
+    at("devices/disk[@device='disk']/source", dev="/dev/rl_build/root")(site)
+
+
 def untagged(site: Site) -> None:
     site.host.lvm.volumes["vm-web"].tags.clear()
 
@@ -320,6 +333,8 @@ CASES = (
     Case(typed="virsh edit web: another LV",
          change=at("devices/disk[@device='disk']/source", dev="/dev/rl_build/root"),
          found="spec-refused", subject=G, ends=REFUSED),
+    Case(typed="virsh edit web: another LV, off", change=another_lv, found="spec-refused", subject=G,
+         ends=REFUSED, todo="virsh edit web: give vda the source /dev/rl_build/vm-web"),
     Case(typed="virsh metadata --remove web", change=no_metadata, found="spec-refused", subject=G,
          ends=REFUSED),
     Case(typed="virsh detach-interface web", change=without_nic, found="spec-differs", subject=G,
@@ -378,6 +393,8 @@ CASES = (
     # lvm, mdadm
     Case(typed="lvremove vm-web", change=no_volume, found="spec-refused", subject=G, ends=REFUSED),
     Case(typed="lvrename vm-web", change=lv_renamed, found="spec-refused", subject=G, ends=REFUSED),
+    Case(typed="lvrename vm-web, and `lv` in the spec", change=lv_renamed_in_spec_as_well,
+         found="spec-differs", subject=G, ends=HEALED, also=("start", "web")),
     Case(typed="lvchange --deltag", change=untagged, found="spec-refused", subject=G, ends=REFUSED),
     Case(typed="lvchange --activate n", change=switched_off, found="volume-inactive", subject=V,
          ends=TOLD, todo="lvchange --activate y"),

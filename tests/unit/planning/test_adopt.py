@@ -254,6 +254,7 @@ def test_a_disk_is_named_after_its_lv_or_its_device() -> None:
     volume = host.lvm.volumes["archive"] = host.lvm.volumes.pop("web-root-data")
     volume.name = "archive"
     edited(host, "web-root-data", "archive")
+    host.lvm.add("web-root-data", GIB)
     # The running guest has another one: apply would attach this.
     assert "apply` would: give it /dev/rl_build/archive" in reasons(planned(host))[0]
     host.libvirt.domains["old"].live = None

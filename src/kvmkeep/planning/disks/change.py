@@ -6,11 +6,12 @@ A disk is known by what is behind it, never by its target: what comes or goes re
 from __future__ import annotations
 
 from kvmkeep.model.command import Action, Command, WriteFile
-from kvmkeep.model.domain_facts import Domain, DomainState
+from kvmkeep.model.domain_facts import Domain, DomainDisk, DomainState
 from kvmkeep.model.names import RUN_DIR
 from kvmkeep.model.plan import Note, Noun, Risk, Step
 from kvmkeep.model.spec import Disk, FileDisk, Guest
 from kvmkeep.planning.commands import has_state
+from kvmkeep.planning.disks.astray import astray, gone
 from kvmkeep.planning.disks.files import on_mount
 from kvmkeep.planning.disks.leaving import leaving_notes
 from kvmkeep.planning.disks.stage import fresh
@@ -28,11 +29,14 @@ def attach_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
     if domain is None or fresh(scene, guest):
         return ()
     taken = {disk.target for disk in domain.disks}
+    elsewhere = [one.disk for one in astray(scene, guest, domain)]
     steps: list[Step] = []
     room = free_ports(domain)
     for disk in guest.disks:
+        if disk in elsewhere:
+            continue
         found = disks_in(scene, domain, disk)
-        live = _takes_devices(domain) and not any(one.attached for one in found)
+        live = _takes_devices(domain) and _lacks(scene, guest, disk, found)
         kept = not any(one.defined for one in found)
         if not live and not kept:
             continue
@@ -43,6 +47,17 @@ def attach_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
         if live or kept:
             steps.append(_attach_step(scene, guest, disk, target, live=live, kept=kept))
     return tuple(steps)
+
+
+def _lacks(scene: Scene, guest: Guest, disk: Disk, found: tuple[DomainDisk, ...]) -> bool:
+    """Whether a running guest is without a disk.
+
+    It booted from its root disk, and may have another one by a path that is gone by now.
+    """
+    places = {one.target for one in found}
+    has = (one for one in scene.domains[guest.name].disks if one.attached)
+    there = (one in found or (one.target in places and gone(scene, one)) for one in has)
+    return disk != guest.root and not any(there)
 
 
 def disk_notes(scene: Scene) -> tuple[Note, ...]:
@@ -65,8 +80,9 @@ def _late(scene: Scene, guest: Guest, domain: Domain) -> list[str]:
     asleep = domain.state is DomainState.SUSPENDED
     if fresh(scene, guest) or not (asleep or domain.state is DomainState.RUNNING):
         return []
-    found = ((disk, disks_in(scene, domain, disk)) for disk in guest.disks)
-    lacking = [disk.name for disk, there in found if not any(one.attached for one in there)]
+    elsewhere = [one.disk for one in astray(scene, guest, domain)]
+    found = ((disk, disks_in(scene, domain, disk)) for disk in guest.disks if disk not in elsewhere)
+    lacking = [disk.name for disk, there in found if _lacks(scene, guest, disk, there)]
     if asleep and lacking:
         text = (
             f"it has put itself to sleep; it gets {', '.join(lacking)} at its next start, or when "

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from kvmkeep.model.domain_facts import Domain, DomainDisk
 from kvmkeep.model.plan import Refusal
 from kvmkeep.model.spec import Disk, Guest
+from kvmkeep.planning.disks.astray import astray_refusals
 from kvmkeep.planning.disks.stage import fresh
 from kvmkeep.planning.scene import Scene, disks_in
 
@@ -16,8 +17,11 @@ def edited_refusals(scene: Scene) -> tuple[Refusal, ...]:
     return tuple(refusal for guest in scene.guests for refusal in edited(scene, guest))
 
 
-def edited(scene: Scene, guest: Guest) -> Iterator[Refusal]:
-    """Return why a guest would have another disk than its own after its next start, or has it."""
+def edited(scene: Scene, guest: Guest, *, starting: bool = False) -> Iterator[Refusal]:
+    """Return why a guest would have another disk than its own after its next start, or has it.
+
+    Who is `starting` it as it is, is told as well of what `apply` sets right.
+    """
     domain = scene.own_domain(guest)
     if domain is None or fresh(scene, guest):
         return
@@ -25,6 +29,7 @@ def edited(scene: Scene, guest: Guest) -> Iterator[Refusal]:
         found = disks_in(scene, domain, disk)
         yield from _not_raw(scene, guest, disk, found)
         yield from _replaced(scene, guest, disk, domain, found)
+    yield from astray_refusals(scene, guest, domain, sure=starting)
 
 
 def _not_raw(

@@ -17,7 +17,7 @@ from kvmkeep.model.facts import Volume
 from kvmkeep.model.names import STATE_FILLING, STATE_SPARE, TAG_DISK
 from kvmkeep.model.plan import Note, Noun, Risk, Step
 from kvmkeep.model.snapshot import tag_value
-from kvmkeep.model.spec import Guest
+from kvmkeep.model.spec import ROOT_DISK, Guest
 from kvmkeep.model.trash import is_trash
 from kvmkeep.planning.commands import has_state, is_guest
 from kvmkeep.planning.disks.free_script import FREE_SCRIPT
@@ -26,7 +26,7 @@ from kvmkeep.planning.domains.metadata import files_of, live_mark, record
 from kvmkeep.planning.domains.record import live_files
 from kvmkeep.planning.running.agent_commands import opens, runs_script
 from kvmkeep.planning.running.waiting import let_go
-from kvmkeep.planning.scene import Scene, active, aliases
+from kvmkeep.planning.scene import Scene, active, aliases, disks_in
 
 _SERIAL = re.compile(r"[A-Za-z0-9_.+-]{1,64}")
 _PATIENCE = 60.0
@@ -49,7 +49,7 @@ def undefine_disk_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
         return ()
     return tuple(
         _undefine_step(guest, domain, one)
-        for one in _leaving(scene, guest, domain)
+        for one in leaving(scene, guest, domain)
         if one.found.defined
     )
 
@@ -64,7 +64,7 @@ def unplug_disk_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
         return ()
     steps: list[Step] = []
     files = live_files(guest, domain)
-    for one in _leaving(scene, guest, domain):
+    for one in leaving(scene, guest, domain):
         if not active(domain) or not one.found.attached or _stays(scene, domain, one.found):
             continue
         forgotten: tuple[Command, ...] = ()
@@ -78,23 +78,29 @@ def unplug_disk_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
 
 def leaving_notes(scene: Scene, guest: Guest, domain: Domain) -> tuple[Note, ...]:
     """Return what becomes of the disks that the spec no longer has."""
-    leaving = _leaving(scene, guest, domain)
-    there = {one.place: one for one in leaving if one.kind == "LV"}
+    going = leaving(scene, guest, domain)
+    there = {one.place: one for one in going if one.kind == "LV"}
     kept = (
         _note(scene, guest, domain, volume, there.get(volume.full_name))
         for volume in dropped(scene, guest)
     )
-    pending = (_pending(scene, guest, domain, one) for one in leaving if one.kind == "file")
+    pending = (_pending(scene, guest, domain, one) for one in going if one.kind == "file")
     return (*kept, *(note for note in pending if note is not None))
 
 
 def dropped(scene: Scene, guest: Guest) -> tuple[Volume, ...]:
-    """Return the LVs that are a guest's disks by their marks, and that its spec has not."""
+    """Return the LVs that are a guest's disks by their marks, and that its spec has not.
+
+    What it has instead of the root disk that the spec names is the one that it boots from.
+    """
     wanted = {disk.lv for disk in guest.volumes}
+    domain = scene.own_domain(guest)
+    rooted = domain is not None and bool(disks_in(scene, domain, guest.root))
     return tuple(
         volume
         for volume in scene.tagged.get(guest.name, ())
         if volume.name not in wanted
+        and (rooted or tag_value(volume, TAG_DISK) != ROOT_DISK)
         and not volume.origin
         and not is_trash(volume)
         and STATE_SPARE not in volume.tags
@@ -102,24 +108,24 @@ def dropped(scene: Scene, guest: Guest) -> tuple[Volume, ...]:
     )
 
 
-def _leaving(scene: Scene, guest: Guest, domain: Domain) -> list[Leaving]:
+def leaving(scene: Scene, guest: Guest, domain: Domain) -> list[Leaving]:
     """Return those of them that the domain has."""
-    leaving: list[Leaving] = []
+    found: list[Leaving] = []
     for volume in dropped(scene, guest):
         names = {*aliases(scene.spec.storage.vg, volume.name, volume.device)}
         name = tag_value(volume, TAG_DISK) or volume.name
-        leaving.extend(
+        found.extend(
             Leaving(name=name, kind="LV", place=volume.full_name, found=one)
             for one in domain.disks
             if {one.source, one.device} & names
         )
     gone = {*domain.files, *domain.live_files} - {*files_of(guest)}
-    leaving.extend(
+    found.extend(
         Leaving(name=one.target, kind="file", place=one.source, found=one)
         for one in domain.disks
         if one.source in gone
     )
-    return leaving
+    return found
 
 
 def _stays(scene: Scene, domain: Domain, found: DomainDisk) -> str:

@@ -37,7 +37,7 @@ from kvmkeep.planning.lvm import (
     selection,
     who_has,
 )
-from kvmkeep.planning.scene import Scene, owned, users
+from kvmkeep.planning.scene import Scene, owned, users, users_of
 
 _BLOCK = Size(4096)
 BEHIND = "zero what lies behind the copy"
@@ -106,7 +106,15 @@ def _disk_refusals(scene: Scene, guest: Guest, disk: LvDisk) -> list[Refusal]:
         return [_lost(scene, guest, disk)]
     volume = scene.volume(disk)
     if volume is None:
-        return []
+        named = f"its disk {disk.name} would be made anew as {lv}, but"
+        return [
+            Refusal(
+                subject=subject,
+                reason=f"{named} {one.name} wears its marks",
+                hint=_named_again(one),
+            )
+            for one in _wearing(scene, guest, disk)
+        ]
     if at is Stage.FOREIGN:
         return [_foreign(scene, guest, disk, volume)]
     if at is Stage.FILLING and (going := _going_on(scene, guest, disk, volume)) is not None:
@@ -134,16 +142,29 @@ def _lost(scene: Scene, guest: Guest, disk: LvDisk) -> Refusal:
     elif not guest.adopted:
         hint += f"; to make a new guest instead, `virsh undefine {guest.name}` first"
     reason = f"the guest {there}, but its LV {lv} is gone"
-    renamed = [
-        one.name
+    renamed = _wearing(scene, guest, disk)
+    if renamed:
+        reason += f"; {', '.join(one.name for one in renamed)} wears its marks"
+        hint = f"if it was renamed, name it back: lvrename {vg} {renamed[0].name} {disk.lv}"
+        if guest.name in users_of(scene, renamed[0].name, renamed[0].device):
+            hint = f"the guest has that one: {_named_again(renamed[0])}"
+    return Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint)
+
+
+def _wearing(scene: Scene, guest: Guest, disk: LvDisk) -> list[Volume]:
+    """Return the LVs that are this disk by their marks, whatever they are called."""
+    return [
+        one
         for one in scene.tagged.get(guest.name, ())
         if owned(one, guest, disk) and not {STATE_FILLING, STATE_SPARE} & {*one.tags}
     ]
-    if renamed:
-        reason += f"; {', '.join(renamed)} wears its marks"
-        hint = f"if it was renamed, name it back: lvrename {vg} {renamed[0]} "
-        hint += disk.lv
-    return Refusal(subject=f"guest {guest.name}", reason=reason, hint=hint)
+
+
+def _named_again(volume: Volume) -> str:
+    return (
+        f"put storage.lv_prefix or the disk's `lv` back in the spec, or write `lv: {volume.name}` "
+        "for it"
+    )
 
 
 def _going_on(scene: Scene, guest: Guest, disk: LvDisk, volume: Volume) -> Refusal | None:

@@ -94,7 +94,7 @@ def unfit(scene: Scene, guest: Guest) -> Refusal | None:
     if refusal is not None:
         return refusal
     half = _half_reverted(scene, guest) or _lacks_mount(scene, guest) or _entered(scene, guest)
-    half = half or _taken(scene, guest) or next(edited(scene, guest), None)
+    half = half or _taken(scene, guest) or _edited(scene, guest)
     if half is not None:
         return half
     domain = scene.domains[guest.name]
@@ -154,6 +154,10 @@ def _entered(scene: Scene, guest: Guest) -> Refusal | None:
 
 def _taken(scene: Scene, guest: Guest) -> Refusal | None:
     return next(taken(scene, guest), None) if is_off(scene, guest) else None
+
+
+def _edited(scene: Scene, guest: Guest) -> Refusal | None:
+    return next(edited(scene, guest, starting=is_off(scene, guest)), None)
 
 
 def is_off(scene: Scene, guest: Guest) -> bool:

@@ -29,6 +29,8 @@ def array_findings(patient: Patient) -> Iterator[Finding]:
     """Return what is wrong with arrays."""
     for array in patient.facts.arrays:
         yield from _members(patient, array)
+    for array in patient.facts.guest_arrays:
+        yield _inside(patient, array)
     yield from _mismatches(patient)
     yield from _scrubs(patient)
 
@@ -94,6 +96,23 @@ def _members(patient: Patient, array: Array) -> Iterator[Finding]:
             why="a disk that fails meanwhile may hold the only good copy; disks are slower as well",
             todo="wait: cat /proc/mdstat",
         )
+
+
+def _inside(patient: Patient, array: Array) -> Finding:
+    """Tell of an array that lies in guests' disks, as `group-of-guest-visible` of a group."""
+    names = {one.kernel_name: one.full_name for one in patient.facts.volumes}
+    return Finding(
+        name="array-of-guest-visible",
+        severity=Severity.WARNING,
+        subject=f"array {array.name}",
+        what=f"it lies inside {', '.join(names.get(one, one) for one in array.members)}, and the "
+        "host has assembled it",
+        why="the host may write to a guest's disk behind its back; the guest can't be started and "
+        "its snapshots can't be removed meanwhile",
+        todo="name the host's own arrays in mdadm.conf (mdadm --detail --scan, without this one), "
+        "and have no other one assembled: AUTO -all; update-initramfs -u (Debian) or dracut "
+        f"--force (EL); then: mdadm --stop /dev/{array.name}",
+    )
 
 
 def _mismatches(patient: Patient) -> Iterator[Finding]:

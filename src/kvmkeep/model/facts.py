@@ -117,6 +117,11 @@ class Volume(Struct, frozen=True, kw_only=True):
         """Its name as LVM's tools take it."""
         return f"{self.vg}/{self.name}"
 
+    @property
+    def kernel_name(self) -> str:
+        """Its device as sysfs calls it, after its minor number; empty where it is not active."""
+        return f"dm-{self.device.rpartition(':')[2]}" if self.device else ""
+
 
 class SeedFile(Struct, frozen=True, kw_only=True):
     """A seed that lies on the host."""
@@ -190,6 +195,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     the images has free, where one is to be brought.
     `proofs` are not among the domains: they are nobody's guests, but have the host's memory.
     `variables` are looked at for domains of ours and for what lies in the trash.
+    `guest_arrays` lie in LVs of the spec's group alone: what is in a guest's disk made them.
     """
 
     version: int
@@ -224,6 +230,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     backups: BackupFacts = NO_BACKUPS
     images_free: Size | None = None
     proofs: tuple[RunningProof, ...] = ()
+    guest_arrays: tuple[Array, ...] = ()
 
     def unseen(self, *what: str) -> bool:
         """Whether one of these could not be observed: then its absence means nothing."""

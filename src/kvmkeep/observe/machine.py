@@ -90,6 +90,7 @@ def observe(
         memory=memory,
         cpus=_cpus(_text(notebook, "/sys/devices/system/cpu/online").strip()),
         arrays=storage.arrays,
+        guest_arrays=storage.guest_arrays,
         groups=storage.groups,
         volumes=volumes,
         links=network.links,

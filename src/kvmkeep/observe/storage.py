@@ -26,6 +26,7 @@ class Storage(Struct, frozen=True, kw_only=True):
     """What the host keeps its data on."""
 
     arrays: tuple[Array, ...]
+    guest_arrays: tuple[Array, ...]
     groups: tuple[VolumeGroup, ...]
     volumes: tuple[Volume, ...]
 
@@ -37,13 +38,31 @@ def observe_storage(notebook: Notebook, vg: str) -> Storage:
     twins = [uuid for one in groups if one.name == vg and len(one.uuids) > 1 for uuid in one.uuids]
     if not twins:
         volumes: tuple[Volume, ...] = notebook.ask(VOLUMES, lvm.volumes, ())
-        return Storage(arrays=arrays, groups=groups, volumes=volumes)
+        inside = _of_guests(arrays, volumes, vg)
+        return Storage(
+            arrays=tuple(one for one in arrays if one not in inside),
+            guest_arrays=inside,
+            groups=groups,
+            volumes=volumes,
+        )
     # Such as a disk of a server that was installed alike. LVM shows the LVs of both, and refuses
     # to change any by the group's name (DESCRIPTION in vgrename(8)).
     reason = f"{len(twins)} volume groups are named {vg}: {', '.join(twins)}"
     for what in (GROUPS, VOLUMES):
         notebook.note(what, reason, _TWINS)
-    return Storage(arrays=arrays, groups=groups, volumes=())
+    return Storage(arrays=arrays, guest_arrays=(), groups=groups, volumes=())
+
+
+def _of_guests(
+    arrays: tuple[Array, ...], volumes: tuple[Volume, ...], vg: str
+) -> tuple[Array, ...]:
+    """Return the arrays that the host has from guests' disks: no group rests on its own LVs.
+
+    udev gives mdadm each LV on which it finds a member of an array (64-md-raid-assembly.rules),
+    as an administrator of a guest may have written it.
+    """
+    inside = {one.kernel_name for one in volumes if one.vg == vg}
+    return tuple(one for one in arrays if one.members and inside.issuperset(one.members))
 
 
 def settled(

@@ -74,7 +74,10 @@ def absent(lv: str, why: str = "see that there is still no LV of that name") -> 
 
 def who_has(lv: str) -> str:
     """Return the hint that finds out who has an LV open."""
-    return f"see who: lsblk /dev/{lv}; lsof /dev/{lv} (kpartx -d removes mappings)"
+    return (
+        f"see who: lsblk /dev/{lv}; lsof /dev/{lv} "
+        "(kpartx -d removes mappings, mdadm --stop arrays)"
+    )
 
 
 def until_let_go(command: Command, lv: str) -> Poll:

@@ -302,6 +302,12 @@ def nested(seen: Facts) -> Facts:
     return replace(seen, groups=(*seen.groups, inside))
 
 
+def mirrored(seen: Facts) -> Facts:
+    (root,) = [one for one in seen.volumes if one.name == "vm-web"]
+    inside = replace(seen.arrays[0], name="md127", members=(root.kernel_name,))
+    return replace(seen, guest_arrays=(inside,))
+
+
 def uplink_off(seen: Facts) -> Facts:
     links = (replace(one, up=False) if one.name == "uplink0" else one for one in seen.links)
     return replace(seen, links=tuple(links))
@@ -410,6 +416,8 @@ CASES = (
          subject="group rl_build", ends=TOLD, todo="kvmkeep snapshot list"),
     Case(typed="pvcreate in a guest", change=facts(nested), found="group-of-guest-visible",
          subject="group data", ends=TOLD, todo="vgchange --activate n data"),
+    Case(typed="mdadm --create in a guest", change=facts(mirrored), found="array-of-guest-visible",
+         subject="array md127", ends=TOLD, todo="name the host's own arrays in mdadm.conf"),
     Case(typed="a disk of the group is unplugged", change=facts(lost_pv),
          found="group-disk-missing", subject="group rl_build", ends=TOLD, todo="bring the disk back"),
     Case(typed="mdadm --fail", change=facts(degraded), found="array-degraded", subject="array md0",

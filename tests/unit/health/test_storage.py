@@ -233,6 +233,17 @@ def test_another_servers_group_of_the_same_name() -> None:
     assert not findings(groups=(GROUP, replace(twins, name="ubuntu-vg")))
 
 
+def test_an_array_inside_a_guest_is_not_the_hosts() -> None:
+    inner = Array(
+        name="md127", level="raid1", state=ArrayState.FAILED, members=("dm-9", "dm-77"), detail=""
+    )
+    found = only(WARNING, "array-of-guest-visible", guest_arrays=(inner,))
+    assert found.subject == "array md127"
+    assert "inside rl_build/vm-web, dm-77," in found.what
+    assert "AUTO -all" in found.todo
+    assert found.todo.endswith("mdadm --stop /dev/md127")
+
+
 @pytest.mark.parametrize("pv", ["/dev/rl_build/vm-web", "/dev/mapper/rl_build-vm--web"])
 def test_a_group_inside_a_guest(pv: str) -> None:
     inner = replace(GROUP, name="guestvg", pvs=(pv,))

@@ -63,6 +63,29 @@ def test_the_labs_host() -> None:
 
 
 @pytest.mark.parametrize(
+    ("members", "ours"),
+    [
+        (("dm-3",), ["md0"]),
+        (("dm-3", "dm-0"), ["md0"]),
+        (("dm-3", "vdd"), ["md0", "md127"]),
+        (("dm-77",), ["md0", "md127"]),
+        ((), ["md0", "md127"]),
+    ],
+)
+def test_an_array_that_lies_in_the_groups_own_volumes_is_a_guests(
+    members: tuple[str, ...], ours: list[str]
+) -> None:
+    door = lab_host()
+    place = "/sys/block/md127/md"
+    door.files[f"{place}/array_state"] = b"inactive\n"
+    door.files |= {f"{place}/dev-{one}/state": b"spare\n" for one in members}
+    facts = observe(door, Hosted(), spec(), NOW)
+    assert [one.name for one in facts.arrays] == ours
+    assert [one.name for one in facts.guest_arrays] == (["md127"] if ours == ["md0"] else [])
+    assert not observe(door, Hosted(), None, NOW).guest_arrays
+
+
+@pytest.mark.parametrize(
     ("told", "found"),
     [
         ("arping from iputils 20221126\n", "/usr/bin/arping"),

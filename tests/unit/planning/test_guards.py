@@ -140,6 +140,15 @@ def test_array_below_is_told_by_its_name_or_else_all_count() -> None:
     assert "array md9" in reasons(plan(looked_at(), wanted, arrays=arrays, groups=hidden))
 
 
+def test_array_of_one_guest_keeps_nothing_from_the_others() -> None:
+    wanted = spec(guest())
+    facts = looked_at().facts(wanted)
+    group = replace(facts.groups[0], pvs=("/dev/sda3",))
+    inside = replace(facts.arrays[0], name="md127", state=ArrayState.FAILED)
+    found = plan(looked_at(), wanted, groups=(group,), arrays=(), guest_arrays=(inside,))
+    assert reasons(found) == ""
+
+
 @pytest.mark.parametrize(("free", "refused"), [(14 * GIB, False), (14 * GIB - EXTENT, True)])
 def test_one_extent_more_than_may_be_used(free: int, *, refused: bool) -> None:
     host = looked_at()

@@ -17,10 +17,9 @@ from kvmkeep.model.domain_facts import Domain, DomainDisk
 from kvmkeep.model.names import RUN_DIR, mapped_name
 from kvmkeep.model.plan import Noun, Refusal, Risk, Step
 from kvmkeep.model.spec import Guest, LvDisk
-from kvmkeep.planning.commands import has_state
+from kvmkeep.planning.commands import has_state, is_guest
 from kvmkeep.planning.disks.leaving import leaving
 from kvmkeep.planning.disks.stage import Stage, stage
-from kvmkeep.planning.domains.guest import is_guest
 from kvmkeep.planning.domains.redefine import edited, value_edit
 from kvmkeep.planning.domains.xml import disk_serial, serial_of
 from kvmkeep.planning.running.saved import saved_reasons

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 from kvmkeep.host.libvirt import Described, State
 from kvmkeep.model.domain_facts import Domain, DomainState
+from kvmkeep.model.domain_tree import domain_tree
 from kvmkeep.model.facts import SavedXml
 from kvmkeep.model.store import part_path
 from kvmkeep.model.units import Size
@@ -41,9 +42,7 @@ def _domain(notebook: Notebook, content: bytes) -> Domain | None:
     """Return what a file would define, or None where it is not libvirt's own XML of a domain."""
     try:
         text = content.decode()
-        if "<!DOCTYPE" in text or "<!ENTITY" in text:
-            return None
-        root = ET.fromstring(text)  # noqa: S314 - no document type, so no entities
+        root = domain_tree(text)
         state = State(
             name=root.findtext("name", ""),
             uuid=root.findtext("uuid", ""),
@@ -53,8 +52,8 @@ def _domain(notebook: Notebook, content: bytes) -> Domain | None:
             vcpus=int(root.findtext("vcpu", "")),
             memory=_kib(root.find("memory")),
         )
-        return parse_domain(Described(state=state, xml=text, live=""), notebook.door)
-    except (ValueError, ET.ParseError):
+        return parse_domain(Described(state=state, xml=text, live=""), notebook.door, root)
+    except ValueError:
         return None
 
 

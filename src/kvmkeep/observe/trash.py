@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from xml.etree import ElementTree as ET
-
+from kvmkeep.model.domain_tree import domain_tree
 from kvmkeep.model.names import METADATA_URI, TRASH_DIR
 from kvmkeep.model.trash import DEFINITION, split_name
 from kvmkeep.model.trash_folder import KeptDomain, TrashFolder
@@ -27,17 +26,14 @@ def _folder(notebook: Notebook, name: str) -> TrashFolder:
     if content is not None:
         try:
             domain = parse_kept(content)
-        except (ET.ParseError, ValueError) as error:
+        except ValueError as error:
             problem = f"{path}/{DEFINITION} can't be read: {error}"
     return TrashFolder(name=name, files=files, domain=domain, problem=problem)
 
 
 def parse_kept(content: bytes) -> KeptDomain:
-    """Return what a kept definition says; raises ET.ParseError, or ValueError if it is not ours."""
-    text = content.decode()
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise ValueError("libvirt prints no document type")
-    root = ET.fromstring(text)  # noqa: S314 - no document type, so no entities
+    """Return what a kept definition says; raises ValueError where it is no domain's."""
+    root = domain_tree(content.decode())
     sources = (source.get("dev", "") for source in root.iterfind("devices/disk/source"))
     return KeptDomain(
         name=root.findtext("name", ""),

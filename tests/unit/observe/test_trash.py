@@ -39,7 +39,9 @@ UTF_16 = (
 ).encode("utf-16")
 
 
-@pytest.mark.parametrize("text", [b"<domain", b"\xff", b"<!DOCTYPE x><domain/>", b"", UTF_16])
+@pytest.mark.parametrize(
+    "text", [b"<domain", b"\xff", b"<!DOCTYPE x><domain/>", b"<a/>", b"", UTF_16]
+)
 def test_a_definition_that_can_not_be_read_is_a_problem_of_that_entry_alone(text: bytes) -> None:
     host = FakeHost()
     host.put(f"{TRASH}/web-20261123T0710Z/domain.xml", text)

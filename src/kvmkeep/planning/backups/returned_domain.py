@@ -16,6 +16,7 @@ from xml.etree import ElementTree as ET
 from msgspec import Struct
 
 from kvmkeep.model.backup_manifest import DOMAIN_XML
+from kvmkeep.model.domain_tree import DomainTreeError, domain_tree
 from kvmkeep.model.names import METADATA_URI, RUN_URI, console_log, variables_path
 from kvmkeep.model.plan import Reason
 from kvmkeep.model.proof import PROOF_URI
@@ -27,7 +28,6 @@ from kvmkeep.planning.domains.parts import (
     is_firmware,
     read_only_loader,
 )
-from kvmkeep.planning.domains.tree import DomainTreeError, domain_tree
 from kvmkeep.planning.domains.xml_text import xml_text
 from kvmkeep.planning.repositories.engine import driver
 from kvmkeep.planning.scene import Scene

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 
 from kvmkeep.model.domain_facts import Domain
+from kvmkeep.model.domain_tree import DomainTreeError, domain_tree
 from kvmkeep.model.names import variables_path
 from kvmkeep.model.plan import Refusal
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.template import VM_NAME
 from kvmkeep.planning.domains.kept_xml import kept_domain
-from kvmkeep.planning.domains.tree import DomainTreeError, domain_tree
 from kvmkeep.planning.scene import Scene
 
 

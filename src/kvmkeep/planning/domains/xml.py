@@ -17,6 +17,7 @@ from xml.etree import ElementTree as ET
 from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import AGENT_CHANNEL, GivenNic
+from kvmkeep.model.domain_tree import DomainTreeError, domain_tree
 from kvmkeep.model.names import METADATA_URI, console_log, disk_path
 from kvmkeep.model.spec import Disk, FileDisk, Guest, LvDisk, Network, Nic, Spec
 from kvmkeep.model.template import (
@@ -30,7 +31,6 @@ from kvmkeep.model.template import (
 from kvmkeep.model.units import Label
 from kvmkeep.planning.domains.born import born_element
 from kvmkeep.planning.domains.metadata import given_now, mark, record
-from kvmkeep.planning.domains.tree import DomainTreeError, domain_tree
 from kvmkeep.planning.domains.xml_text import xml_text
 
 BASE = """\

@@ -14,10 +14,10 @@ from xml.etree import ElementTree as ET
 from msgspec import Struct
 
 from kvmkeep.model.domain_facts import AGENT_CHANNEL
+from kvmkeep.model.domain_tree import DomainTreeError, domain_tree
 from kvmkeep.model.proof import PROOF_KEY, PROOF_URI, proof_domain
 from kvmkeep.model.units import Size
 from kvmkeep.planning.domains.parts import foreign_in, reaches, read_only_loader
-from kvmkeep.planning.domains.tree import DomainTreeError, domain_tree
 
 _PARTS = ("features", "cpu", "clock", "pm")
 _DEVICES = frozenset({"controller", "input", "memballoon", "panic", "rng", "video"})

@@ -53,7 +53,23 @@ class Storage(Struct, frozen=True, kw_only=True):
     lv_prefix: str
 
 
-class Network(Struct, frozen=True, kw_only=True):
+class Routed(Struct, frozen=True, kw_only=True):
+    """What may have a default router; `second_gateway` is that of the other protocol."""
+
+    gateway: Address | None
+    second_gateway: Address | None = None
+
+    @property
+    def gateways(self) -> tuple[Address, ...]:
+        """All default routers: one of each protocol at most."""
+        return tuple(one for one in (self.gateway, self.second_gateway) if one is not None)
+
+    def gateway_of(self, version: int) -> Address | None:
+        """Return the default router of a protocol, if there is one."""
+        return next((one for one in self.gateways if one.version == version), None)
+
+
+class Network(Routed, frozen=True, kw_only=True):
     """A tagged VLAN of the uplink with a bridge on it.
 
     `ageing_time` and `forward_delay` are in seconds. `mtu` 0 leaves it to NetworkManager.
@@ -64,7 +80,6 @@ class Network(Struct, frozen=True, kw_only=True):
     bridge: str
     vlan_interface: str
     prefix: Prefix | None
-    gateway: Address | None
     dns: tuple[Address, ...]
     search: tuple[str, ...]
     ageing_time: int
@@ -172,11 +187,11 @@ class Route(Struct, frozen=True, kw_only=True):
     via: Address
 
 
-class Nic(Struct, frozen=True, kw_only=True):
+class Nic(Routed, frozen=True, kw_only=True):
     """A network interface of a guest.
 
-    `addresses` empty means DHCP, if `dhcp` says so; else they are not known. `gateway` is the
-    default route over this NIC, if it has one: the first NIC whose network has a gateway gets it,
+    `addresses` empty means DHCP, if `dhcp` says so; else they are not known. Its gateways are the
+    default routes over this NIC, if it has any: the first NIC whose network has one gets them,
     unless the spec says otherwise. `named` when the spec names the MAC itself; else it is derived
     from the NIC's place in the list.
     """
@@ -185,7 +200,6 @@ class Nic(Struct, frozen=True, kw_only=True):
     mac: Mac
     dhcp: bool
     addresses: tuple[Interface, ...]
-    gateway: Address | None
     routes: tuple[Route, ...]
     dns: tuple[Address, ...]
     search: tuple[str, ...]

@@ -17,7 +17,13 @@ from kvmkeep.planning.disks.grow import room_needed
 from kvmkeep.planning.disks.stage import Stage, cloned_from, needs_image, needs_seed, stage
 from kvmkeep.planning.domains.kept_xml import kept_domain
 from kvmkeep.planning.domains.metadata import KEY
-from kvmkeep.planning.first_boot.seed import SeedKind, beyond_a_drive, declines_a_route, seed_kind
+from kvmkeep.planning.first_boot.seed import (
+    SeedKind,
+    beyond_a_drive,
+    declines_a_route,
+    seed_kind,
+    without_ipv6_router,
+)
 from kvmkeep.planning.images.image import ImageWork
 from kvmkeep.planning.proofs.beside import HOW_TO_END, proofs_memory, proofs_text
 from kvmkeep.planning.scene import Scene, active, users
@@ -260,6 +266,8 @@ def _not_by_seed(guest: Guest, contents: Contents) -> Iterator[str]:
             "only netplan and systemd-networkd leave DHCP's default route out: with another "
             "network program, it has two"
         )
+    for address in without_ipv6_router(guest):
+        yield f"its address {address} has no default route: name its router, too (`gateway`)"
     ways = any(nic.dns for nic in guest.nics) and any(nic.gateway for nic in guest.nics)
     ways = ways or any(nic.dhcp for nic in guest.nics)
     brings = contents.agent or not contents.cloud_init

@@ -56,10 +56,11 @@ class NicSection(Section, frozen=True, kw_only=True):
         ),
     ] = None
     gateway: Annotated[
-        bool | str | None,
+        bool | str | Texts | None,
         Meta(
-            description="Whether the default route goes over this NIC, or over which router. "
-            "Default: it goes over the first NIC whose network has a gateway."
+            description="Whether the default route goes over this NIC, or over which router: one, "
+            "or a list of one of IPv4 and one of IPv6. Default: it goes over the first NIC whose "
+            "network has a gateway in its reach."
         ),
     ] = None
     routes: Annotated[

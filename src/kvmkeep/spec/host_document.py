@@ -79,10 +79,11 @@ class NetworkSection(Section, frozen=True, kw_only=True):
         ),
     ] = None
     gateway: Annotated[
-        str | None,
+        str | Texts | None,
         Meta(
-            description="The default router. The first NIC in such a network gets the route. A "
-            "router of IPv6 may be named by its link-local address (`fe80::1`).",
+            description="The default router, or a list of one of IPv4 and one of IPv6. The first "
+            "NIC in such a network gets the route. A router of IPv6 may be named by its "
+            "link-local address (`fe80::1`).",
             examples=["132.230.223.254"],
         ),
     ] = None

@@ -47,9 +47,12 @@ def _network(
     claims: Claims,
 ) -> Network | None:
     prefix = source.parse((*path, "cidr"), parse_prefix, section.cidr)
-    gateway = source.parse((*path, "gateway"), parse_address, section.gateway)
-    if prefix is not None and gateway is not None:
-        _check_gateway(source, (*path, "gateway"), gateway, prefix)
+    gateways = resolve_gateways(source, (*path, "gateway"), section.gateway)
+    for where, one in gateways:
+        # Where there are two, the range is that of one protocol.
+        if prefix is not None and (len(gateways) < 2 or one.version == prefix.version):
+            _check_gateway(source, where, one, prefix)
+    gateway, second_gateway, *_ = (*(one for _, one in gateways), None, None)
     if section.stp and section.forward_delay < 2:
         source.wrong((*path, "forward_delay"), "at least 2 with stp (or write stp: false)")
     if 0 < section.mtu < 576:
@@ -66,6 +69,7 @@ def _network(
         vlan_interface=vlan_interface,
         prefix=prefix,
         gateway=gateway,
+        second_gateway=second_gateway,
         dns=dns,
         search=search,
         ageing_time=section.ageing_time,
@@ -112,6 +116,24 @@ def _interfaces(
             claims.interface(name, source.place(*path, field), f"the {field} of {path[-1]}")
         names.append(name)
     return names[0], names[1]
+
+
+def resolve_gateways(
+    source: Source[Any], path: Path, given: str | tuple[str | None, ...] | None
+) -> tuple[tuple[Path, Address], ...]:
+    """Return default routers with their places: one of each protocol at most."""
+    texts = given if isinstance(given, tuple) else (given,)
+    found: list[tuple[Path, Address]] = []
+    for position, text in enumerate(texts):
+        where = (*path, position) if isinstance(given, tuple) else path
+        one = source.parse(where, parse_address, text)
+        if one is None:
+            continue
+        if any(one.version == other.version for _, other in found):
+            source.wrong(where, f"a second router of IPv{one.version} (one of each protocol)")
+        else:
+            found.append((where, one))
+    return tuple(found)
 
 
 def resolve_dns(

@@ -21,7 +21,7 @@ from kvmkeep.spec.addresses import (
 )
 from kvmkeep.spec.claims import Claims
 from kvmkeep.spec.guest_document import GuestFile, NicSection, RouteSection
-from kvmkeep.spec.networks import resolve_dns, resolve_search
+from kvmkeep.spec.networks import resolve_dns, resolve_gateways, resolve_search
 from kvmkeep.spec.source import Path, Source
 
 _DHCP = "dhcp"
@@ -182,7 +182,7 @@ def _check_address(
 ) -> None:
     """Note an address that does not belong to its network, or belongs to the router."""
     address, prefix = interface.ip, network.prefix
-    if address == network.gateway:
+    if address in network.gateways:
         source.wrong(path, f"{address} is the gateway of network {network.name}")
     if prefix is None or prefix.version != interface.version:
         return
@@ -218,33 +218,36 @@ def resolve_routes(
 
 def _with_gateways(source: Source[GuestFile], drafts: list[_Draft]) -> tuple[Nic, ...]:
     """Give the default route to the NICs that ask for it, or else to the first that can."""
-    chosen: dict[int, Address] = {}
+    chosen: dict[int, tuple[Address, ...]] = {}
     asked = False
     taken: set[int] = set()
     for position, draft in enumerate(drafts):
         asked = asked or draft.section.gateway not in {None, False}
-        gateway = _asked(source, draft)
-        if gateway is None:
-            continue
-        if gateway.version in taken:
+        gateways = _asked(source, draft)
+        if any(one.version in taken for one in gateways):
             source.wrong(
                 (*draft.path, "gateway"),
                 "the default route goes over another NIC already (one gateway for a guest)",
             )
-        taken.add(gateway.version)
-        chosen[position] = gateway
+        taken.update(one.version for one in gateways)
+        chosen[position] = gateways
     if not asked:
         willing = [(at, one) for at, one in enumerate(drafts) if one.section.gateway is None]
         for position, draft in willing:
-            default = draft.network.gateway
-            if default is not None and draft.reaches(default):
-                chosen[position] = default
+            defaults = tuple(one for one in draft.network.gateways if draft.reaches(one))
+            if defaults:
+                chosen[position] = defaults
                 break
         else:
             _tell_out_of_reach(source, [draft for _, draft in willing])
     return tuple(
-        replace(draft.nic, gateway=chosen.get(position)) for position, draft in enumerate(drafts)
+        _over(draft.nic, chosen.get(position, ())) for position, draft in enumerate(drafts)
     )
+
+
+def _over(nic: Nic, gateways: tuple[Address, ...]) -> Nic:
+    first, second, *_ = (*gateways, None, None)
+    return replace(nic, gateway=first, second_gateway=second)
 
 
 def _tell_out_of_reach(source: Source[GuestFile], drafts: list[_Draft]) -> None:
@@ -255,33 +258,38 @@ def _tell_out_of_reach(source: Source[GuestFile], drafts: list[_Draft]) -> None:
     """
     for draft in drafts:
         network, addresses = draft.network, draft.nic.addresses
-        gateway = network.gateway
-        if gateway is None or network.prefix is not None:
-            continue
-        if any(address.version == gateway.version for address in addresses):
-            source.wrong(
-                (*draft.path, "address"),
-                f"the gateway {gateway} of network {network.name} is out of its reach "
-                "(write another address, or gateway: false)",
-            )
+        for gateway in network.gateways if network.prefix is None else ():
+            if any(address.version == gateway.version for address in addresses):
+                source.wrong(
+                    (*draft.path, "address"),
+                    f"the gateway {gateway} of network {network.name} is out of its reach "
+                    "(write another address, or gateway: false)",
+                )
 
 
-def _asked(source: Source[GuestFile], draft: _Draft) -> Address | None:
-    """Return the router that a NIC asks for, or None where it asks for none or a wrong one."""
+def _asked(source: Source[GuestFile], draft: _Draft) -> tuple[Address, ...]:
+    """Return the routers that a NIC asks for; wrong ones are told and left out."""
     path: Path = (*draft.path, "gateway")
     asked = draft.section.gateway
     if asked is None or asked is False:
-        return None
-    if asked is True:
-        gateway = draft.network.gateway
-        if gateway is None:
-            source.wrong(path, f"network {draft.network.name} has no gateway (write its address)")
-    else:
-        gateway = source.parse(path, parse_address, asked)
-    if gateway is not None and draft.nic.dhcp and of_one_link(gateway):
+        return ()
+    if asked is not True:
+        given = resolve_gateways(source, path, asked)
+        return tuple(one for where, one in given if _reaches(source, where, draft, one))
+    known = draft.network.gateways
+    if not known:
+        source.wrong(path, f"network {draft.network.name} has no gateway (write its address)")
+    reached = tuple(one for one in known if draft.reaches(one))
+    # Of two, it takes that of its own protocol.
+    return reached or tuple(one for one in known if _reaches(source, path, draft, one))
+
+
+def _reaches(source: Source[GuestFile], path: Path, draft: _Draft, gateway: Address) -> bool:
+    """Whether a router that a NIC asks for is in its reach; it is told if it isn't."""
+    if draft.nic.dhcp and of_one_link(gateway):
         source.wrong(path, f"{gateway} needs a static IPv6 address on this NIC (DHCP is IPv4's)")
-        return None
-    if gateway is not None and not draft.reaches(gateway):
+    elif not draft.reaches(gateway):
         source.wrong(path, f"{gateway} is not in a network of this NIC")
-        return None
-    return gateway
+    else:
+        return True
+    return False

@@ -14,14 +14,13 @@ from kvmkeep.model.tweak import NewFile, Password, SshKeys, Tweak
 from kvmkeep.model.units import Label, parse_mac
 from kvmkeep.spec.addresses import (
     in_reach,
-    parse_address,
     parse_hostname,
     parse_interface_address,
 )
 from kvmkeep.spec.convert import convert
 from kvmkeep.spec.login import parse_password_hash, parse_ssh_key, parse_user
 from kvmkeep.spec.mistakes import Mistakes
-from kvmkeep.spec.networks import resolve_dns, resolve_search
+from kvmkeep.spec.networks import resolve_dns, resolve_gateways, resolve_search
 from kvmkeep.spec.nics import resolve_routes
 from kvmkeep.spec.nodes import decode, read_tree
 from kvmkeep.spec.source import Path, Source
@@ -252,9 +251,11 @@ def _nic(source: Source[TweakFile], number: int, section: TweakNicSection | None
     for text in () if dhcp else texts:
         address = source.parse((*path, "address"), parse_interface_address, text)
         addresses += [] if address is None else [address]
-    gateway = source.parse((*path, "gateway"), parse_address, section.gateway)
-    if gateway is not None and not in_reach(gateway, [one.network for one in addresses]):
-        source.wrong((*path, "gateway"), f"{gateway} is not in a network of this interface")
+    gateways = resolve_gateways(source, (*path, "gateway"), section.gateway)
+    for where, one in gateways:
+        if not in_reach(one, [own.network for own in addresses]):
+            source.wrong(where, f"{one} is not in a network of this interface")
+    gateway, second_gateway, *_ = (*(one for _, one in gateways), None, None)
     if mac is None or not (dhcp or addresses):
         return None
     return Nic(
@@ -263,6 +264,7 @@ def _nic(source: Source[TweakFile], number: int, section: TweakNicSection | None
         dhcp=dhcp,
         addresses=tuple(addresses),
         gateway=gateway,
+        second_gateway=second_gateway,
         routes=tuple(route for _, route in resolve_routes(source, path, section.routes)),
         dns=resolve_dns(source, (*path, "dns"), section.dns),
         search=resolve_search(source, (*path, "search"), section.search),

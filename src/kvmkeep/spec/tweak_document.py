@@ -28,7 +28,7 @@ class TweakNicSection(Section, frozen=True, kw_only=True):
 
     mac: MacText | None
     address: str | Texts | None
-    gateway: str | None = None
+    gateway: str | Texts | None = None
     routes: tuple[RouteSection | None, ...] = ()
     dns: Texts = ()
     search: Texts = ()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_interface
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -266,6 +267,16 @@ def test_networks_that_take_a_route_of_dhcp_they_should_not_are_told_of() -> Non
     lab = nic("web", 1, dhcp=True, addresses=(), gateway=None)
     assert text in notes(host, spec(guest(nics=(nic("web"), lab))))
     assert text not in notes(host, spec(guest(nics=(nic("web", search=("example.org",)),))))
+
+
+def test_an_ipv6_address_without_a_router_is_told_of() -> None:
+    host = FakeHost()
+    host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))
+    both = (ip_interface("10.223.0.20/24"), ip_interface("2001:db8::20/64"))
+    text = "its address 2001:db8::20/64 has no default route: name its router, too (`gateway`)"
+    assert text in notes(host, spec(guest(nics=(nic("web", addresses=both),))))
+    named = nic("web", addresses=both, second_gateway=ip_address("fe80::1"))
+    assert text not in notes(host, spec(guest(nics=(named,))))
 
 
 def notes(host: FakeHost, wanted: Spec) -> list[str]:

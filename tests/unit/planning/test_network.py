@@ -485,6 +485,13 @@ def test_a_networks_own_gateway_is_asked_on_the_bridge_by_either_protocol() -> N
     assert [poll for poll in change.keeps if "of network public" in poll.message] == []
 
 
+def test_both_gateways_of_a_network_are_asked() -> None:
+    found = plan(FakeHost(), wanted(second_gateway=ip_address("fd00:223::1")))
+    (change,) = found.steps[0].actions
+    assert isinstance(change, Checkpoint)
+    assert [poll.command.argv[-1] for poll in change.own] == ["10.223.0.254", "fd00:223::1"]
+
+
 def test_a_new_networks_gateway_is_waited_for_as_long_as_stp_takes() -> None:
     changes = {"gateway": ip_address("10.223.0.254"), "stp": True, "forward_delay": 15}
     (step,) = plan(FakeHost(), wanted(**changes)).steps

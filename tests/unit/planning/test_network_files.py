@@ -51,6 +51,22 @@ def texts(renderer: Renderer, *nics: object) -> dict[str, str]:
     return {file.path: re.sub(r"^#.*\n", "", file.content) for file in found}
 
 
+@pytest.mark.parametrize(
+    ("renderer", "lines"),
+    [
+        (Renderer.NETPLAN, ['{to: "0.0.0.0/0", via: "10.223.0.254"}', '{to: "::/0", via: "fe80::1"}']),
+        (Renderer.NETWORK_MANAGER, ["gateway=10.223.0.254\n", "gateway=fe80::1\n"]),
+        (Renderer.NETWORKD, ["Gateway=10.223.0.254\n", "Gateway=fe80::1\n"]),
+        (Renderer.IFCFG, ['GATEWAY="10.223.0.254"\n', 'IPV6_DEFAULTGW="fe80::1"\n']),
+        (Renderer.IFUPDOWN, ["    gateway 10.223.0.254\n", "    gateway fe80::1\n"]),
+    ],
+)  # fmt: skip
+def test_default_routes_of_both_protocols(renderer: Renderer, lines: list[str]) -> None:
+    both = replace(FIRST, second_gateway=ip_address("fe80::1"))
+    text = "".join(texts(renderer, both).values())
+    assert [text.count(line) for line in lines] == [1, 1]
+
+
 def test_ifupdown_names_the_interface_of_a_link_local_router() -> None:
     route = Route(to=ip_network("2001:db8:9::/48"), via=ip_address("fe80::1"))
     (text,) = (

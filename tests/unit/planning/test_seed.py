@@ -11,7 +11,7 @@ from fakes.host import CLOUD
 from msgspec.structs import replace
 
 from kvmkeep.model.spec import FirstBoot, Guest, Login, Route
-from kvmkeep.planning.first_boot.seed import Seed, SeedKind, make_seed
+from kvmkeep.planning.first_boot.seed import Seed, SeedKind, make_seed, without_ipv6_router
 from tests.unit.planning.build import guest, network, nic
 
 NETWORKS = {n.name: n for n in (network(), network("internal", 2368, mtu=9000))}
@@ -222,6 +222,26 @@ def test_link_local_router_is_said_so_that_each_renderer_knows_its_interface() -
     assert "routes" not in entry
     data = file(seed(one), "openstack/latest/network_data.json")["networks"][0]
     assert (data["type"], data["gateway"]) == ("ipv6", "fe80::1")
+
+
+def test_default_routes_of_both_protocols() -> None:
+    addresses = (ip_interface("10.223.0.20/24"), ip_interface("2001:db8::20/64"))
+    both = nic("web", addresses=addresses, second_gateway=ip_address("fe80::1"))
+    one = guest(nics=(both, nic("web", 1, dhcp=True, addresses=(), gateway=None)))
+    entry = file(seed(one, "NoCloud"), "network-config")["ethernets"]["eth0"]
+    assert (entry["gateway4"], entry["gateway6"]) == ("10.223.0.254", "fe80::1")
+    data = file(seed(one, "ConfigDrive"), "openstack/latest/network_data.json")
+    assert [net.get("gateway") for net in data["networks"]] == ["10.223.0.254", "fe80::1", None]
+
+
+def test_addresses_of_ipv6_without_a_router() -> None:
+    four, six = ip_interface("10.223.0.20/24"), ip_interface("2001:db8::20/64")
+    alone = guest(nics=(nic("web", addresses=(four, six)),))
+    assert without_ipv6_router(alone) == ("2001:db8::20/64",)
+    elsewhere = nic("web", 1, addresses=(six,), gateway=ip_address("fe80::1"))
+    assert without_ipv6_router(guest(nics=(*alone.nics, elsewhere))) == ()
+    inner = (ip_interface("fd00::5/64"), ip_interface("fe80::5/64"))
+    assert without_ipv6_router(guest(nics=(nic("web", addresses=(four, *inner)),))) == ()
 
 
 def test_only_cloud_init_tells_of_its_first_boot() -> None:

@@ -195,6 +195,13 @@ def test_a_guest(old: str, new: str, lines: list[str]) -> None:
          ["6:54: to: this is the default route (use gateway for it)"]),
         ("{network: internal, address: dhcp, routes: [{to: '2001:db8::/32', via: 10.5.68.1}]}",
          ["6:76: via: a route and its router must both be IPv4 or both IPv6"]),
+        ("{network: internal, address: 10.5.68.9/24, gateway: [10.5.68.1, 10.5.68.2]}",
+         ["6:69: gateway: a second router of IPv4 (one of each protocol)"]),
+        ("{network: internal, address: 10.5.68.9/24, gateway: [10.5.68.1, 'fe80::1']}",
+         ["6:69: gateway: fe80::1 is not in a network of this NIC"]),
+        ("{network: internal, address: 10.5.68.9/24, gateway: [x]}",
+         ["6:58: gateway: 'x' is not an address "
+          "(such as 10.5.68.254, without a prefix length)"]),
         ("{network: internal, address: dhcp, gateway: 'fe80::1'}",
          ["6:49: gateway: fe80::1 needs a static IPv6 address on this NIC (DHCP is IPv4's)"]),
         ("{network: internal, address: dhcp, routes: [{to: '2001:db8::/32', via: 'fe80::1'}]}", [

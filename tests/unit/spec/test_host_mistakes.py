@@ -104,6 +104,8 @@ def test_the_server(old: str, new: str, lines: list[str]) -> None:
          ["7:52: gateway: 10.5.67.254 is outside of 10.5.68.0/24"]),
         ("internal: {vlan: 5, cidr: 10.5.68.0/24, gateway: '2001:db8::1'}",
          ["7:52: gateway: 2001:db8::1 is outside of 10.5.68.0/24"]),
+        ("internal: {vlan: 5, cidr: 10.5.68.0/24, gateway: [10.5.67.254, 'fe80::1']}",
+         ["7:53: gateway: 10.5.67.254 is outside of 10.5.68.0/24"]),
         ("internal: {vlan: 5, cidr: 10.5.68.0/24, gateway: 'fe80::1'}",
          ["7:52: gateway: fe80::1 is outside of 10.5.68.0/24"]),
         ("internal: {vlan: 5, cidr: 169.254.1.0/24, gateway: 169.254.2.1}",

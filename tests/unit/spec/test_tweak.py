@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from ipaddress import ip_address
 
 import pytest
 
@@ -52,7 +53,8 @@ addresses:
   - {{mac: "52:54:00:AA:BB:01", address: 10.5.68.7/24, gateway: 10.5.68.254, dns: [192.0.2.53],
       search: [example.org], routes: [{{to: 10.9.0.0/16, via: 10.5.68.1}}]}}
   - {{mac: "52:54:00:aa:bb:02", address: dhcp}}
-  - {{mac: "52:54:00:aa:bb:03", address: [10.5.69.7/24, "2001:db8::7/64"]}}
+  - {{mac: "52:54:00:aa:bb:03", address: [10.5.69.7/24, "2001:db8::7/64"],
+      gateway: [10.5.69.254, "fe80::1"]}}
 cloud_init: false
 datasources: [NoCloud, None]
 files:
@@ -68,6 +70,7 @@ replace: true
     )  # fmt: skip
     assert (second.dhcp, second.addresses) == (True, ())
     assert len(third.addresses) == 2
+    assert third.gateways == (ip_address("10.5.69.254"), ip_address("fe80::1"))
     assert found == Tweak(
         passwords=(
             Password(user="root", hash="hash of correct horse"), Password(user="admin", hash=HASH),

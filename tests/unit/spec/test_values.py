@@ -389,6 +389,29 @@ def test_a_link_local_router_is_in_reach_of_all_that_speak_ipv6(network: str, ni
     assert guest.nics[0].gateway == ip_address("fe80::1")
 
 
+@pytest.mark.parametrize(
+    ("network", "nics", "gateways"),
+    [
+        # Both of the network go over the first NIC, as far as its addresses reach them.
+        ("[10.5.68.254, '2001:db8::1']", f"[10.5.68.7/24, {SIX}]", ["10.5.68.254 2001:db8::1", ""]),
+        ("['fe80::1', 10.5.68.254]", f"[10.5.68.7/24, {SIX}]", ["fe80::1 10.5.68.254", ""]),
+        ("[10.5.68.254, 'fe80::1']", "10.5.68.7/24", ["10.5.68.254", ""]),
+        ("[10.5.68.254, 'fe80::1']", "10.5.68.7/24, gateway: true", ["10.5.68.254", ""]),
+        ("[10.5.68.254, 'fe80::1']", "dhcp", ["10.5.68.254", ""]),
+        # The NIC names them, one of a list of one as well.
+        ("10.5.68.254", f"[10.5.68.7/24, {SIX}], gateway: [10.5.68.1, 'fe80::1']",
+         ["10.5.68.1 fe80::1", ""]),
+        ("10.5.68.254", "10.5.68.7/24, gateway: [10.5.68.1]", ["10.5.68.1", ""]),
+    ],
+)  # fmt: skip
+def test_a_router_of_each_protocol(network: str, nics: str, gateways: list[str]) -> None:
+    host = changed(HOST, "cidr: 10.5.68.0/24}", f"cidr: 10.5.68.0/24, gateway: {network}}}")
+    text = f"nics:\n  - {{network: internal, address: {nics}}}\n"
+    text += "  - {network: public, address: 132.230.223.9/24}\n"
+    guest = web(changed(WEB, NICS, text), host)
+    assert [" ".join(map(str, nic.gateways)) for nic in guest.nics] == gateways
+
+
 def test_a_link_local_router_is_none_of_dhcps() -> None:
     host = changed(HOST, "cidr: 10.5.68.0/24}", "gateway: 'fe80::1'}")
     guest = web(changed(WEB, NICS, "nics: [{network: internal, address: dhcp}]\n"), host)

@@ -32,7 +32,7 @@ def settings_of(nic: Nic) -> Settings:
     settings = {
         "addresses": " ".join(addresses),
         "dns": " ".join(str(server) for server in nic.dns),
-        "gateway": str(nic.gateway or ""),
+        "gateway": " ".join(str(gateway) for gateway in nic.gateways),
         "routes": ", ".join(f"{route.to} via {route.via}" for route in nic.routes),
         "search": " ".join(nic.search),
     }

@@ -122,7 +122,7 @@ def _split(nic: Nic) -> tuple[list[Interface], list[Interface]]:
 
 
 def _gateway(nic: Nic, version: int) -> str:
-    return str(nic.gateway) if nic.gateway is not None and nic.gateway.version == version else ""
+    return str(nic.gateway_of(version) or "")
 
 
 def _netplan(nics: tuple[Nic, ...]) -> NetworkFile:
@@ -183,7 +183,7 @@ def _networkd(number: int, nic: Nic) -> NetworkFile:
     lines = ["[Match]", f"MACAddress={nic.mac}", "", "[Network]"]
     lines += ["DHCP=yes"] * nic.dhcp
     lines += [f"Address={address}" for address in nic.addresses]
-    lines += [f"Gateway={nic.gateway}"] if nic.gateway is not None else []
+    lines += [f"Gateway={gateway}" for gateway in nic.gateways]
     lines += [f"DNS={one}" for one in nic.dns]
     lines += [f"Domains={' '.join(nic.search)}"] if nic.search else []
     for route in nic.routes:
@@ -199,7 +199,7 @@ def _ifcfg(number: int, nic: Nic) -> tuple[NetworkFile, ...]:
     pairs = [
         ("NAME", name), ("TYPE", "Ethernet"), ("HWADDR", nic.mac.upper()), ("ONBOOT", "yes"),
         ("BOOTPROTO", "dhcp" if nic.dhcp else "none"),
-        ("DEFROUTE", "yes" if nic.dhcp or nic.gateway is not None else "no"),
+        ("DEFROUTE", "yes" if nic.dhcp or nic.gateways else "no"),
     ]  # fmt: skip
     for place, one in enumerate(four):
         pairs += [(f"IPADDR{place}", str(one.ip)), (f"PREFIX{place}", str(one.network.prefixlen))]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from enum import StrEnum
+from ipaddress import ip_network
 from typing import Any
 
 import msgspec
@@ -29,6 +30,7 @@ DROP_IN_FILE = "/etc/cloud/cloud.cfg.d/99-zz-kvmkeep.cfg"
 DROP_IN = "datasource_list: [ConfigDrive, NoCloud, None]\n"
 """One line: ds-identify reads no other form of a list."""
 
+_SITE = ip_network("fc00::/7")
 _APPENDED = frozenset({"runcmd", "write_files", "packages", "users"})
 
 _CONSOLE = (
@@ -123,8 +125,21 @@ def declines_a_route(guest: Guest) -> bool:
 
 def _declines(guest: Guest, nic: Nic) -> bool:
     """Whether a NIC takes no routes from DHCP, here IPv4's: another one has the default route."""
-    gateways = [one.gateway for one in guest.nics if one.gateway is not None]
-    return nic.dhcp and nic.gateway is None and any(one.version == 4 for one in gateways)
+    taken = any(one.gateway_of(4) is not None for one in guest.nics)
+    return nic.dhcp and not nic.gateways and taken
+
+
+def without_ipv6_router(guest: Guest) -> tuple[str, ...]:
+    """Return the IPv6 addresses of a guest that has no default route of that protocol.
+
+    Of a config drive, cloud-init has a static address take no router advertisements (its
+    sources/helpers/openstack.py, "accept-ra"), and NetworkManager's `manual` takes none either.
+    Addresses of the site alone (RFC 4193) may well do without.
+    """
+    if any(nic.gateway_of(6) is not None for nic in guest.nics):
+        return ()
+    found = (one for nic in guest.nics for one in nic.addresses if one.version == 6)
+    return tuple(str(one) for one in found if not (one.ip in _SITE or one.is_link_local))
 
 
 def _switch_on(unit: str) -> list[str]:
@@ -247,10 +262,11 @@ def _networks_of(nic: Nic, number: int) -> list[Json]:
             taken.add(address.version)
             entry["services"] = [_dns(str(one)) for one in nic.dns]
             routes = _routes(nic, address.version)
-            if nic.gateway is not None and nic.gateway.version == address.version:
+            gateway = nic.gateway_of(address.version)
+            if gateway is not None:
                 # As a route, it would be set with route(8) by images with ifupdown: without
                 # net-tools, the guest would silently have none.
-                entry["gateway"] = str(nic.gateway)
+                entry["gateway"] = str(gateway)
         entry["routes"] = routes
         found.append(entry)
     return found
@@ -284,14 +300,15 @@ def _network_config(guest: Guest, networks: dict[Label, Network]) -> Json:
         if nic.addresses:
             entry["addresses"] = [str(address) for address in nic.addresses]
         routes = [{"to": str(route.to), "via": str(route.via)} for route in nic.routes]
-        gateway = nic.gateway
-        if gateway is not None and any(one.version == gateway.version for one in nic.addresses):
-            # As a route, images with ifupdown would set it with route(8): without net-tools, the
-            # guest would silently have none, and a link-local router is one of no interface.
-            entry[f"gateway{gateway.version}"] = str(gateway)
-        elif gateway is not None:
-            anywhere = "0.0.0.0/0" if gateway.version == 4 else "::/0"
-            routes.insert(0, {"to": anywhere, "via": str(gateway)})
+        for gateway in nic.gateways:
+            if any(one.version == gateway.version for one in nic.addresses):
+                # As a route, images with ifupdown would set it with route(8): without net-tools,
+                # the guest would silently have none, and a link-local router is one of no
+                # interface.
+                entry[f"gateway{gateway.version}"] = str(gateway)
+            else:
+                anywhere = "0.0.0.0/0" if gateway.version == 4 else "::/0"
+                routes.insert(0, {"to": anywhere, "via": str(gateway)})
         if routes:
             entry["routes"] = routes
         if nic.dns or nic.search:

@@ -82,25 +82,25 @@ def ways_out(scene: Scene) -> tuple[Poll, ...]:
 
 
 def own_gateway(scene: Scene, network: Network, *, new_port: bool) -> tuple[Poll, ...]:
-    """Return what tells that a network's own gateway answers, if it has one.
+    """Return what tells that a network's own gateways answer, if it has any.
 
     With STP, a new port of a bridge listens and learns before it passes a frame on.
     """
-    if network.gateway is None:
-        return ()
-    message = f"the gateway {network.gateway} of network {network.name} to answer"
     silent = 2 * network.forward_delay if network.stp and new_port else 0
-    poll = _poll((), "", message)
-    argv, ok = _asks_gateway(scene, network, network.gateway)
     vlan = f"Is VLAN {network.vlan} on the switch port of {scene.spec.uplink}?"
-    return (
-        replace(
-            poll,
-            limit=LIMIT + silent,
-            command=replace(poll.command, argv=argv, ok=ok),
-            otherwise=f"{vlan} {poll.otherwise}",
-        ),
-    )
+    polls: list[Poll] = []
+    for gateway in network.gateways:
+        poll = _poll((), "", f"the gateway {gateway} of network {network.name} to answer")
+        argv, ok = _asks_gateway(scene, network, gateway)
+        polls.append(
+            replace(
+                poll,
+                limit=LIMIT + silent,
+                command=replace(poll.command, argv=argv, ok=ok),
+                otherwise=f"{vlan} {poll.otherwise}",
+            )
+        )
+    return tuple(polls)
 
 
 def _asks_gateway(

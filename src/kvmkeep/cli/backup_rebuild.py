@@ -292,6 +292,6 @@ def _start(back: set[str], ctx: Context) -> int:
         reach_without_asking(Goal(verb=VERB, planner=planner), ctx)
     finally:
         for one in held:
-            ctx.streams.talk(f"not started: {one.subject}: {one.reason} ({one.hint})")
+            ctx.streams.talk(f"not started: {one.subject}: {one.text}")
         _tell_who_is_off(ctx)
     return NEEDS_ATTENTION if held else 0

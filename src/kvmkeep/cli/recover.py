@@ -130,7 +130,7 @@ def rows(found: Recovery, watching: Watching) -> tuple[Row, ...]:
     """Return how each guest stands that is to run with the host, in the order of the needs."""
     # The last round is not looked at again where something of it has failed.
     left = {step.subject for step in found.plan.steps if step not in watching.done}
-    held = {one.subject: f"{one.reason} ({one.hint})" for one in found.blocked}
+    held = {one.subject: one.text for one in found.blocked}
     made: list[Row] = []
     for guest in found.guests:
         subject = f"guest {guest.name}"

@@ -85,7 +85,7 @@ def stand(spec: Spec, facts: Facts, plan: Plan) -> Status:
     for step in plan.steps:
         todo[step.subject].append(step.what)
     for refusal in plan.refusals:
-        refused[refusal.subject].append(f"{refusal.reason} ({refusal.hint})")
+        refused[refusal.subject].append(refusal.text)
 
     def one(subject: str, now: str, *needed: str) -> Standing:
         bad, steps = refused.pop(subject, []), todo.pop(subject, [])

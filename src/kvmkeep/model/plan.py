@@ -82,9 +82,14 @@ class Refusal(Struct, frozen=True, kw_only=True):
     unseen: bool = False
 
     @property
+    def text(self) -> str:
+        """Why, and what to do, on one line."""
+        return f"{self.reason} ({self.hint})"
+
+    @property
     def note(self) -> Note:
         """The same, where nothing is refused for it."""
-        return Note(subject=self.subject, text=f"{self.reason} ({self.hint})")
+        return Note(subject=self.subject, text=self.text)
 
 
 Reason = tuple[str, str]

@@ -70,10 +70,7 @@ def recovery_of(spec: Spec, facts: Facts, wanted: Iterable[GuestName]) -> Recove
             *programs.unstartable(scene, steps),
         ),
         notes=(
-            *(
-                Note(subject=one.subject, text=f"held back: {one.reason} ({one.hint})")
-                for one in held
-            ),
+            *(Note(subject=one.subject, text=f"held back: {one.text}") for one in held),
             *guards.half_blind(scene, LIBVIRT, VOLUMES),
             *programs.incapable(scene, steps),
             *resumed_notes(scene, down),

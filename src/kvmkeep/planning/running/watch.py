@@ -209,7 +209,7 @@ def _dead(care: _Care) -> list[Guest]:
                 f"kvmkeep start {guest.name}; to have it stay off, kvmkeep shutdown {guest.name}",
             )
         elif refusal is not None:
-            care.tell(guest, f"held back: {refusal.reason} ({refusal.hint})")
+            care.tell(guest, f"held back: {refusal.text}")
         elif missing := _off_by_will(care, guest):
             care.tell(guest, f"held back: it needs {missing}, which is off (kvmkeep start)")
         else:

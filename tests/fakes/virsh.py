@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -378,6 +379,11 @@ class FakeVirsh:
         xml = ET.fromstring(text)  # noqa: S314 - our own
         for driver in xml.findall("devices/disk/driver"):
             assert driver.get("type") == "raw", "a disk that is not raw"
+        if _topology(xml) not in {0, int(xml.findtext("vcpu", "1"))}:
+            return (
+                1,
+                "error: unsupported configuration: CPU topology doesn't match maximum vcpu count",
+            )
         _plug(xml)
         new = FakeDomain(xml)
         twin = next((d for d in self.domains.values() if d.uuid == new.uuid), None)
@@ -622,11 +628,9 @@ class FakeVirsh:
         number = int(words.one("--count" if verb == "setvcpus" else "--size"))
         if verb == "setvcpus":
             return _set_vcpus(domain, trees, number, maximum="--maximum" in words.flags)
-        if verb == "setmaxmem":
-            assert trees == [domain.xml], "QEMU's memory can't grow"
-        for tree in trees:
-            if verb == "setmem" and number > int(tree.findtext("memory", "0")):
-                return 1, "error: cannot set memory higher than max memory"
+        wrong = _wrong_memory(domain, trees, number, most=verb == "setmaxmem")
+        if wrong:
+            return 1, f"error: {wrong}"
         for tree in trees:
             current = tree.find("currentMemory")
             if verb == "setmaxmem":
@@ -700,6 +704,10 @@ class FakeVirsh:
 
 
 _NO_DEFINITION = "cannot change persistent config of a transient domain"
+_FIXED_BY_NUMA = (
+    "Requested operation is not valid: initial memory size of a domain with NUMA nodes cannot be "
+    "modified with this API"
+)
 _NOT_RUNNING = (1, "error: Requested operation is not valid: domain is not running")
 
 
@@ -718,6 +726,11 @@ def _set_vcpus(
     domain: FakeDomain, trees: list[ET.Element], number: int, *, maximum: bool
 ) -> tuple[int, str]:
     for tree in trees:
+        if maximum and _topology(tree) not in {0, number}:
+            return (
+                1,
+                "error: invalid argument: CPU topology doesn't match the desired vcpu count",
+            )
         vcpu = tree.find("vcpu")
         most = int(vcpu.text or 0)
         now = int(vcpu.get("current", most))
@@ -731,6 +744,20 @@ def _set_vcpus(
         if now != most:
             vcpu.set("current", str(now))
     return 0, ""
+
+
+def _wrong_memory(domain: FakeDomain, trees: list[ET.Element], number: int, *, most: bool) -> str:
+    if not most:
+        above = any(number > int(tree.findtext("memory", "0")) for tree in trees)
+        return "cannot set memory higher than max memory" if above else ""
+    assert trees == [domain.xml], "QEMU's memory can't grow"
+    return _FIXED_BY_NUMA if domain.xml.find("cpu/numa/cell") is not None else ""
+
+
+def _topology(tree: ET.Element) -> int:
+    """Return how many CPUs a topology is for; 0 where there is none."""
+    found = tree.find("cpu/topology")
+    return 0 if found is None else math.prod(int(one) for one in found.attrib.values())
 
 
 def _use_cpus(domain: FakeDomain, cpus: list[dict[str, int]]) -> int:

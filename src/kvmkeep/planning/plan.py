@@ -26,7 +26,7 @@ from kvmkeep.planning.disks.leaving import undefine_disk_steps, unplug_disk_step
 from kvmkeep.planning.disks.stage import fresh
 from kvmkeep.planning.disks.storage import data_steps, root_steps, storage_refusals
 from kvmkeep.planning.disks.taken import taken_refusals
-from kvmkeep.planning.domains.change import change_notes, change_steps
+from kvmkeep.planning.domains.change import change_notes, change_refusals, change_steps
 from kvmkeep.planning.domains.firmware import firmware_refusals
 from kvmkeep.planning.domains.guest import (
     begin_steps,
@@ -104,6 +104,7 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         *firmware_refusals(scene),
         *place_refusals(scene),
         *edited_refusals(scene),
+        *change_refusals(scene),
         *guards.shared_disks(scene),
         *guards.capacity(scene),
         *guards.memory(scene, starting=[one for one in scene.guests if fresh(scene, one)]),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from kvmkeep.model.domain_facts import Domain
-from kvmkeep.model.plan import Note, Step
+from kvmkeep.model.plan import Note, Refusal, Step, refused
 from kvmkeep.model.spec import Guest
 from kvmkeep.planning.disks.stage import fresh
 from kvmkeep.planning.domains.born import born_notes
+from kvmkeep.planning.domains.fixed_shape import beyond_fixed
 from kvmkeep.planning.domains.kept_xml import kept_domain
 from kvmkeep.planning.domains.memory_and_cpus import shape_notes, shape_steps
 from kvmkeep.planning.domains.nics import nic_notes, nic_steps
@@ -26,6 +27,16 @@ def change_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
         *nic_steps(scene, guest, domain),
         *shape_steps(guest, domain),
         *record_steps(scene.spec, guest, domain),
+    )
+
+
+def change_refusals(scene: Scene) -> tuple[Refusal, ...]:
+    """Return what of guests in service can't be changed as the spec says."""
+    return tuple(
+        refusal
+        for guest in scene.guests
+        if (domain := domain_in_service(scene, guest)) is not None
+        for refusal in refused(f"guest {guest.name}", beyond_fixed(guest, domain))
     )
 
 

@@ -30,6 +30,7 @@ from kvmkeep.model.template import (
 )
 from kvmkeep.model.units import Label
 from kvmkeep.planning.domains.born import born_element
+from kvmkeep.planning.domains.fixed_shape import unfit_shape
 from kvmkeep.planning.domains.metadata import given_now, mark, record
 from kvmkeep.planning.domains.xml_text import xml_text
 
@@ -96,6 +97,9 @@ def domain_xml(
     first boot is before it, which gives it what the spec says.
     """
     root = _parse(_filled(spec.template or BASE, guest, networks))
+    unfit = unfit_shape(root, guest)
+    if unfit:
+        raise TemplateError(f"the base template fixes {unfit}")
     _set_head(root, guest, record(spec, guest, given_now(guest) if young else {}))
     if young:
         _child(root, "metadata").append(born_element(guest))

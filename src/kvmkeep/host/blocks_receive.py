@@ -14,6 +14,7 @@ from msgspec import Struct
 from kvmkeep.errors import StepFailed
 from kvmkeep.host.block_sum import sum_of
 from kvmkeep.host.engine_output import EngineOutput
+from kvmkeep.host.files import under_dev
 from kvmkeep.model.blocks import BLOCK, ZERO, BlockList
 
 _BLKZEROOUT = 0x127F
@@ -94,6 +95,6 @@ def _open(target: str, size: int) -> tuple[int, bool]:
 
 def _is_device(target: str) -> bool:
     try:
-        return stat.S_ISBLK(os.stat(target).st_mode)
+        return under_dev(target) and stat.S_ISBLK(os.stat(target).st_mode)
     except FileNotFoundError:
         return False

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from kvmkeep.errors import Unready
 from kvmkeep.host.block_sum import sum_of
-from kvmkeep.host.files import read_file
+from kvmkeep.host.files import read_file, under_dev
 from kvmkeep.model.blocks import BLOCK, LONGEST, BlockList, parse_blocks
 
 _TELL_EVERY = 16
@@ -90,7 +90,9 @@ def compare(path: str, blocks: BlockList, tell: Callable[[int], None]) -> Differ
 def _open(path: str, size: int) -> int:
     flags = os.O_RDONLY | os.O_CLOEXEC
     try:
-        if stat.S_ISBLK(os.stat(path).st_mode):
+        if not under_dev(path):
+            flags |= os.O_NOFOLLOW
+        elif stat.S_ISBLK(os.stat(path).st_mode):
             flags |= os.O_DIRECT
         descriptor = os.open(path, flags)
     except OSError as error:

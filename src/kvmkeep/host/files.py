@@ -180,6 +180,11 @@ def kind_of(mode: int) -> str:
     return kinds[stat.S_IFMT(mode)]
 
 
+def under_dev(path: str) -> bool:
+    """Whether a path is one of /dev, where links are udev's; elsewhere anybody may lay one."""
+    return os.path.normpath(path).startswith("/dev/")
+
+
 def block_device(path: str) -> str:
     """Return the `major:minor` of a block device, through links; empty if it is none."""
     try:

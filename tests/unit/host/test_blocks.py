@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -183,6 +184,21 @@ def test_nothing_that_is_there_is_written_over(disk: Path, tmp_path: Path) -> No
     assert target.read_bytes() == b"precious"
     with pytest.raises(StepFailed, match="can't be started"):
         receive(wanted(tmp_path / "new", "no-such-program"), lambda _: None)
+
+
+def test_no_device_is_written_or_read_that_a_link_outside_of_dev_leads_to(
+    disk: Path, tmp_path: Path
+) -> None:
+    device, link = tmp_path / "device", tmp_path / "link"
+    os.mknod(device, 0o600 | stat.S_IFBLK, os.makedev(7, 77))
+    link.symlink_to(device)
+    for one in (device, link):
+        with pytest.raises(StepFailed, match="can't be opened: File exists"):
+            receive(wanted(one, "cat", str(disk)), lambda _: None)
+    link.unlink()
+    link.symlink_to(disk)
+    with pytest.raises(Unready, match="can't be opened: Too many levels of symbolic links"):
+        compare(str(link), parse_blocks(text_of(DATA)), lambda _: None)
 
 
 @pytest.mark.parametrize("call", ["readv", "read"])

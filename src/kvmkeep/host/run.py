@@ -25,6 +25,7 @@ from msgspec import Struct, field
 from kvmkeep.host import files
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.environment import environment
+from kvmkeep.host.excess import Excess
 from kvmkeep.host.progress import ProgressReader
 from kvmkeep.host.stop import Stop
 from kvmkeep.model.command import NOT_FOUND, NOT_STARTED, Command
@@ -210,6 +211,8 @@ class Talk:
         self._setting = setting
         self._watch = watch
         self._reader = ProgressReader(command)
+        self._excess = Excess(command)
+        self._ended_for = ""
         self._stdout = Bounded(command.most or setting.limit)
         self._stderr = Bounded(setting.limit)
         self._unsent = memoryview(command.stdin)
@@ -292,8 +295,10 @@ class Talk:
         if not self._exited:
             self._child.returncode = code  # nobody will ever wait for it
             stderr += b"pid %d does not end, not even when killed\n" % self._child.pid
+        if excess := self._ended_for or self._excess.of_file():
+            stderr += f"{excess}\n".encode("utf-8", "backslashreplace")
         expected = not command.expect or stdout.strip() == command.expect.encode()
-        ok = code in command.ok and not self._kill_at and expected
+        ok = code in command.ok and not self._kill_at and not excess and expected
         return Result(
             code=code,
             stdout=stdout,
@@ -353,6 +358,9 @@ class Talk:
             self._end(now)
         elif self._setting.stop.ends(self._command):
             self._setting.stop.ended_command = True
+            self._end(now)
+        elif excess := self._excess.seen():
+            self._ended_for = excess
             self._end(now)
 
     def _end(self, now: float) -> None:

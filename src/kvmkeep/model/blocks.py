@@ -44,6 +44,11 @@ def header(size: Size) -> str:
     return f"kvmkeep-blocks 1 {size.bytes} {BLOCK}"
 
 
+def longest_list(size: Size) -> int:
+    """Return how many bytes the block list of a disk may have; none that is longer is read."""
+    return min(LONGEST, len(header(size)) + 1 + blocks_of(size) * 65)
+
+
 def block_text(size: Size, sums: Iterable[str]) -> str:
     """Return a block list as its file holds it."""
     return "".join(f"{line}\n" for line in (header(size), *sums))

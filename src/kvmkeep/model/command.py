@@ -8,6 +8,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from kvmkeep.model.names import LOCK_FILE, UNDO_FILE
+from kvmkeep.model.units import Size
 
 NOT_FOUND = 127
 """What a command ends with whose program is missing; a shell says it so."""
@@ -17,6 +18,10 @@ UNIT_NOT_LOADED = 5
 """What systemctl ends with for a unit that is not there: systemctl(1), "EXIT STATUS"."""
 NM_NOT_FOUND = 10
 """nmcli(1), "EXIT STATUS": connection, device, or access point does not exist."""
+
+
+SPARE = Size(512 << 20)
+"""What stays free of a filesystem: the journal, libvirt and guests' consoles write there too."""
 
 
 class Progress(StrEnum):
@@ -48,7 +53,9 @@ class Command(Struct, frozen=True, kw_only=True):
     names a file that receives stdout (mode 0600, written beside it and renamed when the command
     ended well). `expect` is, if not empty, the exact stdout (stripped) that counts as success.
     `meanings` are for ends that the tool's own words leave in the dark. `most` are the bytes of
-    stdout that are kept, where those are more than usual.
+    stdout that are kept, where those are more than usual; of `stdout_to`, those that it may have:
+    a command that gives more is ended. So is one that leaves less than `SPARE` free on the
+    filesystem of `spares`.
     """
 
     argv: tuple[str, ...]
@@ -63,6 +70,7 @@ class Command(Struct, frozen=True, kw_only=True):
     total_bytes: int = 0
     meanings: tuple[Meaning, ...] = ()
     most: int = 0
+    spares: str = ""
 
     def __str__(self) -> str:
         return shlex.join(self.argv)

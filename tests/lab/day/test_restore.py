@@ -101,7 +101,7 @@ def test_a_flipped_bit_is_found_where_the_data_is_read_and_becomes_no_guest(
     assert site.run("virsh domstate shop").returncode != 0
     assert "shop" not in site.must("ls /etc/kvmkeep/guests /root/kvm")
     assert alphas(site) == before
-    assert site.must("find /run/kvmkeep/restore -type f 2>/dev/null || true") == ""
+    assert site.must("find /var/lib/kvmkeep/restore -type f 2>/dev/null || true") == ""
 
 
 def test_the_same_line_makes_a_new_guest_once_the_data_is_whole_again(

@@ -10,9 +10,11 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from kvmkeep.host import excess
 from kvmkeep.host.run import Bounded, Setting, run
 from kvmkeep.host.stop import Stop
 from kvmkeep.model.command import NOT_FOUND, NOT_STARTED, Command, Progress
@@ -451,3 +453,40 @@ def test_a_command_dies_with_us_even_by_kill_9(tmp_path: Path) -> None:
     process.kill()
     process.wait(SOON)
     wait_until(lambda: gone(int(pids.read_text())))
+
+
+@pytest.mark.parametrize("line", ["cat /dev/zero", "head -c 2000000 /dev/zero; sleep 60"])
+def test_what_gives_more_than_its_file_may_have_is_ended_and_leaves_nothing(
+    line: str, tmp_path: Path
+) -> None:
+    target = f"{tmp_path}/list"
+    result = run(shell(line, stdout_to=target, most=1 << 20), quick())
+    assert not result.ok
+    assert f"more for {target} than 1048576 bytes" in result.tail
+    assert names(tmp_path) == []
+
+
+def test_what_gave_more_before_anybody_looked_does_not_count_either(tmp_path: Path) -> None:
+    both = (f"{tmp_path}/some", f"{tmp_path}/more")
+    results = [run(shell("echo 123", stdout_to=one, most=len(one) - 1), quick()) for one in both]
+    assert [result.ok for result in results] == [True, True]
+    result = run(shell("echo 1234", stdout_to=both[1], most=4), quick())
+    assert (result.code, result.ok) == (0, False)
+    assert "than 4 bytes" in result.tail
+
+
+def test_what_takes_the_last_room_of_a_filesystem_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    for one in ("/", "/no/such/place", "/proc"):  # the last has no size
+        assert run(shell("sleep 0.3", spares=one), quick()).ok
+    full = SimpleNamespace(f_blocks=1 << 30, f_bavail=100, f_frsize=4096)
+    monkeypatch.setattr(excess, "os", SimpleNamespace(statvfs=lambda _: full))
+    result = run(shell("sleep 60", spares="/srv"), quick())
+    assert not result.ok
+    assert "ended: less than 512 MiB would stay free at /srv" in result.tail
+
+
+def test_a_filesystem_that_does_not_answer_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    never = threading.Event()
+    monkeypatch.setattr(excess, "os", SimpleNamespace(statvfs=lambda _: never.wait(60)))
+    assert run(shell("sleep 0.3", spares="/mnt/nfs"), quick()).ok
+    never.set()

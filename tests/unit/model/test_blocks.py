@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from kvmkeep.model.blocks import BLOCK, BlockList, block_text, blocks_of, parse_blocks
+from kvmkeep.model.blocks import (
+    BLOCK,
+    LONGEST,
+    BlockList,
+    block_text,
+    blocks_of,
+    longest_list,
+    parse_blocks,
+)
 from kvmkeep.model.units import Size
 
 SUM = "ab" * 32
@@ -36,3 +44,10 @@ def test_a_list_is_read_as_it_was_written() -> None:
 def test_a_list_that_is_not_whole_is_refused(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         parse_blocks(text)
+
+
+def test_a_list_has_an_end_that_its_disk_tells() -> None:
+    for size in (Size(1), Size(BLOCK), Size(3 * BLOCK + 1)):
+        longest = block_text(size, ["f" * 64] * blocks_of(size))
+        assert longest_list(size) == len(longest)
+    assert longest_list(Size(1 << 50)) == LONGEST

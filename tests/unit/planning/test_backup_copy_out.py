@@ -75,16 +75,16 @@ def test_what_one_left_that_was_killed_in_the_end_is_taken_away(whose: str) -> N
     host, site, subject = site_with_backup()
     (step,) = planner(host, subject)(site, host.facts(site)).steps
     carry_out(host, replace(step, finally_=()))
-    host.put("/run/kvmkeep/restore/root.raw/root.blocks", b"of another one")
+    host.put("/var/lib/kvmkeep/restore/root.raw/root.blocks", b"of another one")
     assert "kvmkeep-copy-web.service" in left(host)
     again = plan_look_after if whose == "the watch" else planner(host, subject)
     steps = reach(host, site, again)
     assert [one.what for one in steps] == [
-        "remove /run/kvmkeep/copy/web", "remove /run/kvmkeep/restore/root.raw",
+        "remove /run/kvmkeep/copy/web", "remove /var/lib/kvmkeep/restore/root.raw",
     ]  # fmt: skip
     work = "/root/back/.kvmkeep-copy-out"
     assert [one for one in left(host) if not one.startswith(work)] == []
-    assert not [path for path in host.files if path.startswith("/run/kvmkeep/")]
+    assert not [path for path in host.files if "/kvmkeep/copy/" in path or "/restore/" in path]
 
 
 def test_of_one_that_had_copied_all_only_its_place_is_removed() -> None:

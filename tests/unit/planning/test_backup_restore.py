@@ -12,6 +12,7 @@ from fakes.lvm import EXTENT
 from msgspec.structs import replace
 
 from kvmkeep.model.backup import StoredDisk
+from kvmkeep.model.blocks import longest_list
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import ArrayState, Machines
@@ -101,6 +102,16 @@ def test_each_disk_is_read_back_before_it_is_put_into_service() -> None:
     verbs = [action.argv[1:3] for action in plan.steps[5].actions]
     assert verbs[1:] == [("blocks", "receive"), ("blocks", "verify")]
     assert any("trash" in note.text for note in plan.notes)
+
+
+def test_of_what_a_repository_gives_no_more_is_taken_than_there_can_be() -> None:
+    host, site, subject = site_off()
+    restore(host, site, wish(site, subject))
+    lists = {one.stdout_to: one.most for one in host.calls if one.stdout_to.endswith(".blocks")}
+    assert lists == {
+        f"/var/lib/kvmkeep/restore/web/{disk.blocks}": longest_list(disk.size)
+        for disk in subject.manifest.disks
+    }
 
 
 def test_one_disk_comes_back_alone() -> None:
@@ -403,6 +414,7 @@ def test_the_variables_of_a_firmware_come_back_with_a_lost_guest() -> None:
     host.put(place, b"of today")
     restore(host, site, wish(site, firm))
     assert host.read(place) == b"variables"
+    assert [one.most for one in host.calls if one.stdout_to == place] == [64 << 20]
     assert host.read(f"{place}.old") == b"of today"
     for path in ("/etc/passwd", "/var/lib/libvirt/qemu/nvram/db_VARS.fd"):
         host, site, subject = site_off()

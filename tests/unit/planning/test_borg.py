@@ -46,8 +46,8 @@ def test_what_can_be_done_with_a_repository() -> None:
     )
     get = (*BEGIN, "extract", WAITS, "--stdout", "--", f"{URL}::a1", "pf:web/root.raw")
     assert words.get("a1", "/web/root.raw") == get
-    fetch = words.fetch("a1", "/web/root.raw", "/run/x", "read it")
-    assert (fetch.argv, fetch.stdout_to, fetch.why) == (get, "/run/x", "read it")
+    fetch = words.fetch("a1", "/web/root.raw", "/run/x", 99, "read it")
+    assert (fetch.argv, fetch.stdout_to, fetch.most, fetch.why) == (get, "/run/x", 99, "read it")
 
 
 @pytest.mark.parametrize(

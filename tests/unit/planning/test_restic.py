@@ -44,9 +44,9 @@ def test_what_can_be_done_with_a_repository() -> None:
     assert words.get("a1", "/web-root.raw") == (
         *BEGIN, "dump", "--no-lock", "--", "a1", "/web-root.raw"
     )  # fmt: skip
-    fetch = words.fetch("a1", "/m.json", "/run/m.json", "read it")
+    fetch = words.fetch("a1", "/m.json", "/run/m.json", 99, "read it")
     assert fetch.argv == (*BEGIN, "dump", "--no-lock", "--", "a1", "/m.json")
-    assert (fetch.stdout_to, fetch.why) == ("/run/m.json", "read it")
+    assert (fetch.stdout_to, fetch.most, fetch.why) == ("/run/m.json", 99, "read it")
 
 
 def test_what_only_reads_takes_no_lock() -> None:

@@ -7,6 +7,7 @@ from msgspec import Struct
 from kvmkeep.model.backup import BackupEntry
 from kvmkeep.model.backup_manifest import DiskRecord, Manifest
 from kvmkeep.model.backup_policy import Repository
+from kvmkeep.model.blocks import longest_list
 from kvmkeep.model.command import Command, Progress
 from kvmkeep.planning.commands import long_enough, remove_tree
 from kvmkeep.planning.repositories.engine import driver
@@ -50,7 +51,7 @@ def fetched(
     limit = engine.waits + long_enough(disk.size, SLOW)
     return (
         engine.fetch(
-            entry.manifest, f"{entry.path}/{disk.blocks}", blocks,
+            entry.manifest, f"{entry.path}/{disk.blocks}", blocks, longest_list(disk.size),
             f"fetch the checksums of the blocks of disk {disk.disk}",
         ),
         Command(

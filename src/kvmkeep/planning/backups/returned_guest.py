@@ -19,6 +19,9 @@ from kvmkeep.planning.domains.run_mark import starting_with_host
 from kvmkeep.planning.repositories.engine import driver
 from kvmkeep.planning.scene import Scene
 
+_VARIABLES = 64 << 20
+"""Bytes that a firmware's variables may have; those of OVMF are half a MiB to some MiB."""
+
 
 class Lost(Struct, frozen=True, kw_only=True):
     """A guest of which something may be lost. `file` and `content` are those of its file.
@@ -89,9 +92,10 @@ def _variables(scene: Scene, lost: Lost) -> tuple[Command, ...]:
         # 1: there are none.
         Command(argv=aside, why="keep what is left of its firmware's variables", ok=(0, 1)),
         words.fetch(
-            entry.manifest, f"{entry.path}/{name}", path, "put its firmware's variables back"
+            entry.manifest, f"{entry.path}/{name}", path, _VARIABLES,
+            "put its firmware's variables back",
         ),
-    )
+    )  # fmt: skip
 
 
 def _spec_steps(scene: Scene, lost: Lost) -> tuple[Step, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvmkeep.model.command import Meaning
+from kvmkeep.model.command import SPARE, Meaning
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.image_facts import ImageFacts
 from kvmkeep.model.names import IMAGE_DIR
@@ -10,14 +10,11 @@ from kvmkeep.model.plan import Refusal
 from kvmkeep.model.spec import Image, Packing
 from kvmkeep.model.units import Size
 
-_SPARE = Size(512 << 20)
-"""What stays free: the journal, libvirt and the guests' consoles write there too."""
-
 
 def within(facts: Facts, limit: Size) -> Size:
     """Return how much may be written to an image's file: `limit`, or less where less is free."""
     free = facts.images_free
-    return limit if free is None else min(limit, free.minus(_SPARE))
+    return limit if free is None else min(limit, free.minus(SPARE))
 
 
 def cramped(facts: Facts, limit: Size) -> tuple[Meaning, ...]:
@@ -26,7 +23,7 @@ def cramped(facts: Facts, limit: Size) -> tuple[Meaning, ...]:
     if most >= limit:
         return ()
     sentence = (
-        f"No more than {most} of it may be written, or {IMAGE_DIR} would have less than {_SPARE}"
+        f"No more than {most} of it may be written, or {IMAGE_DIR} would have less than {SPARE}"
         f" free. If it is larger, make room there: df -h {IMAGE_DIR}"
     )
     return (Meaning(words="", sentence=sentence),)
@@ -41,12 +38,11 @@ def room_refusals(facts: Facts, image: Image, known: ImageFacts) -> tuple[Refusa
     if free is None or not comes(image, known):
         return ()
     least = known.original.fingerprint.size if known.original is not None else 0
-    if free >= Size(least) + _SPARE:
+    if free >= Size(least) + SPARE:
         return ()
     larger = f" and it is larger than {Size(least)}" if least else ""
     reason = (
-        f"it is brought to {IMAGE_DIR}{larger}, but there {free} are free, of which"
-        f" {_SPARE} stay so"
+        f"it is brought to {IMAGE_DIR}{larger}, but there {free} are free, of which {SPARE} stay so"
     )
     hint = f"make room on that filesystem; see: df -h {IMAGE_DIR}; ls -lh {IMAGE_DIR}"
     return (Refusal(subject=f"image {image.name}", reason=reason, hint=hint),)

@@ -72,9 +72,9 @@ class Borg:
         """See `Driver`."""
         return borg_get(self._repository, self._program, one, path)
 
-    def fetch(self, one: str, path: str, to: str, why: str) -> Command:
+    def fetch(self, one: str, path: str, to: str, most: int, why: str) -> Command:
         """See `Driver`."""
-        return Command(argv=self.get(one, path), why=why, stdout_to=to, timeout=2 * HOUR)
+        return Command(argv=self.get(one, path), why=why, stdout_to=to, most=most, timeout=2 * HOUR)
 
     def mount(self, directory: str) -> tuple[str, ...]:
         """See `Driver`."""

@@ -43,8 +43,11 @@ class Driver(Protocol):
     def get(self, one: str, path: str) -> tuple[str, ...]:
         """Return what writes the data at `path` of an object to its stdout."""
 
-    def fetch(self, one: str, path: str, to: str, why: str) -> Command:
-        """Return what writes the data at `path` of an object to a small file."""
+    def fetch(self, one: str, path: str, to: str, most: int, why: str) -> Command:
+        """Return what writes the data at `path` of an object to a file of at most `most` bytes.
+
+        What a repository holds, others may have stored.
+        """
 
     def mount(self, directory: str) -> tuple[str, ...]:
         """Return what shows all objects as files, until it is stopped."""

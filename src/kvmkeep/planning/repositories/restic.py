@@ -71,9 +71,9 @@ class Restic:
         """See `Driver`."""
         return restic_get(self._repository, self._program, one, path)
 
-    def fetch(self, one: str, path: str, to: str, why: str) -> Command:
+    def fetch(self, one: str, path: str, to: str, most: int, why: str) -> Command:
         """See `Driver`."""
-        return Command(argv=self.get(one, path), why=why, stdout_to=to, timeout=HOUR)
+        return Command(argv=self.get(one, path), why=why, stdout_to=to, most=most, timeout=HOUR)
 
     def mount(self, directory: str) -> tuple[str, ...]:
         """See `Driver`."""

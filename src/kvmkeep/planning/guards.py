@@ -14,7 +14,7 @@ from kvmkeep.model.spec import Disk, FirstBoot, Guest, ReadyAgent
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import GuestName, Label, Size
 from kvmkeep.planning.disks.grow import room_needed
-from kvmkeep.planning.disks.stage import Stage, cloned_from, needs_image, needs_seed, stage
+from kvmkeep.planning.disks.stage import Stage, cloned_from, fresh, needs_image, needs_seed, stage
 from kvmkeep.planning.domains.kept_xml import kept_domain
 from kvmkeep.planning.domains.metadata import KEY
 from kvmkeep.planning.first_boot.seed import (
@@ -27,6 +27,7 @@ from kvmkeep.planning.first_boot.seed import (
 from kvmkeep.planning.images.image import ImageWork
 from kvmkeep.planning.proofs.beside import HOW_TO_END, proofs_memory, proofs_text
 from kvmkeep.planning.scene import Scene, active, users
+from kvmkeep.planning.unnamed import unnamed
 
 
 def unseen(scene: Scene) -> tuple[Refusal, ...]:
@@ -166,6 +167,8 @@ def identities(scene: Scene) -> tuple[Refusal, ...]:
     """Refuse names, UUIDs, MAC addresses and addresses that somebody else has."""
     found: list[Refusal] = []
     own = {guest.uuid for guest in scene.spec.guests}
+    # `double_refusals` tells more of these where a guest is to be made.
+    lost = {f"domain {one.name}" for one in unnamed(scene)}
     macs = {
         nic.mac.lower(): f"domain {domain.name}"
         for domain in scene.facts.domains
@@ -183,7 +186,7 @@ def identities(scene: Scene) -> tuple[Refusal, ...]:
         found.extend(_log_refusals(scene, guest))
         subject = f"guest {guest.name}"
         for nic in guest.nics:
-            if nic.mac in macs:
+            if nic.mac in macs and not (macs[nic.mac] in lost and fresh(scene, guest)):
                 reason = f"its MAC address {nic.mac} belongs to {macs[nic.mac]}"
                 hint = "give the NIC another `mac`"
                 found.append(Refusal(subject=subject, reason=reason, hint=hint))

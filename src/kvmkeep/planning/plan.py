@@ -46,7 +46,7 @@ from kvmkeep.planning.networks.taps import tap_steps
 from kvmkeep.planning.running.order import in_order, unwilling_needs
 from kvmkeep.planning.scene import Scene, make_scene
 from kvmkeep.planning.units.install import unit_notes
-from kvmkeep.planning.unnamed import unnamed_notes
+from kvmkeep.planning.unnamed import double_refusals, unnamed_notes
 
 
 def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
@@ -101,6 +101,7 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         *file_refusals(scene),
         *grow_refusals(scene),
         *guards.identities(scene),
+        *double_refusals(scene),
         *firmware_refusals(scene),
         *place_refusals(scene),
         *edited_refusals(scene),

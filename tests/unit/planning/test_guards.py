@@ -173,7 +173,8 @@ def test_memory_counts_what_runs_and_what_starts_with_the_host() -> None:
     assert "with a, b, guests are promised 4 GiB" in reasons(plan(host, wanted))
     host.memory += 1
     reach(host, wanted)
-    more = spec(*wanted.guests, guest("c", autostart=False, memory=Size(1 * GIB)))
+    new = guest("c", autostart=False, memory=Size(1 * GIB), nics=(nic("c", 1),))
+    more = spec(*wanted.guests, new)
     assert "with c, guests are promised 5 GiB" in reasons(plan(host, more))
     host.libvirt.domains["a"].live = None
     assert "with c" in reasons(plan(host, more))

@@ -16,6 +16,7 @@ from kvmkeep.model.facts import Problem
 from kvmkeep.model.image_facts import Fingerprint, ImageFile
 from kvmkeep.model.names import BACKUP_LOCK, PROOF_LOCK
 from kvmkeep.model.secret_file import SecretFile
+from kvmkeep.model.way import Way
 
 CAPTURED = Path(__file__).parent / "captured"
 
@@ -75,6 +76,7 @@ class Replay:
         }
         self.files = dict(files or {})
         self.kinds: dict[str, str] = {}
+        self.ways: dict[str, Way] = {}
         self.refused: set[str] = set()
         self.ran: list[tuple[str, ...]] = []
         self.timeouts: list[float] = []
@@ -117,6 +119,9 @@ class Replay:
         if path in self.files:
             return SecretFile(path=path, kind="file", mode=0o644)
         return SecretFile(path=path, kind="directory" if self.names(path) else "", mode=0o755)
+
+    def way(self, directory: str) -> Way:
+        return self.ways.get(directory, Way(path=directory, error=""))
 
     def device(self, path: str) -> str:
         return "252:3" if path.startswith("/dev/") else ""

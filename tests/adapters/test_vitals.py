@@ -17,7 +17,9 @@ from kvmkeep.model.vitals import (
     Schedule,
     Service,
     Space,
+    SpecFileStat,
 )
+from kvmkeep.model.way import Part, Way
 from kvmkeep.observe.vitals import observe_vitals
 
 ROOT = Space(
@@ -138,6 +140,27 @@ def test_whose_the_spec_is() -> None:
         ("/spec/host.yaml", 0, 0o644, "file"),
         ("/spec/guests/web.yaml", 0, 0o644, "file"),
     ]
+
+
+def test_what_the_spec_leads_to_and_what_lies_above_it() -> None:
+    door = host()
+    door.files["/spec/host.yaml"] = b"x"
+    top, srv = Part(path="/"), Part(path="/srv", owner=1000)
+    template = Part(path="/srv/t.xml", kind="file", mode=0o666)
+    door.ways = {
+        "/spec": Way(path="/spec", parts=(top, Part(path="/spec")), error=""),
+        "/srv/t.xml": Way(path="/srv/t.xml", parts=(top, srv, template), error=""),
+        # Both a keyring's directory and what the spec names itself.
+        "/srv": Way(path="/srv", parts=(top, srv), error=""),
+    }
+    found = observe_vitals(door, "/spec", ("/srv", "/srv/t.xml")).spec_ways
+    assert found == (
+        SpecFileStat(path="/", owner=0, mode=0o755, kind="directory", above=True),
+        SpecFileStat(path="/srv", owner=1000, mode=0o755, kind="directory"),
+        SpecFileStat(path="/srv/t.xml", owner=0, mode=0o666, kind="file"),
+    )
+    again = observe_vitals(door, "/spec", ("/srv/t.xml", "/srv")).spec_ways
+    assert sorted(again, key=lambda one: one.path) == list(found)
 
 
 def test_the_clock() -> None:

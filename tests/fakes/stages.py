@@ -121,7 +121,7 @@ class HostStages(Stages):
             backups=replace(facts.backups, repositories=seen),
         )
 
-    def vitals(self, door: Door, spec_dir: str) -> Vitals:  # noqa: ARG002
+    def vitals(self, door: Door, spec_dir: str, trusted: tuple[str, ...]) -> Vitals:  # noqa: ARG002
         return self.signs()
 
     def volumes(self, door: Door) -> tuple[Volume, ...]:  # noqa: ARG002

@@ -228,9 +228,9 @@ class Context(Struct, frozen=True, kw_only=True):
             repositories=repositories,
         )
 
-    def vitals(self) -> Vitals:
+    def vitals(self, spec: Spec) -> Vitals:
         """Return the signs of the host's health, without its runs and its guests' answers."""
-        return self.stages.vitals(self.door(), self.spec_dir)
+        return self.stages.vitals(self.door(), self.spec_dir, spec.trusted)
 
     def volumes(self) -> tuple[Volume, ...]:
         """Return the logical volumes, and look at nothing else; raises Unready."""

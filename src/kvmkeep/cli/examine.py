@@ -106,7 +106,7 @@ def unread(error: OSError) -> str:
 def _vitals(ctx: Context, spec: Spec, facts: Facts, *, answers: bool) -> Vitals:
     from kvmkeep.observe.notebook import Notebook
 
-    vitals, notebook = ctx.vitals(), Notebook(ctx.door())
+    vitals, notebook = ctx.vitals(spec), Notebook(ctx.door())
     last = notebook.ask("the journal", last_run, None)
     problems = (*vitals.problems, *notebook.problems)
     vitals = replace(vitals, last_run=last, problems=problems)

@@ -76,11 +76,11 @@ class Stages:
             repositories=repositories,
         )
 
-    def vitals(self, door: Door, spec_dir: str) -> Vitals:
+    def vitals(self, door: Door, spec_dir: str, trusted: tuple[str, ...]) -> Vitals:
         """Return the signs of the host's health; see `observe.vitals`."""
         from kvmkeep.observe.vitals import observe_vitals
 
-        return observe_vitals(door, spec_dir)
+        return observe_vitals(door, spec_dir, trusted)
 
     def volumes(self, door: Door) -> tuple[Volume, ...]:
         """Return the logical volumes, and look at nothing else; raises Unanswered."""

@@ -16,6 +16,8 @@ from kvmkeep.model.vitals import SpecFileStat
 _OTHERS_WRITE = 0o002
 _OTHERS_READ = 0o004
 _OTHERS_THROUGH = 0o001
+_STICKY = 0o1000
+"""In such a directory, what is root's is renamed and removed by nobody else (inode(7))."""
 _GUESTS = "guests"
 _MEANT = (".yaml", ".yaml.released", ".yaml.sample")
 """Guests, those that `release` let go, and what `init` writes."""
@@ -28,25 +30,41 @@ def spec_file_findings(patient: Patient) -> Iterator[Finding]:
     """
     yield from _readable(patient)
     for one in patient.vitals.spec_files:
-        path = shlex.quote(one.path)
-        whose = todo = ""
-        if one.mode & _OTHERS_WRITE:
-            whose = "everybody on this host"
-            todo = f"chmod o-w {path}"
-        elif one.owner != 0:
-            whose = f"the user {one.owner}, who is not root,"
-            todo = f"chown root:root {path}"
         if _is_stray(one):
             yield _stray(one)
-        if whose:
-            yield Finding(
-                name="spec-writable",
-                severity=Severity.CRITICAL,
-                subject=f"file {one.path}",
-                what=f"{whose} may change it",
-                why="root does what it says: that includes commands in guests, and their disks",
-                todo=f"look at what it says, then: {todo}",
-            )
+        yield from _writable(one)
+    for one in patient.vitals.spec_ways:
+        yield from _writable(one)
+
+
+def _writable(one: SpecFileStat) -> Iterator[Finding]:
+    path = shlex.quote(one.path)
+    if _by_everybody(one):
+        whose, todo = "everybody on this host", f"chmod o-w {path}"
+    elif one.owner != 0:
+        whose = f"the user {one.owner}, who is not root,"
+        how = "--no-dereference " if one.kind == "symlink" else ""
+        todo = f"chown {how}root:root {path}"
+    else:
+        return
+    what = "lies there" if one.above else "it says"
+    why = "root does what it says: that includes commands in guests, and their disks"
+    if one.above:
+        why = "the spec, or what it leads to, lies below it: another one put there is root's, too"
+    yield Finding(
+        name="spec-writable",
+        severity=Severity.CRITICAL,
+        subject=f"file {one.path}",
+        what=f"{whose} may change it",
+        why=why,
+        todo=f"look at what {what}, then: {todo}",
+    )
+
+
+def _by_everybody(one: SpecFileStat) -> bool:
+    if one.kind == "symlink" or (one.above and one.mode & _STICKY):
+        return False
+    return bool(one.mode & _OTHERS_WRITE)
 
 
 def _readable(patient: Patient) -> Iterator[Finding]:

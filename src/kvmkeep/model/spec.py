@@ -360,8 +360,8 @@ class Guest(Struct, frozen=True, kw_only=True):
 class Spec(Struct, frozen=True, kw_only=True):
     """All that the site wants of this host.
 
-    `template` is the text of the site's own base template, or empty for the built-in one.
-    `xml_dir` is where each domain's XML is kept.
+    `template` is the text of the site's own base template, or empty for the built-in one, and
+    `template_file` its path. `xml_dir` is where each domain's XML is kept.
     """
 
     host: Host
@@ -373,6 +373,14 @@ class Spec(Struct, frozen=True, kw_only=True):
     template: str
     xml_dir: str
     repositories: tuple[Repository, ...] = ()
+    template_file: str = ""
+
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """The files and directories beside the spec whose content root takes as it is."""
+        checks = (image.check for image in self.images)
+        keyrings = {check.keyring for check in checks if isinstance(check, ChecksumList)}
+        return tuple(filter(None, (self.template_file, self.xml_dir, *sorted(keyrings))))
 
     def guest(self, name: str) -> Guest | None:
         """Return the guest of that name, if there is one."""

@@ -72,13 +72,14 @@ class Service(Struct, frozen=True, kw_only=True):
 class SpecFileStat(Struct, frozen=True, kw_only=True):
     """A file or directory of the spec: `owner` is a user's number, `mode` its permissions.
 
-    `kind` is a word: `file`, `directory` and so on.
+    `kind` is a word: `file`, `directory` and so on. `above` where it only lies on the way to one.
     """
 
     path: str
     owner: int
     mode: int
     kind: str = "file"
+    above: bool = False
 
 
 class Space(Struct, frozen=True, kw_only=True):
@@ -186,7 +187,8 @@ class Vitals(Struct, frozen=True, kw_only=True):
     `journal` says why no run could be written down; empty if one can. `working` while a run holds
     the host's lock: the marks that it sets on the way are no leftovers. `holder` is that run, as
     long as it has begun no step.
-    `image_files` are the names in the directory of the images.
+    `image_files` are the names in the directory of the images. `spec_ways` are what the spec leads
+    to, and all that lies on the way to that and to the spec.
     """
 
     mismatches: tuple[Mismatches, ...] = ()
@@ -199,6 +201,7 @@ class Vitals(Struct, frozen=True, kw_only=True):
     disks: tuple[PhysicalDisk, ...] | None = ()
     services: tuple[Service, ...] = ()
     spec_files: tuple[SpecFileStat, ...] = ()
+    spec_ways: tuple[SpecFileStat, ...] = ()
     image_files: tuple[str, ...] = ()
     journal: str = ""
     last_run: LastRun | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Iterable
 
 from kvmkeep.host import journal_place, lvm, mdadm, smart, space, upkeep
 from kvmkeep.host.door import Door
@@ -32,10 +33,10 @@ def observe_trends(door: Door) -> tuple[tuple[Trend, ...], tuple[Mismatches, ...
     return decoded(door.read(TRENDS)), mdadm.mismatches(door)
 
 
-def observe_vitals(door: Door, spec: str) -> Vitals:
+def observe_vitals(door: Door, spec: str, trusted: Iterable[str] = ()) -> Vitals:
     """Return the signs that tell of a host's health; what can't be seen is in `problems`.
 
-    `spec` is the directory of the spec.
+    `spec` is the directory of the spec, `trusted` what it leads to.
     """
     notebook = Notebook(door)
     unseen: bool | None = None
@@ -43,6 +44,7 @@ def observe_vitals(door: Door, spec: str) -> Vitals:
     unknown: tuple[tuple[Trend, ...], tuple[Mismatches, ...]] = ((), ())
     trends, mismatches = notebook.ask("mismatches of MD arrays", observe_trends, unknown)
     nothing: tuple[tuple[Schedule, ...], tuple[Service, ...]] = ((), ())
+    files = spec_files(notebook, spec)
     schedules, services = notebook.ask(UNITS_SEEN, upkeep.begun, nothing)
     return Vitals(
         mismatches=mismatches,
@@ -58,7 +60,8 @@ def observe_vitals(door: Door, spec: str) -> Vitals:
             if (notebook.read(f"{_FILTER_DIR}/{name}", 16) or b"").strip() == b"1"
         ),
         disks=notebook.ask("disks", smart.disks, no_disks),
-        spec_files=spec_files(notebook, spec),
+        spec_files=files,
+        spec_ways=spec_ways(door, (spec, posixpath.join(spec, _GUESTS), *trusted), files),
         image_files=notebook.names(IMAGE_DIR),
         journal=notebook.ask(journal_place.PLACE, journal_place.trouble, ""),
         problems=notebook.problems,
@@ -78,3 +81,28 @@ def spec_files(notebook: Notebook, directory: str) -> tuple[SpecFileStat, ...]:
         for one in found
         if one.kind
     )
+
+
+def spec_ways(
+    door: Door, paths: Iterable[str], known: Iterable[SpecFileStat]
+) -> tuple[SpecFileStat, ...]:
+    """Return these files and directories, behind all links, with all that leads to them.
+
+    Who may write to a directory on the way puts another one in the place of what lies there.
+    """
+    found: dict[str, SpecFileStat] = {}
+    for path in paths:
+        parts = door.way(posixpath.abspath(path)).parts
+        for part in parts:
+            one = SpecFileStat(
+                path=part.path,
+                owner=part.owner,
+                mode=part.mode,
+                kind=part.kind,
+                above=part is not parts[-1],
+            )
+            if not one.above or part.path not in found:
+                found[part.path] = one
+    for one in known:
+        found.pop(posixpath.abspath(one.path), None)
+    return tuple(found.values())

@@ -9,6 +9,8 @@ from types import MappingProxyType
 from typing import TypeVar
 from xml.parsers import expat
 
+from msgspec.structs import replace
+
 from kvmkeep.errors import Unready
 from kvmkeep.host.door import Door
 from kvmkeep.model.spec import Place, Spec
@@ -118,10 +120,11 @@ def _load(
         elif name.lower().endswith((_ENDING, *_LOOKALIKES)):
             where = Place(file=place(name), line=1, column=1)
             mistakes.add(where, "this file is not read (its name must end in .yaml)")
-    template = ""
+    file = template = ""
     if host.document is not None and host.document.template is not None:
-        template = _template(host, host.document.template, read, directory)
-    return resolve(host, guests, directory=directory, template=template, mistakes=mistakes)
+        file, template = _template(host, host.document.template, read, directory)
+    spec = resolve(host, guests, directory=directory, template=template, mistakes=mistakes)
+    return replace(spec, template_file=file)
 
 
 def _document(
@@ -177,11 +180,11 @@ def _forbidden(path: str) -> Unready:
     return Unready(f"{escaped_name(path)} can't be read: permission denied", hint="run it as root")
 
 
-def _template(source: Source[HostFile], name: str, read: Reader, directory: str) -> str:
-    """Return the text of the base template, or nothing after noting what is wrong with it."""
+def _template(source: Source[HostFile], name: str, read: Reader, directory: str) -> tuple[str, str]:
+    """Return path and text of the base template, or nothing after noting what is wrong with it."""
     path = source.parse(("template",), lambda text: parse_path(text, directory), name)
     if path is None:
-        return ""
+        return "", ""
     own = posixpath.relpath(path, directory)
     try:
         content = read(path if own.startswith("../") else own)
@@ -189,10 +192,10 @@ def _template(source: Source[HostFile], name: str, read: Reader, directory: str)
         raise _forbidden(path) from error
     except OSError as error:
         source.wrong(("template",), f"the file {path} can't be read: {error.strerror}")
-        return ""
+        return "", ""
     if content is None:
         source.wrong(("template",), f"there is no file {path}")
-        return ""
+        return "", ""
     text = decode(path, content, source.mistakes)
     if text is not None:
         _check_xml(path, text, source.mistakes)
@@ -201,7 +204,7 @@ def _template(source: Source[HostFile], name: str, read: Reader, directory: str)
             where = Place(file=path, line=line, column=at - text.rfind("\n", 0, at))
             known = ", ".join(sorted(PLACEHOLDERS))
             source.mistakes.add(where, f"unknown placeholder {word} (known: {known})")
-    return text or ""
+    return path, text or ""
 
 
 def _check_xml(path: str, text: str, mistakes: Mistakes) -> None:

@@ -228,6 +228,49 @@ def test_a_spec_that_others_may_write(owner: int, mode: int, words: str, todo: s
     assert found.todo.endswith(todo)
 
 
+@pytest.mark.parametrize(
+    ("one", "words", "todo"),
+    [
+        (
+            SpecFileStat(path="/srv/t.xml", owner=0, mode=0o666),
+            "root does what it says",
+            "look at what it says, then: chmod o-w /srv/t.xml",
+        ),
+        (
+            SpecFileStat(path="/srv", owner=1000, mode=0o755, kind="directory", above=True),
+            "or what it leads to, lies below it",
+            "look at what lies there, then: chown root:root /srv",
+        ),
+        (
+            SpecFileStat(path="/srv", owner=0, mode=0o1777, kind="directory"),
+            "root does what it says",
+            "look at what it says, then: chmod o-w /srv",
+        ),
+        (
+            SpecFileStat(path="/etc/kvmkeep", owner=1000, mode=0o777, kind="symlink", above=True),
+            "or what it leads to, lies below it",
+            "look at what lies there, then: chown --no-dereference root:root /etc/kvmkeep",
+        ),
+    ],
+)
+def test_what_leads_to_the_spec_or_where_it_leads_that_others_may_write(
+    one: SpecFileStat, words: str, todo: str
+) -> None:
+    found = only(CRITICAL, "spec-writable", spec_ways=(one,))
+    assert found.subject == f"file {one.path}"
+    assert words in found.why
+    assert found.todo == todo
+
+
+def test_a_link_of_root_and_a_sticky_directory_above_are_nobody_elses() -> None:
+    ways = (
+        SpecFileStat(path="/tmp", owner=0, mode=0o1777, kind="directory", above=True),
+        SpecFileStat(path="/etc/kvmkeep", owner=0, mode=0o777, kind="symlink", above=True),
+        SpecFileStat(path="/srv/guests/t.xml", owner=0, mode=0o644),
+    )
+    assert findings(spec_ways=ways) == ()
+
+
 def test_a_spec_that_root_alone_or_a_group_may_write() -> None:
     files = (
         SpecFileStat(path="/etc/kvmkeep", owner=0, mode=0o755),

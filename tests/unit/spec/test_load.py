@@ -97,6 +97,8 @@ def test_relative_paths_are_taken_from_the_directory(
     spec = load(spec_dir.name, ReadOnlyDoor())
     assert spec.images[0].source == f"{spec_dir}/images/rocky9.raw.zst"
     assert spec.template == TEMPLATE
+    assert spec.template_file.endswith("/t/guest.xml")
+    assert spec.template_file in spec.trusted
     assert str(spec.guests[0].place) == f"{spec_dir.name}/guests/web.yaml:1:1"
 
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from kvmkeep import __version__
 from kvmkeep.apply.checkpoint import wait_for_others
 from kvmkeep.apply.executor import apply_plan
-from kvmkeep.apply.journal import Journal, Journals, digest, utc_now
+from kvmkeep.apply.journal import Journal, Journals, digest
 from kvmkeep.apply.sight import Lookout, Sight
 from kvmkeep.apply.ui import SteadyUi, Ui
 from kvmkeep.errors import (
@@ -26,6 +26,7 @@ from kvmkeep.errors import (
     StepFailed,
     Unready,
 )
+from kvmkeep.host.clock import utc_now
 from kvmkeep.host.environment import invoker
 from kvmkeep.host.lock import Lock
 from kvmkeep.host.machine_door import host_name

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from kvmkeep.apply.secrets import masked
 from kvmkeep.errors import Unready
 from kvmkeep.host.append import AppendFolder, Folder, Lines, Nowhere
+from kvmkeep.host.clock import utc_now
 from kvmkeep.host.door import Door, Result
 from kvmkeep.model.command import Checkpoint, Command, Poll, WriteFile
 from kvmkeep.model.journal import (
@@ -38,11 +39,6 @@ _ENDING = ".jsonl"
 _LARGEST = 256 << 20
 
 Field = str | int | float | bool | tuple[str, ...]
-
-
-def utc_now() -> datetime:
-    """Return the wall clock's time."""
-    return datetime.now(UTC)
 
 
 def digest(document: bytes) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kvmkeep.health.backups import FUTURE, age, utc
+from kvmkeep.health.backups import FUTURE, age
 from kvmkeep.model.names import stamped_time
+from kvmkeep.model.times import utc
 
 if TYPE_CHECKING:
     from datetime import datetime

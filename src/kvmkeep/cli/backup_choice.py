@@ -48,7 +48,7 @@ def choose(ctx: Context, spec: Spec, text: str, names: Iterable[str] = ()) -> Ba
     only where this host has none, such as after it got another name. So is one that lacks a disk.
     Raises UsageError where there is none, and Unready where that can't be known.
     """
-    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.host.clock import utc_now
     from kvmkeep.model.backup import recency
     from kvmkeep.planning.backups.owner import is_meant
 
@@ -122,7 +122,7 @@ def due(
     ctx: Context, whose: Callable[[Spec, BackupFacts, datetime], tuple[GuestName, ...]]
 ) -> tuple[GuestName, ...]:
     """Return the guests whose time has come, as one of the rules of `backup_due` tells."""
-    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.host.clock import utc_now
     from kvmkeep.observe.backup_care import observe_memos
 
     # The spec's times are local ones.

@@ -16,8 +16,8 @@ from kvmkeep.cli.backup_choice import (
 from kvmkeep.cli.backup_upkeep import keep_up
 from kvmkeep.cli.consent import add_consent
 from kvmkeep.cli.goal import Goal, reach, tell_notes
-from kvmkeep.cli.moment import utc_now
 from kvmkeep.errors import Busy, UsageError
+from kvmkeep.host.clock import utc_now
 from kvmkeep.model.plan import Note, Report
 
 if TYPE_CHECKING:

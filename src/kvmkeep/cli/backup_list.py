@@ -44,7 +44,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Print the backups, the oldest first; ends with 9 where one lacks a disk, or can't be seen."""
-    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.host.clock import utc_now
     from kvmkeep.model.backup import RepositoryState, moment_order
     from kvmkeep.observe.backup_care import proofs
     from kvmkeep.observe.notebook import Notebook

@@ -12,8 +12,8 @@ from kvmkeep.cli.backup_choice import look_into, out_of_sight
 from kvmkeep.cli.backup_restore import restore_first
 from kvmkeep.cli.backup_show import read_manifest
 from kvmkeep.cli.backup_subject import stored_file
-from kvmkeep.cli.moment import utc_now
 from kvmkeep.errors import Refused, SpecError, Unready, UsageError
+from kvmkeep.host.clock import utc_now
 from kvmkeep.model.backup import recency
 from kvmkeep.model.backup_manifest import GUEST_SPEC, HOST_SPEC
 from kvmkeep.model.host_units import PROGRAM

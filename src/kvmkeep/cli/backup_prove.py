@@ -61,7 +61,7 @@ def run(args: Args, ctx: Context) -> int:
 
 
 def _prove(backup: str, args: Args, ctx: Context) -> int:
-    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.host.clock import utc_now
     from kvmkeep.host.repositories import look
     from kvmkeep.model.host_units import PROGRAM
     from kvmkeep.model.names import PROOF_LOCK, second_stamp

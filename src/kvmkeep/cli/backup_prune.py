@@ -13,7 +13,7 @@ from kvmkeep.cli.backup_verify import verify
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.ended import one_by_one
 from kvmkeep.cli.goal import Goal
-from kvmkeep.cli.moment import utc_now
+from kvmkeep.host.clock import utc_now
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

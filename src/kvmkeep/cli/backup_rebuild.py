@@ -169,7 +169,7 @@ def _tell_who_is_off(ctx: Context) -> None:
 def _show(found: Found, facts: Facts, ctx: Context, *, dry_run: bool) -> None:
     """Print what comes back: the result of a dry run, and else what is asked about."""
     from kvmkeep.cli.backup_list import Row, text, value
-    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.host.clock import utc_now
     from kvmkeep.planning.backups.rebuild import bound_for_trash
 
     leaving = bound_for_trash(found.spec, facts, found.entries)
@@ -258,7 +258,7 @@ def _tell_unmet(unmet: Mapping[str, tuple[str, ...]], ctx: Context) -> None:
 
 def _restore(entry: BackupEntry, ctx: Context, *, stays_off: bool) -> tuple[str, ...]:
     """Bring one guest back; return which of its needs are not there."""
-    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.host.clock import utc_now
     from kvmkeep.planning.backups.restore import plan_restore
 
     spec = ctx.spec()

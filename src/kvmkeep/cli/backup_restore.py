@@ -65,7 +65,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Show the plan, ask, and bring them back; the guest stays off."""
-    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.host.clock import utc_now
     from kvmkeep.planning.backups.restore import plan_restore
 
     if args.to and not args.disk:

@@ -287,6 +287,6 @@ def _goal(name: str, planner: Planner, ctx: Context, lock: Lock | None = None) -
 
 
 def _now() -> str:
-    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.host.clock import utc_now
 
     return utc_now().isoformat()

@@ -11,7 +11,7 @@ from kvmkeep.cli.backup_choice import backup_lock, chosen_repositories
 from kvmkeep.cli.backup_upkeep import demand_percent, keep_up
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.goal import Goal
-from kvmkeep.cli.moment import utc_now
+from kvmkeep.host.clock import utc_now
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

@@ -92,8 +92,8 @@ def _write(
     path: str, findings: tuple[Finding, ...], figures: tuple[Measure, ...], ctx: Context
 ) -> tuple[Finding, ...]:
     """Write the metrics; return what went wrong."""
-    from kvmkeep.cli.moment import utc_now
     from kvmkeep.cli.publish import publish
+    from kvmkeep.host.clock import utc_now
     from kvmkeep.report.metrics import metrics_text
 
     try:

@@ -11,9 +11,9 @@ from kvmkeep.cli.consent import add_consent
 from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.guests import checked
 from kvmkeep.cli.level import CHOICES, at_level, chosen_level, chosen_size
-from kvmkeep.cli.moment import utc_now
 from kvmkeep.cli.plan import demand_guests
 from kvmkeep.errors import Refused, SpecError, UsageError
+from kvmkeep.host.clock import utc_now
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

@@ -53,7 +53,7 @@ def guest_of(name: str, ctx: Context) -> Guest | None:
 
 def change_of(guest: Guest | None, name: str, output: str, ctx: Context) -> OfflineChange:
     """Return which disk is changed in this run; an image is copied to `output` first."""
-    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.host.clock import utc_now
     from kvmkeep.model.names import second_stamp
     from kvmkeep.planning.offline.rewriting import OfflineChange
 

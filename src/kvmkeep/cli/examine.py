@@ -119,7 +119,7 @@ def last_run(door: Door) -> LastRun | None:
     Of all but the newest, those that were killed: what failed has told so, and others came since.
     """
     from kvmkeep.apply import journal
-    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.host.clock import utc_now
 
     runs = (_last_run(door, run) for run in journal.last_runs(door, utc_now()))
     newest = next(runs, None)
@@ -165,8 +165,8 @@ def _holder(door: Door) -> LockHolder | None:
 
 
 def _inside(ctx: Context, spec: Spec, facts: Facts) -> tuple[GuestAnswer, ...]:
-    from kvmkeep.cli.moment import utc_now
     from kvmkeep.cli.signs import Readiness, look_inside, readiness, up_for
+    from kvmkeep.host.clock import utc_now
     from kvmkeep.model.console import has_said
 
     guests: dict[str, Guest] = {guest.name: guest for guest in spec.guests}

@@ -9,8 +9,8 @@ from msgspec import Struct
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.goal import Goal, reach_quietly, show
 from kvmkeep.cli.guests import checked
-from kvmkeep.cli.moment import utc_now
 from kvmkeep.errors import Unready, UsageError
+from kvmkeep.host.clock import utc_now
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

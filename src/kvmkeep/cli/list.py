@@ -165,8 +165,8 @@ def _addresses(guest: Guest | None) -> tuple[str, ...]:
 
 def _looked_into(rows: list[Row], spec: Spec, states: dict[str, State], ctx: Context) -> list[Row]:
     from kvmkeep.cli.age import backup_age, proof_age
-    from kvmkeep.cli.moment import utc_now
     from kvmkeep.cli.signs import addresses, fullest, look_inside, readiness
+    from kvmkeep.host.clock import utc_now
     from kvmkeep.model.domain_facts import DomainState
     from kvmkeep.observe.backup_care import observe_memos
 

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from kvmkeep.errors import UsageError
 from kvmkeep.model.text import printable
 
 _SPAN = re.compile(r"([1-9][0-9]{0,4})([hdw])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-
-
-def utc_now() -> datetime:
-    """Return the wall clock's time."""
-    return datetime.now(UTC)
 
 
 def iso(stamp: str) -> str:

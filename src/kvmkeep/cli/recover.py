@@ -85,7 +85,7 @@ def run(args: Args, ctx: Context) -> int:
     """Bring them up, as nobody is there at night to be asked; tell how each of them stands."""
     from kvmkeep.apply.sight import Sight
     from kvmkeep.cli.examine import last_run
-    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.host.clock import utc_now
     from kvmkeep.host.service import tell_ready
     from kvmkeep.observe.notebook import Notebook
     from kvmkeep.planning.running.preflight import preflight

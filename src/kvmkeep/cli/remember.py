@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def remember(ctx: Context) -> None:
     """Keep what arrays' checks counted, where it is new; what goes wrong is only told."""
-    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.host.clock import utc_now
     from kvmkeep.model.command import WriteFile
     from kvmkeep.model.names import TRENDS
     from kvmkeep.model.trend import continued, encoded

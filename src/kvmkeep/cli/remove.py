@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from kvmkeep.cli.consent import add_consent
 from kvmkeep.cli.goal import Goal, reach
-from kvmkeep.cli.moment import utc_now
 from kvmkeep.cli.shutdown import LIMIT
 from kvmkeep.errors import UsageError
+from kvmkeep.host.clock import utc_now
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

@@ -10,9 +10,9 @@ from msgspec import Struct
 from kvmkeep.cli.console import at_terminal
 from kvmkeep.cli.goal import Goal, reach_quietly
 from kvmkeep.cli.guests import checked
-from kvmkeep.cli.moment import utc_now
 from kvmkeep.cli.plan import demand_guests
 from kvmkeep.errors import StepFailed, UsageError
+from kvmkeep.host.clock import utc_now
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, to_builtins
 
 from kvmkeep.cli.guests import checked
-from kvmkeep.cli.moment import utc_now
 from kvmkeep.cli.signs import look_inside, readiness
 from kvmkeep.errors import Unready, UsageError
+from kvmkeep.host.clock import utc_now
 from kvmkeep.model.console import has_said
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import LIBVIRT, VOLUMES

@@ -10,7 +10,8 @@ from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.guests import add_guests
 from kvmkeep.cli.level import add_consistency, at_level, chosen_level, chosen_size
-from kvmkeep.cli.moment import span, utc_now
+from kvmkeep.cli.moment import span
+from kvmkeep.host.clock import utc_now
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

@@ -9,8 +9,8 @@ from msgspec import Struct
 from kvmkeep.cli.consent import add_consent
 from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.cli.guests import checked
-from kvmkeep.cli.moment import utc_now
 from kvmkeep.errors import UsageError
+from kvmkeep.host.clock import utc_now
 from kvmkeep.model.text import printable
 
 if TYPE_CHECKING:

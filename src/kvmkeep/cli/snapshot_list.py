@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.guests import add_guests, checked
-from kvmkeep.cli.moment import iso, utc_now
+from kvmkeep.cli.moment import iso
 from kvmkeep.cli.table import table
+from kvmkeep.host.clock import utc_now
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.age import NONE, backup_age, told
-from kvmkeep.health.backups import utc
 from kvmkeep.model.facts import GROUPS, LIBVIRT, LINKS, NETWORK_MANAGER, VOLUMES, ArrayState
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import Size
@@ -141,7 +140,7 @@ def _guest(facts: Facts, guest: Guest) -> str:
     domain = facts.domain(guest.name)
     absent = "not seen" if facts.unseen(LIBVIRT) else "absent"
     state = domain.state.value if domain is not None else absent
-    backup = backup_age(guest, facts.backups, utc(facts.time))
+    backup = backup_age(guest, facts.backups, facts.now)
     if not backup:
         return state
     return f"{state}, no backup" if backup == NONE else f"{state}, last backup {told(backup)}"

@@ -8,9 +8,10 @@ from msgspec import Struct
 
 from kvmkeep.cli.consent import add_dry_run, answers, ask_names
 from kvmkeep.cli.goal import Goal, reach, show
-from kvmkeep.cli.moment import span, utc_now
+from kvmkeep.cli.moment import span
 from kvmkeep.cli.trash_restore import demand_entries
 from kvmkeep.errors import UsageError
+from kvmkeep.host.clock import utc_now
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

@@ -31,7 +31,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Print the entries of the trash, the oldest first."""
-    from kvmkeep.cli.moment import utc_now
+    from kvmkeep.host.clock import utc_now
 
     entries = ctx.trash(ctx.spec())
     now = utc_now()

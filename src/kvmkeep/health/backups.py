@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from kvmkeep.health.patient import Patient
 from kvmkeep.health.units import serves
@@ -24,6 +24,7 @@ from kvmkeep.model.host_units import (
 from kvmkeep.model.names import stamped_time
 from kvmkeep.model.proof import Proof, Rung
 from kvmkeep.model.spec import Guest
+from kvmkeep.model.times import utc
 from kvmkeep.model.units import Label
 from kvmkeep.planning.backups.take import backup_sets
 from kvmkeep.planning.snapshots.create import outside_disks
@@ -299,11 +300,6 @@ def passed(schedule: str, since: datetime, now: datetime) -> int:
             break
         count, before = count + 1, last - timedelta(seconds=1)
     return count
-
-
-def utc(text: str) -> datetime:
-    """Return a time of ISO 8601."""
-    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def age(past: timedelta) -> str:

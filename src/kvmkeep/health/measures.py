@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from kvmkeep.health.backups import utc
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.health import Measure, Sample
 from kvmkeep.model.names import stamped_time
 from kvmkeep.model.snapshot import snapshot_sets
 from kvmkeep.model.spec import Spec
+from kvmkeep.model.times import utc
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.trend import CHECKS
 from kvmkeep.model.vitals import PhysicalDisk, Vitals
@@ -101,7 +101,7 @@ def measures(spec: Spec, facts: Facts, vitals: Vitals) -> tuple[Measure, ...]:
 def _backups(spec: Spec, facts: Facts) -> tuple[Measure, ...]:
     """Return what is remembered of backups; a guest without one has no figure."""
     last = ((guest, facts.backups.last_of(guest.identity)) for guest in spec.guests)
-    now = utc(facts.time)
+    now = facts.now
     known = ((guest, facts.backups.proof_of(guest.identity, now)) for guest in spec.guests)
     proofs = [(guest, proof) for guest, proof in known if proof]
     times = ((guest, stamped_time(one.moment)) for guest, one in last if one is not None)

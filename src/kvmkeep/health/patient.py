@@ -53,6 +53,6 @@ def make_patient(
     spec: Spec, facts: Facts, plan: Plan, vitals: Vitals, options: tuple[str, ...] = ()
 ) -> Patient:
     """Index what is known of a host."""
-    now = datetime.fromisoformat(facts.time).astimezone()
+    now = facts.now.astimezone()
     scene = make_scene(spec, facts, spec.guests)
     return Patient(scene=scene, vitals=vitals, plan=plan, now=now, options=options)

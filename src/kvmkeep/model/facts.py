@@ -6,6 +6,7 @@ Everything here is of foreign origin: names are plain strings that nobody has vo
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from enum import StrEnum
 
 from msgspec import Struct
@@ -17,6 +18,7 @@ from kvmkeep.model.host_units import NO_UNITS, HostUnits
 from kvmkeep.model.image_facts import ImageFacts, ImageFile
 from kvmkeep.model.network_facts import Link, Management, Nm
 from kvmkeep.model.proof import RunningProof
+from kvmkeep.model.times import utc
 from kvmkeep.model.trash_folder import TrashFolder
 from kvmkeep.model.units import Size
 
@@ -231,6 +233,16 @@ class Facts(Struct, frozen=True, kw_only=True):
     images_free: Size | None = None
     proofs: tuple[RunningProof, ...] = ()
     guest_arrays: tuple[Array, ...] = ()
+
+    @property
+    def now(self) -> datetime:
+        """The time of the look."""
+        return utc(self.time)
+
+    @property
+    def boots_at_once(self) -> int:
+        """How many guests may boot side by side: as many as there are CPUs, and at least two."""
+        return max(2, self.cpus)
 
     def unseen(self, *what: str) -> bool:
         """Whether one of these could not be observed: then its absence means nothing."""

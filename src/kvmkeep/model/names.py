@@ -10,6 +10,7 @@ import uuid
 from datetime import UTC, datetime
 
 from kvmkeep.model.spec import ROOT_DISK, Disk, LvDisk
+from kvmkeep.model.times import utc
 from kvmkeep.model.units import GuestName, Label, Mac
 
 _NAMESPACE = uuid.UUID("5f0b5c5e-2f0c-5d0e-9c0d-6b766d6b6570")
@@ -221,12 +222,12 @@ def lv_tags(guest: GuestName, disk: Label) -> tuple[str, ...]:
 
 def utc_stamp(time: str) -> str:
     """Return a time of ISO 8601 in UTC as the site writes it in names: `20261123T0710Z`."""
-    return datetime.fromisoformat(time).astimezone(UTC).strftime("%Y%m%dT%H%MZ")
+    return utc(time).strftime("%Y%m%dT%H%MZ")
 
 
 def second_stamp(time: str) -> str:
     """Return a time of ISO 8601 in UTC, to the second: `20261123T071034Z`."""
-    return datetime.fromisoformat(time).astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return utc(time).strftime("%Y%m%dT%H%M%SZ")
 
 
 def stamped_time(stamp: str) -> datetime | None:

@@ -165,7 +165,7 @@ def _guest_steps(
             assumed[guest.name] = text
             begin, finish = (_assuming(one, text) for one in (begin, finish))
         due = [need for need in guest.run.needs if need in waiting]
-        if not due and len(waiting) >= max(2, scene.facts.cpus):
+        if not due and len(waiting) >= scene.facts.boots_at_once:
             due = [next(iter(waiting))]
         if due:
             steps = rest

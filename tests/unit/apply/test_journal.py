@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvmkeep.apply.executor import apply_plan
-from kvmkeep.apply.journal import Journals, digest, read_run, utc_now
+from kvmkeep.apply.journal import Journals, digest, read_run
 from kvmkeep.apply.ui import SteadyUi, Ui
 from kvmkeep.errors import Unready
 from kvmkeep.host.append import AppendFolder
+from kvmkeep.host.clock import utc_now
 from kvmkeep.model.command import Checkpoint
 from kvmkeep.model.journal import KEPT_RUNS
 from kvmkeep.model.plan import Outcome, Plan, Report, StepReport

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from kvmkeep.cli.moment import utc_now
 from kvmkeep.errors import Interrupted
+from kvmkeep.host.clock import utc_now
 from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.host.lock import Lock, locked
 from kvmkeep.model.command import Command

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from fakes.lvm import FakeVolume
 
-from kvmkeep.cli.moment import span, utc_now
+from kvmkeep.cli.moment import span
 from kvmkeep.errors import UsageError
+from kvmkeep.host.clock import utc_now
 from kvmkeep.model.names import second_stamp
 from tests.unit.cli.site import Site
 

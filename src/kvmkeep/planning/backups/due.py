@@ -8,6 +8,7 @@ from kvmkeep.model.backup import BackupFacts
 from kvmkeep.model.calendar import parse_calendar
 from kvmkeep.model.names import stamped_time
 from kvmkeep.model.spec import Spec
+from kvmkeep.model.times import utc
 from kvmkeep.model.units import GuestName
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -33,7 +34,7 @@ def due_proofs(spec: Spec, known: BackupFacts, now: datetime) -> tuple[GuestName
         if guest.backup is None or known.last_of(guest.identity) is None:
             continue
         proof = known.proof_of(guest.identity, now)
-        time = datetime.fromisoformat(proof.time).astimezone(UTC) if proof is not None else _NEVER
+        time = utc(proof.time) if proof is not None else _NEVER
         if _came(guest.backup.prove, time, now):
             found.append((time, guest.name))
     return tuple(name for _, name in sorted(found))

@@ -7,7 +7,6 @@ guest that the spec does not name any more keeps all of its backups.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from functools import partial
 
 from msgspec import Struct
@@ -21,6 +20,7 @@ from kvmkeep.model.names import PROOFS_DIR
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
 from kvmkeep.model.proof import Proof
 from kvmkeep.model.spec import Guest, Spec
+from kvmkeep.model.times import utc
 from kvmkeep.model.units import GuestName, Label
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backups.init import CLOSED, OPENED, repository_refusals
@@ -138,7 +138,7 @@ def retained(
         guest.backup.keep,
         proven=_proven(facts, entries),
         once=_once_proven(facts, entries),
-        now=datetime.fromisoformat(now),
+        now=utc(now),
     )
 
 
@@ -179,7 +179,7 @@ def _precious(
 ) -> tuple[Refusal, ...]:
     """Refuse to forget what nothing else can stand for, as long as the spec names the guest."""
     found: list[Refusal] = []
-    order = partial(recency, now=datetime.fromisoformat(now))
+    order = partial(recency, now=utc(now))
     for one in doomed:
         guest = owner(spec, one)
         whose = (one.identity, one.host)
@@ -262,7 +262,7 @@ def _verdicts(facts: Facts, seen: RepositoryFacts, guest: Guest, now: str) -> tu
     known = facts.backups.last_of(guest.identity)
     if known is None or known.moment not in listed:
         return ()
-    newest = facts.backups.proof_of(guest.identity, datetime.fromisoformat(now))
+    newest = facts.backups.proof_of(guest.identity, utc(now))
     gone = [
         one.moment
         for one in facts.backups.proofs

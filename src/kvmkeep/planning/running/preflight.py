@@ -35,7 +35,7 @@ def _clock(facts: Facts, run: LastRun | None) -> Iterator[Note]:
     runs = [] if run is None else [(_begun(run), "the last run of kvmkeep")]
     known = [(time, what) for time, what in (*backups, *runs) if time is not None]
     last, what = max(known, default=(datetime.min.replace(tzinfo=UTC), ""))
-    if last > datetime.fromisoformat(facts.time):
+    if last > facts.now:
         then = last.strftime("%Y-%m-%dT%H:%M:%SZ")
         text = f"it says {facts.time}, but {what} is of {then}: it is wrong, or was so then"
         yield Note(subject="clock", text=f"{text}; guests start with it: timedatectl")

@@ -256,7 +256,7 @@ def rising(
     while todo or booting:
         unsettled = {guest.name for guest in (*todo, *booting)}
         free = next((one for one in todo if not unsettled & {*one.run.needs}), None)
-        if free is not None and len(booting) < max(2, scene.facts.cpus):
+        if free is not None and len(booting) < scene.facts.boots_at_once:
             todo.remove(free)
             booting.append(free)
             if is_off(scene, free):

@@ -66,7 +66,7 @@ def plan_look_after(spec: Spec, facts: Facts) -> Plan:
     """Plan to start guests again that are to run and died, and to have filling snapshots grow."""
     order = in_order(spec, awaited(spec, facts))
     scene = make_scene(spec, facts, order.guests)
-    care = _Care(scene=scene, now=datetime.fromisoformat(facts.time))
+    care = _Care(scene=scene, now=facts.now)
     for guest in scene.guests:
         domain = scene.own_domain(guest)
         if domain is not None and active(domain):

@@ -15,6 +15,7 @@ from kvmkeep.model.units import GuestName
 from kvmkeep.model.vitals import GuestAnswer
 from kvmkeep.planning import programs
 from kvmkeep.planning.disks.files import unmounted
+from kvmkeep.planning.domains.machine_type import another_machine, machine_gone
 from kvmkeep.planning.running.paused import how_to_continue
 from kvmkeep.planning.running.recover import wait_step
 from kvmkeep.planning.running.saved import sleeps
@@ -35,6 +36,7 @@ def guest_findings(patient: Patient) -> Iterator[Finding]:
         if own is None:
             continue
         yield from _undefined(guest, own)
+        yield from _machine(patient, guest, own)
         yield from _caches(guest, own)
         yield from _off(guest, own)
         yield from _mounts(patient, guest, own)
@@ -121,6 +123,20 @@ def _undefined(guest: Guest, domain: Domain) -> Iterator[Finding]:
             what="it runs, but somebody took its definition from libvirt",
             why="once it is off, or the host is booted, libvirt does not know it any more",
             todo=f"kvmkeep apply {guest.name}, which defines it again and does not stop it",
+        )
+
+
+def _machine(patient: Patient, guest: Guest, domain: Domain) -> Iterator[Finding]:
+    if machine_gone(patient.facts, domain):
+        yield Finding(
+            name="guest-machine-gone",
+            severity=Severity.CRITICAL,
+            subject=f"guest {guest.name}",
+            what=f"QEMU here does not know its machine type {domain.machine} any more",
+            why="it runs on, but once it is off, or the host is booted, it can't be started"
+            if active(domain)
+            else "it can't be started",
+            todo=another_machine(domain),
         )
 
 

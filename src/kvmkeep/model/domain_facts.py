@@ -133,7 +133,8 @@ class Domain(Struct, frozen=True, kw_only=True):
     process keeps that the guest was seen to be ready, and `ready_line` is the pattern of the line
     on its console that told so, if one did. `variables` is the file that libvirt takes
     for those of its firmware, if it has one. `saved` when libvirt keeps its memory (virsh(1),
-    "managedsave"): its next start goes on from that, and not from what is on its disks.
+    "managedsave"): its next start goes on from that, and not from what is on its disks. `arch` and
+    `machine` are the architecture and machine type that its next start has KVM make.
     """
 
     name: str
@@ -168,6 +169,8 @@ class Domain(Struct, frozen=True, kw_only=True):
     run_mark: RunMark = field(default=NO_RUN_MARK, name="kept")
     variables: str = ""
     saved: bool = False
+    arch: str = ""
+    machine: str = ""
 
     @property
     def starts(self) -> bool:

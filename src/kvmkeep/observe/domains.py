@@ -110,6 +110,7 @@ def parse_domain(described: Described, door: Door, tree: ET.Element | None = Non
     root = ET.fromstring(described.xml) if tree is None else tree  # noqa: S314 - libvirt made it
     live = ET.fromstring(described.live) if described.live else None  # noqa: S314
     ready = None if live is None else live.find(f"metadata/{{{READY_URI}}}ready")
+    kind = root.find("os/type") if root.get("type") == "kvm" else None
     disks = _merged(_disks(root, door), () if live is None else _disks(live, door))
     return Domain(
         name=state.name,
@@ -141,6 +142,8 @@ def parse_domain(described: Described, door: Door, tree: ET.Element | None = Non
         ready_line="" if ready is None else ready.get("line", ""),
         given=tuple(_given(nic) for nic in root.iterfind(f"{_MARK}/{{*}}nic")),
         born=_born(root),
+        arch="" if kind is None else kind.get("arch", ""),
+        machine="" if kind is None else kind.get("machine", ""),
         files=_files(root),
         live_files=() if live is None else _files(live),
     )

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import Domain, DomainDisk, DomainState
-from kvmkeep.model.facts import Problem, SeedFile, Tool
+from kvmkeep.model.facts import Machines, Problem, SeedFile, Tool
 from kvmkeep.model.health import Severity
 from kvmkeep.model.host_units import RECOVER, SIGNATURE, HostUnits, UnitFile
 from kvmkeep.model.names import STATE_EMPTYING, STATE_FRESH, TAG_HELD, TAG_START
@@ -323,3 +323,17 @@ def test_other_ways_to_cache_are_for_others_to_choose() -> None:
 def test_a_program_that_readiness_needs() -> None:
     found = only(WARNING, "program-missing", wanted=TCP, tools=NO_NC)
     assert (found.subject, found.todo) == ("program nc", "install the package ncat")
+
+
+def test_a_machine_type_that_qemu_has_no_more_is_told_while_the_guest_still_runs() -> None:
+    machines = (Machines(arch="x86_64", names=("pc-q35-7.2", "q35")),)
+    old = domain(arch="x86_64", machine="pc-q35-2.4")
+    found = only(CRITICAL, "guest-machine-gone", domains=(old,), machines=machines)
+    assert "once it is off" in found.why
+    assert "machine='q35' in the place of 'pc-q35-2.4'" in found.todo
+    off = replace(old, state=DomainState.SHUTOFF, live_nics=())
+    found = {one.name: one for one in findings(domains=(off,), machines=machines)}
+    assert found["guest-machine-gone"].why == "it can't be started"
+    for known in (replace(old, machine="pc-q35-7.2"), replace(old, arch="aarch64"), domain()):
+        assert findings(domains=(known,), machines=machines) == ()
+    assert findings(domains=(old,)) == (), "what is not known blames nobody"

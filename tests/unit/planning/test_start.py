@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from kvmkeep.model.command import Poll
 from kvmkeep.model.domain_facts import DomainState
-from kvmkeep.model.facts import Problem
+from kvmkeep.model.facts import Machines, Problem
 from kvmkeep.model.names import console_log
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import ReadyConsole, ReadyTcp, Spec
@@ -249,3 +249,24 @@ def test_shutdown_tells_who_still_needs_it_and_refuses_strangers() -> None:
     reach(host, wanted, lambda s, f: plan_shutdown(s, f, ("db",), 60))
     new = spec(guest("new"))
     assert plan_shutdown(new, host.facts(new), ("new",), 60).refusals
+
+
+def test_a_machine_type_that_qemu_has_no_more_is_told_before_the_start() -> None:
+    host, wanted = site()
+    off(host, "web")
+    facts = host.facts(wanted)
+    machines = (Machines(arch="x86_64", names=("pc", "pc-q35-7.2", "q35")),)
+    assert plan_start(wanted, replace(facts, machines=machines), ("web",)).notes == ()
+    web = next(one for one in facts.domains if one.name == "web")
+    assert (web.arch, web.machine) == ("x86_64", "q35")
+    for old, new in (("pc-q35-2.4", "q35"), ("pc-i440fx-2.1", "pc")):
+        gone = tuple(
+            replace(one, machine=old) if one.name == "web" else one for one in facts.domains
+        )
+        (note,) = plan_start(
+            wanted, replace(facts, domains=gone, machines=machines), ("web",)
+        ).notes
+        assert note.text.startswith(
+            f"QEMU here does not know its machine type {old}, so its start fails; virsh edit web: "
+            f"machine='{new}' in the place of '{old}'"
+        )

@@ -23,6 +23,7 @@ from kvmkeep.planning.disks.stage import fresh
 from kvmkeep.planning.disks.storage import activation, storage_refusals
 from kvmkeep.planning.disks.taken import let_go, taken
 from kvmkeep.planning.domains.kept_xml import kept_domain, kept_path
+from kvmkeep.planning.domains.machine_type import machine_notes
 from kvmkeep.planning.domains.wanted_state import word, word_step
 from kvmkeep.planning.running.order import in_order
 from kvmkeep.planning.running.paused import STILL, how_to_continue, paused_text
@@ -50,7 +51,8 @@ def plan_start(spec: Spec, facts: Facts, names: Iterable[str]) -> Plan:
         *guards.shared_disks(scene),
         *guards.memory(scene, starting=off),
     )
-    return Plan(steps=steps, refusals=refusals, notes=resumed_notes(scene, off))
+    notes = (*resumed_notes(scene, off), *machine_notes(scene, off))
+    return Plan(steps=steps, refusals=refusals, notes=notes)
 
 
 def _of_storage(

@@ -13,6 +13,7 @@ from kvmkeep.model.network_facts import Link
 from kvmkeep.model.spec import Network
 from kvmkeep.planning.networks.ports import is_dead_end, other_ports
 from kvmkeep.planning.networks.taps import loose_nics, put_back
+from kvmkeep.planning.networks.uplink import automatic_addresses, without_addresses
 
 _REPAIR = "kvmkeep plan; kvmkeep apply"
 
@@ -23,6 +24,7 @@ def network_findings(patient: Patient) -> Iterator[Finding]:
         return
     if patient.spec.networks:
         yield from _uplink(patient)
+        yield from _uplink_addresses(patient)
     for network in patient.spec.networks:
         yield from _network(patient, network)
     for domain in patient.facts.domains:
@@ -65,6 +67,19 @@ def _uplink(patient: Patient) -> Iterator[Finding]:
         )
     elif is_team(link):
         yield from _team(patient, link)
+
+
+def _uplink_addresses(patient: Patient) -> Iterator[Finding]:
+    found = automatic_addresses(patient.scene)
+    if found:
+        yield Finding(
+            name="uplink-has-address",
+            severity=Severity.WARNING,
+            subject=f"uplink {patient.spec.uplink}",
+            what=f"its profile has asked for an address of the host: {', '.join(found)}",
+            why="the host itself is on the guests' wire, and may have a second default route",
+            todo=without_addresses(patient.scene),
+        )
 
 
 def _team(patient: Patient, team: Link) -> Iterator[Finding]:

@@ -8,8 +8,11 @@ from kvmkeep.model.network_facts import Link
 _TEAMS = ("bond", "team")
 
 
-def rests_on(facts: Facts, interface: str) -> set[str]:
-    """Return an interface and all that it rests on: ports of a bridge or bond, a VLAN's parent."""
+def rests_on(facts: Facts, interface: str, *, tagged: bool = True) -> set[str]:
+    """Return an interface and all that it rests on: ports of a bridge or bond, a VLAN's parent.
+
+    Without `tagged`, what it has as a VLAN alone does not count.
+    """
     found: set[str] = set()
     left = [interface]
     while left:
@@ -18,7 +21,8 @@ def rests_on(facts: Facts, interface: str) -> set[str]:
             continue
         found.add(name)
         left += [link.name for link in facts.links if link.master == name]
-        left += [link.parent for link in facts.links if link.name == name and link.parent]
+        if tagged:
+            left += [link.parent for link in facts.links if link.name == name and link.parent]
     return found
 
 

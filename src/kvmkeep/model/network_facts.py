@@ -83,7 +83,7 @@ NO_NM = Nm(running=False, profiles=(), device_paths=())
 class Management(Struct, frozen=True, kw_only=True):
     """How the host is reached: the interface of the default route and its gateway.
 
-    `peers` are logged in by SSH: without a default route, over `interface` and `others`.
+    `peers` are logged in by SSH, over `interface`, without a default route as well, and `others`.
     """
 
     interface: str
@@ -93,3 +93,9 @@ class Management(Struct, frozen=True, kw_only=True):
     others: tuple[str, ...] = ()
     interface6: str = ""
     gateway6: str = ""
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """All interfaces that it is reached over, the default route's first."""
+        names = (self.interface, self.interface6, *self.others)
+        return tuple(dict.fromkeys(name for name in names if name))

@@ -59,9 +59,9 @@ def _management(door: Door, links: tuple[Link, ...]) -> Management | None:
     routes = iproute.default_routes(door)
     sessions = iproute.ssh_sessions(door)
     peers = tuple(dict.fromkeys(one.peer for one in sessions))[:_MOST_PEERS]
+    used = [link.name for link in links if any(_is_end(link, one) for one in sessions)]
     if not routes:
         # Static routes or a table of its own (ip-rule(8)): who is logged in came over something.
-        used = [link.name for link in links if any(_is_end(link, one) for one in sessions)]
         if not used:
             return None
         first, *others = used
@@ -75,6 +75,7 @@ def _management(door: Door, links: tuple[Link, ...]) -> Management | None:
         gateway=gateway,
         answers=iproute.answers(door, interface, gateway),
         peers=peers,
+        others=tuple(name for name in used if name != interface),
         interface6=interface6,
         gateway6=gateway6,
     )

@@ -82,7 +82,8 @@ def _host_text(
         facts.groups, key=lambda group: (-_used(facts, group), -group.free.bytes, group.name)
     )
     names = [group.name for group in groups if accepted(parse_group, group.name)]
-    management = facts.management.interface if facts.management else "unknown"
+    ways = facts.management.ways if facts.management else ()
+    management = ", ".join(ways) or "unknown"
     name = facts.hostname if accepted(parse_hostname, facts.hostname) else _UNKNOWN
     group = next((group for group in groups if group.name in names), None)
     return f"""\
@@ -151,7 +152,8 @@ run:
 
 def _uplinks(facts: Facts) -> list[str]:
     """Return the NICs, bonds and teams that the host is not reached over, the likeliest first."""
-    used = rests_on(facts, facts.management.interface) if facts.management else set()
+    ways = facts.management.ways if facts.management else ()
+    used = {name for way in ways for name in rests_on(facts, way)}
     carriers = {link.parent for link in facts.links if link.kind == "vlan"}
     found = [
         link

@@ -36,6 +36,18 @@ def test_an_uplink_that_is_gone() -> None:
     assert findings(replace(SPEC, networks=()), links=links(without="uplink0")) == ()
 
 
+def test_an_uplink_with_an_address_of_the_host() -> None:
+    profile = Profile(
+        uuid="abc", name="Wired 1", type="802-3-ethernet", interface="uplink0", device="uplink0",
+        filename="/run/x", settings=(("ipv4.method", "auto"), ("ipv6.method", "auto")),
+    )  # fmt: skip
+    nm = Nm(running=True, profiles=(profile,), device_paths=())
+    asked = replace(UPLINK, addresses=("192.0.2.7/24", "fe80::7/64"))
+    found = only(WARNING, "uplink-has-address", links=links(asked), nm=nm)
+    assert found.what == "its profile has asked for an address of the host: 192.0.2.7/24"
+    assert found.todo.startswith("nmcli connection modify uuid abc ipv4.method disabled ")
+
+
 def test_a_bond_with_a_dead_port() -> None:
     bond = replace(UPLINK, kind="bond")
     e0, e1, e2 = (link(name, master="uplink0") for name in ("e0", "e1", "e2"))

@@ -222,6 +222,14 @@ def test_a_host_without_a_default_route_that_somebody_is_logged_in_on() -> None:
     )
 
 
+def test_a_host_that_somebody_is_logged_in_on_beside_its_default_route() -> None:
+    told = "ESTAB 0 0 10.0.2.15:22 192.0.2.9:50000\n"
+    route = '[{"dst":"default","gateway":"10.9.0.1","dev":"uplink0"}]'
+    facts = observe(lab_host(ip_route=route, ss=told), Hosted(), None, NOW)
+    assert facts.management is not None
+    assert (facts.management.interface, facts.management.others) == ("uplink0", ("ens802f0",))
+
+
 def test_a_hosts_second_default_route() -> None:
     six = '[{"dst":"default","gateway":"fe80::2","dev":"ens802f0"}]'
     facts = observe(lab_host(ip_route6=six), Hosted(), None, NOW)

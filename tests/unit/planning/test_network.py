@@ -537,6 +537,61 @@ def test_without_default_route_no_interface_of_an_ssh_session_is_an_uplink() -> 
     assert asked == ["ping -c 1 -w 3 192.0.2.77"]
 
 
+@pytest.mark.parametrize(
+    ("way", "reason"),
+    [
+        ({"others": ("uplink0",)}, "somebody is logged in by SSH over uplink0"),
+        ({"interface6": "uplink0"}, "IPv6's default route is on uplink0"),
+        ({"interface6": "uplink0", "others": ("uplink0",)}, "somebody is logged in by SSH over"),
+        ({"others": ("br0",)}, "somebody is logged in by SSH over br0"),
+        ({"others": ("uplink0.10",)}, ""),
+    ],
+)
+def test_no_network_is_changed_on_what_somebody_is_logged_in_over(
+    way: dict[str, object], reason: str
+) -> None:
+    host, one = made()
+    host.nm.links["br0"] = FakeLink("br0", "bridge")
+    host.nm.links["uplink0.10"] = FakeLink("uplink0.10", "vlan", parent="uplink0")
+    if way.get("others") == ("br0",):
+        host.nm.links["uplink0"].master = "br0"
+    facts = host.facts(one)
+    assert facts.management is not None
+    facts = replace(facts, management=replace(facts.management, **way))
+    assert make_plan(one, facts).refusals == (), "what is in service does not depend on that"
+    found = make_plan(wanted(ageing_time=300), facts).refusals
+    assert [one.subject for one in found] == ["uplink uplink0"] * bool(reason)
+    if reason:
+        assert f"this host is reached through it ({reason}" in found[0].reason
+        assert "take its addresses away: ip address show dev uplink0" in found[0].hint
+
+
+def with_addresses(host: FakeHost, *addresses: str, **methods: str) -> None:
+    """Give the uplink addresses, and a profile."""
+    host.nm.links["uplink0"].addresses = addresses
+    told = {f"{key}.method": value for key, value in methods.items()}
+    told |= {"ipv4.dns": "192.0.2.53"}
+    host.nm.profiles["abc"] = FakeProfile("abc", "Wired 1", "802-3-ethernet", "uplink0", told)
+    host.nm.profiles["abc"].device = "uplink0"
+
+
+def test_an_address_that_the_uplinks_own_profile_has_asked_for_is_told() -> None:
+    host, one = made()
+    with_addresses(host, "192.0.2.7/24", "fe80::7/64", "2001:db8::7/64", ipv4="auto", ipv6="auto")
+    (note,) = plan(host, one).notes
+    assert note.subject == "uplink uplink0"
+    assert note.text == (
+        "its profile has asked for 192.0.2.7/24, 2001:db8::7/64: with that, the host itself is on "
+        "the guests' wire, and may have a second default route; to end that: nmcli connection "
+        "modify uuid abc ipv4.method disabled ipv6.method disabled ipv4.dns ''; nmcli device "
+        "reapply uplink0"
+    )
+    with_addresses(host, "192.0.2.7/24", "fe80::7/64", ipv4="manual", ipv6="auto")
+    assert plan(host, one).notes == (), "it is meant"
+    del host.nm.links["uplink0"]
+    assert [note for note in plan(host, one).notes if "asked for" in note.text] == []
+
+
 def test_the_gateways_of_both_protocols_are_asked() -> None:
     one = wanted()
     facts = FakeHost().facts(one)

@@ -155,6 +155,18 @@ def test_nothing_below_the_management_interface_is_an_uplink() -> None:
     assert loaded(facts).uplink == "eth2"
 
 
+def test_no_interface_that_somebody_is_logged_in_over_is_an_uplink() -> None:
+    way = Management(
+        interface="ens802f1", gateway="192.0.2.254", answers=True, others=("ens802f0",)
+    )
+    facts = replace(BARE_HOST, management=way)
+    text = starter(facts)["host.yaml"]
+    assert "uplink: change-me\n" in text
+    assert "Never ens802f1, ens802f0: over it the host is" in text
+    more = replace(facts, links=(*facts.links, link("six"), link("eth9")))
+    assert loaded(replace(more, management=replace(way, interface6="six"))).uplink == "eth9"
+
+
 def test_an_interface_that_is_reached_in_two_ways() -> None:
     facts = replace(
         BARE_HOST,

@@ -19,6 +19,7 @@ from kvmkeep.planning.networks.ports import in_turn
 from kvmkeep.planning.networks.profiles import Settings, WantedProfile, judged, wanted_profiles
 from kvmkeep.planning.networks.proof import is_vlan, longest, network_proof, own_gateway, ways_out
 from kvmkeep.planning.networks.undo import MARGIN, Touched, network_undo, undo_steps
+from kvmkeep.planning.networks.uplink import uplink_notes
 from kvmkeep.planning.scene import Scene
 
 ROLLBACK_AFTER = 45
@@ -60,7 +61,7 @@ def network_notes(scene: Scene, networks: tuple[Network, ...]) -> tuple[Note, ..
     if networks and uplink is not None and not uplink.carrier:
         text = "it has no carrier: no guest reaches its network until the cable is in"
         notes.append(Note(subject=f"uplink {uplink.name}", text=text))
-    return tuple(notes)
+    return (*notes, *(uplink_notes(scene) if networks else ()))
 
 
 def _mtu_notes(scene: Scene, network: Network) -> Iterator[Note]:

@@ -12,7 +12,7 @@ from kvmkeep.model.network_facts import Link, Profile
 from kvmkeep.model.spec import Network
 from kvmkeep.planning.scene import Scene
 
-_ADDRESSING = tuple(
+ADDRESSING = tuple(
     f"{family}.{key}"
     for family in ("ipv4", "ipv6")
     for key in ("addresses", "gateway", "dns", "routes")
@@ -21,7 +21,7 @@ _ADDRESSING = tuple(
 _LEFT_AS_FOUND = frozenset(
     (
         "connection.id", "connection.autoconnect", "connection.autoconnect-slaves", "ipv4.method",
-        "ipv6.method", *_ADDRESSING,
+        "ipv6.method", *ADDRESSING,
     )
 )  # fmt: skip
 """How a profile that was taken over comes up is left to whoever made it."""
@@ -106,7 +106,7 @@ def judged(scene: Scene, networks: tuple[Network, ...]) -> tuple[Network, ...]:
 
 def wanted_profiles(scene: Scene, network: Network) -> tuple[WantedProfile, WantedProfile]:
     """Return the bridge's profile, and that of the VLAN interface which is its port."""
-    no_addressing = tuple((key, "") for key in _ADDRESSING)
+    no_addressing = tuple((key, "") for key in ADDRESSING)
     return (
         _wanted(scene, "bridge", network.bridge, _bridge_settings(network), no_addressing),
         _wanted(scene, "vlan", network.vlan_interface, _vlan_settings(scene, network), ()),

@@ -10,6 +10,7 @@ from kvmkeep.model.spec import Network
 from kvmkeep.planning.networks.bridges import network_step
 from kvmkeep.planning.networks.ports import in_turn, other_ports, second_way_out
 from kvmkeep.planning.networks.profiles import WantedProfile, judged, wanted_profiles
+from kvmkeep.planning.networks.uplink import without_addresses
 from kvmkeep.planning.scene import Scene
 
 
@@ -57,7 +58,10 @@ def network_refusals(scene: Scene, networks: tuple[Network, ...]) -> tuple[Refus
                 if not (port.owner in before and _is_changed(scene, port.owner))
             )
     if networks:
-        refusals.extend(_uplink_refusals(scene, networks))
+        found = _uplink_refusals(scene, networks)
+        if not found and any(_is_changed(scene, network) for network in known):
+            found = _way_in_refusals(scene)
+        refusals.extend(found)
     return tuple(refusals)
 
 
@@ -109,7 +113,9 @@ def _uplink_refusals(scene: Scene, networks: tuple[Network, ...]) -> list[Refusa
         if network.mtu > uplink.mtu
     ]
     management = scene.facts.management
-    ways = () if management is None else (management.interface, *management.others)
+    ways: tuple[str, ...] = ()
+    if management is not None:
+        ways = (management.interface,) if management.gateway else management.ways
     reached = {name for way in ways for name in rests_on(scene.facts, way)}
     team = team_of(scene.facts, uplink)
     if team and team not in reached:
@@ -127,3 +133,28 @@ def _uplink_refusals(scene: Scene, networks: tuple[Network, ...]) -> list[Refusa
             )
         )
     return refusals
+
+
+def _way_in_refusals(scene: Scene) -> list[Refusal]:
+    """Refuse to change networks of an uplink that the host is reached over besides its gateway's.
+
+    Of two default routes, the lower metric says little about which is the host's own. What comes
+    as a VLAN of the uplink is left to the proof of a change, which asks who is logged in.
+    """
+    name, management = scene.spec.uplink, scene.facts.management
+    if management is None:
+        return []
+    six = management.interface6
+    over = {f"somebody is logged in by SSH over {way}": way for way in management.others}
+    if six and six not in management.others:
+        over[f"IPv6's default route is on {six}"] = six
+    return [
+        Refusal(
+            subject=f"uplink {name}",
+            reason=f"this host is reached through it ({text})",
+            hint="choose another interface as the uplink; if it is for guests alone, log in over "
+            f"another one and take its addresses away: {without_addresses(scene)}",
+        )
+        for text, way in over.items()
+        if name in rests_on(scene.facts, way, tagged=False)
+    ]

@@ -8,6 +8,7 @@ import posixpath
 import stat
 
 from kvmkeep.host.files import kind_of
+from kvmkeep.model.units import Size
 from kvmkeep.model.way import Part, Way
 
 _LINKS = 40
@@ -21,9 +22,10 @@ def way_to(path: str) -> Way:
         here = _walk(path, parts)
         if parts[-1].path != here:
             parts.append(_part(here, os.lstat(here)))
+        free = _free(here)
     except OSError as error:
         return Way(path=path, parts=tuple(parts), error=error.strerror or str(error))
-    return Way(path=path, parts=tuple(parts), error="")
+    return Way(path=path, parts=tuple(parts), free=free, error="")
 
 
 def _walk(path: str, parts: list[Part]) -> str:
@@ -52,6 +54,12 @@ def _walk(path: str, parts: list[Part]) -> str:
         else:
             here = there
     return here
+
+
+def _free(path: str) -> Size | None:
+    """Return what is free there; None where the filesystem has no size, as some in memory."""
+    found = os.statvfs(path)
+    return Size(found.f_bavail * found.f_frsize) if found.f_blocks else None
 
 
 def _part(path: str, found: os.stat_result) -> Part:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from kvmkeep.model.units import Size
+
 _OTHERS_WRITE = 0o022
 """Group and others (inode(7)); an access list shows in the group's (acl(5))."""
 _STICKY = 0o1000
@@ -28,11 +30,12 @@ class Way(Struct, frozen=True, kw_only=True):
     """The parts of the way to `path`, from `/` to the last one that is there.
 
     The last part is a directory, or what lies in its place. `error` tells why no more can be
-    seen. A way without parts was not looked at.
+    seen. A way without parts was not looked at. `free` is what the filesystem at its end has free.
     """
 
     path: str
     parts: tuple[Part, ...] = ()
+    free: Size | None = None
     error: str = "nobody has looked at it"
 
     @property

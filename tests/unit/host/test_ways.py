@@ -26,6 +26,14 @@ def test_a_directory_of_roots_own_is_fine_and_so_is_one_to_be_made(tmp_path: Pat
     assert trouble(tmp_path / "link/../gone") == ""
 
 
+def test_it_tells_how_much_is_free_there(tmp_path: Path) -> None:
+    found = os.statvfs(tmp_path)
+    free = MachineDoor().way(str(tmp_path / "new")).free
+    assert free is not None
+    assert abs(free.bytes - found.f_bavail * found.f_frsize) < 1 << 30
+    assert MachineDoor().way("/proc/self").free is None
+
+
 def test_one_that_others_may_write_to_is_not(tmp_path: Path) -> None:
     (tmp_path / "a/b").mkdir(parents=True)
     (tmp_path / "a").chmod(0o775)

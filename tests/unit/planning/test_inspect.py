@@ -5,6 +5,7 @@ from fakes.files import anybodys, roots_own
 from fakes.host import FakeHost
 from msgspec.structs import replace
 
+from kvmkeep.model.command import SPARE, Command
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.inside import parse_inside
 from kvmkeep.model.plan import Plan
@@ -189,6 +190,20 @@ def test_nothing_is_copied_to_where_others_could_lay_links() -> None:
     assert not plan.unready
     unseen = replace(WISH, way=Way(path="/srv/x", error="Permission denied"))
     assert plan_copy_out(wanted, host.facts(wanted), unseen).unready
+
+
+def test_what_a_guest_holds_does_not_take_the_last_room_of_the_host() -> None:
+    host, wanted = site()
+    wish = replace(WISH, way=replace(WISH.way, free=SPARE))
+    (step,) = plan_copy_out(wanted, host.facts(wanted), wish).steps
+    copy = next(one for one in step.actions if isinstance(one, Command) and "copy-out" in one.argv)
+    assert copy.spares == "/srv/x"
+    assert copy.meanings[0].words in "less than 512 MiB would stay free at /srv/x"
+    wish = replace(WISH, way=replace(WISH.way, free=Size(SPARE.bytes - 1)))
+    plan = plan_copy_out(wanted, host.facts(wanted), wish)
+    assert "are free at /srv/x, of which 512 MiB stay so" in only_reason(plan)
+    # What was copied before that is no reason to fail.
+    assert plan_copy_out(wanted, host.facts(wanted), replace(wish, there=("fstab", "log"))).empty
 
 
 def test_copying_is_refused_as_looking_is() -> None:

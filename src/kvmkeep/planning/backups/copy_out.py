@@ -19,7 +19,7 @@ from kvmkeep.planning.repositories.engine import driver
 from kvmkeep.planning.repositories.files import engine_refusals, hide, plain, show
 from kvmkeep.planning.repositories.secrets import secret_refusals
 from kvmkeep.planning.scene import make_scene
-from kvmkeep.planning.ways import way_refusals
+from kvmkeep.planning.ways import room_refusals, way_refusals
 
 
 def plan_copy_out_of(spec: Spec, facts: Facts, subject: Subject, wish: CopyOut) -> Plan:
@@ -55,6 +55,7 @@ def plan_copy_out_of(spec: Spec, facts: Facts, subject: Subject, wish: CopyOut) 
         steps=(step,),
         refusals=(
             *guards.unseen_beside_files(scene),
+            *room_refusals(name, wish.way),
             *programs.missing_tools(scene, (step,)),
             *engine_refusals(scene, subject.repository.engine),
             *secret_refusals(facts, subject.repository),

@@ -37,11 +37,17 @@ def gone(subject: Subject) -> tuple[str, ...]:
 
 
 def fetched(
-    subject: Subject, disk: DiskRecord, target: str, folder: str, program: str
+    subject: Subject,
+    disk: DiskRecord,
+    target: str,
+    folder: str,
+    program: str,
+    *,
+    spares: str = "",
 ) -> tuple[Command, ...]:
     """Return what writes a disk to `target`, checking each block, and then reads it back.
 
-    Its block list lies in `folder` meanwhile.
+    Its block list lies in `folder` meanwhile. A target that is a file leaves room at `spares`.
     """
     engine = driver(subject.repository, program)
     entry = subject.entry
@@ -63,6 +69,7 @@ def fetched(
             timeout=limit,
             progress=Progress.BLOCKS,
             total_bytes=disk.size.bytes,
+            spares=spares,
         ),
         Command(
             argv=(program, "blocks", "verify", target, *checked),

@@ -18,7 +18,7 @@ from kvmkeep.planning.backups.fetch import Subject, fetched
 from kvmkeep.planning.backups.strays import stray_steps
 from kvmkeep.planning.repositories.secrets import secret_refusals
 from kvmkeep.planning.scene import make_scene
-from kvmkeep.planning.ways import way_refusals
+from kvmkeep.planning.ways import room_refusals, way_refusals
 
 
 class DiskToFile(Struct, frozen=True, kw_only=True):
@@ -60,7 +60,7 @@ def plan_to_file(spec: Spec, facts: Facts, wish: DiskToFile, *, there: bool) -> 
             Command(
                 argv=("rm", "--force", "--", part), why="begin anew where a run was interrupted"
             ),
-            *fetched(wish.subject, disk, part, folder, program),
+            *fetched(wish.subject, disk, part, folder, program, spares=wish.way.path),
             Command(argv=move, why="it is complete: give it its name"),
         ),
         finally_=(
@@ -75,6 +75,7 @@ def plan_to_file(spec: Spec, facts: Facts, wish: DiskToFile, *, there: bool) -> 
         steps=(step,),
         refusals=(
             *guards.unseen(scene),
+            *room_refusals(subject, wish.way),
             *programs.missing_tools(scene, (step,)),
             *secret_refusals(facts, wish.subject.repository),
         ),

@@ -6,9 +6,9 @@ import posixpath
 
 from msgspec import Struct
 
-from kvmkeep.model.command import Action, Command
+from kvmkeep.model.command import SPARE, Action, Command, Meaning
 from kvmkeep.model.facts import Facts
-from kvmkeep.model.plan import Noun, Plan, Step
+from kvmkeep.model.plan import Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import Size
 from kvmkeep.model.way import Way
@@ -16,7 +16,7 @@ from kvmkeep.planning import guards, programs
 from kvmkeep.planning.commands import HOUR, remove_tree
 from kvmkeep.planning.offline.disk import leftovers, reading, reading_refusals
 from kvmkeep.planning.scene import Scene, make_scene
-from kvmkeep.planning.ways import way_refusals
+from kvmkeep.planning.ways import room_refusals, way_refusals
 
 WORK = ".kvmkeep-copy-out"
 """The directory beside the target in which files lie until they are complete and harmless."""
@@ -24,6 +24,14 @@ _SPECIAL = (
     "-type", "b", "-o", "-type", "c", "-o", "-type", "p", "-o", "-type", "s",
 )  # fmt: skip
 """Devices, pipes and sockets: tar(1), which libguestfs has bring directories out, makes them."""
+_TOO_MUCH = Meaning(
+    words="would stay free",
+    sentence=(
+        "What is copied needs more room here than there is: a directory comes with the holes of "
+        "its files filled, so it may be far more than `du` tells inside the guest. Name less of "
+        "it, or a directory on a larger filesystem."
+    ),
+)
 
 
 class CopyOut(Struct, frozen=True, kw_only=True):
@@ -48,7 +56,10 @@ def plan_copy_out(spec: Spec, facts: Facts, wish: CopyOut) -> Plan:
         return Plan(refusals=away)
     scene = make_scene(spec, facts, (guest,))
     missing = tuple(path for path in wish.paths if posixpath.basename(path) not in wish.there)
-    refusals = reading_refusals(scene, guest) if missing else ()
+    refusals: tuple[Refusal, ...] = ()
+    if missing:
+        room = room_refusals(f"guest {guest.name}", wish.way)
+        refusals = (*reading_refusals(scene, guest), *room)
     steps = leftovers(scene, guest)
     if missing and not refusals:
         steps = (*steps, _copy_step(scene, guest, wish, missing))
@@ -95,8 +106,10 @@ def copies(wish: CopyOut, paths: tuple[str, ...], disks: tuple[str, ...]) -> tup
         ),
         Command(
             argv=(*limit, *guestfish, "copy-out", *paths, work),
-            why="copy the files out of it",
+            why=f"copy the files out of it, as long as {SPARE} stay free here",
             timeout=HOUR,
+            meanings=(_TOO_MUCH,),
+            spares=wish.directory,
         ),
         Command(
             argv=("find", work, "(", *_SPECIAL, ")", "-delete"),

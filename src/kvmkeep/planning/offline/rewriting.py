@@ -28,7 +28,7 @@ from kvmkeep.planning.offline.disk import unused, writing_refusals
 from kvmkeep.planning.offline.editing import Editing
 from kvmkeep.planning.offline.inspect import LOOK_TIME, image_refusals
 from kvmkeep.planning.scene import Scene
-from kvmkeep.planning.ways import way_refusals
+from kvmkeep.planning.ways import room_refusals, way_refusals
 
 
 class OfflineChange(Struct, frozen=True, kw_only=True):
@@ -116,7 +116,11 @@ def plan_for_image(scene: Scene, image: Image, change: OfflineChange, work: Work
     subject = f"image {image.name}"
     if posixpath.basename(change.output) in change.there:
         return Plan(steps=_leftover(subject, part, change))
-    refusals = (*way_refusals(subject, change.way), *image_refusals(scene, image))
+    refusals = (
+        *way_refusals(subject, change.way),
+        *room_refusals(subject, change.way),
+        *image_refusals(scene, image),
+    )
     if refusals:
         return Plan(refusals=(*guards.unseen(scene), *refusals))
     usable = scene.image_facts[image.name].usable
@@ -148,7 +152,7 @@ def plan_for_image(scene: Scene, image: Image, change: OfflineChange, work: Work
         probe=same,
         actions=(
             _forget(change), _remove(part),
-            Command(argv=convert, why="copy the image", timeout=HOUR),
+            Command(argv=convert, why="copy the image", timeout=HOUR, spares=change.way.path),
             same, *(() if unchanged else (*work.before, _edit(part, work))),
             Command(argv=("sync", "--", part), why="flush it to disk", timeout=HOUR),
             # link(2) fails where there is something; a renaming would replace it.

@@ -5,6 +5,7 @@ All calls come from the run's own thread.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from kvmkeep.model.plan import Report, Step, StepReport
@@ -47,42 +48,14 @@ class SteadyUi(Ui):
     def __init__(self, ui: Ui) -> None:
         self._ui = ui
 
-    def round_begins(self, number: int) -> None:
-        """Pass it on."""
-        with suppress(OSError, ValueError):
-            self._ui.round_begins(number)
 
-    def step_begins(self, number: int, total: int, step: Step) -> None:
-        """Pass it on."""
+def _steady(name: str) -> Callable[..., None]:
+    def passed_on(self: SteadyUi, *arguments: object, **named: object) -> None:
         with suppress(OSError, ValueError):
-            self._ui.step_begins(number, total, step)
+            getattr(self._ui, name)(*arguments, **named)
 
-    def progress(self, done: int, total: int, rate: float) -> None:
-        """Pass it on."""
-        with suppress(OSError, ValueError):
-            self._ui.progress(done, total, rate)
+    return passed_on
 
-    def waiting(self, message: str, seconds: float, limit: float) -> None:
-        """Pass it on."""
-        with suppress(OSError, ValueError):
-            self._ui.waiting(message, seconds, limit)
 
-    def step_ends(self, number: int, total: int, report: StepReport) -> None:
-        """Pass it on."""
-        with suppress(OSError, ValueError):
-            self._ui.step_ends(number, total, report)
-
-    def stopping(self, urgent: bool) -> None:  # noqa: FBT001 - see Ui
-        """Pass it on."""
-        with suppress(OSError, ValueError):
-            self._ui.stopping(urgent)
-
-    def warn(self, message: str) -> None:
-        """Pass it on."""
-        with suppress(OSError, ValueError):
-            self._ui.warn(message)
-
-    def run_ends(self, report: Report) -> None:
-        """Pass it on."""
-        with suppress(OSError, ValueError):
-            self._ui.run_ends(report)
+for _name in (name for name in vars(Ui) if not name.startswith("_")):
+    setattr(SteadyUi, _name, _steady(_name))

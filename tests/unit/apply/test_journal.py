@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from kvmkeep.apply.executor import apply_plan
 from kvmkeep.apply.journal import Journals, digest, read_run
-from kvmkeep.apply.ui import SteadyUi, Ui
+from kvmkeep.apply.ui import Ui
 from kvmkeep.errors import Unready
 from kvmkeep.host.append import AppendFolder
 from kvmkeep.host.clock import utc_now
 from kvmkeep.model.command import Checkpoint
 from kvmkeep.model.journal import KEPT_RUNS
-from kvmkeep.model.plan import Outcome, Plan, Report, StepReport
+from kvmkeep.model.plan import Plan
 from tests.unit.apply.scripted import (
     UNDO,
     MemoryFolder,
@@ -213,26 +213,3 @@ def test_a_checkpoint_is_told() -> None:
 
 def test_the_wall_clock_is_utc() -> None:
     assert utc_now().tzname() == "UTC"
-
-
-class BrokenUi:
-    """A terminal that went away."""
-
-    def __getattr__(self, name: str) -> object:
-        def fail(*_arguments: object) -> None:
-            raise BrokenPipeError(name)
-
-        return fail
-
-
-@pytest.mark.parametrize("ui", [SteadyUi(BrokenUi()), Ui(), SteadyUi(RecordingUi())])  # type: ignore[arg-type]
-def test_no_screen_stops_a_run(ui: Ui) -> None:
-    one = step("make it", command("lvcreate"))
-    ui.round_begins(1)
-    ui.step_begins(1, 1, one)
-    ui.progress(1, 2, 3.0)
-    ui.waiting("it", 1.0, 2.0)
-    ui.step_ends(1, 1, StepReport(step=one, outcome=Outcome.DONE, seconds=1.0))
-    ui.stopping(urgent=True)
-    ui.warn("careful")
-    ui.run_ends(Report(steps=(), total=0, journal=""))

@@ -113,7 +113,7 @@ def run(args: Args, ctx: Context) -> int:
         if not looks or looks[-1].plan.refusals:
             return False
         tell(looks[-1], screens[-1], ctx)
-        return bool(looks[-1].blocked)
+        return bool(looks[-1].blocked or looks[-1].strays)
 
     return reach_unattended(
         Goal(verb=VERB, planner=planner),
@@ -141,6 +141,9 @@ def rows(found: Recovery, watching: Watching) -> tuple[Row, ...]:
         why = held.get(subject, "" if report is None or good else report.detail)
         needs = (*guest.run.needs, *guest.run.mounts)
         made.append(Row(guest=guest.name, state=state, at=at, needs=needs, why=why))
+    for one in found.strays:
+        name = one.subject.removeprefix("guest ")
+        made.append(Row(guest=name, state=HELD, at="", needs=(), why=one.text))
     return tuple(made)
 
 
@@ -155,7 +158,7 @@ def tell(found: Recovery, watching: Watching, ctx: Context) -> None:
     from kvmkeep.planning.running.preflight import UNKEPT
 
     made = rows(found, watching)
-    held = {one.subject for one in found.blocked}
+    held = {one.subject for one in (*found.blocked, *found.strays)}
     notes = [note for note in found.plan.notes if note.subject not in held]
     if not Notebook(ctx.door()).ask("the clock", synchronized, default=True):
         notes.append(UNKEPT)

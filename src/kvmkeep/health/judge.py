@@ -18,6 +18,7 @@ from kvmkeep.health.patient import make_patient
 from kvmkeep.health.snapshots import snapshot_findings
 from kvmkeep.health.spec_files import spec_file_findings
 from kvmkeep.health.units import unit_findings
+from kvmkeep.health.unnamed import unnamed_findings
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.health import Finding, worst_first
 from kvmkeep.model.plan import Plan
@@ -33,6 +34,7 @@ _JUDGES = (
     network_findings,
     memory_findings,
     guest_findings,
+    unnamed_findings,
     backup_findings,
     unit_findings,
     spec_file_findings,

@@ -217,3 +217,33 @@ def test_what_is_not_well_below_is_told(site: Site, capsys: pytest.CaptureFixtur
     site.host.put("/var/lib/kvmkeep/seed/mail.iso", b"secret", 0o600)
     assert site.line("recover") == 0
     assert "guest mail: its seed lies on the host" in capsys.readouterr().err
+
+
+def test_a_guest_that_left_the_spec_is_not_started_and_not_passed_over(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("install-units", "--yes") == 0
+    Path(site.spec_dir, "guests/mail.yaml").unlink()
+    capsys.readouterr()
+    assert site.line("recover") == 9
+    assert states(site) == {"web": "running", "db": "running", "mail": "shut off"}
+    said = capsys.readouterr()
+    (row,) = [line for line in said.out.splitlines() if line.startswith("mail")]
+    assert "held back" in row
+    assert "the spec does not name it, so kvmkeep does not start it (virsh start mail; " in said.err
+    assert said.err.count("does not start it") == 1
+    site.host.libvirt.domains["mail"].live = site.host.libvirt.domains["mail"].xml
+    assert site.line("recover") == 0
+
+
+def test_of_guests_that_left_the_spec_those_count_that_are_to_run(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("install-units", "--yes") == 0
+    assert site.line("shutdown", "mail") == 0
+    for file in Path(site.spec_dir, "guests").iterdir():
+        file.unlink()
+    capsys.readouterr()
+    assert site.line("recover") == 9
+    held = {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]}
+    assert held == {"web", "db"}

@@ -337,3 +337,26 @@ def test_a_machine_type_that_qemu_has_no_more_is_told_while_the_guest_still_runs
     for known in (replace(old, machine="pc-q35-7.2"), replace(old, arch="aarch64"), domain()):
         assert findings(domains=(known,), machines=machines) == ()
     assert findings(domains=(old,)) == (), "what is not known blames nobody"
+
+
+@pytest.mark.parametrize(
+    ("changes", "severity", "words"),
+    [
+        ({}, WARNING, "it runs"),
+        ({"state": DomainState.SHUTOFF}, CRITICAL, "is off, and is to run"),
+        ({"state": DomainState.SHUTOFF, "autostart": False}, Severity.OK, "it is off"),
+    ],
+)
+def test_a_guest_that_the_spec_does_not_name(
+    changes: dict[str, object], severity: Severity, words: str
+) -> None:
+    lost = domain("old", uuid="u", live_nics=(), **changes)
+    found = [one for one in findings(domains=(domain(), lost)) if one.name == "guest-unnamed"]
+    (one,) = found
+    assert (one.severity, one.subject) == (severity, "guest old")
+    assert one.what.endswith(words)
+    assert "kvmkeep adopt old" in one.todo
+
+
+def test_a_guest_that_is_half_renamed_is_named() -> None:
+    assert "guest-unnamed" not in {one.name for one in findings(domains=(domain("old"),))}

@@ -7,6 +7,7 @@ that was killed, or a second power cut, is only another beginning.
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
@@ -30,17 +31,21 @@ from kvmkeep.planning.running.saved import resumed_notes
 from kvmkeep.planning.running.start import is_off, start_actions, unfit
 from kvmkeep.planning.running.waiting import ready
 from kvmkeep.planning.scene import Scene, active, make_scene
-from kvmkeep.planning.units.files import others
+from kvmkeep.planning.unnamed import unnamed, ways_back
 
 _PARTIAL = 8
 """Position in `lv_attr` of the letter that tells of lost physical volumes: lvs(8)."""
 
 
 class Recovery(Struct, frozen=True, kw_only=True):
-    """What is wanted on this host, in order, what of it is held back and why, and the plan."""
+    """What is wanted on this host, in order, what of it is held back and why, and the plan.
+
+    `strays` are guests of ours that are to run, and of which no spec tells what they need.
+    """
 
     guests: tuple[Guest, ...]
     blocked: tuple[Refusal, ...]
+    strays: tuple[Refusal, ...]
     plan: Plan
 
 
@@ -57,7 +62,7 @@ def recovery_of(spec: Spec, facts: Facts, wanted: Iterable[GuestName]) -> Recove
     """
     order = in_order(spec, wanted, with_needs=True)
     scene = make_scene(spec, facts, order.guests)
-    held = held_back(scene)
+    held, strays = held_back(scene), _strays(scene)
     names = {refusal.subject for refusal in held}
     able = [guest for guest in scene.guests if _subject(guest) not in names]
     down = [guest for guest in able if not _up(scene, guest)]
@@ -70,17 +75,16 @@ def recovery_of(spec: Spec, facts: Facts, wanted: Iterable[GuestName]) -> Recove
             *programs.unstartable(scene, steps),
         ),
         notes=(
-            *(Note(subject=one.subject, text=f"held back: {one.text}") for one in held),
+            *(Note(subject=one.subject, text=f"held back: {one.text}") for one in (*held, *strays)),
             *guards.half_blind(scene, LIBVIRT, VOLUMES),
             *programs.incapable(scene, steps),
             *resumed_notes(scene, down),
             *beside_proofs(scene, down),
-            *_strays(scene),
             *_storage_notes(scene),
         ),
         recorded=True,
     )
-    return Recovery(guests=scene.guests, blocked=held, plan=plan)
+    return Recovery(guests=scene.guests, blocked=held, strays=strays, plan=plan)
 
 
 def willing(spec: Spec, facts: Facts) -> tuple[GuestName, ...]:
@@ -203,13 +207,20 @@ def beside_proofs(scene: Scene, going: Iterable[Guest]) -> tuple[Note, ...]:
     return (Note(subject="memory", text=text),)
 
 
-def _strays(scene: Scene) -> tuple[Note, ...]:
-    """Tell of guests of ours that are to run, and that the spec does not name any more."""
-    text = "it is to run, but the spec does not name it, so kvmkeep does not start it (virsh start)"
+def _strays(scene: Scene) -> tuple[Refusal, ...]:
+    """Return the guests of ours that are to run, are off, and have left the spec.
+
+    Nobody knows whether that was meant; but libvirt does not start them either.
+    """
+    reason = "it is to run, but the spec does not name it, so kvmkeep does not start it"
     return tuple(
-        Note(subject=f"guest {one.name}", text=text)
-        for one in others(scene.facts.domains, scene.every_guest)
-        if one.run_mark.starts and one.wanted and not active(one)
+        Refusal(
+            subject=f"guest {one.name}",
+            reason=reason,
+            hint=f"virsh start {shlex.quote(one.name)}; {ways_back(one.name)}",
+        )
+        for one in unnamed(scene)
+        if (one.run_mark.starts or one.run_mark.wanted) and one.wanted and not active(one)
     )
 
 

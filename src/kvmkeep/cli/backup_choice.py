@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from kvmkeep.cli.guests import checked
 from kvmkeep.errors import Unready, UsageError
+from kvmkeep.model.backup import BackupEntry
+from kvmkeep.model.plan import Note
 from kvmkeep.model.text import printable
 
 if TYPE_CHECKING:
@@ -15,7 +19,7 @@ if TYPE_CHECKING:
 
     from kvmkeep.cli.context import Context
     from kvmkeep.host.lock import Lock
-    from kvmkeep.model.backup import BackupEntry, BackupFacts, RepositoryFacts
+    from kvmkeep.model.backup import BackupFacts, RepositoryFacts
     from kvmkeep.model.spec import Spec
     from kvmkeep.model.units import GuestName
 
@@ -41,7 +45,14 @@ def parse_choice(text: str) -> tuple[str, str]:
     return checked(guest), moment
 
 
-def choose(ctx: Context, spec: Spec, text: str, names: Iterable[str] = ()) -> BackupEntry:
+class Chosen(Struct, frozen=True, kw_only=True):
+    """A backup, and what is to be told of a newer one that is gone."""
+
+    entry: BackupEntry
+    notes: tuple[Note, ...] = ()
+
+
+def choose(ctx: Context, spec: Spec, text: str, names: Iterable[str] = ()) -> Chosen:
     """Return the backup that `GUEST[@TIME]` means: of that moment, or the last one.
 
     Hosts may share a repository, and have guests of the same name: one of another host is meant
@@ -49,10 +60,13 @@ def choose(ctx: Context, spec: Spec, text: str, names: Iterable[str] = ()) -> Ba
     Raises UsageError where there is none, and Unready where that can't be known.
     """
     from kvmkeep.host.clock import utc_now
-    from kvmkeep.model.backup import recency
+    from kvmkeep.model.backup import moment_order, recency
+    from kvmkeep.observe.backup_care import observe_made
     from kvmkeep.planning.backups.owner import is_meant
+    from kvmkeep.planning.backups.vanished import vanished, vanished_note
 
     guest, moment = parse_choice(text)
+    made = observe_made(ctx.door())
     seen = look_into(ctx, spec, names)
     entries = [e for one in seen for e in one.entries if moment in {"", e.moment}]
     found = [one for one in entries if is_meant(spec, one, guest)]
@@ -64,11 +78,27 @@ def choose(ctx: Context, spec: Spec, text: str, names: Iterable[str] = ()) -> Ba
         others = next((one for one in entries if one.guest == guest), None)
         if others is not None:
             raise _of_another(spec, f"guest {guest} has {what}", others)
-        raise UsageError(f"guest {guest} has {what}", hint=f"look at: {_LIST} {guest}")
+        raise UsageError(f"guest {guest} has {what}", hint=_look_at(spec, guest, made, seen))
     now = utc_now()
-    return max(
+    entry = max(
         found, key=lambda one: (one.host == spec.host.name, one.whole, *recency(one.moment, now))
     )
+    newer = [
+        one
+        for one in vanished(made, seen)
+        if one.identity == entry.identity and moment_order(one.moment) > moment_order(entry.moment)
+    ]
+    return Chosen(entry=entry, notes=tuple(vanished_note(guest, one, seen) for one in newer))
+
+
+def _look_at(spec: Spec, guest: str, made: BackupFacts, seen: Iterable[RepositoryFacts]) -> str:
+    """Return what to do where a guest has no such backup: perhaps it had one."""
+    from kvmkeep.planning.backups.owner import identity_of
+    from kvmkeep.planning.backups.vanished import vanished, vanished_note
+
+    identity = identity_of(spec, guest)
+    gone = next((one for one in vanished(made, seen) if one.identity == identity), None)
+    return f"look at: {_LIST} {guest}" if gone is None else vanished_note(guest, gone, seen).text
 
 
 def _of_another(spec: Spec, what: str, entry: BackupEntry) -> UsageError:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from kvmkeep.cli.backup_subject import add_backup, subject_of
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.copy_out import add_largest, demanded, there
-from kvmkeep.cli.goal import Goal, reach
+from kvmkeep.cli.goal import Goal, reach, with_notes
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -62,4 +62,4 @@ def run(args: Args, ctx: Context) -> int:
         return plan_copy_out_of(spec, facts, subject, wish)
 
     goal = Goal(verb="backup copy-out", planner=planner, reading=ctx.reading())
-    return reach(goal, ctx, yes=True, dry_run=args.dry_run)
+    return reach(with_notes(goal, subject.notes), ctx, yes=True, dry_run=args.dry_run)

@@ -110,10 +110,16 @@ def _wish(args: Args, ctx: Context) -> Forgetting:
 
 def _demand(wish: Forgetting, repositories: tuple[str, ...], ctx: Context) -> None:
     """Refuse a backup that there is not: to a planner, it would be forgotten already."""
-    from kvmkeep.planning.backups.owner import is_meant, stored_in
+    from kvmkeep.observe.backup_care import observe_made
+    from kvmkeep.planning.backups.owner import identity_of, is_meant, stored_in
+    from kvmkeep.planning.backups.vanished import vanished
 
     spec, (guest,) = ctx.spec(), wish.guests
+    made = observe_made(ctx.door())
     found = look_into(ctx, spec, repositories)
+    gone = {(one.identity, one.moment) for one in vanished(made, found)}
+    if (identity_of(spec, guest), wish.moment) in gone:
+        return  # it is not to be missed any more
     # A run of this line that was killed has left its disks.
     stored = (each for one in found for each in stored_in(one))
     known = {(each.moment, each.host) for each in stored if is_meant(spec, each, guest)}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.backup_choice import add_repositories, look_into
+from kvmkeep.cli.goal import tell_notes
 from kvmkeep.cli.guests import add_guests, checked
 from kvmkeep.cli.table import table
 from kvmkeep.errors import NEEDS_ATTENTION
@@ -43,15 +44,20 @@ def add(parser: ArgumentParser) -> None:
 
 
 def run(args: Args, ctx: Context) -> int:
-    """Print the backups, the oldest first; ends with 9 where one lacks a disk, or can't be seen."""
+    """Print the backups, the oldest first.
+
+    It ends with 9 where one lacks a disk, or is gone that this host made, or can't be seen.
+    """
     from kvmkeep.host.clock import utc_now
     from kvmkeep.model.backup import RepositoryState, moment_order
-    from kvmkeep.observe.backup_care import proofs
+    from kvmkeep.observe.backup_care import observe_made, proofs
     from kvmkeep.observe.notebook import Notebook
     from kvmkeep.planning.backups.owner import is_meant, name_to_type
+    from kvmkeep.planning.backups.vanished import vanished, vanished_note
 
     wanted = frozenset(checked(name) for name in args.guests)
     spec = ctx.spec()
+    made = observe_made(ctx.door())
     found = look_into(ctx, spec, args.repository)
     entries = [
         e
@@ -70,11 +76,24 @@ def run(args: Args, ctx: Context) -> int:
     ]
     rows.sort(key=lambda row: (row.name, moment_order(row.entry.moment), row.entry.repository))
     unseen = [one for one in found if one.state is not RepositoryState.READY]
+    asked = [one for one in spec.guests if one.name in wanted or not wanted]
+    names = {str(one.identity): one.name for one in asked}
+    gone = [one for one in vanished(made, found) if one.identity in names]
+    tell_notes([vanished_note(names[one.identity], one, found) for one in gone], ctx)
     if ctx.json:
         ctx.print_json(
             {
                 "backups": [{**value(row.entry), "proof": verdict(row.proof)} for row in rows],
                 "unseen": [{"repository": one.name, "state": str(one.state)} for one in unseen],
+                "vanished": [
+                    {
+                        "guest": names[one.identity],
+                        "identity": one.identity,
+                        "moment": one.moment,
+                        "repository": one.repository,
+                    }
+                    for one in gone
+                ],
             }
         )
     elif rows:
@@ -82,7 +101,8 @@ def run(args: Args, ctx: Context) -> int:
     else:
         hidden = any(one.state is not RepositoryState.ABSENT for one in unseen)
         ctx.streams.talk("No backups can be seen." if hidden else "No backups.")
-    return NEEDS_ATTENTION if unseen or any(not row.entry.whole for row in rows) else 0
+    attention = unseen or gone or any(not row.entry.whole for row in rows)
+    return NEEDS_ATTENTION if attention else 0
 
 
 def value(one: BackupEntry) -> dict[str, object]:

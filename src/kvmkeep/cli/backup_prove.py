@@ -11,7 +11,7 @@ from kvmkeep.cli.backup_choice import due
 from kvmkeep.cli.backup_subject import add_backup, subject_of
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.ended import one_by_one
-from kvmkeep.cli.goal import Goal, demand_own_libvirt, reach_without_asking, show
+from kvmkeep.cli.goal import Goal, demand_own_libvirt, reach_without_asking, show, tell_notes
 from kvmkeep.errors import NEEDS_ATTENTION, Unready, UsageError
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def _prove(backup: str, args: Args, ctx: Context) -> int:
     from kvmkeep.planning.proofs.prove import Proving, plan_prove
 
     subject = subject_of(backup, args.repository, ctx, ctx.spec())
+    tell_notes(subject.notes, ctx)
     asked = utc_now().strftime("%Y-%m-%dT%H:%M:%SZ")
     name, stamp = subject.entry.guest, second_stamp(asked)
     identity = subject.entry.identity

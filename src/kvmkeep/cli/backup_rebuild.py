@@ -27,6 +27,7 @@ from kvmkeep.cli.goal import (
     noting,
     reach_without_asking,
     tell_notes,
+    with_notes,
 )
 from kvmkeep.cli.guests import add_guests, checked
 from kvmkeep.errors import (
@@ -272,7 +273,8 @@ def _restore(entry: BackupEntry, ctx: Context, *, stays_off: bool) -> tuple[str,
     )
     notes: list[Note] = []
     with telling_of_others(subject):
-        reach_without_asking(noting(goal, notes, kept=True), ctx)
+        noted = with_notes(goal, subject.notes)
+        reach_without_asking(noting(noted, notes, kept=True), ctx)
     tell_notes(notes, ctx)
     return asked.missing
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from kvmkeep.cli.backup_subject import add_backup, stored_file, subject_of
 from kvmkeep.cli.consent import add_consent
-from kvmkeep.cli.goal import Goal, reach
+from kvmkeep.cli.goal import Goal, reach, with_notes
 from kvmkeep.errors import StepFailed, Unready, UsageError
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ def run(args: Args, ctx: Context) -> int:
         reading=ctx.reading(),
     )
     with telling_of_others(subject):
-        return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run)
+        noted = with_notes(goal, subject.notes)
+        return reach(noted, ctx, yes=args.yes, dry_run=args.dry_run)
 
 
 @contextmanager
@@ -141,7 +142,7 @@ def _to_file(args: Args, ctx: Context, subject: Subject) -> int:
         return plan_to_file(spec, facts, wish, there=there)
 
     goal = Goal(verb=VERB, planner=planner, reading=ctx.reading())
-    return reach(goal, ctx, yes=True, dry_run=args.dry_run)
+    return reach(with_notes(goal, subject.notes), ctx, yes=True, dry_run=args.dry_run)
 
 
 def restoring_of(

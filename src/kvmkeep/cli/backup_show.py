@@ -9,6 +9,7 @@ from msgspec import Struct
 from kvmkeep.cli.backup_choice import add_repositories, choose
 from kvmkeep.cli.backup_list import value
 from kvmkeep.cli.context import unready
+from kvmkeep.cli.goal import tell_notes
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -41,7 +42,9 @@ def run(args: Args, ctx: Context) -> int:
     from kvmkeep.model.units import Label
 
     spec = ctx.spec()
-    entry = choose(ctx, spec, args.backup, args.repository)
+    chosen = choose(ctx, spec, args.backup, args.repository)
+    tell_notes(chosen.notes, ctx)
+    entry = chosen.entry
     manifest = read_manifest(ctx, spec.repository(Label(entry.repository)), entry)
     if ctx.json:
         ctx.print_json({"backup": value(entry), "manifest": msgspec.to_builtins(manifest)})

@@ -32,11 +32,14 @@ def subject_of(backup: str, repositories: tuple[str, ...], ctx: Context, spec: S
     from kvmkeep.model.units import Label
     from kvmkeep.planning.backups.fetch import Subject
 
-    entry = choose(ctx, spec, backup, repositories)
+    chosen = choose(ctx, spec, backup, repositories)
+    entry = chosen.entry
     repository = spec.repository(Label(entry.repository))
     manifest = read_manifest(ctx, repository, entry)
     xml = stored_file(repository, entry, manifest.xml, ctx).decode("utf-8", "replace")
-    return Subject(repository=repository, entry=entry, manifest=manifest, xml=xml)
+    return Subject(
+        repository=repository, entry=entry, manifest=manifest, xml=xml, notes=chosen.notes
+    )
 
 
 def stored_file(repository: Repository, entry: BackupEntry, name: str, ctx: Context) -> bytes:

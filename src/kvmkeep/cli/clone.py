@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_consent
-from kvmkeep.cli.goal import Goal, reach
+from kvmkeep.cli.goal import Goal, reach, with_notes
 from kvmkeep.cli.guests import checked
 from kvmkeep.cli.level import CHOICES, at_level, chosen_level, chosen_size
 from kvmkeep.cli.plan import demand_guests
@@ -107,7 +107,8 @@ def make(args: Args, ctx: Context, verb: str, backup: Subject | None = None) -> 
     def run_at(planner: Planner) -> int:
         reading = None if backup is None else ctx.reading()
         goal = Goal(verb=verb, planner=planner, guests=(source,), reading=reading)
-        return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run)
+        noted = with_notes(goal, () if backup is None else backup.notes)
+        return reach(noted, ctx, yes=args.yes, dry_run=args.dry_run)
 
     return at_level(planner, level, run_at, ctx)
 

@@ -191,6 +191,16 @@ def demand_own_libvirt(verb: str, ctx: Context) -> None:
         )
 
 
+def with_notes(goal: Goal, notes: tuple[Note, ...]) -> Goal:
+    """Return the goal; what it plans to do has those notes first."""
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        plan = goal.planner(spec, facts)
+        return plan if plan.empty else replace(plan, notes=(*notes, *plan.notes))
+
+    return replace(goal, planner=planner)
+
+
 def noting(goal: Goal, notes: list[Note], *, kept: bool = False) -> Goal:
     """Return the goal; whenever it is planned, `notes` become those of the plan.
 

@@ -51,6 +51,7 @@ def backup_findings(patient: Patient) -> Iterator[Finding]:
         yield from _verified(patient, sorted(used))
     yield from _secrets(patient)
     yield from _left(patient)
+    yield from _vanished(patient)
     for guest, policy in wanted:
         yield from _lacking(patient, guest)
         yield from _age(patient, guest, policy)
@@ -179,6 +180,24 @@ def _lacking(patient: Patient, guest: Guest) -> Iterator[Finding]:
             why="only the logical volumes of the spec are backed up; what else it has is lost with"
             " the host, and a restore refuses its definition",
             todo="copy it to a disk of the spec, or back it up by other means and detach it",
+        )
+
+
+def _vanished(patient: Patient) -> Iterator[Finding]:
+    """Tell of backups that somebody else took away; a newer one does not make up for them."""
+    for guest in patient.spec.guests:
+        one = patient.facts.backups.vanished_of(guest.identity)
+        if one is None:
+            continue
+        yield Finding(
+            name="backup-vanished",
+            severity=Severity.CRITICAL,
+            subject=f"guest {guest.name}",
+            what=f"its backup {one.moment}, which this host made, was not listed any more by "
+            f"repository {one.repository}",
+            why="somebody, or a fault of its store, took away what was to be kept: perhaps more",
+            todo=f"kvmkeep backup list {guest.name}, and ask who keeps that store; if it was meant "
+            f"to go: kvmkeep backup forget {guest.name}@{one.moment}",
         )
 
 

@@ -140,6 +140,19 @@ class LastBackup(Struct, frozen=True, kw_only=True):
     level: str
 
 
+class VanishedBackup(Struct, frozen=True, kw_only=True):
+    """A backup that this host made, and its repository did not list any more at some time.
+
+    `noticed` is that time, UTC in ISO 8601. It stays noticed until it is listed again, or somebody
+    says that it was meant to go: a newer backup does not hide it.
+    """
+
+    identity: str
+    repository: str
+    moment: str
+    noticed: str
+
+
 class Part(Struct, frozen=True, kw_only=True):
     """A part of a repository's data, as an engine divides it: the `number`th of `of`, from 1 on."""
 
@@ -172,9 +185,9 @@ class BackupFacts(Struct, frozen=True, kw_only=True):
     which a repository is seen as files to copy something out, `fetched` the guests and files that
     disks are brought back to: who holds the host's lock knows that these runs are dead. `running`
     when another run is sending backups just now, `proving` when one proves a backup. `last`,
-    `proofs` and `upkeep` are what is remembered here; of the proofs, all where a repository was
-    asked for, and else the one of each guest's last backup that was tried. `caches` are what
-    checks have left that were killed: restic has each begin with a cache of its own.
+    `vanished`, `proofs` and `upkeep` are what is remembered here; of the proofs, all where a
+    repository was asked for, and else the one of each guest's last backup that was tried. `caches`
+    are what checks have left that were killed: restic has each begin with a cache of its own.
     """
 
     repositories: tuple[RepositoryFacts, ...] = ()
@@ -185,6 +198,7 @@ class BackupFacts(Struct, frozen=True, kw_only=True):
     running: bool = False
     proving: bool = False
     last: tuple[LastBackup, ...] = ()
+    vanished: tuple[VanishedBackup, ...] = ()
     proofs: tuple[Proof, ...] = ()
     upkeep: tuple[Upkeep, ...] = ()
     caches: tuple[str, ...] = ()
@@ -196,6 +210,10 @@ class BackupFacts(Struct, frozen=True, kw_only=True):
     def last_of(self, identity: str) -> LastBackup | None:
         """Return what is remembered of the last backup of the guest of that identity."""
         return next((one for one in self.last if one.identity == identity), None)
+
+    def vanished_of(self, identity: str) -> VanishedBackup | None:
+        """Return the backup of the guest of that identity that was noticed to be gone."""
+        return next((one for one in self.vanished if one.identity == identity), None)
 
     def proof_of(self, identity: str, now: datetime) -> Proof | None:
         """Return the proof of the last backup that was tried, of the guest of that identity."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
+from typing import TypeVar
 
 from kvmkeep.host.door import Door
 from kvmkeep.model.backup import (
@@ -12,6 +13,7 @@ from kvmkeep.model.backup import (
     LastBackup,
     Part,
     Upkeep,
+    VanishedBackup,
     parse_moment,
     parse_part,
     recency,
@@ -22,8 +24,11 @@ from kvmkeep.model.names import BACKUPS_DIR, PROOFS_DIR
 from kvmkeep.model.proof import Proof
 from kvmkeep.observe.notebook import Notebook
 
+T = TypeVar("T", LastBackup, VanishedBackup)
+
 _LIMIT = 256 << 10
 _JSON = ".json"
+_VANISHED = ".vanished"
 
 
 def observe_memos(door: Door, now: datetime) -> BackupFacts:
@@ -32,13 +37,33 @@ def observe_memos(door: Door, now: datetime) -> BackupFacts:
     return BackupFacts(last=tuple(last_backups(notebook)), proofs=tuple(proofs(notebook, now)))
 
 
+def observe_made(door: Door) -> BackupFacts:
+    """Return what this host remembers to have made, and nothing else.
+
+    Who compares it with a listing reads it first: a run may end in between.
+    """
+    notebook = Notebook(door)
+    return BackupFacts(
+        last=tuple(last_backups(notebook)), vanished=tuple(vanished_backups(notebook))
+    )
+
+
 def last_backups(notebook: Notebook) -> Iterator[LastBackup]:
     """Return what is remembered of each guest's last backup; what can't be read is none."""
+    return _of_guests(notebook, _JSON, LastBackup)
+
+
+def vanished_backups(notebook: Notebook) -> Iterator[VanishedBackup]:
+    """Return the backups that were noticed to be gone, and what is remembered of them."""
+    return _of_guests(notebook, _VANISHED, VanishedBackup)
+
+
+def _of_guests(notebook: Notebook, ending: str, form: type[T]) -> Iterator[T]:
+    """Return the memos of one kind, each in a file with its guest's identity for a name."""
     for name in notebook.names(BACKUPS_DIR):
-        if name.endswith(_JSON):
-            content = notebook.read(f"{BACKUPS_DIR}/{name}", _LIMIT) or b""
-            one = decoded_or_none(content, LastBackup)
-            if one is None or f"{one.identity}{_JSON}" != name:
+        if name.endswith(ending):
+            one = decoded_or_none(notebook.read(f"{BACKUPS_DIR}/{name}", _LIMIT) or b"", form)
+            if one is None or f"{one.identity}{ending}" != name:
                 continue
             with suppress(ValueError):
                 parse_moment(one.moment)

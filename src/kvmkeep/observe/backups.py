@@ -19,7 +19,7 @@ from kvmkeep.model.names import (
     staging_dir,
 )
 from kvmkeep.model.spec import Spec
-from kvmkeep.observe.backup_care import last_backups, proofs, upkeep
+from kvmkeep.observe.backup_care import last_backups, proofs, upkeep, vanished_backups
 from kvmkeep.observe.notebook import Notebook
 
 _LIMIT = 64 << 10
@@ -36,11 +36,14 @@ def observe_backups(
     known = spec.repositories if spec is not None else ()
     asked = [one for one in known if one.name in wanted]
     secrets = dict.fromkeys(path for one in known for path in one.secrets)
+    # Before the listings: what a run stores meanwhile is not to be missed there.
+    last = tuple(last_backups(notebook))
     return BackupFacts(
         repositories=tuple(look(notebook.door, one, program) for one in asked),
         secrets=tuple(notebook.door.secret(path) for path in secrets),
         staged=tuple(_staged(notebook)),
-        last=tuple(last_backups(notebook)),
+        last=last,
+        vanished=tuple(vanished_backups(notebook)),
         proofs=tuple(proofs(notebook, None if asked else now)),
         upkeep=tuple(upkeep(notebook, known)),
         caches=tuple(_caches(notebook)),

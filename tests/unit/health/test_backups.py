@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from kvmkeep.health.backups import age, passed
 from kvmkeep.health.judge import judge
 from kvmkeep.health.measures import measures
-from kvmkeep.model.backup import BackupFacts, LastBackup, Upkeep
+from kvmkeep.model.backup import BackupFacts, LastBackup, Upkeep, VanishedBackup
 from kvmkeep.model.domain_facts import DomainDisk
 from kvmkeep.model.facts import Problem
 from kvmkeep.model.health import Finding, Severity
@@ -66,9 +66,12 @@ def found(
     proof: Proof | None = PROOF,
     units: HostUnits = UNITS,
     problems: tuple[Problem, ...] = (),
+    vanished: tuple[VanishedBackup, ...] = (),
 ) -> list[Finding]:
     backups = BackupFacts(
-        last=(last,) if last is not None else (), proofs=(proof,) if proof is not None else ()
+        last=(last,) if last is not None else (),
+        proofs=(proof,) if proof is not None else (),
+        vanished=vanished,
     )
     facts = replace(FACTS, backups=backups, units=units, problems=problems)
     told = judge(WANTED, facts, Plan(), VITALS)
@@ -106,6 +109,16 @@ def test_a_backup_is_late_when_two_of_its_times_have_passed(
 ) -> None:
     told = [(one.name, one.severity) for one in found(replace(LAST, moment=moment))]
     assert told == ([("backup-late", severity)] if severity else [])
+
+
+def test_one_that_was_taken_away_is_told_whatever_newer_one_there_is() -> None:
+    gone = VanishedBackup(
+        identity="web", repository="vault", moment="20261123T0003Z", noticed="2026-11-23T06:00:00Z"
+    )
+    (one,) = found(vanished=(replace(gone, identity="stranger"), gone))
+    assert (one.name, one.severity) == ("backup-vanished", Severity.CRITICAL)
+    assert "its backup 20261123T0003Z" in one.what
+    assert one.todo.endswith("kvmkeep backup forget web@20261123T0003Z")
 
 
 def test_what_is_still_to_come_tells_nothing_about_what_would_be_lost() -> None:

@@ -350,10 +350,14 @@ def test_one_that_can_not_be_used_keeps_no_other_waiting() -> None:
     emptied = replace(known, backups=replace(known.backups, repositories=seen))
     plan = prune(both, emptied)
     assert plan.refusals == ()
-    assert [(step.subject, step.isolated) for step in plan.steps] == [("repository attic", False)]
-    assert [note.subject for note in plan.notes] == ["repository vault"]
-    assert [one.note for one in passed_over(both, emptied, pruning=True)] == [*plan.notes]
-    assert [step.isolated for step in plan_verify(both, emptied, "now", 0).steps] == [True, True]
+    assert [(step.subject, step.isolated) for step in plan.steps] == [
+        ("guest web", False),
+        ("repository attic", False),
+    ]
+    assert [note.subject for note in plan.notes] == ["guest web", "repository vault"]
+    assert [one.note for one in passed_over(both, emptied, pruning=True)] == [*plan.notes[1:]]
+    checks = plan_verify(both, emptied, "now", 0).steps[1:]
+    assert [step.isolated for step in checks] == [True, True]
     lost = replace(known.backups.repositories[0], state=RepositoryState.UNSEEN, said="no route")
     away = replace(known, backups=replace(known.backups, repositories=(lost, fine)))
     for plan in (prune(both, away), plan_verify(both, away, "now", 0)):
@@ -368,7 +372,13 @@ def test_of_an_append_only_one_that_lists_nothing_nobody_fears_a_prune() -> None
     closed = replace(SPEC, repositories=(replace(VAULT, append_only=True),))
     last = LastBackup(identity="web", repository="vault", moment=LAST, level="off")
     plan = prune(closed, facts(last=(last,)))
-    assert (plan.refusals, plan.steps, len(plan.notes)) == ((), (), 1)
+    assert (plan.refusals, [note.subject for note in plan.notes]) == (
+        (),
+        ["guest web", "repository vault"],
+    )
+    assert [step.what for step in plan.steps] == [
+        f"note that repository vault does not list {LAST} any more"
+    ]
 
 
 def test_upkeep_is_done_once_for_each_wish() -> None:

@@ -9,6 +9,7 @@ from kvmkeep.model.backup_manifest import DiskRecord, Manifest
 from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.blocks import longest_list
 from kvmkeep.model.command import Command, Progress
+from kvmkeep.model.plan import Note
 from kvmkeep.planning.commands import long_enough, remove_tree
 from kvmkeep.planning.repositories.engine import driver
 
@@ -19,13 +20,15 @@ SLOW = 10**6
 class Subject(Struct, frozen=True, kw_only=True):
     """A backup as its repository has it, and where that is.
 
-    `xml` is the guest's definition, as it is stored with the manifest.
+    `xml` is the guest's definition, as it is stored with the manifest. `notes` tell of newer
+    backups that are gone.
     """
 
     repository: Repository
     entry: BackupEntry
     manifest: Manifest
     xml: str
+    notes: tuple[Note, ...] = ()
 
 
 def gone(subject: Subject) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from itertools import chain
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -26,6 +27,7 @@ from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backups.init import CLOSED, OPENED, repository_refusals
 from kvmkeep.planning.backups.owner import is_meant, owner
 from kvmkeep.planning.backups.retention import Retention, retention
+from kvmkeep.planning.backups.vanished import forget_memos, let_go_steps
 from kvmkeep.planning.repositories.engine import driver
 from kvmkeep.planning.scene import make_scene
 
@@ -74,6 +76,8 @@ def plan_forget(spec: Spec, facts: Facts, wish: Forgetting) -> Plan:
             bad += trouble
             continue
         sound = True
+        if wish.moment:
+            steps += let_go_steps(spec, facts, seen, wish.guests[0], wish.moment)
         if repository.append_only:
             refusals += _closed(repository, _named(spec, seen, wish)) if wish.moment else ()
             notes += [] if wish.moment else _kept_longer(spec, facts, seen, wish)
@@ -210,6 +214,10 @@ def _steps(
     words = driver(spec.repository(Label(seen.name)), facts.units.command)
     moments = ", ".join(one.moment for one in doomed)
     manifests = tuple(one.manifest for one in doomed)
+    gone: dict[str, list[str]] = {}
+    for one in doomed:
+        gone.setdefault(one.identity, []).append(one.moment)
+    memos = (forget_memos(facts, seen, *each) for each in gone.items())
     why = "the manifests first: without one there is no backup"
     return (
         Step(
@@ -217,7 +225,8 @@ def _steps(
             subject=f"guest {name}",
             what=f"forget {len(doomed)} of its backups in repository {seen.name}: {moments}",
             why="nothing asks for them any longer; the engine has their data until it is pruned",
-            actions=(*words.unlock(), words.forget(manifests, why)),
+            # Before they go: what is remembered and not listed counts as taken away by others.
+            actions=(*chain(*memos), *words.unlock(), words.forget(manifests, why)),
         ),
     )
 

@@ -11,6 +11,12 @@ def owner(spec: Spec, entry: BackupEntry) -> Guest | None:
     return next((one for one in spec.guests if one.identity == entry.identity), None)
 
 
+def identity_of(spec: Spec, name: str) -> str:
+    """Return the identity of the guest that a name means; of none of the spec, most have theirs."""
+    guest = spec.guest(name)
+    return name if guest is None else guest.identity
+
+
 def stored_in(seen: RepositoryFacts) -> tuple[BackupEntry | Fragment, ...]:
     """Return all that a repository has of backups, whole or not."""
     return (*seen.entries, *seen.fragments)

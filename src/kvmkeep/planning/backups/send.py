@@ -42,6 +42,7 @@ from kvmkeep.planning.backups.init import looked_at
 from kvmkeep.planning.backups.memo import missing_memo_steps, remember
 from kvmkeep.planning.backups.owner import is_meant
 from kvmkeep.planning.backups.take import backup_refusals, set_for_backup
+from kvmkeep.planning.backups.vanished import noticing_steps
 from kvmkeep.planning.backups.work import (
     BackupWork,
     Reached,
@@ -91,6 +92,7 @@ def plan_send(spec: Spec, facts: Facts, storing: Storing) -> Plan:
         taken=taken,
         staged=_staged(facts, guest, taken),
         spec_dir=storing.spec_dir,
+        asked=storing.moment,
     )
     return _plan_from(work)
 
@@ -104,7 +106,8 @@ def _plan_from(work: BackupWork) -> Plan:
             return Plan(steps=missing_memo_steps(work.scene.facts, work.guest.name, _last(work)))
         case Reached.SENDING:
             sends = (_send(work, member) for member in to_send(work))
-            return _guarded(work, (*_prepare(work), *sends, _commit(work, assumes=_UNTOLD)))
+            first = (*_noticing(work), *_prepare(work))
+            return _guarded(work, (*first, *sends, _commit(work, assumes=_UNTOLD)))
         case Reached.UNLISTED:
             return _guarded(work, _prepare(work), _not_listed(work))
         case Reached.SENT:
@@ -122,6 +125,11 @@ def _guarded(work: BackupWork, steps: tuple[Step, ...], refusals: tuple[Refusal,
             *refusals,
         ),
     )
+
+
+def _noticing(work: BackupWork) -> tuple[Step, ...]:
+    """Return what notes that a backup is gone, before a newer one hides it."""
+    return noticing_steps(work.scene.spec, work.scene.facts, work.asked)
 
 
 def _last(work: BackupWork) -> LastBackup:

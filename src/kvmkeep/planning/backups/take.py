@@ -19,6 +19,7 @@ from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backups.init import repository_refusals
 from kvmkeep.planning.backups.owner import is_meant, stored_in
+from kvmkeep.planning.backups.vanished import vanished_notes
 from kvmkeep.planning.commands import remove_tree
 from kvmkeep.planning.repositories.engine import driver
 from kvmkeep.planning.scene import make_scene
@@ -66,7 +67,8 @@ def plan_take(spec: Spec, facts: Facts, beginning: Beginning) -> Plan:
         stored=stored,
     )
     plan = plan_create(spec, later, wish)
-    return replace(plan, steps=(*dropping, *plan.steps))
+    notes = (*vanished_notes(spec, facts), *plan.notes)
+    return replace(plan, steps=(*dropping, *plan.steps), notes=notes)
 
 
 def leftovers(spec: Spec, facts: Facts) -> tuple[Step, ...]:

@@ -19,6 +19,7 @@ from kvmkeep.model.units import Label
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.aside import aside
 from kvmkeep.planning.backups.init import CLOSED, OPENED, repository_refusals
+from kvmkeep.planning.backups.vanished import noticing_steps, vanished_notes
 from kvmkeep.planning.repositories.engine import Driver, driver
 from kvmkeep.planning.scene import make_scene
 
@@ -47,7 +48,7 @@ def plan_prune(spec: Spec, facts: Facts, asked: str) -> Plan:
 
     looked = (one.name for one in facts.backups.repositories if one.name in closed)
     notes = (Note(subject=f"repository {name}", text=f"{CLOSED}; {OPENED}") for name in looked)
-    plan = _of_each(spec, facts, step, pruning=True)
+    plan = _of_each(spec, facts, step, asked, pruning=True)
     return replace(plan, notes=(*plan.notes, *notes))
 
 
@@ -120,7 +121,7 @@ def plan_verify(spec: Spec, facts: Facts, asked: str, percent: int) -> Plan:
             ),
         )
 
-    return _of_each(spec, facts, step, pruning=False)
+    return _of_each(spec, facts, step, asked, pruning=False)
 
 
 def _room(caches: tuple[str, ...]) -> tuple[Command, ...]:
@@ -161,6 +162,7 @@ def _of_each(
     spec: Spec,
     facts: Facts,
     step: Callable[[Driver, RepositoryFacts], Step | None],
+    now: str,
     *,
     pruning: bool,
 ) -> Plan:
@@ -174,7 +176,10 @@ def _of_each(
     made = (step(each, seen) for each, seen in zip(words, sound, strict=True))
     # What fails in one of several keeps no other waiting.
     several = len(sound) > 1
-    steps = tuple(replace(one, isolated=several) for one in made if one is not None)
+    steps = (
+        *noticing_steps(spec, facts, now),
+        *(replace(one, isolated=several) for one in made if one is not None),
+    )
     return Plan(
         steps=steps,
         refusals=(
@@ -182,7 +187,7 @@ def _of_each(
             *programs.missing_tools(scene, steps),
             *(() if sound else trouble),
         ),
-        notes=tuple(one.note for one in trouble) if sound else (),
+        notes=(*vanished_notes(spec, facts), *(one.note for one in trouble if sound)),
         once=True,
     )
 

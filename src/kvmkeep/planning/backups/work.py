@@ -26,7 +26,7 @@ from kvmkeep.planning.scene import Scene
 
 
 class BackupWork(Struct, frozen=True, kw_only=True):
-    """What the steps are made of."""
+    """What the steps are made of. `asked` is the time of the run, in ISO 8601."""
 
     scene: Scene
     guest: Guest
@@ -36,6 +36,7 @@ class BackupWork(Struct, frozen=True, kw_only=True):
     taken: SnapshotSet
     staged: StagedSet
     spec_dir: str
+    asked: str
 
     @property
     def program(self) -> str:

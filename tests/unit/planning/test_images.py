@@ -197,6 +197,20 @@ def test_image_that_is_used_where_it_lies_needs_no_room() -> None:
     assert reasons(host, IMAGE) == ""
 
 
+OUTGROWN = (
+    "No more than 5 GiB of it is written: the largest root disk of its guests and 1 GiB."
+    " If the image is larger, make disks.root larger."
+)
+
+
+@pytest.mark.parametrize("packing", ["xz", "gz", "zst", ""])
+def test_an_image_that_is_larger_than_its_disk_is_told_as_that(packing: str) -> None:
+    """The kernel ends who writes more, and gzip and zstd die of it without a word."""
+    host, image = packed_host(packing) if packing else (FakeHost(), replace(IMAGE, source=URL))
+    (meaning,) = program(host, image, "prlimit").meanings
+    assert (meaning.words, meaning.sentence) == ("", OUTGROWN)
+
+
 def test_no_more_is_written_of_an_image_than_leaves_room() -> None:
     half = 512 << 20
     for packing, image_format, limit in (
@@ -207,13 +221,12 @@ def test_no_more_is_written_of_an_image_than_leaves_room() -> None:
         host.images_free = Size(2 * GIB + half)
         unpack = program(host, replace(image, format=image_format), "prlimit")
         assert unpack.argv[1] == f"--fsize={limit}"
-        assert [one.sentence for one in unpack.meanings] == (
-            []
+        (meaning,) = unpack.meanings
+        assert meaning.sentence == (
+            OUTGROWN
             if limit == 5 * GIB
-            else [
-                "No more than 2 GiB of it may be written, or /var/lib/kvmkeep/images would have less"
-                " than 512 MiB free. If it is larger, make room there: df -h /var/lib/kvmkeep/images"
-            ]
+            else "No more than 2 GiB of it may be written, or /var/lib/kvmkeep/images would have less"
+            " than 512 MiB free. If it is larger, make room there: df -h /var/lib/kvmkeep/images"
         )
     host.images_free = Size(GIB + half)
     curl = program(host, replace(IMAGE, source=URL), "prlimit")

@@ -35,11 +35,8 @@ from kvmkeep.planning.images.files import (
     unpack,
 )
 from kvmkeep.planning.images.lists import list_refusals, list_step
-from kvmkeep.planning.images.room import comes, cramped, room_refusals, within
+from kvmkeep.planning.images.room import SLACK, comes, outgrown, room_refusals, stopped, within
 from kvmkeep.planning.scene import Scene
-
-_SLACK = Size(1 << 30)
-"""What an image file may be larger than the largest root disk: the metadata of qcow2."""
 
 _NO_REST = "leave no part of a file"
 
@@ -73,8 +70,8 @@ class ImageWork(Struct, frozen=True, kw_only=True):
 class _Stand(Struct, frozen=True, kw_only=True):
     """An image of the spec beside what is known of it.
 
-    `limit` is what its file may be, `within` what may be written of it, and `cramped` what to say
-    where that is less.
+    `limit` is what its file may be, `within` what may be written of it, and `stopped` what it may
+    mean where that was not enough.
     """
 
     image: Image
@@ -82,7 +79,7 @@ class _Stand(Struct, frozen=True, kw_only=True):
     digest: str
     limit: Size
     within: Size
-    cramped: tuple[Meaning, ...]
+    stopped: Meaning
     look: bool
     openssl: bool
 
@@ -171,14 +168,14 @@ def _stand(scene: Scene, image: Image, *, look: bool) -> _Stand:
     digest = f"{sums.algorithm}:{sums.digest}" if isinstance(sums, Checksum) else ""
     openssl = scene.tools.get("openssl")
     sizes = (guest.root.size for guest in scene.spec.guests if guest.image == image.name)
-    limit = max(sizes, default=Size(0)) + _SLACK
+    limit = max(sizes, default=Size(0)) + SLACK
     return _Stand(
         image=image,
         known=known,
         digest=digest or known.digest_wanted,
         limit=limit,
         within=within(scene.facts, limit),
-        cramped=cramped(scene.facts, limit),
+        stopped=stopped(scene.facts, limit),
         look=look,
         openssl=openssl is not None and bool(openssl.path),
     )
@@ -248,7 +245,7 @@ def _fetch_step(stand: _Stand, assumes: str) -> Step:
     part = part_path(target)
     most = stand.within
     fetch = bring(image.source, part, f"the image, at most {most}", most.bytes)
-    actions: list[Action] = [image_dir(), replace(fetch, meanings=stand.cramped)]
+    actions: list[Action] = [image_dir(), replace(fetch, meanings=(stand.stopped,))]
     if stand.digest:
         # Before it gets its name: a bad download is not there, and is fetched again.
         actions.extend(_checks(stand, part))
@@ -329,7 +326,7 @@ def _unpack_step(stand: _Stand, original: ImageFile | None, assumes: str) -> Ste
             remove((part,), _NO_REST),
             replace(
                 unpack(stand.image.packing, original.path, part, most),
-                meanings=() if holes else stand.cramped,
+                meanings=(outgrown(stand.limit) if holes else stand.stopped,),
             ),
             same_file(original.path, original.fingerprint),
             *complete(part, target),

@@ -10,6 +10,9 @@ from kvmkeep.model.plan import Refusal
 from kvmkeep.model.spec import Image, Packing
 from kvmkeep.model.units import Size
 
+SLACK = Size(1 << 30)
+"""What an image file may be larger than the largest root disk: the metadata of qcow2."""
+
 
 def within(facts: Facts, limit: Size) -> Size:
     """Return how much may be written to an image's file: `limit`, or less where less is free."""
@@ -17,16 +20,25 @@ def within(facts: Facts, limit: Size) -> Size:
     return limit if free is None else min(limit, free.minus(SPARE))
 
 
-def cramped(facts: Facts, limit: Size) -> tuple[Meaning, ...]:
-    """Return what a stop may mean where the filesystem is what sets the limit."""
+def stopped(facts: Facts, limit: Size) -> Meaning:
+    """Return what a stop may mean: the disk sets the limit, or the filesystem."""
     most = within(facts, limit)
     if most >= limit:
-        return ()
+        return outgrown(limit)
     sentence = (
         f"No more than {most} of it may be written, or {IMAGE_DIR} would have less than {SPARE}"
         f" free. If it is larger, make room there: df -h {IMAGE_DIR}"
     )
-    return (Meaning(words="", sentence=sentence),)
+    return Meaning(words="", sentence=sentence)
+
+
+def outgrown(limit: Size) -> Meaning:
+    """Return what a stop may mean where the disk sets the limit: gzip and zstd say nothing."""
+    sentence = (
+        f"No more than {limit} of it is written: the largest root disk of its guests and {SLACK}."
+        " If the image is larger, make disks.root larger."
+    )
+    return Meaning(words="", sentence=sentence)
 
 
 def room_refusals(facts: Facts, image: Image, known: ImageFacts) -> tuple[Refusal, ...]:

@@ -6,10 +6,15 @@ from collections.abc import Iterator
 
 from kvmkeep.health.patient import Patient
 from kvmkeep.model.health import Finding, Severity
+from kvmkeep.planning.running.next_boot import kept_down
 
 
 def difference_findings(patient: Patient) -> Iterator[Finding]:
-    """Return a finding for each subject that the plan would change, or can't."""
+    """Return a finding for each subject that the plan would change, or can't.
+
+    It is critical where a guest would not come up again: who finds that out by a power cut is late.
+    """
+    down = {one.subject: one.reason for one in kept_down(patient.spec, patient.facts)}
     todo: dict[str, list[str]] = {}
     for step in patient.plan.steps:
         todo.setdefault(step.subject, []).append(step.what)
@@ -17,21 +22,31 @@ def difference_findings(patient: Patient) -> Iterator[Finding]:
     for refusal in patient.plan.refusals:
         if refusal.subject in seen:
             continue  # told as what can't be looked at
+        stays = refusal.subject in down
         yield Finding(
             name="spec-refused",
-            severity=Severity.WARNING,
+            severity=Severity.CRITICAL if stays else Severity.WARNING,
             subject=refusal.subject,
             what=f"it can't be made as the spec says: {refusal.reason}",
-            why="apply changes nothing at all until that is settled",
+            why=f"{_stays_off(down[refusal.subject])}, and apply changes nothing until then"
+            if stays
+            else "apply changes nothing at all until that is settled",
             todo=refusal.hint,
         )
     for subject, steps in todo.items():
         more = f", and {len(steps) - 1} more" if len(steps) > 1 else ""
+        stays = subject in down
         yield Finding(
             name="spec-differs",
-            severity=Severity.WARNING,
+            severity=Severity.CRITICAL if stays else Severity.WARNING,
             subject=subject,
             what=f"it is not as the spec says; apply would: {steps[0]}{more}",
-            why="somebody changed the host or the spec, and not the other",
+            why=_stays_off(down[subject])
+            if stays
+            else "somebody changed the host or the spec, and not the other",
             todo="kvmkeep plan; then kvmkeep apply, or kvmkeep adopt to keep what is",
         )
+
+
+def _stays_off(reason: str) -> str:
+    return f"as it is, it can't be started, by recover neither: {reason}"

@@ -210,6 +210,23 @@ def shared_disks(scene: Scene) -> tuple[Refusal, ...]:
     )
 
 
+def of_another_birth(scene: Scene, guest: Guest) -> Refusal | None:
+    """Refuse a guest whose domain is ours and has another UUID than the spec gives to it."""
+    domain = scene.domain(guest)
+    if domain is None or not domain.ours or domain.uuid == guest.uuid:
+        return None
+    there = [one for one in scene.spec.guests if one.name in scene.domains]
+    of_all = not any(scene.own_domain(one) for one in there)
+    what = f"host.name ({scene.spec.host.name}) or " if of_all else ""
+    return Refusal(
+        subject=f"guest {guest.name}",
+        reason="its domain has another UUID than the spec gives to it",
+        hint=f"that comes from {what}its `identity` (its name, if it has none): put back what was "
+        f"changed of it; if the domain is another guest, see `virsh dumpxml {guest.name}`, and "
+        "choose another name for this one",
+    )
+
+
 def half_renamed(scene: Scene, guest: Guest) -> Refusal | None:
     """Refuse a guest whose domain has another name already: a renaming was stopped."""
     twin = scene.domains_by_uuid.get(guest.uuid)
@@ -284,18 +301,17 @@ def _not_by_seed(guest: Guest, contents: Contents) -> Iterator[str]:
 def _domain_refusals(scene: Scene, guest: Guest) -> list[Refusal]:
     subject = f"guest {guest.name}"
     domain = scene.domain(guest)
+    known = of_another_birth(scene, guest) or half_renamed(scene, guest)
+    if known is not None:
+        return [known]
     if domain is not None and scene.own_domain(guest) is None:
-        why = "has another UUID" if domain.ours else "is not ours"
-        reason = f"there is a domain of that name that {why}"
+        reason = "there is a domain of that name that is not ours"
         hint = f"look at `virsh dumpxml {guest.name}`; choose another name for the guest"
         if guest.adopted and not domain.ours and domain.uuid == guest.uuid:
             hint = f"take it over: kvmkeep adopt {guest.name}"
         elif not domain.ours and domain.uuid == guest.uuid:
             hint = f"it has the guest's UUID: if it only lost its mark, {_mark_again(domain)}"
         return [Refusal(subject=subject, reason=reason, hint=hint)]
-    half = half_renamed(scene, guest)
-    if half is not None:
-        return [half]
     twin = scene.domains_by_uuid.get(guest.uuid)
     if twin is not None and twin.name != guest.name:
         reason = f"the domain {twin.name} has its UUID {guest.uuid}"

@@ -531,5 +531,55 @@ def test_a_snapshot_of_others_is_told_and_alarms_nobody(
     assert told["severity"] == "ok"
 
 
+def in_host_yaml(old: str, new: str) -> Callable[[Site], None]:
+    def made(site: Site) -> None:
+        path = Path(site.spec_dir, "host.yaml")
+        path.write_text(path.read_text().replace(old, new))
+
+    return made
+
+
+def prefixed(site: Site) -> None:
+    in_host_yaml("{vg: rl_build}", "{vg: rl_build, lv_prefix: kvm-}")(site)
+
+
+def lost_mark(site: Site) -> None:
+    assert site.line("install-units", "--yes") == 0
+    no_metadata(site)
+
+
+@pytest.mark.parametrize(
+    ("change", "todo"),
+    [
+        (in_host_yaml("build.example.org", "build"), "that comes from host.name (build) or its"),
+        (prefixed, "the guest has that one: put storage.lv_prefix"),
+        (another_lv, "virsh edit web"),
+        (lost_mark, "it has the guest's UUID"),
+    ],
+)
+def test_a_guest_that_would_not_come_up_again_is_critical(
+    change: Callable[[Site], None],
+    todo: str,
+    site: Site,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    change(site)
+    capsys.readouterr()
+    found = looked(site, capsys)["spec-refused", "guest web"]
+    assert found["severity"] == "critical"
+    assert found["todo"].startswith(todo)
+    assert "by recover neither" in found["why"]
+    assert site.line("check") == 2
+
+
+def test_a_path_to_be_written_is_critical_until_apply_has_done_it(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lv_renamed_in_spec_as_well(site)
+    found = looked(site, capsys)["spec-differs", "guest web"]
+    assert found["severity"] == "critical"
+    assert "its definition has /dev/rl_build/vm-web as vda" in found["why"]
+
+
 def test_there_are_enough_of_them() -> None:
     assert len({case.typed for case in CASES}) == len(CASES) >= 50

@@ -233,7 +233,14 @@ def test_domain_of_somebody_else_is_not_touched() -> None:
         plan(host, wanted, domains=(foreign,))
     )
     other = replace(facts.domains[0], uuid="11111111-1111-4111-8111-111111111111")
-    assert "that has another UUID" in reasons(plan(host, wanted, domains=(other,)))
+    found = plan(host, wanted, domains=(other,))
+    assert "its domain has another UUID than the spec gives to it" in reasons(found)
+    assert f"host.name ({wanted.host.name}) or its `identity`" in found.refusals[0].hint
+    two = spec(guest(), guest("db", nics=(nic("db", 1),)))
+    reach(host, two)
+    db = next(one for one in host.facts(two).domains if one.name == "db")
+    found = plan(host, two, domains=(other, db))
+    assert "that comes from its `identity`" in found.refusals[0].hint
     renamed = replace(facts.domains[0], name="web2")
     assert "its domain is called web2" in reasons(plan(host, wanted, domains=(renamed,)))
     twin = replace(renamed, ours=False)

@@ -86,7 +86,8 @@ def not_a_guest(scene: Scene, guest: Guest) -> Refusal | None:
         return Refusal(subject=subject, reason="libvirt does not know it yet", hint=hint)
     if scene.own_domain(guest) is None:
         hint = f"use virsh for it: virsh dumpxml {guest.name}"
-        return Refusal(subject=subject, reason="the domain of that name is not ours", hint=hint)
+        foreign = Refusal(subject=subject, reason="the domain of that name is not ours", hint=hint)
+        return guards.of_another_birth(scene, guest) or foreign
     return None
 
 

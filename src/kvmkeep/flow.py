@@ -74,9 +74,10 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     """What a run works with. `argv` is the command line as the administrator typed it.
 
     `agents` names the guests whose agents are asked with each look, `repositories` those whose
-    backups are listed. `reading` is a lock that is held besides, and taken first. `door` must
-    share `stop`: `MachineDoor(Setting(stop=stop))`. A run waits `patience` seconds for another one
-    to end. `dry_run` tells whether the verb takes --dry-run, `typed` whether it has a terminal.
+    backups are listed; `beside` looks at what else the planner goes by, and returns it for the
+    journal. `reading` is a lock that is held besides, and taken first. `door` must share `stop`:
+    `MachineDoor(Setting(stop=stop))`. A run waits `patience` seconds for another one to end.
+    `dry_run` tells whether the verb takes --dry-run, `typed` whether it has a terminal.
 
     Where the host starts or goes down, nobody is there to mend what is in the way (`unattended`):
     then a run goes by the last good spec where the present one has mistakes, and by the
@@ -95,6 +96,7 @@ class RunSettings(Struct, frozen=True, kw_only=True):
     argv: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
     repositories: tuple[str, ...] = ()
+    beside: Callable[[Door], bytes] | None = None
     patience: float = 0.0
     dry_run: bool = True
     typed: bool = False
@@ -131,6 +133,11 @@ def observe_host(ctx: RunSettings, spec: Spec) -> Facts:
     return observe(ctx.door, ctx.libvirt, spec, agents=ctx.agents, repositories=ctx.repositories)
 
 
+def look_beside(ctx: RunSettings) -> bytes:
+    """Look at what the planner goes by beside spec and facts; return it for the journal."""
+    return b"" if ctx.beside is None else ctx.beside(ctx.door)
+
+
 def run_goal(
     ctx: RunSettings, verb: str, planner: Planner, confirm: Confirm | None = None
 ) -> Report:
@@ -146,7 +153,8 @@ def run_goal(
     def look() -> Look:
         spec = load_spec(ctx, files)
         facts = observe_host(ctx, spec)
-        return Look(spec=encoded(spec), facts=encoded(facts), plan=planner(spec, facts))
+        seen = encoded(facts) + look_beside(ctx)
+        return Look(spec=encoded(spec), facts=seen, plan=planner(spec, facts))
 
     report = reach(ctx, verb, look, confirm)
     keep_spec(ctx, files)

@@ -145,6 +145,7 @@ class HostStages(Stages):
             facts = self.observe(
                 ctx.door, ctx.libvirt, spec, agents=ctx.agents, repositories=ctx.repositories
             )
-            return flow.Look(spec=b"", facts=b"", plan=planner(spec, facts))
+            seen = flow.look_beside(ctx)
+            return flow.Look(spec=b"", facts=seen, plan=planner(spec, facts))
 
         return flow.reach(ctx, verb, look, confirm)

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
-    from kvmkeep.model.spec import Spec
+    from kvmkeep.host.door import Door
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -43,6 +41,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Copy them; what is there already is never overwritten."""
+    from kvmkeep.cli.beside import Beside
     from kvmkeep.planning.backups.copy_out import plan_copy_out_of
     from kvmkeep.planning.offline.copy_out import CopyOut
 
@@ -50,16 +49,21 @@ def run(args: Args, ctx: Context) -> int:
     paths, largest = demanded(args.paths, args.largest, directory, ctx)
     subject = subject_of(args.backup, args.repository, ctx, ctx.spec())
 
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        wish = CopyOut(
+    def wish(door: Door) -> CopyOut:
+        return CopyOut(
             guest=subject.entry.guest,
             paths=paths,
             directory=directory,
             largest=largest,
-            way=ctx.door().way(directory),
-            there=there(directory, ctx),
+            way=door.way(directory),
+            there=there(directory, door),
         )
-        return plan_copy_out_of(spec, facts, subject, wish)
 
-    goal = Goal(verb="backup copy-out", planner=planner, reading=ctx.reading())
+    beside = Beside(wish)
+    goal = Goal(
+        verb="backup copy-out",
+        planner=lambda spec, facts: plan_copy_out_of(spec, facts, subject, beside.seen),
+        beside=beside,
+        reading=ctx.reading(),
+    )
     return reach(with_notes(goal, subject.notes), ctx, yes=True, dry_run=args.dry_run)

@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
+    from kvmkeep.host.door import Door
     from kvmkeep.model.proof import Proof
-    from kvmkeep.model.spec import Spec
 
 VERB = "backup prove"
 
@@ -61,6 +59,7 @@ def run(args: Args, ctx: Context) -> int:
 
 
 def _prove(backup: str, args: Args, ctx: Context) -> int:
+    from kvmkeep.cli.beside import Beside
     from kvmkeep.host.clock import utc_now
     from kvmkeep.host.repositories import look
     from kvmkeep.model.host_units import PROGRAM
@@ -74,29 +73,30 @@ def _prove(backup: str, args: Args, ctx: Context) -> int:
     name, stamp = subject.entry.guest, second_stamp(asked)
     identity = subject.entry.identity
 
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        door = ctx.door()
+    def proving(door: Door) -> Proving:
         seen = look_at_run(door, name, stamp)
         # It was chosen before others were waited for, which may have forgotten it.
         known = kept_proof(door, identity, subject.entry.moment)
         first = not seen.ladder.rungs and (known is None or known.time != asked)
         program = door.which(PROGRAM)
-        return plan_prove(
-            spec,
-            facts,
-            Proving(
-                subject=subject,
-                asked=asked,
-                run=stamp,
-                ladder=seen.ladder,
-                known=known,
-                stray=seen.stray,
-                listed=look(door, subject.repository, program) if first else None,
-            ),
+        return Proving(
+            subject=subject,
+            asked=asked,
+            run=stamp,
+            ladder=seen.ladder,
+            known=known,
+            stray=seen.stray,
+            listed=look(door, subject.repository, program) if first else None,
         )
 
-    lock = ctx.stages.lock(PROOF_LOCK)
-    goal = Goal(verb=VERB, planner=planner, lock=lock, reading=ctx.reading())
+    beside = Beside(proving)
+    goal = Goal(
+        verb=VERB,
+        planner=lambda spec, facts: plan_prove(spec, facts, beside.seen),
+        beside=beside,
+        lock=ctx.stages.lock(PROOF_LOCK),
+        reading=ctx.reading(),
+    )
     if args.dry_run:
         return show(goal, ctx)
     demand_own_libvirt(VERB, ctx)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kvmkeep.cli.context import Context
+    from kvmkeep.host.door import Door
     from kvmkeep.model.facts import Facts
     from kvmkeep.model.plan import Plan
     from kvmkeep.model.spec import Guest, Spec
@@ -129,19 +130,24 @@ def _as_new(args: Args, ctx: Context, subject: Subject) -> int:
 def _to_file(args: Args, ctx: Context, subject: Subject) -> int:
     import posixpath
 
+    from kvmkeep.cli.beside import Beside
     from kvmkeep.planning.backups.to_file import DiskToFile, plan_to_file
 
     path = posixpath.abspath(args.to)
     if ctx.door().look(path) is not None:
         raise UsageError(f"{path} is there already", hint="name a new file")
 
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        there = ctx.door().look(path) is not None
-        way = ctx.door().way(posixpath.dirname(path))
+    def look(door: Door) -> tuple[DiskToFile, bool]:
+        way = door.way(posixpath.dirname(path))
         wish = DiskToFile(subject=subject, disk=args.disk, path=path, way=way)
+        return wish, door.look(path) is not None
+
+    def planner(spec: Spec, facts: Facts) -> Plan:
+        wish, there = beside.seen
         return plan_to_file(spec, facts, wish, there=there)
 
-    goal = Goal(verb=VERB, planner=planner, reading=ctx.reading())
+    beside = Beside(look)
+    goal = Goal(verb=VERB, planner=planner, beside=beside, reading=ctx.reading())
     return reach(with_notes(goal, subject.notes), ctx, yes=True, dry_run=args.dry_run)
 
 

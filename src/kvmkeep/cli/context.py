@@ -103,6 +103,7 @@ class Context(Struct, frozen=True, kw_only=True):
             dry_run=goal.dry_run,
             agents=goal.agents,
             repositories=goal.repositories,
+            beside=None if goal.beside is None else goal.beside.look,
             patience=patience,
             unattended=unattended,
             fallback_spec=fallback_spec,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import posixpath
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_consent
 from kvmkeep.cli.copy_out import inside
-from kvmkeep.cli.disks import add_disk, add_output, change_of, fittings, guest_of, now
+from kvmkeep.cli.disks import add_disk, add_output, change_of, guest_of, looked
 from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.errors import Unready, UsageError
 from kvmkeep.model.text import printable
@@ -51,6 +52,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Look what is there, then copy them at once."""
+    from kvmkeep.cli.beside import Beside
     from kvmkeep.planning.offline.copy_in import CopyIn, plan_copy_in
     from kvmkeep.spec.tweak import parse_mode
 
@@ -66,11 +68,13 @@ def run(args: Args, ctx: Context) -> int:
         raise UsageError("two of the files have the same name", hint="copy them one after another")
     change = change_of(guest, args.name, args.output, ctx)
     wish = CopyIn(files=files, directory=directory, mode=args.mode, replace=args.replace)
+    beside = Beside(partial(looked, change))
     goal = Goal(
         verb="copy-in",
         planner=lambda spec, facts: plan_copy_in(
-            spec, facts, now(change, ctx), wish, fittings(change, ctx)
+            spec, facts, beside.seen.change, wish, beside.seen.fittings
         ),
+        beside=beside,
     )
     return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run)
 

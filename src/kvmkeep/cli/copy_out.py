@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
-    from kvmkeep.model.facts import Facts
-    from kvmkeep.model.plan import Plan
-    from kvmkeep.model.spec import Spec
+    from kvmkeep.host.door import Door
 
 _LARGEST = "8GiB"
 
@@ -54,24 +52,30 @@ def add_largest(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Copy them; what is there already is never overwritten."""
+    from kvmkeep.cli.beside import Beside
     from kvmkeep.planning.offline.copy_out import CopyOut, plan_copy_out
 
     guest = checked(args.guest)
     directory = posixpath.abspath(args.directory)
     paths, largest = demanded(args.paths, args.largest, directory, ctx)
 
-    def planner(spec: Spec, facts: Facts) -> Plan:
-        wish = CopyOut(
+    def wish(door: Door) -> CopyOut:
+        return CopyOut(
             guest=guest,
             paths=paths,
             directory=directory,
             largest=largest,
-            way=ctx.door().way(directory),
-            there=there(directory, ctx),
+            way=door.way(directory),
+            there=there(directory, door),
         )
-        return plan_copy_out(spec, facts, wish)
 
-    goal = Goal(verb="copy-out", planner=planner, guests=(guest,))
+    beside = Beside(wish)
+    goal = Goal(
+        verb="copy-out",
+        planner=lambda spec, facts: plan_copy_out(spec, facts, beside.seen),
+        beside=beside,
+        guests=(guest,),
+    )
     return reach(goal, ctx, yes=True, dry_run=args.dry_run)
 
 
@@ -87,7 +91,7 @@ def demanded(
         largest = parse_size(limit)
     except ValueError as error:
         raise UsageError(f"--largest: {error}") from error
-    taken = [name for name in names if name in there(directory, ctx)]
+    taken = [name for name in names if name in there(directory, ctx.door())]
     if taken:
         raise Refused(
             f"{directory}/{printable(taken[0])[1:-1]} is there already",
@@ -108,9 +112,9 @@ def inside(path: str) -> str:
     return simple
 
 
-def there(directory: str, ctx: Context) -> tuple[str, ...]:
+def there(directory: str, door: Door) -> tuple[str, ...]:
     """Return the names in a directory of the host."""
     try:
-        return ctx.door().names(directory)
+        return door.names(directory)
     except OSError as error:
         raise Unready(f"{directory} can't be read: {error.strerror}") from error

@@ -6,6 +6,7 @@ import posixpath
 import secrets
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from kvmkeep.cli.copy_out import there
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
+    from kvmkeep.host.door import Door
     from kvmkeep.model.fittings import Fittings
     from kvmkeep.model.spec import Guest
     from kvmkeep.planning.offline.rewriting import OfflineChange
@@ -69,25 +71,36 @@ def change_of(guest: Guest | None, name: str, output: str, ctx: Context) -> Offl
     # Another run of the same second is another run.
     run = f"{second_stamp(utc_now().isoformat())}-{secrets.token_hex(2)}"
     change = OfflineChange(name=name, asked=run, output=path)
-    if output and posixpath.basename(path) in now(change, ctx).there:
+    if output and posixpath.basename(path) in _now(change, ctx.door()).there:
         raise Refused(f"{path} is there already", hint="move it away, or name another file")
     return change
 
 
-def now(change: OfflineChange, ctx: Context) -> OfflineChange:
-    """Return the change with the directory of its output as it is by now."""
+class Looked(Struct, frozen=True, kw_only=True):
+    """The change, with the directory of its output as it is by now, and what is in the disk."""
+
+    change: OfflineChange
+    fittings: Fittings | None
+
+
+def looked(change: OfflineChange, door: Door) -> Looked:
+    """Return what a change goes by; it is looked at anew before each plan."""
+    return Looked(change=_now(change, door), fittings=_fittings(change, door))
+
+
+def _now(change: OfflineChange, door: Door) -> OfflineChange:
     if not change.output:
         return change
     folder = posixpath.dirname(change.output)
-    return replace(change, way=ctx.door().way(folder), there=there(folder, ctx))
+    return replace(change, way=door.way(folder), there=there(folder, door))
 
 
-def fittings(change: OfflineChange, ctx: Context) -> Fittings | None:
+def _fittings(change: OfflineChange, door: Door) -> Fittings | None:
     """Return what was seen in the disk, if a whole answer lies there."""
     from kvmkeep.model.fittings import parse_fittings
 
     try:
-        content = ctx.door().read(change.answer, LIMIT)
+        content = door.read(change.answer, LIMIT)
         return None if content is None else parse_fittings(content.decode("utf-8", "replace"))
     except (OSError, ValueError):
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from kvmkeep.apply.sight import Sight
     from kvmkeep.apply.ui import Ui
+    from kvmkeep.cli.beside import Beside
     from kvmkeep.cli.context import Context
     from kvmkeep.cli.streams import Streams
     from kvmkeep.flow import Confirm, Look, Planner
@@ -33,9 +34,9 @@ class Goal(Struct, frozen=True, kw_only=True):
     """What a verb is to reach.
 
     `guests` are those that were named: the spec must have them. With each look, the agents of
-    `agents` are asked and `repositories` are listed. `lock` is held in place of that of the host,
-    for what may be done beside other runs. `reading` is held first where it is given: see
-    `Context.reading`. `dry_run` tells whether the verb can show what it would do.
+    `agents` are asked, `repositories` are listed, and `beside` looks. `lock` is held in place of
+    that of the host, for what may be done beside other runs. `reading` is held first where it is
+    given: see `Context.reading`. `dry_run` tells whether the verb can show what it would do.
     """
 
     verb: str
@@ -43,6 +44,7 @@ class Goal(Struct, frozen=True, kw_only=True):
     guests: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
     repositories: tuple[str, ...] = ()
+    beside: Beside[Any] | None = None
     lock: Lock | None = None
     reading: Lock | None = None
     dry_run: bool = True
@@ -62,6 +64,8 @@ def show(
         spec = ctx.spec()
     demand_guests(spec, goal.guests)
     facts = ctx.observe(spec, goal.agents, repositories=goal.repositories)
+    if goal.beside is not None:
+        goal.beside.look(ctx.door())
     return _show(goal.planner(spec, facts), ctx)
 
 

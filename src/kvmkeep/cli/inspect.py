@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
+    from kvmkeep.host.door import Door
     from kvmkeep.model.inside import Inside, User
 
 
@@ -34,6 +36,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Look, and print what was found; a running guest is looked at through a snapshot."""
+    from kvmkeep.cli.beside import Beside
     from kvmkeep.model.names import second_stamp
     from kvmkeep.planning.offline.inspect import Question, plan_inspect
 
@@ -44,14 +47,16 @@ def run(args: Args, ctx: Context) -> int:
             f"the spec has no guest or image {name}", hint="`kvmkeep list` shows the guests"
         )
     question = Question(name=name, asked=second_stamp(utc_now().isoformat()))
+    beside = Beside(partial(answer, question.path))
     goal = Goal(
         verb="inspect",
-        planner=lambda spec, facts: plan_inspect(spec, facts, question, answer(question.path, ctx)),
+        planner=lambda spec, facts: plan_inspect(spec, facts, question, beside.seen),
+        beside=beside,
     )
     if args.dry_run:
         return show(goal, ctx)
     reach_quietly(goal, ctx)
-    found = answer(question.path, ctx)
+    found = answer(question.path, ctx.door())
     if found is None:
         raise Unready(f"the answer in {question.path} can't be read", hint="run it again")
     if ctx.json:
@@ -61,13 +66,13 @@ def run(args: Args, ctx: Context) -> int:
     return 0
 
 
-def answer(path: str, ctx: Context) -> Inside | None:
+def answer(path: str, door: Door) -> Inside | None:
     """Return the answer that lies there, if it is a whole one."""
     from kvmkeep.model.inside import parse_inside
     from kvmkeep.model.look import LOOK_LIMIT
 
     try:
-        content = ctx.door().read(path, LOOK_LIMIT)
+        content = door.read(path, LOOK_LIMIT)
         return None if content is None else parse_inside(content.decode("utf-8", "replace"))
     except (OSError, ValueError):
         return None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import posixpath
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from kvmkeep.cli.consent import add_consent, answers
-from kvmkeep.cli.disks import add_disk, add_output, change_of, fittings, guest_of, now
+from kvmkeep.cli.disks import add_disk, add_output, change_of, guest_of, looked
 from kvmkeep.cli.goal import Goal, reach
 from kvmkeep.errors import SpecError, Unready, UsageError
 from kvmkeep.model.text import printable
@@ -82,6 +83,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(args: Args, ctx: Context) -> int:
     """Look into the disk, show what is to be changed, and change it at once."""
+    from kvmkeep.cli.beside import Beside
     from kvmkeep.model.tweak import Tweak
     from kvmkeep.planning.offline.tweak import plan_tweak
 
@@ -90,12 +92,13 @@ def run(args: Args, ctx: Context) -> int:
     tweak = _wanted(args, guest, ctx)
     if tweak in {Tweak(), Tweak(replace=True)}:
         raise UsageError("nothing is to be changed", hint="type: kvmkeep tweak --help")
-
+    beside = Beside(partial(looked, change))
     goal = Goal(
         verb="tweak",
         planner=lambda spec, facts: plan_tweak(
-            spec, facts, now(change, ctx), tweak, fittings(change, ctx)
+            spec, facts, beside.seen.change, tweak, beside.seen.fittings
         ),
+        beside=beside,
     )
     return reach(goal, ctx, yes=args.yes, dry_run=args.dry_run)
 

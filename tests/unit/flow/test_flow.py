@@ -24,7 +24,18 @@ from kvmkeep.errors import (
     StepFailed,
     Unready,
 )
-from kvmkeep.flow import PAUSE, ROUNDS, TRIES, Confirm, Look, RunSettings, keep_spec, reach
+from kvmkeep.flow import (
+    PAUSE,
+    ROUNDS,
+    TRIES,
+    Confirm,
+    Look,
+    RunSettings,
+    keep_spec,
+    look_beside,
+    reach,
+)
+from kvmkeep.host.door import Door
 from kvmkeep.host.lock import Lock
 from kvmkeep.model.command import WriteFile
 from kvmkeep.model.names import GOOD_SPEC
@@ -540,3 +551,15 @@ def test_notes_that_are_to_be_known_later_are_kept_without_a_step(tmp_path: Path
     site = Site(tmp_path, Plan(recorded=True))
     site.reach()
     assert site.folder.files == {}
+
+
+def test_what_is_seen_beside_the_facts_is_seen_through_the_runs_door(tmp_path: Path) -> None:
+    def beside(door: Door) -> bytes:
+        asked.append(door)
+        return b"seen"
+
+    asked: list[Door] = []
+    site = Site(tmp_path, EMPTY)
+    assert look_beside(site.context) == b""
+    assert look_beside(replace(site.context, beside=beside)) == b"seen"
+    assert asked == [site.door]

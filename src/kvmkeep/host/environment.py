@@ -11,6 +11,26 @@ PATH = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local
 _PASSED_ON = ("LIBGUESTFS_PATH", "LIBGUESTFS_BACKEND_SETTINGS")
 
 
+_PROXIES = (
+    "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
+)  # fmt: skip
+"""curl(1), "Environment": of HTTP's, only the name in small letters is read."""
+
+
+def proxies() -> dict[str, str]:
+    """Return the variables that tell a command which way the network is to be reached."""
+    return {name: os.environ[name] for name in _PROXIES if name in os.environ}
+
+
+def without_credentials(said: bytes, variables: dict[str, str]) -> bytes:
+    """Return what a command said, without the names and passwords in the addresses of proxies."""
+    for value in variables.values():
+        login = value.rpartition("@")[0].rpartition("//")[2]
+        if login:
+            said = said.replace(os.fsencode(login), b"(secret)")
+    return said
+
+
 def environment(path: tuple[str, ...] = PATH) -> dict[str, str]:
     """Return the whole environment of a command.
 

@@ -24,7 +24,7 @@ from msgspec import Struct, field
 
 from kvmkeep.host import files
 from kvmkeep.host.door import ProgressWatcher, Result
-from kvmkeep.host.environment import environment
+from kvmkeep.host.environment import environment, proxies, without_credentials
 from kvmkeep.host.excess import Excess
 from kvmkeep.host.progress import ProgressReader
 from kvmkeep.host.stop import Stop
@@ -45,6 +45,7 @@ class Setting(Struct, frozen=True, kw_only=True):
 
     stop: Stop = field(default_factory=Stop)
     environment: dict[str, str] = field(default_factory=environment)
+    proxies: dict[str, str] = field(default_factory=proxies)
     tick: float = 0.2
     grace: float = 5.0
     patience: float = 10.0
@@ -159,7 +160,7 @@ def begin(
             stderr=subprocess.PIPE,
             bufsize=0,
             cwd="/",
-            env=setting.environment,
+            env={**setting.environment, **(setting.proxies if command.proxied else {})},
             umask=0o077,
             start_new_session=True,
             preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - one system call, no Python objects
@@ -291,6 +292,8 @@ class Talk:
         command = self._command
         stdout = self._stdout.bytes()
         stderr = self._stderr.bytes()
+        if command.proxied:
+            stderr = without_credentials(stderr, self._setting.proxies)
         code = self._child.returncode if self._exited else -int(signal.SIGKILL)
         if not self._exited:
             self._child.returncode = code  # nobody will ever wait for it

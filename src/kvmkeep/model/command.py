@@ -55,7 +55,8 @@ class Command(Struct, frozen=True, kw_only=True):
     `meanings` are for ends that the tool's own words leave in the dark. `most` are the bytes of
     stdout that are kept, where those are more than usual; of `stdout_to`, those that it may have:
     a command that gives more is ended. So is one that leaves less than `SPARE` free on the
-    filesystem of `spares`.
+    filesystem of `spares`. One that is `proxied` gets the proxies of our own environment, and says
+    nothing of who logs in there.
     """
 
     argv: tuple[str, ...]
@@ -71,6 +72,7 @@ class Command(Struct, frozen=True, kw_only=True):
     meanings: tuple[Meaning, ...] = ()
     most: int = 0
     spares: str = ""
+    proxied: bool = False
 
     def __str__(self) -> str:
         return shlex.join(self.argv)

@@ -138,6 +138,18 @@ def test_the_environment_is_rebuilt(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
+def test_only_what_is_to_has_the_proxies_and_nobody_is_told_who_logs_in_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://me:CANARY/@proxy.example.org:3128")
+    monkeypatch.setenv("NO_PROXY", "example.org")
+    monkeypatch.delenv("no_proxy", raising=False)
+    text = 'echo "$https_proxy $NO_PROXY" >&2'
+    assert run(shell(text), Setting(tick=0.02)).stderr == b" \n"
+    found = run(shell(text, proxied=True), Setting(tick=0.02))
+    assert found.stderr == b"http://(secret)@proxy.example.org:3128 example.org\n"
+
+
 def test_a_command_has_its_own_session_a_private_umask_and_the_root_directory() -> None:
     result = run(shell("umask; pwd; ps -o sid= -p $$; echo $$"), quick())
     umask, where, session, pid = result.text.split()

@@ -117,6 +117,8 @@ def test_curl_fetches_nothing_but_http_and_no_more_than_fits() -> None:
     check = Checksum(algorithm=Algorithm.SHA256, digest="ab" * 32)
     curl = program(FakeHost(), replace(IMAGE, source=URL, check=check), "prlimit")
     assert curl.argv[1:3] == (f"--fsize={5 * GIB}", "--")
+    assert curl.proxied
+    assert "If this site has a proxy" in curl.meanings[0].sentence
     assert curl.argv[3:5] == ("curl", "--disable"), "curl(1): this must come first"
     assert curl.argv[curl.argv.index("--proto") + 1] == "=http,https"
     assert curl.argv[curl.argv.index("--max-filesize") + 1] == str(5 * GIB)
@@ -207,7 +209,7 @@ OUTGROWN = (
 def test_an_image_that_is_larger_than_its_disk_is_told_as_that(packing: str) -> None:
     """The kernel ends who writes more, and gzip and zstd die of it without a word."""
     host, image = packed_host(packing) if packing else (FakeHost(), replace(IMAGE, source=URL))
-    (meaning,) = program(host, image, "prlimit").meanings
+    *_, meaning = program(host, image, "prlimit").meanings
     assert (meaning.words, meaning.sentence) == ("", OUTGROWN)
 
 
@@ -232,7 +234,7 @@ def test_no_more_is_written_of_an_image_than_leaves_room() -> None:
     curl = program(host, replace(IMAGE, source=URL), "prlimit")
     assert curl.argv[curl.argv.index("--max-filesize") + 1] == str(GIB)
     assert curl.why == "fetch the image, at most 1 GiB"
-    assert curl.meanings[0].sentence.startswith("No more than 1 GiB of it may be written")
+    assert curl.meanings[-1].sentence.startswith("No more than 1 GiB of it may be written")
 
 
 def test_images_that_may_not_fit_together_are_brought_one_after_the_other() -> None:

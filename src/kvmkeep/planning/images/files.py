@@ -8,6 +8,16 @@ from kvmkeep.model.spec import Packing
 from kvmkeep.model.units import Size
 from kvmkeep.planning.commands import HOUR, long_enough
 
+_NO_WAY = tuple(
+    Meaning(
+        words=words,
+        sentence="If this site has a proxy: export https_proxy=http://HOST:PORT, and run it again; "
+        "sudo passes that on only with --preserve-env=https_proxy.",
+    )
+    for words in ("Could not resolve host", "timed out", "Failed to connect")
+)
+"""curl's words where an address is not known here, or not reached."""
+
 
 def image_dir() -> Command:
     """Make the place where images lie; only root reads it."""
@@ -33,6 +43,8 @@ def bring(source: str, target: str, thing: str, limit: int) -> Command:
         why=f"fetch {thing}",
         timeout=6 * HOUR,
         progress=Progress.FILE_SIZE,
+        meanings=_NO_WAY,
+        proxied=True,
     )  # fmt: skip
 
 

@@ -245,7 +245,8 @@ def _fetch_step(stand: _Stand, assumes: str) -> Step:
     part = part_path(target)
     most = stand.within
     fetch = bring(image.source, part, f"the image, at most {most}", most.bytes)
-    actions: list[Action] = [image_dir(), replace(fetch, meanings=(stand.stopped,))]
+    stopped = replace(fetch, meanings=(*fetch.meanings, stand.stopped))
+    actions: list[Action] = [image_dir(), stopped]
     if stand.digest:
         # Before it gets its name: a bad download is not there, and is fetched again.
         actions.extend(_checks(stand, part))

@@ -82,8 +82,7 @@ def _ask(door: Door, domain: str, execute: str, arguments: dict[str, object]) ->
     from kvmkeep.model.agent import agent_argv
     from kvmkeep.model.command import Command
 
-    text = json.dumps({"execute": execute, "arguments": arguments}, separators=(",", ":"))
-    argv = agent_argv(domain, text, 10)
+    argv = agent_argv(domain, execute, 10, arguments)
     result = door.run(Command(argv=argv, why=f"ask the guest's agent: {execute}", timeout=30.0))
     if not result.ok:
         raise Unready(f"the guest's agent does not do it: {result.tail}")

@@ -6,13 +6,34 @@ of it.
 
 from __future__ import annotations
 
-from msgspec import Struct
+import json
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
+from msgspec import Struct, field
 
 from kvmkeep.model.units import Size
 
+T = TypeVar("T")
 
-def agent_argv(domain: str, text: str, seconds: int) -> tuple[str, ...]:
-    """Return what sends an agent a command (JSON), and waits so long for its answer."""
+
+class Answer(Struct, Generic[T]):
+    """What an agent sends back where it did as it was asked."""
+
+    returned: T = field(name="return")
+
+
+def agent_text(execute: str, arguments: Mapping[str, object] | None = None) -> str:
+    """Return a command to an agent (qemu-ga-ref(7)) as JSON."""
+    command = {"execute": execute} | ({} if arguments is None else {"arguments": arguments})
+    return json.dumps(command, separators=(",", ":"))
+
+
+def agent_argv(
+    domain: str, execute: str, seconds: int, arguments: Mapping[str, object] | None = None
+) -> tuple[str, ...]:
+    """Return what sends an agent a command, and waits so long for its answer."""
+    text = agent_text(execute, arguments)
     return ("virsh", "qemu-agent-command", "--timeout", str(seconds), "--", domain, text)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
+from kvmkeep.model.agent import Answer
 from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.names import CONSOLE_DIR, RUN_DIR
 from kvmkeep.model.units import PROOF_PREFIX, Size
@@ -252,19 +253,15 @@ class _Mounted(Struct, frozen=True):
     mountpoint: str
 
 
-class _Answer(Struct, frozen=True, rename={"mounted": "return"}):
-    mounted: list[_Mounted]
-
-
 def missing_mounts(fstab: str, answer: str) -> str:
     """Return what is wrong with what a guest says that it has mounted; empty if nothing is.
 
     `answer` is that of its agent to guest-get-fsinfo (qemu-ga-ref(7)).
     """
-    said = decoded_or_none(answer, _Answer)
+    said = decoded_or_none(answer, Answer[list[_Mounted]])
     if said is None:
         return "its agent does not tell what is mounted"
-    there = {one.mountpoint for one in said.mounted}
+    there = {one.mountpoint for one in said.returned}
     if not there:
         return "its agent says that nothing is mounted"
     # An old system on another disk, or a second one, has an fstab of its own.

@@ -17,7 +17,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from kvmkeep.host.door import Door, Result
-from kvmkeep.model.agent import AgentDisk, AgentFacts, AgentFilesystem, AgentNic
+from kvmkeep.model.agent import AgentDisk, AgentFacts, AgentFilesystem, AgentNic, Answer, agent_text
 from kvmkeep.model.command import Command
 from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.names import LIBVIRT_URI
@@ -80,8 +80,8 @@ def agent_questions(uuid: str, uri: str = LIBVIRT_URI) -> Command:
     """Return what asks an agent everything; a UUID needs no quoting in virsh's little language."""
     if _UUID.fullmatch(uuid) is None:
         raise ValueError(f"{masked_lines(uuid)} is no UUID")
-    ask = 'qemu-agent-command --timeout {} {} \'{{"execute":"{}"}}\''
-    lines = (f"echo {_MARK}{one}; {ask.format(LIMIT, uuid, one)}" for one in _QUESTIONS)
+    ask = f"qemu-agent-command --timeout {LIMIT} {uuid}"
+    lines = (f"echo {_MARK}{one}; {ask} '{agent_text(one)}'" for one in _QUESTIONS)
     argv = ("virsh", "--connect", uri, "--quiet", "; ".join(lines))
     return Command(argv=argv, why="ask the guest agent", timeout=float(LIMIT))
 
@@ -128,14 +128,6 @@ class _Hostname(msgspec.Struct):
     name: str = msgspec.field(name="host-name")
 
 
-class _HostnameAnswer(msgspec.Struct):
-    returned: _Hostname = msgspec.field(name="return")
-
-
-class _ListAnswer(msgspec.Struct):
-    returned: list[msgspec.Raw] = msgspec.field(name="return")
-
-
 class _Address(msgspec.Struct, rename="kebab"):
     ip_address: str
     prefix: Annotated[int, msgspec.Meta(ge=0, le=128)]
@@ -165,12 +157,12 @@ class _Disk(msgspec.Struct, rename="kebab"):
 
 
 def _hostname(line: str) -> str | None:
-    answer = decoded_or_none(line.encode("utf-8", "replace"), _HostnameAnswer)
+    answer = decoded_or_none(line.encode("utf-8", "replace"), Answer[_Hostname])
     return None if answer is None else answer.returned.name
 
 
 def _list(line: str) -> list[msgspec.Raw] | None:
-    answer = decoded_or_none(line.encode("utf-8", "replace"), _ListAnswer)
+    answer = decoded_or_none(line.encode("utf-8", "replace"), Answer[list[msgspec.Raw]])
     return None if answer is None else answer.returned
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from kvmkeep.host import lvm
 from kvmkeep.host.mountinfo import LIMIT, PLACE, asleep, mount_of, mount_points
-from kvmkeep.model.agent import agent_argv
+from kvmkeep.model.agent import Answer, agent_argv
 from kvmkeep.model.command import Command
 from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.domain_facts import Domain, DomainState
@@ -39,17 +39,9 @@ class _Info(msgspec.Struct):
     supported_commands: list[_Known]
 
 
-class _Answer(msgspec.Struct):
-    returned: _Info = msgspec.field(name="return")
-
-
 class _System(msgspec.Struct):
     id: str = ""
     kernel_version: str = msgspec.field(default="", name="kernel-version")
-
-
-class _SystemAnswer(msgspec.Struct):
-    returned: _System = msgspec.field(name="return")
 
 
 def with_extents(notebook: Notebook, volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
@@ -219,10 +211,12 @@ _NEEDED = frozenset({"guest-exec", "guest-file-open"})
 
 def _executes(notebook: Notebook, guest: str) -> bool:
     """Whether the agent says that what is needed is allowed; a silent or lying one says no."""
-    allows = _answer(notebook, guest, "guest-info", "ask the guest agent what it allows", _Answer)
+    allows = _answer(
+        notebook, guest, "guest-info", "ask the guest agent what it allows", Answer[_Info]
+    )
     if allows is None:
         return False
-    allowed = {one.name for one in allows.returned.supported_commands if one.enabled}
+    allowed = {one.name for one in allows.supported_commands if one.enabled}
     return allowed >= _NEEDED and not _other_system(notebook, guest)
 
 
@@ -233,15 +227,18 @@ def _other_system(notebook: Notebook, guest: str) -> bool:
     os-release(5), but say so as their kernel's version.
     """
     why = "ask the guest agent which system it is"
-    answer = _answer(notebook, guest, "guest-get-osinfo", why, _SystemAnswer)
+    answer = _answer(notebook, guest, "guest-get-osinfo", why, Answer[_System])
     if answer is None:
         return False
-    return answer.returned.id == "mswindows" or "BSD" in answer.returned.kernel_version
+    return answer.id == "mswindows" or "BSD" in answer.kernel_version
 
 
-def _answer(notebook: Notebook, guest: str, question: str, why: str, kind: type[_T]) -> _T | None:
-    argv = agent_argv(guest, f'{{"execute":"{question}"}}', _AGENT_LIMIT)
+def _answer(
+    notebook: Notebook, guest: str, question: str, why: str, form: type[Answer[_T]]
+) -> _T | None:
+    argv = agent_argv(guest, question, _AGENT_LIMIT)
     result = notebook.door.run(Command(argv=argv, why=why, timeout=5.0))
     if not result.ok or len(result.stdout) > _LARGEST_ANSWER:
         return None
-    return decoded_or_none(result.stdout, kind)
+    answer = decoded_or_none(result.stdout, form)
+    return None if answer is None else answer.returned

@@ -8,8 +8,6 @@ the most that the running QEMU may have.
 
 from __future__ import annotations
 
-import json
-
 from kvmkeep.model.agent import agent_argv
 from kvmkeep.model.command import Action, Command, Poll
 from kvmkeep.model.domain_facts import Domain, DomainState, Shape
@@ -176,12 +174,9 @@ def _until_memory(guest: Guest) -> Poll:
 def _use_cpus(guest: Guest, live: Shape) -> Command:
     """Have the agent switch new CPUs on, where the guest does not do that by itself."""
     new = range(live.vcpus, guest.vcpus)
-    question = {
-        "execute": "guest-set-vcpus",
-        "arguments": {"vcpus": [{"logical-id": one, "online": True} for one in new]},
-    }
+    arguments = {"vcpus": [{"logical-id": one, "online": True} for one in new]}
     return Command(
-        argv=agent_argv(guest.name, json.dumps(question, separators=(",", ":")), 5),
+        argv=agent_argv(guest.name, "guest-set-vcpus", 5, arguments),
         why="have the guest use its new CPUs, if its agent can",
         ok=(0, 1),
     )

@@ -230,10 +230,10 @@ def _inside(climb: Climb, domain: str) -> tuple[Command, ...]:
     login = _rung(climb, LOGIN, pattern, "wait for a login prompt", needs=(START,), patience=wait)
     if not agent:
         return (login,)
-    ping = agent_argv(domain, '{"execute":"guest-ping"}', 10)
+    ping = agent_argv(domain, "guest-ping", 10)
     # An agent whose state lies on the disk goes on as it was at the backup: frozen (qemu-ga(8)).
-    thaw = agent_argv(domain, '{"execute":"guest-fsfreeze-thaw"}', 10)
-    mounts = agent_argv(domain, '{"execute":"guest-get-fsinfo"}', 10)
+    thaw = agent_argv(domain, "guest-fsfreeze-thaw", 10)
+    mounts = agent_argv(domain, "guest-get-fsinfo", 10)
     run = (climb.program, "guest-run", f"--limit={_CHECKING}", domain, "--", *climb.check)
     check = _rung(
         climb, CHECK, run, "run your own check in it", needs=(AGENT,), limit=_CHECKING + 60

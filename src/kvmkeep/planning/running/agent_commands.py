@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from kvmkeep.model.agent import agent_argv
@@ -24,6 +23,5 @@ def opens(guest: Guest, path: str, why: str) -> Command:
 
 
 def _agent(guest: Guest, execute: str, arguments: Mapping[str, object], why: str) -> Command:
-    text = json.dumps({"execute": execute, "arguments": arguments}, separators=(",", ":"))
-    argv = agent_argv(guest.name, text, 10)
+    argv = agent_argv(guest.name, execute, 10, arguments)
     return Command(argv=argv, why=why, timeout=30.0)

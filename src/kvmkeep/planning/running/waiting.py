@@ -82,8 +82,7 @@ def up(guest: Guest, question: Command) -> Poll:
 
 def agent_ping(guest: Guest, *, patience: int = 5) -> Command:
     """Ask the guest agent for a sign of life; `patience` is in seconds."""
-    ping = '{"execute":"guest-ping"}'
-    argv = agent_argv(guest.name, ping, patience)
+    argv = agent_argv(guest.name, "guest-ping", patience)
     return Command(argv=argv, why="ask the guest agent", timeout=25.0 + patience)
 
 

@@ -17,9 +17,9 @@ from kvmkeep.model.spec import Guest
 from kvmkeep.planning.commands import has_state
 from kvmkeep.planning.scene import Scene
 
-_STATUS = '{"execute":"guest-fsfreeze-status"}'
-_FREEZE = '{"execute":"guest-fsfreeze-freeze"}'
-_THAW = '{"execute":"guest-fsfreeze-thaw"}'
+_STATUS = "guest-fsfreeze-status"
+_FREEZE = "guest-fsfreeze-freeze"
+_THAW = "guest-fsfreeze-thaw"
 
 
 class Window(Struct, frozen=True, kw_only=True):

@@ -40,7 +40,7 @@ from kvmkeep.model.store import (
 )
 from kvmkeep.model.units import Size
 from kvmkeep.observe.backups import observe_backups
-from kvmkeep.observe.disks import disk_files, loop_files, raw_files
+from kvmkeep.observe.disks import disk_files, file_ways, loop_files, raw_files
 from kvmkeep.observe.domains import parse_domain
 from kvmkeep.observe.firmware import observe_variables
 from kvmkeep.observe.host_units import observe_units
@@ -64,6 +64,8 @@ def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
         for one in host.libvirt.domains.values()
         if one.xml.find(f"metadata/{{{PROOF_URI}}}proof") is None
     )
+    there = tuple(sorted(host.mounts))
+    files = () if spec is None else disk_files(Notebook(host), spec, there, raw_files(domains))
     trash = observe_trash(Notebook(host))
     volumes = tuple(
         Volume(
@@ -154,15 +156,9 @@ def facts_of(host: FakeHost, spec: Spec | None) -> Facts:
         ),
         trash=trash,
         variables=observe_variables(host, domains, trash),
-        mounts=tuple(sorted(host.mounts)),
-        disk_files=disk_files(
-            Notebook(host),
-            spec,
-            tuple(sorted(host.mounts)),
-            raw_files(domains),
-        )
-        if spec is not None
-        else (),
+        mounts=there,
+        disk_files=files,
+        ways=() if spec is None else file_ways(Notebook(host), spec, there, files),
         loop_files=() if spec is None else loop_files(Notebook(host), spec),
         units=observe_units(Notebook(host)),
         backups=_backups(host, spec),

@@ -21,6 +21,7 @@ from kvmkeep.model.proof import RunningProof
 from kvmkeep.model.times import utc
 from kvmkeep.model.trash_folder import TrashFolder
 from kvmkeep.model.units import Size
+from kvmkeep.model.way import Way
 
 FACTS_VERSION = 1
 LIBVIRT, VOLUMES, GROUPS = "libvirt", "logical volumes", "volume groups"
@@ -189,9 +190,10 @@ class Facts(Struct, frozen=True, kw_only=True):
     `said` are those guests of whom the same was asked, and whose console has the line that tells
     that they are ready, which nobody keeps yet.
     `mounts` are the mount points that guests need, for disks in files or else, of those where
-    something is mounted; `disk_files` are these disks, as far as they are there, `loop_files` the
-    files that loop devices have open. `units` are those of systemd that have guests run with the
-    host. `qemu_group` is the number of the group that QEMU runs as; -1 where it is not known.
+    something is mounted; `disk_files` are these disks, as far as they are there, `ways` lead to
+    where others of them are to be made, `loop_files` are the files that loop devices have open.
+    `units` are those of systemd that have guests run with the host. `qemu_group` is the number of
+    the group that QEMU runs as; -1 where it is not known.
     `machines` are its machine types; none where they are not known.
     `backups` holds the repositories that were asked for. `images_free` is what the filesystem of
     the images has free, where one is to be brought.
@@ -225,6 +227,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     variables: tuple[Variables, ...] = ()
     mounts: tuple[str, ...] = ()
     disk_files: tuple[ImageFile, ...] = ()
+    ways: tuple[Way, ...] = ()
     loop_files: tuple[str, ...] = ()
     units: HostUnits = NO_UNITS
     qemu_group: int = -1
@@ -271,6 +274,10 @@ class Facts(Struct, frozen=True, kw_only=True):
     def agent(self, guest: str) -> AgentFacts | None:
         """Return what a guest's agent answered, or None where it was not asked."""
         return next((agent for agent in self.agents if agent.guest == guest), None)
+
+    def way(self, directory: str) -> Way:
+        """Return the way to a directory; one that was not looked at has its trouble."""
+        return next((one for one in self.ways if one.path == directory), Way(path=directory))
 
     def variables_at(self, path: str) -> Variables:
         """Return what lies at the path of a firmware's variables."""

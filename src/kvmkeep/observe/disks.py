@@ -19,6 +19,7 @@ from kvmkeep.model.image_facts import ImageFile
 from kvmkeep.model.names import STATE_SPARE, TAG_GROW, TAG_GUEST
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, Spec
+from kvmkeep.model.way import Way
 from kvmkeep.observe.agents import AT_ONCE
 from kvmkeep.observe.notebook import Notebook
 
@@ -174,6 +175,20 @@ def disk_files(
     paths += [path for path in files if any(path.startswith(f"{mount}/") for mount in there)]
     found = (notebook.look(path) for path in dict.fromkeys(paths))
     return tuple(file for file in found if file is not None)
+
+
+def file_ways(
+    notebook: Notebook, spec: Spec, there: tuple[str, ...], files: tuple[ImageFile, ...]
+) -> tuple[Way, ...]:
+    """Return the ways to where disks are to be files that are not there yet."""
+    known = {file.path for file in files}
+    folders = (
+        posixpath.dirname(disk.path)
+        for guest in spec.guests
+        for disk in guest.files
+        if disk.mount in there and posixpath.normpath(disk.path) not in known
+    )
+    return tuple(notebook.door.way(folder) for folder in dict.fromkeys(folders))
 
 
 def loop_files(notebook: Notebook, spec: Spec) -> tuple[str, ...]:

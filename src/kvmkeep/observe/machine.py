@@ -18,6 +18,7 @@ from kvmkeep.observe.backups import observe_backups
 from kvmkeep.observe.consoles import said
 from kvmkeep.observe.disks import (
     disk_files,
+    file_ways,
     loop_files,
     mounts,
     raw_files,
@@ -74,6 +75,7 @@ def observe(
     others = raw_files(domains.domains) if others_files else ()
     there = mounts(notebook, spec, others) if spec is not None else ()
     files = disk_files(notebook, spec, there, others) if spec is not None else ()
+    ways = file_ways(notebook, spec, there, files) if spec is not None else ()
     loops = loop_files(notebook, spec) if spec is not None else ()
     guests, named = domains.domains, frozenset(agents)
     asking = named
@@ -110,6 +112,7 @@ def observe(
         variables=observe_variables(door, guests, trash),
         mounts=there,
         disk_files=files,
+        ways=ways,
         loop_files=loops,
         units=units,
         backups=backups,

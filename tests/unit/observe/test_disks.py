@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from collections.abc import Sequence
 
 import pytest
@@ -19,6 +20,7 @@ from kvmkeep.model.spec import FileDisk, Spec
 from kvmkeep.model.units import Label, Size
 from kvmkeep.observe.disks import (
     disk_files,
+    file_ways,
     loop_files,
     mounts,
     raw_files,
@@ -240,6 +242,10 @@ def test_files_are_looked_at_only_on_their_mount() -> None:
     assert mounts(Notebook(host), wanted) == ("/data and",)
     (file,) = disk_files(Notebook(host), wanted, ("/data and",))
     assert (file.path, file.fingerprint.size) == (FAR.path, 4)
+    assert file_ways(Notebook(host), wanted, ("/data and",), (file,)) == ()
+    (way,) = file_ways(Notebook(host), wanted, ("/data and",), ())
+    assert (way.path, way.trouble) == (posixpath.dirname(FAR.path), "")
+    assert file_ways(Notebook(host), wanted, (), ()) == ()
     host.files.clear()
     assert mounts(Notebook(host), wanted) == ()
     assert disk_files(Notebook(host), wanted, ("/data and",)) == ()

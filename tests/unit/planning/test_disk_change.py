@@ -6,6 +6,7 @@ import dataclasses
 from xml.etree import ElementTree as ET
 
 import pytest
+from fakes.files import anybodys
 from fakes.host import CLOUD, FakeHost, FakeImage
 from msgspec.structs import replace
 
@@ -399,6 +400,17 @@ def test_a_new_guest_with_a_file_looks_for_the_mount_before_its_first_start() ->
     starts = [command.argv[0] for command in host.calls if command.argv[0] == "mountpoint"]
     assert len(starts) == 2
     assert targets(host, live=True)["vdb"] == FAR.path
+
+
+def test_no_file_is_made_where_others_could_lay_a_link() -> None:
+    host = site()
+    wanted = spec(with_disks(FAR))
+    host.ways["/data/vm"] = anybodys("/data/vm")
+    (refusal,) = planned(host, wanted).refusals
+    assert "others than root may write to /data/vm" in refusal.reason
+    assert refusal.hint.endswith("(chown root:root; chmod go-w), or give the disk another file")
+    host.put(FAR.path, b"there")
+    assert not planned(host, wanted).refusals
 
 
 def test_a_file_that_is_there_is_used_as_it_is() -> None:

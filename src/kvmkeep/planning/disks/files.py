@@ -14,6 +14,9 @@ from kvmkeep.model.spec import FileDisk, Guest
 from kvmkeep.planning.commands import HOUR, long_enough
 from kvmkeep.planning.disks.stage import fresh
 from kvmkeep.planning.scene import Scene, is_on, users
+from kvmkeep.planning.ways import way_refusals
+
+_ROOTS_OWN = "make that root's own (chown root:root; chmod go-w), or give the disk another file"
 
 
 def on_mount(disk: FileDisk) -> Command:
@@ -89,7 +92,8 @@ def _wrong(scene: Scene, guest: Guest, disk: FileDisk) -> Refusal | None:
             hint = "bring it back (a backup); to begin with an empty one, detach it first"
             reason = f"the file {disk.path} of its disk {disk.name} is gone"
             return Refusal(subject=subject, reason=reason, hint=hint)
-        return None
+        way = scene.facts.way(posixpath.dirname(disk.path))
+        return next(iter(way_refusals(subject, way, _ROOTS_OWN)), None)
     if file.kind != "file":
         reason = f"{disk.path} is no plain file, but: {file.kind}"
         return Refusal(subject=subject, reason=reason, hint="give the disk another file")

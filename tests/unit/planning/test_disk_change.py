@@ -452,3 +452,53 @@ def test_a_guest_that_sleeps_gets_a_new_disk_at_its_next_start() -> None:
     domain.asleep = False
     reach(host, wanted)
     assert "vdc" in targets(host, live=True)
+
+
+RETAG = (
+    "lvchange --deltag kvmkeep.disk=data --addtag kvmkeep.disk=db rl_build/vm-web-data "
+    "rl_build/vm-web-data+1"
+)
+
+
+def renamed(host: FakeHost, **changes: object) -> Spec:
+    """Return the spec with another name for the disk `data`, of which there is a snapshot."""
+    data = host.lvm.volumes["vm-web-data"]
+    snapshot = host.lvm.add("vm-web-data+1", GIB)
+    snapshot.origin, snapshot.tags = data.name, {*data.tags}
+    host.lvm.add("vm-web-data+2", GIB).origin = data.name
+    db = LvDisk(name=Label("db"), lv="vm-web-db", size=Size(GIB))
+    return spec(with_disks(replace(db, **changes), one=guest()))
+
+
+def test_a_disk_with_another_name_is_told_to_be_an_empty_one() -> None:
+    host = site(off=True)
+    texts = [note.text for note in planned(host, renamed(host)).notes]
+    assert (
+        "disk db will be a new and empty one; if it is to be disk data under another name, write "
+        f"`lv: vm-web-data` for it into the spec, and then type: {RETAG}"
+    ) in texts
+
+
+@pytest.mark.parametrize("off", [True, False], ids=["off", "running"])
+def test_the_line_that_is_told_gives_a_disk_its_new_name(*, off: bool) -> None:
+    host = site(off=off)
+    wanted = renamed(host, lv="vm-web-data", named=True)
+    (refusal,) = planned(host, wanted).refusals
+    assert refusal.reason == (
+        "the LV rl_build/vm-web-data exists and is another disk of this guest (data)"
+    )
+    assert refusal.hint == f"if it is to be called db from now on: {RETAG}"
+    for name in ("vm-web-data", "vm-web-data+1"):
+        tags = host.lvm.volumes[name].tags
+        tags.remove("kvmkeep.disk=data")
+        tags.add("kvmkeep.disk=db")
+    assert planned(host, wanted).steps == ()
+    assert planned(host, wanted).refusals == ()
+
+
+def test_a_root_disk_of_before_is_no_disk_with_another_name() -> None:
+    host = site(off=True)
+    old = host.lvm.add("vm-web-before", GIB)
+    old.tags |= host.lvm.volumes["vm-web"].tags
+    wanted = spec(with_disks(LOGS))
+    assert not [note for note in planned(host, wanted).notes if "empty one" in note.text]

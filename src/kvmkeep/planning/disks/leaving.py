@@ -8,6 +8,7 @@ asked whether it uses it, and keeps it to its next start unless it says no.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from msgspec import Struct
 
@@ -21,7 +22,8 @@ from kvmkeep.model.spec import ROOT_DISK, Guest
 from kvmkeep.model.trash import is_trash
 from kvmkeep.planning.commands import has_state, is_guest
 from kvmkeep.planning.disks.free_script import FREE_SCRIPT
-from kvmkeep.planning.disks.stage import fresh
+from kvmkeep.planning.disks.stage import Stage, fresh, stage
+from kvmkeep.planning.disks.storage import retagging
 from kvmkeep.planning.domains.metadata import files_of, live_mark, record
 from kvmkeep.planning.domains.record import live_files
 from kvmkeep.planning.running.agent_commands import opens, runs_script
@@ -85,7 +87,23 @@ def leaving_notes(scene: Scene, guest: Guest, domain: Domain) -> tuple[Note, ...
         for volume in dropped(scene, guest)
     )
     pending = (_pending(scene, guest, domain, one) for one in going if one.kind == "file")
-    return (*kept, *(note for note in pending if note is not None))
+    renamed = _renamed(scene, guest)
+    return (*kept, *(note for note in pending if note is not None), *renamed)
+
+
+def _renamed(scene: Scene, guest: Guest) -> Iterator[Note]:
+    """Tell how a disk gets another name: by that alone, it is another disk, and an empty one."""
+    new = [one for one in guest.volumes[1:] if stage(scene, guest, one) is Stage.ABSENT]
+    for disk in new:
+        for volume in dropped(scene, guest):
+            before = tag_value(volume, TAG_DISK)
+            if before != ROOT_DISK:
+                text = (
+                    f"disk {disk.name} will be a new and empty one; if it is to be disk {before} "
+                    f"under another name, write `lv: {volume.name}` for it into the spec, and then "
+                    f"type: {retagging(scene, volume, disk)}"
+                )
+                yield Note(subject=f"guest {guest.name}", text=text)
 
 
 def dropped(scene: Scene, guest: Guest) -> tuple[Volume, ...]:

@@ -21,7 +21,7 @@ from kvmkeep.model.names import (
 )
 from kvmkeep.model.plan import Noun, Reason, Refusal, Step
 from kvmkeep.model.snapshot import tag_value
-from kvmkeep.model.spec import Guest, LvDisk
+from kvmkeep.model.spec import ROOT_DISK, Guest, LvDisk
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import Size
 from kvmkeep.planning.backups.coming_back import coming_back
@@ -193,9 +193,23 @@ def _foreign(scene: Scene, guest: Guest, disk: LvDisk, volume: Volume) -> Refusa
         tags = " ".join(f"--addtag {tag}" for tag in lv_tags(guest.name, disk.name))
         hint = f"the guest has it: if it only lost its tags, lvchange {tags} {lv}"
     if TAG_OURS in volume.tags and owner == TAG_GUEST + guest.name:
-        whose = "is another disk of this guest"
+        before = tag_value(volume, TAG_DISK)
+        whose = f"is another disk of this guest ({before})"
         hint = f"compare its tag {TAG_DISK}... with the spec's disks"
+        if before not in {ROOT_DISK, *(one.name for one in guest.disks)} and disk != guest.root:
+            hint = (
+                f"if it is to be called {disk.name} from now on: {retagging(scene, volume, disk)}"
+            )
     return Refusal(subject=subject, reason=f"the LV {lv} exists and {whose}", hint=hint)
+
+
+def retagging(scene: Scene, volume: Volume, disk: LvDisk) -> str:
+    """Return the line that has an LV be a disk of another name, with its snapshots."""
+    before = TAG_DISK + tag_value(volume, TAG_DISK)
+    of_it = (one for one in scene.volumes.values() if one.origin == volume.name)
+    names = [volume.full_name, *(one.full_name for one in of_it if before in one.tags)]
+    tags = f"--deltag {before} --addtag {TAG_DISK}{disk.name}"
+    return f"lvchange {tags} {' '.join(names)}"
 
 
 def half_removed(guest: Guest, volume: Volume) -> Reason:

@@ -41,6 +41,7 @@ from kvmkeep.planning.domains.undefined import define_again_step, is_undefined, 
 from kvmkeep.planning.domains.xml import TemplateError
 from kvmkeep.planning.images.image import ImageWork, image_notes, image_refusals, image_works
 from kvmkeep.planning.networks.bridges import network_notes, network_steps
+from kvmkeep.planning.networks.leftover import leftover_notes
 from kvmkeep.planning.networks.refusals import network_refusals
 from kvmkeep.planning.networks.taps import tap_steps
 from kvmkeep.planning.running.order import in_order, unwilling_needs
@@ -121,7 +122,7 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         *guards.seed_notes(scene, works),
         *unwilling_needs(spec, scene.guests),
         *unit_notes(spec, facts),
-        *(() if names else unnamed_notes(scene)),
+        *(() if names else (*unnamed_notes(scene), *leftover_notes(scene))),
     )
     if facts.unseen(LIBVIRT):  # all others are for guests
         steps = (*certain, *of_networks, *assumed)

@@ -11,7 +11,7 @@ from kvmkeep.health.judge import judge
 from kvmkeep.model.command import Checkpoint, Command
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import UNDO_FILE
-from kvmkeep.model.network_facts import Management
+from kvmkeep.model.network_facts import Management, Undoing
 from kvmkeep.model.plan import Note, Plan
 from kvmkeep.model.spec import Network, Spec
 from kvmkeep.planning.plan import make_plan
@@ -347,6 +347,45 @@ def test_a_profile_that_would_become_a_port_counts_as_one() -> None:
     host = with_port("eno3", "", profile=True)
     del host.nm.links["eno3"]
     assert "eno3 is a port of" in reasons(plan(host, wanted(ageing_time=300)))
+
+
+def test_a_bridge_that_no_network_has_any_more_is_told_while_nobody_uses_it() -> None:
+    host, _ = made()
+    uuids = {one.interface: one.uuid for one in host.nm.profiles.values()}
+    delete = f"nmcli connection delete uuid {uuids[BRIDGE]} uuid {uuids[PORT]}"
+    later = wanted(vlan=224, bridge="virbr1.224", vlan_interface="uplink0.224")
+    for one in (spec(networks=()), later):
+        (note,) = plan(host, one).notes
+        assert note.subject == f"bridge {BRIDGE}"
+        assert note.text == (
+            "it is ours, but no network of the spec has it; no domain is on it, and it is left as "
+            f"it is (to remove it: {delete})"
+        )
+    facts = host.facts(later)
+    assert make_plan(later, replace(facts, domains=(domain(ours=False),))).notes == (), "used"
+    armed = replace(facts, nm=replace(facts.nm, undoing=Undoing.ARMED))
+    assert make_plan(later, armed).notes == (), "it may be the old one that comes back"
+    host.nm.links[BRIDGE].addresses = ("fe80::1/64", "192.0.2.7/24")
+    assert plan(host, later).notes == ()
+    host.nm.links[BRIDGE].addresses = ("fe80::1/64",)
+    host.nm.links["veth1"] = FakeLink("veth1", "veth", master=BRIDGE)
+    assert plan(host, later).notes == ()
+    del host.nm.links["veth1"], host.nm.links[PORT], host.nm.links[BRIDGE]
+    assert len(plan(host, later).notes) == 1, "it comes up at the next boot"
+    back = replace(network(), bridge="br9", vlan_interface=PORT)
+    (note,) = plan(host, spec(networks=(back,))).notes
+    assert note.text.endswith(f"nmcli connection delete uuid {uuids[BRIDGE]})")
+
+
+def test_what_has_the_vlan_and_is_ours_is_removed_by_one_line() -> None:
+    host, _ = made()
+    port = next(one for one in host.nm.profiles.values() if one.interface == PORT)
+    one = wanted(bridge="br9", vlan_interface="guests9")
+    (refusal,) = plan(host, one).refusals
+    assert refusal.hint.endswith(f"or remove {PORT}: nmcli connection delete uuid {port.uuid}")
+    port.settings["connection.stable-id"] = "mine"
+    (refusal,) = plan(host, one).refusals
+    assert refusal.hint.endswith(f"or remove {PORT}")
 
 
 @pytest.mark.parametrize("kind", ["tun", "veth"])

@@ -90,7 +90,7 @@ def _astray(scene: Scene, network: Network) -> set[str]:
         return set()
     link = scene.links.get(network.vlan_interface)
     found = {link.master} if link is not None else set()
-    return (found | _masters(scene, profile)) - {network.bridge}
+    return (found | masters(scene, profile)) - {network.bridge}
 
 
 def left_bridge(scene: Scene, network: Network) -> str:
@@ -100,7 +100,7 @@ def left_bridge(scene: Scene, network: Network) -> str:
     another network's bridge gets its own port.
     """
     profile, link = _own(scene, network), scene.links.get(network.vlan_interface)
-    if profile is None or link is None or network.bridge in _masters(scene, profile):
+    if profile is None or link is None or network.bridge in masters(scene, profile):
         return ""
     bridges = {one.bridge for one in scene.spec.networks}
     return "" if link.master in bridges else link.master
@@ -115,7 +115,7 @@ def is_dead_end(scene: Scene, bridge: str) -> bool:
     )
 
 
-def _masters(scene: Scene, profile: Profile) -> set[str]:
+def masters(scene: Scene, profile: Profile) -> set[str]:
     """Return the interfaces whose port a profile makes, by their names."""
     told = {profile.setting(key) for key in _MASTER} - {""}
     named = scene.profiles

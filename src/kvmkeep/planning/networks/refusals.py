@@ -8,6 +8,7 @@ from kvmkeep.model.network_facts import Profile, Undoing
 from kvmkeep.model.plan import Refusal
 from kvmkeep.model.spec import Network
 from kvmkeep.planning.networks.bridges import network_step
+from kvmkeep.planning.networks.leftover import is_ours
 from kvmkeep.planning.networks.ports import in_turn, other_ports, second_way_out
 from kvmkeep.planning.networks.profiles import WantedProfile, judged, wanted_profiles
 from kvmkeep.planning.networks.uplink import without_addresses
@@ -47,7 +48,8 @@ def network_refusals(scene: Scene, networks: tuple[Network, ...]) -> tuple[Refus
                 Refusal(
                     subject=f"network {network.name}",
                     reason=f"VLAN {network.vlan} of {scene.spec.uplink} is in use by {other}",
-                    hint=f"say `vlan_interface: {other}` if it is one of ours, or remove {other}",
+                    hint=f"say `vlan_interface: {other}` if it is one of ours, or remove {other}"
+                    + _by(named.get(other, [])),
                 )
             )
         if network in known and _is_changed(scene, network):
@@ -63,6 +65,12 @@ def network_refusals(scene: Scene, networks: tuple[Network, ...]) -> tuple[Refus
             found = _way_in_refusals(scene)
         refusals.extend(found)
     return tuple(refusals)
+
+
+def _by(profiles: list[Profile]) -> str:
+    """Return the line that removes an interface of ours."""
+    ours = [one.uuid for one in profiles if is_ours(one)]
+    return f": nmcli connection delete uuid {ours[0]}" if len(ours) == len(profiles) == 1 else ""
 
 
 def _is_changed(scene: Scene, network: Network) -> bool:

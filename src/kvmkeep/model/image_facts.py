@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from kvmkeep.model.spec import Firmware
 from kvmkeep.model.units import Size
 
 
@@ -38,7 +39,8 @@ class Contents(Struct, frozen=True, kw_only=True):
     """What an image holds, as far as first boot is concerned.
 
     `datasources` is cloud-init's list as ds-identify would read it; empty is its default list.
-    `bakes_disks` when the image's own cloud-init configuration formats other disks.
+    `bakes_disks` when the image's own cloud-init configuration formats other disks. `boots` are the
+    firmwares that find something to boot; None where that is not known.
     """
 
     os: str
@@ -47,6 +49,7 @@ class Contents(Struct, frozen=True, kw_only=True):
     agent: bool
     bakes_disks: bool
     detail: str
+    boots: tuple[Firmware, ...] | None = None
 
 
 class ImageFile(Struct, frozen=True, kw_only=True):

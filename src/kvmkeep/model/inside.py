@@ -10,10 +10,19 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from kvmkeep.model.bios import SECTOR, Sectors, bios_boots
+from kvmkeep.model.disk_look import (
+    MOST,
+    Partition,
+    boots_by_bios,
+    boots_by_uefi,
+    disk_of,
+    disk_script,
+    first_of,
+    partitions_of,
+    table_of,
+)
 from kvmkeep.model.image_facts import Contents
 from kvmkeep.model.look import (
-    MARK,
     Filesystem,
     Questions,
     contents_of,
@@ -23,15 +32,6 @@ from kvmkeep.model.look import (
 )
 from kvmkeep.model.spec import Format
 from kvmkeep.model.text import masked
-from kvmkeep.model.units import Size
-
-_DISK = "the disk"
-_PARTITIONS = 16
-_MOST = 200
-"""Of each kind, so many are told."""
-
-# GRUB's manual, "BIOS installation".
-_BIOS_BOOT = "21686148-6449-6e6f-744e-656564454649"
 
 FILES: Questions = (
     ("passwd", "-head-n 2000 {root}/etc/passwd | head -c 200000"),
@@ -71,14 +71,6 @@ class User(Struct, frozen=True, kw_only=True):
     password: bool
 
 
-class Partition(Struct, frozen=True, kw_only=True):
-    """A partition; `type` is the GUID of GPT or the byte of an MBR."""
-
-    number: int
-    size: Size
-    type: str
-
-
 class Inside(Struct, frozen=True, kw_only=True):
     """What is in a disk. `asked` names the question that this answers.
 
@@ -102,112 +94,33 @@ class Inside(Struct, frozen=True, kw_only=True):
 
 def inside_script(form: Format, asked: str) -> bytes:
     """Return what guestfish is asked; `asked` comes back with the answer."""
-    disk = [f'echo "{MARK}filesystem {_DISK}"', f'echo "{MARK}asked"', f"echo {asked}"]
-    for kind, line in (
-        ("table", "-part-get-parttype /dev/sda"),
-        ("partitions", "-part-list /dev/sda | head -c 20000"),
-        ("sector-0", _sector("/dev/sda", 0)),
-        ("sector-1", _sector("/dev/sda", SECTOR)),
-        ("filesystems", "-list-filesystems | head -c 50000"),
-    ):
-        disk += [f'echo "{MARK}{kind}"', line]
-    for number in range(1, _PARTITIONS + 1):
-        disk += [
-            f'echo "{MARK}type-{number}"',
-            f"-part-get-gpt-type /dev/sda {number}",
-            f"-part-get-mbr-id /dev/sda {number}",
-            f'echo "{MARK}first-{number}"',
-            _sector(f"/dev/sda{number}", 0),
-        ]
-    for device in ("/dev/sda", *(f"/dev/sda{n}" for n in range(1, _PARTITIONS + 1))):
-        # Firmware reads FAT only (UEFI specification, "File System Format"), and OVMF looks for
-        # its removable media's boot file there whatever type the partition has.
-        disk += [
-            f'echo "{MARK}filesystem {device}"',
-            f"-mount-vfs ro vfat {device} /",
-            f'echo "{MARK}efi"',
-            "-exists /EFI/BOOT/BOOTX64.EFI",
-            "-umount-all",
-        ]
-    return look_script(form, tuple(disk), FILES, PATHS)
+    disk = disk_script(asked, ("filesystems", "-list-filesystems | head -c 50000"))
+    return look_script(form, disk, FILES, PATHS)
 
 
 def parse_inside(text: str) -> Inside:
     """Read the answer; raise ValueError where it is not a whole one."""
     systems = parse_filesystems(text)
-    disk = next((one for one in systems if one.name == _DISK), Filesystem(name=_DISK))
+    disk = disk_of(systems)
     root = root_of(systems) or Filesystem(name="")
-    table = _first(disk, "table")
-    partitions = _partitions(disk, table)
-    ways = any(one.type == _BIOS_BOOT for one in partitions)
+    table = table_of(disk)
     return Inside(
-        asked=_first(disk, "asked"),
+        asked=first_of(disk, "asked"),
         contents=contents_of(root if root.name else None),
-        hostname=_first(root, "hostname"),
+        hostname=first_of(root, "hostname"),
         users=_users(root),
         table=table if table in {"gpt", "msdos"} else "",
-        partitions=partitions,
+        partitions=partitions_of(disk),
         filesystems=_devices(disk),
-        bios=bios_boots(_sectors(disk), table, boot_partition=ways),
-        uefi=any("efi" in one.programs for one in systems),
+        bios=boots_by_bios(disk),
+        uefi=boots_by_uefi(systems),
         selinux=selinux_of(root),
         network=network_of(root),
     )
 
 
-def _first(system: Filesystem, kind: str) -> str:
-    lines = system.answers.get(kind, [])
-    return masked(lines[0].strip(), 2000) if lines else ""
-
-
-def _sector(device: str, at: int) -> str:
-    return f"-pread-device {device} {SECTOR} {at} | od -An -v -tx1 -w{SECTOR}"
-
-
-def _sectors(disk: Filesystem) -> Sectors:
-    """Return the first two sectors of the disk, and the first of each partition."""
-    read = {
-        start // SECTOR: _bytes(_first(disk, f"first-{number}"))
-        for number, start, _ in _listed(disk)
-    }
-    read |= {number: _bytes(_first(disk, f"sector-{number}")) for number in (0, 1)}
-    return Sectors(read={number: sector for number, sector in read.items() if sector})
-
-
-def _bytes(text: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        return b""
-
-
-def _listed(disk: Filesystem) -> list[tuple[int, int, int]]:
-    """Return each partition's number, start and size, in bytes."""
-    text = "\n".join(disk.answers.get("partitions", []))
-    number = "([0-9]{1,18})"
-    line = rf"part_num: ([0-9]{{1,3}})\n *part_start: {number}\n.*\n *part_size: {number}"
-    return [(int(n), int(start), int(size)) for n, start, size in re.findall(line, text)[:_MOST]]
-
-
-def _partitions(disk: Filesystem, table: str) -> tuple[Partition, ...]:
-    return tuple(
-        Partition(
-            number=number,
-            size=Size(size),
-            type=_type(disk.answers.get(f"type-{number}", []), table),
-        )
-        for number, _, size in _listed(disk)
-    )
-
-
-def _type(answers: list[str], table: str) -> str:
-    """Return a partition's type; of an MBR, libguestfs 1.48 tells sgdisk's idea of a GUID too."""
-    fit = [one for one in answers if table != "msdos" or one.startswith("0x")]
-    return masked(fit[0].strip().lower(), 36) if fit else ""
-
-
 def _devices(disk: Filesystem) -> tuple[tuple[str, str], ...]:
-    pairs = (line.partition(": ") for line in disk.answers.get("filesystems", [])[:_MOST])
+    pairs = (line.partition(": ") for line in disk.answers.get("filesystems", [])[:MOST])
     return tuple((masked(device, 80), masked(kind, 80)) for device, _, kind in pairs)
 
 
@@ -229,7 +142,7 @@ def _users(root: Filesystem) -> tuple[User, ...]:
                     password=fields[0] in unlocked,
                 )
             )
-    return tuple(users[:_MOST])
+    return tuple(users[:MOST])
 
 
 def network_of(root: Filesystem) -> Renderer | None:
@@ -241,5 +154,5 @@ def selinux_of(root: Filesystem) -> str:
     """Return SELinux's configured mode; nothing without SELinux."""
     if "load-policy" not in root.programs:
         return ""
-    mode = _first(root, "selinux").removeprefix("SELINUX=").strip()
+    mode = first_of(root, "selinux").removeprefix("SELINUX=").strip()
     return mode if mode in {"enforcing", "permissive", "disabled"} else "unknown"

@@ -99,11 +99,6 @@ def last_of() -> tuple[str, ...]:
     return ("ping-daemon", f'echo "{MARK}{_END}"')
 
 
-def parse_look(text: str) -> Contents:
-    """Read the answer; raise ValueError where it is not a whole one."""
-    return contents_of(root_of(parse_filesystems(text)))
-
-
 def parse_filesystems(text: str) -> list[Filesystem]:
     """Return what was printed, by filesystem; raise ValueError where it is not a whole answer."""
     lines = text[:LOOK_LIMIT].splitlines()

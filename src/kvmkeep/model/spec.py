@@ -282,6 +282,13 @@ class FirstBoot(StrEnum):
     """No seed: the image is complete in itself."""
 
 
+class Firmware(StrEnum):
+    """What starts a guest's boot loader."""
+
+    BIOS = "bios"
+    UEFI = "uefi"
+
+
 LEAST_MEMORY = Size(64 << 20)
 MOST_VCPUS = 255
 """Bounds of a guest, whoever made it.
@@ -300,7 +307,8 @@ class Guest(Struct, frozen=True, kw_only=True):
     memory and CPUs can be raised without another start. One that is
     `adopted` was not made by kvmkeep and can't be made by it: it has no image (an empty name), no
     login and no first boot, its UUID and MACs stand in the spec, and of its addresses only those
-    are known that the spec tells. `protect` refuses to remove it.
+    are known that the spec tells. `protect` refuses to remove it. `firmware` None is that of the
+    base template.
     """
 
     name: GuestName
@@ -325,6 +333,7 @@ class Guest(Struct, frozen=True, kw_only=True):
     memory_headroom: Size = NO_HEADROOM
     vcpus_headroom: int = 0
     backup: BackupPolicy | None = None
+    firmware: Firmware | None = None
 
     @property
     def secret(self) -> bool:

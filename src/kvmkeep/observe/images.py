@@ -8,8 +8,9 @@ from urllib.parse import unquote, urlsplit
 
 from kvmkeep.host.image_header import HEAD_SIZE, read_header
 from kvmkeep.model.command import Command
+from kvmkeep.model.first_look import parse_first_look
 from kvmkeep.model.image_facts import Contents, Header, ImageFacts, ImageFile
-from kvmkeep.model.look import LOOK_LIMIT, parse_look
+from kvmkeep.model.look import LOOK_LIMIT
 from kvmkeep.model.names import IMAGE_DIR, STATE_DIR
 from kvmkeep.model.spec import Checksum, ChecksumList, Image, Packing
 from kvmkeep.model.store import (
@@ -134,7 +135,7 @@ def _contents(notebook: Notebook, usable: ImageFile | None) -> Contents | None:
     if answer is None:
         return None
     try:
-        return parse_look(answer.decode("utf-8", "replace"))
+        return parse_first_look(answer.decode("utf-8", "replace"))
     except ValueError:
         return None  # it is looked into again
 

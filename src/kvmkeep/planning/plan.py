@@ -39,6 +39,7 @@ from kvmkeep.planning.domains.nic_places import place_refusals
 from kvmkeep.planning.domains.stranded import moves, stranded_refusals
 from kvmkeep.planning.domains.undefined import define_again_step, is_undefined, later_look_steps
 from kvmkeep.planning.domains.xml import TemplateError
+from kvmkeep.planning.images.bootable import boot_notes, boot_refusals
 from kvmkeep.planning.images.image import ImageWork, image_notes, image_refusals, image_works
 from kvmkeep.planning.networks.bridges import network_notes, network_steps
 from kvmkeep.planning.networks.leftover import leftover_notes
@@ -111,10 +112,12 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         *guards.capacity(scene),
         *guards.memory(scene, starting=[one for one in scene.guests if fresh(scene, one)]),
         *guards.first_boots(scene, works),
+        *boot_refusals(scene, works),
         *broken,
     )
     notes = (
         *image_notes(scene, works),
+        *boot_notes(scene, works),
         *network_notes(scene, networks),
         *disk_notes(scene),
         *grow_notes(scene),

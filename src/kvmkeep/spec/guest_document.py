@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from kvmkeep.model.spec import MOST_VCPUS, FirstBoot, OnFail
+from kvmkeep.model.spec import MOST_VCPUS, Firmware, FirstBoot, OnFail
 from kvmkeep.spec.backup_document import BackupSection
 from kvmkeep.spec.document import (
     GuestText,
@@ -284,6 +284,15 @@ class GuestFile(Section, frozen=True, kw_only=True):
             "`none` gives it no configuration at all. It counts at the first boot only."
         ),
     ] = FirstBoot.AUTO
+    firmware: Annotated[
+        Firmware | None,
+        Meta(
+            description="What starts its boot loader: `bios`, or `uefi` without keys for Secure "
+            "Boot. Default: that of the base template; the built-in one has a BIOS. It counts when "
+            "the guest is made; an image that does not boot under it is refused.",
+            examples=["uefi"],
+        ),
+    ] = None
     user_data: Annotated[
         dict[str, Any] | None,
         Meta(

@@ -114,6 +114,7 @@ def resolve_guest(
         memory_headroom=(memory_max or memory).minus(memory),
         vcpus_headroom=max((document.vcpus_max or 0) - document.vcpus, 0),
         backup=backup,
+        firmware=document.firmware,
     )
 
 
@@ -214,7 +215,7 @@ def _check_adopted(source: Source[GuestFile], document: GuestFile) -> None:
         if document.nics[position] is not None and not source.has("nics", position, "mac"):
             where = source.place("nics", position)
             source.mistakes.add(where, "mac is missing (virsh domiflist tells it)")
-    for field in ("image", "login", "first_boot", "hostname", "user_data"):
+    for field in ("image", "login", "first_boot", "hostname", "firmware", "user_data"):
         if source.has(field):
             source.wrong_key((field,), f"{field} has no effect on an adopted guest (remove it)")
 

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kvmkeep.model.first_look import first_look_script, parse_first_look
 from kvmkeep.model.image_facts import Contents
-from kvmkeep.model.look import datasource_list, look_argv, look_script, parse_look
-from kvmkeep.model.spec import Format
+from kvmkeep.model.look import datasource_list, look_argv
+from kvmkeep.model.spec import Firmware, Format
 
 BEGIN = "@kvmkeep look 1 raw\n"
 END = "@kvmkeep end\n"
@@ -45,14 +46,14 @@ def answer(
     *, config: str = "", identify: str = "", programs: str = "cloud-init", os: str = "NAME=Tiny"
 ) -> Contents:
     told = "".join(f"@kvmkeep {name}\ntrue\n" for name in programs.split())
-    return parse_look(
+    return parse_first_look(
         f"{BEGIN}@kvmkeep filesystem /dev/sda1\n@kvmkeep os-release\n{os}\n"
         f"@kvmkeep ds-identify\n{identify}\n@kvmkeep config\n{config}\n{told}{END}"
     )
 
 
 def test_a_debian_image() -> None:
-    assert parse_look(BEGIN + DEBIAN + END) == Contents(
+    assert parse_first_look(BEGIN + DEBIAN + END) == Contents(
         os="Debian GNU/Linux 12 (bookworm)",
         cloud_init=True,
         datasources=(),
@@ -60,6 +61,23 @@ def test_a_debian_image() -> None:
         bakes_disks=False,
         detail="root filesystem /dev/sda1; cloud-init has its default list of datasources",
     )
+
+
+def test_which_firmware_finds_something_to_boot_where_that_was_asked() -> None:
+    asked = "@kvmkeep filesystem the disk\n@kvmkeep asked\nfirmware\n"
+    sector = (b"\xeb\x63GRUB ".ljust(510, b"\0") + b"\x55\xaa").hex(" ")
+    bios = f"@kvmkeep sector-0\n{sector}\n"
+    uefi = "@kvmkeep filesystem /dev/sda15\n@kvmkeep efi\ntrue\n"
+    for lines, boots in (
+        ("", None),
+        (asked, ()),
+        (asked + bios, (Firmware.BIOS,)),
+        (asked + uefi, (Firmware.UEFI,)),
+        (asked + bios + uefi, (Firmware.BIOS, Firmware.UEFI)),
+    ):
+        found = parse_first_look(BEGIN + lines + DEBIAN + END)
+        assert found.boots == boots
+        assert found.os.startswith("Debian")
 
 
 @pytest.mark.parametrize(
@@ -75,24 +93,24 @@ def test_a_debian_image() -> None:
 )
 def test_what_is_no_whole_answer_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="answer"):
-        parse_look(text)
+        parse_first_look(text)
 
 
 def test_lines_before_the_first_filesystem_do_not_count() -> None:
     text = "noise\n@kvmkeep os-release\nNAME=Nobody\n"
-    assert parse_look(BEGIN + text + DEBIAN + END) == parse_look(BEGIN + DEBIAN + END)
+    assert parse_first_look(BEGIN + text + DEBIAN + END) == parse_first_look(BEGIN + DEBIAN + END)
 
 
 def test_an_image_without_an_operating_system() -> None:
-    found = parse_look(BEGIN + "@kvmkeep filesystem /dev/sda\n@kvmkeep os-release\n" + END)
+    found = parse_first_look(BEGIN + "@kvmkeep filesystem /dev/sda\n@kvmkeep os-release\n" + END)
     assert not found.cloud_init
     assert found.detail == "no filesystem with an operating system was found in it"
 
 
 def test_a_system_goes_before_a_mere_boot_partition() -> None:
     boot = "@kvmkeep filesystem /dev/sda2\n@kvmkeep config\nx: 1\n"
-    assert parse_look(BEGIN + boot + DEBIAN + END).os.startswith("Debian")
-    assert parse_look(BEGIN + DEBIAN + boot + END).os.startswith("Debian")
+    assert parse_first_look(BEGIN + boot + DEBIAN + END).os.startswith("Debian")
+    assert parse_first_look(BEGIN + DEBIAN + boot + END).os.startswith("Debian")
 
 
 @pytest.mark.parametrize(
@@ -188,7 +206,7 @@ def test_a_configuration_that_was_cut_off_is_told() -> None:
 @given(st.text(max_size=300))
 def test_no_answer_breaks_the_reader(text: str) -> None:
     try:
-        found = parse_look(f"{BEGIN}@kvmkeep filesystem /dev/sda1\n{text}\n{END}")
+        found = parse_first_look(f"{BEGIN}@kvmkeep filesystem /dev/sda1\n{text}\n{END}")
     except ValueError:
         return
     assert found.detail.isprintable()
@@ -199,12 +217,13 @@ def test_the_question_is_read_only_and_names_the_format() -> None:
     assert look_argv("/srv/a.img", Format.QCOW2) == (
         "guestfish", "--ro", "--format=qcow2", "-a", "/srv/a.img",
     )  # fmt: skip
-    script = look_script(Format.RAW).decode()
+    script = first_look_script(Format.RAW).decode()
     assert script.splitlines()[0] == 'echo "@kvmkeep look 1 raw"'
     assert script.endswith('ping-daemon\necho "@kvmkeep end"\n')
     words = [line.lstrip("-").removeprefix("glob ").split()[0] for line in script.splitlines()]
     assert set(words) <= {
         "echo", "run", "mount-ro", "mount-options", "mkmountpoint", "pread", "head-n", "exists",
-        "umount-all", "ping-daemon",
+        "umount-all", "ping-daemon", "mount-vfs", "part-get-parttype", "part-list",
+        "part-get-gpt-type", "part-get-mbr-id", "pread-device",
     }  # fmt: skip
     assert all(" ro," in line for line in script.splitlines() if "mount-options" in line)

@@ -5,7 +5,7 @@ from fakes.host import CLOUD, FakeHost, FakeImage
 from msgspec.structs import replace
 
 from kvmkeep.model.plan import Plan
-from kvmkeep.model.spec import Spec
+from kvmkeep.model.spec import Firmware, Spec
 from kvmkeep.planning.domains.xml import BASE
 from kvmkeep.planning.plan import make_plan
 from tests.unit.planning.build import GIB, IMAGE, guest, nic, spec
@@ -65,6 +65,12 @@ def test_a_template_may_say_where_they_lie() -> None:
 @pytest.mark.parametrize("template", ["", BASE, "<domain/>", "<domain>"])
 def test_a_guest_without_uefi_has_none(template: str) -> None:
     assert refused(site(template=template)) == []
+
+
+def test_a_guest_s_own_firmware_counts_before_that_of_the_template() -> None:
+    uefi, bios = (replace(NEW, firmware=one) for one in (Firmware.UEFI, Firmware.BIOS))
+    assert len(refused(site(uefi, WWW, template=BASE))) == 1
+    assert refused(site(bios, WWW, template=UEFI)) == []
 
 
 def test_others_are_left_alone() -> None:

@@ -16,7 +16,8 @@ from tests.unit.spec.texts import BARE, HASH, HOST, WEB, changed, mistakes
 
 GUEST_KEYS = (
     "image, vcpus, memory, vcpus_max, memory_max, disks, name, identity, adopted, uuid, hostname, "
-    "description, labels, protect, nics, login, run, backup, first_boot, user_data"
+    "description, labels, protect, nics, login, run, backup, first_boot, firmware, "
+    "user_data"
 )
 NOT_HERE = "(remove the word that begins with"
 
@@ -213,6 +214,8 @@ def test_plain_text_is_read_as_yaml_1_2_does(text: str, kind: Kind) -> None:
         ("vcpus: 4\n", "vcpus: 4\nrun: {start_timeout: true}\n",
          ["3:22: start_timeout: true or false stands here, but a whole number or text is wanted "
           "(put it in quotes)"]),
+        ("vcpus: 4\n", "vcpus: 4\nfirmware: efi\n",
+         ["3:11: firmware: not a known word (one of bios, uefi)"]),
         ("vcpus: 4\n", "vcpus: 4\nfirst_boot: never\n",
          ["3:13: first_boot: not a known word (one of auto, configdrive, nocloud, none)"]),
         ("vcpus: 4\n", "vcpus: 4\nuser_data: [a]\n",

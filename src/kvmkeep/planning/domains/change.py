@@ -7,6 +7,7 @@ from kvmkeep.model.plan import Note, Refusal, Step, refused
 from kvmkeep.model.spec import Guest
 from kvmkeep.planning.disks.stage import fresh
 from kvmkeep.planning.domains.born import born_notes
+from kvmkeep.planning.domains.firmware_choice import firmware_notes
 from kvmkeep.planning.domains.fixed_shape import beyond_fixed
 from kvmkeep.planning.domains.kept_xml import kept_domain
 from kvmkeep.planning.domains.memory_and_cpus import shape_notes, shape_steps
@@ -50,6 +51,7 @@ def change_notes(scene: Scene, guest: Guest) -> tuple[Note, ...]:
         *shape_notes(guest, domain),
         *given_notes(guest, domain),
         *born_notes(guest, domain),
+        *firmware_notes(guest, domain),
     )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shlex
 
 from kvmkeep.model.domain_facts import Domain
-from kvmkeep.model.domain_tree import DomainTreeError, domain_tree
+from kvmkeep.model.domain_tree import domain_tree
 from kvmkeep.model.names import variables_path
 from kvmkeep.model.plan import Refusal
-from kvmkeep.model.spec import Guest
+from kvmkeep.model.spec import Firmware, Guest
 from kvmkeep.model.template import VM_NAME
+from kvmkeep.planning.domains.firmware_choice import firmware_of, template_firmware
 from kvmkeep.planning.domains.kept_xml import kept_domain
 from kvmkeep.planning.scene import Scene
 
@@ -58,13 +59,10 @@ def make_room(domain: str) -> str:
 
 
 def _of_template(scene: Scene, guest: Guest) -> str:
-    """Return where the variables of a guest of the base template lie; empty without UEFI."""
-    try:
-        system = domain_tree(scene.spec.template).find("os")
-    except DomainTreeError:  # none, or refused elsewhere
+    """Return where the variables of a guest will lie that is made anew; empty without UEFI."""
+    if firmware_of(scene.spec, guest) is Firmware.BIOS:
         return ""
-    if system is None:
-        return ""
-    given = system.findtext("nvram", "").strip().replace(VM_NAME, guest.name)
-    flash = any(loader.get("type") == "pflash" for loader in system.findall("loader"))
-    return given or (variables_path(guest.name) if flash or system.get("firmware") == "efi" else "")
+    given = ""
+    if template_firmware(scene.spec) is Firmware.UEFI:
+        given = domain_tree(scene.spec.template).findtext("os/nvram", "").strip()
+    return given.replace(VM_NAME, guest.name) or variables_path(guest.name)

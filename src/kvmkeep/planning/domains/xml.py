@@ -30,6 +30,7 @@ from kvmkeep.model.template import (
 )
 from kvmkeep.model.units import Label
 from kvmkeep.planning.domains.born import born_element
+from kvmkeep.planning.domains.firmware_choice import set_firmware
 from kvmkeep.planning.domains.fixed_shape import unfit_shape
 from kvmkeep.planning.domains.metadata import given_now, mark, record
 from kvmkeep.planning.domains.xml_text import xml_text
@@ -100,6 +101,7 @@ def domain_xml(
     unfit = unfit_shape(root, guest)
     if unfit:
         raise TemplateError(f"the base template fixes {unfit}")
+    set_firmware(root, guest)
     _set_head(root, guest, record(spec, guest, given_now(guest) if young else {}))
     if young:
         _child(root, "metadata").append(born_element(guest))

@@ -6,8 +6,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kvmkeep.model.command import Action, Command, Meaning, WriteFile
+from kvmkeep.model.first_look import first_look_script
 from kvmkeep.model.image_facts import Contents, Fingerprint, ImageFacts, ImageFile
-from kvmkeep.model.look import look_argv, look_script
+from kvmkeep.model.look import look_argv
 from kvmkeep.model.names import IMAGE_DIR
 from kvmkeep.model.plan import Note, Noun, Refusal, Step
 from kvmkeep.model.spec import Checksum, ChecksumList, FirstBoot, Format, Image, Packing
@@ -358,8 +359,8 @@ def _look_step(stand: _Stand, usable: ImageFile | None, assumes: str) -> Step:
             ),
             Command(
                 argv=look_argv(usable.path, image_format),
-                why="read its cloud-init configuration in a small virtual machine",
-                stdin=look_script(image_format),
+                why="read its cloud-init configuration and boot files in a small virtual machine",
+                stdin=first_look_script(image_format),
                 stdout_to=look_path(usable.fingerprint),
                 timeout=600.0,
             ),
@@ -368,7 +369,7 @@ def _look_step(stand: _Stand, usable: ImageFile | None, assumes: str) -> Step:
         noun=Noun.IMAGES,
         subject=stand.subject,
         what="look into it",
-        why="which seed a guest understands depends on what the image holds",
+        why="which seed a guest understands, and its firmware, depend on what the image holds",
         probe=probe,
         actions=actions,
         assumes=assumes,

@@ -50,7 +50,8 @@ if TYPE_CHECKING:
     from kvmkeep.model.backup_policy import Repository
     from kvmkeep.model.facts import Facts
     from kvmkeep.model.plan import Note, Plan, Refusal
-    from kvmkeep.model.spec import Spec
+    from kvmkeep.model.spec import FileDisk, Spec
+    from kvmkeep.model.units import GuestName
 
 VERB = "backup rebuild"
 _QUESTION = "Bring them back? [y/N] "
@@ -115,7 +116,8 @@ def run(args: Args, ctx: Context) -> int:
         ctx.streams.talk("Nothing to do: the spec has every guest that was backed up.")
         _tell_who_is_off(ctx)
         if ctx.json:
-            ctx.print_json({"backups": [], "trash": []} if args.dry_run else {"guests": []})
+            nothing: dict[str, object] = {"backups": [], "trash": [], "files": [], "networks": []}
+            ctx.print_json(nothing if args.dry_run else {"guests": []})
         return 0
     if found.hidden:
         ctx.streams.talk(
@@ -176,7 +178,11 @@ def _show(found: Found, facts: Facts, ctx: Context, *, dry_run: bool) -> None:
     leaving = bound_for_trash(found.spec, facts, found.entries)
     if ctx.json and dry_run:
         backups = [value(one) for one in found.entries]
-        ctx.print_json({"backups": backups, "trash": [one.full_name for one in leaving]})
+        trash = [one.full_name for one in leaving]
+        files = [{"guest": name, "file": disk.path} for name, disk in _files(found)]
+        ctx.print_json(
+            {"backups": backups, "trash": trash, "files": files, "networks": _networks(found)}
+        )
         return
     if found.host is not None:
         ctx.streams.talk(
@@ -185,6 +191,17 @@ def _show(found: Found, facts: Facts, ctx: Context, *, dry_run: bool) -> None:
         )
         for one in found.spec.repositories:
             ctx.streams.talk(_place(one, found.host.repository))
+        uplink = found.spec.uplink
+        ctx.streams.talk(f"Its networks are made on this host's {uplink}, in place of what it has:")
+        for network in found.spec.networks:
+            ctx.streams.talk(
+                f"  {network.name}: VLAN {network.vlan} of {uplink}, on bridge {network.bridge}"
+            )
+    for name, disk in _files(found):
+        ctx.streams.talk(
+            f"The file of guest {name} has {disk.path} as its disk {disk.name}: if that is there, "
+            "the next apply gives it to the guest as it is."
+        )
     if leaving:
         names = "".join(f"\n  {one.full_name} ({one.size})" for one in leaving)
         ctx.streams.talk(
@@ -197,6 +214,22 @@ def _show(found: Found, facts: Facts, ctx: Context, *, dry_run: bool) -> None:
     rows = [Row(entry=one, name=one.guest, proof=None) for one in found.entries]
     shown = text(rows, host, utc_now(), ctx.streams.width)
     (ctx.streams.talk if ctx.json else ctx.streams.result)(shown)
+
+
+def _networks(found: Found) -> list[dict[str, object]]:
+    """Return for JSON the networks that the host file brings; none where there is one already."""
+    spec = found.spec
+    return [
+        {"network": one.name, "uplink": spec.uplink, "vlan": one.vlan, "bridge": one.bridge}
+        for one in (spec.networks if found.host is not None else ())
+    ]
+
+
+def _files(found: Found) -> list[tuple[GuestName, FileDisk]]:
+    """Return the disks that are files, of guests that come back: a backup holds none of them."""
+    back = {one.identity for one in found.entries}
+    guests = (one for one in found.spec.guests if one.identity in back)
+    return [(guest.name, disk) for guest in guests for disk in guest.files]
 
 
 def _place(one: Repository, named: Repository) -> str:

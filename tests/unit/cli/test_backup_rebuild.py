@@ -446,13 +446,36 @@ def test_guests_that_came_back_and_can_not_start_are_not_nothing(
     assert "Nothing was touched." not in told.err
 
 
+def test_networks_and_files_that_the_backup_names_are_told_before_the_question(
+    site: BackupSite, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose(site)
+    for one in site.host.restic.listed("/srv/vault"):
+        for path in [path for path in one.files if path.endswith("/guest.yaml")]:
+            if "/web/" in path:
+                one.files[path] = one.files[path].replace(
+                    b"disks: {", b"disks: {x: {size: 1GiB, file: /srv/x.img, mount: /srv}, "
+                )
+    terminal = io.StringIO("n\n")
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    assert site.line("backup", "rebuild", *URL) == 130
+    told = capsys.readouterr().err
+    assert "Its networks are made on this host's uplink0" in told
+    assert ": VLAN 223 of uplink0, on bridge virbr1.223\n" in told
+    assert "The file of guest web has /srv/x.img as its disk x" in told
+    assert told.index("virbr1.223") < told.index("Bring them back?")
+
+
 def test_with_json_too_it_is_seen_what_would_come_back(
     site: BackupSite, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lose(site)
     assert site.line("backup", "rebuild", *URL, "--json", "--dry-run") == 0
-    shown = json.loads(capsys.readouterr().out)["backups"]
-    assert [one["guest"] for one in shown] == ["zdb", "web"]
+    told = json.loads(capsys.readouterr().out)
+    assert [one["guest"] for one in told["backups"]] == ["zdb", "web"]
+    assert {one["uplink"] for one in told["networks"]} == {"uplink0"}
+    assert told["files"] == []
     terminal = io.StringIO("n\n")
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr("sys.stdin", terminal)

@@ -17,7 +17,7 @@ from kvmkeep.model.command import WriteFile
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import ArrayState, Machines
 from kvmkeep.model.plan import Plan
-from kvmkeep.model.spec import LvDisk, Spec
+from kvmkeep.model.spec import FileDisk, LvDisk, Spec
 from kvmkeep.model.units import Label, Size
 from kvmkeep.planning.backups.fetch import Subject
 from kvmkeep.planning.backups.restore import plan_restore
@@ -150,6 +150,11 @@ def test_a_lost_guest_comes_back_whole_and_its_file_last() -> None:
         site, subject, guest=guest, file="/etc/kvmkeep/guests/web.yaml", content=b"image: debian\n"
     )
     plan = plan_restore(bare, host.facts(bare), restoring)
+    assert not [one for one in plan.notes if "/srv/x.img" in one.text]
+    file = FileDisk(name=Label("x"), path="/srv/x.img", mount="/srv", size=Size(GIB))
+    more = replace(restoring, guest=replace(guest, disks=(*guest.disks, file)))
+    told = [one.text for one in plan_restore(bare, host.facts(bare), more).notes]
+    assert any(one.startswith("its file has /srv/x.img as its disk x: if that") for one in told)
     assert [step.what for step in plan.steps][-3:] == [
         "put root, data into service",
         "define it as it was at the backup",
@@ -223,7 +228,10 @@ def test_how_often_it_had_died_does_not_come_back_with_a_guest() -> None:
     host, site, subject = site_off()
     del host.libvirt.domains["web"]
     host.lvm.volumes.clear()
-    mark = '<r:run xmlns:r="urn:kvmkeep:run:1" held="yes" restarts="5"/></metadata>'
+    mark = (
+        '<r:run xmlns:r="urn:kvmkeep:run:1" held="yes" restarts="5"/>'
+        '<r:ready xmlns:r="urn:kvmkeep:ready:1"/></metadata>'
+    )
     dead = replace(subject, xml=subject.xml.replace("</metadata>", mark))
     assert dead != subject
     restore(host, site, wish(site, dead))
@@ -231,6 +239,7 @@ def test_how_often_it_had_died_does_not_come_back_with_a_guest() -> None:
     assert run is not None
     assert "held" not in run.attrib
     assert run.get("wanted") == "off"
+    assert host.libvirt.domains["web"].xml.find("metadata/{urn:kvmkeep:ready:1}ready") is None
 
 
 def test_a_guest_is_not_started_on_one_disk_that_is_not_complete() -> None:
@@ -482,6 +491,7 @@ def test_the_variables_of_a_firmware_that_libvirt_chooses_come_back_as_well() ->
 
 
 DEVICES = "</devices>"
+NIC, MEMORY = '<interface type="bridge">', "<memoryBacking>"
 TPM = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'>"
 QEMU = "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'"
 ROOT = '<source dev="/dev/rl_build/vm-web" />'
@@ -512,13 +522,22 @@ LOG = 'file="/var/log/libvirt/qemu/web-console.log"'
         ("</os>", "<nvram format='qcow2'>/x</nvram></os>", "of the format 'qcow2'"),
         (DEVICES, "<filesystem/></devices>", "has a <filesystem>"),
         (DEVICES, "<hostdev type='pci'/></devices>", "has a <hostdev>"),
-        (DEVICES, "<interface type='hostdev'/></devices>", "a <interface type='hostdev'>"),
+        (NIC, '<interface type="hostdev">', "a <interface type='hostdev'>"),
+        (NIC, '<interface type="user">', "a <interface type='user'>"),
         (DEVICES, "<emulator>/root/x</emulator></devices>", "another <emulator> than usual, '/ro"),
         (DEVICES, "<input type='evdev'><source dev='/dev/x'/></input></devices>", "type='evdev'>"),
         (DEVICES, "<serial type='file'/></devices>", "a <serial type='file'>"),
-        (DEVICES, "<interface type='bridge'><script path='x'/></interface></devices>", "a <script>"),
-        (DEVICES, "<interface type='bridge'><rom file='x'/></interface></devices>", "a <rom> that"),
-        (DEVICES, "<interface type='user'><source><a/></source></interface></devices>", "<source>"),
+        (NIC, f"{NIC}<script path='x'/>", "a <script>"),
+        (NIC, f"{NIC}<rom file='x'/>", "a <rom> that"),
+        (DEVICES, "<channel type='pty'><target type='guestfwd'/></channel></devices>", "'guestfwd'>"),
+        ("</os>", f"</os>{MEMORY}<locked/></memoryBacking>", "a <locked> in <memoryBacking>"),
+        ("</os>", f"</os>{MEMORY}<source type='file'/></memoryBacking>", "a <source type='file'>"),
+        ("</os>", f"</os>{MEMORY}<allocation mode='immediate' threads='2'/></memoryBacking>",
+         "a <allocation mode='immediate'>"),
+        ("</os>", "</os><cputune><vcpusched scheduler='fifo'/></cputune>", "<vcpusched> in <cpu"),
+        ("</os>", "</os><cputune><emulatorsched scheduler='rr'/></cputune>", "<emulatorsched> in"),
+        ("</os>", "</os><cputune><iothreadsched scheduler='rr'/></cputune>", "<iothreadsched> in"),
+        ("<on_crash>restart", "<on_crash>coredump-destroy", "<on_crash> that is 'coredump-destroy'"),
         (DEVICES, "<graphics type='vnc' socket='x'/></devices>", "a <graphics> that names someth"),
         (DEVICES, "<channel type='unix'><source path='/run/x'/></channel></devices>", "a <source>"),
         (DEVICES, "<redirdev type='tcp'/></devices>", "a <redirdev type='tcp'>"),
@@ -611,6 +630,8 @@ def test_what_administrators_add_to_a_guest_comes_back_with_it() -> None:
         "<video><model type='qxl' heads='1'/></video><input type='tablet' bus='usb'/>"
         "<channel type='unix'><source mode='bind' path='/var/lib/libvirt/qemu/channel/target/x'/>"
         "<target type='virtio' name='org.qemu.other.0'/></channel></devices>"
+        "<memoryBacking><hugepages/><source type='memfd'/></memoryBacking>"
+        "<cputune><shares>512</shares></cputune>"
         "<sysinfo type='smbios'><system><entry name='serial'>/7</entry></system></sysinfo>"
     )
     xml = subject.xml.replace(DEVICES, more).replace(
@@ -637,6 +658,105 @@ def test_what_administrators_add_to_a_guest_comes_back_with_it() -> None:
         assert tree.findtext("description") == "/srv"
         for name in ("watchdog", "tpm", "graphics", "sound", "vsock", "video"):
             assert tree.find(f"devices/{name}") is not None, name
+
+
+def changed(old: str, new: str) -> tuple[Plan, ET.Element]:
+    """Return the plan for a lost guest with a definition that was changed so, and what it gets."""
+    host, site, subject = site_off()
+    assert old in subject.xml
+    del host.libvirt.domains["web"]
+    kept = wish(site, replace(subject, xml=subject.xml.replace(old, new, 1)))
+    plan = plan_restore(site, host.facts(site), kept)
+    assert plan.refusals == ()
+    restore(host, site, kept)
+    assert make_plan(site, host.facts(site)).empty
+    return plan, host.libvirt.domains["web"].xml
+
+
+OTHERS = "02:00:00:00:00:01"
+BRIDGE = '<source bridge="virbr1.223" />'
+
+
+@pytest.mark.parametrize(
+    ("device", "was"),
+    [
+        ("<interface type='bridge'><mac address='{}'/><source bridge='br-mgmt'/></interface>",
+         "bridge 'br-mgmt'"),
+        ("<interface type='network'><mac address='{}'/><source network='default'/></interface>",
+         "network 'default'"),
+        ("<interface type='user'><mac address='{}'/></interface>", "type 'user'"),
+        ("<interface type='hostdev'><mac address='{}'/><script path='/x'/></interface>", "type '"),
+    ],
+)  # fmt: skip
+def test_a_nic_that_the_spec_does_not_give_is_left_out_and_told(device: str, was: str) -> None:
+    plan, tree = changed(DEVICES, device.format(OTHERS) + DEVICES)
+    assert len(tree.findall("devices/interface")) == 1
+    (told,) = [one.text for one in plan.notes if "NIC" in one.text]
+    assert told.startswith(f"its NIC '{OTHERS}' ({was}")
+    twice = "<interface type='bridge'><mac address='{0}'/><mac address='{0}'/></interface>"
+    for odd in (twice.format(OTHERS), "<interface type='bridge'/>"):
+        _, tree = changed(DEVICES, odd + DEVICES)
+        assert len(tree.findall("devices/interface")) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (BRIDGE, "<source bridge='br-mgmt'/>"),
+        (BRIDGE, f"{BRIDGE}<target dev='eth1' managed='no'/>"),
+        (BRIDGE, f"{BRIDGE}<virtualport type='openvswitch'/><vlan><tag id='7'/></vlan>"),
+        (f"{NIC}", "<interface type='network' trustGuestRxFilters='yes'>"),
+    ],
+)
+def test_its_nics_are_on_the_bridges_of_the_spec(old: str, new: str) -> None:
+    plan, tree = changed(old, new)
+    (found,) = tree.findall("devices/interface")
+    assert found.attrib == {"type": "bridge"}
+    assert [one.attrib for one in found.findall("source")] == [{"bridge": "virbr1.223"}]
+    assert not [one for one in found if one.tag in {"target", "virtualport", "vlan"}]
+    told = [one.text for one in plan.notes if "is on virbr1.223 then; it was on " in one.text]
+    assert bool(told) == ("mgmt" in new or "network" in new)
+
+
+@pytest.mark.parametrize(
+    ("screen", "was"),
+    [
+        ("<graphics type='vnc' listen='0.0.0.0'/>", "'0.0.0.0'"),
+        ("<graphics type='vnc'><listen type='address' address='::'/></graphics>", "'::'"),
+        ("<graphics type='spice'><listen type='network' network='x'/></graphics>", "network 'x'"),
+        ("<graphics type='spice'><listen type='odd'/></graphics>", "'127.0.0.1'"),
+        ("<graphics type='vnc' port='-1'/>", ""),
+        ("<graphics type='vnc' listen='127.0.0.1'><listen type='none'/></graphics>", ""),
+        ("<graphics type='spice'><listen type='address' address='::1'/></graphics>", ""),
+    ],
+)
+def test_its_screen_can_be_reached_from_this_host_alone(screen: str, was: str) -> None:
+    plan, tree = changed(DEVICES, screen + DEVICES)
+    told = [one.text for one in plan.notes if "can be reached from this host alone" in one.text]
+    assert [one.endswith(f"it listened on {was}") for one in told] == ([True] if was else [])
+    (found,) = tree.findall("devices/graphics")
+    if was:
+        assert found.get("listen") is None
+        assert [one.attrib for one in found] == [{"type": "address", "address": "127.0.0.1"}]
+
+
+def test_of_our_mark_only_what_is_the_guests_own_comes_back() -> None:
+    forged = (
+        "<k:guest xmlns:k='urn:kvmkeep:guest:1'><k:disk file='/etc/shadow'/><k:label>x</k:label>"
+        f"<k:nic mac='{OTHERS}'/><k:other/></k:guest>"
+    )
+    host, site, subject = site_off()
+    mac = str(site.guests[0].nics[0].mac)
+    mine = f"<k:nic xmlns:k='urn:kvmkeep:guest:1' mac='{mac}'/>"
+    uri = "{urn:kvmkeep:guest:1}"
+    start = subject.xml.index("<metadata>")
+    old = subject.xml[start : subject.xml.index("</metadata>")]
+    made = f"<metadata>{forged.replace('<k:other/>', mine)}{forged}"
+    del host.libvirt.domains["web"]
+    kept = wish(site, replace(subject, xml=subject.xml.replace(old, made)))
+    restore(host, site, kept)
+    (mark,) = host.libvirt.domains["web"].xml.findall(f"metadata/{uri}guest")
+    assert [(one.tag, one.attrib) for one in mark] == [(f"{uri}nic", {"mac": mac})]
 
 
 def test_a_tpm_comes_back_with_the_name_of_its_profile_and_a_word_about_its_state() -> None:

@@ -232,6 +232,12 @@ def _notes(work: RestoreWork) -> tuple[Note, ...]:
         if wanted[disk.name] < record.size
     ]
     texts += work.definition.notes
+    if restoring.file:
+        texts += [
+            f"its file has {disk.path} as its disk {disk.name}: if that is there, the next apply "
+            "gives it to the guest as it is"
+            for disk in work.guest.files
+        ]
     if restoring.missing:
         texts.append(unmet(restoring.missing))
     if work.leaving:

@@ -3,7 +3,7 @@
 Others may write to a repository, so it is no text of libvirt's until it was looked through: it has
 to be of this guest, with the disks of the backup, and to keep to them (`domain_parts`). What lies
 elsewhere on this host than on the one that was backed up is put right: the paths of the disks, the
-emulator, the firmware's variables.
+emulator, the firmware's variables, the bridges of its NICs.
 """
 
 from __future__ import annotations
@@ -17,11 +17,23 @@ from msgspec import Struct
 
 from kvmkeep.model.backup_manifest import DOMAIN_XML
 from kvmkeep.model.domain_tree import DomainTreeError, domain_tree
-from kvmkeep.model.names import METADATA_URI, RUN_URI, console_log, variables_path
+from kvmkeep.model.names import (
+    METADATA_URI,
+    READY_URI,
+    REBOOT_URI,
+    RUN_URI,
+    console_log,
+    variables_path,
+)
 from kvmkeep.model.plan import Reason
 from kvmkeep.model.proof import PROOF_URI
 from kvmkeep.model.spec import Guest
 from kvmkeep.planning.backups.fetch import Subject
+from kvmkeep.planning.backups.returned_devices import (
+    close_screens,
+    give_nics,
+    keep_own_mark,
+)
 from kvmkeep.planning.domains.parts import (
     foreign_in,
     foreign_part,
@@ -65,8 +77,15 @@ def returned(scene: Scene, guest: Guest, subject: Subject) -> Returned:
     except DomainTreeError as error:
         return Returned(reasons=((f"its {error}", _by_hand(scene, subject)),))
     # What is put right comes before what is looked at: the notes are made of what there was.
-    notes = (*_remove_media(root), *_nvram_notes(guest, subject, root), *_tpm_notes(guest, root))
+    notes = (
+        *_remove_media(root),
+        *give_nics(scene, guest, root),
+        *close_screens(root),
+        *_nvram_notes(guest, subject, root),
+        *_tpm_notes(guest, root),
+    )
     _forget_its_runs(root)
+    keep_own_mark(guest, root)
     _let_libvirt_choose(root)
     found = [
         *_not_its_own(root, guest),
@@ -138,10 +157,11 @@ def _of_machine(scene: Scene, root: ET.Element) -> Iterator[str]:
 
 
 def _forget_its_runs(root: ET.Element) -> None:
-    """Take out how it was to run, and how often it had died: that is said anew."""
+    """Take out how it was to run, how often it had died, and that it was ready: it is said anew."""
     for metadata in root.iterfind("metadata"):
-        for mark in metadata.findall(f"{{{RUN_URI}}}run"):
-            metadata.remove(mark)
+        for uri in (RUN_URI, READY_URI, REBOOT_URI):
+            for mark in metadata.findall(f"{{{uri}}}*"):
+                metadata.remove(mark)
 
 
 def _let_libvirt_choose(root: ET.Element) -> None:

@@ -22,6 +22,21 @@ _APART = frozenset({"description", "devices", "metadata", "os", "sysinfo", "titl
 """Those that are looked at one by one, or hold nothing but words."""
 _REPEATED = frozenset({"boot"})
 _OF_ANY = "acpi address alias"
+_OF_TUNING: Mapping[str, str] = {
+    "cputune": "emulator_period emulator_quota emulatorpin global_period global_quota "
+    "iothread_period iothread_quota iothreadpin period quota shares vcpupin",
+    "memoryBacking": "access allocation discard hugepages nosharepages source",
+}
+"""The children of what a guest takes of the host: no real-time scheduling, which can stop a host;
+no memory that is locked, nor any in files."""
+_MEMORY = frozenset({
+    ("source", "type", "memfd"),
+    ("source", "type", "anonymous"),
+    ("allocation", "mode", "ondemand"),
+})  # fmt: skip
+_ENDINGS = ("on_poweroff", "on_reboot", "on_crash")
+_ENDS = frozenset({"destroy", "preserve", "restart"})
+"""What becomes of it then: a dump of its memory would fill the host each time."""
 _DEVICES: Mapping[str, str] = {
     "audio": "",
     "channel": "target",
@@ -54,7 +69,7 @@ _TYPES: Mapping[str, str] = {
     "disk": "block file",
     "graphics": "spice vnc",
     "input": "keyboard mouse tablet",
-    "interface": "bridge network user",
+    "interface": "bridge",
     "redirdev": "spicevmc",
     "serial": "null pty",
 }
@@ -121,11 +136,27 @@ def _foreign_parts(root: ET.Element) -> Iterator[str]:
             yield f"a <sysinfo type={kind!a:.60}>"
         elif part.tag not in _APART and reaches(part):
             yield f"a {_name(part)} that names something of this host"
+    yield from _of_tuning(root)
     for system in root.iterfind("os"):
         yield from (f"{one} in <os>" for one in _more_than(system, _OF_SYSTEM, _REPEATED))
         for part in system:
             if part.tag not in {"loader", "nvram"} and reaches(part):
                 yield f"a {_name(part)} in <os> that names something of this host"
+
+
+def _of_tuning(root: ET.Element) -> Iterator[str]:
+    for name, known in _OF_TUNING.items():
+        for part in root.iterfind(f"{name}/*"):
+            if part.tag not in known.split():
+                yield f"a {_name(part)} in <{name}>"
+    for part in root.iterfind("memoryBacking/*"):
+        if part.tag in {"source", "allocation"}:
+            odd = {(part.tag, *one) for one in part.items() if one[0] != "threads"} - _MEMORY
+            yield from (f"a <{part.tag} {key}={text!a:.60}>" for _, key, text in sorted(odd))
+    for name in _ENDINGS:
+        end = root.findtext(name, "destroy").strip()
+        if end not in _ENDS:
+            yield f"an <{name}> that is {end!a:.60}"
 
 
 def _more_than(parent: ET.Element, known: str, repeated: frozenset[str]) -> Iterator[str]:
@@ -152,6 +183,9 @@ def _foreign_in(device: ET.Element) -> Iterator[str]:
             yield from (f"a {name} with {one}" for one in _of_backend(device.tag, part))
         elif reaches(part) or (part.tag == "source" and len(part)):
             yield f"a {name} with a {_name(part)} that names something of this host"
+    for target in device.iterfind("target") if device.tag == "channel" else ():
+        if target.get("type", "virtio") != "virtio":
+            yield f"a <channel> with a <target type={target.get('type')!a:.60}>"
     if reaches(ET.Element(device.tag, device.attrib)):
         yield f"a {name} that names something of this host"
 

@@ -17,7 +17,15 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from kvmkeep.host.door import Door, Result
-from kvmkeep.model.agent import AgentDisk, AgentFacts, AgentFilesystem, AgentNic, Answer, agent_text
+from kvmkeep.model.agent import (
+    AgentDisk,
+    AgentFacts,
+    AgentFilesystem,
+    AgentNic,
+    Answer,
+    agent_argv,
+    agent_text,
+)
 from kvmkeep.model.command import Command
 from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.names import LIBVIRT_URI
@@ -32,6 +40,11 @@ AT_ONCE = 16
 NOT_CONNECTED = "is not connected"
 
 _QUESTIONS = ("guest-get-host-name", "guest-network-get-interfaces", "guest-get-fsinfo")
+_NEEDED = frozenset({"guest-exec", "guest-file-open"})
+"""What an agent must allow: the first begins a program, the second tells how it went on."""
+_PATIENCE = 5.0
+"""Seconds for virsh to ask so many agents at once, with those that it waits for their answers."""
+_LARGEST_ANSWER = 1 << 18
 _MARK = "@"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
@@ -122,6 +135,65 @@ def _problem(result: Result, answers: Mapping[str, str], found: list[object]) ->
         return "answered with something that can't be read"
     lines = [line for line in masked_lines(said).splitlines() if line.strip()]
     return f"could not be asked: {lines[0] if lines else 'virsh says nothing'}"[:200]
+
+
+def executing(door: Door, guests: Iterable[str]) -> frozenset[str]:
+    """Return those of these guests whose agents say that they run programs for us.
+
+    Our programs look into the /sys and /proc of Linux. A silent or lying agent says no.
+    """
+    why = "ask the guest agent what it allows"
+    allow = _answers(door, sorted(guests), "guest-info", why, Answer[_Info])
+    able = [name for name, info in allow.items() if info.allowed >= _NEEDED]
+    why = "ask the guest agent which system it is"
+    systems = _answers(door, able, "guest-get-osinfo", why, Answer[_System])
+    return frozenset(name for name in able if name not in systems or systems[name].linux)
+
+
+def _answers(
+    door: Door, guests: list[str], question: str, why: str, form: type[Answer[T]]
+) -> dict[str, T]:
+    """Ask agents side by side; return what those tell that answer in time, as is the form."""
+    commands = [
+        Command(argv=agent_argv(name, question, LIMIT), why=why, timeout=_PATIENCE)
+        for name in guests
+    ]
+    turns = -(-len(commands) // AT_ONCE)
+    results = door.run_all(commands, limit=_PATIENCE * turns, at_once=AT_ONCE) if commands else ()
+    found: dict[str, T] = {}
+    for name, result in zip(guests, results, strict=True):
+        good = result.ok and len(result.stdout) <= _LARGEST_ANSWER
+        answer = decoded_or_none(result.stdout, form) if good else None
+        if answer is not None:
+            found[name] = answer.returned
+    return found
+
+
+class _Known(msgspec.Struct):
+    name: str
+    enabled: bool
+
+
+class _Info(msgspec.Struct):
+    supported_commands: list[_Known]
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        return frozenset(one.name for one in self.supported_commands if one.enabled)
+
+
+class _System(msgspec.Struct):
+    id: str = ""
+    kernel_version: str = msgspec.field(default="", name="kernel-version")
+
+    @property
+    def linux(self) -> bool:
+        """Whether nothing tells of another system.
+
+        Windows has the id `mswindows`; the BSDs have no id of their own before they got an
+        os-release(5), but say so as their kernel's version.
+        """
+        return self.id != "mswindows" and "BSD" not in self.kernel_version
 
 
 class _Hostname(msgspec.Struct):

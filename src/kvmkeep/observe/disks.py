@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import posixpath
-from typing import TypeVar
 
-import msgspec
 from msgspec.structs import replace
 
 from kvmkeep.host import lvm
 from kvmkeep.host.mountinfo import LIMIT, PLACE, asleep, mount_of, mount_points
-from kvmkeep.model.agent import Answer, agent_argv
 from kvmkeep.model.command import Command
-from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.facts import Volume
 from kvmkeep.model.image_facts import ImageFile
@@ -20,29 +16,11 @@ from kvmkeep.model.names import STATE_SPARE, TAG_GROW, TAG_GUEST
 from kvmkeep.model.snapshot import tag_value
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.way import Way
-from kvmkeep.observe.agents import AT_ONCE
+from kvmkeep.observe.agents import AT_ONCE, executing
 from kvmkeep.observe.notebook import Notebook
 
-_AGENT_LIMIT = 2
-"""Seconds that an agent gets to answer."""
 _MOUNT_LIMIT = 5.0
 """Seconds for all automounts: one whose server is silent goes on by itself, for a later look."""
-_LARGEST_ANSWER = 1 << 18
-_T = TypeVar("_T")
-
-
-class _Known(msgspec.Struct):
-    name: str
-    enabled: bool
-
-
-class _Info(msgspec.Struct):
-    supported_commands: list[_Known]
-
-
-class _System(msgspec.Struct):
-    id: str = ""
-    kernel_version: str = msgspec.field(default="", name="kernel-version")
 
 
 def with_extents(notebook: Notebook, volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
@@ -85,11 +63,14 @@ def with_executing_agents(
         *(guest.name for guest in spec.guests if _grows(guest, there, sizes)),
         *with_disks_to_go(spec, domains, volumes),
     }
+    asked = (
+        one.name
+        for one in domains
+        if one.name in changing and one.agent and one.state is DomainState.RUNNING
+    )
+    able = executing(notebook.door, asked)
     return tuple(
-        replace(domain, executes=_executes(notebook, domain.name))
-        if domain.name in changing and domain.agent and domain.state is DomainState.RUNNING
-        else domain
-        for domain in domains
+        replace(domain, executes=True) if domain.name in able else domain for domain in domains
     )
 
 
@@ -218,42 +199,3 @@ def _grows(guest: Guest, there: dict[str, Volume], sizes: dict[str, int]) -> boo
 def _lv_grows(guest: Guest, there: dict[str, Volume]) -> bool:
     lvs = ((there.get(disk.lv), disk) for disk in guest.volumes)
     return any(volume is not None and volume.size < disk.size for volume, disk in lvs)
-
-
-_NEEDED = frozenset({"guest-exec", "guest-file-open"})
-"""What an agent must allow: the first begins a program, the second tells how it went on."""
-
-
-def _executes(notebook: Notebook, guest: str) -> bool:
-    """Whether the agent says that what is needed is allowed; a silent or lying one says no."""
-    allows = _answer(
-        notebook, guest, "guest-info", "ask the guest agent what it allows", Answer[_Info]
-    )
-    if allows is None:
-        return False
-    allowed = {one.name for one in allows.supported_commands if one.enabled}
-    return allowed >= _NEEDED and not _other_system(notebook, guest)
-
-
-def _other_system(notebook: Notebook, guest: str) -> bool:
-    """Whether the guest says that it is no Linux: our programs look into its /sys and /proc.
-
-    Windows has the id `mswindows`; the BSDs have no id of their own before they got an
-    os-release(5), but say so as their kernel's version.
-    """
-    why = "ask the guest agent which system it is"
-    answer = _answer(notebook, guest, "guest-get-osinfo", why, Answer[_System])
-    if answer is None:
-        return False
-    return answer.id == "mswindows" or "BSD" in answer.kernel_version
-
-
-def _answer(
-    notebook: Notebook, guest: str, question: str, why: str, form: type[Answer[_T]]
-) -> _T | None:
-    argv = agent_argv(guest, question, _AGENT_LIMIT)
-    result = notebook.door.run(Command(argv=argv, why=why, timeout=5.0))
-    if not result.ok or len(result.stdout) > _LARGEST_ANSWER:
-        return None
-    answer = decoded_or_none(result.stdout, form)
-    return None if answer is None else answer.returned

@@ -17,7 +17,7 @@ from kvmkeep.model.command import Command
 from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.spec import FileDisk, Spec
-from kvmkeep.model.units import Label, Size
+from kvmkeep.model.units import GuestName, Label, Size
 from kvmkeep.observe.disks import (
     disk_files,
     file_ways,
@@ -50,6 +50,7 @@ class Answering(FakeHost):
 
     def __init__(self, stdout: bytes = b"", code: int = 0) -> None:
         super().__init__()
+        self.crowds: list[tuple[int, float, int]] = []
         self.answer = Result(
             code=code, stdout=stdout, stderr=b"", seconds=0.0, timed_out=False, ok=code == 0
         )
@@ -58,6 +59,12 @@ class Answering(FakeHost):
         del watch
         self.calls.append(command)
         return self.answer
+
+    def run_all(
+        self, commands: Sequence[Command], *, limit: float, at_once: int
+    ) -> tuple[Result, ...]:
+        self.crowds.append((len(commands), limit, at_once))
+        return tuple(self.run(one) for one in commands)
 
 
 class Running(Answering):
@@ -194,6 +201,19 @@ def test_an_agent_that_is_silent_or_lies_runs_nothing(door: Answering, quiet: Fa
 )
 def test_our_programs_are_for_linux(system: dict[str, str], *, ours: bool, quiet: Facts) -> None:
     assert executes(Running(**system), sized(data=2 * GIB), quiet) == ours
+
+
+def test_agents_are_asked_side_by_side_however_many_grow(quiet: Facts) -> None:
+    names = [f"web{number}" for number in range(20)]
+    (like,) = quiet.domains
+    door = Answering(ALLOWED)
+    wanted = replace(spec(), guests=tuple(replace(WEB, name=GuestName(name)) for name in names))
+    (root,) = (one for one in quiet.volumes if one.name == "vm-web")
+    marked = replace(root, tags=("kvmkeep.grow=data",))
+    domains = tuple(replace(like, name=name, agent=number > 0) for number, name in enumerate(names))
+    found = with_executing_agents(Notebook(door), wanted, domains, (marked,), ())
+    assert [one.executes for one in found] == [False] + [True] * 19
+    assert door.crowds == [(19, 10.0, 16), (19, 10.0, 16)]
 
 
 def test_only_extents_of_spare_lvs_are_asked_for(seen: Facts) -> None:

@@ -21,6 +21,7 @@ LOOK_LIMIT = 8 << 20
 """How much of an answer is read, in bytes; what the script prints stays below."""
 
 MARK = "@kvmkeep "
+NO_SYSTEM = "no filesystem with an operating system was found in it"
 _VERSION = "look 1"
 _END = "end"
 _PARTITIONS = 9
@@ -125,7 +126,7 @@ def contents_of(system: Filesystem | None) -> Contents:
         datasources=(),
         agent=False,
         bakes_disks=False,
-        detail="no filesystem with an operating system was found in it",
+        detail=NO_SYSTEM,
     )
 
 

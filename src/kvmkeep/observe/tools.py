@@ -18,7 +18,7 @@ _TABLE = (
     ("flock", "util-linux", "util-linux"),
     ("gpgv", "gpgv", "gnupg2"),
     ("grep", "grep", "grep"),
-    ("guestfish", "guestfish", "guestfs-tools"),
+    ("guestfish", "guestfish", "libguestfs"),
     ("gzip", "gzip", "gzip"),
     ("ip", "iproute2", "iproute"),
     ("lvchange", "lvm2", "lvm2"),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import GROUPS, LIBVIRT, OF_DOMAIN, VOLUMES, Facts
 from kvmkeep.model.image_facts import Contents
+from kvmkeep.model.look import NO_SYSTEM
 from kvmkeep.model.names import METADATA_URI, same_log
 from kvmkeep.model.plan import Note, Refusal
 from kvmkeep.model.spec import Disk, FirstBoot, Guest, ReadyAgent
@@ -262,6 +263,9 @@ def first_boots(scene: Scene, works: dict[Label, ImageWork]) -> tuple[Refusal, .
             reason = f"image {guest.image} has no cloud-init to set the guest up"
             reason += f" ({detail})" if detail else ""
             hint = "use another image, or `first_boot: none` if it is complete in itself"
+            if detail == NO_SYSTEM:
+                # guestfs-tools only recommends it (its spec file on EL), and so does Debian's.
+                hint += "; if it has XFS: is the package libguestfs-xfs installed?"
             found.append(Refusal(subject=subject, reason=reason, hint=hint))
     return tuple(found)
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import DomainDisk, DomainState
 from kvmkeep.model.facts import ArrayState, Facts, Problem
+from kvmkeep.model.look import NO_SYSTEM
 from kvmkeep.model.names import STATE_FILLING, lv_tags
 from kvmkeep.model.network_facts import Nm
 from kvmkeep.model.plan import Plan
@@ -318,6 +319,12 @@ def test_image_without_cloud_init_needs_a_word_of_the_spec() -> None:
     assert "(no root filesystem found)" in reasons(plan(looked_at(told), spec(guest())))
     for kind in (FirstBoot.NONE, FirstBoot.NOCLOUD):
         assert reasons(plan(looked_at(none), spec(guest(first_boot=kind)))) == ""
+
+
+def test_an_image_in_which_no_system_was_found_may_have_xfs() -> None:
+    none = replace(CLOUD, cloud_init=False, detail=NO_SYSTEM)
+    (refusal,) = plan(looked_at(none), spec(guest())).refusals
+    assert refusal.hint.endswith("if it has XFS: is the package libguestfs-xfs installed?")
 
 
 def test_unknown_and_circular_needs_are_refused() -> None:

@@ -112,13 +112,13 @@ TRENDS = STATE_DIR + "/mismatches.json"
 TRASH_DIR = STATE_DIR + "/trash"
 """What is kept of removed guests besides their LVs: a folder for each, `GUEST-STAMP`."""
 JOURNAL_DIR = STATE_DIR + "/journal"
-BACKUP_DIR = STATE_DIR + "/backup"
+STAGING_DIR = STATE_DIR + "/backup"
 """What is to be stored with a backup besides its disks, while it is made: `GUEST/MOMENT/`."""
-PROOF_DIR = STATE_DIR + "/proof"
+PROOF_RUN_DIR = STATE_DIR + "/proof"
 """What a guest writes that is started from a backup, while it runs."""
-BACKUPS_DIR = STATE_DIR + "/backups"
+BACKUP_MEMO_DIR = STATE_DIR + "/backups"
 """What is remembered of backups: the last one of each guest, and the upkeep of repositories."""
-PROOFS_DIR = STATE_DIR + "/proofs"
+VERDICT_DIR = STATE_DIR + "/proofs"
 """How proofs of backups ended: `GUEST/MOMENT.json`, and the console's last screen."""
 CACHE_DIR = "/var/cache/kvmkeep"
 """What engines of backups keep; may be deleted at any time."""
@@ -257,7 +257,7 @@ def fetch_dir(name: str) -> str:
 
 def staging_dir(guest: str, moment: str) -> str:
     """Return where lies what is to be stored with a backup besides its disks."""
-    return f"{BACKUP_DIR}/{guest}/{moment}"
+    return f"{STAGING_DIR}/{guest}/{moment}"
 
 
 def variables_path(guest: str) -> str:

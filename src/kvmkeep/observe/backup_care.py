@@ -20,7 +20,7 @@ from kvmkeep.model.backup import (
 )
 from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.decoding import decoded_or_none
-from kvmkeep.model.names import BACKUPS_DIR, PROOFS_DIR
+from kvmkeep.model.names import BACKUP_MEMO_DIR, VERDICT_DIR
 from kvmkeep.model.proof import Proof
 from kvmkeep.observe.notebook import Notebook
 
@@ -60,9 +60,9 @@ def vanished_backups(notebook: Notebook) -> Iterator[VanishedBackup]:
 
 def _of_guests(notebook: Notebook, ending: str, form: type[T]) -> Iterator[T]:
     """Return the memos of one kind, each in a file with its guest's identity for a name."""
-    for name in notebook.names(BACKUPS_DIR):
+    for name in notebook.names(BACKUP_MEMO_DIR):
         if name.endswith(ending):
-            one = decoded_or_none(notebook.read(f"{BACKUPS_DIR}/{name}", _LIMIT) or b"", form)
+            one = decoded_or_none(notebook.read(f"{BACKUP_MEMO_DIR}/{name}", _LIMIT) or b"", form)
             if one is None or f"{one.identity}{ending}" != name:
                 continue
             with suppress(ValueError):
@@ -72,8 +72,8 @@ def _of_guests(notebook: Notebook, ending: str, form: type[T]) -> Iterator[T]:
 
 def proofs(notebook: Notebook, now: datetime | None = None) -> Iterator[Proof]:
     """Return the verdicts on backups: all, or for each guest that on the last one until `now`."""
-    for whose in notebook.names(PROOFS_DIR):
-        folder = f"{PROOFS_DIR}/{whose}"
+    for whose in notebook.names(VERDICT_DIR):
+        folder = f"{VERDICT_DIR}/{whose}"
         names = [name for name in notebook.names(folder) if name.endswith(_JSON)]
         if now is not None:
             names = sorted(names, key=lambda name: recency(name.removesuffix(_JSON), now))[-1:]
@@ -89,10 +89,10 @@ def proofs(notebook: Notebook, now: datetime | None = None) -> Iterator[Proof]:
 
 def upkeep(notebook: Notebook, repositories: Iterable[Repository]) -> Iterator[Upkeep]:
     """Return when something was last done for repositories."""
-    there = notebook.names(BACKUPS_DIR)
+    there = notebook.names(BACKUP_MEMO_DIR)
     for name in (one.name for one in repositories):
         begun, verified, pruned = (
-            _lines(notebook, f"{BACKUPS_DIR}/{file}") if file in there else []
+            _lines(notebook, f"{BACKUP_MEMO_DIR}/{file}") if file in there else []
             for file in (f"{name}.begun", f"{name}.verified", f"{name}.pruned")
         )
         yield Upkeep(

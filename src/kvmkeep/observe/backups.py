@@ -10,12 +10,12 @@ from kvmkeep.host.repositories import look
 from kvmkeep.model.backup import BackupFacts, SentDisk, StagedSet, done_name, parse_moment
 from kvmkeep.model.decoding import decoded_or_none
 from kvmkeep.model.names import (
-    BACKUP_DIR,
     BACKUP_LOCK,
     COPY_DIR,
     FETCH_DIR,
     PROOF_LOCK,
     RESTIC_CACHE,
+    STAGING_DIR,
     staging_dir,
 )
 from kvmkeep.model.spec import Spec
@@ -63,8 +63,8 @@ def _caches(notebook: Notebook) -> Iterator[str]:
 
 
 def _staged(notebook: Notebook) -> Iterator[StagedSet]:
-    for guest in notebook.names(BACKUP_DIR):
-        for moment in notebook.names(f"{BACKUP_DIR}/{guest}"):
+    for guest in notebook.names(STAGING_DIR):
+        for moment in notebook.names(f"{STAGING_DIR}/{guest}"):
             try:
                 folder = staging_dir(guest, parse_moment(moment))
             except ValueError:

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from kvmkeep.host.door import Door
 from kvmkeep.model.decoding import decoded_or_none
-from kvmkeep.model.names import PROOF_DIR, PROOFS_DIR
+from kvmkeep.model.names import PROOF_RUN_DIR, VERDICT_DIR
 from kvmkeep.model.proof import (
     FILESYSTEMS,
     MEMORY,
@@ -32,7 +32,7 @@ class Progressed(Struct, frozen=True, kw_only=True):
 
 def look_at_run(door: Door, guest: str, run: str) -> Progressed:
     """Return how far a run is; raises OSError where its files can't be read."""
-    place = f"{PROOF_DIR}/{guest}/{run}"
+    place = f"{PROOF_RUN_DIR}/{guest}/{run}"
     names = door.names(place)
     rungs = (
         parse_rung(door.read(f"{place}/{name}", _LIMIT) or b"")
@@ -49,7 +49,7 @@ def look_at_run(door: Door, guest: str, run: str) -> Progressed:
         stray=tuple(
             (other, one)
             for other in _guests(door)
-            for one in door.names(f"{PROOF_DIR}/{other}")
+            for one in door.names(f"{PROOF_RUN_DIR}/{other}")
             if (other, one) != (guest, run)
         ),
     )
@@ -57,7 +57,7 @@ def look_at_run(door: Door, guest: str, run: str) -> Progressed:
 
 def _guests(door: Door) -> tuple[GuestName, ...]:
     found: list[GuestName] = []
-    for name in door.names(PROOF_DIR):
+    for name in door.names(PROOF_RUN_DIR):
         try:
             found.append(parse_guest_name(name))
         except ValueError:
@@ -68,7 +68,7 @@ def _guests(door: Door) -> tuple[GuestName, ...]:
 def kept_proof(door: Door, identity: str, moment: str) -> Proof | None:
     """Return the verdict on a guest's backup, or None where there is none that can be read."""
     try:
-        content = door.read(f"{PROOFS_DIR}/{identity}/{moment}.json", _LIMIT) or b""
+        content = door.read(f"{VERDICT_DIR}/{identity}/{moment}.json", _LIMIT) or b""
     except OSError:
         return None
     return decoded_or_none(content, Proof)

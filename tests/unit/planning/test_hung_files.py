@@ -7,7 +7,7 @@ from fakes.host import CLOUD, FakeHost, FakeImage
 from msgspec.structs import replace
 
 from kvmkeep.model.facts import GROUPS, LIBVIRT, VOLUMES, Facts, Problem
-from kvmkeep.model.names import BACKUP_LOCK, PROOFS_DIR
+from kvmkeep.model.names import BACKUP_LOCK, VERDICT_DIR
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.snapshot import snapshot_sets
 from kvmkeep.model.spec import FileDisk, Spec
@@ -129,9 +129,9 @@ def test_what_reads_a_backup_needs_no_file_of_another_guest() -> None:
     ("what", "needed"),
     [
         (FAR.path, False), (GROUPS, False), (VOLUMES, False), (LIBVIRT, False),
-        ("domain web", False), (BACKUP_LOCK, False), (f"{PROOFS_DIR}.old", False),
-        (PROOFS_DIR, True), (f"{PROOFS_DIR}/web", True),
-        (f"{PROOFS_DIR}/web/20261127T1240Z.json", True),
+        ("domain web", False), (BACKUP_LOCK, False), (f"{VERDICT_DIR}.old", False),
+        (VERDICT_DIR, True), (f"{VERDICT_DIR}/web", True),
+        (f"{VERDICT_DIR}/web/20261127T1240Z.json", True),
     ],
 )  # fmt: skip
 def test_to_forget_backups_only_their_proofs_are_needed(what: str, *, needed: bool) -> None:

@@ -17,7 +17,7 @@ from kvmkeep.model.backup import BackupEntry, RepositoryFacts, recency
 from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Facts
-from kvmkeep.model.names import PROOFS_DIR
+from kvmkeep.model.names import VERDICT_DIR
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
 from kvmkeep.model.proof import Proof
 from kvmkeep.model.spec import Guest, Spec
@@ -101,7 +101,7 @@ def plan_forget(spec: Spec, facts: Facts, wish: Forgetting) -> Plan:
         notes += [one.note for one in bad]
     else:
         refusals += bad
-    unseen = guards.blind_below(scene, PROOFS_DIR)
+    unseen = guards.blind_below(scene, VERDICT_DIR)
     trouble = (*unseen, *programs.missing_tools(scene, steps), *refusals)
     return Plan(steps=(*steps, *later), refusals=trouble, notes=tuple(notes))
 
@@ -279,7 +279,7 @@ def _verdicts(facts: Facts, seen: RepositoryFacts, guest: Guest, now: str) -> tu
         and one.moment not in listed
         and one != newest
     ]
-    places = [f"{PROOFS_DIR}/{guest.identity}/{moment}" for moment in gone[:_AT_ONCE]]
+    places = [f"{VERDICT_DIR}/{guest.identity}/{moment}" for moment in gone[:_AT_ONCE]]
     paths = [f"{place}{ending}" for place in places for ending in (".json", ".screen")]
     why = "they tell of backups that nobody can bring back any more"
     step = Step(

@@ -7,14 +7,14 @@ import msgspec
 from kvmkeep.model.backup import LastBackup, VanishedBackup
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.facts import Facts
-from kvmkeep.model.names import BACKUPS_DIR
+from kvmkeep.model.names import BACKUP_MEMO_DIR
 from kvmkeep.model.plan import Noun, Step
 
 
 def remember(last: LastBackup) -> WriteFile:
     """Return what writes it down."""
     return WriteFile(
-        path=f"{BACKUPS_DIR}/{last.identity}.json",
+        path=f"{BACKUP_MEMO_DIR}/{last.identity}.json",
         content=msgspec.json.encode(last) + b"\n",
         why="remember it: `check` and `list` don't ask the repository",
         dir_mode=0o700,
@@ -23,13 +23,15 @@ def remember(last: LastBackup) -> WriteFile:
 
 def forget_memo(identity: str) -> Command:
     """Return what has nothing be remembered of a guest's last backup."""
-    return _removed(f"{BACKUPS_DIR}/{identity}.json", "it is not the guest's last backup any more")
+    return _removed(
+        f"{BACKUP_MEMO_DIR}/{identity}.json", "it is not the guest's last backup any more"
+    )
 
 
 def note_vanished(one: VanishedBackup) -> WriteFile:
     """Return what remembers that a backup is gone, also once there are newer ones."""
     return WriteFile(
-        path=f"{BACKUPS_DIR}/{one.identity}.vanished",
+        path=f"{BACKUP_MEMO_DIR}/{one.identity}.vanished",
         content=msgspec.json.encode(one) + b"\n",
         why="`check` tells of it, which does not ask the repository",
         dir_mode=0o700,
@@ -38,7 +40,7 @@ def note_vanished(one: VanishedBackup) -> WriteFile:
 
 def forget_vanished(identity: str) -> Command:
     """Return what has no backup of a guest be missed any more."""
-    return _removed(f"{BACKUPS_DIR}/{identity}.vanished", "nobody misses it any more")
+    return _removed(f"{BACKUP_MEMO_DIR}/{identity}.vanished", "nobody misses it any more")
 
 
 def _removed(path: str, why: str) -> Command:

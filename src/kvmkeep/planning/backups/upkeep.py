@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from kvmkeep.model.backup import MOST_PARTS, Part, RepositoryFacts, RepositoryState, Upkeep
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.facts import Facts
-from kvmkeep.model.names import BACKUPS_DIR
+from kvmkeep.model.names import BACKUP_MEMO_DIR
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Label
@@ -194,7 +194,7 @@ def _of_each(
 
 def _remember(name: str, asked: str, parts: tuple[Part, ...] = ()) -> WriteFile:
     return WriteFile(
-        path=f"{BACKUPS_DIR}/{name}",
+        path=f"{BACKUP_MEMO_DIR}/{name}",
         content="".join(f"{line}\n" for line in (asked, *parts)).encode(),
         why="remember when that was",
         dir_mode=0o700,

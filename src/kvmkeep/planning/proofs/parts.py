@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from kvmkeep.model.backup_manifest import Manifest
 from kvmkeep.model.command import Command
-from kvmkeep.model.names import PROOF_DIR, TAG_OURS, lv_path
+from kvmkeep.model.names import PROOF_RUN_DIR, TAG_OURS, lv_path
 from kvmkeep.model.proof import (
     TAG_PROOF,
     proof_bridge,
@@ -145,4 +145,4 @@ def remove(vg: str, guest: str, overlays: tuple[str, ...]) -> tuple[Command, ...
 
 def results_dir(guest: str, run: str) -> str:
     """Return where the results of one run of a proof are kept until it is over."""
-    return f"{PROOF_DIR}/{guest}/{run}"
+    return f"{PROOF_RUN_DIR}/{guest}/{run}"

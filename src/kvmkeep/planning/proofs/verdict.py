@@ -6,7 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from kvmkeep.model.command import WriteFile
-from kvmkeep.model.names import PROOFS_DIR
+from kvmkeep.model.names import VERDICT_DIR
 from kvmkeep.model.plan import Noun, Step
 from kvmkeep.model.proof import (
     AGENT,
@@ -99,7 +99,7 @@ def _lacking(climb: Climb) -> tuple[Rung, ...]:
 
 def _evidence(climb: Climb) -> str:
     """Return where the verdict is kept, without an ending."""
-    return f"{PROOFS_DIR}/{climb.entry.identity}/{climb.entry.moment}"
+    return f"{VERDICT_DIR}/{climb.entry.identity}/{climb.entry.moment}"
 
 
 def _judged(climb: Climb, rung: Rung) -> Rung:

@@ -320,7 +320,7 @@ def _start(back: set[str], ctx: Context) -> int:
 
     def planner(spec: Spec, facts: Facts) -> Plan:
         found = rising_again(spec, facts, back)
-        held[:] = found.blocked
+        held[:] = found.held_back
         return found.plan
 
     try:

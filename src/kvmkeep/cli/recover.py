@@ -113,7 +113,7 @@ def run(args: Args, ctx: Context) -> int:
         if not looks or looks[-1].plan.refusals:
             return False
         tell(looks[-1], screens[-1], ctx)
-        return bool(looks[-1].blocked or looks[-1].strays)
+        return bool(looks[-1].held_back or looks[-1].strays)
 
     return reach_unattended(
         Goal(verb=VERB, planner=planner),
@@ -130,7 +130,7 @@ def rows(found: Recovery, watching: Watching) -> tuple[Row, ...]:
     """Return how each guest stands that is to run with the host, in the order of the needs."""
     # The last round is not looked at again where something of it has failed.
     left = {step.subject for step in found.plan.steps if step not in watching.done}
-    held = {one.subject: one.text for one in found.blocked}
+    held = {one.subject: one.text for one in found.held_back}
     made: list[Row] = []
     for guest in found.guests:
         subject = f"guest {guest.name}"
@@ -158,7 +158,7 @@ def tell(found: Recovery, watching: Watching, ctx: Context) -> None:
     from kvmkeep.planning.running.preflight import UNKEPT
 
     made = rows(found, watching)
-    held = {one.subject for one in (*found.blocked, *found.strays)}
+    held = {one.subject for one in (*found.held_back, *found.strays)}
     notes = [note for note in found.plan.notes if note.subject not in held]
     if not Notebook(ctx.door()).ask("the clock", synchronized, default=True):
         notes.append(UNKEPT)

@@ -78,7 +78,7 @@ def test_recovery_and_the_watch_start_their_guests_all_the_same_and_tell(
 ) -> None:
     host, wanted = cut_off
     found = recovery(wanted, proven(host, wanted))
-    assert found.blocked == ()
+    assert found.held_back == ()
     assert len(found.plan.steps) == 8
     (text,) = memory(found.plan)
     assert text.startswith("8 GiB of it are given to guests, and 7 GiB may be: the proof of a")

@@ -23,7 +23,7 @@ def order(host: FakeHost, wanted: Spec) -> list[str]:
 
 
 def held(wanted: Spec, facts: Facts) -> dict[str, str]:
-    found = recovery(wanted, facts).blocked
+    found = recovery(wanted, facts).held_back
     return {one.subject.removeprefix("guest "): one.reason for one in found}
 
 
@@ -95,7 +95,7 @@ def test_a_guest_whose_definition_is_lost_is_not_passed_over() -> None:
     host, wanted = site()
     del host.libvirt.domains["db"]
     found = recovery(wanted, host.facts(wanted))
-    reasons = {one.subject: (one.reason, one.hint) for one in found.blocked}
+    reasons = {one.subject: (one.reason, one.hint) for one in found.held_back}
     hint = "have it back from /root/kvm/db.xml: kvmkeep apply db"
     assert reasons["guest db"] == ("libvirt has lost its definition", hint)
     assert reasons["guest web"][0] == "it needs db, which is held back"
@@ -186,7 +186,7 @@ def test_a_volume_group_that_is_not_there_yet_is_named_and_no_guest_is_to_be_giv
     assert told["guest dns"] == (
         "held back: its volume group rl_build is not there (pvs; vgs; cat /proc/mdstat)"
     )
-    for refusal in (*recovery(wanted, facts).blocked, *make_plan(wanted, facts).refusals):
+    for refusal in (*recovery(wanted, facts).held_back, *make_plan(wanted, facts).refusals):
         assert not {"undefine", "vgcfgrestore"} & {*refusal.hint.replace("`", "").split()}
     hole = Problem(what=GROUPS, reason="vgs did not answer", hint="")
     assert "volume group rl_build" not in {

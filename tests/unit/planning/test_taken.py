@@ -64,7 +64,7 @@ def test_what_runs_has_its_own_disk_open(cut_off: tuple[FakeHost, Spec]) -> None
     reach(host, wanted, plan_recover)
     host.held.add("vm-db")
     assert plan_start(wanted, host.facts(wanted), ("db",)).empty
-    assert recovery(wanted, host.facts(wanted)).blocked == ()
+    assert recovery(wanted, host.facts(wanted)).held_back == ()
 
 
 def test_a_disk_that_is_opened_after_the_look_is_waited_for(cut_off: tuple[FakeHost, Spec]) -> None:
@@ -124,7 +124,7 @@ def test_recovery_holds_back_that_guest_and_who_needs_it(cut_off: tuple[FakeHost
     host, wanted = cut_off
     host.held.add("vm-db")
     found = recovery(wanted, host.facts(wanted))
-    assert {one.subject: one.reason for one in found.blocked} == {
+    assert {one.subject: one.reason for one in found.held_back} == {
         "guest db": REASON,
         "guest web": "it needs db, which is held back",
     }

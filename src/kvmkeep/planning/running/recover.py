@@ -44,7 +44,7 @@ class Recovery(Struct, frozen=True, kw_only=True):
     """
 
     guests: tuple[Guest, ...]
-    blocked: tuple[Refusal, ...]
+    held_back: tuple[Refusal, ...]
     strays: tuple[Refusal, ...]
     plan: Plan
 
@@ -84,7 +84,7 @@ def recovery_of(spec: Spec, facts: Facts, wanted: Iterable[GuestName]) -> Recove
         ),
         recorded=True,
     )
-    return Recovery(guests=scene.guests, blocked=held, strays=strays, plan=plan)
+    return Recovery(guests=scene.guests, held_back=held, strays=strays, plan=plan)
 
 
 def willing(spec: Spec, facts: Facts) -> tuple[GuestName, ...]:

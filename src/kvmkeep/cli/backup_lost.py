@@ -247,7 +247,7 @@ def _repository(place: Place) -> Repository:
         return Repository(
             name=Label("rebuild"),
             engine=engine,
-            url=parse_place(place.url, engine),
+            url=parse_place(place.url, engine, keys=bool(place.environment_file)),
             password_file=parse_file(place.password_file),
             environment_file=parse_file(place.environment_file) if place.environment_file else "",
         )

@@ -32,6 +32,7 @@ _SSH = re.compile(r"//([\w.][\w.-]*@)?[\w.\[][\w.:\]-]*/.+", re.ASCII)
 # borg help placeholders; `::` begins the name of an archive, but not in an IPv6 address.
 _PLACEHOLDER = re.compile(r"[{}]|::(?![^\[]*\])")
 _SECRET = re.compile(r"//[^/@]*:[^/@]*@")
+_HTTP = ("rest", "s3")
 _CALENDAR = re.compile(r"[A-Za-z0-9*:,./ -]{1,100}")
 _MOST_WORDS = 50
 
@@ -99,7 +100,8 @@ def _repository(
     label = source.label(path)
     if section is None:
         return None
-    url = source.parse((*path, "url"), partial(parse_place, engine=section.engine), section.url)
+    place = partial(parse_place, engine=section.engine, keys=section.environment_file is not None)
+    url = source.parse((*path, "url"), place, section.url)
     password = source.parse((*path, "password_file"), parse_file, section.password_file)
     keys = source.parse((*path, "environment_file"), parse_file, section.environment_file)
     rate = source.parse((*path, "rate"), parse_rate, section.rate)
@@ -141,8 +143,11 @@ def _keep(source: Source[Any], section: KeepSection | None) -> Keep | None:
     return source.parse(path, _parse_keep, section)
 
 
-def parse_place(text: str, engine: Engine) -> str:
-    """Accept a place as the engine takes it; messages never repeat it: it may hold a password."""
+def parse_place(text: str, engine: Engine, *, keys: bool) -> str:
+    """Accept a place as the engine takes it; messages never repeat it: it may hold a password.
+
+    `keys`: the engine gets keys of its own beside it, from a file.
+    """
     if _URL.fullmatch(text) is None:
         raise ValueError("not a place for backups (printable characters without spaces)")
     scheme, colon, rest = text.partition(":")
@@ -151,16 +156,41 @@ def parse_place(text: str, engine: Engine) -> str:
             "it holds a password (a secret has no place in a spec: write it into environment_file"
             f"{', as RESTIC_REST_PASSWORD=...' if scheme == 'rest' else ''})"
         )
+    if scheme in _HTTP:
+        _demand_no_token(text, scheme, keys=keys)
     if engine is Engine.BORG and _PLACEHOLDER.search(text):
         raise ValueError("it holds {, } or ::, which mean something else to borg")
     if text.startswith("/") and text.strip("/"):
         return text
     if scheme == "ssh" and engine is Engine.BORG and _SSH.fullmatch(rest) is None:
         raise ValueError("not a place that borg knows (such as ssh://user@host/path)")
-    if not colon or scheme not in _SCHEMES[engine] or not rest or rest.startswith("-"):
+    strange = scheme == "sftp" and _is_option(rest)
+    if not colon or scheme not in _SCHEMES[engine] or not rest or strange:
         known = ", ".join(f"{one}:..." for one in _SCHEMES[engine])
         raise ValueError(f"not a place that {engine} knows (an absolute path, {known})")
     return text
+
+
+def _demand_no_token(text: str, scheme: str, *, keys: bool) -> None:
+    """Refuse a URL with what is not a place: who runs there sees a command line, and so do logs.
+
+    A name alone is one, where the password for it comes from the file with the keys.
+    """
+    where = "a secret has no place in a spec: write it into environment_file"
+    if "?" in text or "#" in text or "\\" in text:
+        raise ValueError(f"it holds more than a place (?, # or \\: {where})")
+    name = "@" in text.partition("//")[2].partition("/")[0]
+    if name and (scheme != "rest" or not keys):
+        raise ValueError(
+            f"it holds a name without a password, which may be a token ({where}"
+            f"{', as RESTIC_REST_USERNAME=...' if scheme == 'rest' else ''})"
+        )
+
+
+def _is_option(rest: str) -> bool:
+    """Whether ssh would take a part of a place for an option; restic splits it at each `@`."""
+    authority = rest.removeprefix("//").partition("/" if rest.startswith("//") else ":")[0]
+    return any(not part or part.startswith("-") for part in authority.split("@"))
 
 
 def parse_file(text: str) -> str:

@@ -86,8 +86,11 @@ def test_what_holds_for_all_and_what_a_guest_says_otherwise() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["/srv/backup", "sftp:me@h:/p", "s3:https://h/b", "rest:https://h/", "b2:bucket:path"],
-)
+    [
+        "/srv/backup", "sftp:me@h:/p", "sftp:me@there@h:/p", "sftp://me@h:2222//p", "sftp:h:p-q",
+        "sftp:[2001:db8::7]:/p", "s3:https://h/b", "rest:https://h/", "b2:bucket:path",
+    ],
+)  # fmt: skip
 def test_places_of_restic(url: str) -> None:
     entry = f"repositories: {{vault: {{url: '{url}', password_file: /root/pw}}}}\n"
     assert spec(entry).repositories[0].url == url
@@ -113,6 +116,24 @@ def test_places_of_borg(url: str) -> None:
         ("{url: 'ftp:x', password_file: /p}", "url: not a place that restic knows"),
         ("{url: 'sftp:', password_file: /p}", "url: not a place that restic knows"),
         ("{url: 'sftp:-oX@h:/p', password_file: /p}", "url: not a place that restic knows"),
+        ("{url: 'sftp:x@-oX=id:/p', password_file: /p}", "url: not a place that restic knows"),
+        ("{url: 'sftp://x@-oX=id/p', password_file: /p}", "url: not a place that restic knows"),
+        ("{url: 'sftp:a@-oX@h:/p', password_file: /p}", "url: not a place that restic knows"),
+        ("{url: 'sftp::/p', password_file: /p}", "url: not a place that restic knows"),
+        ("{url: 'sftp:///p', password_file: /p}", "url: not a place that restic knows"),
+        ("{url: 'rest:https://h/?p=canary', password_file: /p}", "url: it holds more than a place"),
+        ("{url: 's3:https://h/b?p=canary', password_file: /p}", "url: it holds more than a place"),
+        ("{url: 'rest:https:\\\\u:canary@h', password_file: /p}", "url: it holds more than a pl"),
+        (
+            "{url: 'rest:https://canary@h/', password_file: /p}",
+            "url: it holds a name without a password, which may be a token (a secret has no place in "
+            "a spec: write it into environment_file, as RESTIC_REST_USERNAME=...)",
+        ),
+        (
+            "{url: 's3:https://canary@h/b', password_file: /p, environment_file: /k}",
+            "url: it holds a name without a password, which may be a token (a secret has no place in "
+            "a spec: write it into environment_file)",
+        ),
         ("{url: '/srv/a b', password_file: /p}", "url: not a place for backups"),
         ("{engine: borg, url: 'sftp:h:/p', password_file: /p}", "url: not a place that borg knows"),
         ("{engine: borg, url: 'ssh:h/p', password_file: /p}", "url: not a place that borg knows"),
@@ -140,6 +161,11 @@ def test_wrong_repositories(entry: str, line: str) -> None:
     assert len(found) == 1
     assert found[0].startswith(line)
     assert "canary" not in found[0]
+
+
+def test_a_name_may_stand_before_a_rest_server_where_its_password_comes_from_a_file() -> None:
+    entry = "{url: 'rest:https://me@h/', password_file: /p, environment_file: /k}"
+    assert spec(f"repositories: {{vault: {entry}}}\n").repositories[0].url == "rest:https://me@h/"
 
 
 def test_a_repository_has_a_name_and_is_a_mapping() -> None:

@@ -40,7 +40,8 @@ class Contents(Struct, frozen=True, kw_only=True):
 
     `datasources` is cloud-init's list as ds-identify would read it; empty is its default list.
     `bakes_disks` when the image's own cloud-init configuration formats other disks. `boots` are the
-    firmwares that find something to boot; None where that is not known.
+    firmwares that find something to boot; None where that is not known. `on_volume` when its root
+    filesystem lies on an LVM volume inside.
     """
 
     os: str
@@ -50,6 +51,7 @@ class Contents(Struct, frozen=True, kw_only=True):
     bakes_disks: bool
     detail: str
     boots: tuple[Firmware, ...] | None = None
+    on_volume: bool = False
 
 
 class ImageFile(Struct, frozen=True, kw_only=True):

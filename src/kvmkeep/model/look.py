@@ -207,6 +207,7 @@ def _contents(system: Filesystem) -> Contents:
         agent="agent" in system.programs,
         bakes_disks=_BAKED.search(system.config) is not None,
         detail=masked("; ".join(detail), 300),
+        on_volume=system.name in _ROOT_VOLUMES,
     )
 
 

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import GROUPS, LIBVIRT, OF_DOMAIN, VOLUMES, Facts
-from kvmkeep.model.image_facts import Contents
 from kvmkeep.model.look import NO_SYSTEM
 from kvmkeep.model.names import METADATA_URI, same_log
 from kvmkeep.model.plan import Note, Refusal
-from kvmkeep.model.spec import Disk, FirstBoot, Guest, ReadyAgent
+from kvmkeep.model.spec import Disk, FirstBoot, Guest
 from kvmkeep.model.trash import is_trash
 from kvmkeep.model.units import GuestName, Label, Size
 from kvmkeep.planning.disks.grow import room_needed
 from kvmkeep.planning.disks.stage import Stage, cloned_from, fresh, needs_image, needs_seed, stage
 from kvmkeep.planning.domains.kept_xml import kept_domain
 from kvmkeep.planning.domains.metadata import KEY
-from kvmkeep.planning.first_boot.seed import (
-    SeedKind,
-    beyond_a_drive,
-    declines_a_route,
-    seed_kind,
-    without_ipv6_router,
-)
 from kvmkeep.planning.images.image import ImageWork
 from kvmkeep.planning.proofs.beside import HOW_TO_END, proofs_memory, proofs_text
 from kvmkeep.planning.scene import Scene, active, users
@@ -268,38 +260,6 @@ def first_boots(scene: Scene, works: dict[Label, ImageWork]) -> tuple[Refusal, .
                 hint += "; if it has XFS: is the package libguestfs-xfs installed?"
             found.append(Refusal(subject=subject, reason=reason, hint=hint))
     return tuple(found)
-
-
-def seed_notes(scene: Scene, works: dict[Label, ImageWork]) -> tuple[Note, ...]:
-    """Return what a guest's seed can't give it."""
-    return tuple(
-        Note(subject=f"guest {guest.name}", text=text)
-        for guest in scene.guests
-        if guest.image in works and needs_seed(scene, guest) and not cloned_from(scene, guest)
-        for text in _not_by_seed(guest, works[guest.image].source.contents)
-    )
-
-
-def _not_by_seed(guest: Guest, contents: Contents) -> Iterator[str]:
-    kind, _ = seed_kind(guest, contents)
-    if kind is SeedKind.CONFIG_DRIVE:
-        for what in beyond_a_drive(guest):
-            yield f"its seed is a config drive, which has no place for {what}"
-    elif declines_a_route(guest):
-        yield (
-            "only netplan and systemd-networkd leave DHCP's default route out: with another "
-            "network program, it has two"
-        )
-    for address in without_ipv6_router(guest):
-        yield f"its address {address} has no default route: name its router, too (`gateway`)"
-    ways = any(nic.dns for nic in guest.nics) and any(nic.gateway for nic in guest.nics)
-    ways = ways or any(nic.dhcp for nic in guest.nics)
-    brings = contents.agent or not contents.cloud_init
-    if isinstance(guest.run.ready, ReadyAgent) and not (ways or brings):
-        yield (
-            "its agent has to be installed at its first boot, and it has no way to fetch it: give "
-            'its network `dns` and `gateway`, or do without the agent (`ready: "console:login:"`)'
-        )
 
 
 def _domain_refusals(scene: Scene, guest: Guest) -> list[Refusal]:

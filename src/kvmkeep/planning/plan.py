@@ -39,6 +39,7 @@ from kvmkeep.planning.domains.nic_places import place_refusals
 from kvmkeep.planning.domains.stranded import moves, stranded_refusals
 from kvmkeep.planning.domains.undefined import define_again_step, is_undefined, later_look_steps
 from kvmkeep.planning.domains.xml import TemplateError
+from kvmkeep.planning.first_boot.not_given import seed_notes
 from kvmkeep.planning.images.bootable import boot_notes, boot_refusals
 from kvmkeep.planning.images.image import ImageWork, image_notes, image_refusals, image_works
 from kvmkeep.planning.networks.bridges import network_notes, network_steps
@@ -122,7 +123,7 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         *disk_notes(scene),
         *grow_notes(scene),
         *(note for guest in scene.guests for note in change_notes(scene, guest)),
-        *guards.seed_notes(scene, works),
+        *seed_notes(scene, works),
         *unwilling_needs(spec, scene.guests),
         *unit_notes(spec, facts),
         *(() if names else (*unnamed_notes(scene), *leftover_notes(scene))),

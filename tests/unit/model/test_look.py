@@ -107,6 +107,12 @@ def test_an_image_without_an_operating_system() -> None:
     assert found.detail == "no filesystem with an operating system was found in it"
 
 
+@pytest.mark.parametrize(("name", "on_volume"), [("/dev/*/root", True), ("/dev/sda1", False)])
+def test_whether_the_root_filesystem_lies_on_a_volume(name: str, *, on_volume: bool) -> None:
+    text = f"@kvmkeep filesystem {name}\n@kvmkeep os-release\nNAME=Rocky\n"
+    assert parse_first_look(BEGIN + text + END).on_volume is on_volume
+
+
 def test_a_system_goes_before_a_mere_boot_partition() -> None:
     boot = "@kvmkeep filesystem /dev/sda2\n@kvmkeep config\nx: 1\n"
     assert parse_first_look(BEGIN + boot + DEBIAN + END).os.startswith("Debian")

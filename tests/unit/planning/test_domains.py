@@ -269,6 +269,21 @@ def test_networks_that_take_a_route_of_dhcp_they_should_not_are_told_of() -> Non
     assert text not in notes(host, spec(guest(nics=(nic("web", search=("example.org",)),))))
 
 
+@pytest.mark.parametrize(
+    ("on_volume", "size", "told"), [(True, GIB, 1), (True, 4 * GIB, 0), (False, GIB, 0)]
+)
+def test_a_root_filesystem_that_first_boot_does_not_grow_is_told_of(
+    size: int, told: int, *, on_volume: bool
+) -> None:
+    host = FakeHost()
+    host.add_image(IMAGE.source, FakeImage("raw", size, replace(CLOUD, on_volume=on_volume)))
+    wanted = spec(guest())
+    host.run(plan(host, wanted).steps[0].actions[1])
+    found = [text for text in notes(host, wanted) if "lies on LVM inside the image" in text]
+    assert len(found) == told
+    assert all("of 4 GiB, 1 GiB are used" in text and "pvresize" in text for text in found)
+
+
 def test_an_ipv6_address_without_a_router_is_told_of() -> None:
     host = FakeHost()
     host.add_image(IMAGE.source, FakeImage("raw", GIB, CLOUD))

@@ -33,9 +33,10 @@ def difference_findings(patient: Patient) -> Iterator[Finding]:
             else "apply changes nothing at all until that is settled",
             todo=refusal.hint,
         )
+    refused = {one.subject for one in patient.plan.refusals}
     for subject, steps in todo.items():
         more = f", and {len(steps) - 1} more" if len(steps) > 1 else ""
-        stays = subject in down
+        stays = subject in down and subject not in refused
         yield Finding(
             name="spec-differs",
             severity=Severity.CRITICAL if stays else Severity.WARNING,

@@ -565,7 +565,10 @@ def test_a_guest_that_would_not_come_up_again_is_critical(
 ) -> None:
     change(site)
     capsys.readouterr()
-    found = looked(site, capsys)["spec-refused", "guest web"]
+    all_found = looked(site, capsys)
+    differs = all_found.get(("spec-differs", "guest web"), {"severity": "warning"})
+    assert differs["severity"] == "warning", "it is told once"
+    found = all_found["spec-refused", "guest web"]
     assert found["severity"] == "critical"
     assert found["todo"].startswith(todo)
     assert "by recover neither" in found["why"]

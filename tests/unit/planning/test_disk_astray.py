@@ -283,6 +283,7 @@ def test_a_spec_that_names_other_lvs_than_the_guest_has(*, off: bool) -> None:
         f"{back}vm-web-data` for it",
     ]
     assert not [note.text for note in plan.notes if "disk root" in note.text]
+    assert [one for one in given(plan) if "kvm-web as" in one] == []
     assert not [step.what for step in plan.steps if "vda" in step.what]
 
 

@@ -9,12 +9,12 @@ from kvmkeep.model.command import Action, Command, WriteFile
 from kvmkeep.model.domain_facts import Domain, DomainDisk, DomainState
 from kvmkeep.model.names import RUN_DIR
 from kvmkeep.model.plan import Note, Noun, Risk, Step
-from kvmkeep.model.spec import Disk, FileDisk, Guest
+from kvmkeep.model.spec import Disk, FileDisk, Guest, LvDisk
 from kvmkeep.planning.commands import has_state
 from kvmkeep.planning.disks.astray import astray, gone
 from kvmkeep.planning.disks.files import on_mount
 from kvmkeep.planning.disks.leaving import leaving_notes
-from kvmkeep.planning.disks.stage import fresh
+from kvmkeep.planning.disks.stage import Stage, fresh, stage
 from kvmkeep.planning.domains.xml import disk_xml, free_target
 from kvmkeep.planning.lvm import activate
 from kvmkeep.planning.scene import Scene, active, disks_in, free_ports
@@ -33,7 +33,7 @@ def attach_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
     steps: list[Step] = []
     room = free_ports(domain)
     for disk in guest.disks:
-        if disk in elsewhere:
+        if disk in elsewhere or _is_not_ours(scene, guest, disk):
             continue
         found = disks_in(scene, domain, disk)
         live = _takes_devices(domain) and _lacks(scene, guest, disk, found)
@@ -47,6 +47,11 @@ def attach_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
         if live or kept:
             steps.append(_attach_step(scene, guest, disk, target, live=live, kept=kept))
     return tuple(steps)
+
+
+def _is_not_ours(scene: Scene, guest: Guest, disk: Disk) -> bool:
+    """Whether an LV is refused anyway: lost, or somebody else's."""
+    return isinstance(disk, LvDisk) and stage(scene, guest, disk) in {Stage.LOST, Stage.FOREIGN}
 
 
 def _lacks(scene: Scene, guest: Guest, disk: Disk, found: tuple[DomainDisk, ...]) -> bool:

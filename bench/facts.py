@@ -125,7 +125,7 @@ def made_host(spec: Spec) -> Facts:
     texts = {
         action.path: action.content.decode()
         for step in make_plan(spec, bare).steps
-        for action in step.actions
+        for action in step.all_actions
         if isinstance(action, WriteFile) and action.path.endswith(".xml")
     }
     paths = {guest.name: f"{spec.xml_dir}/{guest.name}.xml" for guest in spec.guests}

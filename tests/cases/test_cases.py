@@ -44,7 +44,7 @@ def xml_files(plan: Plan) -> dict[str, str]:
     return {
         action.path.rpartition("/")[2]: action.content.decode()
         for step in plan.steps
-        for action in step.actions
+        for action in step.all_actions
         if isinstance(action, WriteFile) and action.path.endswith(".xml")
     }
 
@@ -57,9 +57,9 @@ def plan_lines(plan: Plan) -> list[str]:
         lines += [f"  risk: {step.risk}"] if step.risk != "none" else []
         lines += [f"  assuming that {step.assumes}"] if step.assumes else []
         lines += [f"  probe: {command_text(step.probe)}"] if step.probe else []
-        for action in step.actions:
+        for action in step.all_actions:
             lines += [f"  {line}" for line in action_lines(action)]
-        lines += [f"  $ {command_text(command)} (in any case)" for command in step.finally_]
+        lines += [f"  $ {command_text(command)} (in any case)" for command in step.ends]
     return lines
 
 

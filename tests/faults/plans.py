@@ -740,14 +740,14 @@ def copying_out(*, running: bool) -> Case:
 def proving_a_backup_after_a_killed_proof() -> Case:
     host, site, subject = site_with_backup(a_host(), check=("/usr/bin/check-db",))
     step = prover(host, subject, "2026-11-20T12:40:00Z")(site, host.facts(site)).steps[1]
-    carry_out(host, replace(step, finally_=()))
+    carry_out(host, replace(step, always=(), finally_=()))
     return Case(host=host, spec=site, planner=prover(host, subject), proven=True)
 
 
 def looking_after_a_killed_proof() -> Case:
     host, site, subject = site_with_backup(a_host())
     step = prover(host, subject)(site, host.facts(site)).steps[1]
-    carry_out(host, replace(step, finally_=()))
+    carry_out(host, replace(step, always=(), finally_=()))
     for path in [one for one in host.files if "/var/lib/kvmkeep/proof/" in one]:
         del host.files[path]  # the next proof removes them
     assert of_proofs(host)

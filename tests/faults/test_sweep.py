@@ -131,7 +131,7 @@ class Run:
             return False
         alone = [step for plan in self.plans for step in plan.steps if step.isolated]
         # Such a step is tried again by the run itself, after it has looked anew.
-        if any(struck == one for step in alone for one in (step.probe, *step.actions)):
+        if any(struck == one for step in alone for one in (step.probe, *step.all_actions)):
             return True
         polls = {poll.command.argv for plan in self.plans for poll in polls_of(plan)}
         return struck.argv in polls or "Checkpoints" in struck.argv
@@ -144,7 +144,7 @@ class Run:
 
 
 def polls_of(plan: Plan) -> list[Poll]:
-    actions = [action for step in plan.steps for action in step.actions]
+    actions = [action for step in plan.steps for action in step.all_actions]
     changes = [one for one in actions if isinstance(one, Checkpoint)]
     inside = [poll for one in changes for poll in (*one.verify, *one.keeps)]
     return inside + [action for action in actions if isinstance(action, Poll)]

@@ -96,8 +96,8 @@ def _probe_and_act(hands: Hands, step: Step) -> tuple[Outcome, Failure | None]:
 
 
 def _act_all(hands: Hands, step: Step) -> Failure | None:
-    for number, action in enumerate(step.actions):
-        undone = step.placing > 0 and number < len(step.actions) - step.placing
+    for number, action in enumerate(step.all_actions):
+        undone = bool(step.place) and number < len(step.actions)
         left = Left.UNDONE if undone else Left.HALF
         try:
             failure = _act(hands, action)
@@ -117,21 +117,21 @@ def _run_finally(hands: Hands, step: Step, failure: Failure | None) -> Failure |
     """Do what always ends the step; return what is to be told of the whole."""
     failed: Failure | None = None
     with hands.stop.shield():
-        for number, command in enumerate(step.finally_):
-            if failed is not None and number >= step.thorough:
+        for number, command in enumerate(step.ends):
+            if failed is not None and number >= len(step.always):
                 break
             result = attempt(hands, command)
             if failed is None and not result.ok:
                 failed = failure_of(command, result)
     if failed is not None:
         if failure is None:
-            return replace(failed, left=Left.DONE if step.placing else failed.left)
-        left = Left.HALF if step.placing else failure.left
+            return replace(failed, left=Left.DONE if step.place else failed.left)
+        left = Left.HALF if step.place else failure.left
         text = f"Then this failed as well: {failed.doing}."
         return replace(failure, aftermath=text, left=left)
-    if failure is None or not step.finally_:
+    if failure is None or not step.ends:
         return failure
-    done = ", ".join(command.why for command in step.finally_)
+    done = ", ".join(command.why for command in step.ends)
     return replace(failure, aftermath=f"What always ends this step was done: {done}.")
 
 

@@ -45,7 +45,7 @@ def _show(plan: Plan, ctx: Context) -> int:
     """Print the files that would be new; those that are there may hold secrets."""
     from kvmkeep.model.command import WriteFile
 
-    actions = (action for step in plan.steps for action in step.actions)
+    actions = (action for step in plan.steps for action in step.all_actions)
     files = [one for one in actions if isinstance(one, WriteFile) and not one.secret]
     texts = {file.path: file.content.decode() for file in files}
     if not ctx.json:

@@ -39,13 +39,14 @@ class Step(Struct, frozen=True, kw_only=True):
     what is in an image: it is shown, but never run; it is planned again when that is known.
     `looks` marks a step that only looks, so that others can be planned: nobody is asked before it.
 
-    `finally_` are run after the actions, in order, however these ended, and also when somebody
-    asks to stop; the first that fails ends them, but each of the first `thorough` is run, whatever
-    became of the one before. They must do no harm where an action before
-    them was not reached. Nothing runs them where kvmkeep itself is killed: a step that may leave
-    a guest stopped has to prepare for that by itself. The last `placing` actions put the
-    result in its place: where one before these fails, and `finally_` ends well, nothing is left
-    of the step. 0 where something may be left.
+    `place` are run after the actions, and put the result in its place: where an action fails, and
+    the end is well, nothing is left of the step. Empty where something may be left.
+
+    `always` and then `finally_` are run after all of them, in order, however these ended, and also
+    when somebody asks to stop: each of `always`, whatever became of the one before, and `finally_`
+    as long as none has failed. They must do no harm where an action before them was not reached.
+    Nothing runs them where kvmkeep itself is killed: a step that may leave a guest stopped has to
+    prepare for that by itself.
 
     A step that ends badly ends the run, unless it is `isolated`: then only the steps of the same
     subject and those `after` that subject are left out, and the run looks again and tries again.
@@ -56,15 +57,25 @@ class Step(Struct, frozen=True, kw_only=True):
     what: str
     why: str
     actions: tuple[Action, ...]
+    place: tuple[Action, ...] = ()
+    always: tuple[Command, ...] = ()
     finally_: tuple[Command, ...] = ()
-    thorough: int = 0
-    placing: int = 0
     probe: Command | None = None
     risk: Risk = Risk.NONE
     assumes: str = ""
     looks: bool = False
     isolated: bool = field(default=False, name="alone")
     after: tuple[str, ...] = ()
+
+    @property
+    def all_actions(self) -> tuple[Action, ...]:
+        """What the step does, in order."""
+        return (*self.actions, *self.place)
+
+    @property
+    def ends(self) -> tuple[Command, ...]:
+        """What is run behind that in any case, in order."""
+        return (*self.always, *self.finally_)
 
 
 class Refusal(Struct, frozen=True, kw_only=True):

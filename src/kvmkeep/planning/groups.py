@@ -55,7 +55,7 @@ def _subject(scene: Scene) -> str:
 
 def _writes(step: Step) -> bool:
     """Whether a step changes the group, or fills one of its LVs."""
-    argvs = [argv for action in step.actions if (argv := _argv(action))]
+    argvs = [argv for action in step.all_actions if (argv := _argv(action))]
     return any(argv[0] in _NEEDS_ALL or STATE_FILLING in argv for argv in argvs)
 
 

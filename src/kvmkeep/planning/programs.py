@@ -46,7 +46,7 @@ def tools_of(tools: Mapping[str, Tool], steps: Iterable[Step]) -> tuple[Refusal,
 def _commands(step: Step) -> Iterable[Command]:
     if step.probe is not None:
         yield step.probe
-    for action in (*step.actions, *step.finally_):
+    for action in (*step.all_actions, *step.ends):
         yield from _commands_of(action)
 
 

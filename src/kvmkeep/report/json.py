@@ -86,8 +86,8 @@ def _step_value(step: Step) -> Json:
         "risk": step.risk,
         "assumes": step.assumes,
         "probe": _action_value(step.probe) if step.probe is not None else None,
-        "actions": [_action_value(action) for action in step.actions],
-        "finally": [_action_value(command) for command in step.finally_],
+        "actions": [_action_value(action) for action in step.all_actions],
+        "finally": [_action_value(command) for command in step.ends],
     }
 
 

@@ -66,7 +66,7 @@ def plan_script(plan: Plan) -> str:
 
 def holds_secrets(plan: Plan) -> bool:
     """Whether the script of this plan must be kept from others."""
-    actions = [action for step in plan.certain for action in step.actions]
+    actions = [action for step in plan.certain for action in step.all_actions]
     inner = [one for action in actions for one in _commands(action)]
     files = [action for action in actions if isinstance(action, WriteFile)]
     return any(one.secret_stdin for one in inner) or any(file.secret for file in files)
@@ -105,14 +105,14 @@ def _step_lines(number: int, total: int, step: Step) -> list[str]:
         text = f"the host has changed since this was printed: not begun: {step.what}"
         lines += ["kvmkeep_probe() {", *indented(condition_lines(step.probe)), "}"]
         lines.append(f"kvmkeep_probe || kvmkeep_stop {shell_word(one_line(text))}")
-    if step.finally_:
+    if step.ends:
         lines += ["kvmkeep_finally() {", "  trap - EXIT INT TERM HUP"]
-        for command in step.finally_:
+        for command in step.ends:
             lines += [f"  {_comment(command.why)}", *indented(command_lines(command))]
         lines += ["}", "trap kvmkeep_finally EXIT", "trap 'exit 130' INT TERM HUP"]
-    for action in step.actions:
+    for action in step.all_actions:
         lines += _action_lines(action)
-    if step.finally_:
+    if step.ends:
         lines.append("kvmkeep_finally")
     return [*lines, ""]
 

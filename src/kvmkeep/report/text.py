@@ -108,9 +108,9 @@ def _explained(step: Step) -> list[str]:
     lines: list[str] = []
     if step.probe is not None:
         lines.append(f"? {command_line(step.probe)}")
-    for action in step.actions:
+    for action in step.all_actions:
         lines += action_lines(action)
-    lines += [f"$ {command_line(command)}   # in any case" for command in step.finally_]
+    lines += [f"$ {command_line(command)}   # in any case" for command in step.ends]
     return lines
 
 

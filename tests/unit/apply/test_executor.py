@@ -417,8 +417,8 @@ def test_a_failing_end_fails_the_step_and_ends_the_rest_of_it() -> None:
 
 def test_a_thorough_end_goes_on_behind_a_failure_and_tells_the_first() -> None:
     names = ("virsh resume a", "virsh domstate a")
-    ends = tuple(command(name) for name in (*names, "lvremove a"))
-    held = Plan(steps=(replace(HELD.steps[0], finally_=ends, thorough=2),))
+    always, last = tuple(map(command, names)), (command("lvremove a"),)
+    held = Plan(steps=(replace(HELD.steps[0], always=always, finally_=last),))
     door = ScriptedDoor({name: lambda _n: ended(1) for name in names})
     (report,) = carry_out(door, held).steps
     assert report.failure is not None
@@ -429,9 +429,9 @@ def test_a_thorough_end_goes_on_behind_a_failure_and_tells_the_first() -> None:
 PLACED = Plan(
     steps=(
         replace(
-            step("copy", command("cp a work"), command("chmod work"), command("mv work b")),
+            step("copy", command("cp a work"), command("chmod work")),
+            place=(command("mv work b"),),
             finally_=(command("rm work"),),
-            placing=1,
         ),
     )
 )
@@ -461,7 +461,7 @@ def test_what_could_not_be_taken_away_is_left() -> None:
 
 @pytest.mark.parametrize(("pressed", "left"), [(0, Left.UNDONE), (1, Left.UNDONE), (2, Left.HALF)])
 def test_a_request_to_stop_leaves_nothing_either(pressed: int, left: Left) -> None:
-    line = " ".join(PLACED.steps[0].actions[pressed].argv)  # type: ignore[union-attr]
+    line = " ".join(PLACED.steps[0].all_actions[pressed].argv)  # type: ignore[union-attr]
     door = world()
 
     def press(_n: int) -> Result:

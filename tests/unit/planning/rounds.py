@@ -29,10 +29,10 @@ def carry_out(door: Door, step: Step) -> None:
     if step.probe is not None:
         _act(door, step.probe)
     try:
-        for action in step.actions:
+        for action in step.all_actions:
             _act(door, action)
     finally:
-        for command in step.finally_:
+        for command in step.ends:
             _act(door, command)
 
 

@@ -37,7 +37,7 @@ def planned(host: FakeHost, web: Guest, **changes: object) -> Plan:
 
 def commands(plan: Plan) -> list[str]:
     """Return what is run, without the probes and what keeps the definition."""
-    texts = [str(action) for step in plan.steps for action in step.actions]
+    texts = [str(action) for step in plan.steps for action in step.all_actions]
     return [text.removeprefix("virsh ") for text in texts if "--inactive" not in text]
 
 

@@ -74,7 +74,7 @@ def commands(plan: Plan) -> list[str]:
     return [
         str(action)
         for step in plan.steps
-        for action in (*step.actions, *step.finally_)
+        for action in (*step.all_actions, *step.ends)
         if isinstance(action, Command)
     ]
 

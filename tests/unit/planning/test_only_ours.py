@@ -102,7 +102,7 @@ def plans(spec: Spec, facts: Facts) -> list[Plan]:
 
 
 def commands(plan: Plan) -> list[Command]:
-    actions = [one for step in plan.steps for one in (*step.actions, *step.finally_)]
+    actions = [one for step in plan.steps for one in (*step.all_actions, *step.ends)]
     inside = [one.command for one in actions if isinstance(one, Poll)]
     return [*inside, *(one for one in actions if isinstance(one, Command))]
 

@@ -200,7 +200,7 @@ def test_what_a_killed_proof_left_is_taken_down_by_the_next_one_of_whichever_gue
     for step in plan.steps[:2]:
         carry_out(host, step)
     plan = plan_prove(site, host.facts(site), proving(host, subject))
-    carry_out(host, replace(plan.steps[0], finally_=()))
+    carry_out(host, replace(plan.steps[0], always=(), finally_=()))
     assert proof_domain("web") in host.libvirt.domains
     assert len(leftovers(host)) > 5
     # No other verb sees it.
@@ -219,7 +219,7 @@ def test_what_a_killed_proof_left_is_taken_down_by_the_next_one_of_whichever_gue
 def test_the_watch_takes_a_killed_proof_down_and_leaves_one_that_goes_on() -> None:
     host, site, subject = site_with_backup()
     plan = plan_prove(site, host.facts(site), proving(host, subject))
-    carry_out(host, replace(plan.steps[1], finally_=()))
+    carry_out(host, replace(plan.steps[1], always=(), finally_=()))
     host.proof.running = True
     assert plan_look_after(site, host.facts(site)).steps == ()
     host.proof.running = False
@@ -231,7 +231,7 @@ def test_the_watch_takes_a_killed_proof_down_and_leaves_one_that_goes_on() -> No
 def test_the_watch_tells_of_a_program_that_it_needs_to_tidy_up(program: str) -> None:
     host, site, subject = site_with_backup()
     killed = plan_prove(site, host.facts(site), proving(host, subject))
-    carry_out(host, replace(killed.steps[1], finally_=()))
+    carry_out(host, replace(killed.steps[1], always=(), finally_=()))
     host.tools[program] = ""
     plan = plan_look_after(site, host.facts(site))
     assert (plan.steps, plan.refusals) == ((), ())
@@ -242,7 +242,7 @@ def test_the_watch_tells_of_a_program_that_it_needs_to_tidy_up(program: str) -> 
 def test_a_proof_that_begins_while_the_watch_tidies_up_is_left_alone(moment: int) -> None:
     host, site, subject = site_with_backup()
     killed = plan_prove(site, host.facts(site), proving(host, subject))
-    carry_out(host, replace(killed.steps[1], finally_=()))
+    carry_out(host, replace(killed.steps[1], always=(), finally_=()))
     (step,) = plan_look_after(site, host.facts(site)).steps
     assert len(step.actions) > moment
     begun: list[str] = []
@@ -252,7 +252,7 @@ def test_a_proof_that_begins_while_the_watch_tidies_up_is_left_alone(moment: int
         for one in plan_prove(site, host.facts(site), proving(host, subject, LATER)).certain:
             carry_out(host, one)
         (start,) = plan_prove(site, host.facts(site), proving(host, subject, LATER)).certain
-        carry_out(host, replace(start, finally_=()))
+        carry_out(host, replace(start, always=(), finally_=()))
         begun.extend(leftovers(host))
 
     host.events[len(host.calls) + moment] = begins
@@ -268,7 +268,7 @@ def test_a_proof_that_begins_while_the_watch_tidies_up_is_left_alone(moment: int
 def test_after_a_power_cut_only_the_overlays_are_left_and_go() -> None:
     host, site, subject = site_with_backup()
     plan = plan_prove(site, host.facts(site), proving(host, subject))
-    carry_out(host, replace(plan.steps[1], finally_=()))
+    carry_out(host, replace(plan.steps[1], always=(), finally_=()))
     host.proof.power_cut()
     host.power_cycle()
     assert prove(host, site, subject, LATER).proven
@@ -406,8 +406,8 @@ def test_when_it_was_last_proven_stays_known_until_it_is_proven_again() -> None:
 def test_where_its_end_fails_in_one_place_only_the_overlays_stay_to_tell_of_it() -> None:
     host, site, subject = site_with_backup()
     step = plan_prove(site, host.facts(site), proving(host, subject)).steps[1]
-    behind = step.finally_[step.thorough :]
-    assert step.finally_[0].argv[:2] == ("virsh", "destroy")
+    behind = step.finally_
+    assert step.always[0].argv[:2] == ("virsh", "destroy")
     assert [one.argv[0] for one in behind] == ["lvremove", "lvs"] * 2
 
 

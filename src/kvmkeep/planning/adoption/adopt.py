@@ -250,7 +250,7 @@ def _with_mark(profile: Profile) -> Profile:
 
 def _keeps(step: Step) -> bool:
     """Whether a step only keeps a definition: that is done here already."""
-    return all(_reads(action) for action in step.actions)
+    return all(_reads(action) for action in step.all_actions)
 
 
 def _reads(action: Action) -> bool:

@@ -14,7 +14,7 @@ from kvmkeep.model.spec import Spec
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backups.fetch import Subject
 from kvmkeep.planning.backups.strays import shown_for_copy, stray_steps
-from kvmkeep.planning.offline.copy_out import WORK, CopyOut, copies, tidy, tidy_step
+from kvmkeep.planning.offline.copy_out import WORK, CopyOut, copies, places, tidy, tidy_step
 from kvmkeep.planning.repositories.engine import driver
 from kvmkeep.planning.repositories.files import engine_refusals, hide, plain, show
 from kvmkeep.planning.repositories.secrets import secret_refusals
@@ -48,8 +48,8 @@ def plan_copy_out_of(spec: Spec, facts: Facts, subject: Subject, wish: CopyOut) 
             *(command for disk in disks for command in plain(disk)),
             *copies(wish, missing, disks),
         ),
+        place=places(wish, missing),
         finally_=(tidy(work), *hide(shown)),
-        placing=len(missing),
     )
     return Plan(
         steps=(step,),

@@ -61,15 +61,14 @@ def plan_to_file(spec: Spec, facts: Facts, wish: DiskToFile, *, there: bool) -> 
                 argv=("rm", "--force", "--", part), why="begin anew where a run was interrupted"
             ),
             *fetched(wish.subject, disk, part, folder, program, spares=wish.way.path),
-            Command(argv=move, why="it is complete: give it its name"),
         ),
+        place=(Command(argv=move, why="it is complete: give it its name"),),
         finally_=(
             Command(
                 argv=("rm", "--recursive", "--force", "--", folder, part),
                 why="leave nothing half written behind",
             ),
         ),
-        placing=1,
     )
     return Plan(
         steps=(step,),

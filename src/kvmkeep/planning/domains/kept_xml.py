@@ -76,7 +76,7 @@ def kept_step(scene: Scene, guest: Guest, before: Iterable[Step], assumes: str) 
     """Return what keeps the definition that a guest has after the steps `before`, if need be."""
     saved, domain = scene.saved.get(guest.name), scene.own_domain(guest)
     as_kept = is_kept(scene, guest)
-    changed = any(_defines(action) for step in before for action in step.actions)
+    changed = any(_defines(action) for step in before for action in step.all_actions)
     if not changed and (as_kept or domain is None):
         return None
     follows = changed or saved is None or fresh(scene, guest)

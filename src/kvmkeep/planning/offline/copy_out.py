@@ -74,16 +74,19 @@ def plan_copy_out(spec: Spec, facts: Facts, wish: CopyOut) -> Plan:
 def _copy_step(scene: Scene, guest: Guest, wish: CopyOut, paths: tuple[str, ...]) -> Step:
     source = reading(scene, guest)
     work = f"{wish.directory}/{WORK}"
+    copying = (*source.before, *copies(wish, paths, (source.path,)))
+    moves = places(wish, paths)
+    # An LV that was activated stays active, so more than nothing is left then.
+    leaves = bool(source.before and not source.after)
     return Step(
         noun=Noun.STORAGE,
         subject=f"guest {guest.name}",
         what=f"copy {', '.join(paths)} to {wish.directory}{source.through}",
         why="you asked for it",
         probe=source.probe,
-        actions=(*source.before, *copies(wish, paths, (source.path,))),
+        actions=(*copying, *moves) if leaves else copying,
+        place=() if leaves else moves,
         finally_=(tidy(work), *source.after),
-        # An LV that was activated stays active, so more than nothing is left then.
-        placing=len(paths) if source.after or not source.before else 0,
     )
 
 
@@ -94,7 +97,7 @@ def copies(wish: CopyOut, paths: tuple[str, ...], disks: tuple[str, ...]) -> tup
     limit = ("prlimit", f"--fsize={wish.largest.bytes}", "--")
     words = (word for disk in disks for word in ("-a", disk))
     guestfish = ("guestfish", "--ro", "--format=raw", *words, "-i")
-    actions: list[Action] = [
+    return (
         tidy(work),
         Command(
             argv=("mkdir", "--parents", "--mode=0700", "--", wish.directory),
@@ -123,12 +126,22 @@ def copies(wish: CopyOut, paths: tuple[str, ...], disks: tuple[str, ...]) -> tup
             argv=("chmod", "--recursive", "u-s,g-s,go-w", "--", work),
             why="no program of the guest may run with another's rights here",
         ),
-    ]
-    for path in paths:
-        name = posixpath.basename(path)
-        move = ("mv", "--no-target-directory", "--", f"{work}/{name}", f"{wish.directory}/{name}")
-        actions.append(Command(argv=move, why="it is complete: give it its place"))
-    return tuple(actions)
+    )
+
+
+def places(wish: CopyOut, paths: tuple[str, ...]) -> tuple[Action, ...]:
+    """Return what moves the files to where they belong, once all are copied."""
+    names = [posixpath.basename(path) for path in paths]
+    return tuple(
+        Command(
+            argv=(
+                "mv", "--no-target-directory", "--",
+                f"{wish.directory}/{WORK}/{name}", f"{wish.directory}/{name}",
+            ),
+            why="it is complete: give it its place",
+        )
+        for name in names
+    )  # fmt: skip
 
 
 def tidy_step(subject: str, wish: CopyOut) -> Step:

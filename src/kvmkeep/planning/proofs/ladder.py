@@ -107,8 +107,8 @@ def _data_step(climb: Climb) -> Step:
         what="compare each block with its checksum, and look for filesystems",
         why="it has to be what was read, and to hold something",
         actions=(*_prepared(climb, lasts), *compares, look),
-        finally_=(*_ended(climb), *_removed(climb)),
-        thorough=len(_ended(climb)),
+        always=_ended(climb),
+        finally_=_removed(climb),
     )
 
 
@@ -147,8 +147,8 @@ def _start_step(climb: Climb, assumes: str) -> Step:
         what=f"check its filesystems, and start it as {domain} on a bridge without an uplink",
         why="a backup is good if the guest comes up from it",
         actions=actions,
-        finally_=(*_ended(climb), *_removed(climb)),
-        thorough=len(_ended(climb)),
+        always=_ended(climb),
+        finally_=_removed(climb),
         assumes=assumes,
     )
 

@@ -319,8 +319,8 @@ def _mark(revert: _Revert) -> Step:
         what=f"mark its disks as being reverted to {to}",
         why="a run that is stopped in the middle is finished by the next",
         probe=has_state(guest, DomainState.SHUTOFF),
-        actions=(*looks, mark),
-        placing=1,
+        actions=tuple(looks),
+        place=(mark,),
     )
 
 

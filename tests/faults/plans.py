@@ -262,6 +262,14 @@ def changing_a_bridge_in_use() -> Case:
     )
 
 
+def another_bridge_for_guests_in_use() -> Case:
+    """Its VLAN leaves the old one, and all guests move after it."""
+    host = a_host()
+    reach(host, spec(guest(), guest("mail")))
+    on = network(bridge="br223")
+    return Case(host=host, spec=spec(guest(), guest("mail"), networks=(on,)))
+
+
 def bridge_taken_down_by_others() -> Case:
     """Somebody took the bridge down: its device is gone, its port, and guests' taps are loose."""
     host = a_host()
@@ -1253,7 +1261,7 @@ def letting_go() -> Case:
 PLANS = (
     first_guest, undefined_by_others, multihomed_with_data_disk, dhcp, openstack_only, complete_image, packed_image,
     remote_packed_image, remote_image_with_detached_signature, new_network_beside_one_in_use,
-    changes_of_what_is_there, changing_a_bridge_in_use, bridge_taken_down_by_others,
+    changes_of_what_is_there, changing_a_bridge_in_use, another_bridge_for_guests_in_use, bridge_taken_down_by_others,
     changing_a_bridge_that_is_down, changing_a_running_guest, lost_domain_that_is_to_be_another_one,
     domain_and_its_seed_left_behind, starting, shutting_down, recovering,
     host_going_down, host_going_down_without_a_spec, looking_after_the_dead, installing_units, installing_units_for_backups,

@@ -32,6 +32,7 @@ from kvmkeep.model.image_facts import Contents
 from kvmkeep.model.inside import parse_inside
 from kvmkeep.model.names import COPY_DIR, FETCH_DIR, console_log, disk_path
 from kvmkeep.model.plan import Plan
+from kvmkeep.model.run import ReadyConsole
 from kvmkeep.model.snapshot import Level
 from kvmkeep.model.spec import (
     Algorithm,
@@ -43,7 +44,6 @@ from kvmkeep.model.spec import (
     Guest,
     LvDisk,
     Packing,
-    ReadyConsole,
     Spec,
 )
 from kvmkeep.model.tweak import Tweak

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from msgspec import Struct
 
-from kvmkeep.model.spec import ReadyAgent, ReadyConsole, ReadyDelay, ReadyTcp
+from kvmkeep.model.run import ReadyAgent, ReadyConsole, ReadyDelay, ReadyTcp
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

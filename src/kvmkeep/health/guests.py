@@ -9,8 +9,9 @@ from kvmkeep.health.patient import Patient
 from kvmkeep.model.domain_facts import IO_ERROR, Domain, DomainState
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.names import CONSOLE_DIR, TAG_HELD, TAG_START
+from kvmkeep.model.run import ReadyAgent
 from kvmkeep.model.snapshot import tag_value
-from kvmkeep.model.spec import Guest, ReadyAgent
+from kvmkeep.model.spec import Guest
 from kvmkeep.model.units import GuestName
 from kvmkeep.model.vitals import GuestAnswer
 from kvmkeep.planning import programs

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.names import console_log
-from kvmkeep.model.spec import Guest, ReadyConsole
+from kvmkeep.model.run import ReadyConsole
+from kvmkeep.model.spec import Guest
 
 
 def has_said(guest: Guest, domain: Domain) -> bool:

@@ -8,7 +8,8 @@ from kvmkeep.host.door import Door
 from kvmkeep.model.command import Command
 from kvmkeep.model.console import has_said, line_argv
 from kvmkeep.model.domain_facts import Domain, DomainState
-from kvmkeep.model.spec import ReadyConsole, Spec
+from kvmkeep.model.run import ReadyConsole
+from kvmkeep.model.spec import Spec
 from kvmkeep.observe.agents import AT_ONCE, LIMIT
 
 

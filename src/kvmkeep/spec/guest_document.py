@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from kvmkeep.model.spec import MOST_VCPUS, Firmware, FirstBoot, OnFail
+from kvmkeep.model.run import OnFail
+from kvmkeep.model.spec import MOST_VCPUS, Firmware, FirstBoot
 from kvmkeep.spec.backup_document import BackupSection
 from kvmkeep.spec.document import (
     GuestText,

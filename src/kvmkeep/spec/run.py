@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from kvmkeep.model.spec import (
+from kvmkeep.model.run import (
     DEFAULT_STOP,
     Ready,
     ReadyAgent,

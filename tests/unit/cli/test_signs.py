@@ -27,7 +27,7 @@ from kvmkeep.model.agent import AgentFacts, AgentFilesystem, AgentNic
 from kvmkeep.model.console import has_said
 from kvmkeep.model.facts import Volume
 from kvmkeep.model.names import console_log
-from kvmkeep.model.spec import ReadyAgent, ReadyConsole, ReadyDelay, ReadyTcp
+from kvmkeep.model.run import ReadyAgent, ReadyConsole, ReadyDelay, ReadyTcp
 from kvmkeep.model.units import Size
 from kvmkeep.planning.running.waiting import was_ready
 from tests.unit.cli.running import ANSWERS, Libvirt

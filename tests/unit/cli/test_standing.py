@@ -30,6 +30,7 @@ from kvmkeep.model.facts import (
 from kvmkeep.model.names import STATE_FILLING, STATE_FRESH
 from kvmkeep.model.network_facts import Link, Nm
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Step
+from kvmkeep.model.run import ReadyAgent, Run
 from kvmkeep.model.spec import (
     FirstBoot,
     Format,
@@ -42,8 +43,6 @@ from kvmkeep.model.spec import (
     Nic,
     Packing,
     Place,
-    ReadyAgent,
-    Run,
     Spec,
     Storage,
 )

@@ -12,8 +12,8 @@ from kvmkeep.model.facts import Machines, Problem, SeedFile, Tool
 from kvmkeep.model.health import Severity
 from kvmkeep.model.host_units import RECOVER, SIGNATURE, HostUnits, UnitFile
 from kvmkeep.model.names import STATE_EMPTYING, STATE_FRESH, TAG_HELD, TAG_START
+from kvmkeep.model.run import ReadyTcp
 from kvmkeep.model.run_mark import RunMark
-from kvmkeep.model.spec import ReadyTcp
 from kvmkeep.model.trash_folder import TrashFolder
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.model.vitals import GuestAnswer, LastRun, LockHolder, Space

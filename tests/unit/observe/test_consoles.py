@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.names import console_log
-from kvmkeep.model.spec import ReadyConsole
+from kvmkeep.model.run import ReadyConsole
 from kvmkeep.observe.consoles import said
 from tests.unit.planning.cut_off import site
 

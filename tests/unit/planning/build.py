@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from kvmkeep.model.backup_policy import BackupPolicy, Engine, Keep, Repository
 from kvmkeep.model.names import guest_mac, guest_uuid, lv_name
+from kvmkeep.model.run import ReadyAgent, Run
 from kvmkeep.model.spec import (
     FirstBoot,
     Format,
@@ -20,8 +21,6 @@ from kvmkeep.model.spec import (
     Nic,
     Packing,
     Place,
-    ReadyAgent,
-    Run,
     Spec,
     Storage,
 )

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from kvmkeep.model.command import Poll, WriteFile
 from kvmkeep.model.names import STATE_FRESH, console_log, seed_path
 from kvmkeep.model.plan import Plan
-from kvmkeep.model.spec import FirstBoot, Nic, ReadyTcp, Spec
+from kvmkeep.model.run import ReadyTcp
+from kvmkeep.model.spec import FirstBoot, Nic, Spec
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.running.waiting import first_boot_done, ready

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import console_log
 from kvmkeep.model.plan import Plan
-from kvmkeep.model.spec import Place, ReadyConsole, ReadyDelay, ReadyTcp, Spec
+from kvmkeep.model.run import ReadyConsole, ReadyDelay, ReadyTcp
+from kvmkeep.model.spec import Place, Spec
 from kvmkeep.planning.running.autostart import plan_autostart
 from kvmkeep.planning.running.poweroff import plan_poweroff
 from kvmkeep.planning.running.reboot import plan_cold_reboot, plan_reboot

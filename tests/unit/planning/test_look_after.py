@@ -11,7 +11,7 @@ from kvmkeep.model.agent import AgentFacts
 from kvmkeep.model.command import Poll
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
-from kvmkeep.model.spec import Ready, ReadyConsole, ReadyDelay, ReadyTcp
+from kvmkeep.model.run import Ready, ReadyConsole, ReadyDelay, ReadyTcp
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning.running.shutdown import plan_shutdown
 from kvmkeep.planning.running.start import plan_start

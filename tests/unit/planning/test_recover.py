@@ -7,7 +7,8 @@ from fakes.host import CLOUD, FakeHost, FakeImage
 from msgspec.structs import replace
 
 from kvmkeep.model.facts import GROUPS, Array, ArrayState, Facts, Problem, SeedFile
-from kvmkeep.model.spec import OnFail, ReadyTcp, Spec
+from kvmkeep.model.run import OnFail, ReadyTcp
+from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.running.recover import recovery

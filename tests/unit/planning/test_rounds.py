@@ -13,18 +13,8 @@ from kvmkeep.host.door import ProgressWatcher, Result
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.image_facts import Contents
 from kvmkeep.model.names import STATE_FILLING, STATE_FRESH
-from kvmkeep.model.spec import (
-    Algorithm,
-    Checksum,
-    ChecksumList,
-    FirstBoot,
-    Guest,
-    Packing,
-    ReadyConsole,
-    ReadyDelay,
-    ReadyTcp,
-    Spec,
-)
+from kvmkeep.model.run import ReadyConsole, ReadyDelay, ReadyTcp
+from kvmkeep.model.spec import Algorithm, Checksum, ChecksumList, FirstBoot, Guest, Packing, Spec
 from kvmkeep.model.units import GuestName, Label, Size
 from kvmkeep.planning.plan import make_plan
 from tests.unit.planning.build import GIB, IMAGE, guest, network, nic, spec

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
-from kvmkeep.model.spec import ReadyConsole, Spec
+from kvmkeep.model.run import ReadyConsole
+from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning.backups.restore import plan_restore
 from kvmkeep.planning.backups.restoring import BackupRestoreRequest

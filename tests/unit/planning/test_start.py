@@ -11,7 +11,8 @@ from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import Machines, Problem
 from kvmkeep.model.names import console_log
 from kvmkeep.model.plan import Plan
-from kvmkeep.model.spec import ReadyConsole, ReadyTcp, Spec
+from kvmkeep.model.run import ReadyConsole, ReadyTcp
+from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.running.poweroff import plan_poweroff

@@ -9,6 +9,7 @@ import pytest
 from fakes.spec import load_text
 
 from kvmkeep.model.names import guest_mac, guest_uuid
+from kvmkeep.model.run import OnFail, Ready, ReadyAgent, ReadyConsole, ReadyDelay, ReadyTcp, Run
 from kvmkeep.model.spec import (
     Algorithm,
     Checksum,
@@ -20,16 +21,9 @@ from kvmkeep.model.spec import (
     Image,
     Login,
     Network,
-    OnFail,
     Packing,
     Place,
-    Ready,
-    ReadyAgent,
-    ReadyConsole,
-    ReadyDelay,
-    ReadyTcp,
     Route,
-    Run,
     Storage,
 )
 from kvmkeep.model.units import GuestName, Label, Size

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from kvmkeep.model.image_facts import Contents
 from kvmkeep.model.plan import Note
-from kvmkeep.model.spec import Guest, ReadyAgent
+from kvmkeep.model.run import ReadyAgent
+from kvmkeep.model.spec import Guest
 from kvmkeep.model.units import Label
 from kvmkeep.planning.disks.stage import cloned_from, needs_seed
 from kvmkeep.planning.first_boot.seed import (

@@ -12,7 +12,8 @@ from kvmkeep.model.command import Command, Poll
 from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import LIBVIRT, Facts
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
-from kvmkeep.model.spec import DEFAULT_STOP, Guest, Host, Spec, Storage
+from kvmkeep.model.run import DEFAULT_STOP
+from kvmkeep.model.spec import Guest, Host, Spec, Storage
 from kvmkeep.model.units import Size
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.commands import is_guest

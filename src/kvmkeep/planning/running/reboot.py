@@ -17,7 +17,8 @@ from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import REBOOT_KEY, REBOOT_URI, console_log
 from kvmkeep.model.plan import Noun, Plan, Refusal, Risk, Step
-from kvmkeep.model.spec import Guest, ReadyAgent, ReadyConsole, ReadyTcp, Spec
+from kvmkeep.model.run import ReadyAgent, ReadyConsole, ReadyTcp
+from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import programs
 from kvmkeep.planning.commands import is_guest

@@ -17,8 +17,9 @@ from msgspec.structs import replace
 from kvmkeep.model.command import Action, Command, Poll
 from kvmkeep.model.facts import GROUPS, LIBVIRT, VOLUMES, ArrayState, Facts
 from kvmkeep.model.plan import Note, Noun, Plan, Refusal, Risk, Step
+from kvmkeep.model.run import OnFail
 from kvmkeep.model.snapshot import snapshot_sets
-from kvmkeep.model.spec import Guest, OnFail, Spec
+from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.commands import has_state, is_guest

@@ -11,8 +11,9 @@ from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import LIBVIRT, Facts
 from kvmkeep.model.names import TAG_REVERT, TAG_SHELL, console_log
 from kvmkeep.model.plan import Noun, Plan, Refusal, Risk, Step
+from kvmkeep.model.run import ReadyConsole
 from kvmkeep.model.snapshot import tag_value
-from kvmkeep.model.spec import Guest, ReadyConsole, Spec
+from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backups.coming_back import coming_back

@@ -12,7 +12,8 @@ from kvmkeep.model.command import Action, Command, Poll
 from kvmkeep.model.console import line_argv
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.names import READY_KEY, READY_URI, console_log
-from kvmkeep.model.spec import Guest, ReadyAgent, ReadyConsole, ReadyDelay, ReadyTcp
+from kvmkeep.model.run import ReadyAgent, ReadyConsole, ReadyDelay, ReadyTcp
+from kvmkeep.model.spec import Guest
 from kvmkeep.planning.commands import has_state
 from kvmkeep.planning.first_boot.seed import done_line
 from kvmkeep.planning.scene import Known

@@ -18,7 +18,8 @@ from kvmkeep.model.domain_facts import IO_ERROR, Domain, DomainState
 from kvmkeep.model.facts import LIBVIRT, VOLUMES, Facts
 from kvmkeep.model.names import BACKUP_LOCK, PROOF_LOCK, second_stamp, stamped_time
 from kvmkeep.model.plan import Note, Noun, Plan, Step
-from kvmkeep.model.spec import Guest, OnFail, ReadyAgent, ReadyDelay, Spec
+from kvmkeep.model.run import OnFail, ReadyAgent, ReadyDelay
+from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backups.strays import stray_steps

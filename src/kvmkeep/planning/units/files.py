@@ -14,7 +14,8 @@ from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.host_units import EVENTS, GUESTS, LISTENERS, RECOVER, SIGNATURE, TIMER, WATCH
 from kvmkeep.model.names import LIBVIRT_URI, LOCK_FILE
-from kvmkeep.model.spec import DEFAULT_STOP, Spec
+from kvmkeep.model.run import DEFAULT_STOP
+from kvmkeep.model.spec import Spec
 from kvmkeep.planning.running.shutdown import ASKING
 from kvmkeep.planning.units.quoting import unit_word
 

@@ -286,7 +286,9 @@ def disk(source: str, device: str = "") -> DomainDisk:
 
 def test_a_volume_that_two_domains_have() -> None:
     one = domain(disks=(disk("/dev/rl_build/vm-web"),))
-    other = domain("old", uuid="o", live_nics=(), disks=(disk("/dev/dm-9", DISK.device),))
+    other = domain(
+        "old", uuid="o", ours=False, live_nics=(), disks=(disk("/dev/dm-9", DISK.device),)
+    )
     found = only(CRITICAL, "volume-shared", domains=(one, other))
     assert found.what == "it is a disk of 2 domains: old, web"
     assert "virsh edit web" in found.todo

@@ -22,10 +22,10 @@ MOVED = replace(WANTED, storage=Storage(vg="vg0", lv_prefix="vm-"))
 OLD, NEW = "/dev/rl_build/vm-web", "/dev/vg0/vm-web"
 
 
-def vgrename(host: FakeHost) -> None:
-    host.lvm.vg = "vg0"
+def vgrename(host: FakeHost, name: str = "vg0") -> None:
+    host.lvm.vg = name
     for volume in host.lvm.volumes.values():
-        volume.vg = "vg0"
+        volume.vg = name
 
 
 def lvrename(host: FakeHost, old: str, new: str) -> None:
@@ -98,6 +98,24 @@ def test_a_volume_group_with_another_name(*, off: bool, ours: bool) -> None:
         host.libvirt.domains["web"].end()
     reach(host, MOVED, lambda spec, facts: plan_start(spec, facts, ["web"]))
     assert targets(host, live=True) == {"vda": NEW, "vdb": f"{NEW}-data"}
+
+
+@pytest.mark.parametrize("ours", [True, False], ids=["serials", "no serials"])
+def test_a_volume_group_that_got_its_old_name_back_while_the_guest_ran(*, ours: bool) -> None:
+    host = site()
+    if not ours:
+        without_serials(host)
+    vgrename(host)
+    reach(host, MOVED)
+    vgrename(host, "rl_build")
+    plan = planned(host, WANTED)
+    assert [step.what for step in plan.steps if "path" in step.what] == [
+        "write the paths that its disks have now into its definition: "
+        f"{OLD} for {NEW}, {OLD}-data for {NEW}-data"
+    ]
+    assert (given(plan), plan.refusals) == ([], ())
+    reach(host, WANTED)
+    assert targets(host) == targets(host, live=True) == {"vda": OLD, "vdb": f"{OLD}-data"}
 
 
 def test_until_then_it_is_not_started_nor_recovered() -> None:

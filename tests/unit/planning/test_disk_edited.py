@@ -55,6 +55,7 @@ def test_such_a_guest_is_not_started_nor_recovered() -> None:
 @pytest.mark.parametrize("source", ["/dev/rl_build/root", ""])
 def test_something_else_in_a_disks_place(source: str) -> None:
     host = site()
+    host.lvm.add("root", GIB)
     edit(host, "vda", "source", dev=source)
     (reason,) = reasons(make_plan(WANTED, host.facts(WANTED)))
     named = source or "nothing"

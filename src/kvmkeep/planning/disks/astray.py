@@ -42,10 +42,11 @@ class Astray(Struct, frozen=True, kw_only=True):
 
 def astray(scene: Scene, guest: Guest, domain: Domain) -> tuple[Astray, ...]:
     """Return the LVs that a domain has by none of their names, with what it has instead."""
+    there = {disk: disks_in(scene, domain, disk) for disk in guest.volumes}
     lacking = [
         disk
-        for disk in guest.volumes
-        if stage(scene, guest, disk) is Stage.SERVICE and not disks_in(scene, domain, disk)
+        for disk, found in there.items()
+        if stage(scene, guest, disk) is Stage.SERVICE and not any(one.defined for one in found)
     ]
     if not lacking:
         return ()
@@ -66,7 +67,8 @@ def astray(scene: Scene, guest: Guest, domain: Domain) -> tuple[Astray, ...]:
             sure = alone and lost == [has] and (disk == guest.root or _is_ours(has))
             found.append(Astray(disk=disk, has=has, sure=sure))
             others.remove(has)
-    return tuple(found)
+    # What a running guest has by its right path was changed since in the definition alone.
+    return tuple(one for one in found if one.sure or not there[one.disk])
 
 
 def path_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kvmkeep.model.domain_facts import Domain, DomainDisk
 from kvmkeep.model.plan import Refusal
 from kvmkeep.model.spec import Disk, Guest
-from kvmkeep.planning.disks.astray import astray_refusals
+from kvmkeep.planning.disks.astray import astray, astray_refusals
 from kvmkeep.planning.disks.stage import fresh
 from kvmkeep.planning.scene import Scene, disks_in
 
@@ -25,10 +25,12 @@ def edited(scene: Scene, guest: Guest, *, starting: bool = False) -> Iterator[Re
     domain = scene.own_domain(guest)
     if domain is None or fresh(scene, guest):
         return
+    moved = [one.disk for one in astray(scene, guest, domain)]
     for disk in guest.disks:
         found = disks_in(scene, domain, disk)
         yield from _not_raw(scene, guest, disk, found)
-        yield from _replaced(scene, guest, disk, domain, found)
+        if disk not in moved:
+            yield from _replaced(scene, guest, disk, domain, found)
     yield from astray_refusals(scene, guest, domain, sure=starting)
 
 

@@ -165,7 +165,8 @@ def test_files_are_copied_to_where_nobody_looks_then_made_harmless_then_moved() 
     assert host.files["/srv/x/fstab"].content == b"vm-web+look /etc/fstab"
     assert host.names("/srv/x") == ("fstab", "log")
     assert host.lvm.volumes.keys() == {"vm-web"}
-    words = [action.argv[0] for action in plan.steps[0].actions]  # type: ignore[union-attr]
+    (step, *_) = plan.steps
+    words = [one.argv[0] for one in step.all_actions]  # type: ignore[union-attr]
     assert words == [
         "lvcreate", "rm", "mkdir", "mkdir", "prlimit", "find", "chown", "chmod", "mv", "mv",
     ]  # fmt: skip

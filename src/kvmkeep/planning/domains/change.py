@@ -11,7 +11,7 @@ from kvmkeep.planning.domains.firmware_choice import firmware_notes
 from kvmkeep.planning.domains.fixed_shape import beyond_fixed
 from kvmkeep.planning.domains.kept_xml import kept_domain
 from kvmkeep.planning.domains.memory_and_cpus import shape_notes, shape_steps
-from kvmkeep.planning.domains.nics import nic_notes, nic_steps
+from kvmkeep.planning.domains.nics import move_steps, nic_notes, nic_steps
 from kvmkeep.planning.domains.record import given_notes, record_steps
 from kvmkeep.planning.scene import Scene
 
@@ -19,12 +19,15 @@ from kvmkeep.planning.scene import Scene
 def change_steps(scene: Scene, guest: Guest) -> tuple[Step, ...]:
     """Return what changes a guest in service; raises TemplateError.
 
-    Its NICs are remembered after they were changed: until then the domain knows the old ones.
+    Its NICs are remembered after they were changed: until then the domain knows the old ones. Who
+    is lost and defined again is moved here, and all others with their networks (`stranded.moves`).
     """
     domain = domain_in_service(scene, guest)
     if domain is None:
         return ()
+    lost = scene.own_domain(guest) is None
     return (
+        *(move_steps(scene, guest, domain) if lost else ()),
         *nic_steps(scene, guest, domain),
         *shape_steps(guest, domain),
         *record_steps(scene.spec, guest, domain),

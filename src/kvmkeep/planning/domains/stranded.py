@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from kvmkeep.model.domain_facts import Domain, DomainNic
 from kvmkeep.model.plan import Refusal, Step
 from kvmkeep.model.spec import Guest, Network
-from kvmkeep.planning.domains.change import domain_in_service
+from kvmkeep.planning.disks.stage import fresh
 from kvmkeep.planning.domains.nics import is_ours, move_steps
 from kvmkeep.planning.domains.undefined import is_undefined
 from kvmkeep.planning.networks.ports import left_bridge
@@ -20,8 +20,8 @@ from kvmkeep.planning.scene import Scene
 
 def moves(scene: Scene, guest: Guest) -> tuple[Step, ...]:
     """Return what moves the NICs of a guest in service; a lost definition comes back first."""
-    domain = domain_in_service(scene, guest)
-    if domain is None or is_undefined(scene, guest):
+    domain = scene.own_domain(guest)
+    if domain is None or fresh(scene, guest) or is_undefined(scene, guest):
         return ()
     return move_steps(scene, guest, domain)
 

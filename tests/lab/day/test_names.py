@@ -64,6 +64,7 @@ def test_a_file_of_a_guest_goes_only_to_where_root_alone_may_write(site: Host) -
     site.must("rm -r /srv/job")
 
 
+@pytest.mark.long
 def test_a_network_gets_another_bridge_with_all_its_guests_or_not_at_all(site: Host) -> None:
     site.put_spec(GUESTS, INNER)
     before = ports(site, "virbr1.2368")

@@ -29,6 +29,7 @@ def network_findings(patient: Patient) -> Iterator[Finding]:
         yield from _network(patient, network)
     for domain in patient.facts.domains:
         yield from _taps(patient, domain)
+        yield from _dead_ends(patient, domain)
     yield from _filters(patient)
     yield from _management(patient)
 
@@ -276,11 +277,16 @@ def _taps(patient: Patient, domain: Domain) -> Iterator[Finding]:
             why="the guest runs, and nobody reaches it there",
             todo=str(put_back(nic)),
         )
-    taps = {one.tap for one in loose_nics(domain, patient.scene.links)}
-    uuids = {guest.uuid for guest in patient.spec.guests}
+
+
+def _dead_ends(patient: Patient, domain: Domain) -> Iterator[Finding]:
+    """Find each NIC on a bridge of ours that leads nowhere, as its network has another one now."""
+    loose = {one.tap for one in loose_nics(domain, patient.scene.links)}
+    todo = _REPAIR
+    if domain.uuid not in {guest.uuid for guest in patient.spec.guests}:
+        todo = f"have it name another bridge (virsh edit {domain.name}), and start it anew"
     for nic in domain.live_nics:
-        if nic.tap and nic.tap not in taps and is_dead_end(patient.scene, nic.bridge):
-            again = f"have it name another bridge (virsh edit {domain.name}), and start it anew"
+        if nic.tap and nic.tap not in loose and is_dead_end(patient.scene, nic.bridge):
             yield Finding(
                 name="guest-cut-off",
                 severity=Severity.CRITICAL,
@@ -288,7 +294,7 @@ def _taps(patient: Patient, domain: Domain) -> Iterator[Finding]:
                 what=f"its NIC {nic.mac} ({nic.tap}) is on {nic.bridge}, which has no port but "
                 "guests' and is no network's of the spec",
                 why="the guest runs, and nobody reaches it there",
-                todo=_REPAIR if domain.uuid in uuids else again,
+                todo=todo,
             )
 
 

@@ -13,34 +13,37 @@ from kvmkeep.model.plan import Noun, Step
 
 def remember(last: LastBackup) -> WriteFile:
     """Return what writes it down."""
-    return WriteFile(
-        path=f"{BACKUP_MEMO_DIR}/{last.identity}.json",
-        content=msgspec.json.encode(last) + b"\n",
-        why="remember it: `check` and `list` don't ask the repository",
-        dir_mode=0o700,
-    )
+    path, why = _last(last.identity), "remember it: `check` and `list` don't ask the repository"
+    return _written(path, last, why)
 
 
 def forget_memo(identity: str) -> Command:
     """Return what has nothing be remembered of a guest's last backup."""
-    return _removed(
-        f"{BACKUP_MEMO_DIR}/{identity}.json", "it is not the guest's last backup any more"
-    )
+    return _removed(_last(identity), "it is not the guest's last backup any more")
 
 
 def note_vanished(one: VanishedBackup) -> WriteFile:
     """Return what remembers that a backup is gone, also once there are newer ones."""
-    return WriteFile(
-        path=f"{BACKUP_MEMO_DIR}/{one.identity}.vanished",
-        content=msgspec.json.encode(one) + b"\n",
-        why="`check` tells of it, which does not ask the repository",
-        dir_mode=0o700,
-    )
+    path, why = _vanished(one.identity), "`check` tells of it, which does not ask the repository"
+    return _written(path, one, why)
 
 
 def forget_vanished(identity: str) -> Command:
     """Return what has no backup of a guest be missed any more."""
-    return _removed(f"{BACKUP_MEMO_DIR}/{identity}.vanished", "nobody misses it any more")
+    return _removed(_vanished(identity), "nobody misses it any more")
+
+
+def _last(identity: str) -> str:
+    return f"{BACKUP_MEMO_DIR}/{identity}.json"
+
+
+def _vanished(identity: str) -> str:
+    return f"{BACKUP_MEMO_DIR}/{identity}.vanished"
+
+
+def _written(path: str, memo: LastBackup | VanishedBackup, why: str) -> WriteFile:
+    content = msgspec.json.encode(memo) + b"\n"
+    return WriteFile(path=path, content=content, why=why, dir_mode=0o700)
 
 
 def _removed(path: str, why: str) -> Command:

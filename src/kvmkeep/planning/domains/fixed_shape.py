@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 from msgspec import Struct
 
 from kvmkeep.model.domain_facts import Domain
+from kvmkeep.model.domain_tree import domain_tree
 from kvmkeep.model.plan import Reason
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.units import Size, parse_size
@@ -51,7 +52,7 @@ def beyond_fixed(guest: Guest, domain: Domain) -> Iterator[Reason]:
     more_memory = not _same(defined.memory_max, guest.memory_max)
     if not more_cpus and not more_memory:
         return
-    fixed = fixed_shape(ET.fromstring(domain.xml))  # noqa: S314 - libvirt made it
+    fixed = fixed_shape(domain_tree(domain.xml))
     file, edit = "in its file", f"change both in its definition: virsh edit {guest.name}"
     has, says = "its definition has", f"and the spec says up to {guest.vcpus_max}"
     if more_cpus and fixed.topology not in {0, guest.vcpus_max}:

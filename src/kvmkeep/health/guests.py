@@ -17,7 +17,7 @@ from kvmkeep.model.vitals import GuestAnswer
 from kvmkeep.planning import programs
 from kvmkeep.planning.disks.files import unmounted
 from kvmkeep.planning.domains.machine_type import another_machine, machine_gone
-from kvmkeep.planning.running.paused import how_to_continue
+from kvmkeep.planning.running.paused import continuing, how_to_continue, paused_text
 from kvmkeep.planning.running.recover import wait_step
 from kvmkeep.planning.running.saved import sleeps
 from kvmkeep.planning.scene import active
@@ -94,14 +94,27 @@ def _state(patient: Patient, domain: Domain) -> Iterator[Finding]:
             why="it goes on where it stopped once the disk is well again; nothing is lost by that",
             todo=f"virsh domblkerror {name}; dmesg; df; mend it, then: {by} resume {name}",
         )
-    elif domain.state is DomainState.PAUSED:
+    elif domain.state in {DomainState.PAUSED, DomainState.SUSPENDED}:
+        asleep = domain.state is DomainState.SUSPENDED
+        who = "" if asleep else "kvmkeep journal, for who did it; then: "
         yield Finding(
             name="guest-paused",
             severity=Severity.WARNING,
             subject=subject,
-            what=f"it stands still{f' ({domain.why})' if domain.why else ''}",
+            what=paused_text(domain),
             why="it answers nobody, and its clock falls behind",
-            todo=f"kvmkeep journal, for who did it; then: {by} resume {name}",
+            todo=f"{who}{continuing(domain, ours=by == 'kvmkeep')}",
+        )
+    elif domain.state is DomainState.SHUTDOWN:
+        # libvirt has its QEMU end as soon as the guest has; one that waits for a disk can't.
+        yield Finding(
+            name="guest-not-ended",
+            severity=Severity.CRITICAL,
+            subject=subject,
+            what=paused_text(domain),
+            why="it does nothing, and can't be started while that is there",
+            todo=f"look again in a minute; virsh domstate --reason {name}; dmesg, for a disk that "
+            f"does not answer; {how_to_continue(domain, ours=by == 'kvmkeep')}",
         )
     elif domain.state is DomainState.CRASHED:
         yield Finding(

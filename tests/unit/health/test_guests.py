@@ -35,10 +35,22 @@ RUN = LastRun(name="20261124-x", command_line="kvmkeep apply", outcome="", alive
         (domain(state=DomainState.PAUSED, why="I/O error"), CRITICAL, "guest-io-error"),
         (domain(state=DomainState.PAUSED, why="user"), WARNING, "guest-paused"),
         (domain(state=DomainState.PAUSED), WARNING, "guest-paused"),
+        (domain(state=DomainState.SUSPENDED), WARNING, "guest-paused"),
+        (domain(state=DomainState.SHUTDOWN), CRITICAL, "guest-not-ended"),
     ],
 )
 def test_guests_that_do_not_run(one: Domain, severity: Severity, name: str) -> None:
     assert only(severity, name, domains=(one,)).subject == "guest web"
+
+
+def test_a_guest_that_has_put_itself_to_sleep_is_woken_up() -> None:
+    asleep = domain(state=DomainState.SUSPENDED)
+    found = only(WARNING, "guest-paused", domains=(asleep,))
+    assert found.what == "it has put itself to sleep"
+    assert found.todo.endswith("kvmkeep resume web")
+    # `virsh resume` refuses such a one.
+    found = only(WARNING, "guest-paused", domains=(replace(asleep, ours=False),))
+    assert found.todo.endswith("virsh dompmwakeup web")
 
 
 def test_a_guest_whose_memory_is_saved_is_told_beside_that_it_is_off() -> None:
@@ -53,6 +65,7 @@ def test_a_guest_whose_memory_is_saved_is_told_beside_that_it_is_off() -> None:
         ({"state": DomainState.PAUSED, "why": "I/O error"}, "resume"),
         ({"state": DomainState.PAUSED}, "resume"),
         ({"state": DomainState.CRASHED}, "start"),
+        ({"state": DomainState.SHUTDOWN}, "start"),
     ],
 )
 def test_a_guest_of_ours_is_mended_by_our_own_verbs(changes: dict[str, object], verb: str) -> None:

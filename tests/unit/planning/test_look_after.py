@@ -73,6 +73,12 @@ def test_the_dead_are_started_again_in_the_order_of_their_needs(watched: Watched
     assert watched.facts().domain("web").run_mark.restarts == 1  # type: ignore[union-attr]
 
 
+def test_who_has_put_itself_to_sleep_is_told(watched: Watched) -> None:
+    watched.host.libvirt.domains["web"].asleep = True
+    assert watched.plan().empty
+    assert watched.told["web"] == "it has put itself to sleep (let it go on: kvmkeep resume web)"
+
+
 @pytest.mark.parametrize("why", ["shutdown", "destroyed"])
 def test_who_was_shut_down_by_others_is_told_and_left_alone(watched: Watched, why: str) -> None:
     watched.dies("web", why)

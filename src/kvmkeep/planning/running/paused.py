@@ -12,6 +12,7 @@ STILL = frozenset({DomainState.PAUSED, DomainState.SUSPENDED, DomainState.CRASHE
 
 One whose QEMU died is shut off, and crashed is the reason for that (libvirt's domain states).
 """
+_ENDED = frozenset({DomainState.CRASHED, DomainState.SHUTDOWN})
 
 
 def paused_text(domain: Domain) -> str:
@@ -20,15 +21,25 @@ def paused_text(domain: Domain) -> str:
         return "it has put itself to sleep"
     if domain.state is DomainState.CRASHED:
         return "it crashed, and stands still"
+    if domain.state is DomainState.SHUTDOWN:
+        return "it has shut down, but its QEMU is still there"
     return f"it is paused ({domain.why})" if domain.why else "it is paused"
 
 
 def how_to_continue(domain: Domain, *, ours: bool = True) -> str:
+    """Return what is to be done about a guest that stands still, and how."""
+    anew = "start it anew" if domain.state in _ENDED else "let it go on"
+    return f"{anew}: {continuing(domain, ours=ours)}"
+
+
+def continuing(domain: Domain, *, ours: bool = True) -> str:
     """Return what to type for a guest that stands still; `ours` where kvmkeep's verbs know it."""
     by, name = ("kvmkeep" if ours else "virsh"), shlex.quote(domain.name)
-    if domain.state is DomainState.CRASHED:
-        return f"start it anew: {by} {'poweroff' if ours else 'destroy'} {name}; {by} start {name}"
-    return f"let it go on: {by} resume {name}"
+    if domain.state in _ENDED:
+        return f"{by} {'poweroff' if ours else 'destroy'} {name}; {by} start {name}"
+    if domain.state is DomainState.SUSPENDED and not ours:
+        return f"virsh dompmwakeup {name}"
+    return f"{by} resume {name}"
 
 
 def standing(domain: Domain, *, ours: bool = True) -> Refusal | None:

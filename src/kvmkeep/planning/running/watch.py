@@ -42,6 +42,8 @@ WELL = 3600
 """Seconds after a restart from which on the guest counts as having run well."""
 _MEANT = frozenset({"shutdown", "destroyed", "migrated", "saved", "from snapshot"})
 """Why a domain is off, where somebody meant it: virDomainShutoffReason, in virsh's words."""
+_BY_ITSELF = frozenset({DomainState.CRASHED, DomainState.SUSPENDED, DomainState.SHUTDOWN})
+"""How a guest stands still by itself; who typed `virsh suspend` knows it."""
 _FAILED = "failed"
 """Why it is off, where its QEMU did not come up: for want of a bridge, of memory, of a device."""
 _SOON = 30.0
@@ -147,11 +149,11 @@ def _of_the_killed(scene: Scene) -> tuple[Step, ...]:
 
 
 def _stands_still(care: _Care, guest: Guest, domain: Domain) -> None:
-    """Tell of a guest that stopped at an error of a disk, or whose agent fell silent."""
+    """Tell of a guest that stands still and was not suspended, or whose agent fell silent."""
     if domain.state is DomainState.PAUSED and domain.why == IO_ERROR:
         text = "it stands still since one of its disks gave an error: see kvmkeep check"
         care.tell(guest, text)
-    if domain.state is DomainState.CRASHED:
+    if domain.state in _BY_ITSELF:
         care.tell(guest, f"{paused_text(domain)} ({how_to_continue(domain)})")
     answer = care.scene.facts.agent(guest.name)
     told = isinstance(guest.run.ready, ReadyAgent) and domain.was_ready

@@ -113,9 +113,10 @@ def make(args: Args, ctx: Context, verb: str, backup: Subject | None = None) -> 
     return at_level(planner, level, run_at, ctx)
 
 
-def _content(args: Args, spec: Spec, source: GuestName, ctx: Context) -> bytes:
+def _content(args: Args, spec: Spec, source: GuestName, name: GuestName, ctx: Context) -> bytes:
     """Return what the clone's file will hold."""
     from kvmkeep.spec.copied import Differences, copied_file
+    from kvmkeep.spec.identity import free_identity
 
     given: dict[str, list[str]] = {}
     for text in args.address:
@@ -127,10 +128,13 @@ def _content(args: Args, spec: Spec, source: GuestName, ctx: Context) -> bytes:
         given.setdefault(network, []).append(address)
     addresses = {network: tuple(texts) for network, texts in given.items()}
     file = next(guest.place.file for guest in spec.guests if guest.name == source)
+    others = [guest for guest in spec.guests if guest.name != name]
+    born = {str(guest.identity) for guest in others}
+    own = free_identity(name, {*born, *(guest.name for guest in others)}) if name in born else ""
     try:
         return copied_file(
             ctx.door().read(file) or b"",
-            Differences(addresses=addresses, hostname=args.hostname),
+            Differences(addresses=addresses, hostname=args.hostname, identity=own),
         )
     except ValueError as error:
         raise UsageError(str(error)) from error
@@ -148,7 +152,7 @@ def _clone(
         return there, b""
     if there is None and f"{name}.yaml" in ctx.door().names(f"{ctx.spec_dir}/guests"):
         raise UsageError(f"{ctx.spec_dir}/{file} is the file of another guest")
-    content = _content(args, spec, source, ctx)
+    content = _content(args, spec, source, name, ctx)
     try:
         changed = load(ctx.spec_dir, ctx.door(), {file: content})
     except SpecError as error:

@@ -49,9 +49,9 @@ class Claims:
         """Claim the path of a disk that is a file."""
         self._claim("the file", path, place, owner, "two disks in one file destroy each other")
 
-    def identity(self, name: str, place: Place, owner: str) -> bool:
-        """Claim the name that a guest's UUID and MAC addresses are derived from."""
-        return self._claim("the identity", name, place, owner, "give one of them another identity")
+    def identity(self, name: str, place: Place, owner: str, hint: str) -> bool:
+        """Claim the name that a guest's UUID and MACs are derived from, and its backups go by."""
+        return self._claim("the identity", name, place, owner, hint)
 
     def uuid(self, uuid: str, place: Place, owner: str) -> None:
         """Claim a domain's UUID."""

@@ -29,10 +29,14 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9./:-]*[A-Za-z0-9]")
 
 
 class Differences(Struct, frozen=True, kw_only=True):
-    """What the copy has of its own: addresses by network, in the order of its NICs there."""
+    """What the copy has of its own: addresses by network, in the order of its NICs there.
+
+    `identity` is empty where its name is one that no guest was born with.
+    """
 
     addresses: MappingOf[str, tuple[str, ...]]
     hostname: str = ""
+    identity: str = ""
 
 
 def copied_file(content: bytes, differences: Differences) -> bytes:
@@ -47,6 +51,8 @@ def copied_file(content: bytes, differences: Differences) -> bytes:
     mistakes.stop_if_any()
     assert isinstance(tree, Mapping)  # noqa: S101 - the spec was loaded before
     entries = {key: one for key, one in tree.entries.items() if key not in _OWN}
+    if differences.identity:
+        entries["identity"] = (_NOWHERE, _text(differences.identity))
     if differences.hostname:
         entries["hostname"] = (_NOWHERE, _text(differences.hostname))
     mark, nics = entries.get("nics", (_NOWHERE, Sequence(_NOWHERE)))

@@ -10,6 +10,7 @@ from kvmkeep.model.found import Found, SpecChange, SpecEdit
 from kvmkeep.model.plan import Refusal
 from kvmkeep.model.spec import Spec
 from kvmkeep.spec.edit import edited
+from kvmkeep.spec.identity import free_identity
 from kvmkeep.spec.load import GUEST_DIR, HOST_FILE, load
 from kvmkeep.spec.writing import guest_text
 
@@ -28,10 +29,14 @@ def spec_files(
     files = {guest.name: guest.place.file for guest in spec.guests}
     for name, changes in found.changed.items():
         made.append(_changed(door, files[name], f"guest {name}", changes))
+    names = {*files, *(guest.name for guest in found.new)}
+    born = {str(guest.identity) for guest in spec.guests}
     for guest in found.new:
         path, subject = f"{directory}/{GUEST_DIR}/{guest.name}.yaml", f"guest {guest.name}"
         if door.look(path) is None:
-            made.append(_written(path, subject, guest_text(guest)))
+            # Another one was renamed: backups under this name are of that one.
+            own = free_identity(guest.name, {*names, *born}) if guest.name in born else ""
+            made.append(_written(path, subject, guest_text(guest, own)))
         else:
             reason = f"{path} is there already, and is about another guest"
             made.append(Refusal(subject=subject, reason=reason, hint="move it away"))

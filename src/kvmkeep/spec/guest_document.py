@@ -224,9 +224,9 @@ class GuestFile(Section, frozen=True, kw_only=True):
     identity: Annotated[
         GuestText | None,
         Meta(
-            description="The name that its UUID and MAC addresses are derived from. "
-            "`kvmkeep rename` writes it, so that the guest stays the same machine. "
-            "Default: the guest's name."
+            description="The name that its UUID and MAC addresses are derived from, and that its "
+            "backups go by: each guest has its own, an adopted one too. `kvmkeep rename` writes "
+            "it, so that the guest stays the same machine. Default: the guest's name."
         ),
     ] = None
     adopted: Annotated[

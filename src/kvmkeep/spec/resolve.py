@@ -16,6 +16,7 @@ from kvmkeep.spec.disks import parse_amount, resolve_storage
 from kvmkeep.spec.guest_document import GuestFile, RunSection
 from kvmkeep.spec.guests import guest_name, resolve_guest, stem
 from kvmkeep.spec.host_document import HostFile, HostSection
+from kvmkeep.spec.identity import claim_identities
 from kvmkeep.spec.images import resolve_images
 from kvmkeep.spec.mistakes import Mistakes
 from kvmkeep.spec.networks import resolve_networks
@@ -106,6 +107,7 @@ def _guests(
         host="" if parts.host is None else parts.host.name, networks=parts.networks, claims=claims
     )
     guests: list[Guest | None] = []
+    born: list[tuple[Source[GuestFile], Guest]] = []
     needs: dict[GuestName, tuple[Source[GuestFile], RunSection]] = {}
     known: set[str] = set()
     for source in sources:
@@ -127,13 +129,10 @@ def _guests(
         )
         guests.append(guest)
         if guest is not None and not twice:
-            own = guest.adopted or claims.identity(
-                guest.identity, source.key("identity"), source.file
-            )
-            if own:
-                claims.uuid(guest.uuid, source.place("uuid"), source.file)
+            born.append((source, guest))
         if name is not None:
             needs.setdefault(name, (source, source.document.run))
+    claim_identities(born, claims)
     check_needs(needs, frozenset(known))
     return guests
 

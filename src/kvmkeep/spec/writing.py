@@ -13,13 +13,14 @@ from kvmkeep.spec.nodes import Kind, plain_kind
 _UNSEEN = "It was off: `ready: agent` if an agent answers once it runs."
 
 
-def guest_text(found: FoundGuest) -> str:
-    """Return the file of a guest that is taken over."""
+def guest_text(found: FoundGuest, identity: str = "") -> str:
+    """Return the file of a guest that is taken over; its identity, where that is not its name."""
     lines = [
         f"# {found.name} was not made by kvmkeep, but taken over: it can't be made anew from this.",
         *_remarks(found),
         "adopted: true",
         f"uuid: {quoted(found.uuid)}",
+        *([f"identity: {quoted(identity)}"] if identity else []),
     ]
     if found.description:
         lines.append(f"description: {json.dumps(found.description, ensure_ascii=False)}")

@@ -78,9 +78,10 @@ def test_files_come_out_of_them_and_a_new_guest_is_made_of_them(
 ) -> None:
     assert site.line("backup", "copy-out", "shop", "/etc/fstab", "/srv/back") == 0
     assert "/srv/back/fstab" in site.host.files
-    words = ("--as", "two", "--address", "public=132.230.223.39/24", "--dry-run")
-    assert site.line("backup", "restore", "shop", *words) == 0
-    assert "as they were at the backup web@" in " ".join(capsys.readouterr().out.split())
+    for name in ("two", "web"):
+        words = ("--as", name, "--address", "public=132.230.223.39/24", "--dry-run")
+        assert site.line("backup", "restore", "shop", *words) == 0
+        assert "as they were at the backup web@" in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_proof_of_one_is_that_of_the_guest(

@@ -41,6 +41,13 @@ def test_all_is_as_it_was_but_what_is_the_guests_own() -> None:
     assert [disk.size for disk in after.disks] == [disk.size for disk in before.disks]
 
 
+def test_a_copy_whose_name_another_one_was_born_with() -> None:
+    text = f"{WEB}identity: copy\n"
+    own = copied_file(text.encode(), Differences(addresses=INTERNAL, identity="copy-2")).decode()
+    files = {"host.yaml": HOST, "guests/web.yaml": text, "guests/copy.yaml": own}
+    assert [one.identity for one in load_text(files).guests] == ["copy-2", "copy"]
+
+
 def test_it_is_written_as_a_person_would() -> None:
     text = (
         "image: rocky9\ndisks: {root: 4GiB, data: {size: 1GiB, lv: archive}}\n"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from fakes.spec import load_text
+from fakes.host import FakeHost
+from fakes.spec import DIRECTORY, load_text
 
-from kvmkeep.model.found import FoundGuest
+from kvmkeep.model.found import Found, FoundGuest
 from kvmkeep.model.spec import FileDisk, LvDisk
 from kvmkeep.model.units import GuestName, Label, Size
+from kvmkeep.spec.found_files import spec_files
 from kvmkeep.spec.writing import guest_text, quoted
-from tests.unit.spec.texts import HOST
+from tests.unit.spec.texts import HOST, WEB
 
 GIB = 1 << 30
 BARE = FoundGuest(
@@ -30,6 +32,14 @@ def test_what_is_written_is_read_as_it_was_meant() -> None:
     assert guest.disks == BARE.disks
     assert (guest.nics, guest.run.autostart) == ((), False)
     assert "It has more" not in text
+
+
+def test_a_name_that_another_guest_was_born_with_is_not_its_identity() -> None:
+    files = {"host.yaml": HOST, "guests/shop.yaml": f'{WEB}identity: "7"\n'}
+    found = Found(guests=(BARE.name,), networks=(), new=(BARE,), refusals=(), notes=())
+    (edit,), _ = spec_files(load_text(files), found, FakeHost(), DIRECTORY, {})
+    guests = load_text({**files, "guests/7.yaml": edit.text}).guests
+    assert [(one.name, one.identity) for one in guests] == [("7", "7-2"), ("shop", "7")]
 
 
 def test_remarks_of_strangers_stay_in_their_comment() -> None:

@@ -18,7 +18,7 @@ from kvmkeep.planning import programs
 from kvmkeep.planning.disks.files import unmounted
 from kvmkeep.planning.domains.machine_type import another_machine, machine_gone
 from kvmkeep.planning.running.paused import continuing, how_to_continue, paused_text
-from kvmkeep.planning.running.recover import wait_step
+from kvmkeep.planning.running.recover import demanded, wait_step
 from kvmkeep.planning.running.saved import sleeps
 from kvmkeep.planning.scene import active
 
@@ -39,7 +39,7 @@ def guest_findings(patient: Patient) -> Iterator[Finding]:
         yield from _undefined(guest, own)
         yield from _machine(patient, guest, own)
         yield from _caches(guest, own)
-        yield from _off(guest, own)
+        yield from _off(patient, guest, own)
         yield from _mounts(patient, guest, own)
         yield from _left(patient, guest, own)
         if guest.name in inside and own.state is DomainState.RUNNING:
@@ -172,7 +172,7 @@ def _caches(guest: Guest, domain: Domain) -> Iterator[Finding]:
         )
 
 
-def _off(guest: Guest, domain: Domain) -> Iterator[Finding]:
+def _off(patient: Patient, guest: Guest, domain: Domain) -> Iterator[Finding]:
     kept = domain.run_mark
     if active(domain):
         return
@@ -203,14 +203,28 @@ def _off(guest: Guest, domain: Domain) -> Iterator[Finding]:
     elif kept.wanted:
         yield _should_run(guest, "though it was started and never shut down")
     elif kept.wanted is False:
+        with_it = _held_back_with(patient, guest)
         yield Finding(
             name="guest-kept-off",
             severity=Severity.OK,
             subject=f"guest {guest.name}",
             what="it is off, since somebody shut it down by kvmkeep",
-            why="it stays off after a boot as well",
+            why="it stays off after a boot as well"
+            + (f", and so would those that need it: {', '.join(with_it)}" if with_it else ""),
             todo=f"kvmkeep start {guest.name}, once it is to run again",
         )
+
+
+def _held_back_with(patient: Patient, guest: Guest) -> list[GuestName]:
+    """Return the guests that are to run, and that recovery does not start without this one."""
+    scene = patient.scene
+    return [
+        one.name
+        for one in patient.spec.guests
+        if guest in demanded(scene, one)
+        and (domain := scene.own_domain(one)) is not None
+        and domain.wanted
+    ]
 
 
 def _should_run(guest: Guest, though: str) -> Finding:

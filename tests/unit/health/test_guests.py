@@ -12,7 +12,7 @@ from kvmkeep.model.facts import Machines, Problem, SeedFile, Tool
 from kvmkeep.model.health import Severity
 from kvmkeep.model.host_units import RECOVER, SIGNATURE, HostUnits, UnitFile
 from kvmkeep.model.names import STATE_EMPTYING, STATE_FRESH, TAG_HELD, TAG_START
-from kvmkeep.model.run import ReadyTcp
+from kvmkeep.model.run import OnFail, ReadyTcp
 from kvmkeep.model.run_mark import RunMark
 from kvmkeep.model.trash_folder import TrashFolder
 from kvmkeep.model.units import GuestName, Size
@@ -109,6 +109,26 @@ def test_guests_that_the_last_word_says_something_of() -> None:
     started = replace(OFF, run_mark=RunMark(wanted=True))
     found = only(CRITICAL, "guest-off", wanted=asleep, domains=(started,))
     assert found.what == "it is off, though it was started and never shut down"
+
+
+def test_who_stays_off_tells_whom_that_holds_back_at_a_boot() -> None:
+    off = replace(OFF, run_mark=RunMark(wanted=False))
+    base = guest("dns")
+    dns = domain("dns", uuid=base.uuid)
+    for needs, on_fail, runs, told in (
+        ((GuestName("web"),), OnFail.HOLD, True, ", and so would those that need it: dns"),
+        ((GuestName("web"),), OnFail.HOLD, False, ""),
+        ((GuestName("web"),), OnFail.CONTINUE, True, ""),
+        ((), OnFail.HOLD, True, ""),
+    ):
+        first = guest()
+        wanted = spec(
+            replace(first, run=replace(first.run, on_fail=on_fail)),
+            replace(base, run=replace(base.run, needs=needs)),
+        )
+        other = replace(dns, run_mark=RunMark() if runs else RunMark(wanted=False))
+        found = {one.name: one for one in findings(wanted, domains=(off, other))}
+        assert found["guest-kept-off"].why == f"it stays off after a boot as well{told}"
 
 
 def test_guests_that_need_not_run() -> None:

@@ -21,6 +21,8 @@ from tests.unit.planning.cut_off import cut, site
 from tests.unit.planning.rounds import StepError, carry_out, plan_recover, reach
 from tests.unit.planning.sets import wish
 
+STAYS_OFF = "it needs db, which is off and is to stay so (kvmkeep start db)"
+
 
 class Watched:
     """A host whose guests are up, and its clock."""
@@ -294,7 +296,7 @@ def test_what_holds_a_guest_back_is_told(watched: Watched) -> None:
     watched.dies("web")
     reach(watched.host, watched.spec, lambda s, f: plan_shutdown(s, f, ("db",)))
     assert watched.plan().empty
-    assert watched.told == {"web": "held back: it needs db, which is off (kvmkeep start)"}
+    assert watched.told == {"web": f"held back: {STAYS_OFF}"}
     watched = Watched()
     watched.dies("web")
     del watched.host.lvm.volumes["vm-web"]
@@ -333,7 +335,7 @@ def test_what_a_guest_needs_stays_off_where_kvmkeep_shut_it_down() -> None:
     watched.dies("web")
     watched.host.libvirt.domains["db"].why = ""  # libvirt was restarted
     assert watched.plan().empty
-    assert watched.told["web"] == "held back: it needs db, which is off (kvmkeep start)"
+    assert watched.told["web"] == f"held back: {STAYS_OFF}"
     assert "db" not in watched.told
     reach(watched.host, watched.spec, lambda s, f: plan_start(s, f, ("web",)))
     assert watched.state("db") == "running"

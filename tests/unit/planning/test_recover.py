@@ -13,6 +13,7 @@ from kvmkeep.model.units import GuestName
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.running.recover import recovery
 from kvmkeep.planning.running.shutdown import plan_shutdown
+from kvmkeep.planning.running.start import plan_start
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
 from tests.unit.planning.cut_off import DB, cut, site
 from tests.unit.planning.rounds import StepError, plan_recover, reach
@@ -90,6 +91,48 @@ def test_or_not_if_the_spec_says_so() -> None:
     host.mounts.add("/data")
     steps = {step.subject: step.after for step in plan_recover(wanted, host.facts(wanted)).steps}
     assert (steps["guest web"], steps["guest db"]) == ((), ("guest dns",))
+
+
+def test_who_was_shut_down_stays_off_though_another_one_needs_it() -> None:
+    host, wanted = site()
+    reach(host, wanted, lambda s, f: plan_shutdown(s, f, ("db",)))
+    cut(host)
+    assert order(host, wanted) == ["start lone", "start dns", "wait lone", "wait dns"]
+    (web,) = recovery(wanted, host.facts(wanted)).held_back
+    assert web.subject == "guest web"
+    assert web.text == "it needs db, which is off and is to stay so (kvmkeep start db)"
+    del host.libvirt.domains["db"]
+    assert held(wanted, host.facts(wanted)) == {"web": web.reason}, "what is kept tells so, too"
+    reach(host, wanted)
+    reach(host, wanted, lambda s, f: plan_start(s, f, ("db",)))
+    cut(host)
+    assert {"start db", "start web"} <= {*order(host, wanted)}
+
+
+def test_who_can_do_without_one_that_stays_off_is_started() -> None:
+    host, wanted = site(on_fail=OnFail.CONTINUE)
+    reach(host, wanted, lambda s, f: plan_shutdown(s, f, ("db",)))
+    cut(host)
+    assert held(wanted, host.facts(wanted)) == {}
+    assert "start db" not in order(host, wanted)
+    steps = plan_recover(wanted, host.facts(wanted)).steps
+    (web,) = (one for one in steps if (one.subject, one.what) == ("guest web", "start it"))
+    assert web.why == "it runs with the host"
+
+
+def test_what_only_one_that_stays_off_needs_is_left_alone() -> None:
+    host, wanted = site()
+    host.libvirt.domains["dns"].autostart = False
+    reach(host, wanted, lambda s, f: plan_shutdown(s, f, ("db",)))
+    assert order(host, wanted) == ["start lone", "wait lone"]
+
+
+def test_who_is_to_stay_off_and_still_runs_is_waited_for() -> None:
+    host, wanted = site()
+    reach(host, wanted, lambda s, f: plan_shutdown(s, f, ("db",)))
+    host.libvirt.virsh(("start", "--", "db"))
+    assert "wait db" in order(host, wanted)
+    assert held(wanted, host.facts(wanted)) == {}
 
 
 def test_a_guest_whose_definition_is_lost_is_not_passed_over() -> None:

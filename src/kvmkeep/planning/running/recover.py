@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 
 from msgspec import Struct
@@ -31,7 +31,7 @@ from kvmkeep.planning.running.order import in_order
 from kvmkeep.planning.running.saved import resumed_notes
 from kvmkeep.planning.running.start import is_off, start_actions, unfit
 from kvmkeep.planning.running.waiting import ready
-from kvmkeep.planning.scene import Scene, active, make_scene
+from kvmkeep.planning.scene import Scene, active, is_on, make_scene
 from kvmkeep.planning.unnamed import unnamed, ways_back
 
 _PARTIAL = 8
@@ -58,11 +58,13 @@ def recovery(spec: Spec, facts: Facts) -> Recovery:
 def recovery_of(spec: Spec, facts: Facts, wanted: Iterable[GuestName]) -> Recovery:
     """Find out which of these guests can be up, and how they get there.
 
-    What they need is started too, whether it starts with the host by itself or not. One guest
-    that can't be started refuses nothing: it is held back, with those that need it.
+    What they need is started too, whether it starts with the host by itself or not, unless the
+    last word about it was no. One guest that can't be started refuses nothing: it is held back,
+    with those that need it.
     """
-    order = in_order(spec, wanted, with_needs=True)
-    scene = make_scene(spec, facts, order.guests)
+    order = in_order(spec, names := {*wanted}, with_needs=True)
+    known = make_scene(spec, facts, order.guests)
+    scene = replace(known, guests=_called(known, names, lambda one: not _to_stay_off(known, one)))
     held, strays = held_back(scene), _strays(scene)
     names = {refusal.subject for refusal in held}
     able = [guest for guest in scene.guests if _subject(guest) not in names]
@@ -102,11 +104,28 @@ def awaited(spec: Spec, facts: Facts) -> tuple[GuestName, ...]:
     wanted = {*willing(spec, facts)}
     order = in_order(spec, wanted, with_needs=True)
     scene = make_scene(spec, facts, order.guests)
-    unsaid = {guest.name for guest in order.guests if _unsaid(scene, guest)}
-    for guest in reversed(order.guests):
-        if guest.name in wanted:
-            wanted |= unsaid & {*guest.run.needs}
-    return tuple(guest.name for guest in order.guests if guest.name in wanted)
+    return tuple(one.name for one in _called(scene, wanted, lambda one: _unsaid(scene, one)))
+
+
+def _called(
+    scene: Scene, wanted: Collection[GuestName], comes: Callable[[Guest], bool]
+) -> tuple[Guest, ...]:
+    """Return the wanted guests and what they need, directly or not, where that comes for them.
+
+    The scene has all of them, what is needed first.
+    """
+    called = {*wanted}
+    for guest in reversed(scene.guests):
+        if guest.name in called:
+            called.update(need.name for need in _needs(scene, guest) if comes(need))
+    return tuple(guest for guest in scene.guests if guest.name in called)
+
+
+def _to_stay_off(scene: Scene, guest: Guest) -> bool:
+    """Whether a guest of ours is off, and the last word about it was that it stays so."""
+    known = scene.domain(guest) or kept_domain(scene, guest)
+    no = known is not None and known.ours and known.run_mark.wanted is False
+    return no and not is_on(scene, guest)
 
 
 def _unsaid(scene: Scene, guest: Guest) -> bool:
@@ -158,12 +177,26 @@ def held_back(scene: Scene) -> tuple[Refusal, ...]:
 
 
 def _needs_held(scene: Scene, guest: Guest, held: dict[GuestName, Refusal]) -> Refusal | None:
-    for need in guest.run.needs:
-        if need in held and scene.every_guest[need].run.on_fail is OnFail.HOLD:
-            hint = f"see what guest {need} lacks"
-            reason = f"it needs {need}, which is held back"
+    for need in demanded(scene, guest):
+        if need.name in held:
+            hint = f"see what guest {need.name} lacks"
+            reason = f"it needs {need.name}, which is held back"
+            return Refusal(subject=_subject(guest), reason=reason, hint=hint)
+        if need not in scene.guests and _to_stay_off(scene, need):
+            hint = f"kvmkeep start {need.name}"
+            reason = f"it needs {need.name}, which is off and is to stay so"
             return Refusal(subject=_subject(guest), reason=reason, hint=hint)
     return None
+
+
+def demanded(scene: Scene, guest: Guest) -> tuple[Guest, ...]:
+    """Return the guests without which this one is not started."""
+    return tuple(need for need in _needs(scene, guest) if need.run.on_fail is OnFail.HOLD)
+
+
+def _needs(scene: Scene, guest: Guest) -> tuple[Guest, ...]:
+    known = scene.every_guest
+    return tuple(known[need] for need in guest.run.needs if need in known)
 
 
 def _torn(scene: Scene, guest: Guest) -> Refusal | None:
@@ -282,12 +315,11 @@ def rising(
 
 
 def _after(scene: Scene, guest: Guest) -> tuple[str, ...]:
-    needs: Iterable[Guest] = (scene.every_guest[need] for need in guest.run.needs)
-    return tuple(_subject(one) for one in needs if one.run.on_fail is OnFail.HOLD)
+    return tuple(_subject(one) for one in demanded(scene, guest))
 
 
 def _start(scene: Scene, guest: Guest, before: tuple[Command, ...]) -> Step:
-    needs = (*guest.run.needs, *guest.run.mounts)
+    needs = (*(need.name for need in demanded(scene, guest)), *guest.run.mounts)
     return Step(
         noun=Noun.DOMAINS,
         subject=_subject(guest),

@@ -18,7 +18,7 @@ from kvmkeep.model.domain_facts import IO_ERROR, Domain, DomainState
 from kvmkeep.model.facts import LIBVIRT, VOLUMES, Facts
 from kvmkeep.model.names import BACKUP_LOCK, PROOF_LOCK, second_stamp, stamped_time
 from kvmkeep.model.plan import Note, Noun, Plan, Step
-from kvmkeep.model.run import OnFail, ReadyAgent, ReadyDelay
+from kvmkeep.model.run import ReadyAgent, ReadyDelay
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards, programs
@@ -29,7 +29,14 @@ from kvmkeep.planning.domains.wanted_state import marking
 from kvmkeep.planning.proofs.prove import killed_proofs
 from kvmkeep.planning.running.order import in_order
 from kvmkeep.planning.running.paused import how_to_continue, paused_text
-from kvmkeep.planning.running.recover import awaited, beside_proofs, held_back, rising, wait_step
+from kvmkeep.planning.running.recover import (
+    awaited,
+    beside_proofs,
+    demanded,
+    held_back,
+    rising,
+    wait_step,
+)
 from kvmkeep.planning.running.saved import resumed_notes
 from kvmkeep.planning.running.waiting import was_ready
 from kvmkeep.planning.scene import Scene, active, make_scene
@@ -235,8 +242,7 @@ def _again(care: _Care, dead: list[Guest]) -> list[Guest]:
     """Return who is started again now, and whose needs are met by then; tell of the others."""
     again: list[Guest] = []
     for guest in dead:
-        needs = [care.scene.every_guest[need] for need in guest.run.needs]
-        lacks = (_lacks(care, need, again) for need in needs if need.run.on_fail is OnFail.HOLD)
+        lacks = (_lacks(care, need, again) for need in demanded(care.scene, guest))
         lack = next((one for one in lacks if one), "")
         if lack:
             care.tell(guest, f"held back: it needs {lack}")

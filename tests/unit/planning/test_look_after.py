@@ -11,7 +11,7 @@ from kvmkeep.model.agent import AgentFacts
 from kvmkeep.model.command import Poll
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
-from kvmkeep.model.run import Ready, ReadyConsole, ReadyDelay, ReadyTcp
+from kvmkeep.model.run import OnFail, Ready, ReadyConsole, ReadyDelay, ReadyTcp
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning.running.shutdown import plan_shutdown
 from kvmkeep.planning.running.start import plan_start
@@ -302,6 +302,18 @@ def test_what_holds_a_guest_back_is_told(watched: Watched) -> None:
     del watched.host.lvm.volumes["vm-web"]
     assert "held back: " in watched.told["web"]
     assert "gone" in watched.told["web"]
+
+
+@pytest.mark.parametrize("how", ["by kvmkeep", "shutdown"])
+def test_who_can_do_without_one_that_is_off_is_started_again(how: str) -> None:
+    watched = Watched(on_fail=OnFail.CONTINUE)
+    if how == "by kvmkeep":
+        reach(watched.host, watched.spec, lambda s, f: plan_shutdown(s, f, ("db",)))
+    else:
+        watched.dies("db", how)
+    watched.dies("web")
+    watched.look()
+    assert watched.state("web") == "running"
 
 
 def without_word() -> Watched:

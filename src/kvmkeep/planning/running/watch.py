@@ -230,11 +230,11 @@ def _dead(care: _Care) -> list[Guest]:
 def _off_by_will(care: _Care, guest: Guest) -> str:
     """Return a guest that this one needs, and that is off and is not started either."""
     looked_after = {one.name for one in care.scene.guests}
-    for need in guest.run.needs:
-        domain = care.scene.domains.get(need)
+    for need in demanded(care.scene, guest):
+        domain = care.scene.domain(need)
         off = domain is not None and not active(domain)
-        if domain is not None and off and (need not in looked_after or domain.why in _MEANT):
-            return need
+        if domain is not None and off and (need.name not in looked_after or domain.why in _MEANT):
+            return need.name
     return ""
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
+    from kvmkeep.model.backup import BackupFacts, RepositoryFacts
     from kvmkeep.planning.backups.forget import Forgetting
 
 
@@ -56,10 +57,7 @@ def run(args: Args, ctx: Context) -> int:
     from kvmkeep.planning.backups.forget import plan_forget, unusable
 
     wish = _wish(args, ctx)
-    repositories = chosen_repositories(args.repository, ctx.spec())
-    if wish.moment:
-        _demand(wish, repositories, ctx)
-
+    repositories = _repositories(args, wish, ctx)
     guests = () if wish.moment else wish.guests
     reading = ctx.reading(exclusive=True)
     goal = Goal(
@@ -108,15 +106,39 @@ def _wish(args: Args, ctx: Context) -> Forgetting:
     )
 
 
-def _demand(wish: Forgetting, repositories: tuple[str, ...], ctx: Context) -> None:
-    """Refuse a backup that there is not: to a planner, it would be forgotten already."""
+def _repositories(args: Args, wish: Forgetting, ctx: Context) -> tuple[str, ...]:
+    """Return where to forget; refuse a backup that there is not.
+
+    To a planner, that would be forgotten already. What is missed in a repository that left the
+    spec, or can't be used, is to be missed no more: there is nothing to look for.
+    """
+    from kvmkeep.model.backup import RepositoryState
     from kvmkeep.observe.backup_care import observe_made
+    from kvmkeep.planning.backups.owner import identity_of
+
+    spec = ctx.spec()
+    if not wish.moment:
+        return chosen_repositories(args.repository, spec)
+    made = observe_made(ctx.door())
+    noted = made.vanished_of(identity_of(spec, wish.guests[0]))
+    missed = "" if noted is None or noted.moment != wish.moment else noted.repository
+    if missed and not args.repository and missed not in {one.name for one in spec.repositories}:
+        return ()
+    repositories = chosen_repositories(args.repository, spec)
+    found = look_into(ctx, spec, repositories)
+    if any(one.name == missed and one.state is not RepositoryState.READY for one in found):
+        return tuple(one for one in repositories if one != missed)
+    _demand(wish, made, found, ctx)
+    return repositories
+
+
+def _demand(
+    wish: Forgetting, made: BackupFacts, found: tuple[RepositoryFacts, ...], ctx: Context
+) -> None:
     from kvmkeep.planning.backups.owner import identity_of, is_meant, stored_in
     from kvmkeep.planning.backups.vanished import vanished
 
     spec, (guest,) = ctx.spec(), wish.guests
-    made = observe_made(ctx.door())
-    found = look_into(ctx, spec, repositories)
     gone = {(one.identity, one.moment) for one in vanished(made, found)}
     if (identity_of(spec, guest), wish.moment) in gone:
         return  # it is not to be missed any more

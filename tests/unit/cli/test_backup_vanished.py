@@ -149,6 +149,39 @@ def test_nor_once_somebody_says_that_it_was_meant_to_go(
     assert not [path for path in site.host.files if path.startswith(f"{FILES}/web.")]
 
 
+def test_nor_once_that_is_said_of_a_repository_that_left_the_spec(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moment = rolled_back(site, capsys)
+    assert site.line("backup", "verify") == 0
+    for name, old, new in (
+        ("host.yaml", "{vault: {url: /srv/vault,", "{attic: {url: /srv/attic,"),
+        ("guests/web.yaml", "repository: vault", "repository: attic"),
+    ):
+        file = Path(site.spec_dir) / name
+        file.write_text(file.read_text().replace(old, new))
+    assert site.line("backup", "init", "attic") == 0
+    assert site.line("backup", "run", "web") == 0
+    (one,) = findings(site, capsys)
+    assert one["todo"].endswith(f"backup forget web@{moment}")
+    assert site.line("backup", "forget", f"web@{moment}", "--dry-run") == 0
+    assert f"miss its backup {moment} no more" in capsys.readouterr().out
+    assert site.line("backup", "forget", f"web@{moment}", "--yes") == 0
+    assert findings(site, capsys) == []
+    assert len(listed(site, capsys)) == 1
+    assert site.line("backup", "forget", f"web@{moment}", "--yes") == 2
+
+
+def test_nor_once_that_is_said_while_it_is_down(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moment = rolled_back(site, capsys)
+    assert site.line("backup", "verify") == 0
+    site.host.restic.repositories["/srv/vault"].trouble = "Fatal: connection refused"
+    assert site.line("backup", "forget", f"web@{moment}", "--yes") == 0
+    assert findings(site, capsys) == []
+
+
 def test_what_is_forgotten_by_ourselves_is_not_missed(
     site: BackupSite, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -117,9 +117,22 @@ def test_what_we_forget_ourselves_is_forgotten_here_first() -> None:
     (first,) = plan_forget(spec(guest("db"), repositories=(VAULT,)), found, wish).steps
     assert lines((first,))[0] == "rm --force -- /var/lib/kvmkeep/backups/web.json"
     assert lines((first,))[-1].endswith(f"forget -- manifest-{LAST}")
-    (seen,) = found.backups.repositories
-    assert forget_memos(found, seen, "web", (OLD,)) == ()
-    assert forget_memos(found, replace(seen, name="other"), "web", (LAST,)) == ()
+    assert forget_memos(found, "vault", "web", (OLD,)) == ()
+    assert forget_memos(found, "other", "web", (LAST,)) == ()
+
+
+def test_what_no_listing_can_tell_of_any_more_can_be_let_go() -> None:
+    wish = Forgetting(guests=(GuestName("web"),), now=NOW, moment=LAST)
+    memo, mark = (
+        f"rm --force -- /var/lib/kvmkeep/backups/web.{end}" for end in ("json", "vanished")
+    )
+    left = facts(last=(MEMO,), vanished=(MARK,), repositories=())
+    assert lines(plan_forget(spec(WEB), left, wish).steps) == [memo, mark]
+    assert plan_forget(spec(WEB), left, replace(wish, moment=OLD)).steps == ()
+    down = facts(state=RepositoryState.UNSEEN, vanished=(MARK,))
+    plan = plan_forget(SPEC, down, wish)
+    assert (lines(plan.steps), len(plan.refusals)) == ([mark], 1)
+    assert mark not in lines(plan_forget(SPEC, facts(OLD, LAST, vanished=(MARK,)), wish).steps)
 
 
 def test_what_is_gone_from_an_append_only_repository_can_be_let_go_as_well() -> None:

@@ -27,7 +27,12 @@ from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backups.init import CLOSED, OPENED, repository_refusals
 from kvmkeep.planning.backups.owner import is_meant, owner
 from kvmkeep.planning.backups.retention import Retention, retention
-from kvmkeep.planning.backups.vanished import forget_memos, let_go_steps
+from kvmkeep.planning.backups.vanished import (
+    forget_memos,
+    let_go_steps,
+    let_go_unseen_step,
+    lost_sight_of,
+)
 from kvmkeep.planning.repositories.engine import driver
 from kvmkeep.planning.scene import make_scene
 
@@ -69,6 +74,9 @@ def plan_forget(spec: Spec, facts: Facts, wish: Forgetting) -> Plan:
     notes: list[Note] = []
     bad: list[Refusal] = []
     sound = False
+    dark = lost_sight_of(spec, facts, wish.guests[0], wish.moment) if wish.moment else None
+    if dark is not None:
+        steps.append(let_go_unseen_step(facts, wish.guests[0], dark))
     for seen in facts.backups.repositories:
         repository = spec.repository(Label(seen.name))
         trouble = repository_refusals(facts, repository)
@@ -217,7 +225,7 @@ def _steps(
     gone: dict[str, list[str]] = {}
     for one in doomed:
         gone.setdefault(one.identity, []).append(one.moment)
-    memos = (forget_memos(facts, seen, *each) for each in gone.items())
+    memos = (forget_memos(facts, seen.name, *each) for each in gone.items())
     why = "the manifests first: without one there is no backup"
     return (
         Step(

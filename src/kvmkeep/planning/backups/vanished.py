@@ -106,7 +106,7 @@ def let_go_steps(
     if (identity, moment) not in {(one.identity, one.moment) for one in missed}:
         return ()
     noted = facts.backups.vanished_of(identity)
-    actions = forget_memos(facts, seen, identity, (moment,))
+    actions = forget_memos(facts, seen.name, identity, (moment,))
     if noted is not None and (noted.repository, noted.moment) == (seen.name, moment):
         actions = (*actions, forget_vanished(identity))
     what = f"miss its backup {moment} no more"
@@ -114,12 +114,32 @@ def let_go_steps(
     return (_step(name, what, why, *actions),)
 
 
+def lost_sight_of(spec: Spec, facts: Facts, name: GuestName, moment: str) -> VanishedBackup | None:
+    """Return the backup of that moment that was noticed to be gone, if no listing tells of it.
+
+    The spec has its repository no more, or it can't be used.
+    """
+    noted = facts.backups.vanished_of(identity_of(spec, name))
+    if noted is None or noted.moment != moment:
+        return None
+    seen = facts.backups.repository(noted.repository)
+    return noted if seen is None or seen.state is not RepositoryState.READY else None
+
+
+def let_go_unseen_step(facts: Facts, name: GuestName, noted: VanishedBackup) -> Step:
+    """Return what has a backup be missed no more of which no listing can tell."""
+    memos = forget_memos(facts, noted.repository, noted.identity, (noted.moment,))
+    what = f"miss its backup {noted.moment} no more"
+    why = f"repository {noted.repository} did not list it when it was last seen, and that is well"
+    return _step(name, what, why, *memos, forget_vanished(noted.identity))
+
+
 def forget_memos(
-    facts: Facts, seen: RepositoryFacts, identity: str, moments: Iterable[str]
+    facts: Facts, repository: str, identity: str, moments: Iterable[str]
 ) -> tuple[Command, ...]:
     """Return what has a guest's last backup be forgotten here too, if it is one of those."""
     last = facts.backups.last_of(identity)
-    there = last is not None and last.repository == seen.name and last.moment in {*moments}
+    there = last is not None and last.repository == repository and last.moment in {*moments}
     return (forget_memo(identity),) if there else ()
 
 

@@ -46,7 +46,7 @@ def parse_choice(text: str) -> tuple[str, str]:
 
 
 class Chosen(Struct, frozen=True, kw_only=True):
-    """A backup, and what is to be told of a newer one that is gone."""
+    """A backup, and what is to be told of a newer one that is gone, or that there may be."""
 
     entry: BackupEntry
     notes: tuple[Note, ...] = ()
@@ -57,7 +57,8 @@ def choose(ctx: Context, spec: Spec, text: str, names: Iterable[str] = ()) -> Ch
 
     Hosts may share a repository, and have guests of the same name: one of another host is meant
     only where this host has none, such as after it got another name. So is one that lacks a disk.
-    Raises UsageError where there is none, and Unready where that can't be known.
+    Raises UsageError where there is none, and Unready where that can't be known, or where the last
+    one can't be seen: an older one is taken only by its time.
     """
     from kvmkeep.host.clock import utc_now
     from kvmkeep.model.backup import moment_order, recency
@@ -88,7 +89,38 @@ def choose(ctx: Context, spec: Spec, text: str, names: Iterable[str] = ()) -> Ch
         for one in vanished(made, seen)
         if one.identity == entry.identity and moment_order(one.moment) > moment_order(entry.moment)
     ]
-    return Chosen(entry=entry, notes=tuple(vanished_note(guest, one, seen) for one in newer))
+    gone = tuple(vanished_note(guest, one, seen) for one in newer)
+    unseen = () if moment else _unseen(spec, guest, entry, made, seen)
+    return Chosen(entry=entry, notes=(*gone, *unseen))
+
+
+def _unseen(
+    spec: Spec, guest: str, entry: BackupEntry, made: BackupFacts, seen: tuple[RepositoryFacts, ...]
+) -> tuple[Note, ...]:
+    """Tell of a newer backup that there may be in a repository that was not to be looked into.
+
+    Raises Unready where it is known, and nobody chose the repositories to look into.
+    """
+    from kvmkeep.host.clock import utc_now
+    from kvmkeep.model.backup import RepositoryState
+    from kvmkeep.planning.backups.out_of_sight import newer_unlisted
+
+    listed = [one.name for one in seen if one.state is RepositoryState.READY]
+    last = newer_unlisted(made, listed, entry, spec.host.name, utc_now())
+    hidden = out_of_sight(seen)
+    if last is None:
+        known = made.last_of(entry.identity) is not None
+        text = f"what repository {hidden} has of it can't be seen: perhaps a newer backup"
+        return () if known or not hidden else (Note(subject=f"guest {guest}", text=text),)
+    where = f"the last backup of guest {guest}, {guest}@{last.moment}, is in {last.repository}"
+    spec_has = [one.name for one in spec.repositories]
+    if last.repository in spec_has and last.repository not in {one.name for one in seen}:
+        text = f"{where}, which was not to be looked into"
+        return (Note(subject=f"guest {guest}", text=text),)
+    why = "can't be seen" if last.repository in spec_has else "the spec does not name any more"
+    raise Unready(
+        f"{where}, which {why}", hint=f"to take an older one, name it: {guest}@{entry.moment}"
+    )
 
 
 def _look_at(spec: Spec, guest: str, made: BackupFacts, seen: Iterable[RepositoryFacts]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.cli.backup_subject import add_backup, subject_of
+from kvmkeep.cli.backup_subject import add_backup, notes_of, subject_of
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.copy_out import add_largest, demanded, there
 from kvmkeep.cli.goal import Goal, reach, with_notes
@@ -47,7 +47,8 @@ def run(args: Args, ctx: Context) -> int:
 
     directory = posixpath.abspath(args.directory)
     paths, largest = demanded(args.paths, args.largest, directory, ctx)
-    subject = subject_of(args.backup, args.repository, ctx, ctx.spec())
+    spec = ctx.spec()
+    subject = subject_of(args.backup, args.repository, ctx, spec)
 
     def wish(door: Door) -> CopyOut:
         return CopyOut(
@@ -66,4 +67,4 @@ def run(args: Args, ctx: Context) -> int:
         beside=beside,
         reading=ctx.reading(),
     )
-    return reach(with_notes(goal, subject.notes), ctx, yes=True, dry_run=args.dry_run)
+    return reach(with_notes(goal, notes_of(subject, spec)), ctx, yes=True, dry_run=args.dry_run)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kvmkeep.cli.backup_subject import add_backup, stored_file, subject_of
+from kvmkeep.cli.backup_subject import add_backup, notes_of, stored_file, subject_of
 from kvmkeep.cli.consent import add_consent
 from kvmkeep.cli.goal import Goal, reach, with_notes
 from kvmkeep.errors import StepFailed, Unready, UsageError
@@ -88,7 +88,7 @@ def run(args: Args, ctx: Context) -> int:
         reading=ctx.reading(),
     )
     with telling_of_others(subject):
-        noted = with_notes(goal, subject.notes)
+        noted = with_notes(goal, notes_of(subject, spec))
         return reach(noted, ctx, yes=args.yes, dry_run=args.dry_run)
 
 
@@ -148,7 +148,8 @@ def _to_file(args: Args, ctx: Context, subject: Subject) -> int:
 
     beside = Beside(look)
     goal = Goal(verb=VERB, planner=planner, beside=beside, reading=ctx.reading())
-    return reach(with_notes(goal, subject.notes), ctx, yes=True, dry_run=args.dry_run)
+    noted = with_notes(goal, notes_of(subject, ctx.spec()))
+    return reach(noted, ctx, yes=True, dry_run=args.dry_run)
 
 
 def restoring_of(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kvmkeep.cli.context import Context
     from kvmkeep.model.backup import BackupEntry
     from kvmkeep.model.backup_policy import Repository
+    from kvmkeep.model.plan import Note
     from kvmkeep.model.spec import Spec
     from kvmkeep.planning.backups.fetch import Subject
 
@@ -40,6 +41,19 @@ def subject_of(backup: str, repositories: tuple[str, ...], ctx: Context, spec: S
     return Subject(
         repository=repository, entry=entry, manifest=manifest, xml=xml, notes=chosen.notes
     )
+
+
+def notes_of(subject: Subject, spec: Spec) -> tuple[Note, ...]:
+    """Return what is to be known of it before it is agreed to: of when it is, and from where."""
+    from kvmkeep.cli.age import stamp_age, told
+    from kvmkeep.host.clock import utc_now
+    from kvmkeep.model.plan import Note
+    from kvmkeep.planning.backups.owner import name_to_type
+
+    entry = subject.entry
+    name, old = name_to_type(spec, entry), told(stamp_age(entry.moment, utc_now()))
+    text = f"{name}@{entry.moment} is what is taken: {old}, from repository {entry.repository}"
+    return (*subject.notes, Note(subject=f"guest {name}", text=text))
 
 
 def stored_file(repository: Repository, entry: BackupEntry, name: str, ctx: Context) -> bytes:

@@ -73,6 +73,7 @@ def run(args: Args, ctx: Context) -> int:
 
 def make(args: Args, ctx: Context, verb: str, backup: Subject | None = None) -> int:
     """Make a clone, of the disks as they are or as they were at a backup."""
+    from kvmkeep.cli.backup_subject import notes_of
     from kvmkeep.model.units import GuestName, parse_guest_name
     from kvmkeep.planning.clones.clone import Cloning, plan_clone, uncloneable
     from kvmkeep.planning.clones.origin import Wanted
@@ -107,7 +108,7 @@ def make(args: Args, ctx: Context, verb: str, backup: Subject | None = None) -> 
     def run_at(planner: Planner) -> int:
         reading = None if backup is None else ctx.reading()
         goal = Goal(verb=verb, planner=planner, guests=(source,), reading=reading)
-        noted = with_notes(goal, () if backup is None else backup.notes)
+        noted = with_notes(goal, () if backup is None else notes_of(backup, spec))
         return reach(noted, ctx, yes=args.yes, dry_run=args.dry_run)
 
     return at_level(planner, level, run_at, ctx)

@@ -95,8 +95,8 @@ def test_each_disk_is_read_back_before_it_is_put_into_service() -> None:
         f"rename LV rl_build/vm-web-data to trash-{STAMP}-vm-web-data",
         "make LV rl_build/vm-web of 4 GiB",
         "make LV rl_build/vm-web-data of 1 GiB",
-        "bring disk root (4 GiB) back to /dev/rl_build/vm-web, and read it again",
-        "bring disk data (1 GiB) back to /dev/rl_build/vm-web-data, and read it again",
+        f"bring disk root (4 GiB) of {MOMENT} back to /dev/rl_build/vm-web, and read it again",
+        f"bring disk data (1 GiB) of {MOMENT} back to /dev/rl_build/vm-web-data, and read it again",
         "put root, data into service",
     ]
     verbs = [action.argv[1:3] for action in plan.steps[5].actions]
@@ -187,8 +187,8 @@ def test_a_killed_run_is_gone_on_with_by_another_one_and_apply_leaves_it_alone()
     assert [step.what for step in plan.steps] == [
         "write rl_build/vm-web again",
         "write rl_build/vm-web-data again",
-        "bring disk root (4 GiB) back to /dev/rl_build/vm-web, and read it again",
-        "bring disk data (1 GiB) back to /dev/rl_build/vm-web-data, and read it again",
+        f"bring disk root (4 GiB) of {MOMENT} back to /dev/rl_build/vm-web, and read it again",
+        f"bring disk data (1 GiB) of {MOMENT} back to /dev/rl_build/vm-web-data, and read it again",
         "put root, data into service",
     ]
     restore(host, site, wish(site, subject, asked=LATER))

@@ -153,10 +153,12 @@ def _disk_step(work: RestoreWork, record: DiskRecord, disk: LvDisk) -> Step:
     active_first = activated(work.scene, disk) if volume is not None else ()
     room = work.scene.rounded(disk.size) if volume is None else volume.size
     behind = (zero(target, record.size.bytes, room.minus(record.size).bytes, BEHIND),)
+    moment = work.restoring.subject.entry.moment
     return Step(
         noun=Noun.STORAGE,
         subject=f"guest {work.guest.name}",
-        what=f"bring disk {disk.name} ({record.size}) back to {target}, and read it again",
+        what=f"bring disk {disk.name} ({record.size}) of {moment} back to {target}, and read it "
+        "again",
         why="it has to be, block by block, what was read at the backup",
         probe=has_tags(work.scene, work.guest, disk, work.restoring.mark, STATE_FILLING),
         actions=(

@@ -22,7 +22,7 @@ from fakes.proof import FakeProof
 from fakes.restic import FakeRestic
 from fakes.systemd import FakeSystemd
 from fakes.virsh import FakeDomain, FakeVirsh
-from fakes.words import UnknownCommandError, standing_ahead, take_apart
+from fakes.words import UnknownCommandError, among_others, standing_ahead, take_apart
 from msgspec.json import encode
 
 from kvmkeep.host.door import ProgressWatcher, Result
@@ -276,6 +276,9 @@ class FakeHost:
         return self.now
 
     # Commands
+
+    def _setpriv(self, argv: tuple[str, ...], stdin: bytes) -> tuple[int, str]:
+        return self._dispatch(Command(argv=among_others(argv), why="", stdin=stdin))
 
     def _systemd_run(self, argv: tuple[str, ...], stdin: bytes) -> tuple[int, str]:
         command = Command(argv=("systemd-run", *argv), why="", stdin=stdin)

@@ -65,6 +65,19 @@ ASIDE = (
 )  # fmt: skip
 
 
+APART = (
+    "--pdeathsig=KILL", "unshare", "--uts", "--pid", "--fork", "--kill-child", "--", "sh", "-c",
+)  # fmt: skip
+
+
+def among_others(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what setpriv(1) runs in the end: the program that no other is to hear of."""
+    assert argv[: len(APART)] == APART
+    assert argv[len(APART)].endswith('exec "$@"')
+    assert argv[len(APART) + 1] == "unlock"
+    return argv[len(APART) + 2 :]
+
+
 def standing_ahead(command: Command) -> Command:
     """Return a command without what has it stand back behind the guests."""
     if command.argv[:2] != ASIDE[:2]:

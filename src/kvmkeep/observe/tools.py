@@ -38,6 +38,7 @@ _TABLE = (
     ("prlimit", "util-linux", "util-linux"),
     ("qemu-img", "qemu-utils", "qemu-img"),
     ("restic", "restic", "restic"),
+    ("setpriv", "util-linux", "util-linux"),
     ("sha256sum", "coreutils", "coreutils"),
     ("sha512sum", "coreutils", "coreutils"),
     ("systemctl", "systemd", "systemd"),

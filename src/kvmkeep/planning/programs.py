@@ -10,6 +10,7 @@ from kvmkeep.model.facts import Tool
 from kvmkeep.model.plan import Note, Refusal, Step
 from kvmkeep.planning.aside import ASIDE
 from kvmkeep.planning.proofs import lock as proof_lock
+from kvmkeep.planning.repositories.apart import APART
 from kvmkeep.planning.scene import Scene
 
 _STARTING = frozenset({"program virsh", "program lvs", "program lvchange"})
@@ -73,6 +74,8 @@ def _programs(argv: tuple[str, ...]) -> tuple[str, ...]:
     behind = {"prlimit": 3, "flock": len(proof_lock.WORDS), "choom": 3, "ionice": 2}.get(first, 0)
     if argv[: len(ASIDE)] == ASIDE:
         behind = len(ASIDE)
+    if argv[: len(APART)] == APART:
+        behind = len(APART)
     return (first, *(_programs(argv[behind:]) if behind else ()))
 
 

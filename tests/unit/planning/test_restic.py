@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from adapters.replay import captured
 from msgspec.structs import replace
 
+from kvmkeep.host.machine_door import MachineDoor
 from kvmkeep.model.backup import Part
 from kvmkeep.model.backup_policy import Engine, Repository
+from kvmkeep.model.command import Command
+from kvmkeep.model.facts import Tool
+from kvmkeep.model.plan import Noun, Step
 from kvmkeep.model.units import Label
+from kvmkeep.planning.programs import tools_of
+from kvmkeep.planning.repositories.apart import APART
 from kvmkeep.planning.repositories.engine import driver
 
 VAULT = Repository(
@@ -36,7 +44,7 @@ def test_what_can_be_done_with_a_repository() -> None:
     words = driver(VAULT, "/usr/bin/kvmkeep")
     assert words.init().argv == (*BEGIN, "init")
     assert words.prune().argv == (*BEGIN, "prune")
-    assert [one.argv for one in words.unlock()] == [(*BEGIN, "unlock")]
+    assert [one.argv for one in words.unlock()] == [(*APART, *BEGIN, "unlock")]
     assert words.check().argv == (*BEGIN, "check", "--no-lock")
     part = words.check(Part(number=3, of=20)).argv
     assert part == (*BEGIN, "check", "--no-lock", "--read-data-subset=3/20")
@@ -106,3 +114,64 @@ def test_keys_come_by_a_file() -> None:
     argv = driver(KEYS, "/usr/bin/kvmkeep").prune().argv
     assert argv[:3] == ("/usr/bin/kvmkeep", "with-environment", "--file=/root/keys")
     assert argv[3:5] == ("--", "restic")
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    """Return a /proc in which no restic is."""
+    (tmp_path / "sys/kernel").mkdir(parents=True)
+    process(tmp_path, 1, "systemd", "/sbin/init")
+    process(tmp_path, 7, "kvmkeep", "python3", "restic", "backup")
+    return tmp_path
+
+
+def process(proc: Path, number: int, name: str, *argv: str) -> None:
+    (proc / str(number)).mkdir()
+    (proc / str(number) / "comm").write_text(f"{name}\n")
+    (proc / str(number) / "cmdline").write_text("".join(f"{word}\0" for word in argv))
+
+
+def judged(proc: Path) -> str:
+    """Return what the host is called then, for an unlock that is run in there."""
+    shell = APART[APART.index("sh") :]
+    words = (*(word.replace("/proc/", f"{proc}/") for word in shell), "echo", "a b", "done")
+    ran = MachineDoor().run(Command(argv=words, why="judge"))
+    assert ran.stdout == (b"a b done\n" if ran.ok else b"")
+    assert ran.ok or "directory" in ran.stderr.decode()
+    name = proc / "sys/kernel/hostname"
+    if not ran.ok:
+        return "not unlocked"
+    return name.read_text().strip() if name.exists() else ""
+
+
+def test_where_no_other_restic_runs_the_young_locks_of_this_host_are_dead_ones(proc: Path) -> None:
+    assert judged(proc) == ""
+    process(proc, 20, "restic", "restic", "--repo=x", "mount", "--no-lock", "/m")
+    process(proc, 21, "restic", "restic", "version")
+    process(proc, 22, "restic")  # a zombie
+    assert judged(proc) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "argv"),
+    [("restic", ("restic", "mount", "/m")), ("restic-0.17.1", ("x", "backup", "/version"))],
+)
+def test_beside_another_restic_that_may_hold_a_lock_no_young_one_is_judged(
+    name: str, argv: tuple[str, ...], proc: Path
+) -> None:
+    process(proc, 20, name, *argv)
+    assert judged(proc) == "restic-runs"
+
+
+def test_where_the_name_can_not_be_changed_nothing_is_unlocked(proc: Path) -> None:
+    process(proc, 20, "restic", "restic", "prune")
+    (proc / "sys/kernel/hostname").mkdir()
+    assert judged(proc) == "not unlocked"
+
+
+def test_an_unlock_needs_restic_and_what_keeps_it_apart() -> None:
+    (command,) = driver(KEYS, "/usr/bin/kvmkeep").unlock()
+    step = Step(noun=Noun.STORAGE, subject="x", what="x", why="x", actions=(command,))
+    tools = {name: Tool(name=name, package=name, path="") for name in ("restic", "setpriv", "sh")}
+    wanted = [one.subject for one in tools_of(tools, (step,))]
+    assert wanted == ["program setpriv", "program restic"]

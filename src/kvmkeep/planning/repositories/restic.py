@@ -7,6 +7,7 @@ from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.command import Command, Meaning
 from kvmkeep.model.restic import restic_argv, restic_get
 from kvmkeep.planning.commands import HOUR
+from kvmkeep.planning.repositories.apart import apart
 
 DAY = 24 * HOUR
 # What a REST server says that only takes new data (rest-server --append-only, and rclone's): to
@@ -109,4 +110,4 @@ class Restic:
     def unlock(self) -> tuple[Command, ...]:
         """See `Driver`."""
         why = f"remove locks of dead runs from {self._name}"
-        return (Command(argv=self._argv("unlock"), why=why, timeout=HOUR),)
+        return (Command(argv=apart(self._argv("unlock")), why=why, timeout=HOUR),)

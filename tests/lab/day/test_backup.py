@@ -164,12 +164,24 @@ def test_a_repository_that_gets_full_makes_no_backup(site: Host) -> None:
     ours(site, "backup", "init", "small")
     site.ssh("root", ALPHA, "dd if=/dev/urandom of=/dev/vdb bs=1M count=40 conv=fsync; sync")
     done = site.kvmkeep("backup", "run", "alpha")
-    into(site, "vault")
-    site.must("umount /mnt/small")
     assert done.returncode == 7, done.stderr
     assert "no space left on device" in done.stderr.lower()
+    assert "kvmkeep backup forget --all && kvmkeep backup prune" in " ".join(done.stderr.split())
     assert "was not backed up" in done.stderr
     nothing_is_left(site)
+    used = "df --block-size=1 --output=used /mnt/small | tail -1"
+    full = int(site.must(used))
+    ours(site, "backup", "prune", "small")
+    assert int(site.must(used)) < full // 2
+    site.must(
+        "truncate -s 512M /root/small.img &&"
+        " losetup --set-capacity $(findmnt --noheadings --output SOURCE /mnt/small) &&"
+        " resize2fs $(findmnt --noheadings --output SOURCE /mnt/small)"
+    )
+    ours(site, "backup", "run", "alpha")
+    nothing_is_left(site)
+    into(site, "vault")
+    site.must("umount /mnt/small")
 
 
 def test_a_snapshot_that_overflows_makes_no_backup(site: Host) -> None:

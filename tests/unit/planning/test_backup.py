@@ -23,6 +23,7 @@ from kvmkeep.planning.backups.take import Beginning, plan_drop, plan_take
 from kvmkeep.planning.domains.new_name import Renaming
 from kvmkeep.planning.domains.rename import plan_rename
 from kvmkeep.planning.domains.xml import BASE
+from kvmkeep.planning.repositories.full import FULL
 from kvmkeep.planning.running.start import plan_start
 from kvmkeep.planning.running.watch import plan_look_after
 from kvmkeep.planning.snapshots.create import SnapshotRequest, plan_create
@@ -248,6 +249,7 @@ def test_a_disk_is_sent_out_of_the_way_of_guests_and_no_faster_than_the_spec_say
     assert f"--rate={50 << 20}" in send.argv
     assert f"--size={4 * GIB}" in send.argv
     assert (send.progress, send.total_bytes) == (Progress.BLOCKS, 4 * GIB)
+    assert send.meanings == FULL
     assert send.timeout >= 4 * GIB / (1 << 20)
     crawling = replace(SPEC, repositories=(replace(VAULT, rate=1 << 18),))
     plan = store(crawling, begun().facts(crawling))

@@ -175,3 +175,19 @@ def test_an_unlock_needs_restic_and_what_keeps_it_apart() -> None:
     tools = {name: Tool(name=name, package=name, path="") for name in ("restic", "setpriv", "sh")}
     wanted = [one.subject for one in tools_of(tools, (step,))]
     assert wanted == ["program setpriv", "program restic"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Fatal: unable to save snapshot: write /srv/v/data/26/26f8-tmp-20: no space left on device",
+        "OSError: [Errno 28] No space left on device",
+        "Insufficient free space to complete transaction (required: 49.1 MB, available: 0 B).",
+    ],
+)
+@pytest.mark.parametrize("engine", Engine)
+def test_a_full_repository_is_told_with_what_frees_it(engine: Engine, said: str) -> None:
+    words = driver(replace(VAULT, engine=engine, url="/srv/v"), "/usr/bin/kvmkeep")
+    command = words.put_files("/x", "host", ("kvmkeep", "guest=web", "manifest"), "")
+    (told,) = [one.sentence for one in command.meanings if one.words in said]
+    assert "kvmkeep backup forget --all && kvmkeep backup prune" in told

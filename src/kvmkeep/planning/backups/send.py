@@ -54,6 +54,7 @@ from kvmkeep.planning.backups.work import (
     unlisted,
 )
 from kvmkeep.planning.commands import long_enough
+from kvmkeep.planning.repositories.full import FULL
 from kvmkeep.planning.scene import aliases, make_scene
 from kvmkeep.planning.snapshots.removal import still_ours
 
@@ -243,6 +244,7 @@ def _send(work: BackupWork, member: Volume) -> Step:
         timeout=words.waits + long_enough(size, slowest),
         progress=Progress.BLOCKS,
         total_bytes=size.bytes,
+        meanings=FULL,
     )  # fmt: skip
     return Step(
         noun=Noun.STORAGE,

@@ -18,6 +18,7 @@ from kvmkeep.model.borg import (
 )
 from kvmkeep.model.command import Command
 from kvmkeep.planning.commands import HOUR
+from kvmkeep.planning.repositories.full import FULL
 
 DAY = 24 * HOUR
 # The pieces of a disk have one size, as those of a filesystem on it begin at its multiples; they
@@ -66,7 +67,8 @@ class Borg:
     def put_files(self, directory: str, host: str, tags: tuple[str, ...], why: str) -> Command:
         """See `Driver`."""
         words = (*_CREATE, "--", self._archive(host, tags), directory)
-        return Command(argv=self._argv("create", *words), why=why, timeout=2 * HOUR)
+        argv = self._argv("create", *words)
+        return Command(argv=argv, why=why, timeout=2 * HOUR, meanings=FULL)
 
     def get(self, one: str, path: str) -> tuple[str, ...]:
         """See `Driver`."""

@@ -8,6 +8,7 @@ from kvmkeep.model.command import Command, Meaning
 from kvmkeep.model.restic import restic_argv, restic_get
 from kvmkeep.planning.commands import HOUR
 from kvmkeep.planning.repositories.apart import apart
+from kvmkeep.planning.repositories.full import FULL
 
 DAY = 24 * HOUR
 # What a REST server says that only takes new data (rest-server --append-only, and rclone's): to
@@ -66,7 +67,7 @@ class Restic:
         """See `Driver`."""
         # All files are read (--force): one of the same size and time may be of a run before.
         words = ("backup", "--force", f"--host={host}", f"--tag={','.join(tags)}", "--", directory)
-        return Command(argv=self._argv(*words), why=why, timeout=HOUR)
+        return Command(argv=self._argv(*words), why=why, timeout=HOUR, meanings=FULL)
 
     def get(self, one: str, path: str) -> tuple[str, ...]:
         """See `Driver`."""

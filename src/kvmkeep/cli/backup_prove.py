@@ -12,6 +12,7 @@ from kvmkeep.cli.backup_subject import add_backup, subject_of
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.ended import one_by_one
 from kvmkeep.cli.goal import Goal, demand_own_libvirt, reach_without_asking, show, tell_notes
+from kvmkeep.cli.verdict import text
 from kvmkeep.errors import NEEDS_ATTENTION, Unready, UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from kvmkeep.cli.context import Context
     from kvmkeep.host.door import Door
-    from kvmkeep.model.proof import Proof
 
 VERB = "backup prove"
 
@@ -109,19 +109,3 @@ def _prove(backup: str, args: Args, ctx: Context) -> int:
     else:
         ctx.streams.result(text(proof))
     return 0 if proof.proven else NEEDS_ATTENTION
-
-
-def text(proof: Proof) -> str:
-    """Return a verdict for a person."""
-    from kvmkeep.model.text import one_line
-
-    wide = max((len(rung.name) for rung in proof.rungs), default=0)
-    lines = [
-        f"  {rung.name.ljust(wide)}  {'held' if rung.passed else 'FELL'}  {rung.seconds:8.1f} s"
-        + (f"  {one_line(rung.detail)}" if rung.detail else "")
-        for rung in proof.rungs
-    ]
-    verdict = "is proven" if proof.proven else "did NOT prove good"
-    head = f"Backup {proof.guest}@{proof.moment} in {proof.repository} {verdict}."
-    head += f" It had {proof.little} of memory." if proof.little else ""
-    return "\n".join([head, *lines, f"  the console's last screen: {proof.screen}"])

@@ -1,4 +1,4 @@
-"""`kvmkeep backup show`: one backup, as its manifest tells."""
+"""`kvmkeep backup show`: one backup, as its manifest tells, and how its proof ended."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from kvmkeep.cli.backup_choice import add_repositories, choose
 from kvmkeep.cli.backup_list import value
 from kvmkeep.cli.context import unready
 from kvmkeep.cli.goal import tell_notes
+from kvmkeep.cli.verdict import text as verdict_text
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from kvmkeep.model.backup import BackupEntry
     from kvmkeep.model.backup_manifest import Manifest
     from kvmkeep.model.backup_policy import Repository
+    from kvmkeep.model.proof import Proof
 
 
 class Args(Struct, frozen=True, kw_only=True):
@@ -40,17 +42,36 @@ def run(args: Args, ctx: Context) -> int:
     import msgspec
 
     from kvmkeep.model.units import Label
+    from kvmkeep.observe.proof import kept_proof, kept_screen
 
     spec = ctx.spec()
     chosen = choose(ctx, spec, args.backup, args.repository)
     tell_notes(chosen.notes, ctx)
     entry = chosen.entry
     manifest = read_manifest(ctx, spec.repository(Label(entry.repository)), entry)
+    kept = kept_proof(ctx.door(), entry.identity, entry.moment)
+    proof = kept if kept is not None and kept.repository == entry.repository else None
+    screen = "" if proof is None else kept_screen(ctx.door(), entry.identity, entry.moment)
     if ctx.json:
-        ctx.print_json({"backup": value(entry), "manifest": msgspec.to_builtins(manifest)})
+        proved = None if proof is None else {**msgspec.to_builtins(proof), "last_screen": screen}
+        stored = msgspec.to_builtins(manifest)
+        ctx.print_json({"backup": value(entry), "manifest": stored, "proof": proved})
     else:
-        ctx.streams.result(text(entry, manifest))
+        ctx.streams.result(f"{text(entry, manifest)}\n\n{_proved(proof, screen)}")
     return 0
+
+
+def _proved(proof: Proof | None, screen: str) -> str:
+    """Return what this host remembers of the backup's proof, with what the console showed."""
+    from kvmkeep.model.text import one_line
+
+    if proof is None:
+        return "This host remembers no proof of it."
+    lines = [verdict_text(proof), *(f"    {line}" for line in screen.splitlines())]
+    lines.append(f"  tried: {one_line(proof.time)}")
+    if proof.proven_before:
+        lines.append(f"  proven before: {one_line(proof.proven_before)}")
+    return "\n".join(lines)
 
 
 def read_manifest(ctx: Context, repository: Repository, entry: BackupEntry) -> Manifest:

@@ -15,6 +15,7 @@ from kvmkeep.model.proof import (
     SCREEN,
     Ladder,
     Proof,
+    last_screen,
     parse_rung,
 )
 from kvmkeep.model.units import GuestName, parse_guest_name
@@ -72,3 +73,12 @@ def kept_proof(door: Door, identity: str, moment: str) -> Proof | None:
     except OSError:
         return None
     return decoded_or_none(content, Proof)
+
+
+def kept_screen(door: Door, identity: str, moment: str) -> str:
+    """Return what the console showed last in a proof, harmless; empty where it can't be read."""
+    try:
+        content = door.read(f"{VERDICT_DIR}/{identity}/{moment}.screen", _LIMIT) or b""
+    except OSError:
+        return ""
+    return last_screen(content)

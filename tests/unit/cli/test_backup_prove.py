@@ -95,6 +95,37 @@ def test_one_that_can_not_be_proven_keeps_no_other_from_it(
     assert site.line("backup", "prove", "--due") == 2, "nothing was"
 
 
+def test_how_a_proof_ended_is_shown_with_its_backup(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert site.line("backup", "show", "web") == 0
+    assert "This host remembers no proof of it." in capsys.readouterr().out
+    assert site.line("backup", "show", "web", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["proof"] is None
+    assert site.line("backup", "prove", "web") == 0
+    (screen,) = [path for path in site.host.files if path.endswith(".screen")]
+    site.host.put(screen, b"Debian\x1b[2J\nweb login:\n")
+    capsys.readouterr()
+    assert site.line("backup", "show", "web") == 0
+    told = capsys.readouterr().out
+    assert "in vault is proven." in told
+    assert "blocks-root" in told
+    assert "    Debian\n    web login:\n  tried: 20" in told
+    assert site.line("backup", "show", "web", "--json") == 0
+    proof = json.loads(capsys.readouterr().out)["proof"]
+    assert (proof["proven"], proof["last_screen"]) == (True, "Debian\nweb login:\n")
+    memo = screen.replace(".screen", ".json")
+    kept = json.loads(site.host.files[memo].content)
+    site.host.put(
+        memo, json.dumps({**kept, "proven": False, "proven_before": "2026-01-02"}).encode()
+    )
+    assert site.line("backup", "show", "web") == 0
+    assert "proven before: 2026-01-02" in capsys.readouterr().out
+    site.host.put(memo, json.dumps({**kept, "repository": "attic"}).encode())
+    assert site.line("backup", "show", "web") == 0
+    assert "remembers no proof" in capsys.readouterr().out
+
+
 def test_several_proofs_are_one_document(
     site: BackupSite, capsys: pytest.CaptureFixture[str]
 ) -> None:

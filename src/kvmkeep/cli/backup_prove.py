@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, to_builtins
 
-from kvmkeep.cli.backup_choice import due
-from kvmkeep.cli.backup_subject import add_backup, subject_of
+from kvmkeep.cli.backup_choice import add_repositories, due
+from kvmkeep.cli.backup_subject import subject_of
 from kvmkeep.cli.consent import add_dry_run
 from kvmkeep.cli.ended import one_by_one
 from kvmkeep.cli.goal import Goal, demand_own_libvirt, reach_without_asking, show, tell_notes
+from kvmkeep.cli.guests import chosen
 from kvmkeep.cli.verdict import text
 from kvmkeep.errors import NEEDS_ATTENTION, Unready, UsageError
 
@@ -25,9 +26,11 @@ VERB = "backup prove"
 
 
 class Args(Struct, frozen=True, kw_only=True):
-    """Which backup, in which repositories; `due`: of each guest whose time has come."""
+    """Which backups, in which repositories; `due`: of each guest whose time has come."""
 
-    backup: str
+    backups: tuple[str, ...]
+    label: tuple[str, ...]
+    all: bool
     due: bool
     repository: tuple[str, ...]
     dry_run: bool
@@ -35,27 +38,52 @@ class Args(Struct, frozen=True, kw_only=True):
 
 def add(parser: ArgumentParser) -> None:
     """Add the arguments."""
-    add_backup(parser, some=False)
+    parser.add_argument(
+        "backups", metavar="GUEST[@TIME]", nargs="*",
+        help="the backups, as `list` names them; without a time, the last one of a guest",
+    )  # fmt: skip
+    parser.add_argument(
+        "--label", action="append", default=[],
+        help="instead of names: the last backup of each guest of the spec with this label; given "
+        "twice, with both",
+    )  # fmt: skip
+    parser.add_argument(
+        "--all", action="store_true",
+        help="instead of names: the last backup of each guest that the spec backs up",
+    )  # fmt: skip
     parser.add_argument(
         "--due", action="store_true",
-        help="instead of a name: the last backup of each guest whose time has come, one by one",
+        help="instead of names: the last backup of each guest whose time has come",
     )  # fmt: skip
+    add_repositories(parser)
     add_dry_run(parser)
 
 
 def run(args: Args, ctx: Context) -> int:
-    """Prove it, or those whose time has come, and print the verdict."""
-    if args.due == bool(args.backup):
-        raise UsageError("name a backup, or use --due")
-    if not args.due:
-        return _prove(args.backup, args, ctx)
-    from kvmkeep.planning.backups.due import due_proofs
-
-    names = due(ctx, due_proofs)
+    """Prove them, one by one, and print the verdicts; one that can't be keeps no other from it."""
+    names = _wanted(args, ctx)
+    if len(args.backups) == 1:
+        return _prove(args.backups[0], args, ctx)
     if not names:
         ctx.streams.talk("No proof is due.")
     words = "the backup of {} was not proven"
     return one_by_one([(words.format(name), partial(_prove, name, args)) for name in names], ctx)
+
+
+def _wanted(args: Args, ctx: Context) -> tuple[str, ...]:
+    """Return the backups that are meant; raises UsageError where none was chosen."""
+    if sum((bool(args.backups), bool(args.label), args.all, args.due)) != 1:
+        raise UsageError("name backups, or use one of --label, --all and --due")
+    if args.due:
+        from kvmkeep.planning.backups.due import due_proofs
+
+        return due(ctx, due_proofs)
+    if not args.all:
+        return tuple(dict.fromkeys(args.backups)) or chosen((), args.label, ctx)
+    names = tuple(one.name for one in ctx.spec().guests if one.backup is not None)
+    if not names:
+        raise UsageError("the spec backs no guest up", hint="write `backup` into host.yaml")
+    return names
 
 
 def _prove(backup: str, args: Args, ctx: Context) -> int:

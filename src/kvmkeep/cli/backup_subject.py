@@ -19,12 +19,11 @@ if TYPE_CHECKING:
     from kvmkeep.planning.backups.fetch import Subject
 
 
-def add_backup(parser: ArgumentParser, *, some: bool = True) -> None:
-    """Add the words that choose one backup; `some` when it has to be named."""
+def add_backup(parser: ArgumentParser) -> None:
+    """Add the words that choose one backup."""
     parser.add_argument(
-        "backup", metavar="GUEST[@TIME]", nargs=None if some else "?", default="",
-        help="the backup, as `list` names it; default: the last",
-    )  # fmt: skip
+        "backup", metavar="GUEST[@TIME]", help="the backup, as `list` names it; default: the last"
+    )
     add_repositories(parser)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from kvmkeep.cli.context import Context
+    from kvmkeep.cli.streams import Streams
     from kvmkeep.host.door import Door, Result
     from kvmkeep.model.command import Command
     from kvmkeep.model.proof import Rung
@@ -27,13 +28,14 @@ _MOST_GIVEN = 1 << 20
 
 
 class Args(Struct, frozen=True, kw_only=True):
-    """Which rung; times in seconds."""
+    """Which rung; times in seconds, and the bytes that its command tells of one by one."""
 
     name: str
     into: str
     needs: tuple[str, ...]
     limit: int
     patience: int
+    size: int
     stdin: bool
     command: tuple[str, ...]
 
@@ -56,6 +58,10 @@ def add(parser: ArgumentParser) -> None:
         "--patience", metavar="SECONDS", type=int, default=0,
         help="try again and again for so long (default: once)",
     )  # fmt: skip
+    parser.add_argument(
+        "--size", metavar="BYTES", type=int, default=0,
+        help="pass on how far it is, which it prints as `blocks verify` does, of so many bytes",
+    )  # fmt: skip
     parser.add_argument("--stdin", action="store_true", help="give the command what comes on stdin")
 
 
@@ -63,7 +69,7 @@ def run(args: Args, ctx: Context) -> int:
     """Try it. Whether it holds or not, this ends well: the verdict is made of all rungs."""
     from msgspec import json
 
-    from kvmkeep.model.command import Command, WriteFile
+    from kvmkeep.model.command import Command, Progress, WriteFile
 
     for name in (args.name, *args.needs):
         if _NAME.fullmatch(name) is None:
@@ -74,8 +80,15 @@ def run(args: Args, ctx: Context) -> int:
         rung, said = _not_tried(args.name, missing), b""
     else:
         given = sys.stdin.buffer.read(_MOST_GIVEN) if args.stdin else b""
-        command = Command(argv=args.command, why=args.name, timeout=float(args.limit), stdin=given)
-        rung, said = _tried(args, door, command)
+        command = Command(
+            argv=args.command,
+            why=args.name,
+            timeout=float(args.limit),
+            stdin=given,
+            progress=Progress.BLOCKS if args.size else Progress.NONE,
+            total_bytes=args.size,
+        )
+        rung, said = _tried(args, door, command, ctx.streams)
     place = posixpath.abspath(f"{args.into}/{args.name}")
     for path, content in ((f"{place}.out", said), (f"{place}.json", json.encode(rung))):
         file = WriteFile(path=path, content=content, why="keep how it went", dir_mode=0o700)
@@ -101,12 +114,15 @@ def _not_tried(name: str, missing: str) -> Rung:
     return Rung(name=name, passed=False, seconds=0.0, detail=detail)
 
 
-def _tried(args: Args, door: Door, command: Command) -> tuple[Rung, bytes]:
+def _tried(args: Args, door: Door, command: Command, streams: Streams) -> tuple[Rung, bytes]:
     from kvmkeep.model.proof import Rung
+
+    def tell(done: int, total: int) -> None:
+        streams.result(f"{done} of {total} bytes")
 
     began = door.clock()
     while True:
-        result = door.run(command)
+        result = door.run(command, tell if args.size else None)
         passed = door.clock() - began
         if result.ok or passed >= args.patience:
             break

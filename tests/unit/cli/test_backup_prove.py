@@ -63,7 +63,7 @@ def test_what_is_not_there_can_not_be_proven(
 
 def test_the_proofs_that_are_due(site: BackupSite, capsys: pytest.CaptureFixture[str]) -> None:
     assert site.line("backup", "prove") == 2
-    assert "name a backup, or use --due" in capsys.readouterr().err
+    assert "name backups, or use one of --label, --all and --due" in capsys.readouterr().err
     assert site.line("backup", "prove", "web", "--due") == 2
     assert site.line("backup", "prove", "--due") == 0
     assert "is proven." in capsys.readouterr().out
@@ -93,6 +93,29 @@ def test_one_that_can_not_be_proven_keeps_no_other_from_it(
     assert "the backup of web was not proven: guest web has no backup" in told.err
     assert "Backup zdb@" in told.out
     assert site.line("backup", "prove", "--due") == 2, "nothing was"
+
+
+def test_several_are_proven_by_their_names_by_a_label_or_all(
+    site: BackupSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_another(site)
+    site.add("guests/zdb.yaml", "labels: [db]\n")
+    for words, which in (
+        (("web", "zdb", "web"), ["web", "zdb"]),
+        (("--all",), ["web", "zdb"]),
+        (("--label", "db"), ["zdb"]),
+    ):
+        capsys.readouterr()
+        assert site.line("backup", "prove", *words, "--dry-run") == 0
+        told = capsys.readouterr().out.splitlines()
+        assert [line[7:10] for line in told if line.startswith("backup ")] == which
+    for words in (("--all", "--due"), ("web", "--label", "db"), ("--label", "none")):
+        assert site.line("backup", "prove", *words) == 2
+    for name in ("web", "zdb"):
+        path = Path(site.spec_dir) / f"guests/{name}.yaml"
+        path.write_text(path.read_text().replace("backup: {repository: vault}", "backup: false"))
+    assert site.line("backup", "prove", "--all") == 2
+    assert "the spec backs no guest up" in capsys.readouterr().err
 
 
 def test_how_a_proof_ended_is_shown_with_its_backup(

@@ -76,6 +76,16 @@ def test_stdin_is_passed_on_where_it_is_asked_for(
     assert (tmp_path / "fish.out").read_bytes() == b"run\n"
 
 
+def test_how_far_a_comparison_is_is_passed_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = "echo 123 of 456 bytes; sleep 2; echo 456 of 456 bytes"
+    assert rung(tmp_path, "blocks-root", "--size=456", "--", "sh", "-c", script).passed
+    told = capsys.readouterr().out.splitlines()
+    assert "123 of 456 bytes" in told
+    assert told[-2:] == ["456 of 456 bytes", "blocks-root: held"]
+
+
 @pytest.mark.parametrize("words", [["A/b"], ["good", "--needs", "../x"]])
 def test_names_are_names(words: list[str], tmp_path: Path) -> None:
     assert main(["rung", *words, f"--into={tmp_path}", "--", "true"]) == 2

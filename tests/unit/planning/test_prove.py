@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from kvmkeep.model.backup import RepositoryFacts, RepositoryState
-from kvmkeep.model.command import Command
+from kvmkeep.model.command import Command, Progress
 from kvmkeep.model.facts import Problem
 from kvmkeep.model.names import TAG_OURS
 from kvmkeep.model.plan import Plan
@@ -420,7 +420,10 @@ def test_a_slow_repository_has_the_time_that_a_restore_gives_it() -> None:
         for one in plan_prove(site, host.facts(site), proving(host, large)).steps
         if one.what.startswith("compare")
     ]
-    words = [action.argv for action in step.actions if isinstance(action, Command)]
+    run = [action for action in step.actions if isinstance(action, Command)]
+    told = [(one.progress, one.total_bytes) for one in run if "verify" in one.argv]
+    assert told == [(Progress.BLOCKS, one.size.bytes) for one in disks]
+    words = [one.argv for one in run]
     (unit,) = [one for argv in words for one in argv if "RuntimeMaxSec" in one]
     limits = [
         int(one.removeprefix("--limit="))

@@ -7,7 +7,7 @@ backup is no failed step: what is seen of it is the next look's, and the verdict
 from __future__ import annotations
 
 from kvmkeep.model.agent import agent_argv
-from kvmkeep.model.command import Action, Command, WriteFile
+from kvmkeep.model.command import Action, Command, Progress, WriteFile
 from kvmkeep.model.plan import Noun, Step
 from kvmkeep.model.proof import (
     AGENT,
@@ -93,7 +93,7 @@ def _data_step(climb: Climb) -> Step:
                 f"--size={one.size.bytes}",
             )),
             f"compare disk {one.disk} with what was read at the backup",
-            limit=int(long_enough(one.size, SLOW)),
+            limit=int(long_enough(one.size, SLOW)), size=one.size.bytes,
         )
         for one in parts.content.disks
     )  # fmt: skip
@@ -270,9 +270,11 @@ def _rung(
     needs: tuple[str, ...] = (),
     limit: int = 60,
     patience: int = 0,
+    size: int = 0,
     stdin: bytes = b"",
 ) -> Command:
     options = (
+        *((f"--size={size}",) if size else ()),
         *(f"--needs={need}" for need in needs),
         *((f"--patience={patience}",) if patience else ()),
         *(("--stdin",) if stdin else ()),
@@ -285,4 +287,6 @@ def _rung(
         why=why,
         stdin=stdin,
         timeout=limit + patience + 120.0,
+        progress=Progress.BLOCKS if size else Progress.NONE,
+        total_bytes=size,
     )  # fmt: skip

@@ -62,9 +62,10 @@ def recovery_of(spec: Spec, facts: Facts, wanted: Iterable[GuestName]) -> Recove
     last word about it was no. One guest that can't be started refuses nothing: it is held back,
     with those that need it.
     """
-    order = in_order(spec, names := {*wanted}, with_needs=True)
+    asked = tuple(wanted)
+    order = in_order(spec, asked, with_needs=True)
     known = make_scene(spec, facts, order.guests)
-    scene = replace(known, guests=_called(known, names, lambda one: not _to_stay_off(known, one)))
+    scene = replace(known, guests=_called(known, asked, lambda one: not _to_stay_off(known, one)))
     held, strays = held_back(scene), _strays(scene)
     names = {refusal.subject for refusal in held}
     able = [guest for guest in scene.guests if _subject(guest) not in names]

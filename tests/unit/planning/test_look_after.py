@@ -12,6 +12,7 @@ from kvmkeep.model.command import Poll
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.run import OnFail, Ready, ReadyConsole, ReadyDelay, ReadyTcp
+from kvmkeep.model.run_mark import NO_RUN_MARK
 from kvmkeep.model.units import GuestName, Size
 from kvmkeep.planning.running.shutdown import plan_shutdown
 from kvmkeep.planning.running.start import plan_start
@@ -117,6 +118,37 @@ def test_a_guest_that_dies_again_and_again_is_started_ever_later_and_then_held(
     watched.dies("web")
     watched.look()
     assert watched.state("web") == "running"
+
+
+def crash_loop(watched: Watched) -> None:
+    for pause in PAUSES:
+        watched.dies("web")
+        watched.later(pause)
+        watched.look()
+    watched.dies("web")
+    watched.look()
+    assert watched.told["web"].startswith("held: it died again after 4 restarts")
+
+
+@pytest.mark.parametrize("how", ["boot", "virsh start"])
+def test_who_was_held_and_runs_again_is_looked_after_as_before(watched: Watched, how: str) -> None:
+    crash_loop(watched)
+    if how == "boot":
+        cut(watched.host)
+        reach(watched.host, watched.spec, plan_recover)
+    else:
+        watched.host.libvirt.virsh(("start", "--", "web"))
+    (step, *_) = watched.plan().steps
+    assert (step.what, step.subject, step.isolated) == (
+        "forget that it was held", "guest web", True,
+    )  # fmt: skip
+    watched.look()
+    assert watched.facts().domain("web").run_mark == NO_RUN_MARK  # type: ignore[union-attr]
+    for _ in range(2):
+        watched.dies("web")
+        watched.later(PAUSES[1])
+        watched.look()
+        assert watched.state("web") == "running"
 
 
 def test_who_could_not_be_started_did_not_die(watched: Watched) -> None:

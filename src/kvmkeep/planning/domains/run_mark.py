@@ -34,6 +34,11 @@ def with_word(domain: Domain, *, on: bool) -> RunMark:
     return RunMark(starts=domain.run_mark.starts, wanted=None if on and domain.starts else on)
 
 
+def anew(domain: Domain) -> RunMark:
+    """Return a domain's mark without how often it died."""
+    return RunMark(starts=domain.run_mark.starts, wanted=domain.run_mark.wanted)
+
+
 def starting_with_host(
     guest: Known, domain: Domain | None, *, on: bool, by_units: bool, stays_off: bool = False
 ) -> tuple[Command, ...]:

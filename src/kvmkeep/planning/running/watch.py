@@ -25,6 +25,7 @@ from kvmkeep.planning import guards, programs
 from kvmkeep.planning.backups.strays import stray_steps
 from kvmkeep.planning.backups.take import leftovers
 from kvmkeep.planning.commands import is_guest
+from kvmkeep.planning.domains.run_mark import anew
 from kvmkeep.planning.domains.wanted_state import marking
 from kvmkeep.planning.proofs.prove import killed_proofs
 from kvmkeep.planning.running.order import in_order
@@ -81,7 +82,7 @@ def plan_look_after(spec: Spec, facts: Facts) -> Plan:
         domain = scene.own_domain(guest)
         if domain is not None and active(domain):
             _stands_still(care, guest, domain)
-    seen = _seen_ready(scene)
+    seen = (*_held_no_more(scene), *_seen_ready(scene))
     again = _again(care, _dead(care))
     snapshots = plan_watch(spec, facts, _SNAPSHOTS)
     grown = () if snapshots.refusals else snapshots.steps
@@ -166,6 +167,29 @@ def _stands_still(care: _Care, guest: Guest, domain: Domain) -> None:
     told = isinstance(guest.run.ready, ReadyAgent) and domain.was_ready
     if told and answer is not None and answer.problem:
         care.tell(guest, f"it was ready, but now its agent is silent: {answer.problem}")
+
+
+def _held_no_more(scene: Scene) -> tuple[Step, ...]:
+    """Return what forgets of guests that they were held: a person or a boot has started them.
+
+    Else the next death of such a one would hold it at once, however long it has run by then.
+    """
+    why = "it runs again, so it is looked after as before"
+    return tuple(
+        Step(
+            noun=Noun.DOMAINS,
+            subject=f"guest {guest.name}",
+            what="forget that it was held",
+            why=why,
+            probe=is_guest(guest),
+            actions=marking(scene, guest, domain, anew(domain), why),
+            isolated=True,
+        )
+        for guest in scene.guests
+        if (domain := scene.own_domain(guest)) is not None
+        and active(domain)
+        and domain.run_mark.held
+    )
 
 
 def _seen_ready(scene: Scene) -> tuple[Step, ...]:

@@ -247,7 +247,8 @@ def _age(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Findi
 
 def _proof(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Finding]:
     subject, todo = f"guest {guest.name}", f"kvmkeep backup prove {guest.name}"
-    if patient.facts.backups.last_of(guest.identity) is None:
+    last = patient.facts.backups.last_of(guest.identity)
+    if last is None:
         return
     proof = patient.facts.backups.proof_of(guest.identity, patient.now)
     if proof is None:
@@ -257,7 +258,7 @@ def _proof(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Fin
             name="backup-unproven",
             severity=Severity.OK if soon else Severity.WARNING,
             subject=subject,
-            what="no backup of it was started yet, to see that it can be",
+            what=f"no backup of it in {last.repository} was started yet, to see that it can be",
             why="a backup that was never started may not start",
             todo=todo,
         )

@@ -216,8 +216,15 @@ class BackupFacts(Struct, frozen=True, kw_only=True):
         return next((one for one in self.vanished if one.identity == identity), None)
 
     def proof_of(self, identity: str, now: datetime) -> Proof | None:
-        """Return the proof of the last backup that was tried, of the guest of that identity."""
-        mine = (one for one in self.proofs if one.whose == identity)
+        """Return the proof of the last backup that was tried, of the guest of that identity.
+
+        It counts where the last backup is: what one in another repository did says nothing of it.
+        """
+        last = self.last_of(identity)
+        place = None if last is None else last.repository
+        mine = (
+            one for one in self.proofs if one.whose == identity and place in {None, one.repository}
+        )
         return max(mine, key=lambda one: recency(one.moment, now), default=None)
 
     def upkeep_of(self, repository: str) -> Upkeep:

@@ -160,11 +160,15 @@ def test_a_guest_without_a_backup() -> None:
     assert only(last=None) == ("backup-missing", Severity.WARNING)
     assert only(last=replace(LAST, identity="db")) == ("backup-missing", Severity.WARNING)
     assert only(last=replace(LAST, moment="20269999T0000Z")) == ("backup-missing", Severity.WARNING)
-    assert only(last=replace(LAST, repository="old")) == ("backup-elsewhere", Severity.WARNING)
+    old = replace(PROOF, repository="old")
+    told = only(last=replace(LAST, repository="old"), proof=old)
+    assert told == ("backup-elsewhere", Severity.WARNING)
 
 
 def test_proofs() -> None:
     assert only(proof=None) == ("backup-unproven", Severity.OK)
+    (elsewhere,) = found(proof=replace(PROOF, repository="attic"))
+    assert elsewhere.what.startswith("no backup of it in vault was started yet")
     late = replace(PROOF, time="2026-11-15T06:00:00Z")
     assert only(proof=late) == ("backup-proof-late", Severity.WARNING)
     bad = replace(PROOF, proven=False)

@@ -494,3 +494,12 @@ def test_whose_proof_is_due() -> None:
     assert due_proofs(wanted, known, NOW) == ("db", "web")
     known = replace(known, proofs=(proof(OLD, time="2026-11-23T06:00:00Z"),))
     assert due_proofs(wanted, known, NOW) == ("db",)
+
+
+def test_a_proof_in_the_repository_of_before_does_not_count() -> None:
+    wanted = spec(WEB, guest("db"), repositories=(VAULT,))
+    proofs = (proof(OLD, time="2026-11-26T06:00:00Z"),)
+    known = BackupFacts(last=(replace(last("web", LAST), repository="attic"),), proofs=proofs)
+    assert due_proofs(wanted, known, NOW) == ("web",)
+    there = replace(known, proofs=(*proofs, replace(proof(MIDDLE), repository="attic")))
+    assert due_proofs(wanted, there, NOW) == ()

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from kvmkeep.health.patient import Patient
+from kvmkeep.model.agent import NO_CHANNEL, NOT_CONNECTED
 from kvmkeep.model.domain_facts import IO_ERROR, Domain, DomainState
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.names import CONSOLE_DIR, TAG_HELD, TAG_START
@@ -297,13 +298,15 @@ def _answers(guest: Guest, inside: GuestAnswer) -> Iterator[Finding]:
             why="what it does for others is perhaps not done",
             todo=f"kvmkeep console {guest.name}; kvmkeep show {guest.name}",
         )
-    elif inside.silent:
+    elif inside.silent and (isinstance(wanted, ReadyAgent) or inside.silent != NO_CHANNEL):
+        # Who says otherwise when it is ready perhaps has none: an appliance, another system.
+        none = inside.silent == NOT_CONNECTED and not isinstance(wanted, ReadyAgent)
         yield Finding(
             name="agent-silent",
-            severity=Severity.WARNING,
+            severity=Severity.OK if none else Severity.WARNING,
             subject=subject,
             what=f"its agent {inside.silent}",
             why="snapshots of it are as after a power cut, and its disks don't grow to the end",
-            todo=f"in the guest: systemctl enable --now qemu-guest-agent; "
-            f"kvmkeep console {guest.name}",
+            todo=f"{'if it is to have one, ' if none else ''}in the guest: "
+            f"systemctl enable --now qemu-guest-agent; kvmkeep console {guest.name}",
         )

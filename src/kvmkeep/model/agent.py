@@ -14,6 +14,10 @@ from msgspec import Struct, field
 
 from kvmkeep.model.units import Size
 
+NOT_CONNECTED = "is not connected"
+"""Why an agent is silent that does not run in the guest, or is not there at all."""
+NO_CHANNEL = "is not there: the domain has no channel for it"
+
 T = TypeVar("T")
 
 

@@ -18,6 +18,8 @@ import msgspec
 
 from kvmkeep.host.door import Door, Result
 from kvmkeep.model.agent import (
+    NO_CHANNEL,
+    NOT_CONNECTED,
     AgentDisk,
     AgentFacts,
     AgentFilesystem,
@@ -37,8 +39,6 @@ LIMIT = 2
 AT_ONCE = 16
 """Agents asked at the same time: a silent one holds one of libvirtd's 20 workers (max_workers)."""
 
-NOT_CONNECTED = "is not connected"
-
 _QUESTIONS = ("guest-get-host-name", "guest-network-get-interfaces", "guest-get-fsinfo")
 _NEEDED = frozenset({"guest-exec", "guest-file-open"})
 """What an agent must allow: the first begins a program, the second tells how it went on."""
@@ -52,7 +52,7 @@ _MOST = {"nics": 64, "addresses": 16, "filesystems": 128, "disks": 16}
 _SAID = (
     # libvirt's messages: qemuDomainAgentAvailable(), qemuAgentSend().
     ("not connected", NOT_CONNECTED),
-    ("not configured", "is not there: the domain has no channel for it"),
+    ("not configured", NO_CHANNEL),
     ("not available for now", f"did not answer within {LIMIT} s"),
 )
 

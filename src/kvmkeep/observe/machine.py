@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from kvmkeep.host.door import Door
-from kvmkeep.model.agent import AgentFacts
+from kvmkeep.model.agent import NOT_CONNECTED, AgentFacts
 from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.facts import FACTS_VERSION, Facts, SeedFile
 from kvmkeep.model.names import SEED_DIR
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
-from kvmkeep.observe.agents import NOT_CONNECTED, observe_agents
+from kvmkeep.observe.agents import observe_agents
 from kvmkeep.observe.backups import observe_backups
 from kvmkeep.observe.consoles import said
 from kvmkeep.observe.disks import (

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
+from kvmkeep.model.agent import NO_CHANNEL, NOT_CONNECTED
 from kvmkeep.model.domain_facts import Domain, DomainDisk, DomainState
 from kvmkeep.model.facts import Machines, Problem, SeedFile, Tool
 from kvmkeep.model.health import Severity
@@ -152,6 +153,15 @@ def test_guests_that_do_not_answer() -> None:
     found = only(WARNING, "agent-silent", wanted=TCP, inside=(inside(silent=mute),))
     assert found.what == f"its agent {mute}"
     assert findings(inside=(inside(),)) == ()
+
+
+def test_a_guest_that_need_not_have_an_agent_is_not_blamed_for_it() -> None:
+    found = only(Severity.OK, "agent-silent", wanted=TCP, inside=(inside(silent=NOT_CONNECTED),))
+    assert found.todo.startswith("if it is to have one")
+    assert findings(TCP, inside=(inside(silent=NO_CHANNEL),)) == ()
+    # Its agent is what it is to be ready by, and answered the first questions.
+    for silent in (NOT_CONNECTED, NO_CHANNEL):
+        only(WARNING, "agent-silent", inside=(inside(silent=silent),))
 
 
 @pytest.mark.parametrize(("up", "count"), [(None, 1), (299.0, 0), (300.0, 1)])

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from kvmkeep.host.libvirt import Described, State
 from kvmkeep.model.agent import AgentDisk, AgentFacts, AgentFilesystem
 from kvmkeep.model.backup import BackupFacts
-from kvmkeep.model.domain_facts import Domain, DomainState
+from kvmkeep.model.domain_facts import PANICKED, Domain, DomainState
 from kvmkeep.model.facts import (
     FACTS_VERSION,
     Array,
@@ -194,7 +194,7 @@ def _domain(host: FakeHost, domain: FakeDomain) -> Domain:
         # As libvirt tells it of a running domain: what it was started with.
         memory=Size(int(shape.findtext("memory", "0")) * 1024),
         vcpus=int(shape.findtext("vcpu", "1")),
-        why=domain.why if domain.paused or domain.live is None else "",
+        why=domain.why if domain.paused or domain.live is None else domain.panicked * PANICKED,
         run=domain.run if domain.live is not None else -1,
         saved=domain.saved,
     )

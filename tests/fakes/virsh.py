@@ -34,6 +34,8 @@ class FakeDomain:
     ignores_reboot: bool = False
     ignores_sigterm: bool = False
     asleep: bool = False
+    panicked: bool = False
+    """Whether libvirt has reset it, since its kernel panicked: in the same QEMU."""
     why: str = "user"
     """Why it is paused, while it is."""
     run: int = -1
@@ -90,7 +92,7 @@ class FakeDomain:
         """Let its QEMU end."""
         self.why = why
         self.live, self.paused, self.asleep, self.run, self.rebooted = None, False, False, -1, ""
-        self.sizes, self.own_files = {}, set()
+        self.sizes, self.own_files, self.panicked = {}, set(), False
 
 
 @dataclass

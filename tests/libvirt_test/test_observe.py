@@ -222,6 +222,14 @@ def test_why_a_domain_is_paused(number: int, why: str) -> None:
     assert (state.state, state.why) == (DomainState.PAUSED, why)
 
 
+@pytest.mark.parametrize(("number", "why"), [(0, ""), (1, ""), (9, "crashed"), (99, "")])
+def test_why_a_domain_runs_is_told_where_its_kernel_panicked(number: int, why: str) -> None:
+    domain = Gone(known=True, state=1)
+    domain.why = number
+    (state,) = _states(Connection(domain), library)
+    assert (state.state, state.why) == (DomainState.RUNNING, why)
+
+
 @pytest.mark.parametrize(
     ("number", "why"), [(0, ""), (1, "shutdown"), (2, "destroyed"), (3, "crashed"), (99, "")]
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from kvmkeep.health.patient import Patient
 from kvmkeep.model.agent import NO_CHANNEL, NOT_CONNECTED
-from kvmkeep.model.domain_facts import IO_ERROR, Domain, DomainState
+from kvmkeep.model.domain_facts import IO_ERROR, PANICKED, Domain, DomainState
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.names import CONSOLE_DIR, TAG_HELD, TAG_START
 from kvmkeep.model.run import ReadyAgent
@@ -105,6 +105,18 @@ def _state(patient: Patient, domain: Domain) -> Iterator[Finding]:
             what=paused_text(domain),
             why="it answers nobody, and its clock falls behind",
             todo=f"{who}{continuing(domain, ours=by == 'kvmkeep')}",
+        )
+    elif domain.state is DomainState.RUNNING and domain.why == PANICKED:
+        ours = by == "kvmkeep"
+        log = f"kvmkeep console {name} --log; less {CONSOLE_DIR}/{name}.log; " if ours else ""
+        anew = "kvmkeep reboot --cold" if ours else f"virsh destroy {name}; virsh start"
+        yield Finding(
+            name="guest-panicked",
+            severity=Severity.WARNING,
+            subject=subject,
+            what="its kernel panicked, and libvirt has reset it",
+            why="it may do so again and again: its QEMU does not end by it, so nobody counts",
+            todo=f"{log}once it is seen why, a new QEMU ends this: {anew} {name}",
         )
     elif domain.state is DomainState.SHUTDOWN:
         # libvirt has its QEMU end as soon as the guest has; one that waits for a disk can't.

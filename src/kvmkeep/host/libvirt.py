@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from kvmkeep.errors import Unready
 from kvmkeep.host.silent import Silent, answer_within
-from kvmkeep.model.domain_facts import IO_ERROR, DomainState
+from kvmkeep.model.domain_facts import IO_ERROR, PANICKED, DomainState
 from kvmkeep.model.names import LIBVIRT_URI, RUN_URI
 from kvmkeep.model.text import masked_lines
 from kvmkeep.model.units import Size
@@ -43,6 +43,8 @@ _STATES = (
     DomainState.CRASHED,
     DomainState.SUSPENDED,
 )
+# virDomainRunningReason: VIR_DOMAIN_RUNNING_CRASHED, and of no other follows anything.
+_RUNNING = (*[""] * 9, PANICKED)
 # virDomainPausedReason, in the order of its numbers; the words are virsh's.
 _PAUSED = (
     "", "user", "migrating", "saving", "dumping", IO_ERROR, "watchdog", "from snapshot",
@@ -55,16 +57,21 @@ _OFF = (
     "daemon",
 )  # fmt: skip
 _LARGEST = 1 << 60
-_WITH_REASON = {_STATES.index(DomainState.PAUSED), _STATES.index(DomainState.SHUTOFF)}
+_REASONS = {
+    DomainState.RUNNING: _RUNNING,
+    DomainState.PAUSED: _PAUSED,
+    DomainState.SHUTOFF: _OFF,
+}
 _INACTIVE = {DomainState.SHUTOFF, DomainState.NOSTATE}
 
 
 class State(Struct, frozen=True, kw_only=True):
     """A domain as `list` shows it. `memory` is the most it may use.
 
-    `why` is the reason of a pause, or of its being off, and `run` the number of the QEMU process
-    (-1: none). `autostart` is libvirt's flag; in what `Libvirt.states` returns, it also tells of
-    kvmkeep's unit. `saved` when its memory is kept for its next start (managedsave).
+    `why` is the reason of a pause, of its being off, or of its running where its kernel panicked.
+    `run` is the number of the QEMU process (-1: none). `autostart` is libvirt's flag; in what
+    `Libvirt.states` returns, it also tells of kvmkeep's unit. `saved` when its memory is kept for
+    its next start (managedsave).
     """
 
     name: str
@@ -180,14 +187,15 @@ def _domains(
     for domain in connection.listAllDomains(0):
         try:
             number, maximum, _, vcpus, *_ = domain.info()
-            why = _why(domain, _STATES[number]) if number in _WITH_REASON else ""
+            state = _STATES[number] if number < len(_STATES) else DomainState.NOSTATE
+            why = _why(domain, _REASONS[state]) if state in _REASONS else ""
         except library.libvirtError:
             continue  # it is gone since it was listed
         uuid = domain.UUIDString()
-        state = State(
+        one = State(
             name=domain.name(),
             uuid=uuid,
-            state=_STATES[number] if number < len(_STATES) else DomainState.NOSTATE,
+            state=state,
             autostart=uuid in autostart,
             persistent=uuid in persistent,
             vcpus=vcpus,
@@ -197,14 +205,13 @@ def _domains(
             run=domain.ID(),
             saved=uuid in saved,
         )
-        found.append((state, domain))
+        found.append((one, domain))
     return sorted(found, key=lambda pair: pair[0].name)
 
 
-def _why(domain: libvirt.virDomain, state: DomainState) -> str:
-    """Return why it is paused or off; the number may be one that is newer than these tables."""
+def _why(domain: libvirt.virDomain, words: tuple[str, ...]) -> str:
+    """Return why it is in its state; the number may be one that is newer than these tables."""
     number = domain.state()[1]
-    words = _PAUSED if state is DomainState.PAUSED else _OFF
     return words[number] if 0 <= number < len(words) else ""
 
 

@@ -13,6 +13,8 @@ AGENT_CHANNEL = "org.qemu.guest_agent.0"
 """The name of the channel that libvirt talks to a guest's agent through."""
 IO_ERROR = "I/O error"
 """Why libvirt paused a guest: QEMU could not write to a disk (`error_policy='stop'`)."""
+PANICKED = "crashed"
+"""Why libvirt has a guest run whose kernel panicked, and which it reset (`<on_crash>restart`)."""
 
 
 class DomainDisk(Struct, frozen=True, kw_only=True):

@@ -36,6 +36,7 @@ RUN = LastRun(name="20261124-x", command_line="kvmkeep apply", outcome="", alive
         (domain(state=DomainState.PAUSED, why="I/O error"), CRITICAL, "guest-io-error"),
         (domain(state=DomainState.PAUSED, why="user"), WARNING, "guest-paused"),
         (domain(state=DomainState.PAUSED), WARNING, "guest-paused"),
+        (domain(why="crashed"), WARNING, "guest-panicked"),
         (domain(state=DomainState.SUSPENDED), WARNING, "guest-paused"),
         (domain(state=DomainState.SHUTDOWN), CRITICAL, "guest-not-ended"),
     ],
@@ -52,6 +53,14 @@ def test_a_guest_that_has_put_itself_to_sleep_is_woken_up() -> None:
     # `virsh resume` refuses such a one.
     found = only(WARNING, "guest-paused", domains=(replace(asleep, ours=False),))
     assert found.todo.endswith("virsh dompmwakeup web")
+
+
+def test_a_guest_that_libvirt_has_reset_is_begun_anew() -> None:
+    found = only(WARNING, "guest-panicked", domains=(domain(why="crashed"),))
+    assert found.todo.startswith("kvmkeep console web --log; ")
+    assert found.todo.endswith(": kvmkeep reboot --cold web")
+    (found,) = findings(domains=(domain(why="crashed", ours=False),))
+    assert found.todo.endswith(": virsh destroy web; virsh start web")
 
 
 def test_a_guest_whose_memory_is_saved_is_told_beside_that_it_is_off() -> None:

@@ -14,6 +14,7 @@ from kvmkeep.model.plan import Plan
 from kvmkeep.model.run import OnFail, Ready, ReadyConsole, ReadyDelay, ReadyTcp
 from kvmkeep.model.run_mark import NO_RUN_MARK
 from kvmkeep.model.units import GuestName, Size
+from kvmkeep.planning.running.reboot import plan_cold_reboot
 from kvmkeep.planning.running.shutdown import plan_shutdown
 from kvmkeep.planning.running.start import plan_start
 from kvmkeep.planning.running.watch import PAUSES, WELL, plan_look_after
@@ -80,6 +81,16 @@ def test_who_has_put_itself_to_sleep_is_told(watched: Watched) -> None:
     watched.host.libvirt.domains["web"].asleep = True
     assert watched.plan().empty
     assert watched.told["web"] == "it has put itself to sleep (let it go on: kvmkeep resume web)"
+
+
+def test_whose_kernel_panicked_is_told_until_it_has_a_new_process(watched: Watched) -> None:
+    watched.host.libvirt.domains["web"].panicked = True
+    assert watched.plan().empty
+    told = "its kernel panicked, and libvirt has reset it: see kvmkeep check"
+    assert watched.told["web"] == told
+    before = watched.facts()
+    reach(watched.host, watched.spec, lambda s, f: plan_cold_reboot(s, f, before, ("web",)))
+    assert watched.plan() == Plan(once=True)
 
 
 @pytest.mark.parametrize("why", ["shutdown", "destroyed"])

@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from kvmkeep.model.command import Command
-from kvmkeep.model.domain_facts import IO_ERROR, Domain, DomainState
+from kvmkeep.model.domain_facts import IO_ERROR, PANICKED, Domain, DomainState
 from kvmkeep.model.facts import LIBVIRT, VOLUMES, Facts
 from kvmkeep.model.names import BACKUP_LOCK, PROOF_LOCK, second_stamp, stamped_time
 from kvmkeep.model.plan import Note, Noun, Plan, Step
@@ -157,12 +157,14 @@ def _of_the_killed(scene: Scene) -> tuple[Step, ...]:
 
 
 def _stands_still(care: _Care, guest: Guest, domain: Domain) -> None:
-    """Tell of a guest that stands still and was not suspended, or whose agent fell silent."""
+    """Tell of a guest that stands still by itself, was reset, or whose agent fell silent."""
     if domain.state is DomainState.PAUSED and domain.why == IO_ERROR:
         text = "it stands still since one of its disks gave an error: see kvmkeep check"
         care.tell(guest, text)
     if domain.state in _BY_ITSELF:
         care.tell(guest, f"{paused_text(domain)} ({how_to_continue(domain)})")
+    if domain.state is DomainState.RUNNING and domain.why == PANICKED:
+        care.tell(guest, "its kernel panicked, and libvirt has reset it: see kvmkeep check")
     answer = care.scene.facts.agent(guest.name)
     told = isinstance(guest.run.ready, ReadyAgent) and domain.was_ready
     if told and answer is not None and answer.problem:

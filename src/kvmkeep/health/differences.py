@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from kvmkeep.health.patient import Patient
 from kvmkeep.model.health import Finding, Severity
+from kvmkeep.planning.disks.grow import unbegun
+from kvmkeep.planning.disks.grow_spare import cut_off
 from kvmkeep.planning.running.next_boot import kept_down
 
 
@@ -34,9 +36,13 @@ def difference_findings(patient: Patient) -> Iterator[Finding]:
             todo=refusal.hint,
         )
     refused = {one.subject for one in patient.plan.refusals}
+    scene = patient.scene
+    smaller = {f"guest {one.name}" for one in patient.spec.guests if unbegun(scene, one)}
     for subject, steps in todo.items():
         more = f", and {len(steps) - 1} more" if len(steps) > 1 else ""
         stays = subject in down and subject not in refused
+        unless = f"if nobody made a disk of it larger in the spec, {cut_off(scene)}; else: "
+        first = unless if subject in smaller else ""
         yield Finding(
             name="spec-differs",
             severity=Severity.CRITICAL if stays else Severity.WARNING,
@@ -45,7 +51,7 @@ def difference_findings(patient: Patient) -> Iterator[Finding]:
             why=_stays_off(down[subject])
             if stays
             else "somebody changed the host or the spec, and not the other",
-            todo="kvmkeep plan; then kvmkeep apply, or kvmkeep adopt to keep what is",
+            todo=f"{first}kvmkeep plan; then kvmkeep apply, or kvmkeep adopt to keep what is",
         )
 
 

@@ -410,7 +410,8 @@ CASES = (
     Case(typed="lvchange --permission r", change=lv(readonly=True), found="volume-read-only",
          subject=V, ends=TOLD, todo="lvchange --permission rw rl_build/vm-web"),
     Case(typed="lvreduce --size 10G", change=lv(size=10 * GIB), found="spec-differs", subject=G,
-         ends=HEALED),
+         ends=HEALED, todo="if nobody made a disk of it larger in the spec, somebody made its LV "
+         "smaller (lvreduce), and what was cut off is there until another LV gets its extents"),
     Case(typed="lvcreate --snapshot", change=by_hand, found="snapshot-filling",
          subject="snapshot rl_build/vm-web-before", ends=TOLD, todo="lvextend"),
     Case(typed="lvcreate --snapshot, full", change=full, found="snapshot-lost",

@@ -19,9 +19,11 @@ from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.plan import Plan, strands
 from kvmkeep.model.spec import FileDisk, Guest, Spec
 from kvmkeep.model.units import Label, Size
+from kvmkeep.planning.disks.grow import unbegun
 from kvmkeep.planning.disks.grow_file import TAKE_ROOM
 from kvmkeep.planning.disks.grow_script import GROW_SCRIPT
 from kvmkeep.planning.plan import make_plan
+from kvmkeep.planning.scene import Scene, make_scene
 from tests.unit.apply.scripted import new_journal
 from tests.unit.planning.build import GIB, IMAGE, guest, spec
 from tests.unit.planning.rounds import StepError, carry_out, reach
@@ -56,6 +58,10 @@ def planned(host: FakeHost, wanted: Spec) -> Plan:
     return make_plan(wanted, host.facts(wanted))
 
 
+def scene(host: FakeHost, wanted: Spec) -> Scene:
+    return make_scene(wanted, host.facts(wanted), wanted.guests)
+
+
 def reasons(plan: Plan) -> list[str]:
     return [refusal.reason for refusal in plan.refusals]
 
@@ -88,6 +94,20 @@ def test_what_is_not_known_yet_is_shown_and_not_run() -> None:
         "have it use the 3 GiB of disk data: partition and filesystem grow",
     ]
     assert [bool(step.assumes) for step in plan.steps] == [False, False, True, True]
+
+
+def test_an_lv_that_others_made_smaller_is_thought_of_before_its_extents_are_taken() -> None:
+    host, wanted = site(), spec(guest(data=GIB))
+    host.lvm.volumes["vm-web-data"].size = GIB // 2
+    first, *others = planned(host, wanted).steps
+    assert first.why.startswith("the spec says 1 GiB; if nobody made it larger there, somebody")
+    assert first.why.endswith("vgcfgrestore --list rl_build")
+    assert not [step.why for step in others if "vgcfgrestore" in step.why]
+    # A growth that was stopped is known to be one, and goes on.
+    assert [one.disk.name for one in unbegun(scene(host, wanted), wanted.guests[0])] == ["data"]
+    carry_out(host, first)
+    assert unbegun(scene(host, wanted), wanted.guests[0]) == ()
+    assert not [step.why for step in planned(host, wanted).steps if "vgcfgrestore" in step.why]
 
 
 def test_nothing_is_ever_written_to_the_lv_of_a_disk_in_service() -> None:

@@ -71,6 +71,12 @@ def growths(scene: Scene, guest: Guest) -> tuple[Growth, ...]:
     return tuple(found)
 
 
+def unbegun(scene: Scene, guest: Guest) -> tuple[Growth, ...]:
+    """Return which LVs are too small, and nothing has been done about it yet."""
+    due = growths(scene, guest)
+    return tuple(one for one in due if spare_name(one.volume.name) not in scene.volumes)
+
+
 def room_needed(scene: Scene, guest: Guest) -> Size:
     """Return what a guest's growing disks take of what the volume group has free now."""
     due = growths(scene, guest)

@@ -55,6 +55,19 @@ def spare_steps(scene: Scene, guest: Guest, disk: LvDisk, more: Size) -> tuple[S
     )
 
 
+def cut_off(scene: Scene) -> str:
+    """Return what is to be done where it was not the spec that changed.
+
+    Nothing that is kept tells the size that an LV had: the last good spec may be newer than it.
+    """
+    vg = scene.spec.storage.vg
+    return (
+        "somebody made its LV smaller (lvreduce), and what was cut off is there until another LV "
+        f"gets its extents: make none in {vg} then, no snapshot or backup either, stop the guest, "
+        f"and see what can be brought back: vgcfgrestore --list {vg}"
+    )
+
+
 def _create_step(scene: Scene, guest: Guest, disk: LvDisk, more: Size) -> Step:
     vg, name = scene.spec.storage.vg, spare_name(disk.lv)
     tags = (*lv_tags(guest.name, disk.name), STATE_FILLING)
@@ -63,7 +76,7 @@ def _create_step(scene: Scene, guest: Guest, disk: LvDisk, more: Size) -> Step:
         noun=Noun.STORAGE,
         subject=f"guest {guest.name}",
         what=f"take {more} more of {vg} for its disk {disk.name}",
-        why=f"the spec says {disk.size}",
+        why=f"the spec says {disk.size}; if nobody made it larger there, {cut_off(scene)}",
         probe=absent(f"{vg}/{name}"),
         actions=(taken,),
     )

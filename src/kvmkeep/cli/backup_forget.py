@@ -103,6 +103,7 @@ def _wish(args: Args, ctx: Context) -> Forgetting:
         now=utc_now().isoformat(),
         moment=moments[0] if moments else "",
         several=args.all,
+        named=args.repository,
     )
 
 

@@ -308,6 +308,69 @@ def test_a_guest_of_that_name_on_another_host_stands_for_nothing_of_ours() -> No
     assert "it is the last one that repository vault has" in refusal.reason
 
 
+ATTIC = replace(VAULT, name=Label("attic"), url="/srv/attic")
+NEW = "20261130T0000Z"
+
+
+def moved(*proven: str) -> tuple[Spec, Facts]:
+    """Return a guest that is backed up to attic since NEW, and to vault before."""
+    wanted = guest(backup=replace(ONE, repository=ATTIC.name))
+    proofs = (proof(MIDDLE), *(replace(proof(one), repository="attic") for one in proven))
+    known = facts(*THREE, proofs=proofs)
+    attic = RepositoryFacts(
+        name="attic", state=RepositoryState.READY, entries=(entry(NEW, repository="attic"),)
+    )
+    backups = replace(known.backups, repositories=(*known.backups.repositories, attic))
+    return spec(wanted, repositories=(VAULT, ATTIC)), replace(known, backups=backups)
+
+
+LATER = replace(WISH, now="2026-12-31T12:00:00+00:00")
+
+
+def test_what_the_present_repository_has_stands_for_what_the_one_before_has() -> None:
+    unproven, proven = moved(), moved(NEW)
+    assert plan_forget(*unproven, replace(LATER, moment=LAST)).refusals == ()
+    (refusal,) = plan_forget(*unproven, replace(LATER, moment=MIDDLE)).refusals
+    assert "known to start" in refusal.reason
+    for moment in (OLD, MIDDLE, LAST):
+        plan = plan_forget(*proven, replace(LATER, moment=moment))
+        assert (len(plan.certain), plan.refusals) == (1, ())
+    (last_of_all,) = plan_forget(*proven, replace(LATER, moment=NEW)).refusals
+    assert "the last one that repository vault, attic has" in last_of_all.reason
+
+
+def test_of_one_repository_alone_nobody_knows_what_stands_for_it() -> None:
+    wanted, known = moved(NEW)
+    alone = replace(known.backups, repositories=known.backups.repositories[:1])
+    wish = replace(LATER, moment=LAST, named=("vault",))
+    (refusal,) = plan_forget(wanted, replace(known, backups=alone), wish).refusals
+    assert refusal.hint.startswith("leave --repository out; or make a newer one first")
+
+
+def test_what_a_guest_has_where_it_was_backed_up_before_goes_once_that_is_named() -> None:
+    wanted, known = moved(NEW)
+    plan = plan_forget(wanted, known, LATER)
+    assert plan.steps == ()
+    (note,) = plan.notes
+    assert note.text.startswith("repository vault has 3 of its backups, which stay there")
+    assert note.text.endswith("kvmkeep backup forget web --repository vault")
+    (step,) = plan_forget(wanted, known, replace(LATER, named=("vault",))).certain
+    assert step.what == f"forget 1 of its backups in repository vault: {OLD}"
+
+
+def test_of_a_guest_that_is_not_backed_up_any_more_the_last_one_may_go() -> None:
+    off = spec(guest("web"), repositories=(VAULT,))
+    known = facts(*THREE, proofs=(proof(MIDDLE),))
+    (note,) = plan_forget(off, known, WISH).notes
+    assert note.text.endswith("they go one by one: kvmkeep backup forget web@TIME")
+    assert plan_forget(off, facts(), WISH).notes == ()
+    assert plan_forget(off, known, replace(WISH, moment=LAST)).refusals == ()
+    (refusal,) = plan_forget(off, known, replace(WISH, moment=MIDDLE)).refusals
+    assert "known to start" in refusal.reason
+    alone = facts(entry(MIDDLE), proofs=(proof(MIDDLE),))
+    assert plan_forget(off, alone, replace(WISH, moment=MIDDLE)).refusals == ()
+
+
 def test_of_a_guest_that_is_no_more_even_the_last_one_may_go() -> None:
     gone = entry(LAST, guest="gone", identity="gone")
     wish = replace(WISH, guests=(GuestName("gone"),), moment=LAST)

@@ -13,7 +13,7 @@ from itertools import chain
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kvmkeep.model.backup import BackupEntry, RepositoryFacts, recency
+from kvmkeep.model.backup import BackupEntry, RepositoryFacts, RepositoryState, recency
 from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.command import Command
 from kvmkeep.model.facts import Facts
@@ -46,12 +46,15 @@ class Forgetting(Struct, frozen=True, kw_only=True):
 
     With a `moment`, just that backup of the one guest, which the spec need not name. `now` is a
     time of ISO 8601 in UTC. With `several`, a repository that can't be used keeps no other from it.
+    `named` are repositories that were named: also what a guest that is backed up elsewhere has
+    there is kept as its spec says, and no longer.
     """
 
     guests: tuple[GuestName, ...]
     now: str
     moment: str = ""
     several: bool = False
+    named: tuple[str, ...] = ()
 
 
 def unusable(spec: Spec, facts: Facts) -> tuple[Refusal, ...]:
@@ -92,14 +95,16 @@ def plan_forget(spec: Spec, facts: Facts, wish: Forgetting) -> Plan:
             continue
         if wish.moment:
             named = _named(spec, seen, wish)
-            refusals += _precious(spec, facts, seen, named, wish.now)
+            refusals += _precious(spec, facts, named, wish.now)
             steps += _steps(spec, facts, seen, wish.guests[0], named)
             steps += _left(spec, facts, seen, wish.guests[0], wish.moment)
             later += _then(spec, facts, seen, wish.guests[0], named)
             continue
         for guest in (one for one in spec.guests if one.name in wish.guests):
-            found = retained(spec, facts, seen, guest, wish.now)
-            if found is not None:
+            found = retained(spec, facts, seen, guest, wish)
+            if found is None:
+                notes += _out_of_reach(spec, seen, guest)
+            else:
                 steps += _steps(spec, facts, seen, guest.name, found.forgotten)
                 steps += _left(spec, facts, seen, guest.name)
                 later += _then(spec, facts, seen, guest.name, found.forgotten)
@@ -130,7 +135,7 @@ def _kept_longer(
 ) -> tuple[Note, ...]:
     """Tell how much a repository keeps that the spec does not ask for."""
     asked = (one for one in spec.guests if one.name in wish.guests)
-    found = [kept for one in asked if (kept := retained(spec, facts, seen, one, wish.now))]
+    found = [kept for one in asked if (kept := retained(spec, facts, seen, one, wish))]
     more = sum(len(one.forgotten) for one in found)
     if not more:
         return ()
@@ -139,10 +144,10 @@ def _kept_longer(
 
 
 def retained(
-    spec: Spec, facts: Facts, seen: RepositoryFacts, guest: Guest, now: str
+    spec: Spec, facts: Facts, seen: RepositoryFacts, guest: Guest, wish: Forgetting
 ) -> Retention | None:
     """Return what the spec keeps of a guest's backups; None where another repository is meant."""
-    if guest.backup is None or guest.backup.repository != seen.name:
+    if guest.backup is None or seen.name not in {guest.backup.repository, *wish.named}:
         return None
     entries = _entries(spec, seen, guest)
     return retention(
@@ -150,8 +155,22 @@ def retained(
         guest.backup.keep,
         proven=_proven(facts, entries),
         once=_once_proven(facts, entries),
-        now=utc(now),
+        now=utc(wish.now),
     )
+
+
+def _out_of_reach(spec: Spec, seen: RepositoryFacts, guest: Guest) -> tuple[Note, ...]:
+    """Tell of what a guest has in a repository where its spec does not say how long it stays."""
+    there = len(_entries(spec, seen, guest))
+    if not there:
+        return ()
+    text = f"repository {seen.name} has {there} of its backups, and the spec has no `keep` for it: "
+    text += f"they go one by one: kvmkeep backup forget {guest.name}@TIME"
+    if guest.backup is not None:
+        text = f"repository {seen.name} has {there} of its backups, which stay there, since it is "
+        text += f"backed up to {guest.backup.repository} now; to have its `keep` reach them: "
+        text += f"kvmkeep backup forget {guest.name} --repository {seen.name}"
+    return (Note(subject=f"guest {guest.name}", text=text),)
 
 
 def _named(spec: Spec, seen: RepositoryFacts, wish: Forgetting) -> tuple[BackupEntry, ...]:
@@ -187,31 +206,47 @@ def _proved(entries: Iterable[BackupEntry], proofs: Iterable[Proof]) -> frozense
 
 
 def _precious(
-    spec: Spec, facts: Facts, seen: RepositoryFacts, doomed: tuple[BackupEntry, ...], now: str
+    spec: Spec, facts: Facts, doomed: tuple[BackupEntry, ...], now: str
 ) -> tuple[Refusal, ...]:
-    """Refuse to forget what nothing else can stand for, as long as the spec names the guest."""
+    """Refuse to forget what nothing else can stand for, as long as the spec names the guest.
+
+    What another repository has stands for it as well. Of a guest that is not to be backed up any
+    more, no newer one will come: its last one may go.
+    """
     found: list[Refusal] = []
     order = partial(recency, now=utc(now))
+    ready = [one for one in facts.backups.repositories if one.state is RepositoryState.READY]
+    names = ", ".join(one.name for one in ready)
     for one in doomed:
         guest = owner(spec, one)
         whose = (one.identity, one.host)
-        mine = [each for each in seen.entries if (each.identity, each.host) == whose and each.whole]
+        entries = (each for seen in ready for each in seen.entries if each.whole)
+        mine = [each for each in entries if (each.identity, each.host) == whose]
         reason = hint = ""
         if guest is None or not one.whole:
             continue
         if one == max(mine, key=lambda each: order(each.moment)):
-            reason = f"it is the last one that repository {seen.name} has of the guest"
-            hint = f"make a newer one first: kvmkeep backup run {guest.name}"
+            reason = f"it is the last one that repository {names} has of the guest"
+            hint = _newer(guest, names)
         elif one.moment in {
             max(_proven(facts, mine), key=order, default=""),
             max(_proven(facts, mine) | _once_proven(facts, mine), key=order, default=""),
         }:
             reason = "it is the last one that is known to start"
             hint = f"prove a newer one first: kvmkeep backup prove {guest.name}"
-        if reason:
+        if hint:
             subject = f"backup {one.guest}@{one.moment}"
             found.append(Refusal(subject=subject, reason=reason, hint=hint))
     return tuple(found)
+
+
+def _newer(guest: Guest, names: str) -> str:
+    """Return how the last backup gets a newer one; empty where none is wanted."""
+    if guest.backup is None:
+        return ""
+    hint = f"make a newer one first: kvmkeep backup run {guest.name}"
+    wanted = guest.backup.repository
+    return hint if wanted in names.split(", ") else f"leave --repository out; or {hint}"
 
 
 def _steps(

@@ -448,6 +448,9 @@ def test_upkeep_is_done_once_for_each_wish() -> None:
     assert commands(prune(SPEC, facts()))[:2] == ["unlock", "prune"]
     done = Upkeep(repository="vault", pruned="2026-11-27T12:00:00+00:00", verified="now")
     assert prune(SPEC, facts(upkeep=(done,))).empty
+    of_another = replace(done, repository="attic")
+    assert prune(SPEC, facts(upkeep=(of_another,))).steps
+    assert plan_verify(SPEC, facts(upkeep=(of_another,)), "now", 5).steps
     # A clock that was wrong keeps nothing from being done.
     future = replace(done, pruned="2036-11-27T12:00:00+00:00")
     assert not prune(SPEC, facts(upkeep=(future,))).empty

@@ -421,10 +421,12 @@ def test_the_variables_of_a_firmware_come_back_with_a_lost_guest() -> None:
     firm = firmware(subject, place)
     del host.libvirt.domains["web"]
     host.put(place, b"of today")
+    host.put(f"{place}.old", b"of yesterday")
     restore(host, site, wish(site, firm))
     assert host.read(place) == b"variables"
     assert [one.most for one in host.calls if one.stdout_to == place] == [64 << 20]
     assert host.read(f"{place}.old") == b"of today"
+    assert host.read(f"{place}.old.~1~") == b"of yesterday"
     for path in ("/etc/passwd", "/var/lib/libvirt/qemu/nvram/db_VARS.fd"):
         host, site, subject = site_off()
         del host.libvirt.domains["web"]

@@ -238,6 +238,8 @@ def test_autostart_does_not_edit_the_spec_and_says_so() -> None:
     assert plan_autostart(wanted, host.facts(wanted), ("web",), on=False).steps == ()
     back = plan_autostart(wanted, host.facts(wanted), ("web", "dns"), on=True)
     assert (len(back.steps), back.notes) == (1, ())
+    (unknown,) = plan_autostart(wanted, host.facts(wanted), ("ghost",), on=True).refusals
+    assert unknown.subject == "guest ghost"
     new = spec(guest("new", autostart=False))
     other = plan_autostart(new, host.facts(new), ("new",), on=True)
     assert "guest new" in told(other)

@@ -50,6 +50,7 @@ def reasons(plan: Plan) -> list[str]:
 def test_one_guest_is_let_go_and_goes_on() -> None:
     host, wanted = site()
     before = host.libvirt.domains["web"].run
+    host.put("/etc/kvmkeep/guests/web.yaml.released", b"of an earlier time")
     plan = planned(host, wanted, letting("web"))
     assert plan.refusals == ()
     for step in plan.steps:
@@ -59,6 +60,8 @@ def test_one_guest_is_let_go_and_goes_on() -> None:
     assert host.libvirt.domains["db"].ours
     assert host.lvm.volumes["vm-web"].tags == host.lvm.volumes["vm-web-data"].tags == set()
     assert host.files["/etc/kvmkeep/guests/web.yaml.released"].content == b"guests/web"
+    earlier = host.files["/etc/kvmkeep/guests/web.yaml.released.~1~"].content
+    assert earlier == b"of an earlier time"
     assert b"kvmkeep" not in host.files["/root/kvm/web.xml"].content.replace(b"kvmkeep-", b"")
     rest = replace(wanted, guests=tuple(one for one in wanted.guests if one.name == "db"))
     assert planned(host, rest, letting("web")).empty

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from kvmkeep.model.domain_facts import DomainDisk, DomainState
 from kvmkeep.model.facts import Facts, Problem
+from kvmkeep.model.names import TAG_HELD
 from kvmkeep.model.plan import Plan
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.trash_folder import TrashFolder
@@ -152,6 +153,19 @@ def test_all_reasons_are_told_at_once() -> None:
     ]
 
 
+def test_a_guest_that_a_killed_run_has_left_frozen_is_thawed_before_it_shuts_down() -> None:
+    host, wanted = site(running=True)
+    domain = host.libvirt.domains["web"]
+    domain.agent = domain.frozen = True
+    host.lvm.volumes["vm-web"].tags.add(f"{TAG_HELD}frozen")
+    first, *_ = planned(host, wanted, limit=60).steps
+    carry_out(host, first)
+    assert (domain.state, domain.frozen) == ("running", False)
+    for step in planned(host, wanted, limit=60).steps:
+        carry_out(host, step)
+    assert host.libvirt.domains == {}
+
+
 @pytest.mark.parametrize("state", [DomainState.PAUSED, DomainState.SUSPENDED])
 def test_a_guest_that_stands_still_can_not_shut_down(state: DomainState) -> None:
     host, wanted = site(running=True)
@@ -245,6 +259,7 @@ def test_lvs_without_a_domain_and_a_file_without_both_go_as_well() -> None:
     del host.libvirt.domains["web"]
     after = removed(host, wanted)
     assert "domain.xml" not in host.names(FOLDER)
+    assert host.directories[FOLDER] == 0o700
     assert all(name.startswith("trash") for name in host.lvm.volumes)
     host.put(FILE, b"image: debian\n")
     plan = plan_remove(wanted, host.facts(wanted), removing())

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from kvmkeep.model.command import Command
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import Facts
+from kvmkeep.model.names import TAG_HELD
 from kvmkeep.model.plan import Plan, Reason
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import Size
@@ -58,13 +59,31 @@ def changed(facts: Facts, name: str, **changes: object) -> Facts:
 def test_running_guest_is_shut_down_taken_back_and_started() -> None:
     host, wanted = with_set()
     assert "--shutdown" in refused(wanted, host.facts(wanted), 0)
-    revert(host, wanted)
+    for step in plan_revert(wanted, host.facts(wanted), "web", SET, 60).steps:
+        carry_out(host, step)
     assert reverted(host)
     assert host.libvirt.domains["web"].state == "running"
+    assert plan_revert(wanted, host.facts(wanted), "web", SET, 60).empty
     assert sets(host, wanted) == []
     assert {tag for one in host.lvm.volumes.values() for tag in one.tags} == {
         "kvmkeep", "kvmkeep.guest=web", "kvmkeep.disk=root", "kvmkeep.disk=data",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_one_that_a_killed_run_has_left_held_is_let_go_before_it_shuts_down(
+    *, paused: bool
+) -> None:
+    host, wanted = with_set()
+    domain, tags = host.libvirt.domains["web"], host.lvm.volumes["vm-web"].tags
+    tags.add(f"{TAG_HELD}frozen")
+    domain.frozen, domain.paused = True, paused
+    first, *_ = plan_revert(wanted, host.facts(wanted), "web", SET, 60).steps
+    carry_out(host, first)
+    assert (domain.state, domain.frozen) == ("running", False)
+    assert f"{TAG_HELD}frozen" not in tags
+    revert(host, wanted)
+    assert reverted(host)
 
 
 def test_an_agent_that_comes_back_frozen_is_thawed() -> None:
@@ -162,6 +181,20 @@ def test_a_guest_that_was_off_stays_off_where_its_revert_is_given_up() -> None:
     carry_out(host, step)
     assert host.libvirt.domains["web"].state == "shut off"
     assert plan_start(wanted, host.facts(wanted), ("web",)).refusals == ()
+
+
+def test_a_revert_is_given_up_only_while_the_lost_snapshot_is_there() -> None:
+    host, wanted = with_set()
+    host.libvirt.domains["web"].live = None
+    carry_out(host, plan_revert(wanted, host.facts(wanted), "web", SET).steps[0])
+    lost = f"vm-web-data-{SET}"
+    host.lvm.volumes[lost].invalid = True
+    (step,) = plan_revert(wanted, host.facts(wanted), "web", SET).steps
+    assert step.why == f"{lost} got full before any disk went back"
+    del host.lvm.volumes[lost]
+    with pytest.raises(StepError):
+        carry_out(host, step)
+    assert f"kvmkeep.revert={SET}" in host.lvm.volumes["vm-web"].tags
 
 
 def test_disks_of_two_times_may_go_for_a_backup_once_the_set_is_lost() -> None:

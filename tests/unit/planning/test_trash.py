@@ -101,6 +101,16 @@ def test_a_run_after_one_that_was_killed_before_that_has_it_on_the_disk_too() ->
     ]
 
 
+def test_another_guest_of_that_name_is_told_even_when_all_lvs_are_back() -> None:
+    host, without, wanted = trashed()
+    for step in restores(host, without).steps[:-2]:
+        carry_out(host, step)
+    host.libvirt.domains["web"].xml.find("uuid").text = "2f5b0b0e-6a0e-4a52-9a39-0d6a3f0c9a01"
+    assert any(
+        text.startswith("there is a domain web now") for text in told(restores(host, wanted))
+    )
+
+
 def test_folders_that_nothing_came_back_to_need_not_be_there() -> None:
     host, without, _ = trashed()
     del host.files[f"{FOLDER}/web.yaml"], host.files[f"{FOLDER}/saved.xml"]

@@ -84,6 +84,11 @@ def test_a_kept_one_that_is_of_no_use_is_set_aside() -> None:
     reach(host, wanted)
     assert host.files["/root/kvm/web.by-hand.xml"].content == b"<domain><by-hand/></domain>"
     assert b"<name>web</name>" in host.files[KEPT].content
+    off_and_undefined(host)
+    host.put(KEPT, b"<domain><once-more/></domain>")
+    reach(host, wanted)
+    kept = {one.content for path, one in host.files.items() if "/web.by-hand.xml" in path}
+    assert kept == {b"<domain><by-hand/></domain>", b"<domain><once-more/></domain>"}
 
 
 def test_without_the_kept_one_it_is_defined_as_it_runs() -> None:

@@ -90,6 +90,13 @@ def test_what_is_listed_again_is_missed_no_more_and_what_can_not_be_seen_stays()
     assert noticing_steps(SPEC, unseen, NOW) == ()
 
 
+def test_one_that_is_listed_again_does_not_take_away_the_note_of_a_later_one() -> None:
+    later = replace(MEMO, moment="20261128T0000Z")
+    found = facts(LAST, last=(later,), vanished=(MARK,))
+    note = "/var/lib/kvmkeep/backups/web.vanished"
+    assert lines(noticing_steps(SPEC, found, NOW)) == [note]
+
+
 def test_what_is_let_go() -> None:
     def let_go(found: Facts, moment: str = LAST, name: str = "web") -> list[str]:
         (seen,) = found.backups.repositories

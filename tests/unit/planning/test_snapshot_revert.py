@@ -352,6 +352,13 @@ def test_a_set_that_a_merge_would_overfill_is_not_lost_in_silence() -> None:
     assert refused(wanted, host.facts(wanted)) == ""
     other.filled = 99.0
     assert refused(wanted, host.facts(wanted))
+    # One that has begun can only go on: half of its disks may be back already.
+    off = host.facts(wanted)
+    off = replace(off, domains=tuple(replace(d, state=DomainState.SHUTOFF) for d in off.domains))
+    root = host.lvm.volumes["vm-web"]
+    begun = changed(off, "vm-web", tags=(*sorted(root.tags), f"kvmkeep.revert={SET}"))
+    assert "may be lost by it" in refused(wanted, off)
+    assert "may be lost by it" not in refused(wanted, begun)
     other.size = host.lvm.volumes["vm-web"].size
     assert refused(wanted, host.facts(wanted)) == ""
 

@@ -11,6 +11,7 @@ from kvmkeep.model.plan import Plan, Refusal, Step
 from kvmkeep.model.spec import Guest, Network, Spec
 from kvmkeep.model.units import GuestName, Label
 from kvmkeep.planning import groups, guards, programs
+from kvmkeep.planning.backups.inherited import inherited_notes
 from kvmkeep.planning.disks.astray import path_steps
 from kvmkeep.planning.disks.change import attach_steps, disk_notes
 from kvmkeep.planning.disks.edited import edited_refusals
@@ -124,6 +125,7 @@ def make_plan(spec: Spec, facts: Facts, only: Iterable[str] = ()) -> Plan:
         *grow_notes(scene),
         *(note for guest in scene.guests for note in change_notes(scene, guest)),
         *seed_notes(scene, works),
+        *inherited_notes(scene),
         *unwilling_needs(spec, scene.guests),
         *unit_notes(spec, facts),
         *(() if names else (*unnamed_notes(scene), *leftover_notes(scene))),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from kvmkeep.model.run_mark import NO_RUN_MARK, RunMark
+
 
 class KeptDomain(Struct, frozen=True, kw_only=True):
     """The definition of a removed guest. `sources` are those of its disks; `ours` as of Domain.
@@ -16,6 +18,7 @@ class KeptDomain(Struct, frozen=True, kw_only=True):
     ours: bool
     sources: tuple[str, ...]
     variables: str = ""
+    run_mark: RunMark = NO_RUN_MARK
 
 
 class TrashFolder(Struct, frozen=True, kw_only=True):

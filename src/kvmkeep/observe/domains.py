@@ -118,7 +118,7 @@ def parse_domain(described: Described, door: Door, tree: ET.Element | None = Non
         state=state.state,
         persistent=state.persistent,
         autostart=state.autostart,
-        run_mark=_run_mark(root),
+        run_mark=run_mark(root),
         variables=firmware_variables(root),
         ours=root.find(_MARK) is not None,
         memory=state.memory,
@@ -199,7 +199,7 @@ def _ports(live: ET.Element) -> int:
     return len(ports - taken) if ports else -1
 
 
-def _run_mark(root: ET.Element) -> RunMark:
+def run_mark(root: ET.Element) -> RunMark:
     """Return what is kept of how it is to run; what can't be read is taken for missing."""
     mark = root.find(f"metadata/{{{RUN_URI}}}run")
     if mark is None:

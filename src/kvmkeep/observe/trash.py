@@ -6,6 +6,7 @@ from kvmkeep.model.domain_tree import domain_tree
 from kvmkeep.model.names import METADATA_URI, TRASH_DIR
 from kvmkeep.model.trash import DEFINITION, split_name
 from kvmkeep.model.trash_folder import KeptDomain, TrashFolder
+from kvmkeep.observe.domains import run_mark
 from kvmkeep.observe.firmware import firmware_variables
 from kvmkeep.observe.notebook import Notebook
 
@@ -41,4 +42,5 @@ def parse_kept(content: bytes) -> KeptDomain:
         ours=root.find(f"metadata/{{{METADATA_URI}}}guest") is not None,
         sources=tuple(source for source in sources if source),
         variables=firmware_variables(root),
+        run_mark=run_mark(root),
     )

@@ -6,19 +6,26 @@ import pytest
 from fakes.host import FakeHost
 from msgspec.structs import replace
 
+from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.facts import Facts, Problem
-from kvmkeep.model.names import LONGEST_MAPPED_NAME, mapped_name, trash_name
+from kvmkeep.model.names import LONGEST_MAPPED_NAME, STATE_FRESH, mapped_name, trash_name
 from kvmkeep.model.plan import Plan
+from kvmkeep.model.run_mark import RunMark
 from kvmkeep.model.spec import Place, Spec
 from kvmkeep.model.trash import split_name, trash_entries
 from kvmkeep.model.trash_folder import KeptDomain, TrashFolder
 from kvmkeep.planning.offline.shell import plan_close
 from kvmkeep.planning.plan import make_plan
+from kvmkeep.planning.running.recover import recovery
+from kvmkeep.planning.running.shutdown import plan_shutdown
+from kvmkeep.planning.running.start import plan_start
+from kvmkeep.planning.running.watch import plan_look_after
 from kvmkeep.planning.snapshots.create import SnapshotRequest, plan_create
 from kvmkeep.planning.trash.empty import plan_empty
 from kvmkeep.planning.trash.remove import Removing, plan_remove
 from kvmkeep.planning.trash.remove_disk import RemovingDisk, plan_remove_disk
 from kvmkeep.planning.trash.restore import TrashRestoreRequest, plan_restore
+from kvmkeep.planning.units.install import plan_install
 from tests.unit.planning.build import GIB, guest, spec
 from tests.unit.planning.rounds import StepError, carry_out, reach
 from tests.unit.planning.test_remove import (
@@ -230,6 +237,56 @@ def test_a_guest_that_did_not_start_with_the_host_does_not_do_so_afterwards() ->
     for step in restores(host, without).steps:
         carry_out(host, step)
     assert not host.libvirt.domains["web"].autostart
+
+
+@pytest.mark.parametrize("by", ["libvirt", "units"])
+def test_what_comes_back_stays_off_until_somebody_starts_it(by: str) -> None:
+    host, wanted = site()
+    by_units = by == "units"
+    if by_units:
+        reach(host, wanted, plan_install)
+    without = removed(host, wanted)
+    for step in restores(host, without).steps:
+        carry_out(host, step)
+    domain = host.facts(wanted).domain("web")
+    assert domain is not None
+    assert (domain.run_mark, domain.autostart) == (
+        RunMark(starts=by_units, wanted=False), not by_units,
+    )  # fmt: skip
+    assert plan_look_after(wanted, host.facts(wanted)).steps == ()
+    assert recovery(wanted, host.facts(wanted)).guests == ()
+    reach(host, wanted, lambda s, f: plan_start(s, f, ("web",)))
+    assert host.facts(wanted).domain("web").run_mark.wanted is None  # type: ignore[union-attr]
+
+
+def test_one_that_was_off_by_kvmkeep_is_so_still() -> None:
+    host, wanted = site()
+    reach(host, wanted, lambda s, f: plan_shutdown(s, f, ("web",)))
+    without = removed(host, wanted)
+    assert "remember that it is to stay off" not in str(restores(host, without))
+    for step in restores(host, without).steps:
+        carry_out(host, step)
+    assert host.facts(wanted).domain("web").run_mark.wanted is False  # type: ignore[union-attr]
+
+
+def test_one_whose_first_boot_is_not_done_is_left_to_apply() -> None:
+    host, wanted = site()
+    host.lvm.volumes["vm-web"].tags.add(STATE_FRESH)
+    without = removed(host, wanted)
+    assert "remember that it is to stay off" not in str(restores(host, without))
+    assert "dumpxml" not in str(restores(host, without))
+
+
+def test_one_that_runs_by_now_is_not_told_to_stay_off() -> None:
+    host, without, _ = trashed()
+    *others, _, _ = restores(host, without).steps
+    for step in others:
+        carry_out(host, step)
+    (domain,) = host.facts(without).domains
+    running = replace(domain, run_mark=RunMark(), state=DomainState.RUNNING)
+    assert "to stay off" not in str(restores(host, without, domains=(running,)))
+    off = replace(domain, run_mark=RunMark())
+    assert "to stay off" in str(restores(host, without, domains=(off,)))
 
 
 def test_a_disk_alone_comes_back_alone() -> None:

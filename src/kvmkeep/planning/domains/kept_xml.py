@@ -17,10 +17,10 @@ from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.planning.commands import is_guest
 from kvmkeep.planning.disks.stage import fresh
 from kvmkeep.planning.domains.xml import sha256
-from kvmkeep.planning.scene import Scene, disks_in
+from kvmkeep.planning.scene import Known, Scene, disks_in
 
 
-def kept_path(spec: Spec, guest: Guest) -> str:
+def kept_path(spec: Spec, guest: Known) -> str:
     """Return the file that keeps a guest's XML."""
     return f"{spec.xml_dir}/{guest.name}.xml"
 
@@ -51,7 +51,7 @@ def kept_domain(scene: Scene, guest: Guest) -> Domain | None:
     return kept if whole else None
 
 
-def keep_definition(spec: Spec, guest: Guest) -> Command:
+def keep_definition(spec: Spec, guest: Known) -> Command:
     """Return what writes a guest's definition to its kept file."""
     return Command(
         argv=("virsh", "dumpxml", "--inactive", "--", guest.name),

@@ -10,12 +10,23 @@ import posixpath
 import shlex
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kvmkeep.model.command import Action, Command
+from kvmkeep.model.domain_facts import Domain
 from kvmkeep.model.facts import Facts, Volume
-from kvmkeep.model.names import TAG_GUEST, TRASH_DIR, console_log, mapped_name
+from kvmkeep.model.names import (
+    STATE_FILLING,
+    STATE_FRESH,
+    TAG_DISK,
+    TAG_GUEST,
+    TRASH_DIR,
+    console_log,
+    mapped_name,
+)
 from kvmkeep.model.plan import Noun, Plan, Reason, Risk, Step, refused
-from kvmkeep.model.spec import Guest, Spec
+from kvmkeep.model.run_mark import RunMark
+from kvmkeep.model.spec import ROOT_DISK, Guest, Spec
 from kvmkeep.model.trash import (
     AUTOSTART,
     DEFINITION,
@@ -30,10 +41,11 @@ from kvmkeep.model.trash import (
 from kvmkeep.model.trash_folder import KeptDomain
 from kvmkeep.model.units import check_lv_name
 from kvmkeep.planning import groups, guards, programs
-from kvmkeep.planning.commands import no_domain, remove_tree
-from kvmkeep.planning.domains.run_mark import autostart_step, starting_with_host
+from kvmkeep.planning.commands import is_guest, no_domain, remove_tree
+from kvmkeep.planning.domains.kept_xml import keep_definition
+from kvmkeep.planning.domains.run_mark import autostart_step, keep_mark, starting_with_host
 from kvmkeep.planning.lvm import wears
-from kvmkeep.planning.scene import Scene, aliases, make_scene, users_of
+from kvmkeep.planning.scene import Scene, active, aliases, make_scene, users_of
 from kvmkeep.planning.trash import variables
 from kvmkeep.planning.trash.moves import out_of_trash, unmark
 from kvmkeep.planning.trash.remove import flushed, move
@@ -219,6 +231,7 @@ def _steps(scene: Scene, entry: TrashEntry, restoring: TrashRestoreRequest) -> t
         steps += variables.put_back(scene, entry, kept.variables)
         if there is None:
             steps.append(_define(entry))
+        steps += _stays_off(scene, entry, kept, there)
         if AUTOSTART in entry.folder.files and not (there is not None and there.starts):
             actions = starting_with_host(kept, there, on=True, by_units=False)
             steps.append(autostart_step(kept, actions, on=True, why="so it did before"))
@@ -251,6 +264,40 @@ def _steps(scene: Scene, entry: TrashEntry, restoring: TrashRestoreRequest) -> t
     return tuple(steps)
 
 
+def _stays_off(
+    scene: Scene, entry: TrashEntry, kept: KeptDomain, there: Domain | None
+) -> tuple[Step, ...]:
+    """Return what has a guest stay off until somebody starts it, though it starts with the host.
+
+    An old server that is brought back to be looked at is not to serve anybody by itself. One whose
+    first boot is not done has no word: it is up to `apply`.
+    """
+    mark = kept.run_mark if there is None else there.run_mark
+    if _is_young(entry) or mark.wanted is False or (there is not None and active(there)):
+        return ()
+    no = RunMark(starts=mark.starts, wanted=False)
+    word = keep_mark(kept, no, "neither a boot nor the watch starts it")
+    # Of a removal that was stopped early, the kept file has not gone.
+    file = (keep_definition(scene.spec, kept),) if entry.guest in scene.saved else ()
+    return (
+        Step(
+            noun=Noun.DOMAINS,
+            subject=f"guest {entry.guest}",
+            what="remember that it is to stay off",
+            why="kvmkeep start starts it",
+            probe=is_guest(kept),
+            actions=(word, *file),
+        ),
+    )
+
+
+def _is_young(entry: TrashEntry) -> bool:
+    """Whether the first boot of the guest was not done when it was removed."""
+    root = TAG_DISK + ROOT_DISK
+    tags = {tag for one in entry.volumes if root in one.tags and not one.origin for tag in one.tags}
+    return not tags.isdisjoint({STATE_FILLING, STATE_FRESH})
+
+
 def _define(entry: TrashEntry) -> Step:
     path = f"{TRASH_DIR}/{entry.name}/{DEFINITION}"
     # Not validated: it is what libvirt itself has printed.
@@ -259,7 +306,7 @@ def _define(entry: TrashEntry) -> Step:
         noun=Noun.DOMAINS,
         subject=f"guest {entry.guest}",
         what=f"define it as it was, from {path}",
-        why="it stays off: kvmkeep start starts it",
+        why="so it was when it was removed",
         probe=no_domain(entry.guest),
         actions=(define,),
         risk=Risk.GUEST,
@@ -273,6 +320,11 @@ def _files(scene: Scene, entry: TrashEntry, restoring: TrashRestoreRequest) -> t
     saved = f"{scene.spec.xml_dir}/{entry.guest}.xml"
     actions: list[Action] = []
     if SAVED in entry.folder.files:
+        kept = _kept(entry)
+        if kept is not None and not _is_young(entry):
+            # Here a half-written one is written again by the next run.
+            dump = keep_definition(scene.spec, kept)
+            actions.append(replace(dump, stdout_to=f"{folder}/{SAVED}"))
         actions.append(move(f"{folder}/{SAVED}", saved, "keep its XML at hand"))
     if LOG in entry.folder.files:
         actions.append(move(f"{folder}/{LOG}", console_log(entry.guest), "its console's log"))

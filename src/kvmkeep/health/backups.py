@@ -23,10 +23,12 @@ from kvmkeep.model.host_units import (
 )
 from kvmkeep.model.names import stamped_time
 from kvmkeep.model.proof import Proof, Rung
+from kvmkeep.model.snapshot import Level
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.times import utc
 from kvmkeep.model.units import Label
 from kvmkeep.planning.backups.take import backup_sets
+from kvmkeep.planning.scene import active
 from kvmkeep.planning.snapshots.create import outside_disks
 from kvmkeep.planning.units.install import wanted_texts
 
@@ -55,6 +57,7 @@ def backup_findings(patient: Patient) -> Iterator[Finding]:
     for guest, policy in wanted:
         yield from _lacking(patient, guest)
         yield from _age(patient, guest, policy)
+        yield from _frozen(patient, guest)
         yield from _proof(patient, guest, policy)
 
 
@@ -245,6 +248,24 @@ def _age(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Findi
         )
 
 
+def _frozen(patient: Patient, guest: Guest) -> Iterator[Finding]:
+    """Tell of a guest that could be frozen, and was not when it was last backed up."""
+    last = patient.facts.backups.last_of(guest.identity)
+    domain = patient.scene.own_domain(guest)
+    if last is None or last.level != Level.CRASH or domain is None:
+        return
+    if active(domain) and domain.agent:
+        yield Finding(
+            name="backup-not-frozen",
+            severity=Severity.WARNING,
+            subject=f"guest {guest.name}",
+            what=f"its last backup, {last.moment}, was made without freezing its filesystems",
+            why="its agent is there and did not freeze them, or was not there then: what is "
+            "restored is as after a power cut",
+            todo=f"kvmkeep backup run {guest.name} --consistency frozen, which says why it can't",
+        )
+
+
 def _proof(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Finding]:
     subject, todo = f"guest {guest.name}", f"kvmkeep backup prove {guest.name}"
     last = patient.facts.backups.last_of(guest.identity)
@@ -253,10 +274,12 @@ def _proof(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Fin
     proof = patient.facts.backups.proof_of(guest.identity, patient.now)
     if proof is None:
         timer = patient.facts.units.file(PROVE_TIMER)
-        soon = timer is not None and (timer.active or patient.unseen(SYSTEMD))
+        since = stamped_time(last.first) or patient.now
+        waited = passed(policy.prove, since, patient.now) >= _LATE
+        works = timer is not None and (timer.active or patient.unseen(SYSTEMD))
         yield Finding(
             name="backup-unproven",
-            severity=Severity.OK if soon else Severity.WARNING,
+            severity=Severity.OK if works and not waited else Severity.WARNING,
             subject=subject,
             what=f"no backup of it in {last.repository} was started yet, to see that it can be",
             why="a backup that was never started may not start",

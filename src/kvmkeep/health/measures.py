@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.health import Measure, Sample
 from kvmkeep.model.names import stamped_time
-from kvmkeep.model.snapshot import snapshot_sets
+from kvmkeep.model.snapshot import Level, snapshot_sets
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.times import utc
 from kvmkeep.model.trash import is_trash
@@ -104,7 +104,8 @@ def _backups(spec: Spec, facts: Facts) -> tuple[Measure, ...]:
     now = facts.now
     known = ((guest, facts.backups.proof_of(guest.identity, now)) for guest in spec.guests)
     proofs = [(guest, proof) for guest, proof in known if proof]
-    times = ((guest, stamped_time(one.moment)) for guest, one in last if one is not None)
+    made = [(guest, one) for guest, one in last if one is not None]
+    times = ((guest, stamped_time(one.moment)) for guest, one in made)
     return (
         _each(
             "backup_last_timestamp_seconds",
@@ -114,6 +115,11 @@ def _backups(spec: Spec, facts: Facts) -> tuple[Measure, ...]:
                 for guest, time in times
                 if time is not None
             ),
+        ),
+        _each(
+            "backup_frozen",
+            "Whether a guest's filesystems were frozen for that backup, or it was off",
+            ((one.level != Level.CRASH, ("guest", guest.name)) for guest, one in made),
         ),
         _each(
             "backup_proof_timestamp_seconds",

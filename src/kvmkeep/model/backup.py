@@ -131,13 +131,20 @@ class StagedSet(Struct, frozen=True, kw_only=True):
 class LastBackup(Struct, frozen=True, kw_only=True):
     """What is remembered of a guest's last backup, so that nobody has to ask the repository.
 
-    It is by the guest's identity, which stays when the guest is renamed.
+    It is by the guest's identity, which stays when the guest is renamed. `since` is the moment from
+    which on its backups went to that repository; empty where an older kvmkeep wrote it.
     """
 
     identity: str
     repository: str
     moment: str
     level: str
+    since: str = ""
+
+    @property
+    def first(self) -> str:
+        """The first moment that is known of."""
+        return self.since or self.moment
 
 
 class VanishedBackup(Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from kvmkeep.health.backups import age, passed
 from kvmkeep.health.judge import judge
 from kvmkeep.health.measures import measures
 from kvmkeep.model.backup import BackupFacts, LastBackup, Upkeep, VanishedBackup
-from kvmkeep.model.domain_facts import DomainDisk
+from kvmkeep.model.domain_facts import DomainDisk, DomainState
 from kvmkeep.model.facts import Problem
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.host_units import (
@@ -121,6 +121,19 @@ def test_one_that_was_taken_away_is_told_whatever_newer_one_there_is() -> None:
     assert one.todo.endswith("kvmkeep backup forget web@20261123T0003Z")
 
 
+def test_one_that_was_made_without_a_freeze_is_told_where_an_agent_answers() -> None:
+    crash = replace(LAST, level="crash")
+    assert only(last=crash) == ("backup-not-frozen", Severity.WARNING)
+    (one,) = found(last=crash)
+    assert one.todo.startswith("kvmkeep backup run web --consistency frozen")
+    for changes in ({"agent": False}, {"state": DomainState.SHUTOFF}, {"ours": False}):
+        facts = replace(
+            FACTS, backups=BackupFacts(last=(crash,)), domains=(domain("web", **changes),)
+        )
+        told = judge(WANTED, facts, Plan(), VITALS)
+        assert "backup-not-frozen" not in {one.name for one in told}
+
+
 def test_what_is_still_to_come_tells_nothing_about_what_would_be_lost() -> None:
     ahead = found(replace(LAST, moment="20271124T0003Z"), replace(PROOF, time="2027-11-23T06:00Z"))
     assert [(one.name, one.severity) for one in ahead] == [
@@ -167,6 +180,10 @@ def test_a_guest_without_a_backup() -> None:
 
 def test_proofs() -> None:
     assert only(proof=None) == ("backup-unproven", Severity.OK)
+    waited = replace(LAST, since="20261114T0003Z")
+    assert only(last=waited, proof=None) == ("backup-unproven", Severity.WARNING)
+    once = replace(LAST, since="20261117T0003Z")
+    assert only(last=once, proof=None) == ("backup-unproven", Severity.OK)
     (elsewhere,) = found(proof=replace(PROOF, repository="attic"))
     assert elsewhere.what.startswith("no backup of it in vault was started yet")
     late = replace(PROOF, time="2026-11-15T06:00:00Z")
@@ -320,6 +337,7 @@ def test_metrics() -> None:
     assert 'kvmkeep_backup_proof_timestamp_seconds{guest="web"} 1795413600\n' in text
     assert 'kvmkeep_backup_proven{guest="web"} 1\n' in text
     assert 'kvmkeep_backup_wanted{guest="web"} 1\n' in text
+    assert 'kvmkeep_backup_frozen{guest="web"} 1\n' in text
     upkeep = (
         Upkeep(repository="attic"),
         Upkeep(repository="vault", verified="2026-11-22T12:00:00+00:00"),

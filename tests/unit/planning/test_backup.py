@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable
 from xml.etree import ElementTree as ET
 
+import msgspec
 import pytest
 from fakes.host import CLOUD, FakeHost, FakeImage
 from msgspec.structs import replace
 
-from kvmkeep.model.backup import RepositoryFacts, RepositoryState
+from kvmkeep.model.backup import LastBackup, RepositoryFacts, RepositoryState
 from kvmkeep.model.backup_policy import Repository
 from kvmkeep.model.command import Command, Progress
 from kvmkeep.model.facts import Facts, Variables
@@ -396,6 +397,31 @@ def test_a_run_that_was_killed_once_the_manifest_was_stored_is_gone_on_with() ->
     assert step.what == f"remember that {SET} is its last backup"
     (vault,) = host.facts(SPEC).backups.repositories
     assert [one.moment for one in vault.entries] == [SET]
+
+
+@pytest.mark.parametrize(
+    ("before", "since"),
+    [
+        (None, SET),
+        (("vault", ""), "20261120T0000Z"),
+        (("vault", "20261101T0000Z"), "20261101T0000Z"),
+        (("attic", "20261101T0000Z"), SET),
+    ],
+)
+def test_since_when_its_backups_go_to_that_repository_is_remembered(
+    before: tuple[str, str] | None, since: str
+) -> None:
+    host = begun()
+    if before is not None:
+        repository, first = before
+        last = LastBackup(
+            identity="web", repository=repository, moment="20261120T0000Z", level="off", since=first
+        )
+        host.put("/var/lib/kvmkeep/backups/web.json", msgspec.json.encode(last))
+    reach(host, SPEC, store)
+    known = host.facts(SPEC).backups.last_of("web")
+    assert known is not None
+    assert (known.moment, known.since) == (SET, since)
 
 
 def test_a_set_of_somebody_else_is_none_of_ours() -> None:

@@ -511,6 +511,7 @@ def test_the_last_backup_is_remembered_if_it_is_not_yet() -> None:
     (step,) = missing_memo_steps(facts(), "web", last)
     assert (step.subject, step.what) == ("guest web", f"remember that {LAST} is its last backup")
     assert missing_memo_steps(facts(last=(last,)), "web", last) == ()
+    assert missing_memo_steps(facts(last=(last,)), "web", replace(last, since=OLD)) == ()
 
 
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)  # a Friday

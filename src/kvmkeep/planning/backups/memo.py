@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from kvmkeep.model.backup import LastBackup, VanishedBackup
 from kvmkeep.model.command import Command, WriteFile
@@ -52,7 +53,8 @@ def _removed(path: str, why: str) -> Command:
 
 def missing_memo_steps(facts: Facts, name: str, last: LastBackup) -> tuple[Step, ...]:
     """Return the step that a killed run has left undone, if it has, for the guest of that name."""
-    if facts.backups.last_of(last.identity) == last:
+    known = facts.backups.last_of(last.identity)
+    if known is not None and replace(known, since=last.since) == last:
         return ()
     return (
         Step(

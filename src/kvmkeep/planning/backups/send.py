@@ -135,11 +135,14 @@ def _noticing(work: BackupWork) -> tuple[Step, ...]:
 
 def _last(work: BackupWork) -> LastBackup:
     """Return what is remembered: what this host knows, and nothing that a listing tells."""
+    known = work.scene.facts.backups.last_of(work.guest.identity)
+    elsewhere = known is not None and known.repository != work.repository.name
     return LastBackup(
         identity=work.guest.identity,
         repository=work.repository.name,
         moment=work.taken.name,
         level=work.taken.level,
+        since=work.taken.name if known is None or elsewhere else known.first,
     )
 
 

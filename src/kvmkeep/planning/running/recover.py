@@ -122,11 +122,24 @@ def _called(
     return tuple(guest for guest in scene.guests if guest.name in called)
 
 
+def indispensable(scene: Scene, wanted: Collection[GuestName]) -> tuple[Guest, ...]:
+    """Return the wanted guests, and those that a boot starts and without which they stay off."""
+    order = in_order(scene.spec, wanted, with_needs=True)
+    return _called(
+        replace(scene, guests=order.guests),
+        wanted,
+        lambda one: one.run.on_fail is OnFail.HOLD and not _said_no(scene, one),
+    )
+
+
 def _to_stay_off(scene: Scene, guest: Guest) -> bool:
-    """Whether a guest of ours is off, and the last word about it was that it stays so."""
+    return _said_no(scene, guest) and not is_on(scene, guest)
+
+
+def _said_no(scene: Scene, guest: Guest) -> bool:
+    """Whether the last word about a guest of ours was that it is to stay off."""
     known = scene.domain(guest) or kept_domain(scene, guest)
-    no = known is not None and known.ours and known.run_mark.wanted is False
-    return no and not is_on(scene, guest)
+    return known is not None and known.ours and known.run_mark.wanted is False
 
 
 def _unsaid(scene: Scene, guest: Guest) -> bool:

@@ -116,6 +116,7 @@ def make(args: Args, ctx: Context, verb: str, backup: Subject | None = None) -> 
 
 def _content(args: Args, spec: Spec, source: GuestName, name: GuestName, ctx: Context) -> bytes:
     """Return what the clone's file will hold."""
+    from kvmkeep.observe.backup_care import observe_made
     from kvmkeep.spec.copied import Differences, copied_file
     from kvmkeep.spec.identity import free_identity
 
@@ -130,7 +131,9 @@ def _content(args: Args, spec: Spec, source: GuestName, name: GuestName, ctx: Co
     addresses = {network: tuple(texts) for network, texts in given.items()}
     file = next(guest.place.file for guest in spec.guests if guest.name == source)
     others = [guest for guest in spec.guests if guest.name != name]
-    born = {str(guest.identity) for guest in others}
+    # Those with backups as well, though their guest is no more: they are not the clone's.
+    remembered = (one.identity for one in observe_made(ctx.door()).last)
+    born = {*(str(guest.identity) for guest in others), *remembered}
     own = free_identity(name, {*born, *(guest.name for guest in others)}) if name in born else ""
     try:
         return copied_file(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from fakes.host import FakeHost
 
+from kvmkeep.model.backup import LastBackup
 from kvmkeep.model.command import WriteFile
 from tests.unit.cli.site import HASH, Site
 
@@ -52,6 +54,17 @@ def test_a_guest_is_cloned_once(site: Site, capsys: Capture) -> None:
     assert site.line("clone", "web", "shop", "--yes", *ADDRESS) == 2
     assert "is there already, with other addresses" in capsys.readouterr().err
     assert site.line("plan", "--exit-code") == 0
+
+
+def test_a_clone_does_not_inherit_the_backups_of_an_earlier_guest_of_its_name(
+    site: Site, capsys: Capture
+) -> None:
+    last = LastBackup(identity="shop", repository="vault", moment="20261120T0000Z", level="off")
+    site.host.put("/var/lib/kvmkeep/backups/shop.json", msgspec.json.encode(last))
+    assert site.line("clone", "web", "shop", *ADDRESS, "--yes") == 0
+    assert "\nidentity: shop-2\n" in Path(site.spec_dir, "guests/shop.yaml").read_text()
+    assert site.line("clone", "web", "shop", *ADDRESS, "--yes") == 0
+    assert "Nothing to do." in capsys.readouterr().out
 
 
 def test_where_the_agent_does_not_freeze_this_is_said_and_done_without(

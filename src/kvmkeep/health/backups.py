@@ -209,9 +209,12 @@ def _age(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Findi
     last = patient.facts.backups.last_of(guest.identity)
     time = None if last is None else stamped_time(last.moment)
     if last is None or time is None:
+        noted = patient.facts.backups.awaited_of(guest.identity)
+        since = (stamped_time(noted.moment) if noted is not None else None) or patient.now
+        waited = passed(policy.schedule, since, patient.now) >= _VERY_LATE
         yield Finding(
             name="backup-missing",
-            severity=Severity.WARNING,
+            severity=Severity.CRITICAL if waited else Severity.WARNING,
             subject=subject,
             what="it was never backed up from this host",
             why="what is lost cannot be brought back",

@@ -160,6 +160,13 @@ class VanishedBackup(Struct, frozen=True, kw_only=True):
     noticed: str
 
 
+class AwaitedBackup(Struct, frozen=True, kw_only=True):
+    """A guest that is to be backed up and never was; `moment` is when that was first seen."""
+
+    identity: str
+    moment: str
+
+
 class Part(Struct, frozen=True, kw_only=True):
     """A part of a repository's data, as an engine divides it: the `number`th of `of`, from 1 on."""
 
@@ -192,9 +199,10 @@ class BackupFacts(Struct, frozen=True, kw_only=True):
     which a repository is seen as files to copy something out, `fetched` the guests and files that
     disks are brought back to: who holds the host's lock knows that these runs are dead. `running`
     when another run is sending backups just now, `proving` when one proves a backup. `last`,
-    `vanished`, `proofs` and `upkeep` are what is remembered here; of the proofs, all where a
-    repository was asked for, and else the one of each guest's last backup that was tried. `caches`
-    are what checks have left that were killed: restic has each begin with a cache of its own.
+    `vanished`, `awaited`, `proofs` and `upkeep` are what is remembered here; of the proofs, all
+    where a repository was asked for, and else the one of each guest's last backup that was tried.
+    `caches` are what checks have left that were killed: restic has each begin with a cache of its
+    own.
     """
 
     repositories: tuple[RepositoryFacts, ...] = ()
@@ -206,6 +214,7 @@ class BackupFacts(Struct, frozen=True, kw_only=True):
     proving: bool = False
     last: tuple[LastBackup, ...] = ()
     vanished: tuple[VanishedBackup, ...] = ()
+    awaited: tuple[AwaitedBackup, ...] = ()
     proofs: tuple[Proof, ...] = ()
     upkeep: tuple[Upkeep, ...] = ()
     caches: tuple[str, ...] = ()
@@ -221,6 +230,10 @@ class BackupFacts(Struct, frozen=True, kw_only=True):
     def vanished_of(self, identity: str) -> VanishedBackup | None:
         """Return the backup of the guest of that identity that was noticed to be gone."""
         return next((one for one in self.vanished if one.identity == identity), None)
+
+    def awaited_of(self, identity: str) -> AwaitedBackup | None:
+        """Return since when the first backup of the guest of that identity is waited for."""
+        return next((one for one in self.awaited if one.identity == identity), None)
 
     def proof_of(self, identity: str, now: datetime) -> Proof | None:
         """Return the proof of the last backup that was tried, of the guest of that identity.

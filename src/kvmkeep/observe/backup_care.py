@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from kvmkeep.host.door import Door
 from kvmkeep.model.backup import (
+    AwaitedBackup,
     BackupFacts,
     LastBackup,
     Part,
@@ -24,11 +25,12 @@ from kvmkeep.model.names import BACKUP_MEMO_DIR, VERDICT_DIR
 from kvmkeep.model.proof import Proof
 from kvmkeep.observe.notebook import Notebook
 
-T = TypeVar("T", LastBackup, VanishedBackup)
+T = TypeVar("T", LastBackup, VanishedBackup, AwaitedBackup)
 
 _LIMIT = 256 << 10
 _JSON = ".json"
 _VANISHED = ".vanished"
+_AWAITED = ".awaited"
 
 
 def observe_memos(door: Door, now: datetime) -> BackupFacts:
@@ -56,6 +58,11 @@ def last_backups(notebook: Notebook) -> Iterator[LastBackup]:
 def vanished_backups(notebook: Notebook) -> Iterator[VanishedBackup]:
     """Return the backups that were noticed to be gone, and what is remembered of them."""
     return _of_guests(notebook, _VANISHED, VanishedBackup)
+
+
+def awaited_backups(notebook: Notebook) -> Iterator[AwaitedBackup]:
+    """Return the guests whose first backup is waited for, and since when."""
+    return _of_guests(notebook, _AWAITED, AwaitedBackup)
 
 
 def _of_guests(notebook: Notebook, ending: str, form: type[T]) -> Iterator[T]:

@@ -19,7 +19,13 @@ from kvmkeep.model.names import (
     staging_dir,
 )
 from kvmkeep.model.spec import Spec
-from kvmkeep.observe.backup_care import last_backups, proofs, upkeep, vanished_backups
+from kvmkeep.observe.backup_care import (
+    awaited_backups,
+    last_backups,
+    proofs,
+    upkeep,
+    vanished_backups,
+)
 from kvmkeep.observe.notebook import Notebook
 
 _LIMIT = 64 << 10
@@ -44,6 +50,7 @@ def observe_backups(
         staged=tuple(_staged(notebook)),
         last=last,
         vanished=tuple(vanished_backups(notebook)),
+        awaited=tuple(awaited_backups(notebook)),
         proofs=tuple(proofs(notebook, None if asked else now)),
         upkeep=tuple(upkeep(notebook, known)),
         caches=tuple(_caches(notebook)),

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from kvmkeep.health.backups import age, passed
 from kvmkeep.health.judge import judge
 from kvmkeep.health.measures import measures
-from kvmkeep.model.backup import BackupFacts, LastBackup, Upkeep, VanishedBackup
+from kvmkeep.model.backup import AwaitedBackup, BackupFacts, LastBackup, Upkeep, VanishedBackup
 from kvmkeep.model.domain_facts import DomainDisk, DomainState
 from kvmkeep.model.facts import Problem
 from kvmkeep.model.health import Finding, Severity
@@ -66,12 +66,15 @@ def found(
     proof: Proof | None = PROOF,
     units: HostUnits = UNITS,
     problems: tuple[Problem, ...] = (),
+    *,
     vanished: tuple[VanishedBackup, ...] = (),
+    awaited: tuple[AwaitedBackup, ...] = (),
 ) -> list[Finding]:
     backups = BackupFacts(
         last=(last,) if last is not None else (),
         proofs=(proof,) if proof is not None else (),
         vanished=vanished,
+        awaited=awaited,
     )
     facts = replace(FACTS, backups=backups, units=units, problems=problems)
     told = judge(WANTED, facts, Plan(), VITALS)
@@ -171,6 +174,9 @@ def test_times_of_a_schedule_are_local() -> None:
 
 def test_a_guest_without_a_backup() -> None:
     assert only(last=None) == ("backup-missing", Severity.WARNING)
+    for moment, severity in (("20261120T0000Z", "critical"), ("20261121T0000Z", "warning")):
+        awaited = (AwaitedBackup(identity="web", moment=moment),)
+        assert only(last=None, awaited=awaited) == ("backup-missing", Severity(severity))
     assert only(last=replace(LAST, identity="db")) == ("backup-missing", Severity.WARNING)
     assert only(last=replace(LAST, moment="20269999T0000Z")) == ("backup-missing", Severity.WARNING)
     old = replace(PROOF, repository="old")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
-from kvmkeep.model.backup import LastBackup, VanishedBackup
+from kvmkeep.model.backup import AwaitedBackup, LastBackup, VanishedBackup
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.facts import Facts
 from kvmkeep.model.names import BACKUP_MEMO_DIR
@@ -34,6 +34,21 @@ def forget_vanished(identity: str) -> Command:
     return _removed(_vanished(identity), "nobody misses it any more")
 
 
+def note_awaited(one: AwaitedBackup) -> WriteFile:
+    """Return what remembers since when a guest's first backup is waited for."""
+    why = "`check` says how long nothing of it could be brought back"
+    return _written(_awaited(one.identity), one, why)
+
+
+def forget_awaited(identity: str) -> Command:
+    """Return what has nobody wait for a guest's first backup any more."""
+    return _removed(_awaited(identity), "nobody waits for its first backup any more")
+
+
+def _awaited(identity: str) -> str:
+    return f"{BACKUP_MEMO_DIR}/{identity}.awaited"
+
+
 def _last(identity: str) -> str:
     return f"{BACKUP_MEMO_DIR}/{identity}.json"
 
@@ -42,7 +57,7 @@ def _vanished(identity: str) -> str:
     return f"{BACKUP_MEMO_DIR}/{identity}.vanished"
 
 
-def _written(path: str, memo: LastBackup | VanishedBackup, why: str) -> WriteFile:
+def _written(path: str, memo: LastBackup | VanishedBackup | AwaitedBackup, why: str) -> WriteFile:
     content = msgspec.json.encode(memo) + b"\n"
     return WriteFile(path=path, content=content, why=why, dir_mode=0o700)
 

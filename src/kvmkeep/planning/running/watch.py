@@ -22,6 +22,7 @@ from kvmkeep.model.run import ReadyAgent, ReadyDelay
 from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards, programs
+from kvmkeep.planning.backups.awaited import awaiting_steps
 from kvmkeep.planning.backups.strays import stray_steps
 from kvmkeep.planning.backups.take import leftovers
 from kvmkeep.planning.commands import is_guest
@@ -92,6 +93,7 @@ def plan_look_after(spec: Spec, facts: Facts) -> Plan:
         *_apart("standstill", _let_go(scene)),
         *_apart("snapshots", grown),
         *_apart("leftovers", _of_the_killed(scene)),
+        *_apart("first backup", awaiting_steps(spec, facts)),
     )
     able = (step for step in (*seen, *tidying) if not programs.incapable(scene, (step,)))
     starting = (*care.steps, *rising(scene, again, care.before))

@@ -1,0 +1,42 @@
+"""Since when a guest that was never backed up waits for its first backup: nothing else tells it."""
+
+from __future__ import annotations
+
+from kvmkeep.model.backup import AwaitedBackup
+from kvmkeep.model.command import Action
+from kvmkeep.model.facts import Facts
+from kvmkeep.model.host_units import BACKUP_TIMER
+from kvmkeep.model.names import BACKUP_MEMO_DIR, second_stamp
+from kvmkeep.model.plan import Noun, Step
+from kvmkeep.model.spec import Spec
+from kvmkeep.planning.backups.memo import forget_awaited, note_awaited
+
+
+def awaiting_steps(spec: Spec, facts: Facts) -> tuple[Step, ...]:
+    """Return what notes it of guests of the spec, and forgets it once it is over.
+
+    Only where the timer of backups is installed: else nobody said that they are made by themselves.
+    """
+    if facts.units.file(BACKUP_TIMER) is None or facts.unseen(BACKUP_MEMO_DIR):
+        return ()
+    steps: list[Step] = []
+    for guest in spec.guests:
+        known = facts.backups
+        waits = guest.backup is not None and known.last_of(guest.identity) is None
+        noted = known.awaited_of(guest.identity) is not None
+        action: Action = forget_awaited(guest.identity)
+        what = "forget since when it waits for its first backup"
+        if waits:
+            one = AwaitedBackup(identity=guest.identity, moment=second_stamp(facts.time))
+            action, what = note_awaited(one), "note that it waits for its first backup"
+        if waits != noted:
+            steps.append(
+                Step(
+                    noun=Noun.STORAGE,
+                    subject=f"guest {guest.name}",
+                    what=what,
+                    why="so that check can say for how long",
+                    actions=(action,),
+                )
+            )
+    return tuple(steps)

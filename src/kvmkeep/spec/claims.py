@@ -7,10 +7,15 @@ from kvmkeep.spec.mistakes import Mistakes
 
 
 class Claims:
-    """Remembers who has what; a second claim is a mistake that names the first one."""
+    """Remembers who has what; a second claim is a mistake that names the first one.
 
-    def __init__(self, mistakes: Mistakes) -> None:
+    With `shared`, an adopted guest may have the identity of another one, as in what an older
+    kvmkeep took for good.
+    """
+
+    def __init__(self, mistakes: Mistakes, *, shared: bool = False) -> None:
         self._mistakes = mistakes
+        self.shared = shared
         self._held: dict[tuple[str, str], tuple[str, Place]] = {}
 
     def _claim(self, kind: str, value: str, place: Place, owner: str, hint: str) -> bool:

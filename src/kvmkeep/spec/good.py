@@ -69,7 +69,8 @@ def last_good(directory: str, door: Door) -> tuple[Spec, str] | None:
     if kept is None or kept.directory != posixpath.abspath(directory):
         return None
     try:
-        return load_bytes(kept.files, kept.directory, shown=directory), kept.time
+        # An older kvmkeep let adopted guests share an identity: their host still has to come up.
+        return load_bytes(kept.files, kept.directory, shown=directory, shared=True), kept.time
     except SpecError:  # another version of kvmkeep took it
         return None
 

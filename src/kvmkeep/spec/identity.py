@@ -42,7 +42,9 @@ def claim_identities(born: Sequence[tuple[Source[GuestFile], Guest]], claims: Cl
     for source, guest in sorted(born, key=lambda one: not one[0].has("identity")):
         owner = owners.setdefault(guest.identity, guest)
         hint = "" if owner is guest else _way_out(source, guest, owner, taken)
-        own = claims.identity(guest.identity, source.key("identity"), source.file, hint)
+        own = (claims.shared and guest.adopted) or claims.identity(
+            guest.identity, source.key("identity"), source.file, hint
+        )
         if own or guest.adopted:
             claims.uuid(guest.uuid, source.place("uuid"), source.file)
 

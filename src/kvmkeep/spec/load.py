@@ -95,17 +95,25 @@ def load(
     )
 
 
-def load_bytes(files: Mapping[str, bytes], directory: str, *, shown: str = "") -> Spec:
+def load_bytes(
+    files: Mapping[str, bytes], directory: str, *, shown: str = "", shared: bool = False
+) -> Spec:
     """Return the spec that these files hold, by their paths in a directory; raises SpecError.
 
-    `shown` is that directory as places in the spec name it.
+    `shown` is that directory as places in the spec name it; `shared` is for `Claims`.
     """
     names = [name for name in files if posixpath.dirname(name) == GUEST_DIR]
-    return _load(names, files.get, Mistakes(), directory=directory, shown=shown)
+    return _load(names, files.get, Mistakes(), directory=directory, shown=shown, shared=shared)
 
 
 def _load(
-    names: list[str], read: Reader, mistakes: Mistakes, *, directory: str, shown: str
+    names: list[str],
+    read: Reader,
+    mistakes: Mistakes,
+    *,
+    directory: str,
+    shown: str,
+    shared: bool = False,
 ) -> Spec:
     def place(path: str) -> str:
         return escaped_name(posixpath.join(shown, path))
@@ -123,7 +131,9 @@ def _load(
     file = template = ""
     if host.document is not None and host.document.template is not None:
         file, template = _template(host, host.document.template, read, directory)
-    spec = resolve(host, guests, directory=directory, template=template, mistakes=mistakes)
+    spec = resolve(
+        host, guests, directory=directory, template=template, mistakes=mistakes, shared=shared
+    )
     return replace(spec, template_file=file)
 
 

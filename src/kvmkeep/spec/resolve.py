@@ -44,12 +44,14 @@ def resolve(
     directory: str,
     template: str,
     mistakes: Mistakes,
+    shared: bool = False,
 ) -> Spec:
     """Return the Spec, or raise SpecError with all mistakes, those noted before included.
 
     `directory` is what relative paths are taken from; `template` is the text of the base template.
+    `shared` is for `Claims`.
     """
-    claims = Claims(mistakes)
+    claims = Claims(mistakes, shared=shared)
     parts = _HostParts()
     if host.document is not None:
         parts = _host_parts(host, host.document, directory, claims)

@@ -49,6 +49,24 @@ def test_it_is_the_same_spec_from_the_files_as_they_were() -> None:
     assert site.files[GOOD_SPEC].mode == 0o600
 
 
+def test_one_that_an_older_kvmkeep_took_for_good_brings_the_host_up() -> None:
+    """It let an adopted guest that was renamed, and a new one of its old name, share an identity."""
+    site = host()
+    old = (
+        b"adopted: true\nuuid: 2f5b0b0e-6a0e-4a52-9a39-0d6a3f0c9a01\nidentity: web\nvcpus: 1\n"
+        b"memory: 1GiB\ndisks: {root: 4GiB}\n"
+    )
+    site.put(f"{DIRECTORY}/guests/web-old.yaml", old)
+    with pytest.raises(SpecError, match="the identity web is that of"):
+        load(DIRECTORY, site)
+    names = ("host.yaml", "base.xml", "guests/web.yaml", "guests/web-old.yaml")
+    files = {name: site.files[f"{DIRECTORY}/{name}"].content for name in names}
+    keep_good(DIRECTORY, files, THEN, site)
+    good = last_good(DIRECTORY, site)
+    assert good is not None
+    assert [one.name for one in good[0].guests] == ["web", "web-old"]
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -83,8 +83,7 @@ class FakeHost:
         self.nm.links["uplink0"] = FakeLink("uplink0", mac="02:00:00:00:00:02")
         self.nm.links["mgmt0"] = FakeLink("mgmt0", addresses=("192.0.2.10/24",))
         self.libvirt = FakeVirsh(self._boots, lambda path: self.read(path, 1 << 30))
-        self.libvirt.disk = self._disk_of
-        self.libvirt.drops = lambda path: self.files.pop(path, None)
+        self._wire()
         self.systemd = FakeSystemd(self.libvirt.virsh, files, self._runs)
         self.systemd.files, self.systemd.put = self.files, self.put
         self.restic = FakeRestic(self._below)
@@ -145,6 +144,11 @@ class FakeHost:
         }
         self._of_proof = self.proof.commands()
 
+    def _wire(self) -> None:
+        self.libvirt.disk = self._disk_of
+        self.libvirt.bridged = self._bridged
+        self.libvirt.drops = lambda path: self.files.pop(path, None)
+
     # What a test puts there
 
     def add_image(self, path: str, image: FakeImage) -> bytes:
@@ -170,6 +174,10 @@ class FakeHost:
                 domain.live = None
         self.nm.boot()
         self.systemd.boot()
+
+    def _bridged(self, port: str, bridge: str) -> None:
+        if port in self.nm.links:
+            self.nm.links[port].master = bridge
 
     def facts(self, spec: Spec | None) -> Facts:
         return facts_of(self, spec)

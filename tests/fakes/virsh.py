@@ -115,6 +115,8 @@ class FakeVirsh:
     """Returns the LV or file of a path."""
     drops: Callable[[str], object] = lambda _: None
     """Removes a file."""
+    bridged: Callable[[str, str], object] = lambda _port, _bridge: None
+    """Puts an interface of a running domain into a bridge."""
 
     def virsh(self, argv: tuple[str, ...], stdin: bytes = b"") -> tuple[int, str]:
         verb, rest = argv[0], argv[1:]
@@ -670,6 +672,8 @@ class FakeVirsh:
             if old is not None:
                 assert _without_bridge(old) == _without_bridge(new), "something else is changed"
                 devices.remove(old)
+            if old is not None and tree is domain.live:
+                self.bridged(_port_of(old), _bridge_of(new))
             devices.append(copy.deepcopy(new))
             _plug(tree)
         return 0, ""
@@ -703,6 +707,16 @@ class FakeVirsh:
                 tree.insert(2, found)
             found.text = words.one("--new-desc")
         return 0, ""
+
+
+def _port_of(nic: ET.Element) -> str:
+    target = nic.find("target")
+    return "" if target is None else target.get("dev", "")
+
+
+def _bridge_of(nic: ET.Element) -> str:
+    source = nic.find("source")
+    return "" if source is None else source.get("bridge", "")
 
 
 _NO_DEFINITION = "cannot change persistent config of a transient domain"

@@ -44,14 +44,20 @@ def reach(
     door: Door | None = None,
     limit: int = 6,
 ) -> list[Step]:
-    """Plan and act until nothing is left to do; returns all steps that were run."""
+    """Plan and act until nothing is left to do; returns all steps that were run.
+
+    A plan that assumes nothing is complete: once it was carried out, the next one is empty.
+    """
     done: list[Step] = []
+    complete = False
     for _ in range(limit):
         plan = planner(spec, host.facts(spec))
         assert plan.refusals == (), plan.refusals
         if plan.empty:
             return done
+        assert not complete, f"missing in the plan before: {[step.what for step in plan.steps]}"
         assert plan.certain, "a plan that can't begin"
+        complete = plan.certain == plan.steps
         for step in plan.certain:
             carry_out(door or host, step)
             done.append(step)

@@ -18,7 +18,9 @@ def text(proof: Proof) -> str:
         + (f"  {one_line(rung.detail)}" if rung.detail else "")
         for rung in proof.rungs
     ]
-    verdict = "is proven" if proof.proven else "did NOT prove good"
+    fell = "could NOT be tried to the end" if proof.untried else "did NOT prove good"
+    verdict = "is proven" if proof.proven else fell
     head = f"Backup {proof.guest}@{proof.moment} in {proof.repository} {verdict}."
     head += f" It had {one_line(proof.little)} of memory." if proof.little else ""
+    lines += [f"  QEMU may not read it; {proof.mend}"] if proof.mend else []
     return "\n".join([head, *lines, f"  the console's last screen: {one_line(proof.screen)}"])

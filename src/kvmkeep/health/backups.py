@@ -22,7 +22,7 @@ from kvmkeep.model.host_units import (
     UNIT_DIR,
 )
 from kvmkeep.model.names import stamped_time
-from kvmkeep.model.proof import Proof, Rung
+from kvmkeep.model.proof import Proof
 from kvmkeep.model.snapshot import Level
 from kvmkeep.model.spec import Guest
 from kvmkeep.model.times import utc
@@ -292,18 +292,20 @@ def _proof(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Fin
     if not proof.proven:
         fell = [one for one in proof.rungs if not one.passed]
         first = ", ".join(filter(None, (fell[0].name, fell[0].unanswered))) if fell else ""
-        doubt = _doubt(proof, fell)
+        doubt = _doubt(proof)
+        ended = "could not be tried to the end" if proof.untried else "did not prove good"
+        look = f"look at {proof.screen or 'the journal'}"
         yield Finding(
             name="backup-proof-failed",
             severity=Severity.WARNING if doubt else Severity.CRITICAL,
             subject=subject,
-            what=f"its backup {proof.moment} did not prove good"
+            what=f"its backup {proof.moment} {ended}"
             + (f" ({first})" if first else "")
             + (f"; it had {proof.little} of memory" if proof.little else "")
             + (f"; it did at {proof.proven_before}" if proof.proven_before else ""),
             why=doubt
             or "if the guest is lost now, this backup does not bring it back as it should",
-            todo=f"look at {proof.screen or 'the journal'}; {todo}",
+            todo=f"{proof.mend or look}; {todo}",
         )
         return
     proven = utc(proof.time)
@@ -327,11 +329,11 @@ def _proof(patient: Patient, guest: Guest, policy: BackupPolicy) -> Iterator[Fin
         )
 
 
-def _doubt(proof: Proof, fell: list[Rung]) -> str:
+def _doubt(proof: Proof) -> str:
     """Return why a proof that did not hold may say nothing about the backup; empty if it does."""
     if proof.proven_before:
         return "it brought the guest up before, so look whether that is the backup's fault"
-    if fell and all(one.unanswered for one in fell):
+    if proof.untried:
         return "nobody knows whether it is good: what else was tried of it held"
     return ""
 

@@ -42,8 +42,15 @@ class Rung(Struct, frozen=True, kw_only=True, rename={"passed": "held"}):
             return "which was not tried"
         if self.detail == LATE and self.name not in {AGENT, LOGIN, MOUNTS, CHECK}:
             return "at its time limit"
+        if self.denied:
+            return "which this host does not let QEMU read"
         old = self.name == FILESYSTEMS and _TOO_NEW in self.detail
         return "whose checker on this host is too old for them" if old else ""
+
+    @property
+    def denied(self) -> bool:
+        """Whether the host kept QEMU from the files, as SELinux does; root has read them before."""
+        return not self.passed and self.name == START and "Permission denied" in self.detail
 
 
 class Proof(Struct, frozen=True, kw_only=True):
@@ -69,6 +76,21 @@ class Proof(Struct, frozen=True, kw_only=True):
     def last_proven(self) -> str:
         """When it was last proven; empty where it never was."""
         return self.time if self.proven else self.proven_before
+
+    @property
+    def untried(self) -> bool:
+        """Whether it tells nothing of the backup: all that fell came to no answer."""
+        fell = [one for one in self.rungs if not one.passed]
+        return not self.proven and bool(fell) and all(one.unanswered for one in fell)
+
+    @property
+    def mend(self) -> str:
+        """What lets QEMU read backups where SELinux denies them; empty where it was not denied.
+
+        They lie on FUSE, which guests may read with that boolean only (virt_selinux(8)).
+        """
+        denied = any(one.denied for one in self.rungs)
+        return "with SELinux: setsebool -P virt_use_fusefs on" if denied else ""
 
     @property
     def whose(self) -> str:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
+from kvmkeep.cli.verdict import text
 from kvmkeep.health.backups import age, passed
 from kvmkeep.health.judge import judge
 from kvmkeep.health.measures import measures
@@ -216,6 +217,22 @@ def test_proofs() -> None:
     (poor,) = found(proof=replace(bad, little="300 MiB of 2 GiB"))
     assert poor.what.endswith("did not prove good; it had 300 MiB of 2 GiB of memory")
     assert one.todo == "look at the journal; kvmkeep backup prove web"
+
+
+def test_a_proof_that_selinux_denies_says_nothing_about_the_backup() -> None:
+    denied = "error: Could not open '/run/kvmkeep/proof/web/root': Permission denied"
+    rungs = (
+        Rung(name="filesystems", passed=True, seconds=1.0),
+        Rung(name="start", passed=False, seconds=1.0, detail=denied),
+        Rung(name="login", passed=False, seconds=0.0, detail="not tried: start did not hold"),
+    )
+    proof = replace(PROOF, proven=False, rungs=rungs)
+    (one,) = found(proof=proof)
+    assert (one.name, one.severity) == ("backup-proof-failed", Severity.WARNING)
+    assert "could not be tried to the end (start, which this host does not let QEMU" in one.what
+    assert one.todo.startswith("with SELinux: setsebool -P virt_use_fusefs on; kvmkeep backup")
+    assert "could NOT be tried to the end." in text(proof)
+    assert "QEMU may not read it; with SELinux: setsebool -P virt_use_fusefs on" in text(proof)
 
 
 def test_nobody_makes_them() -> None:

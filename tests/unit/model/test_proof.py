@@ -138,6 +138,8 @@ def test_the_last_screen_is_text_whatever_the_guest_wrote() -> None:
         ("filesystems", "still has errors", ""),
         ("check", "unsupported feature", ""),
         ("start", "not tried: overlay-root did not hold", "not tried"),
+        ("start", "Could not open 'rl_build.root': Permission denied", "not let QEMU read"),
+        ("check", "cat: /etc/shadow: Permission denied", ""),
     ],
 )
 def test_what_came_to_no_answer_is_not_what_is_bad(name: str, detail: str, why: str) -> None:

@@ -41,13 +41,21 @@ mdadm --quiet /dev/md0 --remove /dev/vdc
 mdadm --quiet /dev/md0 --re-add /dev/vdc
 """
 FILTERS = "modprobe br_netfilter; grep -rH '' /proc/sys/net/bridge; rmmod br_netfilter"
+
+
+def configured(more: str) -> str:
+    """Return the question for groups with more settings: LVM takes --config only once."""
+    _, _, ours, *words = lvm.VGS
+    return f'vgs --config "{ours} {more}" {shlex.join(words)}'
+
+
 # Spares the lab's own groups: a group in a disk of a guest, while LVM looks into LVs.
 NESTED = f"""\
 config=devices{{scan_lvs=1}}
 lvcreate -qq -y -n t -L 16m rl_build
 pvcreate -qq --config $config /dev/rl_build/t
 vgcreate -qq --config $config guestvg /dev/rl_build/t
-{shlex.join(lvm.VGS)} --config $config
+{configured("$config")}
 vgremove -qq --config $config guestvg
 lvchange -a n rl_build/t
 echo y | lvremove -q rl_build/t >&2
@@ -103,7 +111,7 @@ see() {{ printf 'devices{{use_devicesfile=0 obtain_device_list_from_udev=0 globa
          printf '"a|^%s$|",' $@; printf '"r|.*|"]}}'; }}
 vgcreate -qq --config "$(see $a $b)" rl_build $a $b
 vgcreate -qq --config "$(see $c)" rl_build $c
-{shlex.join(lvm.VGS)} --config "$(see $a $b $c)"
+{configured("$(see $a $b $c)")}
 """
 
 

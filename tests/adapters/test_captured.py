@@ -18,6 +18,11 @@ MIB = 1 << 20
 BRIDGE = captured("ip-address", "namespace")
 
 
+def test_lvm_tells_its_errors_on_stderr() -> None:
+    for argv in (lvm.LVS, lvm.VGS, lvm.STATES):
+        assert argv[1:3] == ("--config", "log/report_command_log=0")
+
+
 def test_volumes() -> None:
     found = {volume.name: volume for volume in lvm.volumes(lab_host())}
     root, legacy, home = found["root"], found["vm-legacy"], found["home"]

@@ -14,7 +14,11 @@ from kvmkeep.model.names import STATE_SPARE
 from kvmkeep.model.units import Size
 from kvmkeep.model.vitals import MetadataBackup
 
-_FORM = ("--reportformat", "json", "--units", "b", "--nosuffix", "--options")
+# Since 2.03.26, LVM itself has its errors in the JSON on stdout, and none on stderr (lvmreport(7)).
+_PLAIN_ERRORS = "log/report_command_log=0"
+_FORM = (
+    "--config", _PLAIN_ERRORS, "--reportformat", "json", "--units", "b", "--nosuffix", "--options",
+)  # fmt: skip
 _AS_ROOT = "run it as root; `{}` says more"
 
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from kvmkeep.model.command import Command
+from kvmkeep.model.command import Command, Meaning
 from kvmkeep.model.domain_facts import DomainState
 from kvmkeep.model.image_facts import Fingerprint
 from kvmkeep.model.units import Size
 from kvmkeep.planning.scene import Known
 
 HOUR = 3600.0
+
+DENIED = Meaning(
+    words="Permission denied",
+    sentence="With SELinux, `ausearch -m avc -ts recent` tells what was denied; disks in files on"
+    " NFS need `setsebool -P virt_use_nfs on`, on CIFS virt_use_samba.",
+)
+"""libvirt can't label files of NFS, and EL's policy denies them to guests (virt_selinux(8)).
+
+Owner and mode look right then, and QEMU says no more than that.
+"""
 
 
 def has_state(guest: Known, state: DomainState, why: str = "") -> Command:
@@ -41,7 +51,12 @@ def no_domain(name: str) -> Command:
 
 def start_command(guest: Known) -> Command:
     """Return what starts a guest."""
-    return Command(argv=("virsh", "start", "--", guest.name), why="start the guest", timeout=300.0)
+    return Command(
+        argv=("virsh", "start", "--", guest.name),
+        why="start the guest",
+        timeout=300.0,
+        meanings=(DENIED,),
+    )
 
 
 def stat_text(fingerprint: Fingerprint) -> str:

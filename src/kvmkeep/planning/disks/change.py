@@ -10,7 +10,7 @@ from kvmkeep.model.domain_facts import Domain, DomainDisk, DomainState
 from kvmkeep.model.names import RUN_DIR
 from kvmkeep.model.plan import Note, Noun, Risk, Step
 from kvmkeep.model.spec import Disk, FileDisk, Guest, LvDisk
-from kvmkeep.planning.commands import has_state
+from kvmkeep.planning.commands import DENIED, has_state
 from kvmkeep.planning.disks.astray import astray, gone
 from kvmkeep.planning.disks.files import on_mount
 from kvmkeep.planning.disks.leaving import leaving_notes
@@ -136,6 +136,7 @@ def _attach_step(
             argv=("virsh", "attach-device", "--domain", guest.name, "--file", path, *where),
             why="give it to the guest",
             timeout=120.0,
+            meanings=(DENIED,),
         ),
         Command(argv=("rm", "--force", "--", path), why="leave no copy"),
     ]

@@ -121,6 +121,12 @@ def test_a_libvirt_that_is_not_there_is_a_problem() -> None:
     assert "systemctl start" in problem.hint
 
 
+def test_a_socket_for_reading_that_was_not_started_is_named() -> None:
+    with pytest.raises(Unready) as caught:
+        Libvirt("qemu+unix:///system?socket=/nonexistent/virtqemud-sock-ro").states()
+    assert "systemctl start virtqemud-ro.socket" in caught.value.hint
+
+
 def test_a_libvirt_that_hangs_is_given_up(tmp_path: Path) -> None:
     path = str(tmp_path / "silent")
     with socket.socket(socket.AF_UNIX) as silent:

@@ -148,9 +148,12 @@ class Libvirt:
                 connection.close()
         except library.libvirtError as error:
             reason = masked_lines(error.get_error_message() or str(error))
+            # Only the socket that writes comes with `enable --now` of it, and virsh uses that one.
+            socket = "virtqemud-sock-ro" in reason
+            unit = "virtqemud-ro.socket" if socket else "libvirtd or virtqemud"
             raise Unready(
                 f"libvirt at {self.uri} can't be asked: {reason[:300]}",
-                hint="start it (systemctl start libvirtd or virtqemud.socket), or run this as root",
+                hint=f"start it (systemctl start {unit}), or run this as root",
             ) from error
 
 

@@ -39,7 +39,8 @@ def attend(argv: tuple[str, ...]) -> int:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     except OSError as error:
         raise Unready(
-            f"{argv[0]} can't be run: {error.strerror}", hint="install guestfs-tools"
+            f"{argv[0]} can't be run: {error.strerror}",
+            hint="install guestfs-tools; on EL libguestfs-rescue",
         ) from error
     finally:
         for one, handler in before.items():

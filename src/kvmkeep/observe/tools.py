@@ -44,7 +44,7 @@ _TABLE = (
     ("systemctl", "systemd", "systemd"),
     ("systemd-run", "systemd", "systemd"),
     ("virt-customize", "guestfs-tools", "guestfs-tools"),
-    ("virt-rescue", "guestfs-tools", "guestfs-tools"),
+    ("virt-rescue", "guestfs-tools", "libguestfs-rescue"),
     ("virsh", "libvirt-clients", "libvirt-client"),
     ("xorriso", "xorriso", "xorriso"),
     ("xz", "xz-utils", "xz"),

@@ -279,18 +279,21 @@ def test_the_hosts_processors(online: bytes, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("os_release", "package"),
+    ("os_release", "package", "rescue"),
     [
-        (b'ID="rocky"\nID_LIKE="rhel centos fedora"\n', "NetworkManager"),
-        (b"ID=fedora\n", "NetworkManager"),
-        (b"ID=debian\n", "network-manager"),
-        (b"ID=ubuntu\nID_LIKE=debian\n", "network-manager"),
-        (b"", "network-manager"),
+        (b'ID="rocky"\nID_LIKE="rhel centos fedora"\n', "NetworkManager", "libguestfs-rescue"),
+        (b"ID=fedora\n", "NetworkManager", "libguestfs-rescue"),
+        (b"ID=debian\n", "network-manager", "guestfs-tools"),
+        (b"ID=ubuntu\nID_LIKE=debian\n", "network-manager", "guestfs-tools"),
+        (b"", "network-manager", "guestfs-tools"),
     ],
 )
-def test_packages_are_named_as_the_distribution_does(os_release: bytes, package: str) -> None:
+def test_packages_are_named_as_the_distribution_does(
+    os_release: bytes, package: str, rescue: str
+) -> None:
     facts = observe(Replay({}, {"/etc/os-release": os_release}), Hosted(), None, NOW)
-    assert {tool.name: tool.package for tool in facts.tools}["nmcli"] == package
+    told = {tool.name: tool.package for tool in facts.tools}
+    assert (told["nmcli"], told["virt-rescue"]) == (package, rescue)
 
 
 def test_the_time_is_now_where_none_is_given() -> None:

@@ -194,8 +194,8 @@ def _off(patient: Patient, guest: Guest, domain: Domain) -> Iterator[Finding]:
             name="guest-saved",
             severity=Severity.WARNING,
             subject=f"guest {guest.name}",
-            what="it is off with its memory saved (virsh managedsave), and its next start goes on "
-            "from there",
+            what="it is off with its memory saved (virsh managedsave; or libvirt-guests.service, "
+            "where its ON_SHUTDOWN is suspend), and its next start goes on from there",
             why="its disks must not be changed meanwhile; sets and backups of it are as after a "
             "power cut",
             todo=f"kvmkeep start {guest.name}; or, if what it had in memory may be lost: "

@@ -67,6 +67,7 @@ def test_a_guest_whose_memory_is_saved_is_told_beside_that_it_is_off() -> None:
     found = {one.name: one for one in findings(domains=(replace(OFF, saved=True),))}
     assert found.keys() == {"guest-off", "guest-saved"}
     assert "virsh managedsave-remove web" in found["guest-saved"].todo
+    assert "where its ON_SHUTDOWN is suspend" in found["guest-saved"].what
 
 
 @pytest.mark.parametrize(

@@ -359,6 +359,20 @@ def test_lvs_of_others_and_lost_ones() -> None:
     assert "guest b: the LV rl_build/vm-b exists and is another disk of this guest" in text
 
 
+def test_the_tags_of_a_guests_disk_are_given_back_unless_it_wears_anothers() -> None:
+    host, wanted = looked_at(), spec(guest("a"))
+    reach(host, wanted)
+    volume = host.lvm.volumes["vm-a"]
+    volume.tags.clear()
+    (lost,) = plan(host, wanted).refusals
+    assert lost.reason == "the LV rl_build/vm-a exists and is not ours"
+    assert lost.hint.startswith("the guest has it: if it only lost its tags, lvchange --addtag ")
+    volume.tags.update(lv_tags(GuestName("b"), Label("root")))
+    (others,) = plan(host, wanted).refusals
+    assert others.reason == "the LV rl_build/vm-a exists and belongs to guest b"
+    assert "lvchange" not in others.hint
+
+
 def test_lost_disks_are_not_made_anew() -> None:
     host, wanted = looked_at(), spec(guest(data=GIB))
     running(host, wanted)

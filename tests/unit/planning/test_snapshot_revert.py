@@ -212,6 +212,10 @@ def test_disks_of_two_times_may_go_for_a_backup_once_the_set_is_lost() -> None:
 
     host.lvm.volumes["vm-web"].merging = ""
     assert "being reverted" in in_the_way()[0][0]
+    anothers = host.lvm.add("vm-db-lost", GIB, "kvmkeep", "kvmkeep.guest=db", f"kvmkeep.set={SET}")
+    older = host.lvm.add("older", GIB, "kvmkeep", "kvmkeep.guest=web", "kvmkeep.set=older")
+    anothers.invalid = older.invalid = True
+    assert "being reverted" in in_the_way()[0][0]
     left.invalid = True
     assert in_the_way() == []
     assert "kvmkeep backup restore web" in refused(wanted, host.facts(wanted))

@@ -97,6 +97,15 @@ def test_apply_refuses_it_before_a_first_boot_too(
     assert make_plan(wanted, host.facts(wanted)).refusals == ()
 
 
+def test_apply_starts_none_in_service_so_it_is_not_refused_for_it(
+    cut_off: tuple[FakeHost, Spec],
+) -> None:
+    host, wanted = cut_off
+    host.held.add("vm-db")
+    assert host.libvirt.domains["db"].state == "shut off"
+    assert make_plan(wanted, host.facts(wanted)).refusals == ()
+
+
 def test_a_guest_that_is_not_defined_yet_has_its_own_disks_alone(
     half_made: tuple[FakeHost, Spec],
 ) -> None:

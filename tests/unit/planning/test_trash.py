@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -367,6 +368,20 @@ def test_each_lv_is_named_with_size_and_time_and_snapshots_come_first() -> None:
     assert host.lvm.volumes == {}
     assert host.names("/var/lib/kvmkeep/trash") == ()
     assert empties(host, without) == Plan()
+
+
+def test_another_entry_stays_as_it_is() -> None:
+    host, wanted = site(guest("db"))
+    host.libvirt.domains["db"].live = None
+    without = removed(host, wanted)
+    wish = Removing(guest="db", moment=MOMENT)
+    for step in plan_remove(without, host.facts(without), wish).steps:
+        carry_out(host, step)
+    kept = host.lvm.volumes[f"trash-{STAMP}-vm-db"]
+    before = copy.deepcopy(kept)
+    reach(host, spec(), lambda s, f: plan_empty(s, f, (NAME,)))
+    assert host.lvm.volumes == {kept.name: before}
+    assert host.names("/var/lib/kvmkeep/trash") == (f"db-{STAMP}",)
 
 
 def test_an_inactive_disk_is_wiped_as_well() -> None:

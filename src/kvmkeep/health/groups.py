@@ -10,6 +10,7 @@ from kvmkeep.model.facts import GROUPS, Volume, VolumeGroup
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.names import TAG_GUEST, TAG_OURS
 from kvmkeep.model.snapshot import tag_value
+from kvmkeep.planning.lvm import WHERE_IS_IT
 from kvmkeep.planning.scene import aliases, users_of
 
 _READ_ONLY = ("r", "R")
@@ -28,7 +29,7 @@ def group_findings(patient: Patient) -> Iterator[Finding]:
             subject=f"group {vg}",
             what="there is no such volume group",
             why="all disks of guests lie in it",
-            todo="pvs; vgs; cat /proc/mdstat; or correct storage.vg in host.yaml",
+            todo=f"{WHERE_IS_IT}; or correct storage.vg in host.yaml",
         )
     for group in facts.groups:
         if group.name == vg and len(group.uuids) > 1:

@@ -141,7 +141,12 @@ def _service(patient: Patient, names: tuple[str, ...], why: str) -> Iterator[Fin
     """Tell of a service none of whose units begins with the host."""
     states = {one.name: one.state for one in patient.vitals.services if one.name in names}
     if states and all(state in _OFF for state in states.values()):
-        name, state = next(iter(states.items()))
+        # On EL, libvirtd's unit is there beside the daemon that is in use.
+        daemons = [name for name in states if name.endswith(".service")]
+        usable = [name for name in daemons if not states[name].startswith("masked")]
+        name = (usable or list(states))[0]
+        state = states[name]
+        which = f"; or, where that is the one in use: {usable[1]}" if usable[1:] else ""
         unmask = f"systemctl unmask {name}; " if state.startswith("masked") else ""
         yield Finding(
             name="service-not-enabled",
@@ -149,5 +154,5 @@ def _service(patient: Patient, names: tuple[str, ...], why: str) -> Iterator[Fin
             subject=name.partition(".")[0],
             what=f"it does not begin with the host: it is {state.partition('-')[0]}",
             why=why,
-            todo=f"{unmask}systemctl enable {name}",
+            todo=f"{unmask}systemctl enable {name}{which}",
         )

@@ -127,7 +127,8 @@ class Libvirt:
         except Silent:
             raise Unready(
                 f"libvirt at {self.uri} did not answer within {self._limit:.0f} s",
-                hint="look at: systemctl status libvirtd virtqemud; journalctl -u libvirtd",
+                hint="look at: systemctl status libvirtd virtqemud; "
+                "journalctl -u libvirtd -u virtqemud",
             ) from None
 
     def _connected(self, question: Callable[[libvirt.virConnect, ModuleType], T]) -> T:
@@ -136,7 +137,7 @@ class Libvirt:
         except ImportError as error:
             raise Unready(
                 "Python's libvirt library is not installed",
-                hint="install python3-libvirt",
+                hint="install python3-libvirt; on EL, libvirt-python of libvirt's version by pip",
             ) from error
         # The library prints each error on stderr by itself, unless it has a handler.
         library.registerErrorHandler(_ignore, None)

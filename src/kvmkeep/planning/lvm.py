@@ -12,8 +12,11 @@ from kvmkeep.model.command import Command, Poll
 from kvmkeep.model.facts import Volume
 from kvmkeep.model.units import Size
 
-WHERE_IS_IT = "pvs; vgs; cat /proc/mdstat"
-"""What tells why a volume group is not there: LVM shows none of which it sees no disk."""
+WHERE_IS_IT = "pvs; vgs; cat /proc/mdstat; on EL: vgimportdevices VG"
+"""What tells why a volume group is not there: LVM shows none of which it sees no disk.
+
+Where it has a devices file, as on EL, it sees no disk of another server (lvmdevices(8)).
+"""
 _NOT_FOUND = 5
 """What LVM's tools end with where there is no such LV."""
 

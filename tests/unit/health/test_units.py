@@ -208,6 +208,23 @@ def test_services_that_do_not() -> None:
     assert found.todo.startswith("systemctl unmask libvirtd.service; ")
 
 
+@pytest.mark.parametrize(
+    ("libvirtd", "todo"),
+    [
+        (
+            "disabled",
+            "systemctl enable libvirtd.service; or, where that is the one in use: "
+            "virtqemud.service",
+        ),
+        ("masked", "systemctl enable virtqemud.service"),
+    ],
+)
+def test_the_daemon_that_is_in_use_is_to_be_enabled(libvirtd: str, todo: str) -> None:
+    states = services(libvirtd_service=libvirtd, virtqemud_service="disabled")
+    found = only(CRITICAL, "service-not-enabled", services=states)
+    assert found.todo == todo
+
+
 def test_without_guests_libvirt_need_not_begin_with_the_host() -> None:
     bare = replace(SPEC, guests=())
     found = findings(bare, services=services(libvirtd_service="disabled"))

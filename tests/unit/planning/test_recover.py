@@ -10,6 +10,7 @@ from kvmkeep.model.facts import GROUPS, Array, ArrayState, Facts, Problem, SeedF
 from kvmkeep.model.run import OnFail, ReadyTcp
 from kvmkeep.model.spec import Spec
 from kvmkeep.model.units import GuestName
+from kvmkeep.planning.lvm import WHERE_IS_IT
 from kvmkeep.planning.plan import make_plan
 from kvmkeep.planning.running.recover import recovery
 from kvmkeep.planning.running.shutdown import plan_shutdown
@@ -226,9 +227,9 @@ def test_a_volume_group_that_is_not_there_yet_is_named_and_no_guest_is_to_be_giv
     facts = replace(host.facts(wanted), groups=(), volumes=())
     plan = plan_recover(wanted, facts)
     told = {note.subject: note.text for note in plan.notes}
-    assert told["volume group rl_build"] == "it is not there (pvs; vgs; cat /proc/mdstat)"
+    assert told["volume group rl_build"] == f"it is not there ({WHERE_IS_IT})"
     assert told["guest dns"] == (
-        "held back: its volume group rl_build is not there (pvs; vgs; cat /proc/mdstat)"
+        f"held back: its volume group rl_build is not there ({WHERE_IS_IT})"
     )
     for refusal in (*recovery(wanted, facts).held_back, *make_plan(wanted, facts).refusals):
         assert not {"undefine", "vgcfgrestore"} & {*refusal.hint.replace("`", "").split()}

@@ -5,7 +5,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.ready
 
-.PHONY: demo test check sweep lab-test long-test torture bench clean help
+.PHONY: demo test check sweep lab-test long-test torture replay bench clean help
 
 help:
 	@echo "make demo    bring up the lab and watch a guest being made in it"
@@ -14,6 +14,7 @@ help:
 	@echo "make sweep   strike each action of each plan in each way (make test: each in a third of the ways)"
 	@echo "make long-test    the lab's long ones: backups, proofs, adoption, dying daemons, more power cuts (5 hours more)"
 	@echo "make torture strike at random moments, in N rounds (N=100 SEED=1 CUTS=4, or DEATHS=3, or PHASES=1; BACKUPS=1)"
+	@echo "make replay  cut the power at N logged moments of each deed (N=20 SEED=1)"
 	@echo "make bench   compare with what you would use instead"
 	@echo "make clean   remove the virtual environment (the lab: python3 -m lab down)"
 
@@ -42,6 +43,9 @@ long-test: $(STAMP)
 
 torture: $(STAMP)
 	PYTHONPATH=tests/lab $(PYTHON) -m tests.torture --rounds $(or $(N),3) --first $(or $(FIRST),0) --seed $(or $(SEED),1) $(CUTS:%=--cuts %) $(DEATHS:%=--deaths %) $(if $(PHASES),--phases) $(if $(BACKUPS),--backups)
+
+replay: $(STAMP)
+	PYTHONPATH=tests/lab $(PYTHON) -m tests.replay --points $(or $(N),5) --seed $(or $(SEED),1)
 
 bench: $(STAMP)
 	$(PYTHON) -m bench

@@ -6,10 +6,11 @@ might do anything. What it can't know (what an image holds) is told to it with `
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from fakes.borg import FakeBorg, without_environment
@@ -65,6 +66,13 @@ class FakeImage:
     refused: str = ""
 
 
+THERE = """
+/etc /etc/libvirt /etc/logrotate.d /etc/systemd /etc/systemd/system /home /root /run /run/kvmkeep
+/run/libvirt /srv /srv/out /tmp /var /var/cache /var/lib /var/lib/libvirt /var/lib/libvirt/images
+/var/log
+"""
+"""What a plain server with libvirt has, the directory of a run's own lock, and an own one."""
+
 CLOUD = Contents(
     os="Debian 12", cloud_init=True, datasources=(), agent=True, bakes_disks=False, detail=""
 )
@@ -93,7 +101,8 @@ class FakeHost:
         """Files of secrets that are not as they should be, by their paths."""
         self.ways: dict[str, Way] = {}
         """The ways to directories that are not root's own, by their paths."""
-        self.directories: dict[str, int] = {"/etc/systemd/system": 0o755}
+        self.directories: dict[str, int] = dict.fromkeys(THERE.split(), 0o755)
+        """Those that something was put in or that were made, and what a host has from the start."""
         self.images: dict[bytes, FakeImage] = {}
         self.trees: dict[str, FakeTree] = {}
         """What lies in images and packs, by their paths."""
@@ -163,17 +172,41 @@ class FakeHost:
         old = self.files.get(path)
         inode = old.inode if old is not None else self._count
         self.files[path] = FakeFile(content, inode, self._count, mode)
+        self._makes(path.rpartition("/")[0])
+
+    def _makes(self, directory: str, mode: int = 0o755) -> None:
+        """Make a directory where it is none yet, and those above it."""
+        while directory and directory not in self.directories:
+            self.directories[directory] = mode
+            directory, mode = directory.rpartition("/")[0], 0o755
+
+    def lands(self, path: str, content: bytes, mode: int = 0o644) -> tuple[int, str]:
+        """Write a file as a command does: nothing makes its directory."""
+        if not self._has_place(path):
+            return 1, f"{path}: No such file or directory"
+        self.put(path, content, mode)
+        return 0, ""
+
+    def _has_place(self, path: str) -> bool:
+        folder = path.rpartition("/")[0]
+        return folder in self.directories or folder in self.mounts
 
     def power_cycle(self) -> None:
         """Cut the power and boot: guests are off, and units that are enabled are started."""
         self.systemd.timers = {}
-        for path in [path for path in self.files if path.startswith("/run/")]:
-            del self.files[path]
+        self.empties_run()
         for domain in self.libvirt.domains.values():
             if domain.name != "legacy":
                 domain.live = None
         self.nm.boot()
         self.systemd.boot()
+
+    def empties_run(self) -> None:
+        """Lose what lies in memory alone."""
+        for path in self._at_or_below("/run", self.files):
+            del self.files[path]
+        for path in self._at_or_below("/run/kvmkeep", self.directories)[1:]:
+            del self.directories[path]
 
     def _bridged(self, port: str, bridge: str) -> None:
         if port in self.nm.links:
@@ -196,6 +229,7 @@ class FakeHost:
         stdout = text.encode() if code == 0 else b""
         good = code in command.ok and (not command.expect or text.strip() == command.expect)
         if good and command.stdout_to:
+            self._makes(command.stdout_to.rpartition("/")[0], 0o700)
             self.put(command.stdout_to, stdout, 0o600)
         return Result(
             code=code, stdout=stdout, stderr=b"" if code == 0 else text.encode(), seconds=0.01,
@@ -230,10 +264,7 @@ class FakeHost:
         )  # fmt: skip
 
     def write(self, file: WriteFile) -> None:
-        parent = file.path.rpartition("/")[0]
-        while parent and parent not in self.directories:
-            self.directories[parent] = file.dir_mode
-            parent = parent.rpartition("/")[0]
+        self._makes(file.path.rpartition("/")[0], file.dir_mode)
         self.put(file.path, file.content, file.mode)
 
     def read(self, path: str, limit: int = 1 << 20) -> bytes | None:
@@ -381,20 +412,32 @@ class FakeHost:
     def _rm(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         words = take_apart(argv, flags="--recursive --force --one-file-system")
         for path in words.rest:
-            for file in [f for f in self.files if f == path or f.startswith(f"{path}/")]:
+            there = self._at_or_below(path, self.files), self._at_or_below(path, self.directories)
+            if not any(there) and "--force" not in words.flags:
+                return 1, f"cannot remove '{path}': No such file or directory"
+            if there[1] and "--recursive" not in words.flags:
+                return 1, f"cannot remove '{path}': Is a directory"
+            for file in there[0]:
                 del self.files[file]
-            self.directories.pop(path, None)
+            for folder in there[1]:
+                del self.directories[folder]
         return 0, ""
+
+    def _at_or_below(self, path: str, paths: Iterable[str]) -> list[str]:
+        return [one for one in paths if one == path or one.startswith(f"{path}/")]
 
     def _mv(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         words = take_apart(
             argv, values="--backup", flags="--no-target-directory", needs="--no-target-directory"
         )
         source, target = words.rest
-        if source not in self.files:
+        if source not in self.files or not self._has_place(target):
             return 1, "No such file or directory"
+        if target in self.directories:
+            return 1, f"cannot overwrite directory '{target}' with non-directory"
         if target in self.files and words.values.get("--backup") == ["numbered"]:
-            self.files[f"{target}.~1~"] = self.files[target]
+            olds = (f"{target}.~{count}~" for count in itertools.count(1))
+            self.files[next(one for one in olds if one not in self.files)] = self.files[target]
         moved = self.files.pop(source)
         self._count += 1
         moved.stamp = self._count  # rename(2) changes ctime
@@ -433,8 +476,7 @@ class FakeHost:
         if content is None:
             return 1, "No such file or directory"
         mode = self.files[source].mode if "--archive" in words.flags else 0o644
-        self.put(target, content, mode)
-        return 0, ""
+        return self.lands(target, content, mode)
 
     def _below(self, directory: str) -> dict[str, bytes]:
         """Return the content of each file below a directory."""
@@ -459,6 +501,8 @@ class FakeHost:
         volume = self.lvm.at(device)
         if volume is None or not volume.origin or volume.invalid:
             return 7, "kvmkeep: the device can't be read: nothing was stored"
+        if not self._has_place(words.one("--blocks")):
+            return 7, "No such file or directory"
         size = int(words.one("--size"))
         assert size == self.lvm.volumes[volume.origin].size
         if program == "env":
@@ -499,7 +543,7 @@ class FakeHost:
         return (0, "") if all(there) else (1, "No such file")
 
     def _folder(self, path: str) -> bool:
-        return path in self.directories or any(one.startswith(f"{path}/") for one in self.files)
+        return path in self.directories
 
     def _truncate(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         words = take_apart(argv, values="--size", flags="--no-create", needs="--no-create --size")
@@ -523,9 +567,11 @@ class FakeHost:
             source, target = words.rest
             if source not in self.files:
                 return 1, "No such file or directory"
-            self.put(target, self.files[source].content, int(words.one("--mode"), 8))
-            return 0, ""
+            return self.lands(target, self.files[source].content, int(words.one("--mode"), 8))
         for path in words.rest:
+            if path in self.files:
+                return 1, f"'{path}' exists but is not a directory"
+            self._makes(path)
             self.directories[path] = int(words.one("--mode"), 8)
         return 0, ""
 
@@ -551,8 +597,8 @@ class FakeHost:
         content = self.web.get(words.one("--url"))
         if content is None:
             return 22, "The requested URL returned error: 404"
-        self.put(words.one("--output"), content)
-        return 0, ""
+        code, said = self.lands(words.one("--output"), content)
+        return (23, "Failed writing received data to disk") if code else (0, said)
 
     def _gpgv(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         words = take_apart(
@@ -564,8 +610,8 @@ class FakeHost:
         marks = mark.split(b"+")
         if not colon or not known.keys() >= set(marks):
             return 2, "gpgv: can't check signature"
-        if words.values.get("--output"):
-            self.put(words.one("--output"), said)
+        if words.values.get("--output") and self.lands(words.one("--output"), said)[0]:
+            return 2, "gpgv: can't create the output"
         key = "E2F7C9700EB45BDD x <x@example.org>"
         return 0, "".join(f"[GNUPG:] NEWSIG\n[GNUPG:] {known[one]} {key}\n" for one in marks)
 
@@ -583,8 +629,7 @@ class FakeHost:
             return 1, "not in the expected format"
         plain = content.removeprefix(endings[argv[2]])
         if words.values.get("-o"):
-            self.put(words.one("-o"), plain)
-            return 0, ""
+            return self.lands(words.one("-o"), plain)
         return 0, plain.decode()
 
     def _chown(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
@@ -648,7 +693,8 @@ class FakeHost:
                     pack.put(path, member.content.decode(), mode)
                 pack.inodes[path].label = option.partition(":=")[2]
             pack.inodes[f"/{name}"].time = found.fingerprint.mtime_ns // 10**9
-        self.put(words.one("--file"), b"tar", 0o600)
+        if self.lands(words.one("--file"), b"tar", 0o600)[0]:
+            return 2, "tar: Cannot open: No such file or directory"
         self.trees[words.one("--file")] = pack
         return 0, ""
 
@@ -659,7 +705,7 @@ class FakeHost:
     def _ln(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         words = take_apart(argv, flags="--no-target-directory", needs="--no-target-directory")
         source, target = words.rest
-        if source not in self.files or target in self.files:
+        if source not in self.files or target in self.files or not self._has_place(target):
             return 1, "No such file, or file exists"
         self.files[target] = self.files[source]
         if source in self.trees:
@@ -682,6 +728,8 @@ class FakeHost:
             assert volume is not None
             assert argv[5] == "copy-out"
             *paths, target = argv[6:]
+            if target not in self.directories:
+                return 1, f"{target}: No such file or directory"
             for one in paths:
                 self.put(f"{target}/{one.rpartition('/')[2]}", f"{volume.name} {one}".encode())
             return 0, ""
@@ -706,9 +754,8 @@ class FakeHost:
         image = self.images[content]
         assert words.one("-f") == image.format
         if volume is None and not target.startswith("/dev/") and "-n" not in words.flags:
-            self.put(target, content)
             self.trees[target] = debian()
-            return 0, ""
+            return self.lands(target, content)
         if volume is None:
             return 1, "could not open"
         assert {"-n", "-t"} <= words.flags | words.values.keys()
@@ -740,8 +787,8 @@ class FakeHost:
         words = take_apart(argv, values="-f -o --preallocation", flags="-q", needs="-f")
         path, size = words.rest
         assert words.one("-f") == "raw"
-        if verb == "create":
-            self.put(path, b"")
+        if verb == "create" and self.lands(path, b"")[0]:
+            return 1, "Could not create: No such file or directory"
         if path not in self.files or int(size) < self.files[path].size:
             return 1, "not found, or would shrink"
         assert not any(
@@ -772,8 +819,7 @@ class FakeHost:
             for path, file in self.files.items()
             if path.startswith(f"{top}/")
         }
-        self.put(target, json.dumps({"label": label, "files": files}).encode(), 0o644)
-        return 0, ""
+        return self.lands(target, json.dumps({"label": label, "files": files}).encode())
 
     # A guest's boot
 
@@ -805,8 +851,12 @@ class FakeHost:
     def _mkdir(self, argv: tuple[str, ...], _: bytes) -> tuple[int, str]:
         words = take_apart(argv, values="--mode", flags="--parents", needs="--mode")
         (path,) = words.rest
-        if "--parents" not in words.flags and (path in self.directories or self.names(path)):
+        if path in self.files or (path in self.directories and "--parents" not in words.flags):
             return 1, "File exists"
+        if "--parents" in words.flags:
+            self._makes(path.rpartition("/")[0])
+        elif not self._has_place(path):
+            return 1, "No such file or directory"
         self.directories.setdefault(path, int(words.one("--mode"), 8))
         return 0, ""
 

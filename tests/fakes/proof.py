@@ -108,8 +108,7 @@ class FakeProof:
         """Lose what lies in memory alone."""
         for name in list(self.services):
             self.stop_service(name)
-        for path in [one for one in self.host.files if one.startswith("/run/")]:
-            del self.host.files[path]
+        self.host.empties_run()
         self.host.nm.links = {
             name: one for name, one in self.host.nm.links.items() if "kkproof" not in name
         }
@@ -166,6 +165,8 @@ class FakeProof:
         assert paths, "guestfish: copy-out takes files and a directory"
         if not all(self.host.read(disk) is not None for disk in disks):
             return 1, "No such file or directory"
+        if target not in self.host.directories:
+            return 1, f"{target}: No such file or directory"
         for one in paths:
             self.host.put(f"{target}/{one.rpartition('/')[2]}", f"{disks[0]} {one}".encode())
         return 0, ""
@@ -216,8 +217,8 @@ class FakeProof:
         if volume is None:
             if self.host.read(target) is not None:
                 return 7, "File exists"
-            self.host.put(target, data, 0o600)
-            return 0, ""
+            code, said = self.host.lands(target, data, 0o600)
+            return (7, said) if code else (0, "")
         assert {"kvmkeep", "kvmkeep.state=filling"} <= volume.tags, volume.tags
         assert not self.host.lvm.is_open(volume.name)
         volume.holds, volume.used = data, volume.size

@@ -780,8 +780,8 @@ def restoring_a_backup() -> Case:
 
 def restoring_a_disk_to_a_file() -> Case:
     host, site, subject = site_with_backup(a_host())
-    way = roots_own("/srv/x")
-    wish = DiskToFile(subject=subject, disk="data", path="/srv/x/data.raw", way=way)
+    way = roots_own("/srv/out")
+    wish = DiskToFile(subject=subject, disk="data", path="/srv/out/data.raw", way=way)
 
     def planner(spec: Spec, facts: Facts) -> Plan:
         return plan_to_file(spec, facts, wish, there=host.look(wish.path) is not None)

@@ -226,7 +226,7 @@ def names_the_place(this: Run) -> None:
     assert told.startswith(failure_text(report, "apply"))
     failure = report.steps[-1].failure
     assert failure is not None
-    nothing = ("nothing of it was done;", "nothing is left of it, and it will be done again")
+    nothing = (f"Nothing of step {count} was done;", f"Nothing is left of step {count}, and")
     if any(words in told for words in nothing):
         assert digest(this.case.host) == this.ui.stood[-1]
     if this.door.way in {Way.FAILS, Way.HANGS}:
@@ -240,7 +240,7 @@ def names_the_place(this: Run) -> None:
             assert failure.command.argv == struck.argv
             assert "did not end within" in told or "injected" in told
     if "rolled back to what it was" in told:
-        assert "nothing is left of it, and it will be done again" in told
+        assert f"Nothing is left of step {count}, and it will be done again" in told
         assert "half done" not in told
     if "NetworkManager does it by itself within" in told:
         kept = this.case.host.nm._saved == {}

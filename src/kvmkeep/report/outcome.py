@@ -14,11 +14,11 @@ from kvmkeep.report.text import command_line, refusal_lines
 _WIDTH = 80
 _LAST_LINES = 25
 _LEFT = {
-    Left.HALF: "it may be half done, and will be done again",
-    Left.NOTHING: "nothing of it was done",
-    Left.UNDONE: "nothing is left of it, and it will be done again",
-    Left.UNDOING: "it is being undone, and will be done again",
-    Left.DONE: "it is done as well",
+    Left.HALF: "Step {} may be half done, and will be done again",
+    Left.NOTHING: "Nothing of step {} was done",
+    Left.UNDONE: "Nothing is left of step {}, and it will be done again",
+    Left.UNDOING: "Step {} is being undone, and will be done again",
+    Left.DONE: "Step {} is done",
 }
 
 
@@ -79,19 +79,17 @@ def _signal_name(number: int) -> str:
 
 
 def _state(report: Report, last: StepReport) -> str:
-    done = len(report.steps) - 1
-    left = report.total - len(report.steps)
-    if done == 0:
-        before = "No step was done before it"
-    else:
-        before = "Step 1 before it is done" if done == 1 else f"The {done} steps before it are done"
-    its = _LEFT[_left(last)]
+    number = len(report.steps)
+    left = report.total - number
+    its = _LEFT[_left(last)].format(number)
     if _left(last) is Left.NOTHING and last.failure is not None and last.failure.aftermath:
-        its = "nothing of it was done but what always ends it"
-    if done == 0 and _left(last) is Left.DONE:
-        its = "it is done itself"
+        its += " but what always ends it"
+    before = {
+        1: "no step was done before it",
+        2: "step 1 is done",
+    }.get(number, f"the {number - 1} before it are done")
     after = "no more was planned" if left == 0 else f"the {left} after it were not begun"
-    return f"{before}; {its}; {after}. Nothing was lost."
+    return f"{its}; {before}; {after}. Nothing was lost."
 
 
 def _left(last: StepReport) -> Left:

@@ -166,7 +166,7 @@ def test_of_one_that_failed_and_was_tidied_up_nothing_is_left(
     site.door.failing = failing
     assert site.line("backup", *words.split()) == 7
     told = capsys.readouterr().err
-    assert "nothing is left of it, and it will be done again" in told
+    assert "Nothing is left of step" in told
     assert "may be half done" not in told
     assert site.host.files == before
 

@@ -214,7 +214,7 @@ Its last lines:
   use less
 It was undone.
 
-The 2 steps before it are done; it may be half done, and will be done again; \
+Step 3 may be half done, and will be done again; the 2 before it are done; \
 the 2 after it were not begun. Nothing was lost.
 To go on, type: kvmkeep apply
 Full log: /j.jsonl"""
@@ -244,10 +244,10 @@ def test_where_no_command_is_to_blame_there_is_none() -> None:
 def test_what_was_not_begun_is_said() -> None:
     text = failed(None, Outcome.INTERRUPTED, done=0)
     assert text.startswith("You asked to stop. Stopped before step 1 of 5: fetch it\n")
-    assert "No step was done before it; nothing of it was done; the 4 after it" in text
+    assert "Nothing of step 1 was done; no step was done before it; the 4 after it" in text
     text = failed(failure(code=1), Outcome.CHANGED, done=1)
     assert text.startswith("The host has changed since the plan was made. Stopped before step 2")
-    assert "Step 1 before it is done; nothing of it was done" in text
+    assert "Nothing of step 2 was done; step 1 is done; the 3 after it" in text
 
 
 def test_a_step_that_was_only_ended_was_not_left_alone() -> None:
@@ -255,22 +255,28 @@ def test_a_step_that_was_only_ended_was_not_left_alone() -> None:
         code=-15, left=Left.NOTHING, aftermath="What always ends this step was done: x."
     )
     text = failed(ended, Outcome.INTERRUPTED)
-    assert "are done; nothing of it was done but what always ends it; the 2 after it" in text
+    assert (
+        "Nothing of step 3 was done but what always ends it; the 2 before it are done; the 2 after"
+        in text
+    )
 
 
 def test_an_interrupted_step_may_be_half_done() -> None:
     text = failed(failure(code=-15), Outcome.INTERRUPTED, done=4)
     assert text.startswith("You asked to stop. Stopped in step 5 of 5")
-    assert "it may be half done, and will be done again; no more was planned" in text
+    assert (
+        "Step 5 may be half done, and will be done again; the 4 before it are done; no more was"
+        in text
+    )
 
 
 @pytest.mark.parametrize(
     ("left", "sentence"),
     [
-        (Left.NOTHING, "are done; nothing of it was done; the 2 after it"),
-        (Left.UNDONE, "are done; nothing is left of it, and it will be done again; the 2"),
-        (Left.UNDOING, "are done; it is being undone, and will be done again; the 2"),
-        (Left.DONE, "are done; it is done as well; the 2"),
+        (Left.NOTHING, "Nothing of step 3 was done; the 2 before it"),
+        (Left.UNDONE, "Nothing is left of step 3, and it will be done again; the 2 before it"),
+        (Left.UNDOING, "Step 3 is being undone, and will be done again; the 2 before it"),
+        (Left.DONE, "Step 3 is done; the 2 before it"),
     ],
 )
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.INTERRUPTED])
@@ -282,7 +288,7 @@ def test_what_is_left_of_the_step_is_said(left: Left, sentence: str, outcome: Ou
 
 def test_a_first_step_that_is_done_is_not_done_as_well() -> None:
     text = failed(failure(code=1, left=Left.DONE), done=0)
-    assert "No step was done before it; it is done itself; the 4" in text
+    assert "Step 1 is done; no step was done before it; the 4" in text
 
 
 def test_a_run_without_a_journal_names_none() -> None:

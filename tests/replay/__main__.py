@@ -12,7 +12,7 @@ import sites
 
 from lab.machine import Lab
 from tests.replay.deeds import DEEDS
-from tests.replay.story import Story, drawn
+from tests.replay.story import Story
 
 
 def main() -> int:
@@ -26,10 +26,13 @@ def main() -> int:
         if options.only and told.deed.name not in options.only:
             continue
         dice = random.Random(f"{options.seed}:{told.deed.name}")  # noqa: S311 - the same again
-        for moment in drawn(told, options.points, dice):
+        for moment in story.drawn(told, options.points, dice):
             wrong = story.cut(told, moment)
             cuts, bad = cuts + 1, bad + bool(wrong)
-            where = f"{told.deed.name} after {moment - told.span.begin} of {told.span.end - told.span.begin} writes"
+            span = story.spans[told.deed.name]
+            where = (
+                f"{told.deed.name} after {moment - span.begin} of {span.end - span.begin} writes"
+            )
             print(f"{where}: {'; '.join(wrong) or 'all held'}", flush=True)
     print(f"{cuts} cuts (seed {options.seed}), {bad} of them with something wrong")
     lab.down()

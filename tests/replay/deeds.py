@@ -54,8 +54,7 @@ def _with_gamma(host: Host) -> None:
     put_spec(host, gamma=_GAMMA)
 
 
-def _off_and_larger(host: Host) -> None:
-    host.must("virsh destroy gamma")
+def _larger(host: Host) -> None:
     put_spec(host, gamma=_GAMMA.replace("data: 16MiB", "data: 32MiB"))
 
 
@@ -78,7 +77,7 @@ _ENTRY = "kvmkeep trash list --json | jq -r '.entries[].name'"
 
 DEEDS = (
     Deed(name="make", prepare=_with_gamma, line="kvmkeep apply --yes gamma"),
-    Deed(name="grow", prepare=_off_and_larger, line="kvmkeep apply --yes gamma"),
+    Deed(name="grow", prepare=_larger, line="kvmkeep apply --yes gamma"),
     Deed(name="snapshot", line="kvmkeep snapshot create gamma"),
     Deed(
         name="revert",

@@ -99,10 +99,6 @@ class Span:
     """After so many entries another state is on the disk: LVM's metadata, or the files'."""
 
 
-UNTOLD = Span(begin=0, end=0, moments=())
-"""Of a deed whose writes are not read yet."""
-
-
 class Layers:
     """The layers of a host that is only for this: its guests are off, and it is thrown away."""
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.replay.deeds import DEEDS, begin
-from tests.replay.layers import UNTOLD, Layers
+from tests.replay.layers import Layers
 from tests.torture.oath import LOOKS
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from labhost import Host
 
     from tests.replay.deeds import Deed
-    from tests.replay.layers import Span
 
 TRIES = 3
 _FILES = {
@@ -47,7 +46,6 @@ class Told:
 
     deed: Deed
     line: str
-    span: Span
     after: str
     foreign: str
 
@@ -60,13 +58,12 @@ class Story:
         self.host = host
         begin(host)
         self._layers = Layers(host)
-        told = [self._tell(deed) for deed in deeds]
-        spans = self._layers.ended()
-        self.told = tuple(replace(one, span=spans[one.deed.name]) for one in told)
-        for one in self.told:
-            self._layers.go(one.span.end)
-            lost = _differing(one.after, _seen(host))
-            assert not lost, f"{one.deed.name}: acknowledged, and not there:\n{lost}"
+        self.told = tuple(self._tell(deed) for deed in deeds)
+        self.spans = self._layers.ended()
+        for told in self.told:
+            self._layers.go(self.spans[told.deed.name].end)
+            lost = _differing(told.after, _seen(host))
+            assert not lost, f"{told.deed.name}: acknowledged, and not there:\n{lost}"
 
     def _tell(self, deed: Deed) -> Told:
         deed.prepare(self.host)
@@ -74,9 +71,15 @@ class Story:
         self._layers.mark(f"begin:{deed.name}")
         self.host.must(line, limit=1500)
         self._layers.mark(f"end:{deed.name}")
+        # After a power cut it is off as well.
         self.host.must("for one in $(virsh list --name); do virsh destroy $one; done")
         after, foreign = _seen(self.host), self.host.must(_FOREIGN)
-        return Told(deed=deed, line=line, span=UNTOLD, after=after, foreign=foreign)
+        return Told(deed=deed, line=line, after=after, foreign=foreign)
+
+    def drawn(self, told: Told, number: int, dice: random.Random) -> tuple[int, ...]:
+        """Draw so many moments of a deed, in the order in which they came."""
+        moments = self.spans[told.deed.name].moments
+        return tuple(sorted(dice.sample(moments, min(number, len(moments)))))
 
     def cut(self, told: Told, moment: int) -> tuple[str, ...]:
         """Have the power go after so many entries; return what is wrong when all is done again."""
@@ -97,12 +100,6 @@ class Story:
         if plan.returncode:
             wrong.append(f"the plan is not empty:\n{plan.stdout}{plan.stderr}")
         return tuple(wrong)
-
-
-def drawn(told: Told, number: int, dice: random.Random) -> tuple[int, ...]:
-    """Draw so many moments of a deed, in the order in which they came."""
-    moments = told.span.moments
-    return tuple(sorted(dice.sample(moments, min(number, len(moments)))))
 
 
 def _seen(host: Host) -> str:

@@ -10,7 +10,7 @@ import sites
 
 from lab.machine import Lab
 from tests.replay.deeds import DEEDS
-from tests.replay.story import Story, drawn
+from tests.replay.story import Story
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,9 @@ def test_whatever_was_written_when_the_power_went_is_gone_on_from(story: Story, 
     (told,) = (told for told in story.told if told.deed.name == name)
     dice = random.Random(name)  # noqa: S311 - it must be the same again
     wrong = {
-        moment: found for moment in drawn(told, POINTS, dice) if (found := story.cut(told, moment))
+        moment: found
+        for moment in story.drawn(told, POINTS, dice)
+        if (found := story.cut(told, moment))
     }
     assert not wrong, "\n".join(
         f"after entry {moment}: {'; '.join(found)}" for moment, found in wrong.items()

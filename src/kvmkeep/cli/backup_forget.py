@@ -113,22 +113,29 @@ def _repositories(args: Args, wish: Forgetting, ctx: Context) -> tuple[str, ...]
     To a planner, that would be forgotten already. What is missed in a repository that left the
     spec, or can't be used, is to be missed no more: there is nothing to look for.
     """
-    from kvmkeep.model.backup import RepositoryState
+    from msgspec.structs import replace
+
     from kvmkeep.observe.backup_care import observe_made
     from kvmkeep.planning.backups.owner import identity_of
+    from kvmkeep.planning.backups.vanished import lost_sight_of
 
     spec = ctx.spec()
     if not wish.moment:
         return chosen_repositories(args.repository, spec)
     made = observe_made(ctx.door())
-    noted = made.vanished_of(identity_of(spec, wish.guests[0]))
-    missed = "" if noted is None or noted.moment != wish.moment else noted.repository
-    if missed and not args.repository and missed not in {one.name for one in spec.repositories}:
+    identity = identity_of(spec, wish.guests[0])
+    noted = lost_sight_of(made, identity, wish.moment)
+    if (
+        noted
+        and not args.repository
+        and noted.repository not in {one.name for one in spec.repositories}
+    ):
         return ()
     repositories = chosen_repositories(args.repository, spec)
     found = look_into(ctx, spec, repositories)
-    if any(one.name == missed and one.state is not RepositoryState.READY for one in found):
-        return tuple(one for one in repositories if one != missed)
+    dark = lost_sight_of(replace(made, repositories=found), identity, wish.moment)
+    if dark and dark.repository in repositories:
+        return tuple(one for one in repositories if one != dark.repository)
     _demand(wish, made, found, ctx)
     return repositories
 

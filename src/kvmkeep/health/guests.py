@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 from kvmkeep.health.patient import Patient
+from kvmkeep.health.standstill import standstill_findings
 from kvmkeep.model.agent import NO_CHANNEL, NOT_CONNECTED
-from kvmkeep.model.domain_facts import IO_ERROR, PANICKED, Domain, DomainState
+from kvmkeep.model.domain_facts import Domain, DomainState
 from kvmkeep.model.health import Finding, Severity
 from kvmkeep.model.names import CONSOLE_DIR, TAG_HELD, TAG_START
 from kvmkeep.model.run import ReadyAgent
@@ -18,8 +18,7 @@ from kvmkeep.model.vitals import GuestAnswer
 from kvmkeep.planning import programs
 from kvmkeep.planning.disks.files import unmounted
 from kvmkeep.planning.domains.machine_type import another_machine, machine_gone
-from kvmkeep.planning.running.paused import continuing, how_to_continue, paused_text
-from kvmkeep.planning.running.recover import demanded, wait_step
+from kvmkeep.planning.running.recover import needy, wait_step
 from kvmkeep.planning.running.saved import sleeps
 from kvmkeep.planning.scene import active
 
@@ -31,7 +30,7 @@ def guest_findings(patient: Patient) -> Iterator[Finding]:
     yield from _order(patient)
     yield from _programs(patient)
     for domain in patient.facts.domains:
-        yield from _state(patient, domain)
+        yield from standstill_findings(patient, domain)
     inside = {one.guest: one for one in patient.vitals.inside}
     for guest in patient.spec.guests:
         own = patient.scene.own_domain(guest)
@@ -73,71 +72,6 @@ def _programs(patient: Patient) -> Iterator[Finding]:
             what="it is not installed, and a guest's `ready` needs it",
             why="after a power cut the guest counts as not up, and those that need it stay off",
             todo=missing.hint,
-        )
-
-
-def _by(patient: Patient, domain: Domain) -> str:
-    """Return the program that guests are started and resumed with: ours knows those of the spec."""
-    own = patient.scene.every_guest.get(GuestName(domain.name))
-    managed = own is not None and patient.scene.own_domain(own) is not None
-    return "kvmkeep" if managed else "virsh"
-
-
-def _state(patient: Patient, domain: Domain) -> Iterator[Finding]:
-    subject, by = f"guest {domain.name}", _by(patient, domain)
-    name = shlex.quote(domain.name)
-    if domain.state is DomainState.PAUSED and domain.why == IO_ERROR:
-        yield Finding(
-            name="guest-io-error",
-            severity=Severity.CRITICAL,
-            subject=subject,
-            what="it stands still since one of its disks gave an error",
-            why="it goes on where it stopped once the disk is well again; nothing is lost by that",
-            todo=f"virsh domblkerror {name}; dmesg; df; mend it, then: {by} resume {name}",
-        )
-    elif domain.state in {DomainState.PAUSED, DomainState.SUSPENDED}:
-        asleep = domain.state is DomainState.SUSPENDED
-        who = "" if asleep else "kvmkeep journal, for who did it; then: "
-        yield Finding(
-            name="guest-paused",
-            severity=Severity.WARNING,
-            subject=subject,
-            what=paused_text(domain),
-            why="it answers nobody, and its clock falls behind",
-            todo=f"{who}{continuing(domain, ours=by == 'kvmkeep')}",
-        )
-    elif domain.state is DomainState.RUNNING and domain.why == PANICKED:
-        ours = by == "kvmkeep"
-        log = f"kvmkeep console {name} --log; less {CONSOLE_DIR}/{name}.log; " if ours else ""
-        anew = "kvmkeep reboot --cold" if ours else f"virsh destroy {name}; virsh start"
-        yield Finding(
-            name="guest-panicked",
-            severity=Severity.WARNING,
-            subject=subject,
-            what="its kernel panicked, and libvirt has reset it",
-            why="it may do so again and again: its QEMU does not end by it, so nobody counts",
-            todo=f"{log}once it is seen why, a new QEMU ends this: {anew} {name}",
-        )
-    elif domain.state is DomainState.SHUTDOWN:
-        # libvirt has its QEMU end as soon as the guest has; one that waits for a disk can't.
-        yield Finding(
-            name="guest-not-ended",
-            severity=Severity.CRITICAL,
-            subject=subject,
-            what=paused_text(domain),
-            why="it does nothing, and can't be started while that is there",
-            todo=f"look again in a minute; virsh domstate --reason {name}; dmesg, for a disk that "
-            f"does not answer; {how_to_continue(domain, ours=by == 'kvmkeep')}",
-        )
-    elif domain.state is DomainState.CRASHED:
-        yield Finding(
-            name="guest-crashed",
-            severity=Severity.CRITICAL,
-            subject=subject,
-            what="it crashed, and stands still",
-            why="it does nothing until it is started anew",
-            todo=f"less {shlex.quote(f'/var/log/libvirt/qemu/{domain.name}.log')}; "
-            f"{how_to_continue(domain, ours=by == 'kvmkeep')}",
         )
 
 
@@ -233,10 +167,8 @@ def _held_back_with(patient: Patient, guest: Guest) -> list[GuestName]:
     scene = patient.scene
     return [
         one.name
-        for one in patient.spec.guests
-        if guest in demanded(scene, one)
-        and (domain := scene.own_domain(one)) is not None
-        and domain.wanted
+        for one in needy(scene, guest)
+        if (domain := scene.own_domain(one)) is not None and domain.wanted
     ]
 
 

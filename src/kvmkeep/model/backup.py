@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import ClassVar
 
 from msgspec import Struct
 
+from kvmkeep.model.names import BACKUP_MEMO_DIR
 from kvmkeep.model.proof import Proof
 from kvmkeep.model.secret_file import SecretFile
 from kvmkeep.model.units import Size
@@ -128,14 +130,31 @@ class StagedSet(Struct, frozen=True, kw_only=True):
     sent: tuple[SentDisk, ...]
 
 
-class LastBackup(Struct, frozen=True, kw_only=True):
-    """What is remembered of a guest's last backup, so that nobody has to ask the repository.
+class GuestMemo(Struct, frozen=True, kw_only=True):
+    """What is remembered of a guest's backups, in a file that is called by its identity.
 
-    It is by the guest's identity, which stays when the guest is renamed. `since` is the moment from
-    which on its backups went to that repository; empty where an older kvmkeep wrote it.
+    The identity stays when the guest is renamed.
     """
 
+    ENDING: ClassVar[str]
+
     identity: str
+
+    @classmethod
+    def path(cls, identity: str) -> str:
+        """Return the file of the guest of that identity."""
+        return f"{BACKUP_MEMO_DIR}/{identity}{cls.ENDING}"
+
+
+class LastBackup(GuestMemo, frozen=True, kw_only=True):
+    """What is remembered of a guest's last backup, so that nobody has to ask the repository.
+
+    `since` is the moment from which on its backups went to that repository; empty where an older
+    kvmkeep wrote it.
+    """
+
+    ENDING = ".json"
+
     repository: str
     moment: str
     level: str
@@ -147,23 +166,25 @@ class LastBackup(Struct, frozen=True, kw_only=True):
         return self.since or self.moment
 
 
-class VanishedBackup(Struct, frozen=True, kw_only=True):
+class VanishedBackup(GuestMemo, frozen=True, kw_only=True):
     """A backup that this host made, and its repository did not list any more at some time.
 
     `noticed` is that time, UTC in ISO 8601. It stays noticed until it is listed again, or somebody
     says that it was meant to go: a newer backup does not hide it.
     """
 
-    identity: str
+    ENDING = ".vanished"
+
     repository: str
     moment: str
     noticed: str
 
 
-class AwaitedBackup(Struct, frozen=True, kw_only=True):
+class AwaitedBackup(GuestMemo, frozen=True, kw_only=True):
     """A guest that is to be backed up and never was; `moment` is when that was first seen."""
 
-    identity: str
+    ENDING = ".awaited"
+
     moment: str
 
 

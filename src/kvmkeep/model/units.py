@@ -38,7 +38,7 @@ _LARGEST = 1 << 60
 MIB = 1 << 20
 
 LONGEST_GUEST_NAME = 63
-_GUEST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_GUEST_NAME = re.compile(rf"[a-z0-9](?:[a-z0-9-]{{0,{LONGEST_GUEST_NAME - 2}}}[a-z0-9])?")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,30}[a-z0-9])?")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _IFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")

@@ -29,8 +29,6 @@ T = TypeVar("T", LastBackup, VanishedBackup, AwaitedBackup)
 
 _LIMIT = 256 << 10
 _JSON = ".json"
-_VANISHED = ".vanished"
-_AWAITED = ".awaited"
 
 
 def observe_memos(door: Door, now: datetime) -> BackupFacts:
@@ -52,25 +50,26 @@ def observe_made(door: Door) -> BackupFacts:
 
 def last_backups(notebook: Notebook) -> Iterator[LastBackup]:
     """Return what is remembered of each guest's last backup; what can't be read is none."""
-    return _of_guests(notebook, _JSON, LastBackup)
+    return _of_guests(notebook, LastBackup)
 
 
 def vanished_backups(notebook: Notebook) -> Iterator[VanishedBackup]:
     """Return the backups that were noticed to be gone, and what is remembered of them."""
-    return _of_guests(notebook, _VANISHED, VanishedBackup)
+    return _of_guests(notebook, VanishedBackup)
 
 
 def awaited_backups(notebook: Notebook) -> Iterator[AwaitedBackup]:
     """Return the guests whose first backup is waited for, and since when."""
-    return _of_guests(notebook, _AWAITED, AwaitedBackup)
+    return _of_guests(notebook, AwaitedBackup)
 
 
-def _of_guests(notebook: Notebook, ending: str, form: type[T]) -> Iterator[T]:
+def _of_guests(notebook: Notebook, form: type[T]) -> Iterator[T]:
     """Return the memos of one kind, each in a file with its guest's identity for a name."""
     for name in notebook.names(BACKUP_MEMO_DIR):
-        if name.endswith(ending):
-            one = decoded_or_none(notebook.read(f"{BACKUP_MEMO_DIR}/{name}", _LIMIT) or b"", form)
-            if one is None or f"{one.identity}{ending}" != name:
+        if name.endswith(form.ENDING):
+            path = f"{BACKUP_MEMO_DIR}/{name}"
+            one = decoded_or_none(notebook.read(path, _LIMIT) or b"", form)
+            if one is None or one.path(one.identity) != path:
                 continue
             with suppress(ValueError):
                 parse_moment(one.moment)

@@ -72,10 +72,9 @@ def _programs(argv: tuple[str, ...]) -> tuple[str, ...]:
     argv = innermost(argv)
     first = argv[0]
     behind = {"prlimit": 3, "flock": len(proof_lock.WORDS), "choom": 3, "ionice": 2}.get(first, 0)
-    if argv[: len(ASIDE)] == ASIDE:
-        behind = len(ASIDE)
-    if argv[: len(APART)] == APART:
-        behind = len(APART)
+    for words in (ASIDE, APART):
+        if argv[: len(words)] == words:
+            behind = len(words)
     return (first, *(_programs(argv[behind:]) if behind else ()))
 
 

@@ -8,7 +8,7 @@ from kvmkeep.model.facts import Facts
 from kvmkeep.model.host_units import BACKUP_TIMER
 from kvmkeep.model.names import BACKUP_MEMO_DIR, second_stamp
 from kvmkeep.model.plan import Noun, Step
-from kvmkeep.model.spec import Spec
+from kvmkeep.model.spec import Guest, Spec
 from kvmkeep.planning.backups.memo import forget_awaited, note_awaited
 
 
@@ -24,19 +24,20 @@ def awaiting_steps(spec: Spec, facts: Facts) -> tuple[Step, ...]:
         known = facts.backups
         waits = guest.backup is not None and known.last_of(guest.identity) is None
         noted = known.awaited_of(guest.identity) is not None
-        action: Action = forget_awaited(guest.identity)
-        what = "forget since when it waits for its first backup"
-        if waits:
+        if waits and not noted:
             one = AwaitedBackup(identity=guest.identity, moment=second_stamp(facts.time))
-            action, what = note_awaited(one), "note that it waits for its first backup"
-        if waits != noted:
-            steps.append(
-                Step(
-                    noun=Noun.STORAGE,
-                    subject=f"guest {guest.name}",
-                    what=what,
-                    why="so that check can say for how long",
-                    actions=(action,),
-                )
-            )
+            steps.append(_step(guest, "note that it waits for its first backup", note_awaited(one)))
+        elif noted and not waits:
+            what = "forget since when it waits for its first backup"
+            steps.append(_step(guest, what, forget_awaited(guest.identity)))
     return tuple(steps)
+
+
+def _step(guest: Guest, what: str, action: Action) -> Step:
+    return Step(
+        noun=Noun.STORAGE,
+        subject=f"guest {guest.name}",
+        what=what,
+        why="so that check can say for how long",
+        actions=(action,),
+    )

@@ -30,8 +30,7 @@ from kvmkeep.planning.backups.retention import Retention, retention
 from kvmkeep.planning.backups.vanished import (
     forget_memos,
     let_go_steps,
-    let_go_unseen_step,
-    lost_sight_of,
+    let_go_unseen_steps,
 )
 from kvmkeep.planning.repositories.engine import driver
 from kvmkeep.planning.scene import make_scene
@@ -77,9 +76,8 @@ def plan_forget(spec: Spec, facts: Facts, wish: Forgetting) -> Plan:
     notes: list[Note] = []
     bad: list[Refusal] = []
     sound = False
-    dark = lost_sight_of(spec, facts, wish.guests[0], wish.moment) if wish.moment else None
-    if dark is not None:
-        steps.append(let_go_unseen_step(facts, wish.guests[0], dark))
+    if wish.moment:
+        steps += let_go_unseen_steps(spec, facts, wish.guests[0], wish.moment)
     for seen in facts.backups.repositories:
         repository = spec.repository(Label(seen.name))
         trouble = repository_refusals(facts, repository)

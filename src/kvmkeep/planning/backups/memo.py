@@ -5,61 +5,45 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
-from kvmkeep.model.backup import AwaitedBackup, LastBackup, VanishedBackup
+from kvmkeep.model.backup import AwaitedBackup, GuestMemo, LastBackup, VanishedBackup
 from kvmkeep.model.command import Command, WriteFile
 from kvmkeep.model.facts import Facts
-from kvmkeep.model.names import BACKUP_MEMO_DIR
 from kvmkeep.model.plan import Noun, Step
 
 
 def remember(last: LastBackup) -> WriteFile:
     """Return what writes it down."""
-    path, why = _last(last.identity), "remember it: `check` and `list` don't ask the repository"
-    return _written(path, last, why)
+    return _written(last, "remember it: `check` and `list` don't ask the repository")
 
 
 def forget_memo(identity: str) -> Command:
     """Return what has nothing be remembered of a guest's last backup."""
-    return _removed(_last(identity), "it is not the guest's last backup any more")
+    return _removed(LastBackup.path(identity), "it is not the guest's last backup any more")
 
 
 def note_vanished(one: VanishedBackup) -> WriteFile:
     """Return what remembers that a backup is gone, also once there are newer ones."""
-    path, why = _vanished(one.identity), "`check` tells of it, which does not ask the repository"
-    return _written(path, one, why)
+    return _written(one, "`check` tells of it, which does not ask the repository")
 
 
 def forget_vanished(identity: str) -> Command:
     """Return what has no backup of a guest be missed any more."""
-    return _removed(_vanished(identity), "nobody misses it any more")
+    return _removed(VanishedBackup.path(identity), "nobody misses it any more")
 
 
 def note_awaited(one: AwaitedBackup) -> WriteFile:
     """Return what remembers since when a guest's first backup is waited for."""
-    why = "`check` says how long nothing of it could be brought back"
-    return _written(_awaited(one.identity), one, why)
+    return _written(one, "`check` says how long nothing of it could be brought back")
 
 
 def forget_awaited(identity: str) -> Command:
     """Return what has nobody wait for a guest's first backup any more."""
-    return _removed(_awaited(identity), "nobody waits for its first backup any more")
+    return _removed(AwaitedBackup.path(identity), "nobody waits for its first backup any more")
 
 
-def _awaited(identity: str) -> str:
-    return f"{BACKUP_MEMO_DIR}/{identity}.awaited"
-
-
-def _last(identity: str) -> str:
-    return f"{BACKUP_MEMO_DIR}/{identity}.json"
-
-
-def _vanished(identity: str) -> str:
-    return f"{BACKUP_MEMO_DIR}/{identity}.vanished"
-
-
-def _written(path: str, memo: LastBackup | VanishedBackup | AwaitedBackup, why: str) -> WriteFile:
+def _written(memo: GuestMemo, why: str) -> WriteFile:
     content = msgspec.json.encode(memo) + b"\n"
-    return WriteFile(path=path, content=content, why=why, dir_mode=0o700)
+    return WriteFile(path=memo.path(memo.identity), content=content, why=why, dir_mode=0o700)
 
 
 def _removed(path: str, why: str) -> Command:

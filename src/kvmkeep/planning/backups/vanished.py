@@ -114,24 +114,27 @@ def let_go_steps(
     return (_step(name, what, why, *actions),)
 
 
-def lost_sight_of(spec: Spec, facts: Facts, name: GuestName, moment: str) -> VanishedBackup | None:
+def lost_sight_of(known: BackupFacts, identity: str, moment: str) -> VanishedBackup | None:
     """Return the backup of that moment that was noticed to be gone, if no listing tells of it.
 
     The spec has its repository no more, or it can't be used.
     """
-    noted = facts.backups.vanished_of(identity_of(spec, name))
+    noted = known.vanished_of(identity)
     if noted is None or noted.moment != moment:
         return None
-    seen = facts.backups.repository(noted.repository)
+    seen = known.repository(noted.repository)
     return noted if seen is None or seen.state is not RepositoryState.READY else None
 
 
-def let_go_unseen_step(facts: Facts, name: GuestName, noted: VanishedBackup) -> Step:
+def let_go_unseen_steps(spec: Spec, facts: Facts, name: GuestName, moment: str) -> tuple[Step, ...]:
     """Return what has a backup be missed no more of which no listing can tell."""
-    memos = forget_memos(facts, noted.repository, noted.identity, (noted.moment,))
-    what = f"miss its backup {noted.moment} no more"
+    noted = lost_sight_of(facts.backups, identity_of(spec, name), moment)
+    if noted is None:
+        return ()
+    memos = forget_memos(facts, noted.repository, noted.identity, (moment,))
+    what = f"miss its backup {moment} no more"
     why = f"repository {noted.repository} did not list it when it was last seen, and that is well"
-    return _step(name, what, why, *memos, forget_vanished(noted.identity))
+    return (_step(name, what, why, *memos, forget_vanished(noted.identity)),)
 
 
 def forget_memos(

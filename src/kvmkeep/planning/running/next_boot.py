@@ -13,7 +13,7 @@ from kvmkeep.model.units import GuestName
 from kvmkeep.planning import guards
 from kvmkeep.planning.disks.edited import edited
 from kvmkeep.planning.disks.storage import storage_refusals
-from kvmkeep.planning.running.recover import demanded, indispensable, willing
+from kvmkeep.planning.running.recover import indispensable, needy, willing
 from kvmkeep.planning.running.start import not_a_guest
 from kvmkeep.planning.scene import Scene, make_scene
 
@@ -22,8 +22,8 @@ def kept_down(spec: Spec, facts: Facts) -> tuple[Refusal, ...]:
     """Return why guests would be held back for what they are: their domains and their disks.
 
     Those are looked at that are to run, and those that hold these back. It is the same whether
-    they run. What may have changed by then (memory, mounts) is not looked
-    at, and nothing is said of what can't be seen.
+    they run. What may have changed by then (memory, mounts) is not looked at, and nothing is said
+    of what can't be seen.
     """
     if facts.unseen(LIBVIRT, VOLUMES):
         return ()
@@ -47,11 +47,9 @@ def _with_needy(
     scene: Scene, guest: Guest, refusal: Refusal, wanted: Collection[GuestName]
 ) -> Refusal:
     """Tell as well who would stay off with a guest."""
-    needy = [
-        one.name for one in scene.guests if one.name in wanted and guest in demanded(scene, one)
-    ]
-    text = f"{refusal.reason}; it is needed by {', '.join(needy)}"
-    return replace(refusal, reason=text) if needy else refusal
+    names = [one.name for one in needy(scene, guest) if one.name in wanted]
+    text = f"{refusal.reason}; it is needed by {', '.join(names)}"
+    return replace(refusal, reason=text) if names else refusal
 
 
 def _lost(scene: Scene, guest: Guest) -> bool:

@@ -208,6 +208,11 @@ def demanded(scene: Scene, guest: Guest) -> tuple[Guest, ...]:
     return tuple(need for need in _needs(scene, guest) if need.run.on_fail is OnFail.HOLD)
 
 
+def needy(scene: Scene, guest: Guest) -> tuple[Guest, ...]:
+    """Return the guests of a scene that are not started without this one."""
+    return tuple(one for one in scene.guests if guest in demanded(scene, one))
+
+
 def _needs(scene: Scene, guest: Guest) -> tuple[Guest, ...]:
     known = scene.every_guest
     return tuple(known[need] for need in guest.run.needs if need in known)
